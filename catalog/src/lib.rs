@@ -1,1 +1,162 @@
+//! What the worker knows about its tables, read from their DDL when it is built.
+//!
+//! Owns the description of tables, columns and types ([`Catalog`]) and of migrations
+//! ([`Migration`]). Everything here is data: nothing does I/O except [`ddl::read_dir`], which reads
+//! the `sql/` folder for the build script and the tests (feature `ddl`). The functions only carry
+//! the result: they never parse SQL.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+mod types;
+
+#[cfg(feature = "ddl")]
+pub mod ddl;
+
+pub use types::ColumnType;
+
+/// All that `sql/` says: the tables that requests may reach, and the migrations that make them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {
+    pub catalog: Catalog,
+    pub migrations: Vec<Migration>,
+}
+
+/// The tables that requests may reach. Nothing else is reachable.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    tables: Vec<Table>,
+}
+
+impl Catalog {
+    /// A catalog of these tables, in the order in which their DDL creates them.
+    pub fn new(tables: Vec<Table>) -> Self {
+        Self { tables }
+    }
+
+    /// The table that is reachable under this name (see [`Table::path`]).
+    pub fn table(&self, path: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.path() == path)
+    }
+
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// The schema as the DDL names it, folded; `None` where the DDL leaves it to the search path.
+    pub schema: Option<String>,
+    /// The name as PostgreSQL keeps it: folded to lower case unless quoted.
+    pub name: String,
+    /// In the order of the DDL.
+    pub columns: Vec<Column>,
+    /// Names of the primary key's columns, in the key's order; empty where there is none.
+    pub primary_key: Vec<String>,
+}
+
+impl Table {
+    /// The name in URLs, in S3 keys and in the ledger: the table's own name, with its schema in
+    /// front where that is neither left out nor `public`.
+    pub fn path(&self) -> String {
+        match self.schema.as_deref() {
+            None | Some("public") => self.name.clone(),
+            Some(schema) => format!("{schema}.{}", self.name),
+        }
+    }
+
+    /// The name in SQL, quoted, with its schema where the DDL gives one.
+    pub fn sql_name(&self) -> String {
+        match &self.schema {
+            None => quote_identifier(&self.name),
+            Some(schema) => {
+                format!("{}.{}", quote_identifier(schema), quote_identifier(&self.name))
+            }
+        }
+    }
+
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The primary key's columns, in the key's order.
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.primary_key.iter().filter_map(|name| self.column(name))
+    }
+
+    pub fn is_key(&self, column: &Column) -> bool {
+        self.primary_key.contains(&column.name)
+    }
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// The name as PostgreSQL keeps it.
+    pub name: String,
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+    /// Whether NULL is allowed (false for `NOT NULL` and for columns of the primary key).
+    pub nullable: bool,
+    /// What PostgreSQL puts there when a write does not name the column.
+    pub when_absent: WhenAbsent,
+}
+
+impl Column {
+    /// Whether an insert must name this column.
+    pub fn is_required(&self) -> bool {
+        !self.nullable && self.when_absent == WhenAbsent::Null
+    }
+
+    /// Whether a write may name this column at all.
+    pub fn is_writable(&self) -> bool {
+        !matches!(self.when_absent, WhenAbsent::Generated | WhenAbsent::AlwaysIdentity)
+    }
+}
+
+/// What a column holds after an insert that does not name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenAbsent {
+    /// NULL, which fails where the column is `NOT NULL`.
+    Null,
+    /// Its `DEFAULT`, the next number of a `serial`, or of an identity `BY DEFAULT`.
+    Default,
+    /// The next number of an identity `GENERATED ALWAYS`: a write may not name it.
+    AlwaysIdentity,
+    /// A `GENERATED ALWAYS AS (…)` expression: a write may not name it.
+    Generated,
+}
+
+/// One file of `sql/`, cut into the statements that the Data API takes one a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    /// The path below `sql/`, such as `0001_staff.sql` or `sync/0001_ledger.sql`.
+    pub name: String,
+    /// SHA-256 of the file's bytes, in hexadecimal.
+    pub checksum: String,
+    pub statements: Vec<Statement>,
+}
+
+/// One SQL statement of a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The line of the file on which it begins, from 1.
+    pub line: usize,
+    /// The text without the closing semicolon, safe for the Data API's placeholder scanner.
+    pub sql: String,
+}
+
+/// An identifier as SQL needs it: always quoted, quotes inside doubled.
+pub fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}

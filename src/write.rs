@@ -1,0 +1,203 @@
+//! A write: what it says, how it travels in a queue message, and which messages an array fills.
+//!
+//! Pure. Values are text in PostgreSQL's input syntax from the door on, so that nothing between a
+//! client's JSON and the column's own parser can change a number. Next: [`crate::plan`].
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::key::Key;
+
+/// What a write does to its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Adds the row; a row with its key is a reason to reject.
+    Insert,
+    /// Adds the row, or sets the columns given of the row with its key.
+    Upsert,
+    /// Adds the row, unless there is one with its key.
+    InsertIgnore,
+    /// Sets the columns given of the row with its key; no such row is a reason to reject.
+    Update,
+    /// Removes the row with its key, if there is one.
+    Delete,
+}
+
+impl Operation {
+    /// The word in messages and in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Upsert => "upsert",
+            Self::InsertIgnore => "insert_ignore",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// One column's value; `None` is NULL. A column that is absent is not named at all.
+pub type Cell = (String, Option<String>);
+
+/// One accepted write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// `UUIDv7`, given at the door.
+    pub id: Uuid,
+    /// The table, by [`aurora_sync_catalog::Table::path`].
+    pub table: String,
+    pub operation: Operation,
+    /// The row's key; `None` where the database makes it.
+    pub key: Option<Key>,
+    /// The columns given, the key's included, in the table's order.
+    pub row: Vec<Cell>,
+    /// Milliseconds since 1970, UTC.
+    pub accepted_at_ms: i64,
+}
+
+impl Write {
+    pub fn cell(&self, column: &str) -> Option<Option<&str>> {
+        self.row.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_deref())
+    }
+
+    /// The message group: writes of one group are applied in the order in which they were sent.
+    pub fn partition(&self, partitions: u32) -> u32 {
+        match &self.key {
+            Some(key) => key.partition(&self.table, partitions),
+            // A row that has no key yet has no order to keep: spread by the random end of its id.
+            None => {
+                let [.., a, b, c, d] = *self.id.as_bytes();
+                u32::from_be_bytes([a, b, c, d]) % partitions.max(1)
+            }
+        }
+    }
+}
+
+/// The body of a queue message: writes of one partition, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageBody {
+    pub version: Version,
+    pub writes: Vec<Write>,
+}
+
+/// The form of a message body. A worker that meets one from the future refuses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    #[serde(rename = "1")]
+    One,
+}
+
+/// A message to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub group: String,
+    /// The id of its first write.
+    pub deduplication_id: String,
+    pub body: String,
+    pub ids: Vec<Uuid>,
+}
+
+/// Most bytes of a message body. SQS takes 1 MiB (256 KiB before August 2025) for a message and for
+/// a whole batch call; ten messages of this size fit one Lambda event of 6 MB.
+const MESSAGE_BYTES_MAX: usize = 240 * 1024;
+
+/// Most writes of a message, so that one message is never more than a part of a batch.
+const MESSAGE_WRITES_MAX: usize = 500;
+
+/// Packs writes into messages: each of one partition, order kept within each partition.
+pub fn pack(writes: Vec<Write>, partitions: u32) -> Vec<Message> {
+    let mut packers: Vec<(u32, Packer)> = Vec::new();
+    let mut messages = Vec::new();
+    for write in writes {
+        let partition = write.partition(partitions);
+        let packer = match packers.iter_mut().find(|(known, _)| *known == partition) {
+            Some((_, packer)) => packer,
+            None => &mut packers.push_mut((partition, Packer::default())).1,
+        };
+        if let Some(message) = packer.push(partition, write) {
+            messages.push(message);
+        }
+    }
+    messages.extend(packers.into_iter().filter_map(|(partition, packer)| packer.finish(partition)));
+    messages
+}
+
+#[derive(Debug, Default)]
+struct Packer {
+    bodies: Vec<String>,
+    ids: Vec<Uuid>,
+    bytes: usize,
+}
+
+impl Packer {
+    /// Takes one more write; gives the message that was full before it.
+    fn push(&mut self, partition: u32, write: Write) -> Option<Message> {
+        let body = serde_json::to_string(&write).expect("a write is plain data");
+        let is_full = self.bytes + body.len() > MESSAGE_BYTES_MAX
+            || self.ids.len() == MESSAGE_WRITES_MAX;
+        let full = if is_full { std::mem::take(self).finish(partition) } else { None };
+        self.bytes += body.len() + 1;
+        self.bodies.push(body);
+        self.ids.push(write.id);
+        full
+    }
+
+    fn finish(self, partition: u32) -> Option<Message> {
+        let first = self.ids.first()?;
+        Some(Message {
+            group: format!("p{partition}"),
+            deduplication_id: first.to_string(),
+            body: format!(r#"{{"version":"1","writes":[{}]}}"#, self.bodies.join(",")),
+            ids: self.ids,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(n: u128, text: &str) -> Write {
+        Write {
+            id: Uuid::from_u128(n),
+            table: "staff".into(),
+            operation: Operation::Update,
+            key: None,
+            row: vec![("name".into(), Some(text.into())), ("age".into(), None)],
+            accepted_at_ms: 1,
+        }
+    }
+
+    #[test]
+    fn packing_keeps_every_write_and_the_order_of_each_partition() {
+        let long = "x".repeat(1_000);
+        let writes: Vec<_> = (0..3_000).map(|n| write(n, &long)).collect();
+        let messages = pack(writes.clone(), 4);
+        let mut unpacked = Vec::new();
+        for message in &messages {
+            assert!(message.body.len() <= MESSAGE_BYTES_MAX + 64);
+            let body: MessageBody = serde_json::from_str(&message.body).unwrap();
+            assert!(body.writes.len() <= MESSAGE_WRITES_MAX);
+            assert_eq!(body.writes[0].id.to_string(), message.deduplication_id);
+            for write in body.writes {
+                assert_eq!(format!("p{}", write.partition(4)), message.group);
+                unpacked.push(write);
+            }
+        }
+        for partition in 0..4 {
+            let of_partition = |all: &[Write]| -> Vec<Write> {
+                all.iter().filter(|write| write.partition(4) == partition).cloned().collect()
+            };
+            assert_eq!(of_partition(&unpacked), of_partition(&writes));
+        }
+    }
+
+    #[test]
+    fn a_message_of_another_version_is_refused() {
+        let body = r#"{"version":"2","writes":[]}"#;
+        assert!(serde_json::from_str::<MessageBody>(body).is_err());
+    }
+}
