@@ -1,0 +1,168 @@
+//! Column types, from how the parser spells them to how the catalog holds them.
+//!
+//! Pure.
+
+use std::collections::HashMap;
+
+use sqlparser::ast::{
+    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo,
+};
+
+use super::tables::Name;
+use crate::{ColumnType, quote_identifier};
+
+/// What a `CREATE TYPE` or `CREATE DOMAIN` of the DDL means for a column.
+#[derive(Debug, Clone)]
+pub(super) enum UserType {
+    Enum { labels: Vec<String> },
+    Domain { base: ColumnType, is_not_null: bool, has_default: bool },
+}
+
+/// A column's type and what comes with it.
+#[derive(Debug, Clone)]
+pub(super) struct Typed {
+    pub(super) column_type: ColumnType,
+    /// `serial`, or a domain with a default.
+    pub(super) has_default: bool,
+    /// `serial`, or a domain that is `NOT NULL`.
+    pub(super) is_not_null: bool,
+}
+
+impl Typed {
+    fn plain(column_type: ColumnType) -> Self {
+        Self { column_type, has_default: false, is_not_null: false }
+    }
+}
+
+pub(super) fn typed(data_type: &DataType, types: &HashMap<Name, UserType>) -> Typed {
+    use ColumnType as Type;
+    Typed::plain(match data_type {
+        DataType::SmallInt(_) | DataType::Int2(_) => Type::SmallInt,
+        DataType::Int(_) | DataType::Int4(_) | DataType::Integer(_) => Type::Integer,
+        DataType::BigInt(_) | DataType::Int8(_) => Type::BigInt,
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(*info),
+        DataType::Real | DataType::Float4 => Type::Real,
+        // float(1) to float(24) is real, more is double precision.
+        DataType::Float(ExactNumberInfo::Precision(precision)) if *precision <= 24 => Type::Real,
+        DataType::Float(_)
+        | DataType::Float8
+        | DataType::Double(_)
+        | DataType::DoublePrecision => Type::DoublePrecision,
+        DataType::Boolean | DataType::Bool => Type::Boolean,
+        DataType::Char(length) | DataType::Character(length) => {
+            Type::Char { length: character_length(length.as_ref()).unwrap_or(1) }
+        }
+        DataType::Varchar(length)
+        | DataType::CharacterVarying(length)
+        | DataType::CharVarying(length) => {
+            Type::VarChar { length: character_length(length.as_ref()) }
+        }
+        DataType::Text => Type::Text,
+        DataType::Uuid => Type::Uuid,
+        DataType::JSON => Type::Json,
+        DataType::JSONB => Type::JsonB,
+        DataType::Bytea => Type::Bytea,
+        DataType::Date => Type::Date,
+        DataType::Time(_, zone) if is_with_zone(*zone) => Type::TimeTz,
+        DataType::Time(..) => Type::Time,
+        DataType::Timestamp(_, zone) if is_with_zone(*zone) => Type::TimestampTz,
+        DataType::Timestamp(..) => Type::Timestamp,
+        DataType::Interval { .. } => Type::Interval,
+        DataType::Array(
+            ArrayElemTypeDef::SquareBracket(element, _)
+            | ArrayElemTypeDef::AngleBracket(element)
+            | ArrayElemTypeDef::Parenthesis(element),
+        ) => match typed(element, types).column_type {
+            // PostgreSQL does not tell arrays of one and of several dimensions apart.
+            array @ Type::Array(_) => array,
+            element => Type::Array(Box::new(element)),
+        },
+        DataType::Custom(name, modifiers) => return custom(name, modifiers, types),
+        other => Type::Other { sql: other.to_string().to_lowercase() },
+    })
+}
+
+fn custom(name: &ObjectName, modifiers: &[String], types: &HashMap<Name, UserType>) -> Typed {
+    use ColumnType as Type;
+    let Name { schema, name } = Name::of(name);
+    let serial = |column_type| Typed { column_type, has_default: true, is_not_null: true };
+    let is_built_in = matches!(schema.as_deref(), None | Some("pg_catalog"));
+    let length = modifiers.first().and_then(|modifier| modifier.parse().ok());
+    if is_built_in {
+        match name.as_str() {
+            "serial" | "serial4" => return serial(Type::Integer),
+            "bigserial" | "serial8" => return serial(Type::BigInt),
+            "smallserial" | "serial2" => return serial(Type::SmallInt),
+            // Without a length it is not padded to one character, as char is.
+            "bpchar" => {
+                return Typed::plain(match length {
+                    Some(length) => Type::Char { length },
+                    None => Type::Text,
+                });
+            }
+            "timestamptz" => return Typed::plain(Type::TimestampTz),
+            "timetz" => return Typed::plain(Type::TimeTz),
+            "inet" => return Typed::plain(Type::Inet),
+            "cidr" => return Typed::plain(Type::Cidr),
+            "name" => return Typed::plain(Type::Text),
+            _ => {}
+        }
+    }
+    let known = Name { schema: schema.clone(), name: name.clone() };
+    // An unqualified name means the one that the search path finds: "public" as a rule.
+    let in_public = Name { schema: Some("public".to_owned()), name: name.clone() };
+    let without_schema = Name { schema: None, name: name.clone() };
+    let alternative = match schema.as_deref() {
+        None => &in_public,
+        Some("public") => &without_schema,
+        Some(_) => &known,
+    };
+    match types.get(&known).or_else(|| types.get(alternative)) {
+        Some(UserType::Enum { labels }) => {
+            Typed::plain(Type::Enum { schema, name, labels: labels.clone() })
+        }
+        Some(UserType::Domain { base, is_not_null, has_default }) => Typed {
+            column_type: base.clone(),
+            is_not_null: *is_not_null,
+            has_default: *has_default,
+        },
+        None => {
+            let quoted = quote_identifier(&name);
+            let sql = match schema {
+                None => quoted,
+                Some(schema) => format!("{}.{quoted}", quote_identifier(&schema)),
+            };
+            Typed::plain(Type::Other { sql })
+        }
+    }
+}
+
+fn numeric(info: ExactNumberInfo) -> ColumnType {
+    let small = |number: u64| u16::try_from(number).ok();
+    match info {
+        ExactNumberInfo::None => ColumnType::Numeric { precision: None, scale: None },
+        ExactNumberInfo::Precision(precision) => {
+            ColumnType::Numeric { precision: small(precision), scale: Some(0) }
+        }
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => ColumnType::Numeric {
+            precision: small(precision),
+            scale: i16::try_from(scale).ok(),
+        },
+    }
+}
+
+fn character_length(length: Option<&CharacterLength>) -> Option<u32> {
+    match length {
+        Some(CharacterLength::IntegerLength { length, .. }) => u32::try_from(*length).ok(),
+        Some(CharacterLength::Max) | None => None,
+    }
+}
+
+fn is_with_zone(zone: TimezoneInfo) -> bool {
+    matches!(zone, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz)
+}
+
+/// The labels of an enumerated type.
+pub(super) fn labels(labels: &[sqlparser::ast::Ident]) -> Vec<String> {
+    labels.iter().map(|label| label.value.clone()).collect()
+}

@@ -1,0 +1,105 @@
+//! Reads `sql/`: migrations cut into statements, and the tables that they leave.
+//!
+//! Used by the build script and by tests, never by a function. Only [`read_dir`] does I/O.
+
+mod split;
+mod tables;
+mod data_type;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::{Catalog, Migration, Schema};
+use tables::Tables;
+
+/// What stops the build: the file, the line, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct DdlError {
+    pub file: String,
+    /// From 1; 0 where the whole file is meant.
+    pub line: usize,
+    pub cause: String,
+}
+
+impl fmt::Display for DdlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, cause } = self;
+        match line {
+            0 => write!(f, "sql/{file}: {cause}"),
+            line => write!(f, "sql/{file}:{line}: {cause}"),
+        }
+    }
+}
+
+/// Where in a file something stands, until the file's name is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
+    line: usize,
+    cause: String,
+}
+
+impl Fault {
+    fn new(line: usize, cause: impl Into<String>) -> Self {
+        Self { line, cause: cause.into() }
+    }
+
+    fn in_file(self, file: &str) -> DdlError {
+        DdlError { file: file.to_owned(), line: self.line, cause: self.cause }
+    }
+}
+
+/// Reads `sync/*.sql` and then `*.sql` of the folder, each in the order of their names.
+pub fn read_dir(sql: &Path) -> Result<Schema, DdlError> {
+    let mut files = files_in(sql, "sync/")?;
+    files.extend(files_in(sql, "")?);
+    parse(&files)
+}
+
+fn files_in(sql: &Path, folder: &str) -> Result<Vec<(String, String)>, DdlError> {
+    let error = |file: &str, cause: String| DdlError { file: file.to_owned(), line: 0, cause };
+    let entries = fs::read_dir(sql.join(folder)).map_err(|cause| error(folder, cause.to_string()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|cause| error(folder, cause.to_string()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_file() && entry.path().extension().is_some_and(|found| found == "sql") {
+            names.push(format!("{folder}{name}"));
+        }
+    }
+    names.sort();
+    let read = |name: String| match fs::read_to_string(sql.join(&name)) {
+        Ok(text) => Ok((name, text)),
+        Err(cause) => Err(error(&name, format!("the file cannot be read: {cause}"))),
+    };
+    names.into_iter().map(read).collect()
+}
+
+/// Reads files by name and text. Tables of `sync/` are the worker's own and not reachable.
+pub fn parse(files: &[(String, String)]) -> Result<Schema, DdlError> {
+    let mut migrations = Vec::new();
+    let mut tables = Tables::default();
+    for (name, text) in files {
+        let statements = split::statements(text).map_err(|fault| fault.in_file(name))?;
+        if !name.starts_with("sync/") {
+            for statement in &statements {
+                tables.apply(statement).map_err(|fault| fault.in_file(name))?;
+            }
+        }
+        migrations.push(Migration {
+            name: name.clone(),
+            checksum: hexadecimal(&Sha256::digest(text.as_bytes())),
+            statements: statements.into_iter().map(split::Piece::into_statement).collect(),
+        });
+    }
+    Ok(Schema { catalog: Catalog::new(tables.into_tables()), migrations })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

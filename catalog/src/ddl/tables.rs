@@ -1,0 +1,449 @@
+//! The tables that a sequence of statements leaves.
+//!
+//! Pure. Understands what makes, changes and drops tables and the types of their columns; every
+//! other statement is left to the database.
+
+use std::collections::HashMap;
+
+use sqlparser::ast::{
+    AlterColumnOperation, AlterTableOperation, AlterTypeAddValuePosition, AlterTypeOperation, AlterTable,
+    ColumnDef, ColumnOption, CreateTable, GeneratedAs, Ident, ObjectName, ObjectNamePart, ObjectType,
+    RenameTableNameKind, Statement, TableConstraint, UserDefinedTypeRepresentation,
+};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
+
+use super::Fault;
+use super::data_type::{UserType, labels, typed};
+use super::split::{Piece, is_word};
+use crate::{Column, Table, WhenAbsent};
+
+/// PostgreSQL cuts longer names (`NAMEDATALEN - 1`).
+const NAME_BYTES_MAX: usize = 63;
+
+/// A name as PostgreSQL keeps it, with its schema where the DDL gives one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Name {
+    pub(super) schema: Option<String>,
+    pub(super) name: String,
+}
+
+impl Name {
+    pub(super) fn of(name: &ObjectName) -> Self {
+        let mut parts = name.0.iter().rev().filter_map(ObjectNamePart::as_ident).map(fold);
+        let name = parts.next().unwrap_or_default();
+        Self { schema: parts.next(), name }
+    }
+
+    /// Whether both can mean one table: an unqualified name means the one in `public`.
+    fn means(&self, schema: Option<&str>, name: &str) -> bool {
+        let schema_or_public = |schema: Option<&str>| schema.unwrap_or("public").to_owned();
+        self.name == name && schema_or_public(self.schema.as_deref()) == schema_or_public(schema)
+    }
+}
+
+/// A name folded to lower case unless quoted, and cut to PostgreSQL's length.
+pub(super) fn fold(ident: &Ident) -> String {
+    let mut name = match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    while name.len() > NAME_BYTES_MAX {
+        name.pop();
+    }
+    name
+}
+
+/// The tables so far, and the types that columns may have.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    tables: Vec<Table>,
+    types: HashMap<Name, UserType>,
+}
+
+impl Tables {
+    pub(super) fn into_tables(self) -> Vec<Table> {
+        self.tables
+    }
+
+    /// Takes one more statement.
+    pub(super) fn apply(&mut self, piece: &Piece) -> Result<(), Fault> {
+        if !concerns_tables(piece) {
+            return Ok(());
+        }
+        let tokens = without_sequence_options(&piece.tokens);
+        let statement = Parser::new(&PostgreSqlDialect {})
+            .with_tokens(tokens)
+            .parse_statement()
+            .map_err(|error| Fault::new(piece.line, format!("the catalog cannot read this statement: {error}")))?;
+        self.apply_statement(statement).map_err(|cause| Fault::new(piece.line, cause))
+    }
+
+    fn apply_statement(&mut self, statement: Statement) -> Result<(), String> {
+        match statement {
+            Statement::CreateTable(create) => self.create(&create),
+            Statement::AlterTable(alter) => self.alter(&alter),
+            Statement::CreateType { name, representation: Some(UserDefinedTypeRepresentation::Enum { labels: found }) } => {
+                self.types.insert(Name::of(&name), UserType::Enum { labels: labels(&found) });
+                Ok(())
+            }
+            Statement::CreateDomain(domain) => {
+                let base = typed(&domain.data_type, &self.types);
+                let is_not_null = base.is_not_null;
+                let has_default = base.has_default || domain.default.is_some();
+                let domain_type = UserType::Domain { base: base.column_type, is_not_null, has_default };
+                self.types.insert(Name::of(&domain.name), domain_type);
+                Ok(())
+            }
+            Statement::AlterType(alter) => {
+                self.alter_type(&Name::of(&alter.name), &alter.operation);
+                Ok(())
+            }
+            Statement::Drop { object_type, names, .. } => {
+                for name in &names {
+                    self.drop(object_type, &Name::of(name));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn create(&mut self, create: &CreateTable) -> Result<(), String> {
+        let Name { schema, name } = Name::of(&create.name);
+        if create.temporary {
+            return Ok(());
+        }
+        // A partition is reached through its parent.
+        if create.partition_of.is_some() {
+            return Ok(());
+        }
+        let unsupported = [
+            (create.like.is_some(), "LIKE"),
+            (create.query.is_some(), "AS SELECT"),
+            (create.inherits.is_some(), "INHERITS"),
+        ];
+        if let Some((_, what)) = unsupported.iter().find(|(is_used, _)| *is_used) {
+            return Err(format!(
+                "the catalog cannot hold a table that is made with {what}, as its columns stand elsewhere; write them out"
+            ));
+        }
+        let known = Name { schema: schema.clone(), name: name.clone() };
+        if self.find(&known).is_some() {
+            return if create.if_not_exists { Ok(()) } else { Err(format!("the table \"{name}\" exists already")) };
+        }
+        let mut table = Table { schema, name, columns: Vec::new(), primary_key: Vec::new() };
+        for column in &create.columns {
+            self.add_column(&mut table, column)?;
+        }
+        for constraint in &create.constraints {
+            add_constraint(&mut table, constraint)?;
+        }
+        let path = table.path();
+        if path.starts_with("_sync") || path.contains('/') {
+            return Err(format!("a table cannot be reached under the name \"{path}\"; rename it"));
+        }
+        if self.tables.iter().any(|other| other.path() == path) {
+            return Err(format!("two tables would be reached under /{path}; rename one"));
+        }
+        self.tables.push(table);
+        Ok(())
+    }
+
+    fn add_column(&self, table: &mut Table, definition: &ColumnDef) -> Result<(), String> {
+        let name = fold(&definition.name);
+        if table.column(&name).is_some() {
+            return Err(format!("the column \"{name}\" stands twice"));
+        }
+        let typed = typed(&definition.data_type, &self.types);
+        let mut column = Column {
+            name: name.clone(),
+            column_type: typed.column_type,
+            nullable: !typed.is_not_null,
+            when_absent: if typed.has_default { WhenAbsent::Default } else { WhenAbsent::Null },
+        };
+        let mut is_key = false;
+        for option in &definition.options {
+            match &option.option {
+                ColumnOption::NotNull => column.nullable = false,
+                ColumnOption::Default(_) => column.when_absent = WhenAbsent::Default,
+                ColumnOption::PrimaryKey(_) => is_key = true,
+                ColumnOption::Generated { generated_as, generation_expr, .. } => {
+                    column.when_absent = when_generated(*generated_as, generation_expr.is_some());
+                    // An identity column is NOT NULL; an expression's may be NULL.
+                    if generation_expr.is_none() {
+                        column.nullable = false;
+                    }
+                }
+                _ => {}
+            }
+        }
+        table.columns.push(column);
+        if is_key {
+            set_primary_key(table, vec![name])?;
+        }
+        Ok(())
+    }
+
+    fn alter(&mut self, alter: &AlterTable) -> Result<(), String> {
+        let name = Name::of(&alter.name);
+        let Some(place) = self.find(&name) else { return Ok(()) };
+        let mut table = self.tables[place].clone();
+        for operation in &alter.operations {
+            self.alter_table(&mut table, operation)?;
+        }
+        self.tables[place] = table;
+        Ok(())
+    }
+
+    fn alter_table(&self, table: &mut Table, operation: &AlterTableOperation) -> Result<(), String> {
+        match operation {
+            AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
+                if *if_not_exists && table.column(&fold(&column_def.name)).is_some() {
+                    return Ok(());
+                }
+                self.add_column(table, column_def)
+            }
+            AlterTableOperation::DropColumn { column_names, .. } => {
+                for name in column_names.iter().map(fold) {
+                    table.columns.retain(|column| column.name != name);
+                    // A key goes with any of its columns.
+                    if table.primary_key.contains(&name) {
+                        table.primary_key.clear();
+                    }
+                }
+                Ok(())
+            }
+            AlterTableOperation::AlterColumn { column_name, op } => {
+                self.alter_column(table, &fold(column_name), op)
+            }
+            AlterTableOperation::AddConstraint { constraint, .. } => add_constraint(table, constraint),
+            // The primary key's own name is not kept: this is PostgreSQL's default for it.
+            AlterTableOperation::DropConstraint { name, .. }
+                if fold(name) == format!("{}_pkey", table.name) =>
+            {
+                table.primary_key.clear();
+                Ok(())
+            }
+            AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+                let (old, new) = (fold(old_column_name), fold(new_column_name));
+                for column in &mut table.columns {
+                    if column.name == old {
+                        column.name.clone_from(&new);
+                    }
+                }
+                for key in &mut table.primary_key {
+                    if *key == old {
+                        key.clone_from(&new);
+                    }
+                }
+                Ok(())
+            }
+            AlterTableOperation::RenameTable {
+                table_name: RenameTableNameKind::To(name) | RenameTableNameKind::As(name),
+            } => {
+                table.name = Name::of(name).name;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn alter_column(&self, table: &mut Table, name: &str, operation: &AlterColumnOperation) -> Result<(), String> {
+        let Some(column) = table.columns.iter_mut().find(|column| column.name == name) else {
+            return Err(format!("there is no column \"{name}\" to alter"));
+        };
+        match operation {
+            AlterColumnOperation::SetNotNull => column.nullable = false,
+            AlterColumnOperation::DropNotNull => column.nullable = true,
+            AlterColumnOperation::SetDefault { .. } => column.when_absent = WhenAbsent::Default,
+            AlterColumnOperation::DropDefault => column.when_absent = WhenAbsent::Null,
+            AlterColumnOperation::SetDataType { data_type, .. } => {
+                column.column_type = typed(data_type, &self.types).column_type;
+            }
+            AlterColumnOperation::AddGenerated { generated_as, .. } => {
+                column.nullable = false;
+                column.when_absent = when_generated(generated_as.unwrap_or(GeneratedAs::Always), false);
+            }
+        }
+        Ok(())
+    }
+
+    fn alter_type(&mut self, name: &Name, operation: &AlterTypeOperation) {
+        let Some(UserType::Enum { labels }) = self.types.get_mut(name) else { return };
+        match operation {
+            AlterTypeOperation::AddValue(add) => {
+                let place_of = |label: &Ident| labels.iter().position(|known| *known == label.value);
+                let place = match &add.position {
+                    Some(AlterTypeAddValuePosition::Before(label)) => place_of(label),
+                    Some(AlterTypeAddValuePosition::After(label)) => place_of(label).map(|place| place + 1),
+                    None => None,
+                };
+                labels.insert(place.unwrap_or(labels.len()), add.value.value.clone());
+            }
+            AlterTypeOperation::RenameValue(rename) => {
+                for label in labels {
+                    if *label == rename.from.value {
+                        label.clone_from(&rename.to.value);
+                    }
+                }
+            }
+            AlterTypeOperation::Rename(rename) => {
+                if let Some(user_type) = self.types.remove(name) {
+                    let name = Name { schema: name.schema.clone(), name: fold(&rename.new_name) };
+                    self.types.insert(name, user_type);
+                }
+            }
+        }
+    }
+
+    fn drop(&mut self, object_type: ObjectType, name: &Name) {
+        match object_type {
+            ObjectType::Table => {
+                self.tables.retain(|table| !name.means(table.schema.as_deref(), &table.name));
+            }
+            ObjectType::Schema => {
+                self.tables.retain(|table| table.schema.as_deref() != Some(name.name.as_str()));
+            }
+            ObjectType::Type => {
+                self.types.remove(name);
+            }
+            _ => {}
+        }
+    }
+
+    fn find(&self, name: &Name) -> Option<usize> {
+        self.tables.iter().position(|table| name.means(table.schema.as_deref(), &table.name))
+    }
+}
+
+/// Without what stands in parentheses after IDENTITY: it says nothing of the column, and the parser
+/// does not know the `SEQUENCE NAME` of dumps.
+fn without_sequence_options(tokens: &[Token]) -> Vec<Token> {
+    let mut kept: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut depth = 0_usize;
+    for token in tokens {
+        let follows_identity = kept.last().is_some_and(|last| is_word(last, "IDENTITY"));
+        match token {
+            Token::LParen if depth > 0 || follows_identity => depth += 1,
+            Token::RParen if depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            other => kept.push(other.clone()),
+        }
+    }
+    kept
+}
+
+/// Whether a statement can change what the catalog holds. What cannot is not even parsed, so that
+/// it may be anything that PostgreSQL takes.
+fn concerns_tables(piece: &Piece) -> bool {
+    if piece.begins_with(&["ALTER", "TABLE"]) {
+        return alters_columns(&piece.tokens);
+    }
+    if piece.begins_with(&["CREATE"]) {
+        let words = ["TABLE", "TYPE", "DOMAIN"];
+        // CREATE [UNLOGGED | GLOBAL | LOCAL | TEMP …] TABLE.
+        return (1..=3).any(|place| words.iter().any(|word| piece.is_word(place, word)))
+            && !(1..=2).any(|place| piece.is_word(place, "FOREIGN") || piece.is_word(place, "EVENT"))
+            && (!piece.is_word(1, "TYPE") || piece.tokens.iter().any(|token| is_word(token, "ENUM")));
+    }
+    ["TABLE", "SCHEMA", "TYPE"].iter().any(|word| piece.begins_with(&["DROP", word]))
+        || (piece.begins_with(&["ALTER", "TYPE"]) && piece.tokens.iter().any(|token| is_word(token, "VALUE")))
+}
+
+/// Whether an `ALTER TABLE` has an action on columns, on the primary key, or on the name.
+fn alters_columns(tokens: &[Token]) -> bool {
+    let mut depth = 0_usize;
+    let mut is_at_action = false;
+    let mut words = tokens.iter().enumerate().skip(2);
+    // The name: words, dots, ONLY, IF EXISTS, an asterisk.
+    let first = words.find(|(place, token)| {
+        let is_name_part = place.checked_sub(1).is_none_or(|before| {
+            let before = &tokens[before];
+            matches!(before, Token::Period) || ["TABLE", "ONLY", "IF", "EXISTS"].iter().any(|word| is_word(before, word))
+        });
+        !is_name_part && !matches!(token, Token::Period | Token::Mul)
+    });
+    let Some((first, _)) = first else { return false };
+    for (place, token) in tokens.iter().enumerate().skip(first) {
+        if place == first {
+            is_at_action = true;
+        }
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::Comma if depth == 0 => {
+                is_at_action = true;
+                continue;
+            }
+            _ => {}
+        }
+        if is_at_action && is_catalog_action(&tokens[place..]) {
+            return true;
+        }
+        is_at_action = false;
+    }
+    false
+}
+
+fn is_catalog_action(action: &[Token]) -> bool {
+    let word = |place: usize, word: &str| action.get(place).is_some_and(|token| is_word(token, word));
+    let is_other_constraint = |place: usize| {
+        ["CHECK", "FOREIGN", "UNIQUE", "EXCLUDE"].iter().any(|kind| word(place, kind))
+    };
+    if word(0, "ADD") {
+        return !(is_other_constraint(1) || (word(1, "CONSTRAINT") && is_other_constraint(3)));
+    }
+    if word(0, "ALTER") {
+        // ALTER CONSTRAINT, and what PostgreSQL keeps for itself of a column.
+        let after_name = if word(1, "COLUMN") { 3 } else { 2 };
+        let is_own = ["STATISTICS", "STORAGE", "COMPRESSION", "("]
+            .iter()
+            .any(|kind| word(after_name + 1, kind));
+        return !(word(1, "CONSTRAINT") || (word(after_name, "SET") && is_own));
+    }
+    word(0, "DROP") || word(0, "RENAME")
+}
+
+fn when_generated(generated_as: GeneratedAs, has_expression: bool) -> WhenAbsent {
+    match generated_as {
+        _ if has_expression => WhenAbsent::Generated,
+        GeneratedAs::ExpStored => WhenAbsent::Generated,
+        GeneratedAs::Always => WhenAbsent::AlwaysIdentity,
+        GeneratedAs::ByDefault => WhenAbsent::Default,
+    }
+}
+
+fn add_constraint(table: &mut Table, constraint: &TableConstraint) -> Result<(), String> {
+    match constraint {
+        TableConstraint::PrimaryKey(key) => {
+            let columns = key
+                .columns
+                .iter()
+                .map(|column| match &column.column.expr {
+                    sqlparser::ast::Expr::Identifier(name) => Ok(fold(name)),
+                    other => Err(format!("a primary key has columns only, not {other}")),
+                })
+                .collect::<Result<_, _>>()?;
+            set_primary_key(table, columns)
+        }
+        TableConstraint::PrimaryKeyUsingIndex(_) => {
+            Err("the catalog cannot tell the columns of PRIMARY KEY USING INDEX; name them".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn set_primary_key(table: &mut Table, columns: Vec<String>) -> Result<(), String> {
+    if !table.primary_key.is_empty() {
+        return Err(format!("the table \"{}\" has two primary keys", table.name));
+    }
+    for name in &columns {
+        let column = table.columns.iter_mut().find(|column| column.name == *name);
+        let column = column.ok_or_else(|| format!("there is no column \"{name}\" for the primary key"))?;
+        column.nullable = false;
+    }
+    table.primary_key = columns;
+    Ok(())
+}
