@@ -115,6 +115,9 @@ mod tests {
         check(&[Some("two words"), Some("a,b"), Some("{}")], r#"{"two words","a,b","{}"}"#);
         check(&[Some(""), None, Some("NULL"), Some("null")], r#"{"",NULL,"NULL","null"}"#);
         check(&[Some(r#"say "hi" \o/"#)], r#"{"say \"hi\" \\o/"}"#);
-        check(&[Some("line\nbreak\ttab\u{1}bell"), Some("é😀")], "{\"line\nbreak\ttab\u{1}bell\",\"é😀\"}");
+        check(
+            &[Some("line\nbreak\ttab\u{1}bell"), Some("é😀")],
+            "{\"line\nbreak\ttab\u{1}bell\",\"é😀\"}",
+        );
     }
 }

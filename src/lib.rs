@@ -1,1 +1,52 @@
+//! aurora-sync: HTTP writes and CSV files into Aurora PostgreSQL, in batches, exactly once.
+//!
+//! ```text
+//! client ── POST/PUT/PATCH/DELETE ─▶ enqueue ─▶ SQS FIFO ─▶ apply ──┐
+//! client ── GET ───────────────────▶ lookup ────────────────────────┤ RDS Data API ─▶ PostgreSQL
+//! user ──── file.csv ─▶ S3 ─▶ SQS ─▶ import ────────────────────────┤
+//! deploy ── custom resource ───────▶ migrate ───────────────────────┘
+//! ```
+//!
+//! The modules stand in the order in which a reader needs them: what the words mean, how a write is
+//! checked and planned, the five functions, and last the only room that knows AWS.
+//!
+//! Invariants:
+//! - A write is recorded in `sync.write` by the statement that changes the data: what stands there
+//!   has had its effect, what does not has had none.
+//! - No identifier and no value of a request is ever part of an SQL text.
+//! - Modules marked *pure* do no I/O, know no clock and no environment.
+//! - AWS crates are named in [`aws`] alone.
 
+pub mod error;
+pub mod field;
+
+pub mod value;
+pub mod key;
+pub mod row;
+pub mod write;
+pub mod array;
+pub mod plan;
+pub mod parameter_set;
+pub mod statement;
+
+pub mod problem;
+pub mod http;
+pub mod query;
+
+pub mod deadline;
+pub mod transaction;
+pub mod isolate;
+pub mod outcome;
+pub mod ledger;
+
+pub mod enqueue;
+pub mod apply;
+pub mod import;
+pub mod lookup;
+pub mod migrate;
+
+pub mod schema;
+pub mod config;
+pub mod runtime;
+
+pub mod aws;

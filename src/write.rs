@@ -102,7 +102,7 @@ pub struct Message {
 
 /// Most bytes of a message body. SQS takes 1 MiB (256 KiB before August 2025) for a message and for
 /// a whole batch call; ten messages of this size fit one Lambda event of 6 MB.
-const MESSAGE_BYTES_MAX: usize = 240 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 240 * 1024;
 
 /// Most writes of a message, so that one message is never more than a part of a batch.
 const MESSAGE_WRITES_MAX: usize = 500;
@@ -136,8 +136,8 @@ impl Packer {
     /// Takes one more write; gives the message that was full before it.
     fn push(&mut self, partition: u32, write: Write) -> Option<Message> {
         let body = serde_json::to_string(&write).expect("a write is plain data");
-        let is_full = self.bytes + body.len() > MESSAGE_BYTES_MAX
-            || self.ids.len() == MESSAGE_WRITES_MAX;
+        let is_full =
+            self.bytes + body.len() > MESSAGE_BYTES_MAX || self.ids.len() == MESSAGE_WRITES_MAX;
         let full = if is_full { std::mem::take(self).finish(partition) } else { None };
         self.bytes += body.len() + 1;
         self.bodies.push(body);

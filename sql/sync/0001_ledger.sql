@@ -4,8 +4,10 @@
 -- One row for each settled write, made by the statement that changes the data.
 -- A write that stands here has had its effect: a second delivery of it does nothing.
 CREATE TABLE sync.write (
-    id uuid PRIMARY KEY,
-    table_name text NOT NULL,
+    -- The name tells this constraint from any of a user's: a worker that meets it was overtaken.
+    id uuid CONSTRAINT sync_write_settled_once PRIMARY KEY,
+    -- NULL where the message could not be read.
+    table_name text,
     -- The key as it stands in URLs; NULL where the database makes the key.
     key text,
     operation text NOT NULL
@@ -58,7 +60,7 @@ CREATE TABLE sync.import_chunk (
     rows_unchanged bigint NOT NULL DEFAULT 0,
     rows_rejected bigint NOT NULL DEFAULT 0,
     committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (import_id, chunk)
+    CONSTRAINT sync_chunk_loaded_once PRIMARY KEY (import_id, chunk)
 );
 
 -- One row for each rejected row of a file, committed with its chunk.

@@ -1,1 +1,19 @@
-fn main() {}
+//! The function behind `POST`, `PUT`, `PATCH` and `DELETE`.
+
+use aurora_sync::aws::{self, queue::Queue};
+use aurora_sync::config::Config;
+use aurora_sync::enqueue::{self, Enqueue};
+use aurora_sync::{runtime, schema};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::from_env();
+    runtime::init_logs(&config.log_level());
+    let sdk_config = aws::sdk_config().await;
+    let function = Enqueue {
+        catalog: schema::catalog(),
+        queue: Queue::new(&sdk_config, config.writes_queue_url()?),
+        partitions: config.partitions()?,
+    };
+    runtime::serve(async |event, _deadline| Ok(enqueue::handle(&function, event).await)).await
+}

@@ -1,1 +1,20 @@
-fn main() {}
+//! The function behind the queue of files.
+
+use aurora_sync::aws::{self, data_api::DataApi, objects::Objects};
+use aurora_sync::config::Config;
+use aurora_sync::import::{self, Import};
+use aurora_sync::{runtime, schema};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::from_env();
+    runtime::init_logs(&config.log_level());
+    let sdk_config = aws::sdk_config().await;
+    let function = Import {
+        catalog: schema::catalog(),
+        data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+        objects: Objects::new(&sdk_config),
+        results_bucket: config.results_bucket()?,
+    };
+    runtime::serve(async |event, deadline| import::handle(&function, event, deadline).await).await
+}

@@ -1,1 +1,19 @@
-fn main() {}
+//! The function behind `GET`.
+
+use aurora_sync::aws::{self, data_api::DataApi};
+use aurora_sync::config::Config;
+use aurora_sync::lookup::{self, Lookup};
+use aurora_sync::{runtime, schema};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::from_env();
+    runtime::init_logs(&config.log_level());
+    let sdk_config = aws::sdk_config().await;
+    let function = Lookup {
+        catalog: schema::catalog(),
+        data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+    };
+    runtime::serve(async |event, deadline| Ok(lookup::handle(&function, event, deadline).await))
+        .await
+}

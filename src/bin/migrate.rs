@@ -1,1 +1,22 @@
-fn main() {}
+//! The function behind the stack's custom resource.
+
+use aurora_sync::aws::{self, cloudformation::CloudFormation, data_api::DataApi};
+use aurora_sync::config::Config;
+use aurora_sync::migrate::{self, Migrate};
+use aurora_sync::{runtime, schema};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::from_env();
+    runtime::init_logs(&config.log_level());
+    let sdk_config = aws::sdk_config().await;
+    let function = Migrate {
+        migrations: schema::migrations(),
+        data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+    };
+    let cloudformation = CloudFormation::new();
+    runtime::serve(async |event, deadline| {
+        migrate::handle(&function, &cloudformation, event, deadline).await
+    })
+    .await
+}

@@ -44,10 +44,9 @@ pub(super) fn typed(data_type: &DataType, types: &HashMap<Name, UserType>) -> Ty
         DataType::Real | DataType::Float4 => Type::Real,
         // float(1) to float(24) is real, more is double precision.
         DataType::Float(ExactNumberInfo::Precision(precision)) if *precision <= 24 => Type::Real,
-        DataType::Float(_)
-        | DataType::Float8
-        | DataType::Double(_)
-        | DataType::DoublePrecision => Type::DoublePrecision,
+        DataType::Float(_) | DataType::Float8 | DataType::Double(_) | DataType::DoublePrecision => {
+            Type::DoublePrecision
+        }
         DataType::Boolean | DataType::Bool => Type::Boolean,
         DataType::Char(length) | DataType::Character(length) => {
             Type::Char { length: character_length(length.as_ref()).unwrap_or(1) }
@@ -144,10 +143,9 @@ fn numeric(info: ExactNumberInfo) -> ColumnType {
         ExactNumberInfo::Precision(precision) => {
             ColumnType::Numeric { precision: small(precision), scale: Some(0) }
         }
-        ExactNumberInfo::PrecisionAndScale(precision, scale) => ColumnType::Numeric {
-            precision: small(precision),
-            scale: i16::try_from(scale).ok(),
-        },
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => {
+            ColumnType::Numeric { precision: small(precision), scale: i16::try_from(scale).ok() }
+        }
     }
 }
 

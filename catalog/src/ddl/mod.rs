@@ -63,7 +63,8 @@ pub fn read_dir(sql: &Path) -> Result<Schema, DdlError> {
 
 fn files_in(sql: &Path, folder: &str) -> Result<Vec<(String, String)>, DdlError> {
     let error = |file: &str, cause: String| DdlError { file: file.to_owned(), line: 0, cause };
-    let entries = fs::read_dir(sql.join(folder)).map_err(|cause| error(folder, cause.to_string()))?;
+    let entries =
+        fs::read_dir(sql.join(folder)).map_err(|cause| error(folder, cause.to_string()))?;
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|cause| error(folder, cause.to_string()))?;

@@ -49,7 +49,10 @@ pub(super) fn statements(text: &str) -> Result<Vec<Piece>, Fault> {
     let dialect = PostgreSqlDialect {};
     let tokens = Tokenizer::new(&dialect, &text).with_unescape(false).tokenize_with_location();
     let tokens = tokens.map_err(|error| {
-        Fault::new(line_number(error.location), format!("{}; check quotes and comments", error.message))
+        Fault::new(
+            line_number(error.location),
+            format!("{}; check quotes and comments", error.message),
+        )
     })?;
     let lines = Lines::new(&text);
     let mut pieces = Vec::new();
@@ -79,8 +82,11 @@ fn without_dump_marks(text: &str) -> Result<String, Fault> {
     for (place, line) in text.split_inclusive('\n').enumerate() {
         if line.starts_with("\\restrict") || line.starts_with("\\unrestrict") {
             kept.push('\n');
-        } else if line.starts_with('\\') && line.get(1..2).is_some_and(|c| c.chars().all(|c| c.is_ascii_alphabetic())) {
-            let cause = "a psql command is not SQL; leave it out (for a dump: pg_dump --schema-only)";
+        } else if line.starts_with('\\')
+            && line.get(1..2).is_some_and(|c| c.chars().all(|c| c.is_ascii_alphabetic()))
+        {
+            let cause =
+                "a psql command is not SQL; leave it out (for a dump: pg_dump --schema-only)";
             return Err(Fault::new(place + 1, cause));
         } else {
             kept.push_str(line);
@@ -151,7 +157,8 @@ fn piece(lines: &Lines<'_>, tokens: &[&TokenWithSpan]) -> Result<Option<Piece>, 
     let line = line_number(first.span.start);
     let words = tokens.iter().map(|token| token.token.clone()).collect::<Vec<_>>();
     if is_word(&words[0], "COPY") && words.iter().any(|token| is_word(token, "STDIN")) {
-        let cause = "COPY … FROM stdin cannot go through the Data API; use INSERT, or import a CSV file";
+        let cause =
+            "COPY … FROM stdin cannot go through the Data API; use INSERT, or import a CSV file";
         return Err(Fault::new(line, cause));
     }
     let mut sql = String::new();
@@ -169,7 +176,8 @@ fn piece(lines: &Lines<'_>, tokens: &[&TokenWithSpan]) -> Result<Option<Piece>, 
             other => {
                 sql.push_str(lines.text.get(start..end).unwrap_or_default());
                 // A lone colon is the one of an array slice; a space keeps it from being a name's.
-                let is_next_to = tokens.get(place + 1).is_some_and(|next| lines.place(next.span.start) == end);
+                let is_next_to =
+                    tokens.get(place + 1).is_some_and(|next| lines.place(next.span.start) == end);
                 if matches!(other, Token::Colon) && is_next_to {
                     sql.push(' ');
                 }

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use sqlparser::ast::{
-    AlterColumnOperation, AlterTableOperation, AlterTypeAddValuePosition, AlterTypeOperation, AlterTable,
-    ColumnDef, ColumnOption, CreateTable, GeneratedAs, Ident, ObjectName, ObjectNamePart, ObjectType,
-    RenameTableNameKind, Statement, TableConstraint, UserDefinedTypeRepresentation,
+    AlterColumnOperation, AlterTable, AlterTableOperation, AlterTypeAddValuePosition,
+    AlterTypeOperation, ColumnDef, ColumnOption, CreateTable, GeneratedAs, Ident, ObjectName,
+    ObjectNamePart, ObjectType, RenameTableNameKind, Statement, TableConstraint,
+    UserDefinedTypeRepresentation,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -76,7 +77,9 @@ impl Tables {
         let statement = Parser::new(&PostgreSqlDialect {})
             .with_tokens(tokens)
             .parse_statement()
-            .map_err(|error| Fault::new(piece.line, format!("the catalog cannot read this statement: {error}")))?;
+            .map_err(|error| {
+                Fault::new(piece.line, format!("the catalog cannot read this statement: {error}"))
+            })?;
         self.apply_statement(statement).map_err(|cause| Fault::new(piece.line, cause))
     }
 
@@ -84,7 +87,10 @@ impl Tables {
         match statement {
             Statement::CreateTable(create) => self.create(&create),
             Statement::AlterTable(alter) => self.alter(&alter),
-            Statement::CreateType { name, representation: Some(UserDefinedTypeRepresentation::Enum { labels: found }) } => {
+            Statement::CreateType {
+                name,
+                representation: Some(UserDefinedTypeRepresentation::Enum { labels: found }),
+            } => {
                 self.types.insert(Name::of(&name), UserType::Enum { labels: labels(&found) });
                 Ok(())
             }
@@ -92,7 +98,8 @@ impl Tables {
                 let base = typed(&domain.data_type, &self.types);
                 let is_not_null = base.is_not_null;
                 let has_default = base.has_default || domain.default.is_some();
-                let domain_type = UserType::Domain { base: base.column_type, is_not_null, has_default };
+                let domain_type =
+                    UserType::Domain { base: base.column_type, is_not_null, has_default };
                 self.types.insert(Name::of(&domain.name), domain_type);
                 Ok(())
             }
@@ -131,7 +138,11 @@ impl Tables {
         }
         let known = Name { schema: schema.clone(), name: name.clone() };
         if self.find(&known).is_some() {
-            return if create.if_not_exists { Ok(()) } else { Err(format!("the table \"{name}\" exists already")) };
+            return if create.if_not_exists {
+                Ok(())
+            } else {
+                Err(format!("the table \"{name}\" exists already"))
+            };
         }
         let mut table = Table { schema, name, columns: Vec::new(), primary_key: Vec::new() };
         for column in &create.columns {
@@ -197,7 +208,11 @@ impl Tables {
         Ok(())
     }
 
-    fn alter_table(&self, table: &mut Table, operation: &AlterTableOperation) -> Result<(), String> {
+    fn alter_table(
+        &self,
+        table: &mut Table,
+        operation: &AlterTableOperation,
+    ) -> Result<(), String> {
         match operation {
             AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
                 if *if_not_exists && table.column(&fold(&column_def.name)).is_some() {
@@ -218,7 +233,9 @@ impl Tables {
             AlterTableOperation::AlterColumn { column_name, op } => {
                 self.alter_column(table, &fold(column_name), op)
             }
-            AlterTableOperation::AddConstraint { constraint, .. } => add_constraint(table, constraint),
+            AlterTableOperation::AddConstraint { constraint, .. } => {
+                add_constraint(table, constraint)
+            }
             // The primary key's own name is not kept: this is PostgreSQL's default for it.
             AlterTableOperation::DropConstraint { name, .. }
                 if fold(name) == format!("{}_pkey", table.name) =>
@@ -250,7 +267,12 @@ impl Tables {
         }
     }
 
-    fn alter_column(&self, table: &mut Table, name: &str, operation: &AlterColumnOperation) -> Result<(), String> {
+    fn alter_column(
+        &self,
+        table: &mut Table,
+        name: &str,
+        operation: &AlterColumnOperation,
+    ) -> Result<(), String> {
         let Some(column) = table.columns.iter_mut().find(|column| column.name == name) else {
             return Err(format!("there is no column \"{name}\" to alter"));
         };
@@ -264,7 +286,8 @@ impl Tables {
             }
             AlterColumnOperation::AddGenerated { generated_as, .. } => {
                 column.nullable = false;
-                column.when_absent = when_generated(generated_as.unwrap_or(GeneratedAs::Always), false);
+                column.when_absent =
+                    when_generated(generated_as.unwrap_or(GeneratedAs::Always), false);
             }
         }
         Ok(())
@@ -274,10 +297,13 @@ impl Tables {
         let Some(UserType::Enum { labels }) = self.types.get_mut(name) else { return };
         match operation {
             AlterTypeOperation::AddValue(add) => {
-                let place_of = |label: &Ident| labels.iter().position(|known| *known == label.value);
+                let place_of =
+                    |label: &Ident| labels.iter().position(|known| *known == label.value);
                 let place = match &add.position {
                     Some(AlterTypeAddValuePosition::Before(label)) => place_of(label),
-                    Some(AlterTypeAddValuePosition::After(label)) => place_of(label).map(|place| place + 1),
+                    Some(AlterTypeAddValuePosition::After(label)) => {
+                        place_of(label).map(|place| place + 1)
+                    }
                     None => None,
                 };
                 labels.insert(place.unwrap_or(labels.len()), add.value.value.clone());
@@ -342,14 +368,18 @@ fn concerns_tables(piece: &Piece) -> bool {
         return alters_columns(&piece.tokens);
     }
     if piece.begins_with(&["CREATE"]) {
-        let words = ["TABLE", "TYPE", "DOMAIN"];
-        // CREATE [UNLOGGED | GLOBAL | LOCAL | TEMP …] TABLE.
-        return (1..=3).any(|place| words.iter().any(|word| piece.is_word(place, word)))
-            && !(1..=2).any(|place| piece.is_word(place, "FOREIGN") || piece.is_word(place, "EVENT"))
-            && (!piece.is_word(1, "TYPE") || piece.tokens.iter().any(|token| is_word(token, "ENUM")));
+        let modifiers = ["GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "UNLOGGED"];
+        let kind = (1..)
+            .find(|place| !modifiers.iter().any(|word| piece.is_word(*place, word)))
+            .unwrap_or(1);
+        let is_enum = || piece.tokens.iter().any(|token| is_word(token, "ENUM"));
+        return piece.is_word(kind, "TABLE")
+            || piece.is_word(kind, "DOMAIN")
+            || (piece.is_word(kind, "TYPE") && is_enum());
     }
     ["TABLE", "SCHEMA", "TYPE"].iter().any(|word| piece.begins_with(&["DROP", word]))
-        || (piece.begins_with(&["ALTER", "TYPE"]) && piece.tokens.iter().any(|token| is_word(token, "VALUE")))
+        || (piece.begins_with(&["ALTER", "TYPE"])
+            && piece.tokens.iter().any(|token| is_word(token, "VALUE")))
 }
 
 /// Whether an `ALTER TABLE` has an action on columns, on the primary key, or on the name.
@@ -361,7 +391,8 @@ fn alters_columns(tokens: &[Token]) -> bool {
     let first = words.find(|(place, token)| {
         let is_name_part = place.checked_sub(1).is_none_or(|before| {
             let before = &tokens[before];
-            matches!(before, Token::Period) || ["TABLE", "ONLY", "IF", "EXISTS"].iter().any(|word| is_word(before, word))
+            matches!(before, Token::Period)
+                || ["TABLE", "ONLY", "IF", "EXISTS"].iter().any(|word| is_word(before, word))
         });
         !is_name_part && !matches!(token, Token::Period | Token::Mul)
     });
@@ -388,7 +419,8 @@ fn alters_columns(tokens: &[Token]) -> bool {
 }
 
 fn is_catalog_action(action: &[Token]) -> bool {
-    let word = |place: usize, word: &str| action.get(place).is_some_and(|token| is_word(token, word));
+    let word =
+        |place: usize, word: &str| action.get(place).is_some_and(|token| is_word(token, word));
     let is_other_constraint = |place: usize| {
         ["CHECK", "FOREIGN", "UNIQUE", "EXCLUDE"].iter().any(|kind| word(place, kind))
     };
@@ -429,7 +461,8 @@ fn add_constraint(table: &mut Table, constraint: &TableConstraint) -> Result<(),
             set_primary_key(table, columns)
         }
         TableConstraint::PrimaryKeyUsingIndex(_) => {
-            Err("the catalog cannot tell the columns of PRIMARY KEY USING INDEX; name them".to_owned())
+            Err("the catalog cannot tell the columns of PRIMARY KEY USING INDEX; name them"
+                .to_owned())
         }
         _ => Ok(()),
     }
@@ -441,7 +474,8 @@ fn set_primary_key(table: &mut Table, columns: Vec<String>) -> Result<(), String
     }
     for name in &columns {
         let column = table.columns.iter_mut().find(|column| column.name == *name);
-        let column = column.ok_or_else(|| format!("there is no column \"{name}\" for the primary key"))?;
+        let column =
+            column.ok_or_else(|| format!("there is no column \"{name}\" for the primary key"))?;
         column.nullable = false;
     }
     table.primary_key = columns;

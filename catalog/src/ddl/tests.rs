@@ -43,8 +43,11 @@ fn check_error(sql: &str, expected: &str) {
 #[track_caller]
 fn check_statements(sql: &str, expected: &[(usize, &str)]) {
     let schema = schema(sql).unwrap();
-    let found: Vec<_> =
-        schema.migrations[0].statements.iter().map(|found| (found.line, found.sql.as_str())).collect();
+    let found: Vec<_> = schema.migrations[0]
+        .statements
+        .iter()
+        .map(|found| (found.line, found.sql.as_str()))
+        .collect();
     assert_eq!(found, expected);
 }
 
@@ -63,6 +66,14 @@ fn names_fold_as_postgresql_folds_them() {
         r#"CREATE TABLE "Mixed Case" ("Key" int PRIMARY KEY, Other int); CREATE TABLE hr.People (ID int)"#,
         &[r#"Mixed Case(Key integer!, other integer; Key)"#, "hr.people(id integer; )"],
     );
+}
+
+#[test]
+fn tables_may_be_named_like_words_of_sql() {
+    check("CREATE TABLE event (a int)", &["event(a integer; )"]);
+    check("CREATE TABLE \"table\" (\"add\" int)", &["table(add integer; )"]);
+    check("CREATE UNLOGGED TABLE type (a int)", &["type(a integer; )"]);
+    check("CREATE TEMP TABLE gone (a int); CREATE FOREIGN TABLE away (a int) SERVER s", &[]);
 }
 
 #[test]
@@ -115,7 +126,9 @@ fn enums_and_domains_are_resolved() {
     );
     let catalog = schema("CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TABLE t (m public.mood)");
     let column = catalog.unwrap().catalog.tables()[0].columns[0].clone();
-    assert!(matches!(column.column_type, crate::ColumnType::Enum { labels, .. } if labels == ["sad", "ok"]));
+    assert!(
+        matches!(column.column_type, crate::ColumnType::Enum { labels, .. } if labels == ["sad", "ok"])
+    );
 }
 
 #[test]
@@ -178,16 +191,28 @@ ALTER TABLE ONLY public.orders
 
 #[test]
 fn what_the_catalog_cannot_hold_names_file_and_line() {
-    check_error("\n\nCREATE TABLE t (a int,,)", "sql/0001_test.sql:3: the catalog cannot read this");
+    check_error(
+        "\n\nCREATE TABLE t (a int,,)",
+        "sql/0001_test.sql:3: the catalog cannot read this",
+    );
     check_error("CREATE TABLE t (LIKE other)", "sql/0001_test.sql:1: ");
     check_error("CREATE TABLE t AS SELECT 1", "sql/0001_test.sql:1: the catalog cannot hold");
-    check_error("CREATE TABLE t (a int, PRIMARY KEY (b))", "sql/0001_test.sql:1: there is no column \"b\"");
+    check_error(
+        "CREATE TABLE t (a int, PRIMARY KEY (b))",
+        "sql/0001_test.sql:1: there is no column \"b\"",
+    );
     check_error("CREATE TABLE _sync (a int)", "sql/0001_test.sql:1: a table cannot be reached");
-    check_error("CREATE TABLE t (a int); CREATE TABLE public.t (a int)", "sql/0001_test.sql:1: the table \"t\" exists");
+    check_error(
+        "CREATE TABLE t (a int); CREATE TABLE public.t (a int)",
+        "sql/0001_test.sql:1: the table \"t\" exists",
+    );
     check_error("SELECT 'open", "sql/0001_test.sql:1: ");
     check_error("\\connect x", "sql/0001_test.sql:1: a psql command");
     check_error("COPY t FROM stdin;", "sql/0001_test.sql:1: COPY");
-    check_error(&format!("SELECT '{}'", "x".repeat(65_536)), "sql/0001_test.sql:1: the statement is over");
+    check_error(
+        &format!("SELECT '{}'", "x".repeat(65_536)),
+        "sql/0001_test.sql:1: the statement is over",
+    );
 }
 
 #[test]
@@ -199,7 +224,10 @@ fn semicolons_end_statements_only_at_the_top() {
     check_statements(
         "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3",
         &[
-            (1, "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END"),
+            (
+                1,
+                "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END",
+            ),
             (1, "SELECT 3"),
         ],
     );
@@ -210,16 +238,14 @@ fn semicolons_end_statements_only_at_the_top() {
 fn statements_are_safe_for_the_scanner_of_placeholders() {
     check_statements(
         "DO $body$ BEGIN a := ':b'; END $body$; SELECT a[1:2], b::text, '$$ :c', é[x:y]",
-        &[
-            (1, "DO ' BEGIN a := '':b''; END '"),
-            (1, "SELECT a[1: 2], b::text, '$$ :c', é[x: y]"),
-        ],
+        &[(1, "DO ' BEGIN a := '':b''; END '"), (1, "SELECT a[1: 2], b::text, '$$ :c', é[x: y]")],
     );
 }
 
 #[test]
 fn the_workers_own_tables_are_not_reachable() {
-    let schema = parse(&[("sync/0001_x.sql".into(), "CREATE TABLE sync.x (a int)".into())]).unwrap();
+    let schema =
+        parse(&[("sync/0001_x.sql".into(), "CREATE TABLE sync.x (a int)".into())]).unwrap();
     assert!(schema.catalog.tables().is_empty());
     assert_eq!(schema.migrations[0].statements.len(), 1);
 }

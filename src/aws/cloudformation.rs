@@ -1,0 +1,55 @@
+//! CloudFormation: answers a custom resource's request at the address that came with it.
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+
+use crate::error::{ServiceError, ServiceFault};
+
+/// The way to CloudFormation: plain HTTP, since the address is signed already.
+#[derive(Debug)]
+pub struct CloudFormation {
+    connector: Connector,
+}
+
+impl CloudFormation {
+    pub fn new() -> Self {
+        let connector =
+            Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build();
+        Self { connector }
+    }
+
+    /// Puts the answer, a JSON document, to the request's `ResponseURL`.
+    pub async fn answer(&self, response_url: &str, answer: String) -> Result<(), ServiceError> {
+        let failed = |message: String| ServiceError {
+            operation: "PUT ResponseURL",
+            fault: ServiceFault::Unavailable,
+            message,
+        };
+        let mut request = HttpRequest::new(SdkBody::from(answer.as_str()));
+        request.set_method("PUT").map_err(|error| failed(super::error_text(&error)))?;
+        request.set_uri(response_url).map_err(|error| failed(super::error_text(&error)))?;
+        // The address is signed for an empty content type (CloudFormation User Guide, "Custom
+        // resource response objects").
+        request.headers_mut().insert("content-type", "");
+        request.headers_mut().insert("content-length", answer.len().to_string());
+        let response = self
+            .connector
+            .call(request)
+            .await
+            .map_err(|error| failed(super::error_text(&error)))?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(failed(format!("status {}", response.status())))
+        }
+    }
+}
+
+impl Default for CloudFormation {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,219 @@
+//! The RDS Data API: statements and transactions on one Aurora cluster.
+//!
+//! Owns the translation of parameters, records and errors. Never repeats a call: a statement has no
+//! idempotency token, so only a caller who knows what it does may (see [`crate::transaction`]).
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_rdsdata::Client;
+use aws_sdk_rdsdata::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_rdsdata::primitives::Blob;
+use aws_sdk_rdsdata::types::{ArrayValue, Field as SdkField, SqlParameter};
+
+use crate::error::{DataApiError, DataApiFault, SqlState};
+use crate::field::{ArrayField, Field, Parameter, Record};
+
+/// A cluster's Data API.
+#[derive(Debug, Clone)]
+pub struct DataApi {
+    client: Client,
+    target: Target,
+}
+
+/// Which database, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub cluster_arn: String,
+    pub secret_arn: String,
+    pub database: String,
+}
+
+/// An open transaction, by the service's id.
+#[derive(Debug)]
+pub struct TransactionId(String);
+
+impl DataApi {
+    pub fn new(config: &SdkConfig, target: Target) -> Self {
+        let config = aws_sdk_rdsdata::config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self { client: Client::from_conf(config), target }
+    }
+
+    /// Runs one statement and gives its records.
+    pub async fn execute(
+        &self,
+        transaction: Option<&TransactionId>,
+        sql: &str,
+        parameters: Vec<Parameter>,
+    ) -> Result<Vec<Record>, DataApiError> {
+        let output = self
+            .client
+            .execute_statement()
+            .resource_arn(&self.target.cluster_arn)
+            .secret_arn(&self.target.secret_arn)
+            .database(&self.target.database)
+            .set_transaction_id(transaction.map(|transaction| transaction.0.clone()))
+            .sql(sql)
+            .set_parameters(Some(sql_parameters(parameters)))
+            .send()
+            .await
+            .map_err(|error| data_api_error("ExecuteStatement", &error))?;
+        let records = output.records.unwrap_or_default();
+        Ok(records.into_iter().map(|record| record.into_iter().map(field).collect()).collect())
+    }
+
+    /// Runs one statement once for each parameter set, in order.
+    ///
+    /// Nothing runs where `sets` is empty, as in the service itself.
+    pub async fn batch_execute(
+        &self,
+        transaction: &TransactionId,
+        sql: &str,
+        sets: Vec<Vec<Parameter>>,
+    ) -> Result<(), DataApiError> {
+        self.client
+            .batch_execute_statement()
+            .resource_arn(&self.target.cluster_arn)
+            .secret_arn(&self.target.secret_arn)
+            .database(&self.target.database)
+            .transaction_id(&transaction.0)
+            .sql(sql)
+            .set_parameter_sets(Some(sets.into_iter().map(sql_parameters).collect()))
+            .send()
+            .await
+            .map_err(|error| data_api_error("BatchExecuteStatement", &error))?;
+        Ok(())
+    }
+
+    pub async fn begin(&self) -> Result<TransactionId, DataApiError> {
+        let output = self
+            .client
+            .begin_transaction()
+            .resource_arn(&self.target.cluster_arn)
+            .secret_arn(&self.target.secret_arn)
+            .database(&self.target.database)
+            .send()
+            .await
+            .map_err(|error| data_api_error("BeginTransaction", &error))?;
+        output.transaction_id.map(TransactionId).ok_or(DataApiError {
+            operation: "BeginTransaction",
+            fault: DataApiFault::NoAnswer,
+            message: "the answer holds no transaction id".to_owned(),
+        })
+    }
+
+    /// Commits. After an error other than PostgreSQL's own, whether it did is unknown.
+    pub async fn commit(&self, transaction: TransactionId) -> Result<(), DataApiError> {
+        self.client
+            .commit_transaction()
+            .resource_arn(&self.target.cluster_arn)
+            .secret_arn(&self.target.secret_arn)
+            .transaction_id(transaction.0)
+            .send()
+            .await
+            .map_err(|error| data_api_error("CommitTransaction", &error))?;
+        Ok(())
+    }
+
+    pub async fn rollback(&self, transaction: TransactionId) -> Result<(), DataApiError> {
+        self.client
+            .rollback_transaction()
+            .resource_arn(&self.target.cluster_arn)
+            .secret_arn(&self.target.secret_arn)
+            .transaction_id(transaction.0)
+            .send()
+            .await
+            .map_err(|error| data_api_error("RollbackTransaction", &error))?;
+        Ok(())
+    }
+}
+
+fn sql_parameters(parameters: Vec<Parameter>) -> Vec<SqlParameter> {
+    parameters
+        .into_iter()
+        .map(|Parameter { name, value }| {
+            SqlParameter::builder()
+                .name(name)
+                .value(value.map_or(SdkField::IsNull(true), SdkField::StringValue))
+                .build()
+        })
+        .collect()
+}
+
+fn field(field: SdkField) -> Field {
+    match field {
+        SdkField::BooleanValue(value) => Field::Boolean(value),
+        SdkField::LongValue(value) => Field::Long(value),
+        SdkField::DoubleValue(value) => Field::Double(value),
+        SdkField::StringValue(value) => Field::Text(value),
+        SdkField::BlobValue(value) => Field::Blob(base64(&value)),
+        SdkField::ArrayValue(value) => array_field(value).map_or(Field::Null, Field::Array),
+        // NULL, and members that the model does not have yet.
+        _ => Field::Null,
+    }
+}
+
+fn array_field(value: ArrayValue) -> Option<ArrayField> {
+    Some(match value {
+        ArrayValue::BooleanValues(values) => ArrayField::BooleanValues(values),
+        ArrayValue::LongValues(values) => ArrayField::LongValues(values),
+        ArrayValue::DoubleValues(values) => ArrayField::DoubleValues(values),
+        ArrayValue::StringValues(values) => ArrayField::StringValues(values),
+        ArrayValue::ArrayValues(values) => ArrayField::ArrayValues(
+            values.into_iter().map(|value| value.and_then(array_field)).collect(),
+        ),
+        _ => return None,
+    })
+}
+
+fn base64(blob: &Blob) -> String {
+    aws_smithy_types::base64::encode(blob.as_ref())
+}
+
+/// The one translation of the service's errors.
+fn data_api_error<E, R>(operation: &'static str, error: &SdkError<E, R>) -> DataApiError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    match error {
+        SdkError::ServiceError(answer) => {
+            let message = answer.err().message().unwrap_or_default().to_owned();
+            let fault = fault(answer.err().code().unwrap_or_default(), &message);
+            DataApiError { operation, fault, message }
+        }
+        // Not sent, no answer in time, or an answer that cannot be read.
+        other => DataApiError {
+            operation,
+            fault: DataApiFault::NoAnswer,
+            message: super::error_text(other),
+        },
+    }
+}
+
+fn fault(code: &str, message: &str) -> DataApiFault {
+    match code {
+        "DatabaseErrorException" | "BadRequestException" => {
+            SqlState::from_message(message).map_or(DataApiFault::BadRequest, DataApiFault::Sql)
+        }
+        "DatabaseResumingException" => DataApiFault::Resuming,
+        "DatabaseUnavailableException" => DataApiFault::Unavailable,
+        "DatabaseNotFoundException" => DataApiFault::DatabaseNotFound,
+        "ServiceUnavailableError" => DataApiFault::ServiceUnavailable,
+        "InternalServerErrorException" | "InternalFailure" => DataApiFault::InternalServerError,
+        "StatementTimeoutException" => DataApiFault::StatementTimeout,
+        "TransactionNotFoundException" => DataApiFault::TransactionNotFound,
+        "NotFoundException" => DataApiFault::NotFound,
+        "InvalidResourceStateException" => DataApiFault::InvalidResourceState,
+        "HttpEndpointNotEnabledException" => DataApiFault::HttpEndpointNotEnabled,
+        "SecretsErrorException" => DataApiFault::SecretsError,
+        "InvalidSecretException" => DataApiFault::InvalidSecret,
+        "UnsupportedResultException" => DataApiFault::UnsupportedResult,
+        "AccessDeniedException" => DataApiFault::AccessDenied,
+        "ForbiddenException" => DataApiFault::Forbidden,
+        "ValidationException" => DataApiFault::Validation,
+        "ThrottlingException" | "TooManyRequestsException" => DataApiFault::Throttling,
+        other => DataApiFault::Unknown(other.to_owned()),
+    }
+}

@@ -1,0 +1,39 @@
+//! The only room that names AWS crates: one file a service.
+//!
+//! Each file turns our words into the service's and its errors into ours. Nothing is decided here.
+
+pub mod cloudformation;
+pub mod data_api;
+pub mod objects;
+pub mod queue;
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+/// Region, credentials and endpoints, from the environment that Lambda gives every function.
+pub async fn sdk_config() -> SdkConfig {
+    let http_client = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .retry_config(RetryConfig::standard())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(3))
+                // A statement may run for 45 s (RDS Data API, "Calling the Data API").
+                .operation_attempt_timeout(Duration::from_secs(55))
+                .build(),
+        )
+        .load()
+        .await
+}
+
+/// What an SDK error says, with all its causes.
+fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
+    crate::error::chain(error)
+}

@@ -1,0 +1,106 @@
+//! Values to and from the Data API: parameters of a statement, fields of an answer.
+//!
+//! Pure. Fields serialise to the service's own JSON, which is the raw records form of a look-up.
+
+use std::borrow::Cow;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// A named parameter. Every value is text, cast in the statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub name: Cow<'static, str>,
+    /// `None` is NULL.
+    pub value: Option<String>,
+}
+
+/// A parameter with a value.
+pub fn parameter(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Parameter {
+    Parameter { name: name.into(), value: Some(value.into()) }
+}
+
+/// One row of an answer.
+pub type Record = Vec<Field>;
+
+/// The service's `Field` union.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Field {
+    Null,
+    Boolean(bool),
+    Long(i64),
+    Double(f64),
+    Text(String),
+    /// Base64, as it stands on the wire.
+    Blob(String),
+    Array(ArrayField),
+}
+
+/// The service's `ArrayValue` union. Elements may be NULL.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ArrayField {
+    BooleanValues(Vec<Option<bool>>),
+    LongValues(Vec<Option<i64>>),
+    DoubleValues(Vec<Option<f64>>),
+    StringValues(Vec<Option<String>>),
+    ArrayValues(Vec<Option<ArrayField>>),
+}
+
+impl Field {
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn as_long(&self) -> Option<i64> {
+        match self {
+            Self::Long(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub fn as_boolean(&self) -> Option<bool> {
+        match self {
+            Self::Boolean(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+impl Serialize for Field {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut union = serializer.serialize_map(Some(1))?;
+        match self {
+            Self::Null => union.serialize_entry("isNull", &true)?,
+            Self::Boolean(value) => union.serialize_entry("booleanValue", value)?,
+            Self::Long(value) => union.serialize_entry("longValue", value)?,
+            Self::Double(value) => union.serialize_entry("doubleValue", value)?,
+            Self::Text(value) => union.serialize_entry("stringValue", value)?,
+            Self::Blob(value) => union.serialize_entry("blobValue", value)?,
+            Self::Array(value) => union.serialize_entry("arrayValue", value)?,
+        }
+        union.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_serialise_as_the_service_writes_them() {
+        let record = vec![
+            Field::Text("0001".into()),
+            Field::Long(12),
+            Field::Null,
+            Field::Boolean(false),
+            Field::Array(ArrayField::StringValues(vec![Some("a".into()), None])),
+        ];
+        assert_eq!(
+            serde_json::to_string(&record).unwrap(),
+            r#"[{"stringValue":"0001"},{"longValue":12},{"isNull":true},{"booleanValue":false},{"arrayValue":{"stringValues":["a",null]}}]"#
+        );
+    }
+}

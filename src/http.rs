@@ -1,0 +1,135 @@
+//! Requests and answers, apart from how API Gateway wraps them.
+//!
+//! Pure. The next step of a request is [`crate::enqueue`] or [`crate::lookup`].
+
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use aws_lambda_events::http::{HeaderMap, Method};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+
+use crate::problem::{Kind, Problem};
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: Method,
+    pub route: Route,
+    /// In the order sent, percent-decoded.
+    pub query: Vec<(String, String)>,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    Table(String),
+    /// A table and a key, as in [`crate::key::Key::from_path`].
+    Row(String, String),
+    Write(String),
+    Imports,
+    Import(String),
+    Unknown,
+}
+
+impl Request {
+    /// From a REST API's proxy event.
+    pub fn from_event(event: ApiGatewayProxyRequest) -> Result<Self, Problem> {
+        let query = event
+            .multi_value_query_string_parameters
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect::<Vec<_>>();
+        let query = if query.is_empty() {
+            event
+                .query_string_parameters
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        } else {
+            query
+        };
+        let body = match event.body {
+            None => Vec::new(),
+            Some(body) if event.is_base64_encoded => BASE64_STANDARD
+                .decode(body)
+                .map_err(|_| Problem::new(Kind::MalformedBody, "The body is not Base64."))?,
+            Some(body) => body.into_bytes(),
+        };
+        let mut headers = event.multi_value_headers;
+        for (name, value) in &event.headers {
+            if !headers.contains_key(name) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        let parameter = |name: &str| event.path_parameters.get(name).cloned().unwrap_or_default();
+        let route = match event.resource.as_deref().unwrap_or_default() {
+            "/{table}" => Route::Table(parameter("table")),
+            "/{table}/{key}" => Route::Row(parameter("table"), parameter("key")),
+            "/_sync/writes/{id}" => Route::Write(parameter("id")),
+            "/_sync/imports" => Route::Imports,
+            "/_sync/imports/{id}" => Route::Import(parameter("id")),
+            _ => Route::Unknown,
+        };
+        Ok(Self { method: event.http_method, route, query, headers, body })
+    }
+
+    /// A header's value, where it is text.
+    pub fn header(&self, name: impl Into<HeaderName>) -> Option<&str> {
+        self.headers.get(name.into()).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Response {
+    pub fn new(status: u16, content_type: &'static str, body: String) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self { status, headers, body }
+    }
+
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        let body = serde_json::to_string(body).expect("an answer is plain data");
+        Self::new(status, "application/json", body)
+    }
+
+    /// Adds a header, unless its value is not text.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        let body = serde_json::to_string(&problem).expect("a problem is plain data");
+        let response = Self::new(problem.status, "application/problem+json", body);
+        match problem.retry_after {
+            Some(seconds) => response.with_header(RETRY_AFTER, &seconds.to_string()),
+            None => response,
+        }
+    }
+}
+
+impl From<Response> for ApiGatewayProxyResponse {
+    fn from(response: Response) -> Self {
+        let mut event = Self::default();
+        event.status_code = i64::from(response.status);
+        event.headers = response.headers;
+        event.body = Some(Body::Text(response.body));
+        event
+    }
+}

@@ -1,0 +1,167 @@
+//! Answers that say what is wrong, where, and what to do: RFC 9457 problem details.
+//!
+//! Pure. Every type is listed in `docs/errors.md`. No value of a request is ever repeated here.
+
+use serde::Serialize;
+
+/// One problem. The `type` is `urn:problem-type:aurora-sync:` and the kind's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    type_uri: String,
+    pub title: &'static str,
+    pub status: u16,
+    pub detail: String,
+    /// One entry for each fault of the body, at most [`FAULTS_MAX`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldFault>,
+    /// How many faults there are in all, where not all are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors_total: Option<usize>,
+    /// Seconds after which it is worth trying again; also the `Retry-After` header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+}
+
+/// Most faults that are listed.
+pub const FAULTS_MAX: usize = 100;
+
+/// One fault of a request's body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldFault {
+    /// Where, as a JSON Pointer (RFC 6901) into the body.
+    pub pointer: String,
+    /// Which rule, by a word that does not change.
+    pub rule: String,
+    /// What would be right.
+    pub detail: String,
+}
+
+/// The kinds of problems: word, status and title belong together for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    UnknownRoute,
+    UnknownTable,
+    MethodNotAllowed,
+    InvalidKey,
+    MalformedBody,
+    UnsupportedMediaType,
+    TooLarge,
+    InvalidWrite,
+    InvalidQuery,
+    NotAcceptable,
+    RowNotFound,
+    WriteNotFound,
+    ImportNotFound,
+    ResultTooLarge,
+    Unavailable,
+    Internal,
+}
+
+impl Kind {
+    /// Word, HTTP status, title.
+    fn parts(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::UnknownRoute => ("unknown-route", 404, "There is nothing at this path"),
+            Self::UnknownTable => ("unknown-table", 404, "There is no such table"),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", 405, "The path does not take this method")
+            }
+            Self::InvalidKey => ("invalid-key", 400, "The path does not name a row"),
+            Self::MalformedBody => ("malformed-body", 400, "The body cannot be read"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", 415, "The body's media type is not supported")
+            }
+            Self::TooLarge => ("too-large", 413, "The body is too large"),
+            Self::InvalidWrite => ("invalid-write", 422, "The write does not fit the table"),
+            Self::InvalidQuery => ("invalid-query", 400, "The query cannot be answered"),
+            Self::NotAcceptable => {
+                ("not-acceptable", 406, "None of the accepted media types is offered")
+            }
+            Self::RowNotFound => ("row-not-found", 404, "There is no such row"),
+            Self::WriteNotFound => ("write-not-found", 404, "There is no such write"),
+            Self::ImportNotFound => ("import-not-found", 404, "There is no such import"),
+            Self::ResultTooLarge => ("result-too-large", 400, "The answer would be too large"),
+            Self::Unavailable => ("unavailable", 503, "The service cannot do this right now"),
+            Self::Internal => ("internal", 500, "The service is not set up right"),
+        }
+    }
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (word, status, title) = kind.parts();
+        Self {
+            type_uri: format!("urn:problem-type:aurora-sync:{word}"),
+            title,
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            errors_total: None,
+            retry_after: None,
+        }
+    }
+
+    /// Lists what is wrong with a body.
+    #[must_use]
+    pub fn with_errors(mut self, mut errors: Vec<FieldFault>) -> Self {
+        if errors.len() > FAULTS_MAX {
+            self.errors_total = Some(errors.len());
+            errors.truncate(FAULTS_MAX);
+        }
+        self.errors = errors;
+        self
+    }
+
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+}
+
+/// Which of the names is nearest to one that is unknown, where one is near at all.
+pub fn nearest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// A step of a JSON Pointer: `~` and `/` escaped.
+pub fn pointer_step(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = || ["staff", "orders", "id"].into_iter();
+        assert_eq!(nearest("stuff", names()), Some("staff"));
+        assert_eq!(nearest("order", names()), Some("orders"));
+        assert_eq!(nearest("customers", names()), None);
+    }
+
+    #[test]
+    fn a_problem_serialises_as_the_rfc_has_it() {
+        let problem = Problem::new(Kind::InvalidWrite, "1 fault").with_errors(vec![FieldFault {
+            pointer: format!("/0{}", pointer_step("a/b~c")),
+            rule: "not-null".into(),
+            detail: "a value".into(),
+        }]);
+        assert_eq!(
+            serde_json::to_value(&problem).unwrap(),
+            serde_json::json!({
+                "type": "urn:problem-type:aurora-sync:invalid-write",
+                "title": "The write does not fit the table",
+                "status": 422,
+                "detail": "1 fault",
+                "errors": [{"pointer": "/0/a~1b~0c", "rule": "not-null", "detail": "a value"}],
+            })
+        );
+    }
+}
