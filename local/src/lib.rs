@@ -1,1 +1,4 @@
 
+pub mod postgres;
+pub mod process;
+pub mod workspace;
