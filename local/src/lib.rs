@@ -2,3 +2,5 @@
 pub mod postgres;
 pub mod process;
 pub mod workspace;
+pub mod data_api;
+pub mod signals;

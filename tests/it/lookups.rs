@@ -1,0 +1,127 @@
+//! `lookup`: rows and statuses as clients ask for them.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{MEASUREMENT, STAFF, World, get, sample};
+
+const JSON: &str = "application/json";
+const RECORDS: &str = "application/vnd.amazon.rds-data+json";
+
+#[tokio::test]
+async fn the_tutorials_look_up_is_answered_in_both_forms() {
+    let world = World::with(STAFF).await;
+    let list = |accept| get("/{table}", json!({"table": "staff"}), json!({"id": "0001"}), accept);
+    let answer = world.lookup(list(RECORDS)).await;
+    assert_eq!((answer.status, answer.content_type.as_str()), (200, RECORDS));
+    assert_eq!(answer.body, r#"[[{"stringValue":"0001"},{"stringValue":"Aurora"},{"longValue":12}]]"#);
+    let answer = world.lookup(list("*/*")).await;
+    assert_eq!(answer.body, r#"[{"id":"0001","name":"Aurora","age":12}]"#);
+}
+
+#[tokio::test]
+async fn the_sample_events_of_the_api_are_answered() {
+    let world = World::with(STAFF).await;
+    for name in ["api-get-list", "api-get-by-key", "api-get-raw-records"] {
+        let answer = world.lookup(sample(name)).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+    }
+    let answer = world.lookup(sample("api-get-write-status")).await;
+    assert!(matches!(answer.status, 200 | 404), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_row_is_found_by_its_key() {
+    let world = World::with(STAFF).await;
+    let by_key = |key: &str| get("/{table}/{key}", json!({"table": "staff", "key": key}), Value::Null, JSON);
+    let answer = world.lookup(by_key("0002")).await;
+    assert_eq!(answer.body, r#"{"id":"0002","name":"Lambda","age":34}"#);
+    let answer = world.lookup(by_key("9999")).await;
+    assert_eq!((answer.status, answer.content_type.as_str()), (404, "application/problem+json"));
+    assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:row-not-found");
+    assert_eq!(world.lookup(by_key("99999")).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_list_is_ordered_by_key_and_bounded() {
+    let world = World::with(STAFF).await;
+    let list = |query: Value| get("/{table}", json!({"table": "staff"}), query, JSON);
+    let ids = |answer: Value| -> Vec<String> {
+        answer.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(world.lookup(list(Value::Null)).await.json()), ["0001", "0002", "0003"]);
+    assert_eq!(ids(world.lookup(list(json!({"limit": "2"}))).await.json()), ["0001", "0002"]);
+    assert_eq!(world.lookup(list(json!({"age": "99"}))).await.body, "[]");
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_is_a_problem() {
+    let world = World::with(STAFF).await;
+    let calls_before = world.server.counters().calls("ExecuteStatement");
+    let status = async |event: Value| {
+        let answer = world.lookup(event).await;
+        assert_eq!(answer.content_type, "application/problem+json");
+        answer.status
+    };
+    let list = |table: &str, query: Value, accept| get("/{table}", json!({"table": table}), query, accept);
+    assert_eq!(status(list("stuff", Value::Null, JSON)).await, 404);
+    assert_eq!(status(list("sync.write", Value::Null, JSON)).await, 404);
+    assert_eq!(status(list("staff", json!({"nope": "1"}), JSON)).await, 400);
+    assert_eq!(status(list("staff", json!({"age": "old"}), JSON)).await, 400);
+    assert_eq!(status(list("staff", Value::Null, "text/html")).await, 406);
+    // None of these costs a call.
+    assert_eq!(world.server.counters().calls("ExecuteStatement"), calls_before);
+}
+
+#[tokio::test]
+async fn every_type_of_the_second_table_is_read_exactly() {
+    let world = World::with(MEASUREMENT).await;
+    world
+        .rows(
+            r#"INSERT INTO "Measurement" (sensor, "taken at", amount, is_valid, extra, tags, note)
+               VALUES ('6f9619ff-8b86-d011-b42d-00c04fc964ff', 'infinity', 12345678.9012, false,
+                 '{"n":12345678901234567890.5}', '{a,NULL}', '')"#,
+        )
+        .await;
+    let list = |accept| get("/{table}", json!({"table": "Measurement"}), Value::Null, accept);
+    let answer = world.lookup(list(JSON)).await;
+    assert_eq!(
+        answer.body,
+        r#"[{"sensor":"6f9619ff-8b86-d011-b42d-00c04fc964ff","taken at":"infinity","number":1,"amount":12345678.9012,"is_valid":false,"extra":{"n": 12345678901234567890.5},"tags":["a",null],"note":""}]"#
+    );
+    let answer = world.lookup(list(RECORDS)).await;
+    assert_eq!(
+        answer.body,
+        r#"[[{"stringValue":"6f9619ff-8b86-d011-b42d-00c04fc964ff"},{"stringValue":"infinity"},{"longValue":1},{"stringValue":"12345678.9012"},{"booleanValue":false},{"stringValue":"{\"n\":12345678901234567890.5}"},{"arrayValue":{"stringValues":["a",null]}},{"stringValue":""}]]"#
+    );
+    let key = "6f9619ff-8b86-d011-b42d-00c04fc964ff,infinity";
+    let by_key = get("/{table}/{key}", json!({"table": "Measurement", "key": key}), Value::Null, JSON);
+    assert_eq!(world.lookup(by_key).await.json()["note"], "");
+}
+
+#[tokio::test]
+async fn the_status_of_a_write_is_pending_until_it_is_settled() {
+    let world = World::with(STAFF).await;
+    let status = |id: &str| get("/_sync/writes/{id}", json!({ "id": id }), Value::Null, JSON);
+    let id = Uuid::now_v7().to_string();
+    let answer = world.lookup(status(&id)).await;
+    assert_eq!(answer.json(), json!({ "id": id, "outcome": "pending" }));
+    world
+        .rows(&format!(
+            "INSERT INTO sync.write (id, table_name, key, operation, outcome, accepted_at)
+             VALUES ('{id}', 'staff', '0001', 'update', 'applied', now())"
+        ))
+        .await;
+    let answer = world.lookup(status(&id)).await.json();
+    assert_eq!((&answer["outcome"], &answer["key"]), (&json!("applied"), &json!("0001")));
+    assert_eq!(world.lookup(status("nonsense")).await.status, 404);
+    assert_eq!(world.lookup(status(&Uuid::new_v4().to_string())).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_503_with_retry_after() {
+    let world = World::with(STAFF).await;
+    world.server.faults().fail_next("ExecuteStatement", "ServiceUnavailableError");
+    let answer = world.lookup(get("/{table}", json!({"table": "staff"}), Value::Null, JSON)).await;
+    assert_eq!((answer.status, &answer.json()["retry_after"]), (503, &json!(5)));
+}

@@ -1,0 +1,11 @@
+//! The functions against a real PostgreSQL behind our Data API server: events in, answers and rows
+//! out. `end_to_end` runs the deployed template on the emulator.
+
+mod support;
+
+mod writes;
+mod imports;
+mod lookups;
+mod migrations;
+mod end_to_end;
+mod tidy;

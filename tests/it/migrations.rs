@@ -1,0 +1,68 @@
+//! `migrate`: the database becomes what `sql/` says, once.
+
+use aurora_sync::migrate;
+use aurora_sync_catalog::ddl;
+
+use crate::support::{STAFF, World, deadline, schema_of};
+
+const APPLIED: &str = "SELECT name FROM sync.migration ORDER BY name";
+
+#[tokio::test]
+async fn each_file_is_applied_once() {
+    let world = World::with(STAFF).await;
+    assert_eq!(
+        world.rows(APPLIED).await,
+        ["0001_tables.sql", "sync/0001_ledger.sql", "sync/0002_isolate.sql"]
+    );
+    let again = migrate::run(&world.migrate(), deadline()).await.unwrap();
+    assert!(again.is_empty());
+    assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
+}
+
+#[tokio::test]
+async fn two_at_once_apply_each_file_once() {
+    let world = World::unmigrated(STAFF).await;
+    let migrate = world.migrate();
+    let (one, other) =
+        tokio::join!(migrate::run(&migrate, deadline()), migrate::run(&migrate, deadline()));
+    assert_eq!(one.unwrap().len() + other.unwrap().len(), 3);
+    assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
+}
+
+#[tokio::test]
+async fn a_file_that_changed_after_it_was_applied_is_an_error() {
+    let world = World::with(STAFF).await;
+    let mut changed = world.migrate();
+    changed.migrations = schema_of(&format!("{STAFF}\n-- changed")).migrations;
+    let error = migrate::run(&changed, deadline()).await.unwrap_err();
+    assert!(error.to_string().contains("0001_tables.sql was applied with other content"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_fails_leaves_nothing_and_names_its_line() {
+    let world =
+        World::unmigrated("CREATE TABLE a (id int PRIMARY KEY);\n\nINSERT INTO a VALUES ('x');").await;
+    let error = migrate::run(&world.migrate(), deadline()).await.unwrap_err();
+    let text = aurora_sync::error::chain(&error);
+    assert!(text.starts_with("0001_tables.sql, line 3: "), "{text}");
+    assert_eq!(world.rows("SELECT to_regclass('a')::text").await, ["-"]);
+    assert_eq!(world.rows(APPLIED).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_dump_is_applied_and_leaves_the_session_as_it_was() {
+    let dump = "SELECT pg_catalog.set_config('search_path', '', false);
+        CREATE TABLE public.t (id integer NOT NULL, body text);
+        ALTER TABLE ONLY public.t ADD CONSTRAINT t_pkey PRIMARY KEY (id);
+        CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS $$ SELECT 'a :b [1:2]' $$;";
+    let world = World::with(dump).await;
+    assert_eq!(world.rows("SELECT f()").await, ["a :b [1:2]"]);
+    assert_eq!(world.schema.catalog.tables()[0].primary_key, ["id"]);
+}
+
+#[tokio::test]
+async fn the_repositorys_own_tables_are_those_of_the_catalog() {
+    let schema = ddl::read_dir(std::path::Path::new("sql")).unwrap();
+    assert_eq!(schema.catalog, aurora_sync::schema::catalog());
+    assert_eq!(schema.migrations, aurora_sync::schema::migrations());
+}

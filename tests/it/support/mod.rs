@@ -1,0 +1,234 @@
+//! A database of its own for each test, behind a Data API server of its own.
+
+use std::time::Duration;
+
+use aurora_sync::apply::{self, Apply};
+use aurora_sync::aws::data_api::{DataApi, Target};
+use aurora_sync::aws::objects::Objects;
+use aurora_sync::deadline::Deadline;
+use aurora_sync::error::SyncError;
+use aurora_sync::field::{Field, Record};
+use aurora_sync::import::{self, Import};
+use aurora_sync::lookup::{self, Lookup};
+use aurora_sync::migrate::{self, Migrate};
+use aurora_sync::write::{Message, Write, pack};
+use aurora_sync_catalog::{Catalog, Schema, ddl};
+use aurora_sync_local::data_api::{DataApi as DataApiServer, Settings};
+use aurora_sync_local::postgres::Postgres;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The tutorial's table.
+pub const STAFF: &str = include_str!("../../../sql/0001_staff.sql");
+
+/// A table with everything that the tutorial's does not have.
+pub const MEASUREMENT: &str = r#"
+CREATE TABLE "Measurement" (
+    sensor uuid NOT NULL,
+    "taken at" timestamptz NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    amount numeric(12,4) NOT NULL DEFAULT 1.5,
+    is_valid boolean,
+    extra jsonb,
+    tags text[],
+    note varchar(5) CHECK (note <> 'never'),
+    PRIMARY KEY (sensor, "taken at")
+);"#;
+
+/// A migrated database and the functions over it.
+#[derive(Debug)]
+pub struct World {
+    pub schema: Schema,
+    pub data_api: DataApi,
+    pub server: DataApiServer,
+    pub sdk_config: SdkConfig,
+}
+
+impl World {
+    /// With the worker's own schema and these tables.
+    pub async fn with(tables: &str) -> Self {
+        let world = Self::unmigrated(tables).await;
+        migrate::run(&world.migrate(), deadline()).await.unwrap();
+        world
+    }
+
+    pub async fn unmigrated(tables: &str) -> Self {
+        let schema = schema_of(tables);
+        let postgres = Postgres::shared().await.unwrap();
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let database_url = postgres.create_database(&name).await.unwrap();
+        let target = Target {
+            cluster_arn: "arn:aws:rds:us-east-1:000000000000:cluster:test".into(),
+            secret_arn: "arn:aws:secretsmanager:us-east-1:000000000000:secret:test".into(),
+            database: name,
+        };
+        let server = DataApiServer::start(Settings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            database_url,
+            cluster_arn: Some(target.cluster_arn.clone()),
+            secret_arn: Some(target.secret_arn.clone()),
+        })
+        .await
+        .unwrap();
+        let sdk_config = sdk_config(&server.url());
+        let data_api = DataApi::new(&sdk_config, target);
+        Self { schema, data_api, server, sdk_config }
+    }
+
+    pub fn catalog(&self) -> Catalog {
+        self.schema.catalog.clone()
+    }
+
+    pub fn migrate(&self) -> Migrate {
+        Migrate { migrations: self.schema.migrations.clone(), data_api: self.data_api.clone() }
+    }
+
+    /// Delivers these messages to `apply`.
+    pub async fn apply(&self, event: SqsEvent) -> Result<SqsBatchResponse, SyncError> {
+        let function = Apply { catalog: self.catalog(), data_api: self.data_api.clone() };
+        apply::handle(&function, event, deadline()).await
+    }
+
+    /// Delivers these writes to `apply` in one batch.
+    pub async fn apply_writes(&self, writes: Vec<Write>) -> SqsBatchResponse {
+        self.apply(delivery(&pack(writes, 1))).await.unwrap()
+    }
+
+    pub async fn lookup(&self, event: Value) -> Answer {
+        let function = Lookup { catalog: self.catalog(), data_api: self.data_api.clone() };
+        let event: ApiGatewayProxyRequest = serde_json::from_value(event).unwrap();
+        lookup::handle(&function, event, deadline()).await.into()
+    }
+
+    /// `import` with its objects on the emulator's S3.
+    pub fn import(&self, s3: &SdkConfig, results_bucket: &str) -> Import {
+        Import {
+            catalog: self.catalog(),
+            data_api: self.data_api.clone(),
+            objects: Objects::new(s3),
+            results_bucket: results_bucket.into(),
+        }
+    }
+
+    pub async fn run_import(&self, import: &Import, body: &Value) -> SqsBatchResponse {
+        let event = sqs_event(&[("m1", "g", &body.to_string())]);
+        import::handle(import, event, deadline()).await.unwrap()
+    }
+
+    /// The answer of a query as lines, its fields separated by `|`.
+    pub async fn rows(&self, sql: &str) -> Vec<String> {
+        let records = self.data_api.execute(None, sql, Vec::new()).await.unwrap();
+        records.iter().map(show).collect()
+    }
+}
+
+fn show(record: &Record) -> String {
+    let fields = record.iter().map(|field| match field {
+        Field::Null => "-".to_owned(),
+        Field::Boolean(value) => value.to_string(),
+        Field::Long(value) => value.to_string(),
+        Field::Double(value) => value.to_string(),
+        Field::Text(value) | Field::Blob(value) => value.clone(),
+        Field::Array(value) => serde_json::to_string(value).unwrap(),
+    });
+    fields.collect::<Vec<_>>().join("|")
+}
+
+pub fn schema_of(tables: &str) -> Schema {
+    let own = ddl::read_dir(std::path::Path::new("sql")).unwrap();
+    let mut schema = ddl::parse(&[("0001_tables.sql".to_owned(), tables.to_owned())]).unwrap();
+    let own = own.migrations.into_iter().filter(|migration| migration.name.starts_with("sync/"));
+    schema.migrations.splice(0..0, own);
+    schema
+}
+
+pub fn sdk_config(endpoint_url: &str) -> SdkConfig {
+    let credentials = aws_sdk_s3::config::Credentials::new("test", "test", None, None, "test");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(endpoint_url)
+        .build()
+}
+
+pub fn deadline() -> Deadline {
+    Deadline::after(Duration::from_secs(120))
+}
+
+/// Messages as SQS delivers them.
+pub fn delivery(messages: &[Message]) -> SqsEvent {
+    let ids: Vec<_> = (0..messages.len()).map(|n| format!("m{n}")).collect();
+    let messages: Vec<_> = messages
+        .iter()
+        .zip(&ids)
+        .map(|(message, id)| (id.as_str(), message.group.as_str(), message.body.as_str()))
+        .collect();
+    sqs_event(&messages)
+}
+
+/// Messages by id, group and body.
+pub fn sqs_event(messages: &[(&str, &str, &str)]) -> SqsEvent {
+    let records: Vec<_> = messages
+        .iter()
+        .map(|(id, group, body)| {
+            json!({
+                "messageId": id,
+                "receiptHandle": "handle",
+                "body": body,
+                "attributes": { "MessageGroupId": group, "SentTimestamp": "1763856000000" },
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "awsRegion": "us-east-1",
+            })
+        })
+        .collect();
+    serde_json::from_value(json!({ "Records": records })).unwrap()
+}
+
+/// A sample event of `events/`.
+pub fn sample(name: &str) -> Value {
+    let path = format!("events/{name}.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A GET as API Gateway sends it.
+pub fn get(resource: &str, path_parameters: Value, query: Value, accept: &str) -> Value {
+    json!({
+        "resource": resource,
+        "path": "/",
+        "httpMethod": "GET",
+        "headers": { "Accept": accept },
+        "pathParameters": path_parameters,
+        "queryStringParameters": query,
+        "requestContext": { "httpMethod": "GET" },
+    })
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: i64,
+    pub content_type: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+impl From<ApiGatewayProxyResponse> for Answer {
+    fn from(response: ApiGatewayProxyResponse) -> Self {
+        let Some(Body::Text(body)) = response.body else { panic!("an answer has a text") };
+        let content_type = response.headers["content-type"].to_str().unwrap().to_owned();
+        Self { status: response.status_code, content_type, body }
+    }
+}

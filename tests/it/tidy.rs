@@ -1,0 +1,97 @@
+//! The house rules, as tests.
+
+use std::fs;
+use std::path::PathBuf;
+
+fn files(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|found| found == ending) {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no .{ending} file in {folder}");
+    found
+}
+
+/// The text without comments and tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn pure_modules_do_no_io() {
+    let mut pure = 0;
+    for (path, text) in files("src", "rs") {
+        let doc: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        if !doc.contains("Pure") {
+            continue;
+        }
+        pure += 1;
+        for word in ["async ", ".await", "aws_sdk_", "std::env", "std::fs", "SystemTime", "Instant"] {
+            assert!(!code(&text).contains(word), "{}: {word}", path.display());
+        }
+    }
+    assert!(pure >= 10, "{pure} pure modules");
+}
+
+#[test]
+fn aws_crates_are_named_in_one_room_only() {
+    for (path, text) in files("src", "rs") {
+        if path.starts_with("src/aws") {
+            continue;
+        }
+        for word in ["aws_sdk_", "aws_config", "aws_smithy", "aws_types"] {
+            assert!(!code(&text).contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_sample_event_is_used_by_a_test() {
+    let tests: String = files("tests", "rs").into_iter().map(|(_, text)| text).collect();
+    for (path, _) in files("events", "json") {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(tests.contains(&format!("\"{name}\"")), "{} is not used", path.display());
+    }
+}
+
+#[test]
+fn product_code_names_no_table_of_the_example() {
+    for folder in ["src", "catalog/src"] {
+        for (path, text) in files(folder, "rs") {
+            assert!(!code(&text).contains("staff"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_problem_type_is_documented() {
+    let docs = fs::read_to_string("docs/errors.md").unwrap();
+    let source = fs::read_to_string("src/problem.rs").unwrap();
+    let words = source.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("(\"").or_else(|| line.split_once("=> (\""))?;
+        rest.split_once('"').map(|(word, _)| word)
+    });
+    let mut found = 0;
+    for word in words.take_while(|word| *word != "unknown") {
+        found += 1;
+        assert!(docs.contains(&format!("`{word}`")), "{word}");
+    }
+    assert!(found > 10, "{found} problem types");
+}
+
+#[test]
+fn functions_are_thin() {
+    for (path, text) in files("src/bin", "rs") {
+        assert!(text.lines().count() <= 40, "{}", path.display());
+    }
+}
