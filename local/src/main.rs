@@ -1,1 +1,40 @@
-fn main() {}
+//! `cargo local`: aurora-sync on this machine.
+
+use std::process::ExitCode;
+
+use aurora_sync_local::cli::{self, up};
+use aurora_sync_local::data_api::cli as data_api;
+use clap::{Parser, Subcommand};
+
+/// aurora-sync on this machine, without AWS
+#[derive(Debug, Parser)]
+#[command(name = "cargo local", bin_name = "cargo local")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole stack until Ctrl-C
+    Up(up::Arguments),
+    /// Run the RDS Data API server alone, over a PostgreSQL
+    DataApi(data_api::DataApiArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    cli::init_progress();
+    let ended = match arguments.command {
+        Command::Up(arguments) => up::run(arguments).await,
+        Command::DataApi(arguments) => data_api::run(arguments).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

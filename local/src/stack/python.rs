@@ -1,0 +1,120 @@
+//! A virtual environment in `.local/python` with the AWS emulator and the AWS command line.
+//!
+//! Installs it once, from the pinned `requirements.txt`; never touches another Python installation.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::Signal;
+
+use crate::process::Child;
+
+const REQUIREMENTS: &str = include_str!("../../requirements.txt");
+const POLL_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone)]
+pub(super) struct Python {
+    venv: PathBuf,
+}
+
+impl Python {
+    /// Installs what is missing, which takes some twenty seconds once. When two processes come at the
+    /// same time, the second waits for the first.
+    pub(super) async fn ensure(local: &Path) -> anyhow::Result<Self> {
+        let venv = local.join("python");
+        let _lock = lock(&local.join("python.lock")).await?;
+        // Written last: a half-made environment is made anew.
+        let stamp = venv.join("installed.txt");
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS) {
+            return Ok(Self { venv });
+        }
+        tracing::info!("installing the AWS emulator into {} (once)", venv.display());
+        install(local, &venv).await?;
+        fs::write(&stamp, REQUIREMENTS)
+            .with_context(|| format!("cannot write {}", stamp.display()))?;
+        Ok(Self { venv })
+    }
+
+    pub(super) fn bin(&self) -> PathBuf {
+        self.venv.join("bin")
+    }
+
+    pub(super) fn interpreter(&self) -> PathBuf {
+        self.bin().join("python")
+    }
+}
+
+/// Held until the file is dropped, or its process ends.
+async fn lock(path: &Path) -> anyhow::Result<File> {
+    let cannot = || format!("cannot lock {}", path.display());
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.with_context(cannot)?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+            Err(TryLockError::WouldBlock) if told => {}
+            Err(TryLockError::WouldBlock) => {
+                tracing::info!("waiting for another process that installs the AWS emulator");
+                told = true;
+            }
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+async fn install(local: &Path, venv: &Path) -> anyhow::Result<()> {
+    let log = local.join("python-install.log");
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv", "--clear"]).arg(venv);
+    run(make, &log).await.context(
+        "cannot make a virtual environment; install Python 3.10 or newer, \
+         on Debian and Ubuntu python3 and python3-venv",
+    )?;
+    let requirements = local.join("python-requirements.txt");
+    fs::write(&requirements, REQUIREMENTS)
+        .with_context(|| format!("cannot write {}", requirements.display()))?;
+    let mut pip = Command::new(venv.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"])
+        // Python compiles what it imports when it imports it, which is a fraction of what comes along.
+        .args(["--no-compile", "--requirement"])
+        .arg(&requirements);
+    run(pip, &log).await.context("cannot install local/requirements.txt; PyPI is needed once")
+}
+
+/// Runs a command to its end, telling of what it collects meanwhile.
+async fn run(mut command: Command, log: &Path) -> anyhow::Result<()> {
+    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().context("cannot share a log")?)
+        .stderr(output);
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child =
+        Child::spawn(command, Signal::TERM).with_context(|| format!("cannot run {program}"))?;
+    let mut n_told = 0;
+    loop {
+        let status = child.exit_status().with_context(|| format!("cannot wait for {program}"))?;
+        let text = fs::read_to_string(log).unwrap_or_default();
+        let steps = || text.lines().filter(|line| is_step(line));
+        for step in steps().skip(n_told) {
+            // Up to what asked for it, and not every one of a long list.
+            let step = step.split(" (from").next().unwrap_or(step);
+            tracing::info!("  {}", step.chars().take(60).collect::<String>());
+        }
+        n_told = steps().count();
+        match status {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => bail!("{program} failed ({status}):\n{text}"),
+            None => tokio::time::sleep(POLL_EVERY).await,
+        }
+    }
+}
+
+fn is_step(line: &str) -> bool {
+    line.starts_with("Collecting ") || line.starts_with("Installing ")
+}
