@@ -67,7 +67,7 @@ async fn answer(enqueue: &Enqueue, request: &Request) -> Response {
                 faults = problem.errors.len(),
                 "request refused"
             );
-            let response = Response::from(problem);
+            let response = Response::from(*problem);
             return match allow {
                 Some(allow) => response.with_header(ALLOW, allow),
                 None => response,
@@ -109,14 +109,14 @@ impl AcceptedWrites {
 /// Why a request is refused.
 #[derive(Debug)]
 struct Refusal {
-    problem: Problem,
+    problem: Box<Problem>,
     /// The methods that the path takes, for 405.
     allow: Option<&'static str>,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, allow: None }
+        Self { problem: Box::new(problem), allow: None }
     }
 }
 
@@ -232,7 +232,10 @@ fn operation(request: &Request, has_key: bool) -> Result<Operation, Refusal> {
         (&Method::PUT | &Method::PATCH, _) => Ok(Operation::Update),
         (&Method::DELETE, true) => Ok(Operation::Delete),
         _ => Err(Refusal {
-            problem: Problem::new(Kind::MethodNotAllowed, format!("This path takes {allow}.")),
+            problem: Box::new(Problem::new(
+                Kind::MethodNotAllowed,
+                format!("This path takes {allow}."),
+            )),
             allow: Some(allow),
         }),
     }

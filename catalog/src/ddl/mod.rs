@@ -94,13 +94,9 @@ pub fn parse(files: &[(String, String)]) -> Result<Schema, DdlError> {
         }
         migrations.push(Migration {
             name: name.clone(),
-            checksum: hexadecimal(&Sha256::digest(text.as_bytes())),
+            checksum: hex::encode(Sha256::digest(text.as_bytes())),
             statements: statements.into_iter().map(split::Piece::into_statement).collect(),
         });
     }
     Ok(Schema { catalog: Catalog::new(tables.into_tables()), migrations })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -111,9 +111,9 @@ impl Depth {
         if !self.is_routine {
             return;
         }
-        if is_word(token, "ATOMIC") && self.previous_was_begin {
-            self.blocks += 1;
-        } else if self.blocks > 0 && is_word(token, "CASE") {
+        let opens_body = is_word(token, "ATOMIC") && self.previous_was_begin;
+        let opens_case = is_word(token, "CASE") && self.blocks > 0;
+        if opens_body || opens_case {
             self.blocks += 1;
         } else if self.blocks > 0 && is_word(token, "END") {
             self.blocks -= 1;

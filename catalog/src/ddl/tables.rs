@@ -369,7 +369,7 @@ fn concerns_tables(piece: &Piece) -> bool {
     }
     if piece.begins_with(&["CREATE"]) {
         let modifiers = ["GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "UNLOGGED"];
-        let kind = (1..)
+        let kind = (1..=modifiers.len())
             .find(|place| !modifiers.iter().any(|word| piece.is_word(*place, word)))
             .unwrap_or(1);
         let is_enum = || piece.tokens.iter().any(|token| is_word(token, "ENUM"));

@@ -64,7 +64,7 @@ fn the_tutorials_table_is_read() {
 fn names_fold_as_postgresql_folds_them() {
     check(
         r#"CREATE TABLE "Mixed Case" ("Key" int PRIMARY KEY, Other int); CREATE TABLE hr.People (ID int)"#,
-        &[r#"Mixed Case(Key integer!, other integer; Key)"#, "hr.people(id integer; )"],
+        &["Mixed Case(Key integer!, other integer; Key)", "hr.people(id integer; )"],
     );
 }
 

@@ -35,7 +35,9 @@ pub(super) struct Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("status", &char::from(self.status)).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("status", &char::from(self.status))
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,7 +114,10 @@ impl From<io::Error> for PgError {
 
 impl Connection {
     /// Connects to one database of the server that the configuration names.
-    pub(super) async fn open(config: &tokio_postgres::Config, database: &str) -> Result<Self, PgError> {
+    pub(super) async fn open(
+        config: &tokio_postgres::Config,
+        database: &str,
+    ) -> Result<Self, PgError> {
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
             _ => "127.0.0.1".to_owned(),
@@ -156,7 +161,11 @@ impl Connection {
                     frontend::password_message(hash.as_bytes(), &mut self.write)?;
                 }
                 Message::AuthenticationSasl(_) => {
-                    frontend::sasl_initial_response("SCRAM-SHA-256", scram.message(), &mut self.write)?;
+                    frontend::sasl_initial_response(
+                        "SCRAM-SHA-256",
+                        scram.message(),
+                        &mut self.write,
+                    )?;
                 }
                 Message::AuthenticationSaslContinue(body) => {
                     scram.update(body.data())?;
@@ -213,7 +222,11 @@ impl Connection {
     }
 
     /// Runs a prepared statement once.
-    pub(super) async fn run(&mut self, prepared: &Prepared, binds: &[Bind]) -> Result<Outcome, PgError> {
+    pub(super) async fn run(
+        &mut self,
+        prepared: &Prepared,
+        binds: &[Bind],
+    ) -> Result<Outcome, PgError> {
         self.send_bind(prepared, binds)?;
         frontend::sync(&mut self.write);
         self.flush().await?;
@@ -221,7 +234,9 @@ impl Connection {
         self.until_ready(|message| {
             match message {
                 Message::DataRow(body) => outcome.rows.push(Row::new(&body)?),
-                Message::CommandComplete(body) => outcome.rows_affected = rows_affected(body.tag()?),
+                Message::CommandComplete(body) => {
+                    outcome.rows_affected = rows_affected(body.tag()?);
+                }
                 _ => {}
             }
             Ok(())

@@ -15,7 +15,9 @@ impl ApiError {
     /// An exception by its name; statuses are those of the service model.
     pub(super) fn new(name: &str, message: impl Into<String>) -> Self {
         let message = match name {
-            "DatabaseUnavailableException" | "InternalServerErrorException" | "InternalFailure" => None,
+            "DatabaseUnavailableException" | "InternalServerErrorException" | "InternalFailure" => {
+                None
+            }
             _ => Some(message.into()),
         };
         Self { status: status(name), name: name.to_owned(), message }

@@ -104,8 +104,8 @@ impl Counters {
         counts.parameter_sets += parameter_sets as u64;
     }
 
-    pub(super) fn count_answer(&self, bytes_out: usize) {
-        lock(&self.counts).bytes_out += bytes_out as u64;
+    pub(super) fn count_answer(&self, bytes_out: u64) {
+        lock(&self.counts).bytes_out += bytes_out;
     }
 
     pub(super) fn counts(&self) -> Counts {

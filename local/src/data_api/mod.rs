@@ -1,7 +1,7 @@
 //! An RDS Data API over a real PostgreSQL, as the service answers for Aurora PostgreSQL.
 //!
 //! Follows the public documentation and what others measured on real clusters; where the truth is
-//! not known, it takes the harsher reading (DATA_API_SERVER.md lists both). Owns no data: what it is
+//! not known, it takes the harsher reading (`DATA_API_SERVER.md` lists both). Owns no data: what it is
 //! told goes to PostgreSQL.
 
 pub mod cli;
@@ -77,7 +77,9 @@ impl DataApi {
         let sessions = Sessions::new(config);
         match sessions.take(None).await {
             Ok(pooled) => pooled.release().await,
-            Err(connection::PgError::Sql(error)) => anyhow::bail!("PostgreSQL refuses: {}", error.message),
+            Err(connection::PgError::Sql(error)) => {
+                anyhow::bail!("PostgreSQL refuses: {}", error.message)
+            }
             Err(connection::PgError::Connection(error)) => {
                 return Err(error).context("PostgreSQL does not answer");
             }
@@ -167,7 +169,9 @@ impl Service {
             head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         let limit = REQUEST_BYTES_MAX.saturating_sub(head_bytes);
         let Ok(body) = Limited::new(body, limit).collect().await else {
-            return Ok(error_answer(&ApiError::bad_request("The request exceeds the size limit 4 MB.")));
+            return Ok(error_answer(&ApiError::bad_request(
+                "The request exceeds the size limit 4 MB.",
+            )));
         };
         let body = body.to_bytes();
         match (&head.method, head.uri.path()) {
@@ -197,9 +201,10 @@ impl Service {
                 self.counters.count(operation.name(), body.len(), sets);
                 self.perform(operation, &request).await
             }
-            Err(_) => {
-                Err(ApiError::new("SerializationException", "The request is not what the model says"))
-            }
+            Err(_) => Err(ApiError::new(
+                "SerializationException",
+                "The request is not what the model says",
+            )),
         };
         match fault {
             Some(Fault::DropAnswer) => Err(io::Error::other("fault")),
@@ -209,7 +214,7 @@ impl Service {
                     Ok(value) => answer(200, &value),
                     Err(error) => error_answer(&error),
                 };
-                self.counters.count_answer(hyper::body::Body::size_hint(answer.body()).lower() as usize);
+                self.counters.count_answer(hyper::body::Body::size_hint(answer.body()).lower());
                 Ok(answer)
             }
         }
@@ -249,7 +254,8 @@ fn json(value: &impl serde::Serialize) -> Value {
 
 fn answer(status: u16, value: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
     if let Ok(id) = uuid::Uuid::new_v4().to_string().parse() {
@@ -264,7 +270,8 @@ fn error_answer(error: &ApiError) -> Response<Full<Bytes>> {
         None => Value::Object(serde_json::Map::new()),
     };
     let mut response = answer(error.status, &body);
-    let type_name = format!("{}:http://internal.amazon.com/coral/com.amazon.rdsdataservice/", error.name);
+    let type_name =
+        format!("{}:http://internal.amazon.com/coral/com.amazon.rdsdataservice/", error.name);
     if let Ok(value) = type_name.parse() {
         response.headers_mut().insert("x-amzn-errortype", value);
     }

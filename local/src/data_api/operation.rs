@@ -46,7 +46,11 @@ impl Operation {
 }
 
 impl Service {
-    pub(super) async fn perform(&self, operation: Operation, request: &Request) -> Result<Value, ApiError> {
+    pub(super) async fn perform(
+        &self,
+        operation: Operation,
+        request: &Request,
+    ) -> Result<Value, ApiError> {
         self.check_target(request)?;
         if request.schema.is_some() {
             return Err(ApiError::validation("The schema parameter isn't supported"));
@@ -60,11 +64,15 @@ impl Service {
             }
             Operation::Commit => {
                 // PostgreSQL answers the commit of a failed transaction with a rollback and no error.
-                self.sessions.end(required(request.transaction_id.as_deref(), "transactionId")?, "COMMIT").await?;
+                self.sessions
+                    .end(required(request.transaction_id.as_deref(), "transactionId")?, "COMMIT")
+                    .await?;
                 Ok(json!({ "transactionStatus": "Transaction Committed" }))
             }
             Operation::Rollback => {
-                self.sessions.end(required(request.transaction_id.as_deref(), "transactionId")?, "ROLLBACK").await?;
+                self.sessions
+                    .end(required(request.transaction_id.as_deref(), "transactionId")?, "ROLLBACK")
+                    .await?;
                 Ok(json!({ "transactionStatus": "Rollback Complete" }))
             }
         }
@@ -118,7 +126,9 @@ impl Service {
                 let types: Vec<_> = first.iter().map(|bind| bind.type_oid).collect();
                 let alike = rest
                     .iter()
-                    .take_while(|set| set.iter().map(|bind| bind.type_oid).eq(types.iter().copied()))
+                    .take_while(|set| {
+                        set.iter().map(|bind| bind.type_oid).eq(types.iter().copied())
+                    })
                     .count();
                 let (now, later) = rest.split_at(alike);
                 let prepared = connection.prepare(&scanned.sql, &types).await?;

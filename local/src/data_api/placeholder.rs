@@ -2,7 +2,7 @@
 //!
 //! Pure. Respects strings, quoted identifiers, comments and `::`; does *not* respect dollar quotes,
 //! and takes the `:2` of `a[1:2]` for a placeholder, as the real service does (measured, see
-//! DATA_API_SERVER.md).
+//! `DATA_API_SERVER.md`).
 
 /// A statement as PostgreSQL takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,11 @@ mod tests {
 
     #[test]
     fn strings_identifiers_and_comments_are_left_alone() {
-        check("SELECT ':a', \":b\", 'it''s :c' -- :d\n, :e", "SELECT ':a', \":b\", 'it''s :c' -- :d\n, $1", &["e"]);
+        check(
+            "SELECT ':a', \":b\", 'it''s :c' -- :d\n, :e",
+            "SELECT ':a', \":b\", 'it''s :c' -- :d\n, $1",
+            &["e"],
+        );
         check("/* :a /* :b */ :c */ :d", "/* :a /* :b */ :c */ $1", &["d"]);
         check("'open :a", "'open :a", &[]);
     }

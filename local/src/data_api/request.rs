@@ -145,8 +145,7 @@ impl SqlParameter {
         if let Some(blob) = &value.blob_value {
             let bytes = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, blob)
                 .map_err(|_| ApiError::validation("A blob is Base64"))?;
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            return bind(format!("\\x{digits}"), BYTEA);
+            return bind(format!("\\x{}", hex::encode(bytes)), BYTEA);
         }
         Ok(Bind { text: None, type_oid: 0 })
     }

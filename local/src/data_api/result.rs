@@ -52,7 +52,10 @@ pub(super) struct UserType {
 const FIRST_USER_OID: u32 = 16_384;
 
 /// The user types among the columns, looked up in the session's own catalog.
-pub(super) async fn user_types(connection: &mut Connection, columns: &[Column]) -> Result<UserTypes, PgError> {
+pub(super) async fn user_types(
+    connection: &mut Connection,
+    columns: &[Column],
+) -> Result<UserTypes, PgError> {
     let mut types = UserTypes::new();
     let mut open: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
     while let Some(oid) = open.pop() {
@@ -68,7 +71,10 @@ pub(super) async fn user_types(connection: &mut Connection, columns: &[Column]) 
         if let [name, kind, element] = cells.as_slice() {
             let element = element.parse().unwrap_or_default();
             open.push(element);
-            types.insert(oid, UserType { name: (*name).to_owned(), kind: (*kind).to_owned(), element });
+            types.insert(
+                oid,
+                UserType { name: (*name).to_owned(), kind: (*kind).to_owned(), element },
+            );
         }
     }
     Ok(types)
@@ -174,7 +180,9 @@ fn field(form: &Form, text: &str, options: &ResultSetOptions) -> Result<Value, A
     }
     let value = scalar(form, text)?;
     Ok(match form {
-        Form::Long if options.long_return_type.as_deref() == Some("STRING") => json!({ "stringValue": text }),
+        Form::Long if options.long_return_type.as_deref() == Some("STRING") => {
+            json!({ "stringValue": text })
+        }
         Form::Long => json!({ "longValue": value }),
         Form::Double => json!({ "doubleValue": value }),
         Form::Numeric if options.decimal_return_type.as_deref() == Some("DOUBLE_OR_LONG") => {
@@ -243,17 +251,14 @@ fn compact(text: &str) -> String {
 }
 
 fn blob(text: &str) -> String {
-    let digits = text.trim_start_matches("\\x").as_bytes();
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect();
+    let bytes = hex::decode(text.trim_start_matches("\\x")).unwrap_or_default();
     base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes)
 }
 
 fn array(element: &Form, text: &str) -> Result<Value, ApiError> {
-    let elements = elements(text)
-        .ok_or_else(|| ApiError::unsupported_result("The result contains a multidimensional array"))?;
+    let elements = elements(text).ok_or_else(|| {
+        ApiError::unsupported_result("The result contains a multidimensional array")
+    })?;
     let values = elements
         .iter()
         .map(|element_text| match element_text {
@@ -375,7 +380,10 @@ pub(super) fn formatted(columns: &[Column], records: &[Vec<Value>]) -> Result<St
                 let value = field.as_object().and_then(|union| union.iter().next());
                 let value = value.map_or(Value::Null, |(member, value)| match member.as_str() {
                     "isNull" => Value::Null,
-                    "arrayValue" => value.as_object().and_then(|array| array.values().next().cloned()).unwrap_or_default(),
+                    "arrayValue" => value
+                        .as_object()
+                        .and_then(|array| array.values().next().cloned())
+                        .unwrap_or_default(),
                     _ => value.clone(),
                 });
                 (column.name.clone(), value)
@@ -400,23 +408,47 @@ mod tests {
         check(&Form::Numeric, "123456.7890", json!({"stringValue": "123456.7890"}));
         check(&Form::Boolean, "f", json!({"booleanValue": false}));
         check(&Form::Bytea, "\\x00ff", json!({"blobValue": "AP8="}));
-        check(&Form::Json, r#"{"a b": [1, "x y"]}"#, json!({"stringValue": r#"{"a b":[1,"x y"]}"#}));
+        check(
+            &Form::Json,
+            r#"{"a b": [1, "x y"]}"#,
+            json!({"stringValue": r#"{"a b":[1,"x y"]}"#}),
+        );
         check(&Form::Double, "NaN", json!({"doubleValue": "NaN"}));
     }
 
     #[test]
     fn fractions_have_none_three_or_six_digits() {
-        check(&Form::Timestamp, "2026-11-23 01:02:03", json!({"stringValue": "2026-11-23 01:02:03"}));
-        check(&Form::Timestamp, "2026-11-23 01:02:03.8", json!({"stringValue": "2026-11-23 01:02:03.800"}));
-        check(&Form::TimestampTz, "2026-11-23 01:02:03.8551+00", json!({"stringValue": "2026-11-23 01:02:03.855100"}));
+        check(
+            &Form::Timestamp,
+            "2026-11-23 01:02:03",
+            json!({"stringValue": "2026-11-23 01:02:03"}),
+        );
+        check(
+            &Form::Timestamp,
+            "2026-11-23 01:02:03.8",
+            json!({"stringValue": "2026-11-23 01:02:03.800"}),
+        );
+        check(
+            &Form::TimestampTz,
+            "2026-11-23 01:02:03.8551+00",
+            json!({"stringValue": "2026-11-23 01:02:03.855100"}),
+        );
         assert!(field(&Form::Date, "infinity", &ResultSetOptions::default()).is_err());
     }
 
     #[test]
     fn arrays_keep_their_nulls() {
         let array = |form| Form::Array(Box::new(form));
-        check(&array(Form::Long), "{1,NULL,-2}", json!({"arrayValue": {"longValues": [1, null, -2]}}));
-        check(&array(Form::Text), r#"{a,"b c","NULL","\"\\",""}"#, json!({"arrayValue": {"stringValues": ["a", "b c", "NULL", "\"\\", ""]}}));
+        check(
+            &array(Form::Long),
+            "{1,NULL,-2}",
+            json!({"arrayValue": {"longValues": [1, null, -2]}}),
+        );
+        check(
+            &array(Form::Text),
+            r#"{a,"b c","NULL","\"\\",""}"#,
+            json!({"arrayValue": {"stringValues": ["a", "b c", "NULL", "\"\\", ""]}}),
+        );
         check(&array(Form::Text), "{}", json!({"arrayValue": {"stringValues": []}}));
         assert!(field(&array(Form::Long), "{{1},{2}}", &ResultSetOptions::default()).is_err());
     }

