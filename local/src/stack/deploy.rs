@@ -10,6 +10,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_cloudformation::types::{Capability, OnFailure, Parameter, StackStatus};
+use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::emulator::Emulator;
@@ -108,6 +109,10 @@ async fn upload<'f>(
             .bucket(CODE_BUCKET)
             .key(&key)
             .body(body)
+            .customize()
+            // A debug build of this program would take a second to hash each of them.
+            .disable_payload_signing()
+            .config_override(unchecked())
             .send()
             .await
             .with_context(|| format!("cannot upload {}", archive.display()))?;
@@ -116,6 +121,12 @@ async fn upload<'f>(
         locations.insert(name, format!("s3://{CODE_BUCKET}/{key}"));
     }
     Ok(locations)
+}
+
+/// Without checksums that nobody asks for.
+fn unchecked() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new()
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
 }
 
 /// Waits for the stack's end, good or bad; its outputs.
