@@ -19,6 +19,11 @@ pub fn parameter(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -
     Parameter { name: name.into(), value: Some(value.into()) }
 }
 
+/// A text as PostgreSQL can store it: without U+0000.
+pub fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// One row of an answer.
 pub type Record = Vec<Field>;
 

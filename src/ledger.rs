@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::array::encoded_len;
 use crate::error::SyncError;
+use crate::field::storable;
 use crate::outcome::{Outcome, Rejection};
 use crate::parameter_set::{number_column, text_column};
 use crate::plan::CALL_BYTES_MAX;
@@ -65,7 +66,7 @@ impl Entry {
             key: None,
             operation: "unreadable",
             outcome: Outcome::Rejected(Rejection::by_rule("unreadable", reason)),
-            payload: Some(body.replace('\0', "\u{fffd}")),
+            payload: Some(storable(body)),
             accepted_at_ms: sent_at_ms,
         }
     }

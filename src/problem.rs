@@ -33,7 +33,7 @@ pub struct FieldFault {
     pub pointer: String,
     /// Which rule, by a word that does not change.
     pub rule: String,
-    /// What would be right.
+    /// What would be right, as "expected …".
     pub detail: String,
 }
 

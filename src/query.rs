@@ -60,8 +60,7 @@ pub fn list(table: &Table, query: &[(String, String)], form: Form) -> Result<Que
             }
             None if name == "limit" => limit = read_limit(text)?,
             None => {
-                let detail =
-                    format!("\"{name}\" is not {} — nor limit.", unknown_column(table, name));
+                let detail = format!("{name}: expected limit, or {}.", unknown_column(table, name));
                 return Err(Problem::new(Kind::InvalidQuery, detail));
             }
         }

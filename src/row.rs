@@ -71,7 +71,7 @@ pub fn check(
                 if step.is_empty() { String::new() } else { pointer_step(step) }
             ),
             rule: rule.to_owned(),
-            detail,
+            detail: format!("expected {detail}"),
         });
     };
     let mut values: Vec<Option<Option<String>>> = vec![None; table.columns.len()];

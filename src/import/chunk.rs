@@ -12,7 +12,7 @@ use super::rows::{Layout, Row};
 use crate::aws::data_api::DataApi;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, SyncError};
-use crate::field::{Parameter, parameter};
+use crate::field::{Parameter, parameter, storable};
 use crate::isolate::isolate;
 use crate::key::Key;
 use crate::outcome::Rejection;
@@ -318,7 +318,7 @@ impl<'a> RejectRow<'a> {
             byte_offset: record.byte_offset.cast_signed(),
             rejection: &reject.rejection,
             // PostgreSQL's text holds neither broken UTF-8 nor U+0000.
-            raw: String::from_utf8_lossy(&record.raw).replace('\0', "\u{fffd}"),
+            raw: storable(&String::from_utf8_lossy(&record.raw)),
         }
     }
 

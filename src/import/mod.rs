@@ -24,7 +24,7 @@ use crate::aws::data_api::DataApi;
 use crate::aws::objects::Objects;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, ServiceFault, SyncError};
-use crate::field::{Field, parameter};
+use crate::field::{Field, parameter, storable};
 use crate::problem::nearest;
 use crate::transaction::{End, in_transaction};
 
@@ -174,10 +174,10 @@ async fn claim(
     let parameters = vec![
         parameter("import_id", import_id.to_string()),
         parameter("bucket", source.object.bucket.as_str()),
-        parameter("object_key", source.object.key.as_str()),
+        parameter("object_key", storable(&source.object.key)),
         parameter("object_version", source.version()),
         parameter("sequencer", source.sequencer.as_str()),
-        parameter("table_name", source.table.as_str()),
+        parameter("table_name", storable(&source.table)),
     ];
     let records = in_transaction(&import.data_api, deadline, async |transaction| {
         transaction.execute(CLAIM, parameters.clone()).await?;
@@ -203,7 +203,7 @@ async fn end(
     let parameters = vec![
         parameter("import_id", import_id.to_string()),
         parameter("state", state),
-        crate::field::Parameter { name: "error".into(), value: error.map(str::to_owned) },
+        crate::field::Parameter { name: "error".into(), value: error.map(storable) },
     ];
     in_transaction(&import.data_api, deadline, async |transaction| {
         transaction.execute(END, parameters.clone()).await?;

@@ -28,13 +28,11 @@ pub struct Layout<'a> {
 pub enum HeaderError {
     #[error("the header (line {line}) is not UTF-8, or too long to be one")]
     Unreadable { line: u64 },
-    #[error("the header names \"{name}\", which is not {expected}")]
+    #[error("the header names {name:?}, which is not {expected}")]
     UnknownColumn { name: String, expected: String },
-    #[error("the header names the column \"{name}\" twice")]
+    #[error("the header names the column {name:?} twice")]
     Duplicate { name: String },
-    #[error(
-        "the header names the column \"{name}\", whose values the database makes; leave it out"
-    )]
+    #[error("the header names the column {name:?}, whose values the database makes; leave it out")]
     Generated { name: String },
     #[error("the header does not name the column(s) {names}, which must have a value")]
     Missing { names: String },
