@@ -11,11 +11,13 @@ mod functions;
 mod http;
 mod logs;
 mod python;
+mod services;
 mod template;
 
 pub use functions::{BINARIES, Functions, Profile, build_functions};
 pub use http::{Answer, Http};
 pub use logs::Sink;
+pub use services::Services;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
