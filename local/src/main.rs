@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aurora_sync_local::cli::{self, up};
+use aurora_sync_local::cli::{self, demo, up};
 use aurora_sync_local::data_api::cli as data_api;
 use clap::{Parser, Subcommand};
 
@@ -16,6 +16,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tell the tutorial's story on the whole stack, then stop everything
+    Demo,
     /// Run the whole stack until Ctrl-C
     Up(up::Arguments),
     /// Run the RDS Data API server alone, over a PostgreSQL
@@ -27,6 +29,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     cli::init_progress();
     let ended = match arguments.command {
+        Command::Demo => demo::run().await,
         Command::Up(arguments) => up::run(arguments).await,
         Command::DataApi(arguments) => data_api::run(arguments).await,
     };

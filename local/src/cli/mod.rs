@@ -1,5 +1,6 @@
 //! The commands of `cargo local` that need the whole stack.
 
+pub mod demo;
 pub mod up;
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -57,23 +57,28 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         log_sink: Some(Box::new(|name, line| print(&format!("{name:8} {line}")))),
     };
     let mut stack = Stack::start(options).await?;
-    let table = any_table(&stack.addresses().database_url).await?;
+    let example = example(&stack.addresses().database_url).await?;
     let aws = aws_command(stack.python_bin()).await;
     env_file.write(&environment(stack.addresses()))?;
-    print(&introduction(&stack, &env_file.path, &table, &aws));
+    print(&introduction(&stack, &env_file.path, &example, &aws));
     loop {
         stack.check()?;
         tokio::time::sleep(CHECK_EVERY).await;
     }
 }
 
-/// A table for the examples.
-async fn any_table(database_url: &str) -> anyhow::Result<String> {
-    const SQL: &str = "SELECT table_name::text FROM information_schema.tables \
-                       WHERE table_schema = 'public' ORDER BY 1 LIMIT 1";
+/// A table for the examples, and a row of it as JSON.
+async fn example(database_url: &str) -> anyhow::Result<(String, String)> {
+    const TABLE: &str = "SELECT table_name::text, quote_ident(table_name) \
+                         FROM information_schema.tables \
+                         WHERE table_schema = 'public' ORDER BY 1 LIMIT 1";
     let client = postgres::connect(database_url).await?;
-    let row = client.query_opt(SQL, &[]).await.context("cannot list the tables")?;
-    Ok(row.map_or_else(|| "table".to_owned(), |row| row.get(0)))
+    let table = client.query_opt(TABLE, &[]).await.context("cannot list the tables")?;
+    let Some(table) = table else { return Ok(("table".to_owned(), "{}".to_owned())) };
+    let (name, quoted): (String, String) = (table.get(0), table.get(1));
+    let sql = format!("SELECT to_json(t)::text FROM public.{quoted} AS t LIMIT 1");
+    let row = client.query_opt(&sql, &[]).await.with_context(|| format!("cannot read {name}"))?;
+    Ok((name, row.map_or_else(|| "{}".to_owned(), |row| row.get(0))))
 }
 
 /// The variables that the AWS SDKs and the examples read.
@@ -97,7 +102,13 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, &str)> {
     ]
 }
 
-fn introduction(stack: &Stack, env_file: &Path, table: &str, aws: &str) -> String {
+fn introduction(
+    stack: &Stack,
+    env_file: &Path,
+    (table, row): &(String, String),
+    aws: &str,
+) -> String {
+    let row = row.replace('\'', "'\\''");
     let Addresses {
         api_url,
         uploads_bucket,
@@ -123,8 +134,8 @@ In another terminal:
 
   source {env_file}
   {curl} \"$API_URL/{table}\"
-  {curl} -i -X POST \"$API_URL/{table}\" \\
-      -H 'content-type: application/json' -d '{{ }}'
+  {curl} -i -X POST \"$API_URL/{table}\" -H 'content-type: application/json' \\
+      -d '{row}'   # with another key
   {aws} s3 cp FILE.csv \"s3://$UPLOADS_BUCKET/imports/{table}/\"
   {aws} s3 ls --recursive \"s3://$RESULTS_BUCKET\"
   psql \"$DATABASE_URL\"
