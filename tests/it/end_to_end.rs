@@ -1,1 +1,97 @@
-//! The deployed template.
+//! The demo's story on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the
+//! real binaries, the Data API server and PostgreSQL.
+
+use aurora_sync_local::stack::{Functions, Options, Stack};
+use aurora_sync_local::story;
+use hyper::Method;
+use serde_json::{Value, json};
+
+fn functions() -> Functions {
+    Functions {
+        enqueue: env!("CARGO_BIN_EXE_enqueue").into(),
+        apply: env!("CARGO_BIN_EXE_apply").into(),
+        import: env!("CARGO_BIN_EXE_import").into(),
+        lookup: env!("CARGO_BIN_EXE_lookup").into(),
+        migrate: env!("CARGO_BIN_EXE_migrate").into(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tutorials_story_holds_on_the_deployed_template() {
+    let stack = Stack::start(Options::new(functions())).await.unwrap();
+    let seen = story::tell(&stack, &mut |_| ()).await.unwrap();
+
+    assert_eq!(
+        seen.raw_records,
+        r#"[[{"stringValue":"0001"},{"stringValue":"Aurora"},{"longValue":12}]]"#
+    );
+    assert_eq!(seen.insert_status["outcome"], "applied");
+    assert_eq!(seen.inserted, json!({"id": "0004", "name": "Apigateway", "age": 78}));
+    assert_eq!(seen.updated, json!({"id": "0001", "name": "Aurora!", "age": 12}));
+    let rules = seen.refused["errors"].as_array().unwrap().iter().map(|error| &error["rule"]);
+    assert_eq!(rules.collect::<Vec<_>>(), ["length", "unknown-column", "format", "required"]);
+
+    // In each of ten thousands three rows are bad and one repeats a key.
+    assert_eq!(seen.import["state"], "completed");
+    assert_eq!(
+        seen.report["rows"],
+        json!({"read": story::FILE_ROWS, "written": 9_970, "unchanged": 0, "rejected": 30})
+    );
+    assert_eq!(seen.rejected_csv.lines().count(), 31);
+    assert_eq!(seen.row_count, 9_960);
+    assert_eq!(seen.rows[0], "0000|Name 0|20");
+
+    requests_that_are_wrong_are_answered(&stack).await;
+    an_array_is_accepted_item_by_item(&stack).await;
+}
+
+async fn requests_that_are_wrong_are_answered(stack: &Stack) {
+    let json = ("content-type", "application/json");
+    for (method, path, headers, body, status, word) in [
+        (Method::POST, "/staff", &[json][..], &b"{"[..], 400, "malformed-body"),
+        (Method::POST, "/staff", &[json], b"{\"id\":\"\xff\"}", 400, "malformed-body"),
+        (
+            Method::POST,
+            "/staff",
+            &[("content-type", "text/csv")],
+            b"id",
+            415,
+            "unsupported-media-type",
+        ),
+        (Method::POST, "/stuff", &[json], b"{}", 404, "unknown-table"),
+        (Method::PUT, "/staff/00001", &[json], b"{}", 400, "invalid-key"),
+        (Method::GET, "/staff/9999x", &[], b"", 400, "invalid-key"),
+        (Method::GET, "/staff?nope=1", &[], b"", 400, "invalid-query"),
+        (Method::GET, "/_sync/writes/x", &[], b"", 404, "write-not-found"),
+    ] {
+        let answer = stack.request(method, path, headers, body.to_vec()).await.unwrap();
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert_eq!(
+            answer.json().unwrap()["type"],
+            format!("urn:problem-type:aurora-sync:{word}"),
+            "{path}"
+        );
+    }
+}
+
+async fn an_array_is_accepted_item_by_item(stack: &Stack) {
+    let rows: Vec<_> =
+        (0..1_000).map(|n| json!({"id": format!("A{n:03}"), "name": "array"})).collect();
+    let headers = [("content-type", "application/json"), ("prefer", "resolution=merge-duplicates")];
+    let body = Value::from(rows).to_string();
+    let answer = stack.request(Method::POST, "/staff", &headers, body).await.unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let answer = answer.json().unwrap();
+    let writes = answer["writes"].as_array().unwrap();
+    assert_eq!(writes.len(), 1_000);
+    for write in writes {
+        let status = write["status"].as_str().unwrap();
+        loop {
+            let status = stack.request(Method::GET, status, &[], "").await.unwrap().json().unwrap();
+            match status["outcome"].as_str().unwrap() {
+                "pending" => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                outcome => break assert_eq!(outcome, "applied"),
+            }
+        }
+    }
+}

@@ -1,1 +1,267 @@
-//! `import`.
+//! `import`: every row of a file is written, unchanged or rejected, and told of.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use aurora_sync::import::{self, Import};
+use aws_lambda_events::sqs::SqsBatchResponse;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+
+use crate::support::services::Bucket;
+use crate::support::{MEASUREMENT, STAFF, World, deadline, sample, sqs_event};
+
+const COUNTS: &str = "SELECT state, rows_read, rows_written, rows_unchanged, rows_rejected FROM sync.import ORDER BY started_at";
+
+/// A database, a bucket, and `import` over both.
+struct Importer {
+    world: World,
+    bucket: Bucket,
+    import: Import,
+}
+
+impl Importer {
+    async fn with(tables: &str) -> Self {
+        let (world, bucket) = (World::with(tables).await, Bucket::new().await);
+        let import = world.import(&bucket.sdk_config, &bucket.name);
+        Self { world, bucket, import }
+    }
+
+    /// Puts a file and delivers its notification.
+    async fn drop_file(&self, key: &str, content: impl Into<Vec<u8>>) -> SqsBatchResponse {
+        let etag = self.bucket.put(key, content).await;
+        self.notify(key, &etag, "01").await
+    }
+
+    async fn notify(&self, key: &str, etag: &str, sequencer: &str) -> SqsBatchResponse {
+        let body = json!({ "Records": [{
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "bucket": { "name": self.bucket.name },
+                "object": { "key": key, "eTag": etag, "sequencer": sequencer },
+            },
+        }]});
+        let event = sqs_event(&[("m1", "", &body.to_string())]);
+        import::handle(&self.import, event, deadline()).await.unwrap()
+    }
+
+    async fn result(&self, table: &str, file: &str) -> Option<String> {
+        let id = self
+            .world
+            .rows("SELECT id::text FROM sync.import ORDER BY started_at DESC LIMIT 1")
+            .await;
+        self.bucket.get(&format!("{table}/{}/{file}", id[0])).await
+    }
+
+    async fn report(&self, table: &str) -> Value {
+        serde_json::from_str(&self.result(table, "report.json").await.unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_loaded_and_told_of() {
+    let importer = Importer::with(STAFF).await;
+    let file = "id,name,age\n0001,Aurora,12\n0004,Ada,\n0002,Changed,34\n00005,Long,1\n0006,,1\n0007,Bad,x\n0008,Few\n0009,\"a,\"\"b\"\"\nc\",5\n";
+    importer.drop_file("imports/staff/a.csv", file).await;
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|8|3|1|4"]);
+    assert_eq!(
+        importer.world.rows("SELECT id, name, age FROM staff ORDER BY id").await,
+        ["0001|Aurora|12", "0002|Changed|34", "0003|Dynamo|56", "0004|Ada|-", "0009|a,\"b\"\nc|5"]
+    );
+    assert_eq!(
+        importer.world.rows("SELECT record, line, byte_offset, column_name, rule, raw FROM sync.import_reject ORDER BY record").await,
+        [
+            "4|5|53|id|length|00005,Long,1",
+            "5|6|66|name|not-null|0006,,1",
+            "6|7|74|age|format|0007,Bad,x",
+            "7|8|85|-|column-count|0008,Few",
+        ]
+    );
+    let report = importer.report("staff").await;
+    assert_eq!(report["state"], "completed");
+    assert_eq!(report["rows"], json!({"read": 8, "written": 3, "unchanged": 1, "rejected": 4}));
+    assert_eq!(report["rejects"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        importer.result("staff", "rejected.csv").await.unwrap(),
+        "id,name,age,_error\n00005,Long,1,id: expected at most 4 characters\n0006,,1,name: expected a value\n\
+         0007,Bad,x,age: expected an integer from -2147483648 to 2147483647\n\
+         0008,Few,\"expected 3 fields, found 2\"\n"
+    );
+}
+
+#[tokio::test]
+async fn rejected_rows_come_back_when_they_are_mended() {
+    let importer = Importer::with(STAFF).await;
+    importer.drop_file("imports/staff/a.csv", "id,name,age\n0007,Bad,x\n0008,Good,1\n").await;
+    let rejected = importer.result("staff", "rejected.csv").await.unwrap();
+    importer.drop_file("imports/staff/mended.csv", rejected.replace(",x,", ",7,")).await;
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|2|1|0|1", "completed|1|1|0|0"]);
+    assert_eq!(
+        importer.world.rows("SELECT name, age FROM staff WHERE id = '0007'").await,
+        ["Bad|7"]
+    );
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_rejected_row_by_row() {
+    let importer = Importer::with(MEASUREMENT).await;
+    let mut file = String::from("sensor,taken at,note,amount\n");
+    for row in 0..20 {
+        let note = if row % 5 == 0 { "never" } else { "ok" };
+        writeln!(file, "00000000-0000-0000-0000-0000000000{row:02},2026-01-01,{note},{row}.5")
+            .unwrap();
+    }
+    importer.drop_file("imports/Measurement/a.csv", file).await;
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|20|16|0|4"]);
+    assert_eq!(
+        importer
+            .world
+            .rows("SELECT record, rule, sqlstate FROM sync.import_reject ORDER BY record")
+            .await,
+        ["1|database|23514", "6|database|23514", "11|database|23514", "16|database|23514"]
+    );
+    assert_eq!(importer.world.rows("SELECT count(*) FROM \"Measurement\"").await, ["16"]);
+}
+
+#[tokio::test]
+async fn the_last_of_a_repeated_key_wins() {
+    let importer = Importer::with(STAFF).await;
+    importer
+        .drop_file("imports/staff/a.csv", "id,name\n0004,first\n0004,second\n0005,x\n0004,last\n")
+        .await;
+    assert_eq!(importer.world.rows("SELECT name FROM staff WHERE id = '0004'").await, ["last"]);
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|4|4|0|0"]);
+}
+
+#[tokio::test]
+async fn a_notification_that_comes_again_does_nothing() {
+    let importer = Importer::with(STAFF).await;
+    let etag = importer.bucket.put("imports/staff/a.csv", "id,name\n0001,imported\n").await;
+    importer.notify("imports/staff/a.csv", &etag, "01").await;
+    importer.world.rows("UPDATE staff SET name = 'since then' WHERE id = '0001'").await;
+    importer.notify("imports/staff/a.csv", &etag, "01").await;
+    assert_eq!(
+        importer.world.rows("SELECT name FROM staff WHERE id = '0001'").await,
+        ["since then"]
+    );
+    assert_eq!(importer.world.rows(COUNTS).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_imported_says_why() {
+    let importer = Importer::with(STAFF).await;
+    for (key, content, expected) in [
+        (
+            "imports/stuff/a.csv",
+            "id,name\n",
+            "there is no table \"stuff\"; did you mean imports/staff/?",
+        ),
+        ("imports/staff/b.csv", "", "the file is empty; its first line must name the columns"),
+        (
+            "imports/staff/c.csv",
+            "id,nmae\n",
+            "the header names \"nmae\", which is not a column of the table; did you mean \"name\"?",
+        ),
+        ("imports/staff/d.csv", "\u{0}\u{1}binary\n", r#"the header names "\0\u{1}binary", which"#),
+    ] {
+        let response = importer.drop_file(key, content).await;
+        assert!(response.batch_item_failures.is_empty());
+        let table = key.split('/').nth(1).unwrap();
+        let report = importer.report(table).await;
+        assert_eq!(report["state"], "failed");
+        let error = report["error"].as_str().unwrap();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let etag = importer.bucket.put("imports/staff/e.csv", "id,name\n0004,x\n").await;
+    importer.bucket.delete("imports/staff/e.csv").await;
+    importer.notify("imports/staff/e.csv", &etag, "01").await;
+    assert_eq!(importer.report("staff").await["error"], "the file is not there any more");
+}
+
+#[tokio::test]
+async fn an_outage_gives_the_file_back_and_it_goes_on_where_it_was() {
+    let importer = Importer::with(STAFF).await;
+    let mut file = String::from("id,name,age\n");
+    for row in 0..10_000 {
+        let age = if row % 2_500 == 0 { "old".to_owned() } else { row.to_string() };
+        writeln!(file, "{row:04},n,{age}").unwrap();
+    }
+    let etag = importer.bucket.put("imports/staff/a.csv", file).await;
+    let faults = importer.world.server.faults();
+    faults.drop_next_answer("BatchExecuteStatement");
+    let response = importer.notify("imports/staff/a.csv", &etag, "01").await;
+    assert_eq!(response.batch_item_failures.len(), 1);
+    faults.drop_next_answer("CommitTransaction");
+    while !importer.notify("imports/staff/a.csv", &etag, "01").await.batch_item_failures.is_empty()
+    {
+    }
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|10000|9996|0|4"]);
+    assert_eq!(
+        importer.world.rows("SELECT count(*) FROM staff WHERE age IS NOT NULL").await,
+        ["9996"]
+    );
+}
+
+#[tokio::test]
+async fn the_sample_events_of_the_bucket_are_handled() {
+    let importer = Importer::with(STAFF).await;
+    let event = serde_json::from_value(sample("sqs-s3-test-event")).unwrap();
+    let response = import::handle(&importer.import, event, deadline()).await.unwrap();
+    assert!(response.batch_item_failures.is_empty());
+    // Its bucket is not there: our mistake, or the deployment's, so that the message is kept.
+    let event = serde_json::from_value(sample("sqs-import")).unwrap();
+    assert!(import::handle(&importer.import, event, deadline()).await.is_err());
+    let unreadable = sqs_event(&[("m1", "", "{not json")]);
+    let response = import::handle(&importer.import, unreadable, deadline()).await.unwrap();
+    assert_eq!(response.batch_item_failures.len(), 1);
+}
+
+/// Whatever a file holds: read = written + unchanged + rejected, and the table is as if the rows
+/// were written one after the other.
+#[test]
+fn any_file_conserves_its_rows() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let importer = runtime.block_on(Importer::with(
+        "CREATE TABLE t (k integer PRIMARY KEY, v varchar(2) CHECK (v <> 'no'))",
+    ));
+    let field =
+        prop_oneof!["[0-3]", Just("no".to_owned()), Just("abc".to_owned()), Just(String::new())];
+    let rows = prop::collection::vec(("[0-4]|x||-1", field), 0..30);
+    let mut runner =
+        TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+    let number = std::cell::Cell::new(0);
+    runner
+        .run(&rows, |rows| {
+            number.set(number.get() + 1);
+            let mut model: BTreeMap<i32, Option<String>> = BTreeMap::new();
+            let mut file = String::from("k,v\n");
+            let mut good = 0;
+            for (key, value) in &rows {
+                writeln!(file, "{key},{value}").unwrap();
+                if let Ok(key) = key.parse::<i32>()
+                    && value.len() <= 2
+                    && value != "no"
+                {
+                    good += 1;
+                    model.insert(key, Some(value.clone()).filter(|value| !value.is_empty()));
+                }
+            }
+            runtime.block_on(async {
+                importer.world.rows("TRUNCATE t").await;
+                importer.world.rows("DELETE FROM sync.import").await;
+                importer.drop_file(&format!("imports/t/{}.csv", number.get()), file).await;
+                let counts = importer.world.rows("SELECT rows_read, rows_written + rows_unchanged, rows_rejected FROM sync.import").await;
+                let total = rows.len();
+                prop_assert_eq!(&counts[0], &format!("{total}|{good}|{}", total - good));
+                let found = importer.world.rows("SELECT k, v FROM t ORDER BY k").await;
+                let expected: Vec<_> = model
+                    .iter()
+                    .map(|(key, value)| format!("{key}|{}", value.as_deref().unwrap_or("-")))
+                    .collect();
+                prop_assert_eq!(found, expected);
+                Ok(())
+            })
+        })
+        .unwrap();
+}

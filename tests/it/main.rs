@@ -3,6 +3,7 @@
 
 mod support;
 
+mod enqueue;
 mod writes;
 mod imports;
 mod lookups;

@@ -1,5 +1,7 @@
 //! A database of its own for each test, behind a Data API server of its own.
 
+pub(crate) mod services;
+
 use std::time::Duration;
 
 use aurora_sync::apply::{self, Apply};
@@ -8,7 +10,7 @@ use aurora_sync::aws::objects::Objects;
 use aurora_sync::deadline::Deadline;
 use aurora_sync::error::SyncError;
 use aurora_sync::field::{Field, Record};
-use aurora_sync::import::{self, Import};
+use aurora_sync::import::Import;
 use aurora_sync::lookup::{self, Lookup};
 use aurora_sync::migrate::{self, Migrate};
 use aurora_sync::write::{Message, Write, pack};
@@ -23,10 +25,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The tutorial's table.
-pub const STAFF: &str = include_str!("../../../sql/0001_staff.sql");
+pub(crate) const STAFF: &str = include_str!("../../../sql/0001_staff.sql");
 
 /// A table with everything that the tutorial's does not have.
-pub const MEASUREMENT: &str = r#"
+pub(crate) const MEASUREMENT: &str = r#"
 CREATE TABLE "Measurement" (
     sensor uuid NOT NULL,
     "taken at" timestamptz NOT NULL,
@@ -41,22 +43,21 @@ CREATE TABLE "Measurement" (
 
 /// A migrated database and the functions over it.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     pub schema: Schema,
     pub data_api: DataApi,
     pub server: DataApiServer,
-    pub sdk_config: SdkConfig,
 }
 
 impl World {
     /// With the worker's own schema and these tables.
-    pub async fn with(tables: &str) -> Self {
+    pub(crate) async fn with(tables: &str) -> Self {
         let world = Self::unmigrated(tables).await;
         migrate::run(&world.migrate(), deadline()).await.unwrap();
         world
     }
 
-    pub async fn unmigrated(tables: &str) -> Self {
+    pub(crate) async fn unmigrated(tables: &str) -> Self {
         let schema = schema_of(tables);
         let postgres = Postgres::shared().await.unwrap();
         let name = format!("test_{}", Uuid::now_v7().simple());
@@ -76,36 +77,36 @@ impl World {
         .unwrap();
         let sdk_config = sdk_config(&server.url());
         let data_api = DataApi::new(&sdk_config, target);
-        Self { schema, data_api, server, sdk_config }
+        Self { schema, data_api, server }
     }
 
-    pub fn catalog(&self) -> Catalog {
+    pub(crate) fn catalog(&self) -> Catalog {
         self.schema.catalog.clone()
     }
 
-    pub fn migrate(&self) -> Migrate {
+    pub(crate) fn migrate(&self) -> Migrate {
         Migrate { migrations: self.schema.migrations.clone(), data_api: self.data_api.clone() }
     }
 
     /// Delivers these messages to `apply`.
-    pub async fn apply(&self, event: SqsEvent) -> Result<SqsBatchResponse, SyncError> {
+    pub(crate) async fn apply(&self, event: SqsEvent) -> Result<SqsBatchResponse, SyncError> {
         let function = Apply { catalog: self.catalog(), data_api: self.data_api.clone() };
         apply::handle(&function, event, deadline()).await
     }
 
     /// Delivers these writes to `apply` in one batch.
-    pub async fn apply_writes(&self, writes: Vec<Write>) -> SqsBatchResponse {
+    pub(crate) async fn apply_writes(&self, writes: Vec<Write>) -> SqsBatchResponse {
         self.apply(delivery(&pack(writes, 1))).await.unwrap()
     }
 
-    pub async fn lookup(&self, event: Value) -> Answer {
+    pub(crate) async fn lookup(&self, event: Value) -> Answer {
         let function = Lookup { catalog: self.catalog(), data_api: self.data_api.clone() };
         let event: ApiGatewayProxyRequest = serde_json::from_value(event).unwrap();
         lookup::handle(&function, event, deadline()).await.into()
     }
 
     /// `import` with its objects on the emulator's S3.
-    pub fn import(&self, s3: &SdkConfig, results_bucket: &str) -> Import {
+    pub(crate) fn import(&self, s3: &SdkConfig, results_bucket: &str) -> Import {
         Import {
             catalog: self.catalog(),
             data_api: self.data_api.clone(),
@@ -114,13 +115,8 @@ impl World {
         }
     }
 
-    pub async fn run_import(&self, import: &Import, body: &Value) -> SqsBatchResponse {
-        let event = sqs_event(&[("m1", "g", &body.to_string())]);
-        import::handle(import, event, deadline()).await.unwrap()
-    }
-
     /// The answer of a query as lines, its fields separated by `|`.
-    pub async fn rows(&self, sql: &str) -> Vec<String> {
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
         let records = self.data_api.execute(None, sql, Vec::new()).await.unwrap();
         records.iter().map(show).collect()
     }
@@ -138,7 +134,7 @@ fn show(record: &Record) -> String {
     fields.collect::<Vec<_>>().join("|")
 }
 
-pub fn schema_of(tables: &str) -> Schema {
+pub(crate) fn schema_of(tables: &str) -> Schema {
     let own = ddl::read_dir(std::path::Path::new("sql")).unwrap();
     let mut schema = ddl::parse(&[("0001_tables.sql".to_owned(), tables.to_owned())]).unwrap();
     let own = own.migrations.into_iter().filter(|migration| migration.name.starts_with("sync/"));
@@ -146,7 +142,7 @@ pub fn schema_of(tables: &str) -> Schema {
     schema
 }
 
-pub fn sdk_config(endpoint_url: &str) -> SdkConfig {
+pub(crate) fn sdk_config(endpoint_url: &str) -> SdkConfig {
     let credentials = aws_sdk_s3::config::Credentials::new("test", "test", None, None, "test");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -157,12 +153,12 @@ pub fn sdk_config(endpoint_url: &str) -> SdkConfig {
         .build()
 }
 
-pub fn deadline() -> Deadline {
+pub(crate) fn deadline() -> Deadline {
     Deadline::after(Duration::from_secs(120))
 }
 
 /// Messages as SQS delivers them.
-pub fn delivery(messages: &[Message]) -> SqsEvent {
+pub(crate) fn delivery(messages: &[Message]) -> SqsEvent {
     let ids: Vec<_> = (0..messages.len()).map(|n| format!("m{n}")).collect();
     let messages: Vec<_> = messages
         .iter()
@@ -173,7 +169,7 @@ pub fn delivery(messages: &[Message]) -> SqsEvent {
 }
 
 /// Messages by id, group and body.
-pub fn sqs_event(messages: &[(&str, &str, &str)]) -> SqsEvent {
+pub(crate) fn sqs_event(messages: &[(&str, &str, &str)]) -> SqsEvent {
     let records: Vec<_> = messages
         .iter()
         .map(|(id, group, body)| {
@@ -192,14 +188,14 @@ pub fn sqs_event(messages: &[(&str, &str, &str)]) -> SqsEvent {
 }
 
 /// A sample event of `events/`.
-pub fn sample(name: &str) -> Value {
+pub(crate) fn sample(name: &str) -> Value {
     let path = format!("events/{name}.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// A GET as API Gateway sends it.
-pub fn get(resource: &str, path_parameters: Value, query: Value, accept: &str) -> Value {
+pub(crate) fn get(resource: &str, path_parameters: Value, query: Value, accept: &str) -> Value {
     json!({
         "resource": resource,
         "path": "/",
@@ -213,14 +209,14 @@ pub fn get(resource: &str, path_parameters: Value, query: Value, accept: &str) -
 
 /// An answer, taken apart.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: i64,
     pub content_type: String,
     pub body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }

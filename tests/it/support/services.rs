@@ -1,0 +1,105 @@
+//! S3 and SQS of the emulator, one for all tests of the process.
+
+use std::sync::{Mutex, PoisonError};
+
+use aurora_sync_local::stack::Services;
+use aws_config::SdkConfig;
+use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+
+/// The services, whatever runtimes the tests have; they end with the process.
+pub(crate) async fn shared() -> &'static Services {
+    static SHARED: Mutex<Option<&'static Services>> = Mutex::new(None);
+    let start = || {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        *shared.get_or_insert_with(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            Box::leak(Box::new(runtime.unwrap().block_on(Services::start()).unwrap()))
+        })
+    };
+    tokio::task::spawn_blocking(start).await.unwrap()
+}
+
+/// A bucket of one test.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    pub name: String,
+    pub sdk_config: SdkConfig,
+    client: Client,
+}
+
+impl Bucket {
+    pub(crate) async fn new() -> Self {
+        let sdk_config = shared().await.sdk_config();
+        let client = Client::new(&sdk_config);
+        let name = format!("test-{}", uuid::Uuid::now_v7().simple());
+        client.create_bucket().bucket(&name).send().await.unwrap();
+        Self { name, sdk_config, client }
+    }
+
+    /// Puts an object, and gives its `ETag`.
+    pub(crate) async fn put(&self, key: &str, content: impl Into<Vec<u8>>) -> String {
+        let body = ByteStream::from(content.into());
+        let put = self.client.put_object().bucket(&self.name).key(key).body(body);
+        put.send().await.unwrap().e_tag.unwrap().trim_matches('"').to_owned()
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Option<String> {
+        let object = self.client.get_object().bucket(&self.name).key(key).send().await.ok()?;
+        Some(String::from_utf8(object.body.collect().await.unwrap().to_vec()).unwrap())
+    }
+
+    pub(crate) async fn delete(&self, key: &str) {
+        self.client.delete_object().bucket(&self.name).key(key).send().await.unwrap();
+    }
+}
+
+/// A FIFO queue of one test.
+#[derive(Debug)]
+pub(crate) struct FifoQueue {
+    pub url: String,
+    pub sdk_config: SdkConfig,
+    client: aws_sdk_sqs::Client,
+}
+
+impl FifoQueue {
+    pub(crate) async fn new() -> Self {
+        let sdk_config = shared().await.sdk_config();
+        let client = aws_sdk_sqs::Client::new(&sdk_config);
+        let name = format!("test-{}.fifo", uuid::Uuid::now_v7().simple());
+        let create = client.create_queue().queue_name(name);
+        let queue = create.attributes(QueueAttributeName::FifoQueue, "true").send().await.unwrap();
+        Self { url: queue.queue_url.unwrap(), sdk_config, client }
+    }
+
+    /// Takes what the queue holds, as Lambda is given it.
+    pub(crate) async fn drain(&self) -> SqsEvent {
+        let mut messages = Vec::new();
+        loop {
+            let receive = self.client.receive_message().queue_url(&self.url);
+            let receive = receive.max_number_of_messages(10);
+            let receive =
+                receive.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId);
+            let received = receive.send().await.unwrap().messages.unwrap_or_default();
+            if received.is_empty() {
+                break;
+            }
+            for message in received {
+                let group = message.attributes.unwrap()
+                    [&MessageSystemAttributeName::MessageGroupId]
+                    .clone();
+                let handle = message.receipt_handle.unwrap();
+                let delete = self.client.delete_message().queue_url(&self.url);
+                delete.receipt_handle(handle).send().await.unwrap();
+                messages.push((message.message_id.unwrap(), group, message.body.unwrap()));
+            }
+        }
+        let messages: Vec<_> = messages
+            .iter()
+            .map(|(id, group, body)| (id.as_str(), group.as_str(), body.as_str()))
+            .collect();
+        super::sqs_event(&messages)
+    }
+}
