@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aurora_sync_local::cli::{self, demo, up};
+use aurora_sync_local::cli::{self, demo, migrate, up};
 use aurora_sync_local::data_api::cli as data_api;
 use clap::{Parser, Subcommand};
 
@@ -20,6 +20,8 @@ enum Command {
     Demo,
     /// Run the whole stack until Ctrl-C
     Up(up::Arguments),
+    /// Bring a database to what sql/ says, through the RDS Data API
+    Migrate(migrate::Arguments),
     /// Run the RDS Data API server alone, over a PostgreSQL
     DataApi(data_api::DataApiArgs),
 }
@@ -31,6 +33,7 @@ async fn main() -> ExitCode {
     let ended = match arguments.command {
         Command::Demo => demo::run().await,
         Command::Up(arguments) => up::run(arguments).await,
+        Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::DataApi(arguments) => data_api::run(arguments).await,
     };
     match ended {

@@ -11,7 +11,7 @@ const RECORDS: &str = "application/vnd.amazon.rds-data+json";
 #[tokio::test]
 async fn the_tutorials_look_up_is_answered_in_both_forms() {
     let world = World::with(STAFF).await;
-    let list = |accept| get("/{table}", json!({"table": "staff"}), json!({"id": "0001"}), accept);
+    let list = |accept| get("/{table}", &json!({"table": "staff"}), &json!({"id": "0001"}), accept);
     let answer = world.lookup(list(RECORDS)).await;
     assert_eq!((answer.status, answer.content_type.as_str()), (200, RECORDS));
     assert_eq!(
@@ -36,8 +36,9 @@ async fn the_sample_events_of_the_api_are_answered() {
 #[tokio::test]
 async fn a_row_is_found_by_its_key() {
     let world = World::with(STAFF).await;
-    let by_key =
-        |key: &str| get("/{table}/{key}", json!({"table": "staff", "key": key}), Value::Null, JSON);
+    let by_key = |key: &str| {
+        get("/{table}/{key}", &json!({"table": "staff", "key": key}), &Value::Null, JSON)
+    };
     let answer = world.lookup(by_key("0002")).await;
     assert_eq!(answer.body, r#"{"id":"0002","name":"Lambda","age":34}"#);
     let answer = world.lookup(by_key("9999")).await;
@@ -49,7 +50,7 @@ async fn a_row_is_found_by_its_key() {
 #[tokio::test]
 async fn a_list_is_ordered_by_key_and_bounded() {
     let world = World::with(STAFF).await;
-    let list = |query: Value| get("/{table}", json!({"table": "staff"}), query, JSON);
+    let list = |query: Value| get("/{table}", &json!({"table": "staff"}), &query, JSON);
     let ids = |answer: Value| -> Vec<String> {
         answer
             .as_array()
@@ -72,8 +73,9 @@ async fn what_cannot_be_answered_is_a_problem() {
         assert_eq!(answer.content_type, "application/problem+json");
         answer.status
     };
-    let list =
-        |table: &str, query: Value, accept| get("/{table}", json!({"table": table}), query, accept);
+    let list = |table: &str, query: Value, accept| {
+        get("/{table}", &json!({"table": table}), &query, accept)
+    };
     assert_eq!(status(list("stuff", Value::Null, JSON)).await, 404);
     assert_eq!(status(list("sync.write", Value::Null, JSON)).await, 404);
     assert_eq!(status(list("staff", json!({"nope": "1"}), JSON)).await, 400);
@@ -93,7 +95,7 @@ async fn every_type_of_the_second_table_is_read_exactly() {
                  '{"n":12345678901234567890.5}', '{a,NULL}', '')"#,
         )
         .await;
-    let list = |accept| get("/{table}", json!({"table": "Measurement"}), Value::Null, accept);
+    let list = |accept| get("/{table}", &json!({"table": "Measurement"}), &Value::Null, accept);
     let answer = world.lookup(list(JSON)).await;
     assert_eq!(
         answer.body,
@@ -106,14 +108,14 @@ async fn every_type_of_the_second_table_is_read_exactly() {
     );
     let key = "6f9619ff-8b86-d011-b42d-00c04fc964ff,infinity";
     let by_key =
-        get("/{table}/{key}", json!({"table": "Measurement", "key": key}), Value::Null, JSON);
+        get("/{table}/{key}", &json!({"table": "Measurement", "key": key}), &Value::Null, JSON);
     assert_eq!(world.lookup(by_key).await.json()["note"], "");
 }
 
 #[tokio::test]
 async fn the_status_of_a_write_is_pending_until_it_is_settled() {
     let world = World::with(STAFF).await;
-    let status = |id: &str| get("/_sync/writes/{id}", json!({ "id": id }), Value::Null, JSON);
+    let status = |id: &str| get("/_sync/writes/{id}", &json!({ "id": id }), &Value::Null, JSON);
     let id = Uuid::now_v7().to_string();
     let answer = world.lookup(status(&id)).await;
     assert_eq!(answer.json(), json!({ "id": id, "outcome": "pending" }));
@@ -133,6 +135,7 @@ async fn the_status_of_a_write_is_pending_until_it_is_settled() {
 async fn a_database_that_is_away_is_503_with_retry_after() {
     let world = World::with(STAFF).await;
     world.server.faults().fail_next("ExecuteStatement", "ServiceUnavailableError");
-    let answer = world.lookup(get("/{table}", json!({"table": "staff"}), Value::Null, JSON)).await;
+    let answer =
+        world.lookup(get("/{table}", &json!({"table": "staff"}), &Value::Null, JSON)).await;
     assert_eq!((answer.status, &answer.json()["retry_after"]), (503, &json!(5)));
 }

@@ -1,7 +1,8 @@
-//! The commands of `cargo local` that need the whole stack.
+//! The commands of `cargo local`.
 
 pub mod demo;
 pub mod up;
+pub mod migrate;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -10,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 /// Sends progress and troubles to standard error, for people; `RUST_LOG` asks for more.
 pub fn init_progress() {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,aurora_sync_local=info"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,aurora_sync=info"));
     tracing_subscriber::fmt()
         .compact()
         .without_time()

@@ -398,22 +398,22 @@ pub(super) fn formatted(columns: &[Column], records: &[Vec<Value>]) -> Result<St
 mod tests {
     use super::*;
 
-    fn check(form: &Form, text: &str, expected: Value) {
-        assert_eq!(field(form, text, &ResultSetOptions::default()).unwrap(), expected);
+    fn check(form: &Form, text: &str, expected: &Value) {
+        assert_eq!(&field(form, text, &ResultSetOptions::default()).unwrap(), expected);
     }
 
     #[test]
     fn cells_become_fields() {
-        check(&Form::Long, "12", json!({"longValue": 12}));
-        check(&Form::Numeric, "123456.7890", json!({"stringValue": "123456.7890"}));
-        check(&Form::Boolean, "f", json!({"booleanValue": false}));
-        check(&Form::Bytea, "\\x00ff", json!({"blobValue": "AP8="}));
+        check(&Form::Long, "12", &json!({"longValue": 12}));
+        check(&Form::Numeric, "123456.7890", &json!({"stringValue": "123456.7890"}));
+        check(&Form::Boolean, "f", &json!({"booleanValue": false}));
+        check(&Form::Bytea, "\\x00ff", &json!({"blobValue": "AP8="}));
         check(
             &Form::Json,
             r#"{"a b": [1, "x y"]}"#,
-            json!({"stringValue": r#"{"a b":[1,"x y"]}"#}),
+            &json!({"stringValue": r#"{"a b":[1,"x y"]}"#}),
         );
-        check(&Form::Double, "NaN", json!({"doubleValue": "NaN"}));
+        check(&Form::Double, "NaN", &json!({"doubleValue": "NaN"}));
     }
 
     #[test]
@@ -421,17 +421,17 @@ mod tests {
         check(
             &Form::Timestamp,
             "2026-11-23 01:02:03",
-            json!({"stringValue": "2026-11-23 01:02:03"}),
+            &json!({"stringValue": "2026-11-23 01:02:03"}),
         );
         check(
             &Form::Timestamp,
             "2026-11-23 01:02:03.8",
-            json!({"stringValue": "2026-11-23 01:02:03.800"}),
+            &json!({"stringValue": "2026-11-23 01:02:03.800"}),
         );
         check(
             &Form::TimestampTz,
             "2026-11-23 01:02:03.8551+00",
-            json!({"stringValue": "2026-11-23 01:02:03.855100"}),
+            &json!({"stringValue": "2026-11-23 01:02:03.855100"}),
         );
         assert!(field(&Form::Date, "infinity", &ResultSetOptions::default()).is_err());
     }
@@ -442,14 +442,14 @@ mod tests {
         check(
             &array(Form::Long),
             "{1,NULL,-2}",
-            json!({"arrayValue": {"longValues": [1, null, -2]}}),
+            &json!({"arrayValue": {"longValues": [1, null, -2]}}),
         );
         check(
             &array(Form::Text),
             r#"{a,"b c","NULL","\"\\",""}"#,
-            json!({"arrayValue": {"stringValues": ["a", "b c", "NULL", "\"\\", ""]}}),
+            &json!({"arrayValue": {"stringValues": ["a", "b c", "NULL", "\"\\", ""]}}),
         );
-        check(&array(Form::Text), "{}", json!({"arrayValue": {"stringValues": []}}));
+        check(&array(Form::Text), "{}", &json!({"arrayValue": {"stringValues": []}}));
         assert!(field(&array(Form::Long), "{{1},{2}}", &ResultSetOptions::default()).is_err());
     }
 }

@@ -27,21 +27,25 @@ const START_WITHIN: Duration = Duration::from_mins(1);
 /// How often another free port is tried, where ours is taken between finding and using it.
 const PORTS_MAX: u32 = 5;
 
+/// Names a running server to use instead of one of our own. Not `DATABASE_URL`: that is what a running
+/// stack exports for its own database, and what other projects of the reader set.
+pub const URL_VARIABLE: &str = "AURORA_SYNC_POSTGRES_URL";
+
 /// A running server.
 #[derive(Debug)]
 pub struct Postgres {
     /// Up to the database's name.
     base_url: String,
     /// Fields drop in this order: the server before its folder. Both are absent where the server is
-    /// one that `DATABASE_URL` names.
+    /// one that [`URL_VARIABLE`] names.
     _server: Option<Child>,
     _folder: Option<RunFolder>,
 }
 
 impl Postgres {
-    /// The server of `DATABASE_URL`, or a new one with an empty data folder.
+    /// The server of [`URL_VARIABLE`], or a new one with an empty data folder.
     pub async fn start() -> anyhow::Result<Self> {
-        if let Ok(url) = std::env::var("DATABASE_URL") {
+        if let Ok(url) = std::env::var(URL_VARIABLE) {
             let base_url = url.rsplit_once('/').map_or(url.as_str(), |(base, _)| base).to_owned();
             return Ok(Self { base_url, _server: None, _folder: None });
         }
@@ -282,6 +286,10 @@ mod tests {
         let client = connect(&url).await.unwrap();
         let row = client.query_one("SELECT 1 + 1", &[]).await.unwrap();
         assert_eq!(row.get::<_, i32>(0), 2);
+        #[expect(
+            clippy::used_underscore_binding,
+            reason = "kept for its drop, which is what is tested"
+        )]
         if let Some(folder) = &postgres._folder {
             let path = folder.path().to_path_buf();
             drop(postgres);

@@ -47,13 +47,16 @@ pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Resu
     cargo
         .kill_on_drop(true)
         .current_dir(workspace)
-        .args(["build", "--package", "aurora-sync", "--bins"])
+        .args(["build", "--bins", "--package", "aurora-sync"])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    if profile == Profile::Release {
-        cargo.arg("--release");
-    }
+    match profile {
+        // With the package of `cargo local`, dependencies have the features that they have been built
+        // with for it, and none is built twice.
+        Profile::Dev => cargo.args(["--package", "aurora-sync-local"]),
+        Profile::Release => cargo.arg("--release"),
+    };
     let output = cargo.output().await.context("cannot run cargo")?;
     if !output.status.success() {
         bail!("cargo could not build the functions; its messages are above");

@@ -154,7 +154,7 @@ pub(crate) fn sdk_config(endpoint_url: &str) -> SdkConfig {
 }
 
 pub(crate) fn deadline() -> Deadline {
-    Deadline::after(Duration::from_secs(120))
+    Deadline::after(Duration::from_mins(2))
 }
 
 /// Messages as SQS delivers them.
@@ -195,7 +195,7 @@ pub(crate) fn sample(name: &str) -> Value {
 }
 
 /// A GET as API Gateway sends it.
-pub(crate) fn get(resource: &str, path_parameters: Value, query: Value, accept: &str) -> Value {
+pub(crate) fn get(resource: &str, path_parameters: &Value, query: &Value, accept: &str) -> Value {
     json!({
         "resource": resource,
         "path": "/",

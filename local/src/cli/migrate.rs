@@ -1,0 +1,43 @@
+//! `cargo local migrate`: what the stack's custom resource does, by hand.
+
+use std::time::Duration;
+
+use aurora_sync::aws::{self, data_api};
+use aurora_sync::deadline::Deadline;
+use aurora_sync::migrate::{self, Migrate};
+use aurora_sync::schema;
+
+use super::print;
+
+/// How long all files may take: a waking cluster, then indexes over large tables.
+const MIGRATED_WITHIN: Duration = Duration::from_hours(1);
+
+/// The database, as `.local/env` or the outputs of the deployed stack name it. Region, credentials and
+/// endpoints come from where the AWS SDKs look for them.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[arg(long, env, value_name = "ARN")]
+    cluster_arn: String,
+    #[arg(long, env, value_name = "ARN")]
+    secret_arn: String,
+    #[arg(long, env, value_name = "NAME")]
+    database: String,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let target = data_api::Target {
+        cluster_arn: arguments.cluster_arn,
+        secret_arn: arguments.secret_arn,
+        database: arguments.database,
+    };
+    let migrate = Migrate {
+        migrations: schema::migrations(),
+        data_api: data_api::DataApi::new(&aws::sdk_config().await, target),
+    };
+    let applied = migrate::run(&migrate, Deadline::after(MIGRATED_WITHIN)).await?;
+    print(&match applied.as_slice() {
+        [] => format!("nothing to do: all {} files are applied", migrate.migrations.len()),
+        names => format!("applied {}", names.join(", ")),
+    });
+    Ok(())
+}
