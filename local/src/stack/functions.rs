@@ -51,6 +51,15 @@ pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Resu
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
+    // What `cargo run` tells this program of itself would look like a change to build scripts, and
+    // make both cargos build in turns what the other has built.
+    for (name, _) in std::env::vars_os() {
+        let told =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(told) {
+            cargo.env_remove(&name);
+        }
+    }
     match profile {
         // With the package of `cargo local`, dependencies have the features that they have been built
         // with for it, and none is built twice.
