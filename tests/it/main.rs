@@ -10,5 +10,6 @@ mod writes;
 mod imports;
 mod lookups;
 mod migrations;
+mod plans;
 mod end_to_end;
 mod tidy;

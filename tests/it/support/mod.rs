@@ -47,6 +47,7 @@ pub(crate) struct World {
     pub schema: Schema,
     pub data_api: DataApi,
     pub server: DataApiServer,
+    pub database_url: String,
 }
 
 impl World {
@@ -69,7 +70,7 @@ impl World {
         };
         let server = DataApiServer::start(Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
-            database_url,
+            database_url: database_url.clone(),
             cluster_arn: Some(target.cluster_arn.clone()),
             secret_arn: Some(target.secret_arn.clone()),
         })
@@ -77,7 +78,7 @@ impl World {
         .unwrap();
         let sdk_config = sdk_config(&server.url());
         let data_api = DataApi::new(&sdk_config, target);
-        Self { schema, data_api, server }
+        Self { schema, data_api, server, database_url }
     }
 
     pub(crate) fn catalog(&self) -> Catalog {

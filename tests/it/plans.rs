@@ -1,0 +1,154 @@
+//! The plan of every generated statement, read at 10, 1,000 and 5,000 rows: no step may touch more
+//! rows than it was given or than a table holds, whatever the planner believes of arrays.
+
+use aurora_sync::field::Parameter;
+use aurora_sync::key::Key;
+use aurora_sync::parameter_set::{Cells, column_parameters, number_column, text_column};
+use aurora_sync::query::{Form, by_key, list};
+use aurora_sync::statement::{load_rows, settle_writes};
+use aurora_sync::write::Operation;
+use aurora_sync_catalog::Column;
+use aurora_sync_local::postgres;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::World;
+
+const ITEM: &str = "CREATE TABLE item (
+    kind text, number integer, name text NOT NULL, amount numeric(12,2), extra jsonb,
+    PRIMARY KEY (kind, number))";
+
+/// Rows of the table, of the ledger and of a file's chunk before a statement runs.
+const TABLE_ROWS: usize = 50_000;
+
+const FILL: &str =
+    "INSERT INTO item SELECT 'a', n, 'name', n, '{}' FROM generate_series(1, 50000) n;
+    INSERT INTO sync.write (id, operation, outcome, accepted_at)
+        SELECT gen_random_uuid(), 'insert', 'applied', now() FROM generate_series(1, 50000);
+    INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
+        VALUES ('00000000-0000-0000-0000-000000000001', '', '', '', '', 'item');
+    INSERT INTO sync.import_chunk (import_id, chunk, rows_read)
+        VALUES ('00000000-0000-0000-0000-000000000001', 0, 0);
+    ANALYZE";
+
+/// The most rows that one step of a statement over `rows` may touch.
+fn touched_max(rows: usize) -> usize {
+    // A thousand rows may well be met by one scan of a table; ten may not.
+    if rows == 10 { 60 } else { TABLE_ROWS + 4 * rows }
+}
+
+#[tokio::test]
+async fn no_statement_touches_more_rows_than_it_needs() {
+    let world = World::with(ITEM).await;
+    let client = postgres::connect(&world.database_url).await.unwrap();
+    client.batch_execute(FILL).await.unwrap();
+    let catalog = world.catalog();
+    let table = &catalog.tables()[0];
+    let all: Vec<&Column> = table.columns.iter().collect();
+    let key: Vec<&Column> = table.key_columns().collect();
+    for rows in [10, 1_000, 5_000] {
+        for operation in [
+            Operation::Insert,
+            Operation::InsertIgnore,
+            Operation::Upsert,
+            Operation::Update,
+            Operation::Delete,
+        ] {
+            let columns = if operation == Operation::Delete { &key } else { &all };
+            let mut parameters = bookkeeping(rows);
+            parameters.extend(cells(operation, rows, columns.len()));
+            let sql = settle_writes(table, operation, columns);
+            check(&client, &sql, &parameters, rows, operation.as_str()).await;
+        }
+        let mut parameters = cells(Operation::Upsert, rows, all.len());
+        parameters.push(text("import_id", "00000000-0000-0000-0000-000000000001"));
+        parameters.push(text("chunk", "0"));
+        check(&client, &load_rows(table, &all), &parameters, rows, "load").await;
+    }
+    for (name, query) in [
+        ("by key", by_key(table, &Key::from_path(table, "a,7").unwrap(), Form::Json)),
+        ("list", list(table, &[("limit".into(), "10".into())], Form::Records).unwrap()),
+        (
+            "list of a key",
+            list(table, &[("kind".into(), "a".into()), ("limit".into(), "10".into())], Form::Json)
+                .unwrap(),
+        ),
+    ] {
+        check(&client, &query.sql, &query.parameters, 10, name).await;
+    }
+}
+
+fn text(name: &'static str, value: &str) -> Parameter {
+    aurora_sync::field::parameter(name, value)
+}
+
+fn bookkeeping(rows: usize) -> Vec<Parameter> {
+    let ids: Vec<_> = (0..rows).map(|_| Uuid::now_v7().to_string()).collect();
+    vec![
+        text_column("id", ids.iter().map(|id| Some(id.as_str()))),
+        number_column("accepted_at", (0..rows).map(|_| 0)),
+        text_column("key", (0..rows).map(|_| Some("a,1"))),
+    ]
+}
+
+/// Rows whose every second is in the table; none for an insert.
+fn cells(operation: Operation, rows: usize, columns: usize) -> Vec<Parameter> {
+    let row = |n: usize| -> Cells {
+        let kind = if n % 2 == 0 && operation != Operation::Insert { "a" } else { "b" };
+        let cells = [kind, &(n * 7 + 1).to_string(), "new name", "12.50", r#"{"a": 1}"#];
+        cells.into_iter().take(columns).map(|cell| Some(cell.to_owned())).collect()
+    };
+    let rows: Vec<_> = (0..rows).map(row).collect();
+    column_parameters(&rows.iter().collect::<Vec<_>>())
+}
+
+/// Runs the statement under both kinds of plan: sessions of the Data API keep their prepared
+/// statements, and after five executions PostgreSQL may plan without knowing the values.
+async fn check(
+    client: &tokio_postgres::Client,
+    sql: &str,
+    parameters: &[Parameter],
+    rows: usize,
+    name: &str,
+) {
+    let mut prepared = sql.to_owned();
+    for (n, parameter) in parameters.iter().enumerate() {
+        prepared = prepared.replace(&format!(":{}::", parameter.name), &format!("${}::", n + 1));
+    }
+    let values: Vec<_> = parameters
+        .iter()
+        .map(|parameter| format!("'{}'", parameter.value.as_ref().unwrap().replace('\'', "''")))
+        .collect();
+    let values = values.join(", ");
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let explain = format!(
+            "BEGIN; SET LOCAL plan_cache_mode = {mode}; PREPARE statement AS {prepared};
+            EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE statement ({values});"
+        );
+        let answer = client.simple_query(&explain).await.unwrap();
+        client.batch_execute("ROLLBACK; DEALLOCATE statement").await.unwrap();
+        let plan = answer.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let plan: Value = serde_json::from_str(plan.unwrap()).unwrap();
+        let touched = touched_most(&plan[0]["Plan"]);
+        assert!(
+            touched <= touched_max(rows),
+            "{name}, {rows} rows, {mode}: a step touches {touched} rows\n{plan:#}"
+        );
+    }
+}
+
+/// The rows that the busiest step of a plan touches, in all its loops.
+fn touched_most(node: &Value) -> usize {
+    let number = |name: &str| node[name].as_f64().unwrap_or_default();
+    let of_a_loop = number("Actual Rows")
+        + number("Rows Removed by Filter")
+        + number("Rows Removed by Join Filter")
+        + number("Rows Removed by Index Recheck");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows")]
+    let touched = (of_a_loop * number("Actual Loops")) as usize;
+    let below = node["Plans"].as_array().into_iter().flatten().map(touched_most);
+    below.fold(touched, usize::max)
+}
