@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use aurora_sync::schema;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, test_kill_process};
 use tokio::process::Command;
 
@@ -16,6 +18,10 @@ use crate::stack::{
     ACCESS_KEY_ID, Addresses, Options, Profile, REGION, SECRET_ACCESS_KEY, Stack, build_functions,
 };
 use crate::workspace;
+
+/// What stands for itself in a path (RFC 3986, "unreserved").
+const PATH_SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 
@@ -67,18 +73,25 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// A table for the examples, and a row of it as JSON.
-async fn example(database_url: &str) -> anyhow::Result<(String, String)> {
-    const TABLE: &str = "SELECT table_name::text, quote_ident(table_name) \
-                         FROM information_schema.tables \
-                         WHERE table_schema = 'public' ORDER BY 1 LIMIT 1";
+/// A table for the examples.
+#[derive(Debug)]
+struct Example {
+    table: String,
+    /// The table as URLs name it.
+    path: String,
+    /// A row of it as JSON.
+    row: String,
+}
+
+async fn example(database_url: &str) -> anyhow::Result<Example> {
+    let catalog = schema::catalog();
+    let table = catalog.tables().first().context("sql/ holds no table")?;
     let client = postgres::connect(database_url).await?;
-    let table = client.query_opt(TABLE, &[]).await.context("cannot list the tables")?;
-    let Some(table) = table else { return Ok(("table".to_owned(), "{}".to_owned())) };
-    let (name, quoted): (String, String) = (table.get(0), table.get(1));
-    let sql = format!("SELECT to_json(t)::text FROM public.{quoted} AS t LIMIT 1");
-    let row = client.query_opt(&sql, &[]).await.with_context(|| format!("cannot read {name}"))?;
-    Ok((name, row.map_or_else(|| "{}".to_owned(), |row| row.get(0))))
+    let sql = format!("SELECT to_json(t)::text FROM {} AS t LIMIT 1", table.sql_name());
+    let row = client.query_opt(&sql, &[]).await.with_context(|| format!("cannot read {table}"))?;
+    let path = utf8_percent_encode(&table.path(), PATH_SEGMENT).to_string();
+    let row = row.map_or_else(|| "{}".to_owned(), |row| row.get(0));
+    Ok(Example { table: table.path(), path, row })
 }
 
 /// The variables that the AWS SDKs and the examples read.
@@ -102,12 +115,8 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, &str)> {
     ]
 }
 
-fn introduction(
-    stack: &Stack,
-    env_file: &Path,
-    (table, row): &(String, String),
-    aws: &str,
-) -> String {
+fn introduction(stack: &Stack, env_file: &Path, example: &Example, aws: &str) -> String {
+    let Example { table, path, row } = example;
     let row = row.replace('\'', "'\\''");
     let Addresses {
         api_url,
@@ -133,8 +142,8 @@ aurora-sync is up. Ctrl-C stops it.
 In another terminal:
 
   source {env_file}
-  {curl} \"$API_URL/{table}\"
-  {curl} -i -X POST \"$API_URL/{table}\" -H 'content-type: application/json' \\
+  {curl} \"$API_URL/{path}\"
+  {curl} -i -X POST \"$API_URL/{path}\" -H 'content-type: application/json' \\
       -d '{row}'   # with another key
   {aws} s3 cp FILE.csv \"s3://$UPLOADS_BUCKET/imports/{table}/\"
   {aws} s3 ls --recursive \"s3://$RESULTS_BUCKET\"
@@ -142,10 +151,10 @@ In another terminal:
 
 Without the file:
 
-  {curl} '{api_url}/{table}'
+  {curl} '{api_url}/{path}'
   AWS_ENDPOINT_URL={endpoint_url} AWS_DEFAULT_REGION={REGION} \\
       AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY} \\
-      {aws} s3 cp FILE.csv s3://{uploads_bucket}/imports/{table}/
+      {aws} s3 cp FILE.csv 's3://{uploads_bucket}/imports/{table}/'
 
 The functions' logs follow, each invocation's when it has ended.
 "

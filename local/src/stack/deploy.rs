@@ -150,7 +150,8 @@ async fn wait(client: &Client, emulator: &mut Emulator) -> anyhow::Result<HashMa
             Some(StackStatus::CreateInProgress) => {}
             status => {
                 let reasons = failures(client).await?;
-                bail!("template.yaml was not deployed ({status:?}):\n{reasons}");
+                let status = status.map_or("no status", StackStatus::as_str);
+                bail!("template.yaml was not deployed ({status}):\n{reasons}");
             }
         }
         // A dead migrate function never answers, and CloudFormation would wait for it for long.
