@@ -94,7 +94,8 @@ fn bookkeeping(rows: usize) -> Vec<Parameter> {
 /// Rows whose every second is in the table; none for an insert.
 fn cells(operation: Operation, rows: usize, columns: usize) -> Vec<Parameter> {
     let row = |n: usize| -> Cells {
-        let kind = if n % 2 == 0 && operation != Operation::Insert { "a" } else { "b" };
+        let is_known = n.is_multiple_of(2) && operation != Operation::Insert;
+        let kind = if is_known { "a" } else { "b" };
         let cells = [kind, &(n * 7 + 1).to_string(), "new name", "12.50", r#"{"a": 1}"#];
         cells.into_iter().take(columns).map(|cell| Some(cell.to_owned())).collect()
     };
