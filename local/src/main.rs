@@ -22,8 +22,7 @@ enum Command {
     Up(up::Arguments),
     /// Bring a database to what sql/ says, through the RDS Data API
     Migrate(migrate::Arguments),
-    /// Run the RDS Data API server alone, over a PostgreSQL
-    DataApi(data_api::DataApiArgs),
+    DataApi(data_api::Arguments),
 }
 
 #[tokio::main]

@@ -188,11 +188,10 @@ async fn an_outage_gives_the_file_back_and_it_goes_on_where_it_was() {
         writeln!(file, "{row:04},n,{age}").unwrap();
     }
     let etag = importer.bucket.put("imports/staff/a.csv", file).await;
-    let faults = importer.world.server.faults();
-    faults.drop_next_answer("BatchExecuteStatement");
+    importer.world.fault("batch drop-answer");
     let response = importer.notify("imports/staff/a.csv", &etag, "01").await;
     assert_eq!(response.batch_item_failures.len(), 1);
-    faults.drop_next_answer("CommitTransaction");
+    importer.world.fault("commit drop-answer");
     while !importer.notify("imports/staff/a.csv", &etag, "01").await.batch_item_failures.is_empty()
     {
     }

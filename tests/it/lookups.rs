@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{MEASUREMENT, STAFF, World, get, sample};
+use aurora_sync_local::data_api::Operation;
 
 const JSON: &str = "application/json";
 const RECORDS: &str = "application/vnd.amazon.rds-data+json";
@@ -67,7 +68,7 @@ async fn a_list_is_ordered_by_key_and_bounded() {
 #[tokio::test]
 async fn what_cannot_be_answered_is_a_problem() {
     let world = World::with(STAFF).await;
-    let calls_before = world.server.counters().calls("ExecuteStatement");
+    let calls_before = world.server.counters().calls(Operation::Execute);
     let status = async |event: Value| {
         let answer = world.lookup(event).await;
         assert_eq!(answer.content_type, "application/problem+json");
@@ -82,7 +83,7 @@ async fn what_cannot_be_answered_is_a_problem() {
     assert_eq!(status(list("staff", json!({"age": "old"}), JSON)).await, 400);
     assert_eq!(status(list("staff", Value::Null, "text/html")).await, 406);
     // None of these costs a call.
-    assert_eq!(world.server.counters().calls("ExecuteStatement"), calls_before);
+    assert_eq!(world.server.counters().calls(Operation::Execute), calls_before);
 }
 
 #[tokio::test]
@@ -104,7 +105,7 @@ async fn every_type_of_the_second_table_is_read_exactly() {
     let answer = world.lookup(list(RECORDS)).await;
     assert_eq!(
         answer.body,
-        r#"[[{"stringValue":"6f9619ff-8b86-d011-b42d-00c04fc964ff"},{"stringValue":"infinity"},{"longValue":1},{"stringValue":"12345678.9012"},{"booleanValue":false},{"stringValue":"{\"n\":12345678901234567890.5}"},{"arrayValue":{"stringValues":["a",null]}},{"stringValue":""}]]"#
+        r#"[[{"stringValue":"6f9619ff-8b86-d011-b42d-00c04fc964ff"},{"stringValue":"infinity"},{"longValue":1},{"stringValue":"12345678.9012"},{"booleanValue":false},{"stringValue":"{\"n\": 12345678901234567890.5}"},{"arrayValue":{"stringValues":["a",null]}},{"stringValue":""}]]"#
     );
     let key = "6f9619ff-8b86-d011-b42d-00c04fc964ff,infinity";
     let by_key =
@@ -134,7 +135,7 @@ async fn the_status_of_a_write_is_pending_until_it_is_settled() {
 #[tokio::test]
 async fn a_database_that_is_away_is_503_with_retry_after() {
     let world = World::with(STAFF).await;
-    world.server.faults().fail_next("ExecuteStatement", "ServiceUnavailableError");
+    world.fault("execute fail-before=ServiceUnavailableError");
     let answer =
         world.lookup(get("/{table}", &json!({"table": "staff"}), &Value::Null, JSON)).await;
     assert_eq!((answer.status, &answer.json()["retry_after"]), (503, &json!(5)));

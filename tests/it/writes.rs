@@ -263,7 +263,7 @@ async fn an_outage_gives_the_batch_back_and_rejects_nothing() {
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
     for fault in ["ServiceUnavailableError", "DatabaseUnavailableException", "ThrottlingException"]
     {
-        world.server.faults().fail_next("BatchExecuteStatement", fault);
+        world.fault(&format!("batch fail-before={fault}"));
         let response = world.apply_writes(writes.clone()).await;
         assert_eq!(response.batch_item_failures.len(), 1, "{fault}");
         assert_eq!(world.rows("SELECT count(*) FROM sync.write").await, ["0"]);
@@ -277,7 +277,7 @@ async fn a_commit_whose_answer_is_lost_takes_effect_once() {
     let world = World::with(STAFF).await;
     let writes =
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
-    world.server.faults().drop_next_answer("CommitTransaction");
+    world.fault("commit drop-answer");
     assert_eq!(world.apply_writes(writes.clone()).await.batch_item_failures.len(), 1);
     assert!(world.apply_writes(writes).await.batch_item_failures.is_empty());
     assert_eq!(world.rows(LEDGER).await, ["0004|insert|applied|-|-"]);

@@ -7,6 +7,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
@@ -15,22 +18,42 @@ use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use postgres_protocol::message::backend::{DataRowBody, ErrorResponseBody, Message};
 use postgres_protocol::message::frontend;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_postgres::config::Host;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_postgres::config::{Host, SslMode};
+
+use super::parameter::Bind;
 
 /// Binds sent before their answers are read: enough to hide the round trip, few enough to fit the
 /// socket's buffers.
 const PIPELINED_MAX: usize = 64;
 
+/// Prepared statements that a session keeps, as sqlx does, on which the service is built.
+const STATEMENTS_MAX: usize = 100;
+
+/// `feature_not_supported`, which is also "cached plan must not change result type".
+const CACHED_PLAN_CHANGED: &str = "0A000";
+
+trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
+
 /// A session.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     read: BytesMut,
     write: BytesMut,
     statements: HashMap<(String, Vec<u32>), Prepared>,
+    /// Statements prepared so far: names and ages of those kept.
+    prepared: u64,
+    /// PostgreSQL's number of the session.
+    id: i64,
     /// `I` idle, `T` in a transaction, `E` in one that failed.
     status: u8,
+    /// Whether something of a caller is left in the session that cannot be taken back.
+    is_spoilt: bool,
+    /// Whether PostgreSQL has ended the session.
+    is_closed: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -44,7 +67,8 @@ impl fmt::Debug for Connection {
 /// A statement that the session knows.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
-    name: String,
+    number: u64,
+    key: (String, Vec<u32>),
     /// `None` where the statement returns no rows at all.
     pub(super) columns: Option<Vec<Column>>,
 }
@@ -54,13 +78,10 @@ pub(super) struct Prepared {
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) type_oid: u32,
-}
-
-/// A parameter: its text and its declared type, 0 for none.
-#[derive(Debug, Clone)]
-pub(super) struct Bind {
-    pub(super) text: Option<String>,
-    pub(super) type_oid: u32,
+    pub(super) type_modifier: i32,
+    /// Where it comes from, 0 for neither.
+    pub(super) table_oid: u32,
+    pub(super) number: i16,
 }
 
 /// What a statement did.
@@ -92,17 +113,21 @@ impl Row {
 }
 
 /// An error of PostgreSQL.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct SqlError {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) hint: Option<String>,
     pub(super) position: Option<String>,
+    /// The session that it happened in.
+    pub(super) connection_id: Option<i64>,
 }
 
 #[derive(Debug)]
 pub(super) enum PgError {
     Sql(Box<SqlError>),
+    /// A kind of answer that the service does not go on with.
+    Unexpected(&'static str),
     Connection(io::Error),
 }
 
@@ -112,27 +137,33 @@ impl From<io::Error> for PgError {
     }
 }
 
+impl Prepared {
+    fn name(&self) -> String {
+        format!("sqlx_s_{}", self.number)
+    }
+}
+
 impl Connection {
     /// Connects to one database of the server that the configuration names.
     pub(super) async fn open(
         config: &tokio_postgres::Config,
         database: &str,
+        application_name: &str,
+        statement_timeout: Duration,
     ) -> Result<Self, PgError> {
-        let host = match config.get_hosts().first() {
-            Some(Host::Tcp(host)) => host.clone(),
-            _ => "127.0.0.1".to_owned(),
-        };
-        let port = config.get_ports().first().copied().unwrap_or(5432);
-        let stream = TcpStream::connect((host.as_str(), port)).await?;
-        stream.set_nodelay(true)?;
         let mut connection = Self {
-            stream,
+            stream: connect(config).await?,
             read: BytesMut::with_capacity(64 * 1024),
             write: BytesMut::with_capacity(64 * 1024),
             statements: HashMap::new(),
+            prepared: 0,
+            id: 0,
             status: b'I',
+            is_spoilt: false,
+            is_closed: false,
         };
         let user = config.get_user().unwrap_or("postgres").to_owned();
+        let statement_timeout_ms = statement_timeout.as_millis().to_string();
         let parameters = [
             ("user", user.as_str()),
             ("database", database),
@@ -140,8 +171,8 @@ impl Connection {
             ("TimeZone", "UTC"),
             ("DateStyle", "ISO"),
             ("IntervalStyle", "postgres"),
-            ("statement_timeout", "45000"),
-            ("application_name", "data-api"),
+            ("statement_timeout", statement_timeout_ms.as_str()),
+            ("application_name", application_name),
         ];
         frontend::startup_message(parameters, &mut connection.write)?;
         connection.flush().await?;
@@ -172,7 +203,8 @@ impl Connection {
                     frontend::sasl_response(scram.message(), &mut self.write)?;
                 }
                 Message::AuthenticationSaslFinal(body) => scram.finish(body.data())?,
-                Message::ErrorResponse(body) => return Err(sql_error(&body)?),
+                Message::BackendKeyData(body) => self.id = i64::from(body.process_id()),
+                Message::ErrorResponse(body) => return Err(PgError::Sql(self.sql_error(&body)?)),
                 Message::ReadyForQuery(body) => {
                     self.status = body.status();
                     return Ok(());
@@ -183,8 +215,28 @@ impl Connection {
         }
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.status == b'I'
+    /// PostgreSQL's number of the session.
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Whether the next caller can have the session.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.status == b'I' && !self.is_spoilt && !self.is_closed
+    }
+
+    /// Whether the session is known to have ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Whether PostgreSQL has not ended the session meanwhile.
+    pub(super) fn is_open(&mut self) -> bool {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let mut context = Context::from_waker(Waker::noop());
+        // An idle session has nothing to say, unless it was ended.
+        Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer).is_pending()
     }
 
     /// Runs a text without parameters, such as `BEGIN`.
@@ -200,38 +252,57 @@ impl Connection {
         if let Some(prepared) = self.statements.get(&key) {
             return Ok(prepared.clone());
         }
-        let name = format!("s{}", self.statements.len());
-        frontend::parse(&name, sql, types.iter().copied(), &mut self.write)?;
-        frontend::describe(b'S', &name, &mut self.write)?;
+        if self.statements.len() >= STATEMENTS_MAX {
+            let oldest = self.statements.values().min_by_key(|prepared| prepared.number).cloned();
+            if let Some(oldest) = oldest {
+                self.forget(&oldest)?;
+            }
+        }
+        self.prepared += 1;
+        let mut prepared = Prepared { number: self.prepared, key, columns: None };
+        frontend::parse(&prepared.name(), sql, types.iter().copied(), &mut self.write)?;
+        frontend::describe(b'S', &prepared.name(), &mut self.write)?;
         frontend::sync(&mut self.write);
         self.flush().await?;
         let mut columns = None;
         self.until_ready(|message| {
             if let Message::RowDescription(body) = message {
                 let fields = body.fields().map(|field| {
-                    Ok(Column { name: field.name().to_owned(), type_oid: field.type_oid() })
+                    Ok(Column {
+                        name: field.name().to_owned(),
+                        type_oid: field.type_oid(),
+                        type_modifier: field.type_modifier(),
+                        table_oid: field.table_oid(),
+                        number: field.column_id(),
+                    })
                 });
                 columns = Some(fields.collect()?);
             }
             Ok(())
         })
         .await?;
-        let prepared = Prepared { name, columns };
-        self.statements.insert(key, prepared.clone());
+        prepared.columns = columns;
+        self.statements.insert(prepared.key.clone(), prepared.clone());
         Ok(prepared)
+    }
+
+    /// Closes a prepared statement, with the next flush.
+    fn forget(&mut self, prepared: &Prepared) -> io::Result<()> {
+        self.statements.remove(&prepared.key);
+        frontend::close(b'S', &prepared.name(), &mut self.write)
     }
 
     /// Runs a prepared statement once.
     pub(super) async fn run(
         &mut self,
         prepared: &Prepared,
-        binds: &[Bind],
+        binds: &[Bind<'_>],
     ) -> Result<Outcome, PgError> {
         self.send_bind(prepared, binds)?;
         frontend::sync(&mut self.write);
         self.flush().await?;
         let mut outcome = Outcome::default();
-        self.until_ready(|message| {
+        let result = self.until_ready(|message| {
             match message {
                 Message::DataRow(body) => outcome.rows.push(Row::new(&body)?),
                 Message::CommandComplete(body) => {
@@ -240,9 +311,15 @@ impl Connection {
                 _ => {}
             }
             Ok(())
-        })
-        .await?;
-        Ok(outcome)
+        });
+        match result.await {
+            Ok(()) => Ok(outcome),
+            Err(PgError::Sql(error)) if error.code == CACHED_PLAN_CHANGED => {
+                self.forget(prepared)?;
+                Err(PgError::Sql(error))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Runs a prepared statement once for each set, in order, to the first that fails.
@@ -252,25 +329,39 @@ impl Connection {
     pub(super) async fn run_all(
         &mut self,
         prepared: &Prepared,
-        sets: &[Vec<Bind>],
+        sets: &[Vec<Bind<'_>>],
         is_pipelined: bool,
-    ) -> Result<(), PgError> {
+    ) -> Result<u64, PgError> {
         let at_once = if is_pipelined { PIPELINED_MAX } else { 1 };
+        let mut rows = 0;
         for sets in sets.chunks(at_once) {
             for binds in sets {
                 self.send_bind(prepared, binds)?;
             }
             frontend::sync(&mut self.write);
             self.flush().await?;
-            self.until_ready(|_| Ok(())).await?;
+            let result = self.until_ready(|message| {
+                if let Message::CommandComplete(body) = message {
+                    rows += rows_affected(body.tag()?);
+                }
+                Ok(())
+            });
+            match result.await {
+                Ok(()) => {}
+                Err(PgError::Sql(error)) if error.code == CACHED_PLAN_CHANGED => {
+                    self.forget(prepared)?;
+                    return Err(PgError::Sql(error));
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+        Ok(rows)
     }
 
-    fn send_bind(&mut self, prepared: &Prepared, binds: &[Bind]) -> Result<(), PgError> {
+    fn send_bind(&mut self, prepared: &Prepared, binds: &[Bind<'_>]) -> Result<(), PgError> {
         frontend::bind(
             "",
-            &prepared.name,
+            &prepared.name(),
             [0],
             binds,
             |bind, buffer| match &bind.text {
@@ -293,20 +384,37 @@ impl Connection {
         mut take: impl FnMut(Message) -> io::Result<()>,
     ) -> Result<(), PgError> {
         let mut error = None;
+        let mut unexpected = None;
         loop {
-            match self.receive().await? {
+            let message = match self.receive().await {
+                Ok(message) => message,
+                Err(lost) => {
+                    self.is_closed = true;
+                    // What PostgreSQL said before it ended the session is what matters.
+                    return Err(error.map_or(lost, PgError::Sql));
+                }
+            };
+            match message {
                 Message::ReadyForQuery(body) => {
                     self.status = body.status();
+                    let error = unexpected.map(PgError::Unexpected).or(error.map(PgError::Sql));
                     return error.map_or(Ok(()), Err);
                 }
-                Message::ErrorResponse(body) => error = Some(sql_error(&body)?),
-                // As the service does: it is not made for copying.
+                Message::ErrorResponse(body) => error = Some(self.sql_error(&body)?),
+                // The service is not made for copying.
+                Message::CopyOutResponse(_) => unexpected = Some("CopyOutResponse"),
                 Message::CopyInResponse(_) => {
+                    unexpected = Some("CopyInResponse");
                     frontend::copy_fail("COPY is not supported", &mut self.write)?;
                     frontend::sync(&mut self.write);
                     self.flush().await?;
                 }
-                message => take(message)?,
+                message => {
+                    if let Message::CommandComplete(body) = &message {
+                        self.is_spoilt |= body.tag()? == "PREPARE";
+                    }
+                    take(message)?;
+                }
             }
         }
     }
@@ -322,6 +430,22 @@ impl Connection {
         }
     }
 
+    fn sql_error(&self, body: &ErrorResponseBody) -> io::Result<Box<SqlError>> {
+        let mut error = SqlError { connection_id: Some(self.id), ..SqlError::default() };
+        let mut fields = body.fields();
+        while let Some(field) = fields.next()? {
+            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
+            match field.type_() {
+                b'C' => error.code = value,
+                b'M' => error.message = value,
+                b'H' => error.hint = Some(value),
+                b'P' => error.position = Some(value),
+                _ => {}
+            }
+        }
+        Ok(Box::new(error))
+    }
+
     async fn flush(&mut self) -> Result<(), PgError> {
         if !self.write.is_empty() {
             self.stream.write_all(&self.write).await?;
@@ -331,27 +455,32 @@ impl Connection {
     }
 }
 
+/// Opens the way to the first of the configuration's hosts.
+async fn connect(config: &tokio_postgres::Config) -> io::Result<Box<dyn Wire>> {
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(io::Error::other("sslmode=require is not supported: this server is local"));
+    }
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match config.get_hosts().first() {
+        Some(Host::Unix(folder)) => {
+            Ok(Box::new(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?))
+        }
+        other => {
+            let host = match other {
+                Some(Host::Tcp(host)) => host,
+                _ => "127.0.0.1",
+            };
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream))
+        }
+    }
+}
+
 /// The number at the end of a tag such as `INSERT 0 5`; none after SELECT.
 fn rows_affected(tag: &str) -> u64 {
     if tag.starts_with("SELECT") {
         return 0;
     }
     tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default()
-}
-
-fn sql_error(body: &ErrorResponseBody) -> Result<PgError, PgError> {
-    let mut error =
-        SqlError { code: String::new(), message: String::new(), hint: None, position: None };
-    let mut fields = body.fields();
-    while let Some(field) = fields.next()? {
-        let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
-        match field.type_() {
-            b'C' => error.code = value,
-            b'M' => error.message = value,
-            b'H' => error.hint = Some(value),
-            b'P' => error.position = Some(value),
-            _ => {}
-        }
-    }
-    Ok(PgError::Sql(Box::new(error)))
 }

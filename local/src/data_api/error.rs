@@ -5,14 +5,41 @@ use super::connection::{PgError, SqlError};
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ApiError {
-    pub(super) status: u16,
     pub(super) name: String,
-    /// Two exceptions of the model have none.
+    /// Some exceptions have none.
     pub(super) message: Option<String>,
+    /// The session, where the model has it told.
+    pub(super) connection_id: Option<i64>,
 }
 
+/// The exceptions of the service model and those that it sends besides, with their status.
+pub(super) const EXCEPTIONS: [(&str, u16); 22] = [
+    ("AccessDeniedException", 403),
+    ("BadRequestException", 400),
+    ("DatabaseErrorException", 400),
+    ("DatabaseNotFoundException", 404),
+    ("DatabaseResumingException", 400),
+    ("DatabaseUnavailableException", 504),
+    ("ForbiddenException", 403),
+    ("HttpEndpointNotEnabledException", 400),
+    ("InternalFailure", 500),
+    ("InternalServerErrorException", 500),
+    ("InvalidResourceStateException", 400),
+    ("InvalidSecretException", 400),
+    ("NotFoundException", 404),
+    ("SecretsErrorException", 400),
+    ("SerializationException", 400),
+    ("ServiceUnavailableError", 503),
+    ("StatementTimeoutException", 400),
+    ("ThrottlingException", 400),
+    ("TransactionNotFoundException", 404),
+    ("UnknownOperationException", 404),
+    ("UnsupportedResultException", 400),
+    ("ValidationException", 400),
+];
+
 impl ApiError {
-    /// An exception by its name; statuses are those of the service model.
+    /// An exception by its name.
     pub(super) fn new(name: &str, message: impl Into<String>) -> Self {
         let message = match name {
             "DatabaseUnavailableException" | "InternalServerErrorException" | "InternalFailure" => {
@@ -20,7 +47,28 @@ impl ApiError {
             }
             _ => Some(message.into()),
         };
-        Self { status: status(name), name: name.to_owned(), message }
+        Self { name: name.to_owned(), message, connection_id: None }
+    }
+
+    /// An exception that nothing has caused, with the message that the service has for it.
+    pub(super) fn injected(name: &str) -> Self {
+        Self::new(
+            name,
+            match name {
+                "DatabaseResumingException" => {
+                    "The Aurora DB instance db-LOCAL is resuming after being auto-paused. Please wait a few seconds and try again."
+                }
+                "ThrottlingException" => "Rate exceeded",
+                "StatementTimeoutException" => "canceling statement due to statement timeout",
+                "DatabaseErrorException" => "ERROR: deadlock detected; SQLState: 40P01",
+                _ => "injected fault",
+            },
+        )
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        let known = EXCEPTIONS.iter().find(|(name, _)| *name == self.name);
+        known.map_or(400, |(_, status)| *status)
     }
 
     pub(super) fn validation(message: impl Into<String>) -> Self {
@@ -29,6 +77,10 @@ impl ApiError {
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new("BadRequestException", message)
+    }
+
+    pub(super) fn serialization() -> Self {
+        Self::new("SerializationException", "The request is not what the service model says")
     }
 
     pub(super) fn transaction_not_found(id: &str) -> Self {
@@ -42,23 +94,16 @@ impl ApiError {
     pub(super) fn unsupported_result(message: impl Into<String>) -> Self {
         Self::new("UnsupportedResultException", message)
     }
-}
 
-fn status(name: &str) -> u16 {
-    match name {
-        "AccessDeniedException" | "ForbiddenException" => 403,
-        "DatabaseNotFoundException" | "TransactionNotFoundException" | "NotFoundException" => 404,
-        "InternalServerErrorException" | "InternalFailure" => 500,
-        "ServiceUnavailableError" => 503,
-        "DatabaseUnavailableException" => 504,
-        _ => 400,
+    pub(super) fn statement_timeout(connection_id: Option<i64>) -> Self {
+        Self { connection_id, ..Self::injected("StatementTimeoutException") }
     }
 }
 
 impl From<SqlError> for ApiError {
     fn from(error: SqlError) -> Self {
         if error.code == "57014" && error.message.contains("statement timeout") {
-            return Self::new("StatementTimeoutException", error.message);
+            return Self::statement_timeout(error.connection_id);
         }
         if error.code == "42601" && error.message.contains("multiple commands") {
             return Self::validation("Multistatements aren't supported");
@@ -79,29 +124,14 @@ impl From<PgError> for ApiError {
     fn from(error: PgError) -> Self {
         match error {
             PgError::Sql(error) => (*error).into(),
+            PgError::Unexpected(message) => Self::new(
+                "DatabaseErrorException",
+                format!("execute: unexpected message: {message}"),
+            ),
             PgError::Connection(error) => {
                 tracing::warn!(%error, "connection to PostgreSQL lost");
                 Self::new("DatabaseUnavailableException", "")
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sql_errors_have_the_services_form() {
-        let error = SqlError {
-            code: "42883".into(),
-            message: "operator does not exist: integer = text".into(),
-            hint: Some("No operator matches.".into()),
-            position: Some("36".into()),
-        };
-        assert_eq!(
-            ApiError::from(error).message.unwrap(),
-            "ERROR: operator does not exist: integer = text; Hint: No operator matches.; Position: 36; SQLState: 42883"
-        );
     }
 }

@@ -1,145 +1,23 @@
 //! Rows of PostgreSQL as the service returns them: one field a cell, by the column's type.
 //!
-//! Pure, but for the names of types that are not built in, which a session looks up.
+//! Pure.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::connection::{Bind, Column, Connection, PgError, Row};
+use super::connection::{Column, Row};
 use super::error::ApiError;
 use super::request::ResultSetOptions;
+use super::types::{Form, OtherTypes, form};
 
 /// Most bytes of an answer: a row counts 2, each of its columns 4 and its text's bytes.
 const RESULT_BYTES_MAX: usize = 1024 * 1024;
 
-/// How a type is returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Form {
-    Long,
-    Double,
-    Numeric,
-    Boolean,
-    Text,
-    /// With a fraction of none, three or six digits.
-    Time,
-    /// Likewise; refused where it is infinite.
-    Timestamp,
-    /// A timestamp whose text ends in the offset of UTC, which is left out.
-    TimestampTz,
-    Date,
-    /// Parsed and written again, compact.
-    Json,
-    Bytea,
-    Array(Box<Form>),
-    /// By the name that the message gives.
-    Unsupported(String),
-}
-
-/// The types that a server has beyond those built in, by OID.
-pub(super) type UserTypes = HashMap<u32, UserType>;
-
-#[derive(Debug, Clone)]
-pub(super) struct UserType {
-    name: String,
-    /// `pg_type.typtype`: `e` for an enum, `d` for a domain.
-    kind: String,
-    /// The element of an array, else 0.
-    element: u32,
-}
-
-/// The first OID that `initdb` leaves to users.
-const FIRST_USER_OID: u32 = 16_384;
-
-/// The user types among the columns, looked up in the session's own catalog.
-pub(super) async fn user_types(
-    connection: &mut Connection,
-    columns: &[Column],
-) -> Result<UserTypes, PgError> {
-    let mut types = UserTypes::new();
-    let mut open: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
-    while let Some(oid) = open.pop() {
-        if oid < FIRST_USER_OID || types.contains_key(&oid) {
-            continue;
-        }
-        let sql = "SELECT typname, typtype, CASE WHEN typcategory = 'A' THEN typelem ELSE 0 END FROM pg_type WHERE oid = $1";
-        let prepared = connection.prepare(sql, &[26]).await?;
-        let binds = [Bind { text: Some(oid.to_string()), type_oid: 26 }];
-        let outcome = connection.run(&prepared, &binds).await?;
-        let Some(row) = outcome.rows.first() else { continue };
-        let cells: Vec<_> = row.cells().map(Option::unwrap_or_default).collect();
-        if let [name, kind, element] = cells.as_slice() {
-            let element = element.parse().unwrap_or_default();
-            open.push(element);
-            types.insert(
-                oid,
-                UserType { name: (*name).to_owned(), kind: (*kind).to_owned(), element },
-            );
-        }
-    }
-    Ok(types)
-}
-
-fn form(oid: u32, types: &UserTypes) -> Form {
-    let unsupported = |name: &str| Form::Unsupported(name.to_owned());
-    let array = |form| Form::Array(Box::new(form));
-    match oid {
-        20 | 21 | 23 => Form::Long,
-        700 | 701 => Form::Double,
-        1700 => Form::Numeric,
-        16 => Form::Boolean,
-        // text, varchar, bpchar, name, uuid, inet, cidr, int4range, numrange, oid, unknown
-        25 | 1043 | 1042 | 19 | 2950 | 869 | 650 | 3904 | 3906 | 26 | 705 => Form::Text,
-        1083 => Form::Time,
-        1114 => Form::Timestamp,
-        1184 => Form::TimestampTz,
-        1082 => Form::Date,
-        114 | 3802 => Form::Json,
-        17 => Form::Bytea,
-        1016 | 1005 | 1007 => array(Form::Long),
-        1021 | 1022 => array(Form::Double),
-        1231 => array(Form::Numeric),
-        1000 => array(Form::Boolean),
-        1009 | 1015 | 1014 | 1003 | 2951 | 1041 | 651 => array(Form::Text),
-        1183 => array(Form::Time),
-        1115 => array(Form::Timestamp),
-        1185 => array(Form::TimestampTz),
-        1182 => array(Form::Date),
-        199 | 3807 => array(Form::Json),
-        1186 => unsupported("INTERVAL"),
-        1266 => unsupported("TIMETZ"),
-        790 => unsupported("MONEY"),
-        142 => unsupported("XML"),
-        18 => unsupported("\"CHAR\""),
-        829 => unsupported("MACADDR"),
-        600 => unsupported("POINT"),
-        601 => unsupported("LSEG"),
-        602 => unsupported("PATH"),
-        603 => unsupported("BOX"),
-        604 => unsupported("POLYGON"),
-        628 => unsupported("LINE"),
-        718 => unsupported("CIRCLE"),
-        3912 => unsupported("DATERANGE"),
-        3908 => unsupported("TSRANGE"),
-        2205 => unsupported("regclass"),
-        2206 => unsupported("regtype"),
-        // A function that returns nothing returns an empty text.
-        2278 => Form::Text,
-        other => match types.get(&other) {
-            Some(user) if user.element != 0 => array(form(user.element, types)),
-            Some(user) if user.kind == "e" => Form::Text,
-            // Extensions that the service documents.
-            Some(user) if user.name == "vector" => Form::Text,
-            Some(user) => unsupported(&user.name),
-            None => unsupported(&format!("OID {other}")),
-        },
-    }
-}
-
 /// The rows as records, or the first reason why they cannot be.
 pub(super) fn records(
     columns: &[Column],
-    types: &UserTypes,
+    types: &OtherTypes,
     rows: &[Row],
     options: &ResultSetOptions,
 ) -> Result<Vec<Vec<Value>>, ApiError> {
@@ -184,7 +62,7 @@ fn field(form: &Form, text: &str, options: &ResultSetOptions) -> Result<Value, A
             json!({ "stringValue": text })
         }
         Form::Long => json!({ "longValue": value }),
-        Form::Double => json!({ "doubleValue": value }),
+        Form::Double | Form::Single => json!({ "doubleValue": value }),
         Form::Numeric if options.decimal_return_type.as_deref() == Some("DOUBLE_OR_LONG") => {
             match text.parse::<i64>() {
                 Ok(number) => json!({ "longValue": number }),
@@ -201,12 +79,13 @@ fn scalar(form: &Form, text: &str) -> Result<Value, ApiError> {
     Ok(match form {
         Form::Long => json!(text.parse::<i64>().unwrap_or_default()),
         Form::Double => double(text),
+        Form::Single => single(text),
         Form::Boolean => json!(text == "t"),
         Form::Time => json!(with_fraction(text)),
         Form::Date => json!(finite(text)?),
         Form::Timestamp => json!(with_fraction(finite(text)?)),
-        Form::TimestampTz => json!(with_fraction(finite(text)?.trim_end_matches("+00"))),
-        Form::Json => json!(compact(text)),
+        Form::TimestampTz => json!(with_fraction(&in_utc(finite(text)?))),
+        Form::Json => json!(written_again(text)?),
         Form::Bytea => json!(blob(text)),
         Form::Numeric | Form::Text | Form::Array(_) | Form::Unsupported(_) => json!(text),
     })
@@ -220,9 +99,27 @@ fn double(text: &str) -> Value {
     }
 }
 
+fn single(text: &str) -> Value {
+    match text.parse::<f32>() {
+        Ok(number) if number.is_finite() => json!(f64::from(number)),
+        _ => json!(text),
+    }
+}
+
 /// Infinite dates end in a failure without a message, each time (measured).
 fn finite(text: &str) -> Result<&str, ApiError> {
     if text.ends_with("infinity") { Err(ApiError::new("InternalFailure", "")) } else { Ok(text) }
+}
+
+/// A timestamp without its offset, in UTC whatever zone the session has.
+fn in_utc(text: &str) -> Cow<'_, str> {
+    if let Some(utc) = text.strip_suffix("+00") {
+        return Cow::Borrowed(utc);
+    }
+    match text.parse::<jiff::Timestamp>() {
+        Ok(timestamp) => Cow::Owned(timestamp.strftime("%Y-%m-%d %H:%M:%S%.f").to_string()),
+        Err(_) => Cow::Borrowed(text),
+    }
 }
 
 /// None, three or six digits of a second.
@@ -232,22 +129,13 @@ fn with_fraction(text: &str) -> String {
     format!("{whole}.{fraction:0<width$}")
 }
 
-fn compact(text: &str) -> String {
-    // Kept as raw text where it is a number of any size.
-    let mut out = String::with_capacity(text.len());
-    let mut is_string = false;
-    let mut is_escaped = false;
-    for character in text.chars() {
-        match character {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_string => is_escaped = true,
-            '"' => is_string = !is_string,
-            ' ' | '\n' | '\r' | '\t' if !is_string => continue,
-            _ => {}
-        }
-        out.push(character);
-    }
-    out
+/// JSON as the service gives it: parsed and written again, compact. Numbers beyond 64 bits become
+/// floats and those beyond floats fail, as is known; that members are sorted is the harsher reading.
+fn written_again(text: &str) -> Result<String, ApiError> {
+    let mut value: Value =
+        serde_json::from_str(text).map_err(|_| ApiError::new("InternalFailure", ""))?;
+    value.sort_all_objects();
+    Ok(value.to_string())
 }
 
 fn blob(text: &str) -> String {
@@ -263,12 +151,14 @@ fn array(element: &Form, text: &str) -> Result<Value, ApiError> {
         .iter()
         .map(|element_text| match element_text {
             None => Ok(Value::Null),
+            // Not widened here: {1.1} comes back as 1.1 (measured).
+            Some(text) if *element == Form::Single => Ok(double(text)),
             Some(text) => scalar(element, text),
         })
         .collect::<Result<Vec<_>, _>>()?;
     let member = match element {
         Form::Long => "longValues",
-        Form::Double => "doubleValues",
+        Form::Double | Form::Single => "doubleValues",
         Form::Boolean => "booleanValues",
         _ => "stringValues",
     };
@@ -278,6 +168,11 @@ fn array(element: &Form, text: &str) -> Result<Value, ApiError> {
 /// The elements of an array literal; `None` where it has more than one dimension.
 fn elements(literal: &str) -> Option<Vec<Option<String>>> {
     let mut elements = Vec::new();
+    // Bounds that do not begin at 1 stand in front: `[2:3]={a,b}`.
+    let literal = match literal.split_once('=') {
+        Some((bounds, rest)) if bounds.starts_with('[') => rest,
+        _ => literal,
+    };
     let inner = literal.strip_prefix('{')?.strip_suffix('}')?;
     let mut characters = inner.chars().peekable();
     while characters.peek().is_some() {
@@ -306,64 +201,6 @@ fn elements(literal: &str) -> Option<Vec<Option<String>>> {
         characters.next_if_eq(&',');
     }
     Some(elements)
-}
-
-/// The column metadata, as far as clients use it.
-pub(super) fn metadata(columns: &[Column], types: &UserTypes) -> Vec<Value> {
-    columns
-        .iter()
-        .map(|column| {
-            let type_name = built_in_name(column.type_oid)
-                .map(str::to_owned)
-                .or_else(|| types.get(&column.type_oid).map(|user| user.name.clone()))
-                .unwrap_or_default();
-            json!({
-                "name": column.name,
-                "label": column.name,
-                "typeName": type_name,
-                "nullable": 2,
-                "isAutoIncrement": false,
-                "isCaseSensitive": matches!(form(column.type_oid, types), Form::Text),
-                "isCurrency": false,
-                "isSigned": matches!(form(column.type_oid, types), Form::Long | Form::Double | Form::Numeric),
-            })
-        })
-        .collect()
-}
-
-fn built_in_name(oid: u32) -> Option<&'static str> {
-    Some(match oid {
-        16 => "bool",
-        17 => "bytea",
-        19 => "name",
-        20 => "int8",
-        21 => "int2",
-        23 => "int4",
-        25 => "text",
-        114 => "json",
-        650 => "cidr",
-        700 => "float4",
-        701 => "float8",
-        869 => "inet",
-        1042 => "bpchar",
-        1043 => "varchar",
-        1082 => "date",
-        1083 => "time",
-        1114 => "timestamp",
-        1184 => "timestamptz",
-        1700 => "numeric",
-        2950 => "uuid",
-        3802 => "jsonb",
-        1000 => "_bool",
-        1005 => "_int2",
-        1007 => "_int4",
-        1009 => "_text",
-        1015 => "_varchar",
-        1016 => "_int8",
-        1231 => "_numeric",
-        2951 => "_uuid",
-        _ => return None,
-    })
 }
 
 /// The rows as one JSON text (`formatRecordsAs`), which needs labels that differ.
@@ -410,10 +247,11 @@ mod tests {
         check(&Form::Bytea, "\\x00ff", &json!({"blobValue": "AP8="}));
         check(
             &Form::Json,
-            r#"{"a b": [1, "x y"]}"#,
-            &json!({"stringValue": r#"{"a b":[1,"x y"]}"#}),
+            r#"{"b": [1, "x y"], "a": 1.50}"#,
+            &json!({"stringValue": r#"{"a":1.5,"b":[1,"x y"]}"#}),
         );
         check(&Form::Double, "NaN", &json!({"doubleValue": "NaN"}));
+        check(&Form::Single, "0.1", &json!({"doubleValue": 0.100_000_001_490_116_12}));
     }
 
     #[test]
@@ -450,6 +288,7 @@ mod tests {
             &json!({"arrayValue": {"stringValues": ["a", "b c", "NULL", "\"\\", ""]}}),
         );
         check(&array(Form::Text), "{}", &json!({"arrayValue": {"stringValues": []}}));
+        check(&array(Form::Long), "[2:3]={1,2}", &json!({"arrayValue": {"longValues": [1, 2]}}));
         assert!(field(&array(Form::Long), "{{1},{2}}", &ResultSetOptions::default()).is_err());
     }
 }

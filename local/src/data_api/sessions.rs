@@ -1,19 +1,20 @@
 //! Sessions of PostgreSQL: pooled for single calls, pinned for transactions.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::clock::Clock;
 use super::connection::{Connection, PgError};
 use super::error::ApiError;
+use super::parameter::Bind;
 
-/// A transaction that is left alone for this long is rolled back (RDS Data API guide).
+/// A transaction that is left alone for this long is rolled back (`BeginTransaction`).
 const IDLE_MAX: Duration = Duration::from_mins(3);
 
-/// No transaction lives longer.
+/// No transaction lives longer (`BeginTransaction`).
 const LIFE_MAX: Duration = Duration::from_hours(24);
 
 /// All sessions of a server.
@@ -21,9 +22,12 @@ const LIFE_MAX: Duration = Duration::from_hours(24);
 pub(super) struct Sessions {
     config: tokio_postgres::Config,
     default_database: String,
+    /// How PostgreSQL knows the sessions of this server from those of others.
+    application_name: String,
+    statement_timeout: Duration,
     idle: Mutex<HashMap<String, Vec<Connection>>>,
     transactions: Mutex<HashMap<String, Arc<Transaction>>>,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 /// An open transaction and the session that is its own.
@@ -31,67 +35,99 @@ pub(super) struct Sessions {
 pub(super) struct Transaction {
     database: String,
     /// Taken while a call runs; a second call finds it locked.
-    pub(super) session: tokio::sync::Mutex<Option<Connection>>,
+    session: Arc<tokio::sync::Mutex<Option<Connection>>>,
     began: Duration,
     last_used: Mutex<Duration>,
 }
 
-/// The time since the server started, which tests can move on.
+/// A session in use for one call; it goes back where it came from when that is over.
 #[derive(Debug)]
-struct Clock {
-    started: Instant,
-    moved_ms: AtomicU64,
+pub(super) enum Lent {
+    Pooled { sessions: Arc<Sessions>, database: String, connection: Connection },
+    Pinned { sessions: Arc<Sessions>, id: String, session: PinnedSession },
 }
 
-impl Clock {
-    fn now(&self) -> Duration {
-        self.started.elapsed() + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))
-    }
-}
+type PinnedSession = tokio::sync::OwnedMutexGuard<Option<Connection>>;
 
 impl Sessions {
-    pub(super) fn new(config: tokio_postgres::Config) -> Self {
+    pub(super) fn new(config: tokio_postgres::Config, statement_timeout: Duration) -> Self {
         let default_database = config.get_dbname().unwrap_or("postgres").to_owned();
-        let clock = Clock { started: Instant::now(), moved_ms: AtomicU64::new(0) };
         let (idle, transactions) = (Mutex::default(), Mutex::default());
-        Self { config, default_database, idle, transactions, clock }
+        let application_name = format!("data-api {}", Uuid::new_v4().simple());
+        Self {
+            config,
+            default_database,
+            application_name,
+            statement_timeout,
+            idle,
+            transactions,
+            clock: Clock::new(),
+        }
     }
 
-    /// Moves the clock on, as far as transactions are concerned.
-    pub(super) fn pass(&self, time: Duration) {
-        let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.clock.moved_ms.fetch_add(time_ms, Ordering::Relaxed);
-    }
-
-    fn database(&self, requested: Option<&str>) -> String {
-        requested.filter(|name| !name.is_empty()).unwrap_or(&self.default_database).to_owned()
-    }
-
-    /// A session for one call.
-    pub(super) async fn take(&self, database: Option<&str>) -> Result<Pooled<'_>, PgError> {
-        let database = self.database(database);
-        let idle = lock(&self.idle).get_mut(&database).and_then(Vec::pop);
-        let connection = match idle {
-            Some(connection) => connection,
-            None => Connection::open(&self.config, &database).await?,
+    /// A session for one call: the transaction's own, or one of the pool.
+    pub(super) async fn lend(
+        self: &Arc<Self>,
+        database: Option<&str>,
+        transaction_id: Option<&str>,
+    ) -> Result<Lent, ApiError> {
+        let Some(id) = transaction_id else {
+            let (database, connection) = self.take(database).await?;
+            return Ok(Lent::Pooled { sessions: Arc::clone(self), database, connection });
         };
-        Ok(Pooled { sessions: self, database, connection })
+        let transaction = self.transaction(id)?;
+        let session = Arc::clone(&transaction.session)
+            .try_lock_owned()
+            .map_err(|_| ApiError::transaction_is_busy())?;
+        if session.is_none() {
+            return Err(ApiError::transaction_not_found(id));
+        }
+        Ok(Lent::Pinned { sessions: Arc::clone(self), id: id.to_owned(), session })
     }
 
-    fn give_back(&self, database: String, connection: Connection) {
+    /// Makes sure that PostgreSQL answers.
+    pub(super) async fn check(&self) -> Result<(), PgError> {
+        let (database, connection) = self.take(None).await?;
         lock(&self.idle).entry(database).or_default().push(connection);
+        Ok(())
+    }
+
+    async fn take(&self, database: Option<&str>) -> Result<(String, Connection), PgError> {
+        let database = database.filter(|name| !name.is_empty()).unwrap_or(&self.default_database);
+        while let Some(mut connection) = self.take_idle(database) {
+            if connection.is_open() {
+                return Ok((database.to_owned(), connection));
+            }
+        }
+        let (name, timeout) = (&self.application_name, self.statement_timeout);
+        let connection = Connection::open(&self.config, database, name, timeout).await?;
+        Ok((database.to_owned(), connection))
+    }
+
+    fn take_idle(&self, database: &str) -> Option<Connection> {
+        lock(&self.idle).get_mut(database).and_then(Vec::pop)
+    }
+
+    /// Takes a session back, with nothing of its last user left in it.
+    async fn give_back(&self, database: String, mut connection: Connection) {
+        // Settings, cursors, locks, temporary tables and the last values of sequences. Prepared
+        // statements stay: they are ours, and what makes a pool worth while.
+        const FORGET: &str = "RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); \
+                              DISCARD TEMP; DISCARD SEQUENCES";
+        if connection.is_reusable() && connection.simple(FORGET).await.is_ok() {
+            lock(&self.idle).entry(database).or_default().push(connection);
+        }
     }
 
     /// Opens a transaction, and gives its id.
     pub(super) async fn begin(&self, database: Option<&str>) -> Result<String, PgError> {
-        self.expire();
-        let Pooled { database, mut connection, .. } = self.take(database).await?;
+        let (database, mut connection) = self.take(database).await?;
         connection.simple("BEGIN").await?;
         let id = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let now = self.clock.now();
         let transaction = Transaction {
             database,
-            session: tokio::sync::Mutex::new(Some(connection)),
+            session: Arc::new(tokio::sync::Mutex::new(Some(connection))),
             began: now,
             last_used: Mutex::new(now),
         };
@@ -99,7 +135,7 @@ impl Sessions {
         Ok(id)
     }
 
-    pub(super) fn transaction(&self, id: &str) -> Result<Arc<Transaction>, ApiError> {
+    fn transaction(&self, id: &str) -> Result<Arc<Transaction>, ApiError> {
         self.expire();
         let transactions = lock(&self.transactions);
         let transaction =
@@ -109,29 +145,26 @@ impl Sessions {
     }
 
     /// Ends a transaction with `COMMIT` or `ROLLBACK`.
-    pub(super) async fn end(&self, id: &str, sql: &str) -> Result<(), ApiError> {
+    pub(super) async fn end(self: &Arc<Self>, id: &str, sql: &str) -> Result<(), ApiError> {
         let transaction = self.transaction(id)?;
         let mut session =
             transaction.session.try_lock().map_err(|_| ApiError::transaction_is_busy())?;
         lock(&self.transactions).remove(id);
         let mut connection = session.take().ok_or_else(|| ApiError::transaction_not_found(id))?;
         let result = connection.simple(sql).await;
-        let is_lost = matches!(result, Err(PgError::Connection(_)));
-        if !is_lost && connection.is_idle() {
-            Pooled { sessions: self, database: transaction.database.clone(), connection }
-                .release()
-                .await;
-        }
+        let (sessions, database) = (Arc::clone(self), transaction.database.clone());
+        tokio::spawn(async move { sessions.give_back(database, connection).await });
         result.map_err(ApiError::from)
     }
 
-    /// Forgets a transaction whose session is lost.
-    pub(super) fn forget(&self, id: &str) {
-        lock(&self.transactions).remove(id);
+    /// Rolls a transaction back and forgets it, whoever asks for it next.
+    pub(super) async fn lose(self: &Arc<Self>, id: &str) {
+        // It may be gone already.
+        self.end(id, "ROLLBACK").await.ok();
     }
 
     /// Drops transactions whose time is over; PostgreSQL rolls back when their session closes.
-    fn expire(&self) {
+    pub(super) fn expire(&self) {
         let now = self.clock.now();
         lock(&self.transactions).retain(|_, transaction| {
             let is_running = transaction.session.try_lock().is_err();
@@ -139,25 +172,44 @@ impl Sessions {
             is_running || (idle < IDLE_MAX && now.saturating_sub(transaction.began) < LIFE_MAX)
         });
     }
+
+    /// Ends every session, as a restart of PostgreSQL does.
+    pub(super) async fn terminate(&self) -> Result<(), PgError> {
+        const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                                 WHERE application_name = $1 AND pid <> pg_backend_pid()";
+        let (_, mut connection) = self.take(None).await?;
+        let prepared = connection.prepare(TERMINATE, &[25]).await?;
+        let name = Bind { text: Some(self.application_name.as_str().into()), type_oid: 25 };
+        connection.run(&prepared, &[name]).await?;
+        Ok(())
+    }
 }
 
-/// A session on loan.
-#[derive(Debug)]
-pub(super) struct Pooled<'a> {
-    sessions: &'a Sessions,
-    database: String,
-    pub(super) connection: Connection,
-}
+impl Lent {
+    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
+        match self {
+            Self::Pooled { connection, .. } => Some(connection),
+            Self::Pinned { session, .. } => session.as_mut(),
+        }
+    }
 
-impl Pooled<'_> {
-    /// Gives the session back, with nothing of its last user left in it.
-    pub(super) async fn release(mut self) {
-        // Settings, temporary tables and locks; the session's own settings come with it again.
-        // Prepared statements stay: they are ours, and what makes a pool worth while.
-        const FORGET: &str =
-            "RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP";
-        if self.connection.is_idle() && self.connection.simple(FORGET).await.is_ok() {
-            self.sessions.give_back(self.database, self.connection);
+    /// Gives the session back; `is_lost` where it is of no use any more.
+    pub(super) fn release(self, is_lost: bool) {
+        match self {
+            Self::Pooled { sessions, database, connection } if !is_lost => {
+                // While the caller has its answer already.
+                tokio::spawn(async move { sessions.give_back(database, connection).await });
+            }
+            Self::Pooled { .. } => {}
+            Self::Pinned { sessions, id, mut session } => {
+                if is_lost || session.as_ref().is_none_or(Connection::is_closed) {
+                    *session = None;
+                    lock(&sessions.transactions).remove(&id);
+                } else if let Some(transaction) = lock(&sessions.transactions).get(&id) {
+                    // Idle from now on.
+                    *lock(&transaction.last_used) = sessions.clock.now();
+                }
+            }
         }
     }
 }

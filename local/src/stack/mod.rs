@@ -19,7 +19,6 @@ pub use http::{Answer, Http};
 pub use logs::Sink;
 pub use services::Services;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -124,10 +123,9 @@ impl Stack {
         let (python, postgres) = tokio::try_join!(Python::ensure(&local), Postgres::start())?;
         let database_url = postgres.create_database(DATABASE).await?;
         let data_api = DataApi::start(Settings {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            database_url: database_url.clone(),
             cluster_arn: Some(CLUSTER_ARN.to_owned()),
             secret_arn: Some(SECRET_ARN.to_owned()),
+            ..Settings::new(&database_url)
         })
         .await?;
         tracing::info!("starting the AWS emulator");

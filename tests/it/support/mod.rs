@@ -69,16 +69,20 @@ impl World {
             database: name,
         };
         let server = DataApiServer::start(Settings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            database_url: database_url.clone(),
             cluster_arn: Some(target.cluster_arn.clone()),
             secret_arn: Some(target.secret_arn.clone()),
+            ..Settings::new(&database_url)
         })
         .await
         .unwrap();
         let sdk_config = sdk_config(&server.url());
         let data_api = DataApi::new(&sdk_config, target);
         Self { schema, data_api, server, database_url }
+    }
+
+    /// Lets a call of the Data API go wrong, as in `commit@2 drop-answer`.
+    pub(crate) fn fault(&self, rule: &str) {
+        self.server.faults().add(rule.parse().unwrap());
     }
 
     pub(crate) fn catalog(&self) -> Catalog {
