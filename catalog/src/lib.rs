@@ -56,16 +56,37 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Names of the primary key's columns, in the key's order; empty where there is none.
     pub primary_key: Vec<String>,
+    /// The foreign keys to tables of the catalog.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// The column of which a write must hold a greater value than the row does (`@sync:version`).
+    pub version_column: Option<String>,
+    pub access: Access,
+}
+
+/// What requests may do with a table or a column: all, unless a comment in the DDL says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// `@sync:no-read`: no look-up returns it, filters by it, or sorts by it.
+    pub no_read: bool,
+    /// `@sync:no-write`: no write may name it.
+    pub no_write: bool,
+}
+
+/// A foreign key to a table of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    pub columns: Vec<String>,
+    /// The other table, by [`Table::path`].
+    pub parent: String,
+    /// The other table's columns, in the order of `columns`.
+    pub parent_columns: Vec<String>,
 }
 
 impl Table {
     /// The name in URLs, in S3 keys and in the ledger: the table's own name, with its schema in
     /// front where that is neither left out nor `public`.
     pub fn path(&self) -> String {
-        match self.schema.as_deref() {
-            None | Some("public") => self.name.clone(),
-            Some(schema) => format!("{schema}.{}", self.name),
-        }
+        path(self.schema.as_deref(), &self.name)
     }
 
     /// The name in SQL, quoted, with its schema where the DDL gives one.
@@ -90,6 +111,20 @@ impl Table {
     pub fn is_key(&self, column: &Column) -> bool {
         self.primary_key.contains(&column.name)
     }
+
+    /// Whether look-ups may read the table.
+    pub fn is_readable(&self) -> bool {
+        !self.access.no_read
+    }
+
+    /// Whether writes and imports may change the table.
+    pub fn is_writable(&self) -> bool {
+        !self.access.no_write
+    }
+
+    pub fn version_column(&self) -> Option<&Column> {
+        self.column(self.version_column.as_deref()?)
+    }
 }
 
 /// One column.
@@ -103,6 +138,10 @@ pub struct Column {
     pub nullable: bool,
     /// What PostgreSQL puts there when a write does not name the column.
     pub when_absent: WhenAbsent,
+    /// Whether anything but its type and `NOT NULL` decides which values the column takes, or what
+    /// happens when it is set: a constraint, a domain, a unique index, a trigger or rule of its table.
+    pub has_rules: bool,
+    pub access: Access,
 }
 
 impl Column {
@@ -113,7 +152,17 @@ impl Column {
 
     /// Whether a write may name this column at all.
     pub fn is_writable(&self) -> bool {
-        !matches!(self.when_absent, WhenAbsent::Generated | WhenAbsent::AlwaysIdentity)
+        !self.access.no_write && !self.is_generated()
+    }
+
+    /// Whether the database makes all of its values.
+    pub fn is_generated(&self) -> bool {
+        matches!(self.when_absent, WhenAbsent::Generated | WhenAbsent::AlwaysIdentity)
+    }
+
+    /// Whether look-ups may read, filter by and sort by this column.
+    pub fn is_readable(&self) -> bool {
+        !self.access.no_read
     }
 }
 
@@ -148,6 +197,13 @@ pub struct Statement {
     pub line: usize,
     /// The text without the closing semicolon, safe for the Data API's placeholder scanner.
     pub sql: String,
+}
+
+fn path(schema: Option<&str>, name: &str) -> String {
+    match schema {
+        None | Some("public") => name.to_owned(),
+        Some(schema) => format!("{schema}.{name}"),
+    }
 }
 
 /// An identifier as SQL needs it: always quoted, quotes inside doubled.

@@ -26,11 +26,13 @@ pub(super) struct Typed {
     pub(super) has_default: bool,
     /// `serial`, or a domain that is `NOT NULL`.
     pub(super) is_not_null: bool,
+    /// A domain, whose checks are left to the database.
+    pub(super) has_rules: bool,
 }
 
 impl Typed {
     fn plain(column_type: ColumnType) -> Self {
-        Self { column_type, has_default: false, is_not_null: false }
+        Self { column_type, has_default: false, is_not_null: false, has_rules: false }
     }
 }
 
@@ -84,7 +86,8 @@ pub(super) fn typed(data_type: &DataType, types: &HashMap<Name, UserType>) -> Ty
 fn custom(name: &ObjectName, modifiers: &[String], types: &HashMap<Name, UserType>) -> Typed {
     use ColumnType as Type;
     let Name { schema, name } = Name::of(name);
-    let serial = |column_type| Typed { column_type, has_default: true, is_not_null: true };
+    let serial =
+        |column_type| Typed { column_type, has_default: true, is_not_null: true, has_rules: false };
     let is_built_in = matches!(schema.as_deref(), None | Some("pg_catalog"));
     let length = modifiers.first().and_then(|modifier| modifier.parse().ok());
     if is_built_in {
@@ -124,6 +127,7 @@ fn custom(name: &ObjectName, modifiers: &[String], types: &HashMap<Name, UserTyp
             column_type: base.clone(),
             is_not_null: *is_not_null,
             has_default: *has_default,
+            has_rules: true,
         },
         None => {
             let quoted = quote_identifier(&name);

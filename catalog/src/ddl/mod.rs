@@ -4,6 +4,7 @@
 
 mod split;
 mod tables;
+mod rules;
 mod data_type;
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, AlterTypeAddValuePosition,
-    AlterTypeOperation, ColumnDef, ColumnOption, CreateTable, GeneratedAs, Ident, ObjectName,
-    ObjectNamePart, ObjectType, RenameTableNameKind, Statement, TableConstraint,
+    AlterTypeOperation, ColumnDef, ColumnOption, CreateTable, ForeignKeyConstraint, GeneratedAs,
+    Ident, ObjectName, ObjectNamePart, ObjectType, RenameTableNameKind, Statement, TableConstraint,
     UserDefinedTypeRepresentation,
 };
 use sqlparser::dialect::PostgreSqlDialect;
@@ -17,8 +17,9 @@ use sqlparser::tokenizer::Token;
 
 use super::Fault;
 use super::data_type::{UserType, labels, typed};
+use super::rules::{self, Remark};
 use super::split::{Piece, is_word};
-use crate::{Column, Table, WhenAbsent};
+use crate::{Access, Column, ForeignKey, Table, WhenAbsent, path};
 
 /// PostgreSQL cuts longer names (`NAMEDATALEN - 1`).
 const NAME_BYTES_MAX: usize = 63;
@@ -64,12 +65,32 @@ pub(super) struct Tables {
 }
 
 impl Tables {
+    /// The tables, with foreign keys to tables that are among them.
     pub(super) fn into_tables(self) -> Vec<Table> {
-        self.tables
+        let keys: HashMap<String, Vec<String>> =
+            self.tables.iter().map(|table| (table.path(), table.primary_key.clone())).collect();
+        let mut tables = self.tables;
+        for foreign_key in tables.iter_mut().flat_map(|table| &mut table.foreign_keys) {
+            // Without columns the other table's primary key is meant.
+            if foreign_key.parent_columns.is_empty() {
+                foreign_key.parent_columns =
+                    keys.get(&foreign_key.parent).cloned().unwrap_or_default();
+            }
+        }
+        for table in &mut tables {
+            table.foreign_keys.retain(|foreign_key| {
+                keys.contains_key(&foreign_key.parent)
+                    && foreign_key.columns.len() == foreign_key.parent_columns.len()
+            });
+        }
+        tables
     }
 
     /// Takes one more statement.
     pub(super) fn apply(&mut self, piece: &Piece) -> Result<(), Fault> {
+        if let Some(remark) = rules::remark(piece) {
+            return self.note(remark).map_err(|cause| Fault::new(piece.line, cause));
+        }
         if !concerns_tables(piece) {
             return Ok(());
         }
@@ -117,6 +138,35 @@ impl Tables {
         }
     }
 
+    /// Takes what a statement says about a table without changing its columns.
+    fn note(&mut self, remark: Remark) -> Result<(), String> {
+        let Some(place) = self.find(remark.table()) else { return Ok(()) };
+        let table = &mut self.tables[place];
+        match remark {
+            Remark::Rule(_) => has_rules(table, None),
+            Remark::Constraint(_, constraint) => add_constraint(table, &constraint)?,
+            Remark::TableComment(_, comment) => {
+                table.access = Access::default();
+                for mark in rules::marks(&comment)? {
+                    mark.of_table(table)?;
+                }
+            }
+            Remark::ColumnComment(_, column, comment) => {
+                if table.version_column.as_ref() == Some(&column) {
+                    table.version_column = None;
+                }
+                let marks = rules::marks(&comment)?;
+                if let Some(known) = table.columns.iter_mut().find(|known| known.name == column) {
+                    known.access = Access::default();
+                }
+                for mark in marks {
+                    mark.of_column(table, &column)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn create(&mut self, create: &CreateTable) -> Result<(), String> {
         let Name { schema, name } = Name::of(&create.name);
         if create.temporary {
@@ -144,7 +194,15 @@ impl Tables {
                 Err(format!("the table \"{name}\" exists already"))
             };
         }
-        let mut table = Table { schema, name, columns: Vec::new(), primary_key: Vec::new() };
+        let mut table = Table {
+            schema,
+            name,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            foreign_keys: Vec::new(),
+            version_column: None,
+            access: Access::default(),
+        };
         for column in &create.columns {
             self.add_column(&mut table, column)?;
         }
@@ -173,13 +231,21 @@ impl Tables {
             column_type: typed.column_type,
             nullable: !typed.is_not_null,
             when_absent: if typed.has_default { WhenAbsent::Default } else { WhenAbsent::Null },
+            has_rules: typed.has_rules,
+            access: Access::default(),
         };
         let mut is_key = false;
+        let mut foreign_keys = Vec::new();
         for option in &definition.options {
             match &option.option {
                 ColumnOption::NotNull => column.nullable = false,
                 ColumnOption::Default(_) => column.when_absent = WhenAbsent::Default,
                 ColumnOption::PrimaryKey(_) => is_key = true,
+                ColumnOption::Unique(_) | ColumnOption::Check(_) => column.has_rules = true,
+                ColumnOption::ForeignKey(constraint) => {
+                    column.has_rules = true;
+                    foreign_keys.push(foreign_key(vec![name.clone()], constraint));
+                }
                 ColumnOption::Generated { generated_as, generation_expr, .. } => {
                     column.when_absent = when_generated(*generated_as, generation_expr.is_some());
                     // An identity column is NOT NULL; an expression's may be NULL.
@@ -191,6 +257,7 @@ impl Tables {
             }
         }
         table.columns.push(column);
+        table.foreign_keys.extend(foreign_keys);
         if is_key {
             set_primary_key(table, vec![name])?;
         }
@@ -201,10 +268,19 @@ impl Tables {
         let name = Name::of(&alter.name);
         let Some(place) = self.find(&name) else { return Ok(()) };
         let mut table = self.tables[place].clone();
+        let old_path = table.path();
         for operation in &alter.operations {
             self.alter_table(&mut table, operation)?;
         }
+        let path = table.path();
         self.tables[place] = table;
+        if path != old_path {
+            for key in self.tables.iter_mut().flat_map(|table| &mut table.foreign_keys) {
+                if key.parent == old_path {
+                    key.parent.clone_from(&path);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -227,6 +303,8 @@ impl Tables {
                     if table.primary_key.contains(&name) {
                         table.primary_key.clear();
                     }
+                    table.foreign_keys.retain(|foreign_key| !foreign_key.columns.contains(&name));
+                    table.version_column.take_if(|version| *version == name);
                 }
                 Ok(())
             }
@@ -250,9 +328,11 @@ impl Tables {
                         column.name.clone_from(&new);
                     }
                 }
-                for key in &mut table.primary_key {
-                    if *key == old {
-                        key.clone_from(&new);
+                let own = table.foreign_keys.iter_mut().flat_map(|key| &mut key.columns);
+                for name in table.primary_key.iter_mut().chain(own).chain(&mut table.version_column)
+                {
+                    if *name == old {
+                        name.clone_from(&new);
                     }
                 }
                 Ok(())
@@ -464,7 +544,45 @@ fn add_constraint(table: &mut Table, constraint: &TableConstraint) -> Result<(),
             Err("the catalog cannot tell the columns of PRIMARY KEY USING INDEX; name them"
                 .to_owned())
         }
-        _ => Ok(()),
+        TableConstraint::Unique(unique) => {
+            let names: Option<Vec<_>> = unique
+                .columns
+                .iter()
+                .map(|column| match &column.column.expr {
+                    sqlparser::ast::Expr::Identifier(name) => Some(fold(name)),
+                    _ => None,
+                })
+                .collect();
+            has_rules(table, names.as_deref());
+            Ok(())
+        }
+        TableConstraint::ForeignKey(constraint) => {
+            let columns: Vec<_> = constraint.columns.iter().map(fold).collect();
+            has_rules(table, Some(&columns));
+            table.foreign_keys.push(foreign_key(columns, constraint));
+            Ok(())
+        }
+        // CHECK and EXCLUDE: which columns an expression is about is not looked for.
+        _ => {
+            has_rules(table, None);
+            Ok(())
+        }
+    }
+}
+
+fn foreign_key(columns: Vec<String>, constraint: &ForeignKeyConstraint) -> ForeignKey {
+    let Name { schema, name } = Name::of(&constraint.foreign_table);
+    ForeignKey {
+        columns,
+        parent: path(schema.as_deref(), &name),
+        parent_columns: constraint.referred_columns.iter().map(fold).collect(),
+    }
+}
+
+/// Notes that these columns, or all, are under rules that the catalog does not hold.
+fn has_rules(table: &mut Table, names: Option<&[String]>) {
+    for column in &mut table.columns {
+        column.has_rules |= names.is_none_or(|names| names.contains(&column.name));
     }
 }
 
@@ -479,5 +597,5 @@ fn set_primary_key(table: &mut Table, columns: Vec<String>) -> Result<(), String
         column.nullable = false;
     }
     table.primary_key = columns;
-    Ok(())
+    rules::no_mark_on_key(table)
 }

@@ -249,3 +249,114 @@ fn the_workers_own_tables_are_not_reachable() {
     assert!(schema.catalog.tables().is_empty());
     assert_eq!(schema.migrations[0].statements.len(), 1);
 }
+
+/// What the catalog holds of a table besides its columns' types.
+fn remarks(sql: &str) -> Vec<String> {
+    let catalog = schema(sql).unwrap().catalog;
+    let mut shown = Vec::new();
+    for table in catalog.tables() {
+        for key in &table.foreign_keys {
+            shown.push(format!(
+                "{}({}) -> {}({})",
+                table.path(),
+                key.columns.join(" "),
+                key.parent,
+                key.parent_columns.join(" ")
+            ));
+        }
+        let with = |has: &dyn Fn(&crate::Column) -> bool| {
+            let names = table.columns.iter().filter(|column| has(column));
+            names.map(|column| column.name.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        for (word, names) in [
+            ("rules", with(&|column| column.has_rules)),
+            ("no-read", with(&|column| !column.is_readable())),
+            ("no-write", with(&|column| column.access.no_write)),
+            ("version", table.version_column.clone().unwrap_or_default()),
+            ("hidden", if table.is_readable() { "" } else { "all" }.to_owned()),
+            ("locked", if table.is_writable() { "" } else { "all" }.to_owned()),
+        ] {
+            if !names.is_empty() {
+                shown.push(format!("{}: {word} {names}", table.path()));
+            }
+        }
+    }
+    shown
+}
+
+#[track_caller]
+fn check_remarks(sql: &str, expected: &[&str]) {
+    assert_eq!(remarks(sql), expected);
+}
+
+#[test]
+fn foreign_keys_are_read_in_each_of_their_spellings() {
+    for child in [
+        "CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p)",
+        "CREATE TABLE c (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES public.p (id))",
+        "CREATE TABLE c (id int PRIMARY KEY, p int);
+         ALTER TABLE ONLY public.c ADD CONSTRAINT c_p FOREIGN KEY (p) REFERENCES p(id) ON DELETE CASCADE",
+    ] {
+        check_remarks(
+            &format!("CREATE TABLE p (id int PRIMARY KEY); {child}"),
+            &["c(p) -> p(id)", "c: rules p"],
+        );
+    }
+    check_remarks(
+        "CREATE TABLE p (a int, b int, PRIMARY KEY (a, b));
+         CREATE TABLE c (x int, y int, FOREIGN KEY (x, y) REFERENCES p);
+         ALTER TABLE p RENAME TO q; ALTER TABLE c RENAME COLUMN x TO z",
+        &["c(z y) -> q(a b)", "c: rules z y"],
+    );
+    check_remarks("CREATE TABLE c (p int REFERENCES elsewhere.p (id))", &["c: rules p"]);
+}
+
+#[test]
+fn columns_under_rules_of_the_database_are_known() {
+    check_remarks(
+        "CREATE TABLE t (id int PRIMARY KEY, a int CHECK (a > 0), b int UNIQUE, c int)",
+        &["t: rules a b"],
+    );
+    check_remarks("CREATE TABLE t (a int, b int, UNIQUE (b))", &["t: rules b"]);
+    check_remarks("CREATE TABLE t (a int, b int, c int, CHECK (a < b))", &["t: rules a b c"]);
+    check_remarks(
+        "CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE TABLE t (a positive, b int)",
+        &["t: rules a"],
+    );
+    for later in [
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON public.t (lower(a))",
+        "CREATE OR REPLACE TRIGGER g BEFORE UPDATE OF a ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE RULE r AS ON UPDATE TO t DO INSTEAD NOTHING",
+        "ALTER TABLE t ADD CONSTRAINT x EXCLUDE USING gist (a WITH =)",
+        "ALTER TABLE ONLY t ADD CHECK ((a)::text <> ''::text) NOT VALID",
+    ] {
+        check_remarks(&format!("CREATE TABLE t (a text); {later}"), &["t: rules a"]);
+    }
+    check_remarks("CREATE TABLE t (a text); CREATE INDEX i ON t (a)", &[]);
+}
+
+#[test]
+fn marks_stand_in_comments() {
+    check_remarks(
+        "CREATE TABLE t (id int PRIMARY KEY, v bigint, secret text, made text);
+         COMMENT ON TABLE t IS 'People''s things. @sync:no-write';
+         COMMENT ON COLUMN public.t.v IS '@sync:version';
+         COMMENT ON COLUMN t.secret IS 'ask @bob; @sync:no-read, @sync:no-write';
+         COMMENT ON COLUMN t.made IS '@sync:no-write'; COMMENT ON COLUMN t.made IS NULL",
+        &["t: no-read secret", "t: no-write secret", "t: version v", "t: locked all"],
+    );
+    let table = "CREATE TABLE t (id int PRIMARY KEY, v int, j json);";
+    for (comment, expected) in [
+        ("COLUMN t.v IS '@sync:vresion'", "there is no mark \"@sync:vresion\""),
+        ("COLUMN t.id IS '@sync:no-read'", "the column \"id\" is part of the primary key"),
+        ("COLUMN t.j IS '@sync:version'", "values of \"j\" have no order"),
+        ("TABLE t IS '@sync:version'", "@sync:version marks a column"),
+        ("COLUMN t.x IS '@sync:no-read'", "there is no column \"x\""),
+    ] {
+        check_error(
+            &format!("{table}\nCOMMENT ON {comment}"),
+            &format!("sql/0001_test.sql:2: {expected}"),
+        );
+    }
+}
