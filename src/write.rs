@@ -55,6 +55,9 @@ pub struct Write {
     pub row: Vec<Cell>,
     /// Milliseconds since 1970, UTC.
     pub accepted_at_ms: i64,
+    /// Of a write under an `Idempotency-Key`: what tells it from another one under the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 impl Write {
@@ -168,6 +171,7 @@ mod tests {
             key: None,
             row: vec![("name".into(), Some(text.into())), ("age".into(), None)],
             accepted_at_ms: 1,
+            fingerprint: None,
         }
     }
 
