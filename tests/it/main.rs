@@ -10,6 +10,7 @@ mod writes;
 mod imports;
 mod lookups;
 mod migrations;
+mod pruning;
 mod plans;
 mod end_to_end;
 mod tidy;
