@@ -22,6 +22,7 @@ fn write(world: &World, operation: Operation, row: &[(&str, Option<&str>)]) -> W
         key: Key::of_row(table, cell),
         row: row.clone(),
         accepted_at_ms: 1_763_856_000_000,
+        fingerprint: None,
     }
 }
 
