@@ -7,6 +7,8 @@ mod support;
 
 mod enqueue;
 mod writes;
+mod settling;
+mod deliveries;
 mod imports;
 mod lookups;
 mod migrations;
