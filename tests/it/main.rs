@@ -7,8 +7,6 @@ mod support;
 
 mod enqueue;
 mod writes;
-mod settling;
-mod deliveries;
 mod imports;
 mod lookups;
 mod migrations;

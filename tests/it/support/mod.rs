@@ -1,7 +1,6 @@
 //! A database of its own for each test, behind a Data API server of its own.
 
 pub(crate) mod services;
-pub(crate) mod writes;
 
 use std::time::Duration;
 
