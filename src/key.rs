@@ -119,7 +119,7 @@ fn split_path(path: &str) -> Result<Vec<String>, KeyError> {
 /// Types not named here are compared as they are written. That is safe, if slower: writes that
 /// spell one key in two ways may then meet in one statement or run beside each other, where the
 /// database puts them in some order.
-fn canonical(column_type: &ColumnType, text: &str) -> String {
+pub fn canonical(column_type: &ColumnType, text: &str) -> String {
     match column_type {
         ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => {
             text.trim().parse::<i64>().map_or_else(|_| text.to_owned(), |number| number.to_string())

@@ -3,6 +3,7 @@
 //! Pure. Every type is listed in `docs/errors.md`. No value of a request is ever repeated here.
 
 use serde::Serialize;
+use uuid::Uuid;
 
 /// One problem. The `type` is `urn:problem-type:aurora-sync:` and the kind's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,6 +19,9 @@ pub struct Problem {
     /// How many faults there are in all, where not all are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors_total: Option<usize>,
+    /// What of the request was done all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Vec<AcceptedWrite>>,
     /// Seconds after which it is worth trying again; also the `Retry-After` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
@@ -37,6 +41,41 @@ pub struct FieldFault {
     pub detail: String,
 }
 
+/// A write that the queue holds: its outcome is at `status`, sooner or later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AcceptedWrite {
+    /// The item of the body, from 0; nothing for a body of one object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<usize>,
+    pub id: Uuid,
+    pub status: String,
+}
+
+/// Faults of a body as they are found: all are counted, the first [`FAULTS_MAX`] are kept.
+#[derive(Debug, Default)]
+pub struct Faults {
+    listed: Vec<FieldFault>,
+    total: usize,
+}
+
+impl Faults {
+    /// Only what is kept is put into words.
+    pub fn push(&mut self, fault: impl FnOnce() -> FieldFault) {
+        if self.listed.len() < FAULTS_MAX {
+            self.listed.push(fault());
+        }
+        self.total += 1;
+    }
+
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    pub fn into_listed(self) -> Vec<FieldFault> {
+        self.listed
+    }
+}
+
 /// The kinds of problems: word, status and title belong together for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -48,6 +87,8 @@ pub enum Kind {
     UnsupportedMediaType,
     TooLarge,
     InvalidWrite,
+    InvalidIdempotencyKey,
+    UnknownParameter,
     InvalidQuery,
     NotAcceptable,
     RowNotFound,
@@ -74,6 +115,12 @@ impl Kind {
             }
             Self::TooLarge => ("too-large", 413, "The body is too large"),
             Self::InvalidWrite => ("invalid-write", 422, "The write does not fit the table"),
+            Self::InvalidIdempotencyKey => {
+                ("invalid-idempotency-key", 400, "The Idempotency-Key cannot be used")
+            }
+            Self::UnknownParameter => {
+                ("unknown-parameter", 400, "The path does not take this query parameter")
+            }
             Self::InvalidQuery => ("invalid-query", 400, "The query cannot be answered"),
             Self::NotAcceptable => {
                 ("not-acceptable", 406, "None of the accepted media types is offered")
@@ -98,18 +145,22 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             errors_total: None,
+            accepted: None,
             retry_after: None,
         }
     }
 
     /// Lists what is wrong with a body.
     #[must_use]
-    pub fn with_errors(mut self, mut errors: Vec<FieldFault>) -> Self {
-        if errors.len() > FAULTS_MAX {
-            self.errors_total = Some(errors.len());
-            errors.truncate(FAULTS_MAX);
-        }
-        self.errors = errors;
+    pub fn with_faults(mut self, faults: Faults) -> Self {
+        self.errors_total = (faults.total > faults.listed.len()).then_some(faults.total);
+        self.errors = faults.listed;
+        self
+    }
+
+    #[must_use]
+    pub fn with_accepted(mut self, accepted: Vec<AcceptedWrite>) -> Self {
+        self.accepted = Some(accepted);
         self
     }
 
@@ -122,9 +173,12 @@ impl Problem {
 
 /// Which of the names is nearest to one that is unknown, where one is near at all.
 pub fn nearest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let bound = |name: &str| 1 + name.chars().count() / 4;
     names
+        // A name of another length cannot be near; a very long one would take long to compare.
+        .filter(|name| unknown.len().abs_diff(name.len()) <= 4 * bound(name))
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4)
+        .filter(|(distance, name)| *distance <= bound(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -147,12 +201,29 @@ mod tests {
     }
 
     #[test]
+    fn faults_are_all_counted_and_some_listed() {
+        let fault = |n: usize| FieldFault {
+            pointer: format!("/{n}"),
+            rule: "type".into(),
+            detail: String::new(),
+        };
+        let mut faults = Faults::default();
+        (0..FAULTS_MAX).for_each(|n| faults.push(|| fault(n)));
+        faults.push(|| unreachable!("what is not listed is not put into words"));
+        let problem = Problem::new(Kind::InvalidWrite, "").with_faults(faults);
+        assert_eq!(problem.errors.len(), FAULTS_MAX);
+        assert_eq!(problem.errors_total, Some(FAULTS_MAX + 1));
+    }
+
+    #[test]
     fn a_problem_serialises_as_the_rfc_has_it() {
-        let problem = Problem::new(Kind::InvalidWrite, "1 fault").with_errors(vec![FieldFault {
+        let mut faults = Faults::default();
+        faults.push(|| FieldFault {
             pointer: format!("/0{}", pointer_step("a/b~c")),
             rule: "not-null".into(),
             detail: "a value".into(),
-        }]);
+        });
+        let problem = Problem::new(Kind::InvalidWrite, "1 fault").with_faults(faults);
         assert_eq!(
             serde_json::to_value(&problem).unwrap(),
             serde_json::json!({
