@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::aws::queue::{BATCH_BYTES_MAX, Queue, Reason, SEND_MAX};
@@ -59,7 +60,11 @@ async fn send_batch<'a>(
     let mut lost = Vec::new();
     let mut open = batch;
     loop {
-        let untaken: BTreeMap<usize, Reason> = queue.send(&open).await.into_iter().collect();
+        // A call that hangs must not cost the request its answer.
+        let untaken = match timeout(deadline.remaining(), queue.send(&open)).await {
+            Ok(untaken) => untaken.into_iter().collect(),
+            Err(_) => all(&open, Reason::Unavailable),
+        };
         let mut again = Vec::new();
         for (place, message) in open.into_iter().enumerate() {
             match untaken.get(&place) {
@@ -83,6 +88,10 @@ async fn send_batch<'a>(
         tokio::time::sleep(delay).await;
         open = again.into_iter().map(|(message, _)| message).collect();
     }
+}
+
+fn all(messages: &[&Message], reason: Reason) -> BTreeMap<usize, Reason> {
+    (0..messages.len()).map(|place| (place, reason)).collect()
 }
 
 /// Batches within the two bounds of a call.

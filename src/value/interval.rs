@@ -91,7 +91,9 @@ fn is_iso(text: &str) -> bool {
 /// Numbers and known words, with at least one number or the infinite.
 fn is_verbose(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let says_how_much = lower.bytes().any(|byte| byte.is_ascii_digit()) || lower.contains("inf");
+    // PostgreSQL reads a point without digits as zero.
+    let says_how_much =
+        lower.bytes().any(|byte| byte.is_ascii_digit() || byte == b'.') || lower.contains("inf");
     let mut words = lower.split(|character: char| !character.is_ascii_alphabetic());
     says_how_much
         && words.all(|word| {

@@ -47,7 +47,8 @@ fn is_colon_form(address: &str) -> bool {
 
 /// Fewer than four octets, octets with leading zeros, or hexadecimal digits.
 fn is_short_form(address: &str, prefix: Option<u32>, is_cidr: bool) -> bool {
-    let octets: Vec<_> = address.split('.').collect();
+    // PostgreSQL forgives a point at the end.
+    let octets: Vec<_> = address.strip_suffix('.').unwrap_or(address).split('.').collect();
     let is_hexadecimal =
         address.strip_prefix("0x").or_else(|| address.strip_prefix("0X")).is_some_and(|digits| {
             !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())

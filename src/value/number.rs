@@ -96,6 +96,8 @@ impl<'a> Decimal<'a> {
 }
 
 fn exponent_of(text: &str) -> Option<i64> {
+    // PostgreSQL skips blanks here, but for a float.
+    let text = text.trim_start_matches(' ');
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
