@@ -2,29 +2,33 @@
 //!
 //! Pure. Every type is listed in `docs/errors.md`. No value of a request is ever repeated here.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// One problem. The `type` is `urn:problem-type:aurora-sync:` and the kind's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    #[serde(rename = "type")]
-    type_uri: String,
+    #[serde(rename = "type", serialize_with = "type_uri")]
+    word: &'static str,
     pub title: &'static str,
     pub status: u16,
     pub detail: String,
     /// One entry for each fault of the body, at most [`FAULTS_MAX`].
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldFault>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub errors: Box<[FieldFault]>,
     /// How many faults there are in all, where not all are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors_total: Option<usize>,
     /// What of the request was done all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub accepted: Option<Vec<AcceptedWrite>>,
+    pub accepted: Option<Box<[AcceptedWrite]>>,
     /// Seconds after which it is worth trying again; also the `Retry-After` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+}
+
+fn type_uri<S: Serializer>(word: &'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("urn:problem-type:aurora-sync:{word}"))
 }
 
 /// Most faults that are listed.
@@ -139,11 +143,11 @@ impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (word, status, title) = kind.parts();
         Self {
-            type_uri: format!("urn:problem-type:aurora-sync:{word}"),
+            word,
             title,
             status,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: Box::default(),
             errors_total: None,
             accepted: None,
             retry_after: None,
@@ -154,13 +158,13 @@ impl Problem {
     #[must_use]
     pub fn with_faults(mut self, faults: Faults) -> Self {
         self.errors_total = (faults.total > faults.listed.len()).then_some(faults.total);
-        self.errors = faults.listed;
+        self.errors = faults.listed.into();
         self
     }
 
     #[must_use]
     pub fn with_accepted(mut self, accepted: Vec<AcceptedWrite>) -> Self {
-        self.accepted = Some(accepted);
+        self.accepted = Some(accepted.into());
         self
     }
 

@@ -80,10 +80,10 @@ impl Write {
     /// escaped.
     pub fn encode(&self) -> String {
         let body = serde_json::to_string(self).expect("a write is plain data");
-        match body.contains(['\u{fffe}', '\u{ffff}']) {
-            true => body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
-            false => body,
+        if body.contains(['\u{fffe}', '\u{ffff}']) {
+            return body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
         }
+        body
     }
 
     pub fn cell(&self, column: &str) -> Option<Option<&str>> {

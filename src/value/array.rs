@@ -84,9 +84,11 @@ fn json_level(
     let arrays = items
         .iter()
         .enumerate()
-        .map(|(place, item)| match is_array(item) {
-            true => json_level(element, item.get(), level + 1, shape).map_err(at(place)),
-            false => Err(uneven().within(place)),
+        .map(|(place, item)| {
+            if !is_array(item) {
+                return Err(uneven().within(place));
+            }
+            json_level(element, item.get(), level + 1, shape).map_err(at(place))
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(format!("{{{}}}", arrays.join(",")))
@@ -101,9 +103,10 @@ pub(super) fn from_text(element: &ColumnType, text: &str) -> Result<String, Faul
     };
     // With bounds, `[2:3]={1,2}`, or of a type that may have a separator of its own: the elements
     // are left to the database.
-    let (bounds, body) = match text.starts_with('[') {
-        true => text.split_once('=').ok_or_else(malformed)?,
-        false => ("", text),
+    let (bounds, body) = if text.starts_with('[') {
+        text.split_once('=').ok_or_else(malformed)?
+    } else {
+        ("", text)
     };
     if !bounds.is_empty() || matches!(element, ColumnType::Other { .. }) {
         return if is_balanced(trimmed(body)) { Ok(text.to_owned()) } else { Err(malformed()) };
@@ -121,6 +124,10 @@ pub(super) fn from_text(element: &ColumnType, text: &str) -> Result<String, Faul
 fn elements(element: &ColumnType) -> String {
     format!("each element {}", expected::expected(element))
 }
+
+/// One element; `None` is NULL.
+#[derive(Debug)]
+struct Element(Option<String>);
 
 /// Reads a literal by PostgreSQL's rules ("Array Input and Output Syntax") and writes it anew.
 #[derive(Debug)]
@@ -147,7 +154,7 @@ impl Reader<'_> {
         loop {
             if is_leaf {
                 let Some(value) = self.value(values.len())? else { return Ok(None) };
-                values.push(value);
+                values.push(value.0);
             } else if level + 1 >= DIMENSIONS_MAX {
                 self.shape.enter(level + 1, 0, false)?;
             } else {
@@ -162,26 +169,27 @@ impl Reader<'_> {
             }
         }
         self.shape.enter(level, values.len().max(arrays.len()), is_leaf)?;
-        Ok(Some(match is_leaf {
-            true => array_literal(values.iter().map(Option::as_deref)),
-            false => format!("{{{}}}", arrays.join(",")),
+        Ok(Some(if is_leaf {
+            array_literal(values.iter().map(Option::as_deref))
+        } else {
+            format!("{{{}}}", arrays.join(","))
         }))
     }
 
     /// One element; `None` where it is malformed.
-    fn value(&mut self, place: usize) -> Result<Option<Option<String>>, Fault> {
+    fn value(&mut self, place: usize) -> Result<Option<Element>, Fault> {
         let is_quoted = self.characters.next_if_eq(&'"').is_some();
         let Some((text, has_escape)) = (if is_quoted { self.quoted() } else { self.bare() }) else {
             return Ok(None);
         };
         if !is_quoted && !has_escape && text.eq_ignore_ascii_case("null") {
-            return Ok(Some(None));
+            return Ok(Some(Element(None)));
         }
         let value = typed_text(self.element, &text).map_err(|fault| Fault {
             expected: format!("{} (element {place})", fault.expected),
             ..fault
         })?;
-        Ok(Some(Some(value)))
+        Ok(Some(Element(Some(value))))
     }
 
     fn quoted(&mut self) -> Option<(String, bool)> {

@@ -33,7 +33,7 @@ pub(super) fn uuid(text: &str) -> Option<String> {
     let mut was_hyphen = false;
     for character in inner.chars() {
         let is_hyphen = character == '-';
-        let is_in_place = !was_hyphen && digits.len() % 4 == 0 && !digits.is_empty();
+        let is_in_place = !was_hyphen && digits.len().is_multiple_of(4) && !digits.is_empty();
         if is_hyphen && !is_in_place || !is_hyphen && !character.is_ascii_hexdigit() {
             return None;
         }
