@@ -3,6 +3,7 @@
 pub(crate) mod door;
 pub(crate) mod flaky_queue;
 pub(crate) mod services;
+pub(crate) mod writes;
 
 use std::time::Duration;
 
