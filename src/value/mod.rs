@@ -5,6 +5,7 @@
 //! ever stands in a [`Fault`], and no number ever becomes a float.
 
 mod array;
+mod decimal;
 mod expected;
 mod interval;
 mod json;
@@ -100,6 +101,23 @@ pub fn from_json(column: &Column, value: &RawValue) -> Result<Option<String>, Fa
 /// A field of a CSV file, or a part of a key in a URL. Never NULL.
 pub fn from_text(column: &Column, text: &str) -> Result<String, Fault> {
     typed_text(&column.column_type, text)
+}
+
+/// Whether PostgreSQL is certain to take this text as it is, and to keep all of it. Of some types it
+/// takes forms that are not checked here: those are not certain.
+pub fn is_certain(column: &Column, text: &str) -> bool {
+    use ColumnType as Type;
+    let is_checked_whole = match &column.column_type {
+        Type::Date | Type::Time | Type::TimeTz | Type::Timestamp | Type::TimestampTz => {
+            time::is_iso(text)
+        }
+        Type::Inet | Type::Cidr => network::is_whole(text),
+        // The infinite are newer than the rest of numeric, and C reads more floats than SQL has.
+        Type::Numeric { .. } | Type::Real | Type::DoublePrecision => number::is_finite(text),
+        Type::Interval | Type::Array(_) | Type::Other { .. } => false,
+        _ => true,
+    };
+    is_checked_whole && from_text(column, text).as_deref() == Ok(text)
 }
 
 /// A JSON value other than null.

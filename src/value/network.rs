@@ -31,6 +31,13 @@ pub(super) fn network(text: &str, is_cidr: bool) -> Option<String> {
     may_be.then(|| text.to_owned())
 }
 
+/// Whether the address is written out, so that it is checked whole.
+pub(super) fn is_whole(text: &str) -> bool {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, "0"));
+    let has_leading_zero = prefix.len() > 1 && prefix.starts_with('0');
+    !has_leading_zero && address.parse::<IpAddr>().is_ok()
+}
+
 fn is_network(address: IpAddr, prefix: Option<u32>, is_cidr: bool) -> bool {
     let (bits, all) = match address {
         IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),

@@ -37,6 +37,11 @@ pub(super) fn moment(text: &str, moment: Moment) -> Result<String, Rule> {
     Ok(text.to_owned())
 }
 
+/// Whether the text is in the form of ISO 8601, which is checked whole.
+pub(super) fn is_iso(text: &str) -> bool {
+    Iso::parse(text).is_some()
+}
+
 /// Whether PostgreSQL may find a moment in a text of another form.
 fn may_be_a_moment(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
