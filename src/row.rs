@@ -1,16 +1,15 @@
 //! Rows of a JSON body, checked against their table.
 //!
 //! Pure. Finds everything that is wrong with a row, not just the first fault. The time it takes grows
-//! with the row alone, however many columns the table has.
+//! with the row's members and the table's columns, not with their product.
+
+mod json;
 
 use std::collections::HashMap;
-use std::fmt;
 
 use aurora_sync_catalog::{Column, Table};
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
+pub use self::json::JsonRow;
 use crate::key::{Key, canonical};
 use crate::problem::{Faults, FieldFault, nearest, pointer_step};
 use crate::value;
@@ -21,45 +20,6 @@ const NAME_BYTES_MAX: usize = 256;
 
 /// What stands in a fault instead of a longer one.
 const NO_LONG_NAMES: &str = "no member whose name is longer than any column's";
-
-/// A JSON object with its members as they stand in the body: no number is ever made a float.
-#[derive(Debug)]
-pub struct JsonRow<'a> {
-    members: Vec<(String, &'a RawValue)>,
-    /// Whether the body holds the value of the one member alone.
-    is_bare: bool,
-}
-
-impl<'a> JsonRow<'a> {
-    /// A row of which only this column is given, by its bare value.
-    pub fn of_value(column: &Column, value: &'a RawValue) -> Self {
-        Self { members: vec![(column.name.clone(), value)], is_bare: true }
-    }
-}
-
-impl<'de> Deserialize<'de> for JsonRow<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a member for each column")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-
-        deserializer.deserialize_map(Members).map(|members| Self { members, is_bare: false })
-    }
-}
 
 /// A table and the places of its columns.
 #[derive(Debug)]
