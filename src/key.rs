@@ -3,17 +3,45 @@
 //! Pure. Two writes to one row must compare equal here, since everything that keeps writes to a
 //! row in order rests on it: the partition, the levels of a batch, the lanes of an import.
 
+mod spelling;
+
 use std::fmt;
 use std::hash::Hasher;
 
-use aurora_sync_catalog::{ColumnType, Table};
+use aurora_sync_catalog::Table;
 use serde::{Deserialize, Serialize};
 
-use crate::value::{self, Fault, canonical_moment};
+pub use self::spelling::{canonical, has_one_spelling};
+use crate::value::{self, Fault, Rule};
 
 /// The values of a table's primary key, in the key's order, each in its one spelling.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Key(Vec<String>);
+#[serde(from = "Vec<String>", into = "Vec<String>")]
+pub struct Key {
+    parts: Vec<String>,
+    /// Whether rows with other texts are other rows for sure.
+    is_comparable: bool,
+}
+
+impl From<Vec<String>> for Key {
+    fn from(parts: Vec<String>) -> Self {
+        Self { parts, is_comparable: true }
+    }
+}
+
+impl From<Key> for Vec<String> {
+    fn from(key: Key) -> Self {
+        key.parts
+    }
+}
+
+/// Whether two keys of the table can be compared by their texts.
+///
+/// Where they cannot (`interval`, arrays, `citext` and other types that are left to the database), all
+/// writes to the table keep one order: they share a message group, and none passes another in a batch.
+fn are_comparable(table: &Table) -> bool {
+    table.key_columns().all(|column| has_one_spelling(&column.column_type))
+}
 
 /// Why a path does not name a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,11 +64,33 @@ impl Key {
         if table.primary_key.is_empty() {
             return None;
         }
-        table
+        let part = |text: &str, column_type| {
+            canonical(column_type, text).unwrap_or_else(|| text.to_owned())
+        };
+        let parts = table
             .key_columns()
-            .map(|column| value(&column.name).map(|text| canonical(&column.column_type, text)))
-            .collect::<Option<Vec<_>>>()
-            .map(Self)
+            .map(|column| value(&column.name).map(|text| part(text, &column.column_type)))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Self { parts, is_comparable: are_comparable(table) })
+    }
+
+    /// The first column of a key whose value is spelt in a way that may mean another key's row, though
+    /// its type has one spelling for each value; and what would be right.
+    pub fn misspelt<'a, 't>(
+        table: &'t Table,
+        value: impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<(&'t str, Fault)> {
+        if !are_comparable(table) {
+            return None;
+        }
+        table.key_columns().find_map(|column| {
+            let is_misspelt = canonical(&column.column_type, value(&column.name)?).is_none();
+            is_misspelt.then(|| {
+                let expected =
+                    format!("{}, as it is part of the key", value::expected(&column.column_type));
+                (column.name.as_str(), Fault { rule: Rule::Format, expected, place: String::new() })
+            })
+        })
     }
 
     /// The key in a URL path, percent-decoded: its parts separated by commas, written as in CSV.
@@ -53,20 +103,28 @@ impl Key {
         if parts.len() != expected {
             return Err(KeyError::PartCount { expected, found: parts.len() });
         }
-        table
-            .key_columns()
-            .zip(&parts)
-            .map(|(column, part)| {
-                value::from_text(column, part)
-                    .map(|text| canonical(&column.column_type, &text))
-                    .map_err(|fault| KeyError::Part { column: column.name.clone(), fault })
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map(Self)
+        let mut texts = Vec::with_capacity(expected);
+        for (column, part) in table.key_columns().zip(&parts) {
+            let text = value::from_text(column, part)
+                .map_err(|fault| KeyError::Part { column: column.name.clone(), fault })?;
+            texts.push((column.name.as_str(), text));
+        }
+        let value = |name: &str| {
+            texts.iter().find(|(column, _)| *column == name).map(|(_, text)| text.as_str())
+        };
+        if let Some((column, fault)) = Self::misspelt(table, value) {
+            return Err(KeyError::Part { column: column.to_owned(), fault });
+        }
+        Self::of_row(table, value).ok_or(KeyError::NoPrimaryKey)
     }
 
     pub fn parts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.parts.iter().map(String::as_str)
+    }
+
+    /// Whether rows with other keys are other rows for sure.
+    pub fn is_comparable(&self) -> bool {
+        self.is_comparable
     }
 
     /// Which of `partitions` the row belongs to: the same for ever, as it names the message group.
@@ -74,7 +132,8 @@ impl Key {
         // FNV, as the standard library's hasher may change between releases: a key that moved to
         // another message group while writes to it wait would lose its order.
         let mut hasher = fnv::FnvHasher::default();
-        for part in std::iter::once(table).chain(self.parts()) {
+        let parts = self.parts().filter(|_| self.is_comparable);
+        for part in std::iter::once(table).chain(parts) {
             hasher.write(part.as_bytes());
             // An end mark, so that ("ab", "c") and ("a", "bc") differ.
             hasher.write(&[0xff]);
@@ -87,10 +146,10 @@ impl Key {
 /// As in a URL path: [`Key::from_path`] reads it back.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let [part] = self.0.as_slice() {
+        if let [part] = self.parts.as_slice() {
             return f.write_str(part);
         }
-        for (n, part) in self.0.iter().enumerate() {
+        for (n, part) in self.parts.iter().enumerate() {
             if n > 0 {
                 f.write_str(",")?;
             }
@@ -111,56 +170,6 @@ fn split_path(path: &str) -> Result<Vec<String>, KeyError> {
     match records.next() {
         None => Ok(record.iter().map(str::to_owned).collect()),
         Some(_) => Err(KeyError::Malformed),
-    }
-}
-
-/// One spelling for all spellings of a value that PostgreSQL holds equal.
-///
-/// Types not named here are compared as they are written. That is safe, if slower: writes that
-/// spell one key in two ways may then meet in one statement or run beside each other, where the
-/// database puts them in some order.
-pub fn canonical(column_type: &ColumnType, text: &str) -> String {
-    match column_type {
-        ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => {
-            text.trim().parse::<i64>().map_or_else(|_| text.to_owned(), |number| number.to_string())
-        }
-        ColumnType::Numeric { .. } => canonical_decimal(text),
-        ColumnType::Uuid => uuid::Uuid::try_parse(text.trim())
-            .map_or_else(|_| text.to_owned(), |uuid| uuid.hyphenated().to_string()),
-        // Trailing blanks mean nothing in char(n) ("Character Types").
-        ColumnType::Char { .. } => text.trim_end_matches(' ').to_owned(),
-        ColumnType::Boolean => match text.trim().to_ascii_lowercase().as_str() {
-            "t" | "tr" | "tru" | "true" | "y" | "ye" | "yes" | "on" | "1" => "true".to_owned(),
-            _ => "false".to_owned(),
-        },
-        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => {
-            canonical_moment(text).unwrap_or_else(|| text.to_owned())
-        }
-        _ => text.to_owned(),
-    }
-}
-
-/// A decimal without sign of plus, leading zeros, or trailing zeros of its fraction.
-fn canonical_decimal(text: &str) -> String {
-    let text = text.trim();
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() && fraction.is_empty()
-        || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
-    {
-        return text.to_owned();
-    }
-    let whole = match whole.trim_start_matches('0') {
-        "" => "0",
-        whole => whole,
-    };
-    match fraction.trim_end_matches('0') {
-        "" if whole == "0" => "0".to_owned(),
-        "" => format!("{sign}{whole}"),
-        fraction => format!("{sign}{whole}.{fraction}"),
     }
 }
 
@@ -197,9 +206,34 @@ mod tests {
         check("timestamptz", "2026-11-23T09:30:00.50+05:30", "2026-11-23T04:00:00.5Z");
         check("timestamptz", "2026-11-23T00:30+0100", "2026-11-22T23:30:00Z");
         check("timestamptz", "2026-11-23 04:00:00Z", "2026-11-23T04:00:00Z");
-        // Without an offset, the database's own time zone decides.
-        check("timestamptz", "2026-11-23 04:00:00", "2026-11-23T04:00:00");
-        check("timestamptz", "infinity", "infinity");
+        // Without an offset it is UTC, as in the sessions of the Data API.
+        check("timestamptz", "2026-11-23 04:00:00", "2026-11-23T04:00:00Z");
+        check("timestamptz", "2026-11-23", "2026-11-23T00:00:00Z");
+        check("timestamptz", "Infinity", "infinity");
+        check("time", "09:30", "09:30:00");
+        check("double precision", "1e2", "100");
+        check("double precision", "-0.0", "0");
+        check("real", "0.10", "0.1");
+        check("inet", "192.0.2.1/32", "192.0.2.1");
+        check("inet", "2001:DB8::0001", "2001:db8::1");
+        check("bytea", "\\xAB", "\\xab");
+    }
+
+    #[test]
+    fn a_key_is_spelt_so_that_it_can_be_compared() {
+        let table = table("CREATE TABLE t (k date PRIMARY KEY)");
+        let error = Key::from_path(&table, "November 23, 2026").unwrap_err();
+        assert!(error.to_string().contains("as it is part of the key"), "{error}");
+    }
+
+    #[test]
+    fn keys_that_cannot_be_compared_share_a_message_group() {
+        let table = table("CREATE TABLE t (k citext, n integer, PRIMARY KEY (k, n))");
+        let key = |path| Key::from_path(&table, path).unwrap();
+        assert!(!key("a,1").is_comparable());
+        let groups: Vec<_> =
+            ["a,1", "A,1", "b,2"].iter().map(|path| key(path).partition("t", 32)).collect();
+        assert_eq!(groups, [groups[0]; 3]);
     }
 
     #[test]

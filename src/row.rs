@@ -102,6 +102,9 @@ pub fn check(
     if matches!(operation, Operation::Update | Operation::Upsert) {
         check.version(&values);
     }
+    if check.faults.total() == faults_before {
+        check.spelling_of_key(&values);
+    }
     if faults.total() > faults_before {
         return None;
     }
@@ -183,13 +186,27 @@ impl Check<'_, '_> {
         values
     }
 
+    /// Refuses a key whose spelling may hide which row is meant.
+    fn spelling_of_key(&mut self, values: &[Value]) {
+        let columns = self.columns;
+        let text = |name: &str| match &values[*columns.places.get(name)?] {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        };
+        if let Some((name, fault)) = Key::misspelt(columns.table, text) {
+            self.fault((Some(name), ""), &fault.rule.to_string(), || fault.expected.clone());
+        }
+    }
+
     /// Puts the path's key into the row, unless the row names another one.
     fn path_key(&mut self, key: &Key, values: &mut [Value]) {
         let columns = self.columns;
         for ((place, column), part) in columns.key_columns().zip(key.parts()) {
             match std::mem::replace(&mut values[place], Value::Text(part.to_owned())) {
                 Value::Absent | Value::Faulty => {}
-                Value::Text(given) if canonical(&column.column_type, &given) == part => {}
+                Value::Text(given)
+                    if canonical(&column.column_type, &given).as_deref().unwrap_or(&given)
+                        == part => {}
                 Value::Text(_) | Value::Null => self.fault((Some(&column.name), ""), "key", || {
                     "no other value than the path's: a key cannot be changed".to_owned()
                 }),

@@ -127,6 +127,12 @@ fn quote_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// Whether the row that is met has an older version than the new one.
+fn is_newer(version: &Column, new: &str) -> String {
+    let old = format!("target.{}", quote_identifier(&version.name));
+    format!("({old} IS NULL OR {old} < {new})")
+}
+
 /// The table and columns of one statement.
 #[derive(Debug, Clone, Copy)]
 struct Target<'a> {
@@ -221,7 +227,7 @@ impl Target<'_> {
         }
         let condition = match self.version() {
             Some(version) => {
-                self.is_newer(version, &format!("EXCLUDED.{}", quote_identifier(&version.name)))
+                is_newer(version, &format!("EXCLUDED.{}", quote_identifier(&version.name)))
             }
             None => format!("({}) IS DISTINCT FROM ({})", old.join(", "), new.join(", ")),
         };
@@ -236,11 +242,6 @@ impl Target<'_> {
     fn version(&self) -> Option<&Column> {
         let version = self.table.version_column()?;
         self.columns.iter().copied().find(|column| column.name == version.name)
-    }
-
-    fn is_newer(&self, version: &Column, new: &str) -> String {
-        let old = format!("target.{}", quote_identifier(&version.name));
-        format!("({old} IS NULL OR {old} < {new})")
     }
 
     /// A further CTE that the outcome needs, if any, and the outcome of a row of `fresh`.
@@ -393,7 +394,7 @@ impl Target<'_> {
             assignments.join(", "),
             self.key_equals(source),
             self.version().map_or_else(String::new, |version| {
-                format!(" AND {}", self.is_newer(version, &self.value(source, version)))
+                format!(" AND {}", is_newer(version, &self.value(source, version)))
             }),
         )
     }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use aurora_sync_catalog::{Catalog, Table};
+use aurora_sync_catalog::{Catalog, ColumnType, Table};
 use aws_lambda_events::sqs::SqsMessage;
 use uuid::Uuid;
 
@@ -141,8 +141,14 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     if write.row.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         return Err(Rejection::by_rule("duplicate-member", "a column stands twice"));
     }
+    if let Some((column, fault)) = Key::misspelt(table, |name| write.cell(name).flatten()) {
+        let rejection =
+            Rejection::by_rule(&fault.rule.to_string(), format!("expected {}", fault.expected));
+        return Err(Rejection { column: Some(column.to_owned()), ..rejection });
+    }
     // The key is what the row says it is.
     write.key = Key::of_row(table, |name| write.cell(name).flatten());
+    say_time_zones(table, write);
     if write.operation != Operation::Insert && write.key.is_none() {
         return Err(Rejection::by_rule("required", "the row has no key"));
     }
@@ -163,6 +169,19 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// A time in a key is the very moment that its spelling was taken for, whatever the database's time zone.
+fn say_time_zones(table: &Table, write: &mut Write) {
+    let Some(key) = &write.key else { return };
+    for (column, part) in table.key_columns().zip(key.parts()) {
+        if column.column_type != ColumnType::TimestampTz {
+            continue;
+        }
+        if let Some((_, cell)) = write.row.iter_mut().find(|(name, _)| *name == column.name) {
+            *cell = Some(part.to_owned());
+        }
+    }
+}
+
 fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
     for (name, value) in &write.row {
         let rejection = |rule: &str, reason: &str| Rejection {
@@ -171,6 +190,10 @@ fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
         };
         match table.column(name) {
             None => return Err(rejection("unknown-column", &row::unknown_column(table, name))),
+            // The key of an identity column names a row, though it cannot be written.
+            Some(column)
+                if table.is_key(column)
+                    && matches!(write.operation, Operation::Update | Operation::Delete) => {}
             Some(column) if column.is_generated() => {
                 return Err(rejection("generated", "the database makes this value"));
             }

@@ -169,7 +169,7 @@ async fn postpone(apply: &Apply, left: &[Left<'_>]) {
             tracing::warn!(%error, messages = left.len(), "visibility of messages not changed");
         }
         Err(_) => {
-            tracing::warn!(messages = left.len(), "visibility of messages not changed in time")
+            tracing::warn!(messages = left.len(), "visibility of messages not changed in time");
         }
     }
 }
@@ -179,10 +179,10 @@ const POSTPONED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The first pause, and the longest: what `template.yaml` makes of `maxReceiveCount` rests on it.
 const DELAY_MIN: Duration = Duration::from_secs(2);
-const DELAY_MAX: Duration = Duration::from_secs(300);
+const DELAY_MAX: Duration = Duration::from_mins(5);
 
 /// Until a human can have done something.
-const HALT_DELAY_MIN: Duration = Duration::from_secs(60);
+const HALT_DELAY_MIN: Duration = Duration::from_mins(1);
 
 /// How long a message waits that was given back: twice as long each time it was delivered.
 ///

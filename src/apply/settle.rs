@@ -191,20 +191,23 @@ async fn steps<'a>(
     Ok((writes, steps))
 }
 
+/// One `BatchExecuteStatement`: an SQL text and its parameter sets.
+type Call = (String, Vec<Vec<Parameter>>);
+
 /// The calls that run these steps: each an SQL text and its parameter sets, under 4 MiB.
 fn calls(
     catalog: &Catalog,
     writes: &[&Write],
     steps: &[Step],
     mode: Mode,
-) -> Result<Vec<(String, Vec<Vec<Parameter>>)>, SyncError> {
+) -> Result<Vec<Call>, SyncError> {
     // All steps have the parameters of the one with most columns, so that they share an SQL text.
     let columns_max = steps.iter().map(|step| step.group.columns.len()).max().unwrap_or_default();
     let sql = match mode {
         Mode::Whole => ledger::settle_sql(columns_max),
         Mode::Apart | Mode::ApartImmediately => ledger::settle_apart_sql(columns_max),
     };
-    let mut calls: Vec<(String, Vec<Vec<Parameter>>)> = Vec::new();
+    let mut calls: Vec<Call> = Vec::new();
     let mut bytes = 0;
     for step in steps {
         let set = parameter_set(catalog, writes, step, columns_max, mode)?;
@@ -255,11 +258,10 @@ fn parameter_set(
         text_column("ids", ids.iter().map(|id| Some(id.as_str()))),
         number_column("accepted_at_ms", writes.iter().map(|write| write.accepted_at_ms)),
         text_column("keys", keys.iter().map(Option::as_deref)),
-        match is_keyed {
-            true => {
-                text_column("fingerprints", writes.iter().map(|write| write.fingerprint.as_deref()))
-            }
-            false => null("fingerprints"),
+        if is_keyed {
+            text_column("fingerprints", writes.iter().map(|write| write.fingerprint.as_deref()))
+        } else {
+            null("fingerprints")
         },
     ];
     if mode != Mode::Whole {

@@ -134,7 +134,8 @@ fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change
     // The last change of each key, where another update may fold into it.
     let mut last: HashMap<(&str, &Key), usize> = HashMap::new();
     for (place, write) in writes.iter().enumerate() {
-        let Some(key) = write.key.as_ref().filter(|_| folding == Folding::Neighbours) else {
+        let may_fold = |key: &&Key| folding == Folding::Neighbours && key.is_comparable();
+        let Some(key) = write.key.as_ref().filter(may_fold) else {
             changes.push(Change::of(write, place));
             continue;
         };
@@ -211,7 +212,7 @@ fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize
         }
     }
     let by_key = by_key(changes);
-    for places in by_key.values() {
+    for places in by_key.values().chain(incomparable(changes).values()) {
         for pair in places.windows(2) {
             graph.after(pair[1], pair[0]);
         }
@@ -232,6 +233,17 @@ fn by_key(changes: &[Change]) -> HashMap<(&str, &Key), Vec<usize>> {
     for (place, change) in changes.iter().enumerate() {
         if let Some(key) = &change.key {
             places.entry((change.group.table.as_str(), key)).or_default().push(place);
+        }
+    }
+    places
+}
+
+/// The places of the changes of each table whose keys cannot be told apart: any may be of one row.
+fn incomparable(changes: &[Change]) -> HashMap<&str, Vec<usize>> {
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, change) in changes.iter().enumerate() {
+        if change.key.as_ref().is_some_and(|key| !key.is_comparable()) {
+            places.entry(&change.group.table).or_default().push(place);
         }
     }
     places

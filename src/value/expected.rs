@@ -7,7 +7,7 @@ use aurora_sync_catalog::ColumnType;
 use super::number::expected_integer;
 
 /// What a column of this type takes, as in "expected …".
-pub(super) fn expected(column_type: &ColumnType) -> String {
+pub(crate) fn expected(column_type: &ColumnType) -> String {
     use ColumnType as Type;
     match column_type {
         Type::SmallInt => expected_integer(i16::MIN.into(), i16::MAX.into()),

@@ -19,7 +19,7 @@ use std::fmt;
 use aurora_sync_catalog::{Column, ColumnType};
 use serde_json::value::RawValue;
 
-use self::expected::expected;
+pub(crate) use self::expected::expected;
 use self::number::Float;
 use self::time::Moment;
 

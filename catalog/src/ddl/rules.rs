@@ -18,7 +18,7 @@ use crate::{Access, Table};
 pub(super) enum Remark {
     /// Something that may refuse any value of any column: a check, a trigger, a unique index.
     Rule(Name),
-    Constraint(Name, TableConstraint),
+    Constraint(Name, Box<TableConstraint>),
     TableComment(Name, String),
     ColumnComment(Name, String, String),
 }
@@ -126,7 +126,7 @@ fn added_constraint(tokens: &[Token]) -> Option<Remark> {
         .with_tokens(rest.iter().skip(1).cloned().collect())
         .parse_optional_table_constraint();
     Some(match added {
-        Ok(Some(constraint)) => Remark::Constraint(table, constraint),
+        Ok(Some(constraint)) => Remark::Constraint(table, Box::new(constraint)),
         // UNIQUE USING INDEX, EXCLUDE with operators, and what else the parser does not know.
         Ok(None) | Err(_) => Remark::Rule(table),
     })

@@ -117,10 +117,9 @@ async fn run<R: Runner>(world: &World, seed: u64, runner: &mut R) {
         let trouble = Trouble::new(&mut random);
         log.push(format!("{ids:?} {trouble:?}"));
         let left = suffer(world, runner, event, &trouble).await;
-        match left {
-            // The answer does not always get back to SQS.
-            Some(left) if !trouble.loses_answer => queue.acknowledge(&ids, &left),
-            _ => queue.give_back(&ids),
+        // The answer does not always get back to SQS.
+        if let Some(left) = left.filter(|_| !trouble.loses_answer) {
+            queue.acknowledge(&ids, &left);
         }
         world.server.faults().clear();
         world.server.pass(UNTIL_NEXT_DELIVERY);

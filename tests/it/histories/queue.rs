@@ -56,11 +56,13 @@ impl Queue {
             return None;
         }
         let delivered: Vec<_> = taken.iter().map(|message| Envelope::clone(message)).collect();
-        taken.into_iter().for_each(|message| message.receive_count += 1);
+        for message in taken {
+            message.receive_count += 1;
+        }
         Some(event(&delivered))
     }
 
-    /// Forgets what was delivered and is not left.
+    /// Forgets what was delivered and is not left; where nothing came back, all of it comes again.
     pub(super) fn acknowledge(&mut self, delivered: &[String], left: &[String]) {
         // From a group's first message that is left, all later ones must be left.
         let mut stopped = HashSet::new();
@@ -75,7 +77,4 @@ impl Queue {
         self.waiting
             .retain(|message| !delivered.contains(&message.id) || left.contains(&message.id));
     }
-
-    /// Nothing came back: everything comes again.
-    pub(super) fn give_back(&mut self, _delivered: &[String]) {}
 }
