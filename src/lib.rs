@@ -31,7 +31,9 @@ pub mod statement;
 
 pub mod problem;
 pub mod http;
+pub mod accept;
 pub mod query;
+pub mod openapi;
 
 pub mod deadline;
 pub mod transaction;

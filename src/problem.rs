@@ -3,6 +3,7 @@
 //! Pure. Every type is listed in `docs/errors.md`. No value of a request is ever repeated here.
 
 use serde::Serialize;
+use uuid::Uuid;
 
 /// One problem. The `type` is `urn:problem-type:aurora-sync:` and the kind's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,6 +22,18 @@ pub struct Problem {
     /// Seconds after which it is worth trying again; also the `Retry-After` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// The writes that the problem is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<WriteState>,
+}
+
+/// A write that a problem is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WriteState {
+    pub id: Uuid,
+    pub outcome: String,
+    /// Where more is said about it.
+    pub status: String,
 }
 
 /// Most faults that are listed.
@@ -49,11 +62,15 @@ pub enum Kind {
     TooLarge,
     InvalidWrite,
     InvalidQuery,
+    InvalidCursor,
     NotAcceptable,
     RowNotFound,
     WriteNotFound,
     ImportNotFound,
     ResultTooLarge,
+    WriteRejected,
+    WritePending,
+    QueryTimeout,
     Unavailable,
     Internal,
 }
@@ -75,6 +92,7 @@ impl Kind {
             Self::TooLarge => ("too-large", 413, "The body is too large"),
             Self::InvalidWrite => ("invalid-write", 422, "The write does not fit the table"),
             Self::InvalidQuery => ("invalid-query", 400, "The query cannot be answered"),
+            Self::InvalidCursor => ("invalid-cursor", 400, "The cursor does not fit the query"),
             Self::NotAcceptable => {
                 ("not-acceptable", 406, "None of the accepted media types is offered")
             }
@@ -82,6 +100,13 @@ impl Kind {
             Self::WriteNotFound => ("write-not-found", 404, "There is no such write"),
             Self::ImportNotFound => ("import-not-found", 404, "There is no such import"),
             Self::ResultTooLarge => ("result-too-large", 400, "The answer would be too large"),
+            Self::WriteRejected => {
+                ("write-rejected", 409, "A write that was to come first is rejected")
+            }
+            Self::WritePending => {
+                ("write-pending", 503, "A write that is to come first is not settled yet")
+            }
+            Self::QueryTimeout => ("query-timeout", 504, "The query took too long"),
             Self::Unavailable => ("unavailable", 503, "The service cannot do this right now"),
             Self::Internal => ("internal", 500, "The service is not set up right"),
         }
@@ -99,6 +124,7 @@ impl Problem {
             errors: Vec::new(),
             errors_total: None,
             retry_after: None,
+            writes: Vec::new(),
         }
     }
 
@@ -110,6 +136,13 @@ impl Problem {
             errors.truncate(FAULTS_MAX);
         }
         self.errors = errors;
+        self
+    }
+
+    /// Names the writes that the problem is about.
+    #[must_use]
+    pub fn with_writes(mut self, writes: Vec<WriteState>) -> Self {
+        self.writes = writes;
         self
     }
 

@@ -1,0 +1,253 @@
+//! The SELECT behind a look-up.
+//!
+//! Pure. A statement gives one record a row: the fields of the answer's form, then the order's columns
+//! as texts, from which the cursor is made. What is asked besides rows (how many there are in all,
+//! whether writes are settled) is the statement's head and comes with each record, so that one call
+//! answers it all from one snapshot.
+
+use aurora_sync_catalog::{Column, ColumnType, Table};
+use uuid::Uuid;
+
+use super::asked::Asked;
+use super::column_sql;
+use super::condition::Condition;
+use super::form::Form;
+use super::operator::Comparison;
+use super::order;
+use super::parameters::Parameters;
+use crate::array::array_literal;
+use crate::field::{Field, Parameter, Record};
+use crate::key::Key;
+
+/// A statement with its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub sql: String,
+    pub parameters: Vec<Parameter>,
+}
+
+/// What is read: a table of the catalog, or a SELECT that looks like one.
+#[derive(Debug, Clone, Copy)]
+pub struct Relation<'t> {
+    pub table: &'t Table,
+    /// What stands after FROM; never any text of a request.
+    pub from: &'t str,
+}
+
+/// What is asked besides the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    /// How many rows there are in all.
+    pub counts: bool,
+    /// What became of these writes.
+    pub after: Vec<Uuid>,
+}
+
+impl Head {
+    fn is_empty(&self) -> bool {
+        !self.counts && self.after.is_empty()
+    }
+}
+
+/// How a statement's records are taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    fields: usize,
+    order: usize,
+    has_head: bool,
+}
+
+/// The records of a statement, taken apart.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The fields of the answer's form, row by row.
+    pub rows: Vec<Record>,
+    /// The last row's values in the order's columns.
+    pub last: Vec<Option<String>>,
+    /// Whether there were more rows than the page keeps.
+    pub has_more: bool,
+    pub total: Option<i64>,
+    /// What the ledger holds of the writes that were asked for, as JSON.
+    pub settled: Option<String>,
+}
+
+impl Shape {
+    /// Takes records apart, and keeps `rows_max` rows of them at most.
+    pub fn page(self, records: Vec<Record>, rows_max: usize) -> Page {
+        let mut page = Page::default();
+        for mut record in records {
+            if self.has_head {
+                let mut head = record.split_off((self.fields + self.order).min(record.len()));
+                page.total = head.first().and_then(Field::as_long);
+                page.settled = head.get(1).and_then(Field::as_text).map(ToOwned::to_owned);
+                // A head without rows is one record too.
+                if head.pop() != Some(Field::Boolean(true)) {
+                    continue;
+                }
+            }
+            if page.rows.len() == rows_max {
+                page.has_more = true;
+                continue;
+            }
+            let order = record.split_off(self.fields.min(record.len()));
+            page.last = order.iter().map(|field| field.as_text().map(ToOwned::to_owned)).collect();
+            page.rows.push(record);
+        }
+        page
+    }
+}
+
+/// The columns of an answer.
+pub fn columns<'t>(table: &'t Table, asked: &Asked<'t>, form: Form) -> Vec<&'t Column> {
+    asked.select.clone().unwrap_or_else(|| form.columns(table))
+}
+
+/// The row with this key.
+pub fn by_key(
+    relation: Relation<'_>,
+    key: &Key,
+    asked: &Asked<'_>,
+    form: Form,
+    head: &Head,
+) -> (Query, Shape) {
+    let is_part = |(column, part): (_, &str)| Condition::Compare {
+        column,
+        comparison: Comparison::Eq,
+        value: part.to_owned(),
+    };
+    let conditions = relation.table.key_columns().zip(key.parts()).map(is_part).collect();
+    list(relation, &Asked { conditions, ..asked.clone() }, form, head, 1)
+}
+
+/// The first `rows` rows that are asked for.
+pub fn list(
+    relation: Relation<'_>,
+    asked: &Asked<'_>,
+    form: Form,
+    head: &Head,
+    rows: u32,
+) -> (Query, Shape) {
+    let mut parameters = Parameters::default();
+    let fields = form.fields(&columns(relation.table, asked, form));
+    let keys: Vec<_> =
+        asked.order.iter().map(|term| format!("{}::text", column_sql(term.column))).collect();
+    let shape = Shape { fields: fields.len(), order: keys.len(), has_head: !head.is_empty() };
+    let selected: Vec<_> = fields.into_iter().chain(keys).collect();
+    let sql = if head.is_empty() {
+        rows_sql(relation, asked, &selected, rows, &mut parameters)
+    } else {
+        headed_sql(relation, asked, selected, head, rows, &mut parameters)
+    };
+    (Query { sql, parameters: parameters.into_vec() }, shape)
+}
+
+/// `SELECT … FROM … WHERE … ORDER BY … LIMIT …`.
+fn rows_sql(
+    relation: Relation<'_>,
+    asked: &Asked<'_>,
+    selected: &[String],
+    rows: u32,
+    parameters: &mut Parameters,
+) -> String {
+    let filter = filter(asked, parameters);
+    let start = match &asked.start {
+        None => String::new(),
+        Some(values) => {
+            let word = if filter.is_empty() { "WHERE" } else { "AND" };
+            format!(" {word} {}", order::after(&asked.order, values, parameters))
+        }
+    };
+    let order = order::order_by(&asked.order, |_, column| column_sql(column));
+    let limit = parameters.bind(&rows.to_string(), &ColumnType::BigInt);
+    format!(
+        "SELECT {} FROM {} AS t{filter}{start}{order} LIMIT {limit}",
+        selected.join(", "),
+        relation.from,
+    )
+}
+
+/// The same behind a head of one row, which is there even where no row is.
+fn headed_sql(
+    relation: Relation<'_>,
+    asked: &Asked<'_>,
+    selected: Vec<String>,
+    head: &Head,
+    rows: u32,
+    parameters: &mut Parameters,
+) -> String {
+    let total = if head.counts {
+        let filter = filter(asked, parameters);
+        format!("(SELECT count(*) FROM {} AS t{filter})", relation.from)
+    } else {
+        "NULL::bigint".to_owned()
+    };
+    let settled = if head.after.is_empty() {
+        "NULL::text".to_owned()
+    } else {
+        format!("({})", settled_sql(&head.after, parameters))
+    };
+    let names: Vec<_> = (1..=selected.len()).map(|n| format!("page.f{n}")).collect();
+    let selected = selected.into_iter().enumerate().map(|(n, sql)| format!("{sql} AS f{}", n + 1));
+    let order = asked.order.iter().enumerate();
+    let order = order.map(|(n, term)| format!("{} AS o{}", column_sql(term.column), n + 1));
+    let selected: Vec<_> = selected.chain(order).chain(["true AS is_row".to_owned()]).collect();
+    let page = rows_sql(relation, asked, &selected, rows, parameters);
+    // Once more, as a join keeps no order by itself.
+    let order = order::order_by(&asked.order, |n, _| format!("page.o{}", n + 1));
+    format!(
+        "SELECT {}, head.total, head.settled, page.is_row
+FROM (SELECT {total} AS total, {settled} AS settled) AS head
+LEFT JOIN ({page}) AS page ON true{order}",
+        names.join(", "),
+    )
+}
+
+/// ` WHERE (…) AND (…)`, nothing where all rows are meant.
+fn filter(asked: &Asked<'_>, parameters: &mut Parameters) -> String {
+    let conditions: Vec<_> = asked
+        .conditions
+        .iter()
+        .map(|condition| format!("({})", condition.sql(parameters)))
+        .collect();
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    }
+}
+
+/// The key of the first row that is asked for, as texts: for the message about a row that is too large.
+pub fn key_of_first(relation: Relation<'_>, asked: &Asked<'_>) -> Query {
+    let mut parameters = Parameters::default();
+    let keys: Vec<_> = relation
+        .table
+        .key_columns()
+        .map(|column| format!("{}::text", column_sql(column)))
+        .collect();
+    let sql = rows_sql(relation, asked, &keys, 1, &mut parameters);
+    Query { sql, parameters: parameters.into_vec() }
+}
+
+/// How many rows PostgreSQL expects, from its statistics: the plan of a SELECT that is not run.
+pub fn planned_count(relation: Relation<'_>, asked: &Asked<'_>) -> Query {
+    let mut parameters = Parameters::default();
+    let filter = filter(asked, &mut parameters);
+    let sql = format!("EXPLAIN (FORMAT JSON) SELECT FROM {} AS t{filter}", relation.from);
+    Query { sql, parameters: parameters.into_vec() }
+}
+
+/// What the ledger holds of these writes: one record with a JSON array, NULL where it holds none.
+pub fn settled(ids: &[Uuid]) -> Query {
+    let mut parameters = Parameters::default();
+    let sql = settled_sql(ids, &mut parameters);
+    Query { sql, parameters: parameters.into_vec() }
+}
+
+fn settled_sql(ids: &[Uuid], parameters: &mut Parameters) -> String {
+    let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+    let ids = array_literal(ids.iter().map(|id| Some(id.as_str())));
+    let ids = parameters.bind_as(&ids, "uuid[]");
+    format!(
+        "SELECT json_agg(json_build_object('id', id, 'outcome', outcome))::text FROM sync.write WHERE id = ANY ({ids})"
+    )
+}
