@@ -58,7 +58,9 @@ impl Form {
             Self::Json | Self::Ndjson => {
                 let columns: Vec<_> = columns.iter().map(|column| column_sql(column)).collect();
                 let columns = columns.join(", ");
-                vec![format!("(SELECT row_to_json(shown)::text FROM (SELECT {columns}) AS shown)")]
+                vec![format!(
+                    "(SELECT row_to_json(shown.*)::text FROM (SELECT {columns}) AS shown)"
+                )]
             }
             Self::Csv => columns.iter().map(|column| as_text(column)).collect(),
             Self::Records => columns.iter().map(|column| as_field(column)).collect(),
@@ -66,11 +68,14 @@ impl Form {
     }
 }
 
-/// The text that the column takes back; date and time as in JSON, in ISO 8601.
+/// The text that the column takes back. Date and time as in JSON, in ISO 8601; an address without the
+/// prefix that a cast to text adds.
 fn as_text(column: &Column) -> String {
     let name = column_sql(column);
     match column.column_type {
-        ColumnType::Timestamp | ColumnType::TimestampTz => format!("to_json({name})#>>'{{}}'"),
+        ColumnType::Timestamp | ColumnType::TimestampTz | ColumnType::Inet => {
+            format!("to_json({name})#>>'{{}}'")
+        }
         _ => format!("{name}::text"),
     }
 }

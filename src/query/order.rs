@@ -11,6 +11,9 @@ use super::parameters::Parameters;
 use super::readable_column;
 use super::scanner::Scanner;
 
+/// Most columns of an order besides the key.
+const TERMS_MAX: usize = 8;
+
 /// One column of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Term<'t> {
@@ -48,11 +51,6 @@ impl<'t> Term<'t> {
     fn comparison(&self) -> &'static str {
         if self.is_descending { "<" } else { ">" }
     }
-
-    /// Whether the rows after a value are those of one comparison, whatever the value.
-    fn is_plain(&self) -> bool {
-        !self.column.nullable
-    }
 }
 
 /// `order=age.desc.nullslast,name`. The key's columns that are not in it come last.
@@ -75,6 +73,9 @@ pub(super) fn parse<'t>(table: &'t Table, text: &str) -> Result<Vec<Term<'t>>, S
             !scanner.take(".nullslast") && is_descending
         };
         terms.push(Term { column, is_descending, nulls_first });
+        if terms.len() > TERMS_MAX {
+            return Err(format!("order: {TERMS_MAX} columns at most"));
+        }
         if scanner.is_at_end() {
             return Ok(terms);
         }
@@ -112,39 +113,57 @@ pub(super) fn order_by(terms: &[Term<'_>], name: impl Fn(usize, &Column) -> Stri
     if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) }
 }
 
-/// The rows after the one with these values in this order. `None` is NULL.
-pub(super) fn after(
+/// The rows behind the one with these values in this order (`None` is NULL), as conditions of which no
+/// two hold for one row, in the order in which their rows come.
+///
+/// Where the order is of one direction and knows no nulls it is one comparison of rows, for which
+/// PostgreSQL goes straight to the place in an index. Otherwise each condition fixes the first columns
+/// and bounds the next one, so that each goes straight to its own place; one condition with OR would
+/// read an index from its beginning.
+pub(super) fn behind(
     terms: &[Term<'_>],
     values: &[Option<String>],
     parameters: &mut Parameters,
-) -> String {
-    let Some((first, later)) = terms.split_first() else { return "false".to_owned() };
-    let Some((value, later_values)) = values.split_first() else { return "false".to_owned() };
-    let same_direction =
-        terms.iter().all(|term| term.is_plain() && term.is_descending == first.is_descending);
-    if same_direction && !later.is_empty() {
-        // One comparison of rows, for which PostgreSQL goes straight to the place in an index.
-        return compare_rows(terms, values, parameters);
-    }
-    let column = column_sql(first.column);
-    let beyond = beyond(first, value.as_deref(), parameters);
-    if later.is_empty() {
-        return beyond;
-    }
-    let equal = match value {
-        None => format!("{column} IS NULL"),
-        Some(value) => format!("{column} = {}", parameters.bind(value, &first.column.column_type)),
-    };
-    let rest = after(later, later_values, parameters);
-    let after = format!("({beyond} OR ({equal} AND {rest}))");
-    match value {
-        // Says again what follows anyway: this part alone can bound the scan of an index.
-        Some(value) if first.is_plain() => {
-            let bound = parameters.bind(value, &first.column.column_type);
-            format!("({column} {}= {bound} AND {after})", first.comparison())
+) -> Vec<String> {
+    let mut conditions = Vec::new();
+    let mut fixed: Vec<String> = Vec::new();
+    for (place, (term, value)) in terms.iter().zip(values).enumerate() {
+        let (rest, rest_values) =
+            (terms.get(place..).unwrap_or_default(), values.get(place..).unwrap_or_default());
+        if is_one_direction(rest) {
+            conditions.push(with(&fixed, compare_rows(rest, rest_values, parameters)));
+            break;
         }
-        _ => after,
+        for beyond in beyond(term, value.as_deref(), parameters) {
+            conditions.push(with(&fixed, beyond));
+        }
+        let column = column_sql(term.column);
+        fixed.push(match value {
+            None => format!("{column} IS NULL"),
+            Some(value) => {
+                format!("{column} = {}", parameters.bind(value, &term.column.column_type))
+            }
+        });
     }
+    // The rows that share the most with the last one come first.
+    conditions.sort_by_key(|condition| std::cmp::Reverse(condition.fixed));
+    conditions.into_iter().map(|condition| condition.sql).collect()
+}
+
+/// A condition that fixes some of the order's first columns.
+struct Behind {
+    fixed: usize,
+    sql: String,
+}
+
+fn with(fixed: &[String], last: String) -> Behind {
+    let conditions: Vec<_> = fixed.iter().cloned().chain([last]).collect();
+    Behind { fixed: fixed.len(), sql: conditions.join(" AND ") }
+}
+
+fn is_one_direction(terms: &[Term<'_>]) -> bool {
+    let first = terms.first().is_some_and(|term| term.is_descending);
+    terms.iter().all(|term| !term.column.nullable && term.is_descending == first)
 }
 
 fn compare_rows(
@@ -162,23 +181,25 @@ fn compare_rows(
             parameters.bind(value.as_deref().unwrap_or_default(), &term.column.column_type)
         })
         .collect();
-    format!("({}) {comparison} ({})", columns.join(", "), values.join(", "))
+    match (columns.as_slice(), values.as_slice()) {
+        ([column], [value]) => format!("{column} {comparison} {value}"),
+        _ => format!("({}) {comparison} ({})", columns.join(", "), values.join(", ")),
+    }
 }
 
 /// The rows whose value of this one column comes after a value.
-fn beyond(term: &Term<'_>, value: Option<&str>, parameters: &mut Parameters) -> String {
+fn beyond(term: &Term<'_>, value: Option<&str>, parameters: &mut Parameters) -> Vec<String> {
     let column = column_sql(term.column);
     match value {
         Some(value) => {
             let bound = parameters.bind(value, &term.column.column_type);
-            let beyond = format!("{column} {} {bound}", term.comparison());
+            let mut conditions = vec![format!("{column} {} {bound}", term.comparison())];
             if term.column.nullable && !term.nulls_first {
-                format!("({beyond} OR {column} IS NULL)")
-            } else {
-                beyond
+                conditions.push(format!("{column} IS NULL"));
             }
+            conditions
         }
-        None if term.nulls_first => format!("{column} IS NOT NULL"),
-        None => "false".to_owned(),
+        None if term.nulls_first => vec![format!("{column} IS NOT NULL")],
+        None => Vec::new(),
     }
 }

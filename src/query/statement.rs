@@ -134,43 +134,84 @@ pub fn list(
     let shape = Shape { fields: fields.len(), order: keys.len(), has_head: !head.is_empty() };
     let selected: Vec<_> = fields.into_iter().chain(keys).collect();
     let sql = if head.is_empty() {
-        rows_sql(relation, asked, &selected, rows, &mut parameters)
+        let rows = Rows { relation, asked, selected, limit: rows, is_named: false };
+        rows.sql(&mut parameters)
     } else {
         headed_sql(relation, asked, selected, head, rows, &mut parameters)
     };
     (Query { sql, parameters: parameters.into_vec() }, shape)
 }
 
-/// `SELECT … FROM … WHERE … ORDER BY … LIMIT …`.
-fn rows_sql(
-    relation: Relation<'_>,
-    asked: &Asked<'_>,
-    selected: &[String],
-    rows: u32,
-    parameters: &mut Parameters,
-) -> String {
-    let filter = filter(asked, parameters);
-    let start = match &asked.start {
-        None => String::new(),
-        Some(values) => {
-            let word = if filter.is_empty() { "WHERE" } else { "AND" };
-            format!(" {word} {}", order::after(&asked.order, values, parameters))
-        }
-    };
-    let order = order::order_by(&asked.order, |_, column| column_sql(column));
-    let limit = parameters.bind(&rows.to_string(), &ColumnType::BigInt);
-    format!(
-        "SELECT {} FROM {} AS t{filter}{start}{order} LIMIT {limit}",
-        selected.join(", "),
-        relation.from,
-    )
+/// The rows of a page.
+struct Rows<'a> {
+    relation: Relation<'a>,
+    asked: &'a Asked<'a>,
+    selected: Vec<String>,
+    limit: u32,
+    /// Whether what is selected is called f1, f2, … and what orders it o1, o2, …
+    is_named: bool,
 }
 
-/// The same behind a head of one row, which is there even where no row is.
+impl Rows<'_> {
+    /// One SELECT, or where the page begins in the middle of an order that no single comparison bounds,
+    /// one for each of its parts.
+    fn sql(&self, parameters: &mut Parameters) -> String {
+        let Some(start) = &self.asked.start else {
+            return self.part("", self.is_named, parameters);
+        };
+        let behind = order::behind(&self.asked.order, start, parameters);
+        if let [condition] = behind.as_slice() {
+            return self.part(condition, self.is_named, parameters);
+        }
+        let parts: Vec<_> = behind
+            .iter()
+            .map(|condition| format!("({})", self.part(condition, true, parameters)))
+            .collect();
+        let limit = parameters.bind(&self.limit.to_string(), &ColumnType::BigInt);
+        let names = if self.is_named { "*".to_owned() } else { names("part", self.selected.len()) };
+        format!(
+            "SELECT {names} FROM ({}) AS part{} LIMIT {limit}",
+            parts.join(" UNION ALL "),
+            order::order_by(&self.asked.order, |n, _| format!("part.o{}", n + 1)),
+        )
+    }
+
+    /// `SELECT … FROM … WHERE … ORDER BY … LIMIT …`.
+    fn part(&self, behind: &str, is_named: bool, parameters: &mut Parameters) -> String {
+        let selected = if is_named {
+            let selected = self.selected.iter().zip(1..).map(|(sql, n)| format!("{sql} AS f{n}"));
+            let order = self.asked.order.iter().zip(1..);
+            let order = order.map(|(term, n)| format!("{} AS o{n}", column_sql(term.column)));
+            selected.chain(order).collect()
+        } else {
+            self.selected.clone()
+        };
+        let mut filter = filter(self.asked, parameters);
+        if !behind.is_empty() {
+            filter.push_str(if filter.is_empty() { " WHERE " } else { " AND " });
+            filter.push_str(behind);
+        }
+        let order = order::order_by(&self.asked.order, |_, column| column_sql(column));
+        let limit = parameters.bind(&self.limit.to_string(), &ColumnType::BigInt);
+        format!(
+            "SELECT {} FROM {} AS t{filter}{order} LIMIT {limit}",
+            selected.join(", "),
+            self.relation.from,
+        )
+    }
+}
+
+/// `page.f1, page.f2`.
+fn names(of: &str, count: usize) -> String {
+    let names: Vec<_> = (1..=count).map(|n| format!("{of}.f{n}")).collect();
+    names.join(", ")
+}
+
+/// Rows behind a head of one row, which is there even where no row is.
 fn headed_sql(
     relation: Relation<'_>,
     asked: &Asked<'_>,
-    selected: Vec<String>,
+    mut selected: Vec<String>,
     head: &Head,
     rows: u32,
     parameters: &mut Parameters,
@@ -186,19 +227,17 @@ fn headed_sql(
     } else {
         format!("({})", settled_sql(&head.after, parameters))
     };
-    let names: Vec<_> = (1..=selected.len()).map(|n| format!("page.f{n}")).collect();
-    let selected = selected.into_iter().enumerate().map(|(n, sql)| format!("{sql} AS f{}", n + 1));
-    let order = asked.order.iter().enumerate();
-    let order = order.map(|(n, term)| format!("{} AS o{}", column_sql(term.column), n + 1));
-    let selected: Vec<_> = selected.chain(order).chain(["true AS is_row".to_owned()]).collect();
-    let page = rows_sql(relation, asked, &selected, rows, parameters);
+    let names = names("page", selected.len());
+    selected.push("true".to_owned());
+    let is_row = selected.len();
+    let rows = Rows { relation, asked, selected, limit: rows, is_named: true };
+    let page = rows.sql(parameters);
     // Once more, as a join keeps no order by itself.
     let order = order::order_by(&asked.order, |n, _| format!("page.o{}", n + 1));
     format!(
-        "SELECT {}, head.total, head.settled, page.is_row
+        "SELECT {names}, head.total, head.settled, page.f{is_row}
 FROM (SELECT {total} AS total, {settled} AS settled) AS head
-LEFT JOIN ({page}) AS page ON true{order}",
-        names.join(", "),
+LEFT JOIN ({page}) AS page ON true{order}"
     )
 }
 
@@ -224,7 +263,8 @@ pub fn key_of_first(relation: Relation<'_>, asked: &Asked<'_>) -> Query {
         .key_columns()
         .map(|column| format!("{}::text", column_sql(column)))
         .collect();
-    let sql = rows_sql(relation, asked, &keys, 1, &mut parameters);
+    let rows = Rows { relation, asked, selected: keys, limit: 1, is_named: false };
+    let sql = rows.sql(&mut parameters);
     Query { sql, parameters: parameters.into_vec() }
 }
 

@@ -1,5 +1,15 @@
 //! `lookup`: rows and statuses as clients ask for them.
 
+mod filters;
+mod pages;
+mod forms;
+mod caching;
+mod consistency;
+mod refusals;
+mod imports;
+mod scale;
+mod properties;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 

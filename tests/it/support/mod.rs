@@ -1,5 +1,6 @@
 //! A database of its own for each test, behind a Data API server of its own.
 
+pub(crate) mod reading;
 pub(crate) mod services;
 
 use std::time::Duration;
