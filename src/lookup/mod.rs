@@ -19,6 +19,8 @@ use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::http::Method;
 use aws_lambda_events::http::header::ALLOW;
 
+pub(crate) use self::imports::{IMPORT, REJECT};
+
 use self::reader::Reader;
 use crate::aws::data_api::DataApi;
 use crate::deadline::Deadline;
@@ -45,10 +47,11 @@ pub async fn handle(
     deadline: Deadline,
 ) -> ApiGatewayProxyResponse {
     let deadline = deadline.min(Deadline::after(ANSWER_WITHIN));
+    let address = openapi::address(&event);
     let response = match Request::from_event(event) {
         Err(problem) => problem.into(),
         Ok(request) => {
-            let answer = answer(lookup, &request, deadline).await;
+            let answer = answer(lookup, &request, &address, deadline).await;
             representation::of(&request, answer.unwrap_or_else(Response::from))
         }
     };
@@ -59,6 +62,7 @@ pub async fn handle(
 async fn answer(
     lookup: &Lookup,
     request: &Request,
+    address: &str,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     if request.method != Method::GET && request.method != Method::HEAD {
@@ -84,7 +88,7 @@ async fn answer(
         Route::Imports => imports::list(&reader, request).await,
         Route::Import(id) => imports::one(&reader, id, request).await,
         Route::Rejects(id) => imports::rejects(&reader, id, request).await,
-        Route::Root => Ok(openapi::response(&lookup.catalog, request)),
+        Route::Root => Ok(openapi::response(&lookup.catalog, request, address)),
         Route::Unknown => {
             Err(Problem::new(Kind::UnknownRoute, "GET / describes every path that there is."))
         }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use aws_lambda_events::http::Method;
 use aws_lambda_events::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     IF_NONE_MATCH, LINK, VARY,
 };
 use base64::Engine;
@@ -30,7 +30,10 @@ pub(super) fn of(request: &Request, response: Response) -> Response {
     let mut response = response.with_header(CACHE_CONTROL, CACHEABLE);
     if response.status == 200 {
         response = response.with_header(VARY, "Accept, Accept-Encoding, Prefer");
+        // API Gateway turns Base64 into bytes only for requests whose `Accept` asks for bytes, as every
+        // value does here ("Content type conversions in API Gateway"); none at all does not.
         let is_gzip = response.body.len() >= GZIP_BYTES_MIN
+            && request.header(ACCEPT).is_some()
             && takes_gzip(&request.header_list(ACCEPT_ENCODING));
         let tag = entity_tag(&response, is_gzip);
         response = response.with_header(ETAG, &tag);
