@@ -112,7 +112,9 @@ impl<'t> Asked<'t> {
 }
 
 pub(super) fn invalid(detail: impl Into<String>) -> Problem {
-    Problem::new(Kind::InvalidQuery, format!("{}.", detail.into()))
+    let detail = detail.into();
+    let stop = if detail.ends_with('?') { "" } else { "." };
+    Problem::new(Kind::InvalidQuery, format!("{detail}{stop}"))
 }
 
 /// The condition of a parameter, unless it is one of the others.
@@ -134,8 +136,15 @@ fn condition<'t>(
     } else {
         None
     };
-    let column = readable_column(table, quoted.as_deref().unwrap_or(name))
-        .map_err(|why| format!("{why}, or one of the parameters {}", RESERVED.join(", ")))?;
+    let column = readable_column(table, quoted.as_deref().unwrap_or(name)).map_err(|why| {
+        if name == "offset" {
+            "offset: pages begin behind a cursor, see the Link header of a page".to_owned()
+        } else if why.ends_with('?') {
+            why
+        } else {
+            format!("{why}, or one of the parameters {}", RESERVED.join(", "))
+        }
+    })?;
     Condition::from_parameter(column, text).map(Some)
 }
 

@@ -145,7 +145,8 @@ fn what_cannot_be_asked_says_what_can() {
         (("limit", "0"), "from 1 to 1000"),
         (("limit", "1001"), "from 1 to 1000"),
         (("after", "x"), "after: expected ids of writes"),
-        (("offset", "10"), "there is no column offset"),
+        (("offset", "10"), "pages begin behind a cursor"),
+        (("selct", "id"), "or one of the parameters select, order,"),
     ] {
         check_refused(&[query], expected);
     }
