@@ -1,6 +1,7 @@
 //! The environment of the functions: the only place that reads it, once, at cold start.
 
 use crate::aws::data_api::Target;
+use crate::prune::RETENTION_DAYS_MIN;
 
 /// A variable that is missing or cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +58,16 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
             .ok_or(ConfigError::Invalid { name, expected })
     }
 
+    /// `LEDGER_RETENTION_DAYS`: how long a settled write is kept.
+    pub fn ledger_retention_days(&self) -> Result<u32, ConfigError> {
+        let name = "LEDGER_RETENTION_DAYS";
+        // A row that is gone before the last delivery of its message would let the write happen twice.
+        let expected = "a number of days from 29 on, as long as both queues can keep a message";
+        let days = self.required(name)?.parse().ok();
+        days.filter(|days| *days >= RETENTION_DAYS_MIN)
+            .ok_or(ConfigError::Invalid { name, expected })
+    }
+
     /// `LOG_LEVEL`, `info` where it is not set.
     pub fn log_level(&self) -> String {
         self.required("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned())
@@ -75,6 +86,17 @@ mod tests {
     fn a_missing_variable_is_named() {
         let config = Config(|_: &str| Some(String::new()));
         assert_eq!(config.writes_queue_url(), Err(ConfigError::Missing("WRITES_QUEUE_URL")));
+    }
+
+    #[test]
+    fn the_ledger_outlives_the_queues() {
+        for (value, expected) in
+            [("29", Some(29)), ("3650", Some(3650)), ("28", None), ("-1", None)]
+        {
+            let config = Config(|_: &str| Some(value.to_owned()));
+            assert_eq!(config.ledger_retention_days().ok(), expected, "{value}");
+        }
+        assert_eq!(RETENTION_DAYS_MIN, 29, "the message says so");
     }
 
     #[test]

@@ -197,7 +197,15 @@ fn new_write(
     row: Vec<crate::write::Cell>,
     accepted_at_ms: i64,
 ) -> Write {
-    Write { id: Uuid::now_v7(), table: table.path(), operation, key, row, accepted_at_ms }
+    Write {
+        id: Uuid::now_v7(),
+        table: table.path(),
+        operation,
+        key,
+        row,
+        accepted_at_ms,
+        fingerprint: None,
+    }
 }
 
 fn is_too_large(write: &Write) -> bool {

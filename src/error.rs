@@ -24,6 +24,9 @@ pub enum SyncError {
     Database(#[from] DataApiError),
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// The invocation's time is over: what was begun is rolled back.
+    #[error("the time of the invocation is over")]
+    OutOfTime,
     /// What was read back cannot be: a defect, or a hand in the worker's own tables.
     #[error("{0}")]
     Inconsistent(String),
@@ -41,8 +44,39 @@ impl SyncError {
                 other => other,
             },
             Self::Service(error) => error.disposition(),
+            Self::OutOfTime => Disposition::Retry,
             Self::Inconsistent(_) => Disposition::Halt,
         }
+    }
+
+    /// Whether less work, or more time, would have been enough.
+    pub fn is_for_time(&self) -> bool {
+        match self {
+            Self::OutOfTime => true,
+            Self::Database(error) => error.fault == DataApiFault::StatementTimeout,
+            Self::Service(_) | Self::Inconsistent(_) => false,
+        }
+    }
+
+    /// Whether not even a transaction could be begun.
+    pub fn begins_nothing(&self) -> bool {
+        matches!(self, Self::Database(error) if error.operation == "BeginTransaction")
+    }
+
+    pub fn is_resuming(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_resuming())
+    }
+
+    /// Whether a commit was asked for and nobody can tell from the answer whether it was done. The
+    /// ledger can.
+    pub fn is_unanswered_commit(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        error.operation == "CommitTransaction"
+            && match &error.fault {
+                // PostgreSQL itself says that it did not commit.
+                DataApiFault::Sql(state) => state.class() == "08" || state.class() == "57",
+                _ => error.disposition() == Disposition::Retry,
+            }
     }
 }
 

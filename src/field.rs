@@ -19,6 +19,36 @@ pub fn parameter(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -
     Parameter { name: name.into(), value: Some(value.into()) }
 }
 
+/// A parameter that is NULL.
+pub fn null(name: impl Into<Cow<'static, str>>) -> Parameter {
+    Parameter { name: name.into(), value: None }
+}
+
+/// The bytes of a parameter set in a request, as the SDK writes it: compact JSON, and a comma.
+pub fn encoded_len(set: &[Parameter]) -> usize {
+    let of_one = |parameter: &Parameter| {
+        let value = match &parameter.value {
+            Some(text) => r#"{"stringValue":}"#.len() + json_len(text),
+            None => r#"{"isNull":true}"#.len(),
+        };
+        r#"{"name":,"value":},"#.len() + json_len(&parameter.name) + value
+    };
+    "[],".len() + set.iter().map(of_one).sum::<usize>()
+}
+
+/// The bytes of a text as a JSON string, its quotes included.
+fn json_len(text: &str) -> usize {
+    let content: usize = text
+        .bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+            0x00..=0x1f => 6,
+            _ => 1,
+        })
+        .sum();
+    content + 2
+}
+
 /// A text as PostgreSQL can store it: without U+0000.
 pub fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
@@ -93,6 +123,26 @@ impl Serialize for Field {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_set_is_as_long_as_its_json() {
+        let control: String = (1..0x20).map(char::from).collect();
+        let texts = ["", "plain", "say \"hi\" \\o/", "é😀\u{7f}\u{2028}", &control];
+        for texts in [&texts[..0], &texts[..1], &texts] {
+            let mut set: Vec<_> = texts.iter().map(|text| parameter("c1", *text)).collect();
+            set.push(null("c2"));
+            let json = serde_json::Value::Array(
+                set.iter()
+                    .map(|parameter| match &parameter.value {
+                        Some(text) => serde_json::json!({ "name": parameter.name, "value": { "stringValue": text } }),
+                        None => serde_json::json!({ "name": parameter.name, "value": { "isNull": true } }),
+                    })
+                    .collect(),
+            );
+            // One comma between two parameters, and one after the set.
+            assert_eq!(encoded_len(&set), json.to_string().len() + 2);
+        }
+    }
 
     #[test]
     fn fields_serialise_as_the_service_writes_them() {

@@ -1,15 +1,16 @@
 //! The ledger: what became of each write (`sync.write`).
 //!
-//! Owns the statements over it, except the one that settles writes together with their data
-//! ([`crate::statement::settle_writes`]).
+//! Owns the statements over it, but not what they run: that is made by [`crate::statement`].
 
 use std::collections::HashSet;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::array::encoded_len;
+use crate::aws::data_api::DataApi;
 use crate::error::SyncError;
-use crate::field::storable;
+use crate::field::{Parameter, Record, storable};
 use crate::outcome::{Outcome, Rejection};
 use crate::parameter_set::{number_column, text_column};
 use crate::plan::CALL_BYTES_MAX;
@@ -18,16 +19,57 @@ use crate::write::Write;
 
 const SETTLED: &str = "SELECT id::text FROM sync.write WHERE id = ANY(:id::uuid[])";
 
-/// Fails where a write is settled already, so that the data that came before it rolls back.
+const REJECTED: &str = "SELECT id::text, table_name, rule, sqlstate FROM sync.write
+WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
+
+/// Leaves out what is recorded already: an entry changes nothing else that could be done twice.
 const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
-  constraint_name, column_name, payload, accepted_at)
+  constraint_name, column_name, payload, fingerprint, accepted_at)
 SELECT id, table_name, key, operation, outcome, rule, sqlstate, reason, constraint_name, column_name,
-  payload, to_timestamp(accepted_at_ms / 1000.0)
+  payload, fingerprint, to_timestamp(accepted_at_ms / 1000.0)
 FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[], :outcome::text[],
   :rule::text[], :sqlstate::text[], :reason::text[], :constraint_name::text[], :column_name::text[],
-  :payload::text[], :accepted_at_ms::bigint[])
+  :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[])
   AS entry (id, table_name, key, operation, outcome, rule, sqlstate, reason, constraint_name,
-    column_name, payload, accepted_at_ms)";
+    column_name, payload, fingerprint, accepted_at_ms)
+ON CONFLICT (id) DO NOTHING";
+
+/// Runs a statement over a set of writes and records their outcomes, where no row is bad.
+pub fn settle_sql(columns: usize) -> String {
+    settle_with(&format!(
+        "sync.settle(:statement::text, :ids::uuid[], :accepted_at_ms::bigint[], :keys::text[],
+  :fingerprints::text[], {})",
+        columns_array(columns)
+    ))
+}
+
+/// The same, telling bad rows from good ones.
+pub fn settle_apart_sql(columns: usize) -> String {
+    settle_with(&format!(
+        "sync.settle_apart(:statement::text, :table_path::text, :operation::text,
+  :column_names::text[], :ids::uuid[], :accepted_at_ms::bigint[], :keys::text[],
+  :fingerprints::text[], {}, :is_immediate::boolean)",
+        columns_array(columns)
+    ))
+}
+
+/// `ARRAY[:c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would
+/// be escaped twice.
+fn columns_array(columns: usize) -> String {
+    let columns: Vec<_> = (1..=columns).map(|place| format!(":c{place}::text")).collect();
+    format!("ARRAY[{}]", columns.join(", "))
+}
+
+/// The insert into the ledger is the statement that changes the data: neither is without the other.
+fn settle_with(function: &str) -> String {
+    format!(
+        "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, reason, sqlstate,
+  constraint_name, column_name, payload, fingerprint, accepted_at)
+SELECT write_id, :table_path::text, write_key, :operation::text, write_outcome, write_rule, write_reason,
+  write_sqlstate, write_constraint, write_column, write_payload, write_fingerprint, write_accepted_at
+FROM {function}"
+    )
+}
 
 /// One row of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +80,19 @@ pub struct Entry {
     operation: &'static str,
     outcome: Outcome,
     payload: Option<String>,
+    fingerprint: Option<String>,
     accepted_at_ms: i64,
 }
 
 impl Entry {
     pub fn new(write: &Write, outcome: Outcome) -> Self {
         let payload = match outcome {
-            Outcome::Rejected(_) => serde_json::to_string(write).ok(),
+            Outcome::Rejected(_) => Some(storable(&payload(write))),
             Outcome::Applied | Outcome::Unchanged => None,
         };
         Self {
             id: write.id,
+            fingerprint: write.fingerprint.clone(),
             table: Some(write.table.clone()),
             key: write.key.as_ref().map(ToString::to_string),
             operation: write.operation.as_str(),
@@ -56,6 +100,15 @@ impl Entry {
             payload,
             accepted_at_ms: write.accepted_at_ms,
         }
+    }
+
+    /// A write whose id was used for another one before: rejected, under an id of its own.
+    pub fn reused_key(write: &Write) -> Self {
+        let reason =
+            "another write was accepted under this Idempotency-Key before, with another payload";
+        let rejection = Rejection::by_rule("idempotency-key-reused", reason);
+        let entry = Self::new(write, Outcome::Rejected(rejection));
+        Self { id: reused_id(write), ..entry }
     }
 
     /// A message that cannot be read. PostgreSQL's text holds no U+0000, so that is left out.
@@ -67,6 +120,7 @@ impl Entry {
             operation: "unreadable",
             outcome: Outcome::Rejected(Rejection::by_rule("unreadable", reason)),
             payload: Some(storable(body)),
+            fingerprint: None,
             accepted_at_ms: sent_at_ms,
         }
     }
@@ -90,18 +144,76 @@ impl Entry {
     }
 }
 
+/// A write as the ledger keeps it for repair: its columns as PostgreSQL's text. The statements of
+/// [`crate::statement`] make the same inside the server.
+fn payload(write: &Write) -> String {
+    let row: serde_json::Map<_, _> =
+        write.row.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let operation = write.operation.as_str();
+    serde_json::json!({ "table": write.table, "operation": operation, "row": row }).to_string()
+}
+
+/// The id under which a write is rejected whose own id was used for another before; the server makes the
+/// same (`sync.reused_id`).
+fn reused_id(write: &Write) -> Uuid {
+    let both = format!("{}{}", write.id, write.fingerprint.as_deref().unwrap_or_default());
+    let digest = Sha256::digest(both.as_bytes());
+    Uuid::from_u128(digest.iter().take(16).fold(0, |id, &byte| (id << 8) | u128::from(byte)))
+}
+
 /// Those of the writes that are settled already.
 pub async fn settled(
     transaction: &Transaction<'_>,
     ids: impl IntoIterator<Item = Uuid>,
 ) -> Result<HashSet<Uuid>, SyncError> {
-    let ids: Vec<_> = ids.into_iter().map(|id| id.to_string()).collect();
-    let ids = text_column("id", ids.iter().map(|id| Some(id.as_str())));
-    let records = transaction.execute(SETTLED, vec![ids]).await?;
-    Ok(records.iter().filter_map(|record| record.first()?.as_text()?.parse().ok()).collect())
+    Ok(ids_of(&transaction.execute(SETTLED, vec![id_column(ids)]).await?))
 }
 
-/// Records outcomes. Fails where a write is settled already.
+/// The same, outside a transaction: what is committed.
+pub async fn settled_outside(
+    data_api: &DataApi,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<HashSet<Uuid>, SyncError> {
+    Ok(ids_of(&data_api.execute(None, SETTLED, vec![id_column(ids)]).await?))
+}
+
+fn id_column(ids: impl IntoIterator<Item = Uuid>) -> Parameter {
+    let ids: Vec<_> = ids.into_iter().map(|id| id.to_string()).collect();
+    text_column("id", ids.iter().map(|id| Some(id.as_str())))
+}
+
+fn ids_of(records: &[Record]) -> HashSet<Uuid> {
+    records.iter().filter_map(|record| record.first()?.as_text()?.parse().ok()).collect()
+}
+
+/// A rejected write as logs may show it.
+#[derive(Debug)]
+pub struct Rejected {
+    pub id: String,
+    pub table: String,
+    pub rule: String,
+    pub sqlstate: Option<String>,
+}
+
+/// Those of the writes that are rejected.
+pub async fn rejected(
+    transaction: &Transaction<'_>,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<Vec<Rejected>, SyncError> {
+    let records = transaction.execute(REJECTED, vec![id_column(ids)]).await?;
+    let text = |record: &Record, place: usize| record.get(place)?.as_text().map(str::to_owned);
+    Ok(records
+        .iter()
+        .map(|record| Rejected {
+            id: text(record, 0).unwrap_or_default(),
+            table: text(record, 1).unwrap_or_default(),
+            rule: text(record, 2).unwrap_or_default(),
+            sqlstate: text(record, 3),
+        })
+        .collect())
+}
+
+/// Records outcomes of writes that never meet the database.
 pub async fn record(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<(), SyncError> {
     let mut rest = entries;
     while !rest.is_empty() {
@@ -122,7 +234,7 @@ fn fitting(entries: &[Entry]) -> usize {
     fits.count().max(1)
 }
 
-fn parameters(entries: &[Entry]) -> Vec<crate::field::Parameter> {
+fn parameters(entries: &[Entry]) -> Vec<Parameter> {
     let ids: Vec<_> = entries.iter().map(|entry| entry.id.to_string()).collect();
     let outcome = |entry: &Entry| match entry.outcome {
         Outcome::Applied => "applied",
@@ -144,6 +256,7 @@ fn parameters(entries: &[Entry]) -> Vec<crate::field::Parameter> {
         text_column("constraint_name", of_rejection(|rejection| rejection.constraint.as_deref())),
         text_column("column_name", of_rejection(|rejection| rejection.column.as_deref())),
         text_column("payload", entries.iter().map(|entry| entry.payload.as_deref())),
+        text_column("fingerprint", entries.iter().map(|entry| entry.fingerprint.as_deref())),
         number_column("accepted_at_ms", entries.iter().map(|entry| entry.accepted_at_ms)),
     ]
 }

@@ -4,11 +4,12 @@
 //! client ── POST/PUT/PATCH/DELETE ─▶ enqueue ─▶ SQS FIFO ─▶ apply ──┐
 //! client ── GET ───────────────────▶ lookup ────────────────────────┤ RDS Data API ─▶ PostgreSQL
 //! user ──── file.csv ─▶ S3 ─▶ SQS ─▶ import ────────────────────────┤
-//! deploy ── custom resource ───────▶ migrate ───────────────────────┘
+//! deploy ── custom resource ───────▶ migrate ───────────────────────┤
+//! clock ─── schedule ──────────────▶ prune ─────────────────────────┘
 //! ```
 //!
 //! The modules stand in the order in which a reader needs them: what the words mean, how a write is
-//! checked and planned, the five functions, and last the only room that knows AWS.
+//! checked and planned, the six functions, and last the only room that knows AWS.
 //!
 //! Invariants:
 //! - A write is recorded in `sync.write` by the statement that changes the data: what stands there
@@ -46,6 +47,7 @@ pub mod apply;
 pub mod import;
 pub mod lookup;
 pub mod migrate;
+pub mod prune;
 
 pub mod schema;
 pub mod config;

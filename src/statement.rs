@@ -15,53 +15,67 @@ pub const SETTLED_ONCE: &str = "sync_write_settled_once";
 /// The constraint that fails when another worker loaded the same chunk meanwhile.
 pub const LOADED_ONCE: &str = "sync_chunk_loaded_once";
 
-/// Settles a set of writes: changes the table and records every outcome, in one statement.
+/// The id under which a write is rejected whose own id was used for another before: made of both, so that
+/// it is the same each time the write is delivered, and so that its status can be found.
+const REUSED_ID: &str = "sync.reused_id(input.write_id, input.fingerprint)";
+
+/// How the writes of a set are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// By their ids: one that stands in the ledger is settled.
+    Id,
+    /// By ids that clients chose through their Idempotency-Key, and fingerprints: one that stands in
+    /// the ledger under another fingerprint is another write, and is rejected.
+    IdAndFingerprint,
+}
+
+/// Changes the table by a set of writes and tells what became of each: one row of parallel arrays,
+/// for `sync.settle` (`sql/sync/0003_settle.sql`), which says what the parameters are.
 ///
-/// Parameters: `id`, `accepted_at`, `key`, then `c1`, `c2`, … for `columns`, which hold the whole
-/// key for every operation but an insert. Writes that stand in the ledger already are left out.
-pub fn settle_writes(table: &Table, operation: Operation, columns: &[&Column]) -> String {
+/// `columns` hold the whole key for every operation but an insert. Writes that stand in the ledger
+/// already are left out.
+pub fn settle(
+    table: &Table,
+    operation: Operation,
+    columns: &[&Column],
+    identity: Identity,
+) -> String {
     let target = Target { table, columns };
+    let key = target.returned_key();
     let change = match operation {
         Operation::Insert => target.insert("fresh", "", "1"),
-        Operation::InsertIgnore => {
-            target.insert("fresh", " ON CONFLICT DO NOTHING", &target.returned_key())
-        }
-        Operation::Upsert => target.insert("fresh", &target.merge(), &target.returned_key()),
+        Operation::InsertIgnore => target.insert("fresh", " ON CONFLICT DO NOTHING", &key),
+        Operation::Upsert => target.insert("fresh", &target.merge(), &key),
         Operation::Update => target.update("fresh"),
         Operation::Delete => target.delete("fresh"),
     };
-    let (missed, rule, reason) = match operation {
-        Operation::Update => ("rejected", "'row-missing'", "'there is no row with this key'"),
-        _ => ("unchanged", "NULL", "NULL"),
+    let (stored, outcome) = target.outcome(operation);
+    let payload = match operation {
+        Operation::Update => target.payload_of_missing(),
+        _ => "NULL::text".to_owned(),
     };
-    let was_written = match operation {
-        Operation::Insert => "TRUE".to_owned(),
-        Operation::InsertIgnore | Operation::Upsert => target.key_is_written(),
-        Operation::Update | Operation::Delete => {
-            "write_id IN (SELECT written.write_id FROM written)".to_owned()
-        }
+    let reused = match identity {
+        Identity::Id => String::new(),
+        Identity::IdAndFingerprint => target.reused(operation),
     };
     format!(
         "WITH input AS MATERIALIZED (
-  SELECT * FROM unnest(:id::uuid[], :accepted_at::bigint[], :key::text[]{parameters})
-    AS input (write_id, accepted_at_ms, write_key{names})
+  SELECT * FROM unnest($1, $2, $3, $4{parameters})
+    AS input (write_id, accepted_at_ms, write_key, fingerprint{names})
 ), fresh AS MATERIALIZED (
   SELECT * FROM input
   WHERE NOT EXISTS (SELECT FROM sync.write AS settled WHERE settled.id = input.write_id)
-), written AS (
+){stored}, written AS (
   {change}
+), settled AS (
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, {outcome} AS outcome, {payload} AS payload
+  FROM fresh{reused}
 )
-INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, reason, accepted_at)
-SELECT write_id, {path}, write_key, '{operation}',
-  CASE WHEN {was_written} THEN 'applied' ELSE '{missed}' END,
-  CASE WHEN {was_written} THEN NULL ELSE {rule} END,
-  CASE WHEN {was_written} THEN NULL ELSE {reason} END,
-  to_timestamp(accepted_at_ms / 1000.0)
-FROM fresh",
-        parameters = target.parameters(),
+SELECT array_agg(write_id), array_agg(accepted_at_ms), array_agg(write_key),
+  array_agg(fingerprint), array_agg(outcome), array_agg(payload)
+FROM settled",
+        parameters = target.elements("$5"),
         names = target.names(),
-        path = quote_literal(&table.path()),
-        operation = operation.as_str(),
     )
 }
 
@@ -150,6 +164,15 @@ struct Target<'a> {
 impl Target<'_> {
     /// `, :c1::bpchar[], :c2::text[]`.
     fn parameters(&self) -> String {
+        self.cast(|place| format!(":c{place}"))
+    }
+
+    /// `, ($5)[1]::bpchar[], ($5)[2]::text[]`.
+    fn elements(&self, array: &str) -> String {
+        self.cast(|place| format!("({array})[{place}]"))
+    }
+
+    fn cast(&self, literal: impl Fn(usize) -> String) -> String {
         let mut text = String::new();
         for (place, column) in self.columns.iter().enumerate() {
             // An array of arrays would be one array of two dimensions, which unnests into cells:
@@ -158,7 +181,7 @@ impl Target<'_> {
                 ColumnType::Array(_) => "text".to_owned(),
                 other => other.cast_name(),
             };
-            text.push_str(&format!(", :c{}::{element}[]", place + 1));
+            text.push_str(&format!(", {}::{element}[]", literal(place + 1)));
         }
         text
     }
@@ -223,12 +246,121 @@ impl Target<'_> {
         if assignments.is_empty() {
             return format!(" ON CONFLICT ({key}) DO NOTHING");
         }
+        let condition = match self.version() {
+            Some(version) => {
+                self.is_newer(version, &format!("EXCLUDED.{}", quote_identifier(&version.name)))
+            }
+            None => format!("({}) IS DISTINCT FROM ({})", old.join(", "), new.join(", ")),
+        };
         format!(
             "\n  ON CONFLICT ({key}) DO UPDATE SET {}
-  WHERE ({}) IS DISTINCT FROM ({})",
+  WHERE {condition}",
             assignments.join(", "),
-            old.join(", "),
-            new.join(", "),
+        )
+    }
+
+    /// The version column, where the statement sets it.
+    fn version(&self) -> Option<&Column> {
+        let version = self.table.version_column()?;
+        self.columns.iter().copied().find(|column| column.name == version.name)
+    }
+
+    fn is_newer(&self, version: &Column, new: &str) -> String {
+        let old = format!("target.{}", quote_identifier(&version.name));
+        format!("({old} IS NULL OR {old} < {new})")
+    }
+
+    /// A further CTE that the outcome needs, if any, and the outcome of a row of `fresh`.
+    fn outcome(&self, operation: Operation) -> (String, String) {
+        let is_written = match operation {
+            Operation::Insert => return (String::new(), "'applied'".to_owned()),
+            Operation::InsertIgnore | Operation::Upsert => self.key_is_written(),
+            Operation::Update | Operation::Delete => {
+                // By key, not by id: an update that others were folded into stands for them all.
+                "write_key IN (SELECT written.write_key FROM written)".to_owned()
+            }
+        };
+        let missed = match operation {
+            Operation::Update => "row-missing",
+            _ => "unchanged",
+        };
+        let plain = format!("CASE WHEN {is_written} THEN 'applied' ELSE '{missed}' END");
+        match self.version().filter(|_| matches!(operation, Operation::Upsert | Operation::Update))
+        {
+            None => (String::new(), plain),
+            Some(_) => {
+                let stored = format!(
+                    ", stored AS MATERIALIZED (
+  SELECT fresh.write_key, {} AS is_same
+  FROM fresh JOIN {} AS target ON {}
+)",
+                    self.is_same(),
+                    self.table.sql_name(),
+                    self.key_equals("fresh"),
+                );
+                let outcome = format!(
+                    "CASE WHEN {is_written} THEN 'applied'
+    WHEN write_key IN (SELECT stored.write_key FROM stored WHERE stored.is_same) THEN 'unchanged'
+    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'superseded'
+    ELSE '{missed}' END"
+                );
+                (stored, outcome)
+            }
+        }
+    }
+
+    /// Whether a row of `fresh` would change nothing of the row that it meets.
+    fn is_same(&self) -> String {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for column in self.columns.iter().filter(|column| !self.table.is_key(column)) {
+            let as_text = if column.column_type.lacks_equality() { "::text" } else { "" };
+            old.push(format!("target.{}{as_text}", quote_identifier(&column.name)));
+            new.push(format!("{}{as_text}", self.value("fresh", column)));
+        }
+        format!("({}) IS NOT DISTINCT FROM ({})", old.join(", "), new.join(", "))
+    }
+
+    /// The payload of an update of a row that is not there; NULL for an update that was folded into
+    /// another, whose cells are not known.
+    fn payload_of_missing(&self) -> String {
+        let first_key_cell = self
+            .table
+            .key_columns()
+            .next()
+            .map_or_else(|| "NULL".to_owned(), |column| self.value("fresh", column));
+        format!(
+            "CASE WHEN {first_key_cell} IS NOT NULL AND write_key NOT IN (SELECT written.write_key FROM written)
+    THEN {} END",
+            self.payload("fresh", Operation::Update)
+        )
+    }
+
+    /// A write as the ledger keeps it for repair.
+    fn payload(&self, source: &str, operation: Operation) -> String {
+        let names: Vec<_> = self.columns.iter().map(|column| quote_literal(&column.name)).collect();
+        let cells: Vec<_> =
+            (1..=self.columns.len()).map(|place| format!("{source}.c{place}::text")).collect();
+        format!(
+            "json_build_object('table', {}, 'operation', '{}', 'row', json_object(ARRAY[{}], ARRAY[{}]))::text",
+            quote_literal(&self.table.path()),
+            operation.as_str(),
+            names.join(", "),
+            cells.join(", "),
+        )
+    }
+
+    /// Writes whose ids are settled under other fingerprints: rejected, under ids of their own.
+    fn reused(&self, operation: Operation) -> String {
+        let own_id = REUSED_ID;
+        format!(
+            "
+  UNION ALL
+  SELECT {own_id}, input.accepted_at_ms, input.write_key, input.fingerprint, 'idempotency-key-reused',
+    {}
+  FROM input JOIN sync.write AS known ON known.id = input.write_id
+  WHERE known.fingerprint IS DISTINCT FROM input.fingerprint
+    AND NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = {own_id})",
+            self.payload("input", operation),
         )
     }
 
@@ -282,18 +414,21 @@ impl Target<'_> {
             .collect();
         format!(
             "UPDATE {} AS target SET {}
-  FROM {source} WHERE {}
-  RETURNING {source}.write_id",
+  FROM {source} WHERE {}{}
+  RETURNING {source}.write_key",
             self.table.sql_name(),
             assignments.join(", "),
             self.key_equals(source),
+            self.version().map_or_else(String::new, |version| {
+                format!(" AND {}", self.is_newer(version, &self.value(source, version)))
+            }),
         )
     }
 
     fn delete(&self, source: &str) -> String {
         format!(
             "DELETE FROM {} AS target USING {source} WHERE {}
-  RETURNING {source}.write_id",
+  RETURNING {source}.write_key",
             self.table.sql_name(),
             self.key_equals(source),
         )

@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::timeout;
 
 use crate::aws::data_api::{DataApi, TransactionId};
 use crate::deadline::Deadline;
-use crate::error::{DataApiError, DataApiFault, SyncError};
+use crate::error::{DataApiError, DataApiFault, Disposition, SyncError};
 use crate::field::{Parameter, Record};
 
 /// How often a transaction that lost a deadlock or a serialization conflict is done again.
@@ -51,8 +52,9 @@ pub enum End<T> {
 
 /// Does `work` in a transaction and ends it as the work says; an error rolls back.
 ///
-/// After an error nothing has happened, unless the error is `NoAnswer` to the commit: then only the
-/// ledger can tell. `work` may run several times, each time in a new transaction.
+/// After an error nothing has happened, unless [`SyncError::is_unanswered_commit`] says otherwise: then
+/// only the ledger can tell. `work` may run several times, each time in a new transaction. It is dropped
+/// when the deadline comes.
 pub async fn in_transaction<T>(
     data_api: &DataApi,
     deadline: Deadline,
@@ -66,7 +68,8 @@ pub async fn in_transaction<T>(
     loop {
         match once(data_api, deadline, &work).await {
             Err(SyncError::Database(error)) if error.is_serialization_failure() => {
-                let Some(delay) = repeats.next() else { return Err(error.into()) };
+                let delay = repeats.next().filter(|delay| *delay < deadline.remaining());
+                let Some(delay) = delay else { return Err(error.into()) };
                 tracing::info!(reason = %error, "transaction lost a conflict and is repeated");
                 tokio::time::sleep(delay).await;
             }
@@ -80,34 +83,56 @@ async fn once<T>(
     deadline: Deadline,
     work: &impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
 ) -> Result<T, SyncError> {
+    if deadline.remaining().is_zero() {
+        return Err(SyncError::OutOfTime);
+    }
     let id = awake(deadline, async || data_api.begin().await).await?;
     let transaction = Transaction { data_api, id };
-    let result = work(&transaction).await;
+    let result = timeout(deadline.remaining(), work(&transaction)).await;
     let id = transaction.id;
-    match result {
+    match result.unwrap_or(Err(SyncError::OutOfTime)) {
         Ok(End::Commit(value)) => {
-            data_api.commit(id).await?;
+            if let Err(error) = data_api.commit(&id).await {
+                roll_back(data_api, &id).await;
+                return Err(error.into());
+            }
             Ok(value)
         }
         Ok(End::Rollback(value)) => {
-            roll_back(data_api, id).await;
+            roll_back(data_api, &id).await;
             Ok(value)
         }
         Err(error) => {
-            roll_back(data_api, id).await;
+            roll_back(data_api, &id).await;
             Err(error)
         }
     }
 }
 
+/// How often a rollback is asked for. It is short: the locks are held until it is done.
+const ROLLBACKS_MAX: usize = 3;
+
 /// Rolls back as well as it can: where the service does not answer, it ends an idle transaction
 /// itself after three minutes.
-async fn roll_back(data_api: &DataApi, id: TransactionId) {
-    match data_api.rollback(id).await {
-        Ok(()) => {}
-        // Ended already, by the error that brought us here.
-        Err(error) if error.fault == DataApiFault::TransactionNotFound => {}
-        Err(error) => tracing::warn!(%error, "transaction could not be rolled back"),
+async fn roll_back(data_api: &DataApi, id: &TransactionId) {
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_times(ROLLBACKS_MAX - 1)
+        .build();
+    loop {
+        let Err(error) = data_api.rollback(id).await else { return };
+        match (error.fault.clone(), delays.next()) {
+            // Ended already: by the error that brought us here, or by a commit whose answer was lost.
+            (DataApiFault::TransactionNotFound | DataApiFault::NotFound, _) => return,
+            // A call that was dropped at the deadline may still be running in it.
+            (_, Some(delay)) if error.disposition() != Disposition::Reject => {
+                tokio::time::sleep(delay).await;
+            }
+            _ => {
+                tracing::warn!(%error, "transaction could not be rolled back");
+                return;
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! client's JSON and the column's own parser can change a number. Next: [`crate::plan`].
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::key::Key;
@@ -55,7 +56,22 @@ pub struct Write {
     pub row: Vec<Cell>,
     /// Milliseconds since 1970, UTC.
     pub accepted_at_ms: i64,
+    /// The [`fingerprint`] of what is asked for, where the client chose the id by an
+    /// `Idempotency-Key`: another payload under the same id is then known as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
+
+/// What tells one payload from another: the same for all times and retries.
+pub fn fingerprint(table: &str, operation: Operation, key: Option<&Key>, row: &[Cell]) -> String {
+    let content = serde_json::to_vec(&(table, operation, key, row)).expect("a write is plain data");
+    let mut digest = hex::encode(Sha256::digest(content));
+    digest.truncate(FINGERPRINT_DIGITS);
+    digest
+}
+
+/// Hexadecimal digits of a fingerprint: 128 bits.
+const FINGERPRINT_DIGITS: usize = 32;
 
 impl Write {
     pub fn cell(&self, column: &str) -> Option<Option<&str>> {
@@ -168,7 +184,36 @@ mod tests {
             key: None,
             row: vec![("name".into(), Some(text.into())), ("age".into(), None)],
             accepted_at_ms: 1,
+            fingerprint: None,
         }
+    }
+
+    #[test]
+    fn a_fingerprint_tells_payloads_apart_and_never_changes() {
+        let of = |operation, row: &[Cell]| fingerprint("staff", operation, None, row);
+        let name = |value: Option<&str>| [("name".to_owned(), value.map(str::to_owned))];
+        let first = of(Operation::Update, &name(Some("x")));
+        // Of ["staff","update",null,[["name","x"]]]: clients keep it for as long as they like.
+        assert_eq!(first, "856424fe11053854e78fb175e46632b6");
+        for other in [
+            of(Operation::Upsert, &name(Some("x"))),
+            of(Operation::Update, &name(Some("y"))),
+            of(Operation::Update, &name(None)),
+            of(Operation::Update, &[]),
+        ] {
+            assert_ne!(other, first);
+        }
+    }
+
+    #[test]
+    fn a_write_without_a_fingerprint_travels_as_before() {
+        let mut write = write(1, "x");
+        let body = serde_json::to_string(&write).unwrap();
+        assert!(!body.contains("fingerprint"));
+        assert_eq!(serde_json::from_str::<Write>(&body).unwrap(), write);
+        write.fingerprint = Some("00ff".into());
+        let body = serde_json::to_string(&write).unwrap();
+        assert_eq!(serde_json::from_str::<Write>(&body).unwrap(), write);
     }
 
     #[test]

@@ -104,24 +104,24 @@ impl DataApi {
     }
 
     /// Commits. After an error other than PostgreSQL's own, whether it did is unknown.
-    pub async fn commit(&self, transaction: TransactionId) -> Result<(), DataApiError> {
+    pub async fn commit(&self, transaction: &TransactionId) -> Result<(), DataApiError> {
         self.client
             .commit_transaction()
             .resource_arn(&self.target.cluster_arn)
             .secret_arn(&self.target.secret_arn)
-            .transaction_id(transaction.0)
+            .transaction_id(&transaction.0)
             .send()
             .await
             .map_err(|error| data_api_error("CommitTransaction", &error))?;
         Ok(())
     }
 
-    pub async fn rollback(&self, transaction: TransactionId) -> Result<(), DataApiError> {
+    pub async fn rollback(&self, transaction: &TransactionId) -> Result<(), DataApiError> {
         self.client
             .rollback_transaction()
             .resource_arn(&self.target.cluster_arn)
             .secret_arn(&self.target.secret_arn)
-            .transaction_id(transaction.0)
+            .transaction_id(&transaction.0)
             .send()
             .await
             .map_err(|error| data_api_error("RollbackTransaction", &error))?;

@@ -1,9 +1,11 @@
-//! SQS: sends messages, up to ten a call.
+//! SQS: sends messages, up to ten a call, and says when those that are given back come again.
+
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, SendMessageBatchRequestEntry};
 
 use crate::error::{ServiceError, ServiceFault};
 use crate::write::Message;
@@ -37,12 +39,41 @@ impl Queue {
                 .expect("an entry with an id and a body is whole");
             request = request.entries(entry);
         }
-        let answer = request.send().await.map_err(|error| send_error(&error))?;
+        let answer =
+            request.send().await.map_err(|error| service_error("SendMessageBatch", &error))?;
         Ok(answer.failed.iter().filter_map(|failed| failed.id.parse().ok()).collect())
+    }
+
+    /// Lets messages, by their receipt handles, be delivered again after these times, in whole seconds.
+    pub async fn postpone(&self, messages: &[(&str, Duration)]) -> Result<(), ServiceError> {
+        for messages in messages.chunks(SEND_MAX) {
+            let mut request = self.client.change_message_visibility_batch().queue_url(&self.url);
+            for (place, (receipt_handle, delay)) in messages.iter().enumerate() {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(place.to_string())
+                    .receipt_handle(*receipt_handle)
+                    .visibility_timeout(i32::try_from(delay.as_secs()).unwrap_or(i32::MAX))
+                    .build()
+                    .expect("an entry with an id and a handle is whole");
+                request = request.entries(entry);
+            }
+            let answer = request
+                .send()
+                .await
+                .map_err(|error| service_error("ChangeMessageVisibilityBatch", &error))?;
+            if let Some(failed) = answer.failed.first() {
+                return Err(ServiceError {
+                    operation: "ChangeMessageVisibilityBatch",
+                    fault: ServiceFault::Unavailable,
+                    message: failed.message.clone().unwrap_or_else(|| failed.code.clone()),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
-fn send_error<E, R>(error: &SdkError<E, R>) -> ServiceError
+fn service_error<E, R>(operation: &'static str, error: &SdkError<E, R>) -> ServiceError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug + 'static,
@@ -56,5 +87,5 @@ where
         ) => ServiceFault::Denied,
         _ => ServiceFault::Unavailable,
     };
-    ServiceError { operation: "SendMessageBatch", fault, message: super::error_text(error) }
+    ServiceError { operation, fault, message: super::error_text(error) }
 }

@@ -1,7 +1,7 @@
 //! The function behind the queue of writes.
 
 use aurora_sync::apply::{self, Apply};
-use aurora_sync::aws::{self, data_api::DataApi};
+use aurora_sync::aws::{self, data_api::DataApi, queue::Queue};
 use aurora_sync::config::Config;
 use aurora_sync::{runtime, schema};
 
@@ -13,6 +13,7 @@ async fn main() -> anyhow::Result<()> {
     let function = Apply {
         catalog: schema::catalog(),
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+        queue: Queue::new(&sdk_config, config.writes_queue_url()?),
     };
     runtime::serve(async |event, deadline| apply::handle(&function, event, deadline).await).await
 }

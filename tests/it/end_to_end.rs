@@ -16,6 +16,7 @@ fn functions() -> Functions {
         import: env!("CARGO_BIN_EXE_import").into(),
         lookup: env!("CARGO_BIN_EXE_lookup").into(),
         migrate: env!("CARGO_BIN_EXE_migrate").into(),
+        prune: env!("CARGO_BIN_EXE_prune").into(),
     }
 }
 

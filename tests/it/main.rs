@@ -7,9 +7,12 @@ mod support;
 
 mod enqueue;
 mod writes;
+mod settling;
+mod deliveries;
 mod imports;
 mod lookups;
 mod migrations;
+mod pruning;
 mod plans;
 mod end_to_end;
 mod tidy;

@@ -1,4 +1,4 @@
-//! The five programs that the template deploys: built, packed.
+//! The six programs that the template deploys: built, packed.
 //!
 //! What they do is none of this file's business; each is a path to an executable.
 
@@ -14,7 +14,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// The names of the programs, as `Binary` in template.yaml has them.
-pub const BINARIES: [&str; 5] = ["enqueue", "apply", "import", "lookup", "migrate"];
+pub const BINARIES: [&str; 6] = ["enqueue", "apply", "import", "lookup", "migrate", "prune"];
 
 /// Where the programs are.
 #[derive(Debug, Clone)]
@@ -24,11 +24,13 @@ pub struct Functions {
     pub import: PathBuf,
     pub lookup: PathBuf,
     pub migrate: PathBuf,
+    pub prune: PathBuf,
 }
 
 impl Functions {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let paths = [&self.enqueue, &self.apply, &self.import, &self.lookup, &self.migrate];
+        let paths =
+            [&self.enqueue, &self.apply, &self.import, &self.lookup, &self.migrate, &self.prune];
         BINARIES.into_iter().zip(paths.map(PathBuf::as_path))
     }
 }
@@ -40,7 +42,7 @@ pub enum Profile {
     Release,
 }
 
-/// Builds the five programs with cargo, whose progress goes to standard error.
+/// Builds the six programs with cargo, whose progress goes to standard error.
 pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Result<Functions> {
     // Under `cargo run` the same cargo, else the one on the PATH.
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -102,6 +104,7 @@ fn executables(messages: &str) -> anyhow::Result<Functions> {
         import: path("import")?,
         lookup: path("lookup")?,
         migrate: path("migrate")?,
+        prune: path("prune")?,
     })
 }
 
@@ -126,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_five_executables_are_read_from_the_messages_of_cargo() {
+    fn the_six_executables_are_read_from_the_messages_of_cargo() {
         let message = |name, executable| {
             serde_json::json!({ "target": { "name": name }, "executable": executable }).to_string()
         };

@@ -1,4 +1,4 @@
-//! The whole of aurora-sync on one machine: `template.yaml` as it is, the five functions, a real
+//! The whole of aurora-sync on one machine: `template.yaml` as it is, the six functions, a real
 //! PostgreSQL behind the Data API server, and an emulator for the rest of AWS.
 //!
 //! Owns everything that it starts, and stops it when it is dropped or when this process is killed.
@@ -47,12 +47,13 @@ pub const SECRET_ARN: &str =
 pub const DATABASE: &str = "sync";
 
 /// The functions' logs, with the log groups that the template makes for them.
-const LOGS: [(&str, &str); 5] = [
+const LOGS: [(&str, &str); 6] = [
     ("enqueue", "EnqueueLogs"),
     ("apply", "ApplyLogs"),
     ("import", "ImportLogs"),
     ("lookup", "LookupLogs"),
     ("migrate", "MigrateLogs"),
+    ("prune", "PruneLogs"),
 ];
 
 /// What to start.

@@ -2,12 +2,14 @@
 
 pub(crate) mod reading;
 pub(crate) mod services;
+pub(crate) mod writes;
 
 use std::time::Duration;
 
 use aurora_sync::apply::{self, Apply};
 use aurora_sync::aws::data_api::{DataApi, Target};
 use aurora_sync::aws::objects::Objects;
+use aurora_sync::aws::queue::Queue;
 use aurora_sync::deadline::Deadline;
 use aurora_sync::error::SyncError;
 use aurora_sync::field::{Field, Record};
@@ -97,8 +99,21 @@ impl World {
 
     /// Delivers these messages to `apply`.
     pub(crate) async fn apply(&self, event: SqsEvent) -> Result<SqsBatchResponse, SyncError> {
-        let function = Apply { catalog: self.catalog(), data_api: self.data_api.clone() };
-        apply::handle(&function, event, deadline()).await
+        self.apply_within(event, deadline()).await
+    }
+
+    pub(crate) async fn apply_within(
+        &self,
+        event: SqsEvent,
+        deadline: Deadline,
+    ) -> Result<SqsBatchResponse, SyncError> {
+        apply::handle(&self.apply_function(), event, deadline).await
+    }
+
+    /// `apply`, whose queue is not there: visibility is what the queue's own tests are about.
+    pub(crate) fn apply_function(&self) -> Apply {
+        let queue = Queue::new(&sdk_config("http://127.0.0.1:1"), "http://127.0.0.1:1/q".into());
+        Apply { catalog: self.catalog(), data_api: self.data_api.clone(), queue }
     }
 
     /// Delivers these writes to `apply` in one batch.

@@ -1,6 +1,7 @@
 //! S3 and SQS of the emulator, one for all tests of the process.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aurora_sync_local::stack::Services;
 use aws_config::SdkConfig;
@@ -72,6 +73,36 @@ impl FifoQueue {
         let create = client.create_queue().queue_name(name);
         let queue = create.attributes(QueueAttributeName::FifoQueue, "true").send().await.unwrap();
         Self { url: queue.queue_url.unwrap(), sdk_config, client }
+    }
+
+    /// Receives what is visible and leaves it in flight, as Lambda does until it is answered.
+    pub(crate) async fn receive(&self) -> SqsEvent {
+        self.receive_within(Duration::ZERO).await
+    }
+
+    /// The same, waiting for a message.
+    pub(crate) async fn receive_within(&self, time: Duration) -> SqsEvent {
+        let deadline = Instant::now() + time;
+        loop {
+            let receive = self.client.receive_message().queue_url(&self.url);
+            let receive = receive.max_number_of_messages(10);
+            let received = receive.send().await.unwrap().messages.unwrap_or_default();
+            if !received.is_empty() || Instant::now() >= deadline {
+                let mut event = super::sqs_event(
+                    &received
+                        .iter()
+                        .map(|message| {
+                            (message.message_id().unwrap(), "p0", message.body().unwrap())
+                        })
+                        .collect::<Vec<_>>(),
+                );
+                for (record, message) in event.records.iter_mut().zip(received) {
+                    record.receipt_handle = message.receipt_handle;
+                }
+                return event;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Takes what the queue holds, as Lambda is given it.

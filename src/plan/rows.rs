@@ -1,20 +1,12 @@
-//! The plan of a batch: which rows go together into which statement, and in which order.
+//! The plan of a file's rows: calls of parameter sets.
 //!
-//! Pure, and the same for writes and for the rows of a file. It keeps every row, keeps the order
-//! of rows that share a key, and never lets a key stand twice in one parameter set (a statement
-//! with `ON CONFLICT` cannot touch a row a second time, and an update would take either).
-//! Next: [`crate::statement`].
+//! Pure. It keeps every row, keeps the order of rows that share a key, and never lets a key stand
+//! twice in one parameter set (a statement with `ON CONFLICT` cannot touch a row a second time).
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::ops::Range;
 
-/// Most rows of one parameter set: past a thousand, statements gain little.
-pub const SET_ROWS_MAX: usize = 1_000;
-
-/// Most bytes of rows in one call: the Data API takes 4 MiB, headers and JSON included. What is
-/// left out here is for the statement (64 KiB at most), parameter names, ARNs and headers.
-pub const CALL_BYTES_MAX: usize = 3 * 1024 * 1024 + 512 * 1024;
+use super::{CALL_BYTES_MAX, cut};
 
 /// What the plan needs to know of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +38,7 @@ where
     let mut call_bytes = 0;
     for (group, mut rows) in groups_in_order(items) {
         rows.sort_by(|&a, &b| items[a].key.cmp(&items[b].key));
-        for set in cut(items, &rows) {
+        for set in cut(rows.iter().map(|&row| items[row].size_bytes)) {
             let set_rows = &rows[set];
             let set_bytes: usize = set_rows.iter().map(|&row| items[row].size_bytes).sum();
             match calls.last_mut() {
@@ -92,30 +84,11 @@ where
     levels.into_iter().flatten().collect()
 }
 
-/// Cuts rows into sets that keep both bounds. A row that is over the bound stands alone.
-fn cut<G, K>(items: &[Item<G, K>], rows: &[usize]) -> Vec<Range<usize>> {
-    let mut sets = Vec::new();
-    let mut start = 0;
-    let mut bytes = 0;
-    for (place, &row) in rows.iter().enumerate() {
-        let size = items[row].size_bytes;
-        if place > start && (place - start == SET_ROWS_MAX || bytes + size > CALL_BYTES_MAX) {
-            sets.push(start..place);
-            start = place;
-            bytes = 0;
-        }
-        bytes += size;
-    }
-    if start < rows.len() {
-        sets.push(start..rows.len());
-    }
-    sets
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::SET_ROWS_MAX;
     use super::*;
 
     fn item(group: &'static str, key: u32) -> Item<&'static str, u32> {

@@ -1,0 +1,184 @@
+-- Settles writes inside the server: any number of statements in one call, bad rows told from good ones.
+
+-- Of a write under an Idempotency-Key: what tells it from another one under the same key.
+ALTER TABLE sync.write ADD COLUMN fingerprint text;
+
+-- The id under which a write is rejected whose own id was used for another write before.
+CREATE FUNCTION sync.reused_id(id uuid, fingerprint text)
+RETURNS uuid
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT encode(substr(sha256(convert_to(id::text || fingerprint, 'UTF8')), 1, 16), 'hex')::uuid
+$$;
+
+-- For pruning. New rows are always at its end, where PostgreSQL inserts without a search.
+CREATE INDEX write_settled_at ON sync.write (settled_at);
+
+-- Runs one statement over a set of writes and answers their rows of the ledger. The caller inserts these
+-- by the same statement, so that the data and the record of it stand or fall together.
+--
+-- `statement` is one that aurora-sync makes of its catalog. It is given the writes as parallel arrays: $1 ids,
+-- $2 times of acceptance (milliseconds since 1970), $3 keys, $4 fingerprints, $5 the columns, each the
+-- literal of an array. It answers one row of parallel arrays: ids, times, keys, fingerprints, outcomes,
+-- payloads. An outcome is 'applied', 'unchanged', 'superseded', or the rule by which it is rejected.
+--
+-- Arrays as a whole, because a statement that changes data only ends when its answer has been read: rows
+-- that were passed on before an error could not be taken back.
+CREATE FUNCTION sync.settle(
+    statement text,
+    ids uuid[],
+    accepted_at_ms bigint[],
+    keys text[],
+    fingerprints text[],
+    columns text[]
+)
+RETURNS TABLE (
+    write_id uuid,
+    write_accepted_at timestamptz,
+    write_key text,
+    write_fingerprint text,
+    write_outcome text,
+    write_rule text,
+    write_reason text,
+    write_sqlstate text,
+    write_constraint text,
+    write_column text,
+    write_payload text
+)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+DECLARE
+    settled_ids uuid[];
+    settled_accepted_at_ms bigint[];
+    settled_keys text[];
+    settled_fingerprints text[];
+    settled_outcomes text[];
+    settled_payloads text[];
+BEGIN
+    EXECUTE statement
+        INTO settled_ids, settled_accepted_at_ms, settled_keys, settled_fingerprints, settled_outcomes,
+            settled_payloads
+        USING ids, accepted_at_ms, keys, fingerprints, columns;
+    RETURN QUERY
+        SELECT settled.id, to_timestamp(settled.accepted_at_ms / 1000.0), settled.key, settled.fingerprint,
+            CASE WHEN settled.outcome IN ('applied', 'unchanged', 'superseded') THEN settled.outcome
+                ELSE 'rejected' END,
+            CASE WHEN settled.outcome NOT IN ('applied', 'unchanged', 'superseded') THEN settled.outcome END,
+            CASE settled.outcome
+                WHEN 'row-missing' THEN 'there is no row with this key'
+                WHEN 'idempotency-key-reused' THEN
+                    'another write was accepted under this Idempotency-Key before, with another payload'
+            END,
+            NULL::text, NULL::text, NULL::text, settled.payload
+        FROM unnest(settled_ids, settled_accepted_at_ms, settled_keys, settled_fingerprints,
+                settled_outcomes, settled_payloads)
+            AS settled (id, accepted_at_ms, key, fingerprint, outcome, payload);
+    -- An update that others were folded into met no row: without its payload it cannot be rejected.
+    IF EXISTS (
+        SELECT FROM unnest(settled_outcomes, settled_payloads) AS settled (outcome, payload)
+        WHERE settled.outcome NOT IN ('applied', 'unchanged', 'superseded') AND settled.payload IS NULL
+    ) THEN
+        RAISE EXCEPTION 'a folded update met no row' USING ERRCODE = 'data_exception';
+    END IF;
+END
+$$;
+
+-- The same for a set of which at least one row is bad: tries it as a whole and, where it fails because of
+-- the data, its two halves, down to the single rows that are bad. These are rejected with PostgreSQL's
+-- reason. Any other error (a deadlock, a missing table) ends the whole call, as it says nothing about a row.
+--
+-- `is_immediate` makes deferred constraints speak while their row can still be told.
+CREATE FUNCTION sync.settle_apart(
+    statement text,
+    table_path text,
+    operation text,
+    column_names text[],
+    ids uuid[],
+    accepted_at_ms bigint[],
+    keys text[],
+    fingerprints text[],
+    columns text[],
+    is_immediate boolean
+)
+RETURNS TABLE (
+    write_id uuid,
+    write_accepted_at timestamptz,
+    write_key text,
+    write_fingerprint text,
+    write_outcome text,
+    write_rule text,
+    write_reason text,
+    write_sqlstate text,
+    write_constraint text,
+    write_column text,
+    write_payload text
+)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+DECLARE
+    row_count integer := cardinality(ids);
+    middle integer := cardinality(ids) / 2;
+    -- All sets of a call have as many columns as the widest one.
+    own_columns text[] := columns[: cardinality(column_names)];
+    error_sqlstate text;
+    error_message text;
+    error_constraint text;
+    error_column text;
+BEGIN
+    IF is_immediate THEN
+        SET CONSTRAINTS ALL IMMEDIATE;
+    END IF;
+    BEGIN
+        RETURN QUERY
+            SELECT * FROM sync.settle(statement, ids, accepted_at_ms, keys, fingerprints, own_columns);
+        RETURN;
+    EXCEPTION
+        -- The conditions that the worker's table of errors calls the data's fault: classes 22 and 23, what a
+        -- trigger raises, WITH CHECK OPTION, a key twice in one statement.
+        WHEN data_exception OR integrity_constraint_violation OR raise_exception
+            OR with_check_option_violation OR cardinality_violation THEN
+            GET STACKED DIAGNOSTICS
+                error_sqlstate = RETURNED_SQLSTATE,
+                error_message = MESSAGE_TEXT,
+                error_constraint = CONSTRAINT_NAME,
+                error_column = COLUMN_NAME;
+    END;
+    IF row_count > 1 THEN
+        RETURN QUERY
+            SELECT * FROM sync.settle_apart(statement, table_path, operation, column_names, ids[:middle],
+                accepted_at_ms[:middle], keys[:middle], fingerprints[:middle],
+                sync.slices(own_columns, 1, middle), is_immediate);
+        RETURN QUERY
+            SELECT * FROM sync.settle_apart(statement, table_path, operation, column_names,
+                ids[middle + 1 :], accepted_at_ms[middle + 1 :], keys[middle + 1 :],
+                fingerprints[middle + 1 :], sync.slices(own_columns, middle + 1, row_count), is_immediate);
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT ids[1], to_timestamp(accepted_at_ms[1] / 1000.0), keys[1], fingerprints[1], 'rejected',
+            'database', left(error_message, 1000), error_sqlstate, nullif(error_constraint, ''),
+            nullif(error_column, ''),
+            json_build_object('table', table_path, 'operation', operation,
+                'row', json_object(column_names, sync.first_cells(own_columns)))::text;
+END
+$$;
+
+-- The rows from one place to another of a set given column by column.
+CREATE FUNCTION sync.slices(columns text[], first_row integer, last_row integer)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT array_agg((col.literal::text[])[first_row : last_row]::text ORDER BY col.place)
+    FROM unnest(columns) WITH ORDINALITY AS col (literal, place)
+$$;
+
+-- The first row of a set given column by column.
+CREATE FUNCTION sync.first_cells(columns text[])
+RETURNS text[]
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT array_agg((col.literal::text[])[1] ORDER BY col.place)
+    FROM unnest(columns) WITH ORDINALITY AS col (literal, place)
+$$;

@@ -1,0 +1,182 @@
+//! A delivery, decoded: writes that can be put into statements, and what is rejected before that.
+//!
+//! Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aurora_sync_catalog::{Catalog, Table};
+use aws_lambda_events::sqs::SqsMessage;
+use uuid::Uuid;
+
+use crate::key::Key;
+use crate::ledger::Entry;
+use crate::outcome::{Outcome, Rejection};
+use crate::row;
+use crate::write::{MessageBody, Operation, Write};
+
+/// One message of a delivery.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) id: String,
+    /// What SQS knows this delivery of it by.
+    pub(super) receipt_handle: String,
+    /// Messages of one group are settled in their order.
+    pub(super) group: String,
+    /// How often it was delivered, this time included.
+    pub(super) receive_count: u32,
+    writes: Vec<Write>,
+    /// What is rejected before it meets the database.
+    entries: Vec<Entry>,
+}
+
+impl Message {
+    /// Reads a message on its own, so that one that is broken spoils no other. `None` without an id.
+    pub(super) fn read(catalog: &Catalog, message: &SqsMessage) -> Option<Self> {
+        let id = message.message_id.clone().filter(|id| !id.is_empty())?;
+        let attribute = |name: &str| message.attributes.get(name);
+        let mut read = Self {
+            receipt_handle: message.receipt_handle.clone().unwrap_or_default(),
+            group: attribute("MessageGroupId").cloned().unwrap_or_default(),
+            receive_count: attribute("ApproximateReceiveCount")
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(1),
+            writes: Vec::new(),
+            entries: Vec::new(),
+            id,
+        };
+        let body = message.body.as_deref().unwrap_or_default();
+        match serde_json::from_str::<MessageBody>(body) {
+            Ok(body) => {
+                for write in body.writes {
+                    read.add(catalog, write);
+                }
+            }
+            Err(error) => {
+                let sent_at_ms = attribute("SentTimestamp")
+                    .and_then(|sent| sent.parse().ok())
+                    .unwrap_or_default();
+                read.entries.push(unreadable(&read.id, &error, body, sent_at_ms));
+            }
+        }
+        Some(read)
+    }
+
+    fn add(&mut self, catalog: &Catalog, mut write: Write) {
+        match check(catalog, &mut write) {
+            Ok(()) => self.writes.push(write),
+            Err(rejection) => {
+                tracing::warn!(write_id = %write.id, rule = rejection.rule, "write rejected");
+                self.entries.push(Entry::new(&write, Outcome::Rejected(rejection)));
+            }
+        }
+    }
+}
+
+/// A body that is not one of ours: settled with its text, so that it is not delivered for ever.
+fn unreadable(message_id: &str, error: &serde_json::Error, body: &str, sent_at_ms: i64) -> Entry {
+    let id = Uuid::parse_str(message_id)
+        .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()));
+    let (line, column) = (error.line(), error.column());
+    tracing::warn!(%id, line, column, "message is unreadable");
+    let reason =
+        format!("not a message of this worker: see line {line}, column {column} of the body");
+    Entry::unreadable(id, reason, body, sent_at_ms)
+}
+
+/// What some messages ask for, each write once.
+#[derive(Debug, Default)]
+pub(super) struct Batch<'a> {
+    pub(super) writes: Vec<&'a Write>,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn of(messages: impl IntoIterator<Item = &'a Message>) -> Self {
+        let mut batch = Self::default();
+        let mut entries = BTreeMap::new();
+        let mut seen: HashMap<Uuid, &Write> = HashMap::new();
+        for message in messages {
+            entries.extend(message.entries.iter().map(|entry| (entry.id(), entry.clone())));
+            for write in &message.writes {
+                match seen.get(&write.id) {
+                    None => {
+                        seen.insert(write.id, write);
+                        batch.writes.push(write);
+                    }
+                    // A message can stand twice in a delivery; its writes cannot count twice.
+                    Some(first) if first.fingerprint == write.fingerprint => {}
+                    Some(_) => {
+                        let entry = Entry::reused_key(write);
+                        entries.insert(entry.id(), entry);
+                    }
+                }
+            }
+        }
+        batch.entries = entries.into_values().collect();
+        batch
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.entries.is_empty()
+    }
+}
+
+/// Checks that a write can be put into a statement: a queue can be fed by hand, and a table can
+/// change between the door and here. Puts its columns into the table's order.
+fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
+    let Some(table) = catalog.table(&write.table) else {
+        return Err(Rejection::by_rule("unknown-table", format!("no table \"{}\"", write.table)));
+    };
+    if !table.is_writable() {
+        return Err(Rejection::by_rule("read-only", "the table is kept out of writes"));
+    }
+    check_columns(table, write)?;
+    let place = |name: &str| table.columns.iter().position(|column| column.name == name);
+    write.row.sort_by_key(|(name, _)| place(name));
+    if write.row.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err(Rejection::by_rule("duplicate-member", "a column stands twice"));
+    }
+    // The key is what the row says it is.
+    write.key = Key::of_row(table, |name| write.cell(name).flatten());
+    if write.operation != Operation::Insert && write.key.is_none() {
+        return Err(Rejection::by_rule("required", "the row has no key"));
+    }
+    if write.operation == Operation::Delete {
+        write.row.retain(|(name, _)| table.primary_key.contains(name));
+    }
+    let sets_nothing = write.row.iter().all(|(name, _)| table.primary_key.contains(name));
+    if write.row.is_empty() || (write.operation == Operation::Update && sets_nothing) {
+        return Err(Rejection::by_rule("empty", "the write names no column to set"));
+    }
+    if matches!(write.operation, Operation::Update | Operation::Upsert)
+        && let Some(version) = &table.version_column
+        && write.cell(version).flatten().is_none()
+    {
+        let rejection = Rejection::by_rule("required", "the version says whether the row is newer");
+        return Err(Rejection { column: Some(version.clone()), ..rejection });
+    }
+    Ok(())
+}
+
+fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
+    for (name, value) in &write.row {
+        let rejection = |rule: &str, reason: &str| Rejection {
+            column: Some(name.clone()),
+            ..Rejection::by_rule(rule, reason)
+        };
+        match table.column(name) {
+            None => return Err(rejection("unknown-column", &row::unknown_column(table, name))),
+            Some(column) if column.is_generated() => {
+                return Err(rejection("generated", "the database makes this value"));
+            }
+            Some(column) if !column.is_writable() => {
+                return Err(rejection("read-only", "the column is kept out of writes"));
+            }
+            Some(_) => {}
+        }
+        if value.as_deref().is_some_and(|value| value.contains('\0')) {
+            return Err(rejection("unsupported-character", "PostgreSQL's text holds no U+0000"));
+        }
+    }
+    Ok(())
+}

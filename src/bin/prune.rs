@@ -1,0 +1,20 @@
+//! The function behind the schedule: prunes the ledger.
+
+use aurora_sync::aws::{self, data_api::DataApi};
+use aurora_sync::config::Config;
+use aurora_sync::prune::{self, Prune, STEP_ROWS};
+use aurora_sync::runtime;
+use serde::de::IgnoredAny;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::from_env();
+    runtime::init_logs(&config.log_level());
+    let sdk_config = aws::sdk_config().await;
+    let function = Prune {
+        data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+        retention_days: config.ledger_retention_days()?,
+        step_rows: STEP_ROWS,
+    };
+    runtime::serve(async |_event: IgnoredAny, deadline| prune::run(&function, deadline).await).await
+}

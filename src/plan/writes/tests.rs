@@ -1,0 +1,285 @@
+use std::collections::HashMap;
+
+use aurora_sync_catalog::ddl;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::super::{CALL_BYTES_MAX, SET_ROWS_MAX};
+use super::*;
+
+/// A parent, its child and its child's child; `rule` is under a check.
+const TABLES: &str = "CREATE TABLE parent (id integer PRIMARY KEY, a integer, rule integer CHECK (rule > 0), \
+                      made integer DEFAULT 7);
+     CREATE TABLE child (id integer PRIMARY KEY, parent integer REFERENCES parent, a integer);
+     CREATE TABLE grandchild (id integer PRIMARY KEY, child integer REFERENCES child (id), a integer);
+     CREATE TABLE versioned (id integer PRIMARY KEY, v integer, a integer);
+     COMMENT ON COLUMN versioned.v IS '@sync:version'";
+
+fn catalog() -> Catalog {
+    ddl::parse(&[("test.sql".into(), TABLES.into())]).unwrap().catalog
+}
+
+/// A write from words: `update parent 1 a=2 rule`; a column without a value is NULL.
+fn write(catalog: &Catalog, text: &str) -> Write {
+    let mut words = text.split(' ');
+    let operation = match words.next().unwrap() {
+        "insert" => Operation::Insert,
+        "upsert" => Operation::Upsert,
+        "update" => Operation::Update,
+        "delete" => Operation::Delete,
+        other => panic!("{other}"),
+    };
+    let table = catalog.table(words.next().unwrap()).unwrap();
+    let id = words.next().unwrap();
+    let mut row = vec![("id".to_owned(), Some(id.to_owned()))];
+    row.extend(words.map(|word| match word.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (word.to_owned(), None),
+    }));
+    Write {
+        id: Uuid::now_v7(),
+        table: table.path(),
+        operation,
+        key: Key::of_row(table, |_| Some(id)),
+        row,
+        accepted_at_ms: 0,
+        fingerprint: None,
+    }
+}
+
+/// Each step as `operation table: change change`, a change as the places of its writes.
+fn shown(folding: Folding, texts: &[&str]) -> Vec<String> {
+    let catalog = catalog();
+    let writes: Vec<_> = texts.iter().map(|text| write(&catalog, text)).collect();
+    let steps = plan(&catalog, &writes.iter().collect::<Vec<_>>(), folding);
+    let show_change = |change: &Change| {
+        change.writes.iter().map(ToString::to_string).collect::<Vec<_>>().join("+")
+    };
+    steps
+        .iter()
+        .map(|step| {
+            let changes: Vec<_> = step.changes.iter().map(show_change).collect();
+            let Group { table, operation, .. } = &step.group;
+            format!("{} {table}: {}", operation.as_str(), changes.join(" "))
+        })
+        .collect()
+}
+
+#[track_caller]
+fn check(texts: &[&str], expected: &[&str]) {
+    assert_eq!(shown(Folding::Neighbours, texts), expected);
+}
+
+#[test]
+fn writes_of_one_group_share_a_step_sorted_by_key() {
+    check(
+        &["insert parent 3 a=1", "insert parent 1 a=1", "insert parent 2 a=1"],
+        &["insert parent: 1 2 0"],
+    );
+    check(
+        &["insert parent 1 a=1", "insert parent 2", "update parent 3 a=1"],
+        &["insert parent: 0", "insert parent: 1", "update parent: 2"],
+    );
+}
+
+#[test]
+fn operations_on_one_key_keep_their_order() {
+    check(
+        &["insert parent 1", "delete parent 1", "insert parent 1", "delete parent 2"],
+        &["insert parent: 0", "delete parent: 3", "delete parent: 1", "insert parent: 2"],
+    );
+}
+
+#[test]
+fn neighbouring_updates_fold_where_nobody_can_tell() {
+    check(&["update parent 1 a=1", "update parent 1 a=2"], &["update parent: 0+1"]);
+    check(
+        &[
+            "update parent 1 a=1",
+            "update parent 2 a=1",
+            "update parent 1 rule=2",
+            "update parent 1 a",
+        ],
+        &["update parent: 0+2+3", "update parent: 1"],
+    );
+    // What is overwritten was under a check, or could not have been stored.
+    check(
+        &["update parent 1 rule=1", "update parent 1 rule=2"],
+        &["update parent: 0", "update parent: 1"],
+    );
+    check(
+        &["update parent 1 a=x", "update parent 1 a=2"],
+        &["update parent: 0", "update parent: 1"],
+    );
+    // Other operations stand between, or a version decides.
+    check(
+        &["update parent 1 a=1", "upsert parent 1 a=2", "update parent 1 a=3"],
+        &["update parent: 0", "upsert parent: 1", "update parent: 2"],
+    );
+    check(
+        &["update versioned 1 v=1", "update versioned 1 v=2"],
+        &["update versioned: 0", "update versioned: 1"],
+    );
+    check(
+        &["update child 1 parent=1", "update child 1 parent=2"],
+        &["update child: 0", "update child: 1"],
+    );
+}
+
+#[test]
+fn a_folded_update_holds_the_last_value_of_each_column() {
+    let catalog = catalog();
+    let writes = ["update parent 1 rule=5", "update parent 1 a=1", "update parent 1 made=2 a"]
+        .map(|text| write(&catalog, text));
+    let steps = plan(&catalog, &writes.iter().collect::<Vec<_>>(), Folding::Neighbours);
+    let change = &steps[0].changes[0];
+    assert_eq!(change.group.columns, ["id", "a", "rule", "made"]);
+    let cells: Vec<_> = change.cells.iter().map(Option::as_deref).collect();
+    assert_eq!(cells, [Some("1"), None, Some("5"), Some("2")]);
+}
+
+#[test]
+fn parents_are_written_before_their_children_and_deleted_after_them() {
+    check(
+        &["insert grandchild 1 child=1", "insert child 1 parent=1", "insert parent 1"],
+        &["insert parent: 2", "insert child: 1", "insert grandchild: 0"],
+    );
+    check(
+        &["delete parent 1", "delete child 1", "delete grandchild 1"],
+        &["delete grandchild: 2", "delete child: 1", "delete parent: 0"],
+    );
+    check(
+        &["update child 1 parent=2", "delete parent 1"],
+        &["update child: 0", "delete parent: 1"],
+    );
+    // A row that comes back: the child belongs to the second one.
+    check(
+        &["delete parent 1", "insert parent 1", "insert child 1 parent=1"],
+        &["delete parent: 0", "insert parent: 1", "insert child: 2"],
+    );
+}
+
+#[test]
+fn rows_that_wait_for_each_other_go_in_the_order_in_which_they_were_accepted() {
+    check(
+        &["insert child 1 parent=1", "delete child 1", "delete parent 1", "insert parent 1"],
+        &["insert child: 0", "delete child: 1", "delete parent: 2", "insert parent: 3"],
+    );
+}
+
+#[test]
+fn a_long_chain_of_one_key_is_planned_without_depth() {
+    let texts: Vec<_> =
+        (0..20_000).map(|n| format!("{} parent 1", ["insert", "delete"][n % 2])).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    assert_eq!(shown(Folding::Neighbours, &texts).len(), 20_000);
+}
+
+/// Writes of a few keys of all tables, some of them large.
+fn writes() -> impl Strategy<Value = Vec<String>> {
+    let table = prop::sample::select(vec!["parent", "child", "grandchild", "versioned"]);
+    let operation = prop::sample::select(vec!["insert", "upsert", "update", "update", "delete"]);
+    let write = (
+        operation,
+        table,
+        0..6,
+        0..6,
+        0..4,
+        prop_oneof![9 => 0_usize..10, 1 => 0_usize..1_500_000],
+    )
+        .prop_map(|(operation, table, id, other, columns, size)| {
+            let column = match (table, columns) {
+                (_, 0) => format!(" a={other}"),
+                (_, 1) => " a".to_owned(),
+                ("parent", 2) => format!(" rule={other}"),
+                ("child", 2) => format!(" parent={other}"),
+                ("grandchild", 2) => format!(" child={other}"),
+                ("versioned", _) => format!(" v={other}"),
+                _ => format!(" a={}", "1".repeat(size)),
+            };
+            format!("{operation} {table} {id}{column}")
+        });
+    prop::collection::vec(write, 0..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_write_is_in_one_step_and_in_the_order_of_its_key(
+        texts in writes(),
+        folds in any::<bool>(),
+    ) {
+        let catalog = catalog();
+        let writes: Vec<_> = texts.iter().map(|text| write(&catalog, text)).collect();
+        let folding = if folds { Folding::Neighbours } else { Folding::None };
+        let steps = plan(&catalog, &writes.iter().collect::<Vec<_>>(), folding);
+        let mut order: HashMap<(&str, &Key), Vec<usize>> = HashMap::new();
+        let mut seen = Vec::new();
+        for step in &steps {
+            prop_assert!(!step.changes.is_empty() && step.changes.len() <= SET_ROWS_MAX);
+            let bytes: usize = step.changes.iter().map(Change::size_bytes).sum();
+            prop_assert!(bytes <= CALL_BYTES_MAX || step.changes.len() == 1);
+            let mut keys: Vec<_> = step.changes.iter().filter_map(|change| change.key.as_ref()).collect();
+            keys.sort_unstable();
+            prop_assert!(keys.windows(2).all(|pair| pair[0] != pair[1]));
+            for change in &step.changes {
+                prop_assert_eq!(&change.group, &step.group);
+                prop_assert!(folds || change.writes.len() == 1);
+                for &place in &change.writes {
+                    let write = &writes[place];
+                    prop_assert_eq!(write.operation, step.group.operation);
+                    prop_assert_eq!(&write.table, &step.group.table);
+                    order.entry((&write.table, write.key.as_ref().unwrap())).or_default().push(place);
+                    seen.push(place);
+                }
+                // The change does what its writes do one after another.
+                for name in &change.group.columns {
+                    let of_writes = change.writes.iter().rev().find_map(|&place| writes[place].cell(name));
+                    prop_assert_eq!(of_writes, Some(change.cell(name)));
+                }
+            }
+        }
+        for places in order.values() {
+            prop_assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{places:?}");
+        }
+        seen.sort_unstable();
+        prop_assert_eq!(seen, (0..writes.len()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_child_is_written_before_its_parent_was(texts in writes()) {
+        let catalog = catalog();
+        let writes: Vec<_> = texts.iter().map(|text| write(&catalog, text)).collect();
+        // Where every key is written once, no order of keys stands against the order of tables.
+        let mut known = std::collections::HashSet::new();
+        let writes: Vec<_> = writes
+            .iter()
+            .filter(|write| write.operation != Operation::Update)
+            .filter(|write| known.insert((write.table.clone(), write.key.clone())))
+            .collect();
+        let steps = plan(&catalog, &writes, Folding::Neighbours);
+        let place_of: HashMap<usize, usize> = steps
+            .iter()
+            .enumerate()
+            .flat_map(|(place, step)| step.writes().map(move |write| (write, place)))
+            .collect();
+        for (child_place, child) in writes.iter().enumerate() {
+            for (parent_place, parent) in writes.iter().enumerate() {
+                let column = match (child.table.as_str(), parent.table.as_str()) {
+                    ("child", "parent") => "parent",
+                    ("grandchild", "child") => "child",
+                    _ => continue,
+                };
+                let (child_step, parent_step) = (place_of[&child_place], place_of[&parent_place]);
+                let refers = child.cell(column).flatten() == parent.cell("id").flatten();
+                match (child.operation, parent.operation) {
+                    (Operation::Delete, Operation::Delete) => prop_assert!(child_step < parent_step),
+                    (Operation::Delete, _) | (_, Operation::Delete) => {}
+                    _ if refers => prop_assert!(parent_step < child_step),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What becomes of messages: which come again, what an outage does, and what nobody can answer.
+
+use std::time::Duration;
+
+use aurora_sync::aws::queue::Queue;
+use aurora_sync::deadline::Deadline;
+use aurora_sync_local::data_api::Operation;
+use aws_lambda_events::sqs::SqsBatchResponse;
+
+use crate::support::services::FifoQueue;
+use crate::support::writes::{Envelope, event, write};
+use crate::support::{STAFF, World, deadline};
+
+/// Messages `group:table:id`, each an insert of one row, in order.
+fn messages(world: &World, texts: &[&str]) -> Vec<Envelope> {
+    texts
+        .iter()
+        .map(|text| {
+            let [group, table, id] = text.split(':').collect::<Vec<_>>()[..] else { panic!() };
+            let write = write(&world.schema.catalog, &format!("insert {table} id={id}"));
+            Envelope::of(text, group, vec![write])
+        })
+        .collect()
+}
+
+fn left(response: &SqsBatchResponse) -> Vec<&str> {
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_stops_its_own_groups_from_its_message_on() {
+    let world = World::with(
+        "CREATE TABLE there (id integer PRIMARY KEY); CREATE TABLE gone (id integer PRIMARY KEY)",
+    )
+    .await;
+    world.rows("DROP TABLE gone").await;
+    let texts = ["a:there:1", "b:there:2", "a:gone:1", "b:there:3", "a:there:4", "c:there:5"];
+    let response = world.apply(event(&messages(&world, &texts))).await.unwrap();
+    assert_eq!(left(&response), ["a:gone:1", "a:there:4"]);
+    assert_eq!(world.rows("SELECT id FROM there ORDER BY id").await, ["1", "2", "3", "5"]);
+    assert_eq!(world.rows("SELECT count(*) FROM sync.write").await, ["4"]);
+}
+
+#[tokio::test]
+async fn an_outage_gives_everything_back_after_one_attempt() {
+    let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+    world.fault("begin@1.. fail-before=ServiceUnavailableError");
+    world.server.counters().reset();
+    let response = world.apply(event(&messages(&world, &["a:t:1", "b:t:2"]))).await.unwrap();
+    assert_eq!(left(&response), ["a:t:1", "b:t:2"]);
+    assert_eq!(world.server.counters().all_calls(), 1);
+}
+
+#[tokio::test]
+async fn an_outage_in_the_middle_keeps_what_was_settled_before_it() {
+    let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+    // The whole delivery runs into its time; then the second message meets an outage.
+    world.fault("batch@1 timeout");
+    world.fault("begin@3 fail-before=ServiceUnavailableError");
+    let response =
+        world.apply(event(&messages(&world, &["a:t:1", "b:t:2", "c:t:3"]))).await.unwrap();
+    assert_eq!(left(&response), ["b:t:2", "c:t:3"]);
+    assert_eq!(world.rows("SELECT id FROM t").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_lost_transaction_and_a_lost_conflict_are_done_again_at_once() {
+    for fault in ["batch sql=40001", "batch@1..3 sql=40P01", "commit sql=40001"] {
+        let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+        world.fault(fault);
+        let response = world.apply(event(&messages(&world, &["a:t:1"]))).await.unwrap();
+        assert_eq!(left(&response), [""; 0], "{fault}");
+        assert_eq!(world.rows("SELECT id FROM t").await, ["1"], "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn an_unanswered_commit_is_looked_up_and_not_repeated_blindly() {
+    for (fault, commits) in [
+        ("commit drop-answer", 1),
+        ("commit cut-answer", 1),
+        ("commit fail-after=InternalServerErrorException", 1),
+        ("commit timeout-after", 1),
+        // Not done: done again, once the ledger has said so.
+        ("commit drop-request", 2),
+        ("commit fail-before=DatabaseUnavailableException", 2),
+        ("commit lose-transaction", 2),
+    ] {
+        let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+        world.fault(fault);
+        world.server.counters().reset();
+        let response = world.apply(event(&messages(&world, &["a:t:1"]))).await.unwrap();
+        assert_eq!(left(&response), [""; 0], "{fault}");
+        assert_eq!(world.server.counters().calls(Operation::Commit), commits, "{fault}");
+        assert_eq!(world.rows("SELECT id FROM t").await, ["1"], "{fault}");
+        assert_eq!(world.rows("SELECT outcome FROM sync.write").await, ["applied"], "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_waking_database_is_waited_for_as_long_as_there_is_time() {
+    let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+    world.server.pause(Duration::from_millis(300));
+    let response = world.apply(event(&messages(&world, &["a:t:1"]))).await.unwrap();
+    assert_eq!(left(&response), [""; 0]);
+    world.server.pause(Duration::from_mins(10));
+    let soon = Deadline::after(Duration::from_millis(500));
+    let response = world.apply_within(event(&messages(&world, &["a:t:2"])), soon).await.unwrap();
+    assert_eq!(left(&response), ["a:t:2"]);
+    world.server.pass(Duration::from_mins(10));
+    let response = world.apply(event(&messages(&world, &["a:t:2"]))).await.unwrap();
+    assert_eq!(left(&response), [""; 0]);
+}
+
+#[tokio::test]
+async fn nothing_is_begun_when_the_time_is_over() {
+    let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+    world.server.counters().reset();
+    let over = Deadline::after(Duration::ZERO);
+    let response = world.apply_within(event(&messages(&world, &["a:t:1"])), over).await.unwrap();
+    assert_eq!(left(&response), ["a:t:1"]);
+    assert_eq!(world.server.counters().all_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_transaction_is_not_left_open_at_the_deadline() {
+    let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+    world.fault("batch@1.. delay=2s");
+    let soon = Deadline::after(Duration::from_millis(1_500));
+    let response = world.apply_within(event(&messages(&world, &["a:t:1"])), soon).await.unwrap();
+    assert_eq!(left(&response), ["a:t:1"]);
+    world.server.faults().clear();
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL
+        AND pid <> pg_backend_pid()";
+    assert_eq!(world.rows(open).await, ["0"]);
+    assert_eq!(world.rows("SELECT count(*) FROM t").await, ["0"]);
+}
+
+#[tokio::test]
+async fn a_message_without_an_id_fails_the_invocation() {
+    let world = World::with(STAFF).await;
+    assert!(world.apply(event(&[Envelope::raw("", "a", "{}")])).await.is_err());
+}
+
+#[tokio::test]
+async fn messages_that_are_given_back_come_again_after_their_pause() {
+    let world = World::with(STAFF).await;
+    let queue = FifoQueue::new().await;
+    let bodies = [write(&world.schema.catalog, "insert staff id=0010 name=x")];
+    let message = &aurora_sync::write::pack(bodies.to_vec(), 1)[0];
+    let sender = Queue::new(&queue.sdk_config, queue.url.clone());
+    assert!(sender.send(&[message]).await.unwrap().is_empty());
+    let mut received = queue.receive().await;
+    assert_eq!(received.records.len(), 1);
+    // It has been in flight twice already, as far as `apply` can tell.
+    received.records[0].attributes.insert("ApproximateReceiveCount".into(), "2".into());
+    let mut function = world.apply_function();
+    function.queue = sender;
+    world.fault("begin fail-before=ServiceUnavailableError");
+    let response = aurora_sync::apply::handle(&function, received, deadline()).await.unwrap();
+    assert_eq!(response.batch_item_failures.len(), 1);
+    assert!(queue.receive().await.records.is_empty(), "its pause of four seconds has begun");
+    let again = queue.receive_within(Duration::from_secs(30)).await;
+    assert_eq!(again.records.len(), 1, "the queue's own pause is much longer");
+}

@@ -1,0 +1,83 @@
+//! Writes from words, and messages of them as SQS delivers them.
+
+use aurora_sync::key::Key;
+use aurora_sync::write::{Operation, Write, pack};
+use aurora_sync_catalog::Catalog;
+use aws_lambda_events::sqs::SqsEvent;
+use serde_json::json;
+use uuid::Uuid;
+
+/// A write from words: `update staff id=0001 name=New age`; a column without a value is NULL, and `_`
+/// stands for a blank.
+pub(crate) fn write(catalog: &Catalog, text: &str) -> Write {
+    let mut words = text.split(' ');
+    let operation = match words.next().unwrap() {
+        "insert" => Operation::Insert,
+        "upsert" => Operation::Upsert,
+        "ignore" => Operation::InsertIgnore,
+        "update" => Operation::Update,
+        "delete" => Operation::Delete,
+        other => panic!("{other}"),
+    };
+    let table = catalog.table(words.next().unwrap()).unwrap();
+    let row: Vec<_> = words
+        .map(|word| match word.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.replace('_', " "))),
+            None => (word.to_owned(), None),
+        })
+        .collect();
+    let cell = |name: &str| row.iter().find(|(column, _)| column == name)?.1.as_deref();
+    Write {
+        id: Uuid::now_v7(),
+        table: table.path(),
+        operation,
+        key: Key::of_row(table, cell),
+        row: row.clone(),
+        accepted_at_ms: 1_763_856_000_000,
+        fingerprint: None,
+    }
+}
+
+/// One message of a delivery that a test writes by hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Envelope {
+    pub id: String,
+    pub group: String,
+    pub body: String,
+    pub receive_count: u32,
+}
+
+impl Envelope {
+    /// A message of these writes, whatever their partitions.
+    pub(crate) fn of(id: &str, group: &str, writes: Vec<Write>) -> Self {
+        let mut messages = pack(writes, 1);
+        assert_eq!(messages.len(), 1);
+        Self::raw(id, group, &messages.remove(0).body)
+    }
+
+    pub(crate) fn raw(id: &str, group: &str, body: &str) -> Self {
+        Self { id: id.into(), group: group.into(), body: body.into(), receive_count: 1 }
+    }
+}
+
+pub(crate) fn event(envelopes: &[Envelope]) -> SqsEvent {
+    let records: Vec<_> = envelopes
+        .iter()
+        .map(|Envelope { id, group, body, receive_count }| {
+            json!({
+                "messageId": id,
+                "receiptHandle": id,
+                "body": body,
+                "attributes": {
+                    "MessageGroupId": group,
+                    "SentTimestamp": "1763856000000",
+                    "ApproximateReceiveCount": receive_count.to_string(),
+                },
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "awsRegion": "us-east-1",
+            })
+        })
+        .collect();
+    serde_json::from_value(json!({ "Records": records })).unwrap()
+}
