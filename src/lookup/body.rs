@@ -11,7 +11,7 @@ use crate::query::Form;
 pub(super) fn list(form: Form, columns: &[&Column], rows: &[Record]) -> String {
     match form {
         Form::Json => {
-            let objects: Vec<_> = rows.iter().map(|row| first_text(row)).collect();
+            let objects: Vec<_> = rows.iter().map(first_text).collect();
             format!("[{}]", objects.join(","))
         }
         Form::Ndjson => rows.iter().map(|row| line(first_text(row))).collect(),
@@ -77,8 +77,9 @@ mod tests {
         let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
         let columns: Vec<_> = schema.catalog.tables()[0].columns.iter().collect();
         let field =
-            |text: &Option<&str>| text.map_or(Field::Null, |text| Field::Text(text.to_owned()));
-        let rows: Vec<Record> = rows.iter().map(|row| row.iter().map(field).collect()).collect();
+            |text: Option<&str>| text.map_or(Field::Null, |text| Field::Text(text.to_owned()));
+        let rows: Vec<Record> =
+            rows.iter().map(|row| row.iter().copied().map(field).collect()).collect();
         assert_eq!(list(form, &columns, &rows), expected);
     }
 

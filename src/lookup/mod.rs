@@ -24,8 +24,8 @@ pub(crate) use self::imports::{IMPORT, REJECT};
 use self::reader::Reader;
 use crate::aws::data_api::DataApi;
 use crate::deadline::Deadline;
-use crate::enqueue::key_of_path;
 use crate::http::{Request, Response, Route};
+use crate::key::Key;
 use crate::openapi;
 use crate::problem::{Kind, Problem, nearest};
 use crate::query::Relation;
@@ -73,7 +73,8 @@ async fn answer(
     match &request.route {
         Route::Row(table, key) => {
             let table = readable_table(&lookup.catalog, table)?;
-            let key = key_of_path(table, key)?;
+            let key = Key::from_path(table, key)
+                .map_err(|error| Problem::new(Kind::InvalidKey, format!("{error}.")))?;
             let relation = Relation { table, from: &table.sql_name() };
             let missing =
                 || Problem::new(Kind::RowNotFound, format!("{table} has no row with this key."));

@@ -45,9 +45,10 @@ impl<'a> Reader<'a> {
         if sql.len() > SQL_LEN_MAX {
             return Err(ReadError::TooLong);
         }
-        let call = awake(self.deadline, async || {
+        // On the heap: the future of an SDK's call is large, and a look-up has several of them.
+        let call = Box::pin(awake(self.deadline, async || {
             self.data_api.execute(None, &sql, parameters.clone()).await
-        });
+        }));
         match tokio::time::timeout(self.deadline.remaining(), call).await {
             Ok(Ok(records)) => Ok(records),
             Ok(Err(error)) => Err(match error.fault {

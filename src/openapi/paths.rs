@@ -24,12 +24,12 @@ pub(super) fn of_table(table: &Table) -> Map<String, Value> {
     if table.is_readable() {
         let parameters = list_parameters(table);
         let answer = list_answer(&name);
-        rows.insert("get".into(), read("list", &name, &tag, &parameters, answer));
-        rows.insert("head".into(), read("head", &name, &tag, &parameters, head_answer()));
+        rows.insert("get".into(), read("list", &name, &tag, &parameters, &answer));
+        rows.insert("head".into(), read("head", &name, &tag, &parameters, &head_answer()));
         let parameters = row_parameters();
         let answer = row_answer(&name);
-        row.insert("get".into(), read("get", &name, &tag, &parameters, answer));
-        row.insert("head".into(), read("head_row", &name, &tag, &parameters, head_answer()));
+        row.insert("get".into(), read("get", &name, &tag, &parameters, &answer));
+        row.insert("head".into(), read("head_row", &name, &tag, &parameters, &head_answer()));
     }
     if table.is_writable() {
         rows.extend(writes::to_table(table, &name));
@@ -58,7 +58,7 @@ fn key_parameter(table: &Table) -> Value {
     })
 }
 
-fn read(word: &str, name: &str, tag: &str, parameters: &[Value], answer: Value) -> Value {
+fn read(word: &str, name: &str, tag: &str, parameters: &[Value], answer: &Value) -> Value {
     json!({
         "operationId": format!("{word}_{name}"),
         "tags": [tag],
@@ -160,14 +160,14 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
         "/_sync/writes/{id}".into(),
         json!({
             "parameters": id,
-            "get": read("get", "_sync_write", tag, &parameters, status),
+            "get": read("get", "_sync_write", tag, &parameters, &status),
         }),
     );
     let imports = list_answer("_sync_import");
     paths.insert(
         "/_sync/imports".into(),
         json!({
-            "get": read("list", "_sync_import", tag, &list_parameters(&IMPORT), imports),
+            "get": read("list", "_sync_import", tag, &list_parameters(&IMPORT), &imports),
         }),
     );
     let import = row_answer("_sync_import");
@@ -175,7 +175,7 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
         "/_sync/imports/{id}".into(),
         json!({
             "parameters": id,
-            "get": read("get", "_sync_import", tag, &row_parameters(), import),
+            "get": read("get", "_sync_import", tag, &row_parameters(), &import),
         }),
     );
     let rejects = list_answer("_sync_reject");
@@ -183,7 +183,7 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
         "/_sync/imports/{id}/rejects".into(),
         json!({
             "parameters": id,
-            "get": read("list", "_sync_reject", tag, &list_parameters(&REJECT), rejects),
+            "get": read("list", "_sync_reject", tag, &list_parameters(&REJECT), &rejects),
         }),
     );
     paths

@@ -2,6 +2,7 @@ use aurora_sync_catalog::ddl;
 use proptest::prelude::*;
 
 use super::*;
+use crate::field::Field;
 use crate::key::Key;
 
 const DDL: &str = r#"
@@ -283,7 +284,6 @@ fn a_statement_with_a_head_gives_it_even_without_rows() {
 FROM (SELECT (SELECT count(*) FROM "thing" AS t WHERE (t."age" = :p1::integer)) AS total, (SELECT json_agg(json_build_object('id', id, 'outcome', outcome))::text FROM sync.write WHERE id = ANY (:p2::uuid[])) AS settled) AS head
 LEFT JOIN (SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."age") AS shown) AS f1, t."kind"::text AS f2, t."id"::text AS f3, true AS f4, t."kind" AS o1, t."id" AS o2 FROM "thing" AS t WHERE (t."age" = :p3::integer) ORDER BY t."kind", t."id" LIMIT :p4::bigint) AS page ON true ORDER BY page.o1, page.o2"#
     );
-    use crate::field::Field;
     let empty =
         vec![Field::Null, Field::Null, Field::Null, Field::Long(0), Field::Null, Field::Null];
     let page = shape.page(vec![empty], 1);

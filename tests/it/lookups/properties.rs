@@ -213,7 +213,7 @@ fn keys(rows: &[Value]) -> Vec<String> {
 fn check<S: Strategy>(
     cases: u32,
     strategy: S,
-    case: impl AsyncFn(
+    case: &impl AsyncFn(
         &World,
         S::Value,
         &dyn Fn(Vec<Vec<usize>>) -> Vec<Vec<usize>>,
@@ -252,7 +252,7 @@ fn check<S: Strategy>(
 #[test]
 fn the_rows_are_those_of_plain_sql_in_its_order() {
     let strategy = (rows(), prop::collection::vec((filter(), order(), 1..50_usize), 8));
-    check(8, strategy, async |world, (rows, queries), fit| {
+    check(8, strategy, &async |world, (rows, queries), fit| {
         world.rows("TRUNCATE t").await;
         let rows = fit(rows);
         if !rows.is_empty() {
@@ -291,7 +291,7 @@ fn a_row_that_is_there_throughout_is_met_once_whatever_comes_and_goes() {
         |(inserted, deleted)| Beside { inserted: inserted.into_iter().take(4).collect(), deleted },
     );
     let strategy = (rows(), order(), 1..7_usize, prop::collection::vec(beside, 12));
-    check(12, strategy, async |world, (rows, order, limit, besides), fit| {
+    check(12, strategy, &async |world, (rows, order, limit, besides), fit| {
         world.rows("TRUNCATE t").await;
         let rows = fit(rows);
         let mut next_id = rows.len();

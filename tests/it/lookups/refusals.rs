@@ -77,9 +77,9 @@ async fn a_query_that_takes_too_long_is_504() {
 fn hostile_query_strings_never_fail() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let world = runtime.block_on(World::with(
-        r#"CREATE TABLE t (
+        "CREATE TABLE t (
             id integer PRIMARY KEY, a text, n numeric(6,2), b boolean, at timestamptz, j jsonb, w text[],
-            o macaddr, d date, u uuid, bytes bytea, span interval, x json, f double precision)"#,
+            o macaddr, d date, u uuid, bytes bytea, span interval, x json, f double precision)",
     ));
     let piece = prop_oneof![
         6 => prop::sample::select(vec![
