@@ -14,6 +14,7 @@ mod cursor;
 mod asked;
 mod form;
 mod statement;
+mod page;
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
 
@@ -21,8 +22,9 @@ use crate::problem::nearest;
 
 pub use asked::{Asked, LIMIT_DEFAULT, LIMIT_MAX, RESERVED, write_ids};
 pub use form::Form;
+pub use page::{Page, Shape};
 pub use statement::{
-    Head, Page, Query, Relation, Shape, by_key, columns, key_of_first, list, planned_count, settled,
+    Head, Query, Relation, by_key, columns, key_of_first, list, planned_count, settled,
 };
 
 /// Most characters of an unknown name in an answer: PostgreSQL's own names have 63 bytes.
