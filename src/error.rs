@@ -147,6 +147,16 @@ impl SqlState {
         is_state.then(|| Self(state.to_owned()))
     }
 
+    /// Whether PostgreSQL's message names things of the database only: what users' triggers and values
+    /// make of a message is not for logs.
+    fn speaks_of_the_database(&self) -> bool {
+        const CLASSES: [&str; 16] = [
+            "08", "0A", "25", "26", "28", "2F", "34", "3D", "3F", "40", "42", "53", "54", "55",
+            "57", "58",
+        ];
+        CLASSES.contains(&self.class())
+    }
+
     /// Whose fault, by the classes of the PostgreSQL manual, appendix A. Unknown ones halt.
     fn disposition(&self) -> Disposition {
         match self.0.as_str() {
@@ -235,10 +245,10 @@ impl fmt::Display for DataApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} failed: ", self.operation)?;
         match &self.fault {
-            DataApiFault::Sql(state) if state.disposition() == Disposition::Reject => {
-                write!(f, "PostgreSQL refuses the data with SQLSTATE {state}")
+            DataApiFault::Sql(state) if state.speaks_of_the_database() => {
+                f.write_str(&self.message)
             }
-            DataApiFault::Sql(_) => f.write_str(&self.message),
+            DataApiFault::Sql(state) => write!(f, "PostgreSQL refuses with SQLSTATE {state}"),
             fault if self.message.is_empty() => write!(f, "{fault:?}"),
             fault => write!(f, "{fault:?}: {}", self.message),
         }

@@ -31,7 +31,7 @@ pub struct RowError {
     pub column: Option<String>,
 }
 
-/// Runs `statement` (see [`crate::statement::one_row`]) for each row, and gives those that changed
+/// Runs `statement` (see [`crate::statement::load_row`]) for each row, and gives those that changed
 /// nothing, in order.
 pub async fn isolate(
     transaction: &Transaction<'_>,

@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::array::encoded_len;
@@ -102,15 +101,6 @@ impl Entry {
         }
     }
 
-    /// A write whose id was used for another one before: rejected, under an id of its own.
-    pub fn reused_key(write: &Write) -> Self {
-        let reason =
-            "another write was accepted under this Idempotency-Key before, with another payload";
-        let rejection = Rejection::by_rule("idempotency-key-reused", reason);
-        let entry = Self::new(write, Outcome::Rejected(rejection));
-        Self { id: reused_id(write), ..entry }
-    }
-
     /// A message that cannot be read. PostgreSQL's text holds no U+0000, so that is left out.
     pub fn unreadable(id: Uuid, reason: String, body: &str, sent_at_ms: i64) -> Self {
         Self {
@@ -151,14 +141,6 @@ fn payload(write: &Write) -> String {
         write.row.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let operation = write.operation.as_str();
     serde_json::json!({ "table": write.table, "operation": operation, "row": row }).to_string()
-}
-
-/// The id under which a write is rejected whose own id was used for another before; the server makes the
-/// same (`sync.reused_id`).
-fn reused_id(write: &Write) -> Uuid {
-    let both = format!("{}{}", write.id, write.fingerprint.as_deref().unwrap_or_default());
-    let digest = Sha256::digest(both.as_bytes());
-    Uuid::from_u128(digest.iter().take(16).fold(0, |id, &byte| (id << 8) | u128::from(byte)))
 }
 
 /// Those of the writes that are settled already.

@@ -105,48 +105,21 @@ WHERE import_id = :import_id::uuid AND chunk = :chunk::integer",
     )
 }
 
-/// The statement of one row, for `sync.isolate`: its values are the elements of the text array `$1`.
-pub fn one_row(table: &Table, operation: Operation, columns: &[&Column]) -> String {
+/// Loads one row of a file, for `sync.isolate`: its values are the elements of the text array `$1`.
+pub fn load_row(table: &Table, columns: &[&Column]) -> String {
     let target = Target { table, columns };
-    let cell = |place: usize, column: &Column| {
-        format!("($1)[{}]::{}", place + 1, column.column_type.cast_name())
-    };
-    let with_cells = |keep: &dyn Fn(&Column) -> bool, separator: &str| {
-        let parts: Vec<_> = columns
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| keep(column))
-            .map(|(place, column)| {
-                format!("{} = {}", quote_identifier(&column.name), cell(place, column))
-            })
-            .collect();
-        parts.join(separator)
-    };
-    let name = table.sql_name();
-    let is_key = |column: &Column| table.is_key(column);
-    let is_not_key = |column: &Column| !table.is_key(column);
-    match operation {
-        Operation::Insert | Operation::InsertIgnore | Operation::Upsert => {
-            let cells: Vec<_> =
-                columns.iter().enumerate().map(|(place, column)| cell(place, column)).collect();
-            let on_conflict = match operation {
-                Operation::InsertIgnore => " ON CONFLICT DO NOTHING".to_owned(),
-                Operation::Upsert => target.merge(),
-                _ => String::new(),
-            };
-            format!(
-                "INSERT INTO {name} AS target ({}) VALUES ({}){on_conflict}",
-                target.column_list(),
-                cells.join(", "),
-            )
-        }
-        Operation::Update => format!(
-            "UPDATE {name} SET {} WHERE {}",
-            with_cells(&is_not_key, ", "),
-            with_cells(&is_key, " AND "),
-        ),
-        Operation::Delete => format!("DELETE FROM {name} WHERE {}", with_cells(&is_key, " AND ")),
-    }
+    let cells: Vec<_> = columns
+        .iter()
+        .enumerate()
+        .map(|(place, column)| format!("($1)[{}]::{}", place + 1, column.column_type.cast_name()))
+        .collect();
+    let merge = if table.primary_key.is_empty() { String::new() } else { target.merge() };
+    format!(
+        "INSERT INTO {} AS target ({}) VALUES ({}){merge}",
+        table.sql_name(),
+        target.column_list(),
+        cells.join(", "),
+    )
 }
 
 /// A text as an SQL literal. Only for names from the catalog: values are parameters.

@@ -65,12 +65,7 @@ BEGIN
             CASE WHEN settled.outcome IN ('applied', 'unchanged', 'superseded') THEN settled.outcome
                 ELSE 'rejected' END,
             CASE WHEN settled.outcome NOT IN ('applied', 'unchanged', 'superseded') THEN settled.outcome END,
-            CASE settled.outcome
-                WHEN 'row-missing' THEN 'there is no row with this key'
-                WHEN 'idempotency-key-reused' THEN
-                    'another write was accepted under this Idempotency-Key before, with another payload'
-            END,
-            NULL::text, NULL::text, NULL::text, settled.payload
+            sync.reason(settled.outcome), NULL::text, NULL::text, NULL::text, settled.payload
         FROM unnest(settled_ids, settled_accepted_at_ms, settled_keys, settled_fingerprints,
                 settled_outcomes, settled_payloads)
             AS settled (id, accepted_at_ms, key, fingerprint, outcome, payload);
@@ -126,6 +121,8 @@ DECLARE
     error_message text;
     error_constraint text;
     error_column text;
+    payload text;
+    settled_fingerprint text;
 BEGIN
     IF is_immediate THEN
         SET CONSTRAINTS ALL IMMEDIATE;
@@ -156,13 +153,36 @@ BEGIN
                 fingerprints[middle + 1 :], sync.slices(own_columns, middle + 1, row_count), is_immediate);
         RETURN;
     END IF;
-    RETURN QUERY
-        SELECT ids[1], to_timestamp(accepted_at_ms[1] / 1000.0), keys[1], fingerprints[1], 'rejected',
-            'database', left(error_message, 1000), error_sqlstate, nullif(error_constraint, ''),
-            nullif(error_column, ''),
-            json_build_object('table', table_path, 'operation', operation,
-                'row', json_object(column_names, sync.first_cells(own_columns)))::text;
+    payload := json_build_object('table', table_path, 'operation', operation,
+        'row', json_object(column_names, sync.first_cells(own_columns)))::text;
+    SELECT fingerprint INTO settled_fingerprint FROM sync.write WHERE id = ids[1];
+    IF NOT FOUND THEN
+        RETURN QUERY
+            SELECT ids[1], to_timestamp(accepted_at_ms[1] / 1000.0), keys[1], fingerprints[1], 'rejected',
+                'database', left(error_message, 1000), error_sqlstate, nullif(error_constraint, ''),
+                nullif(error_column, ''), payload;
+    ELSIF settled_fingerprint IS DISTINCT FROM fingerprints[1] THEN
+        RETURN QUERY
+            SELECT reused.id, to_timestamp(accepted_at_ms[1] / 1000.0), keys[1], fingerprints[1], 'rejected',
+                'idempotency-key-reused', sync.reason('idempotency-key-reused'), NULL::text, NULL::text,
+                NULL::text, payload
+            FROM sync.reused_id(ids[1], fingerprints[1]) AS reused (id)
+            WHERE NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = reused.id);
+    END IF;
+    -- A bad row that was settled before is not settled again.
 END
+$$;
+
+-- What a rule of the worker's own says against a write.
+CREATE FUNCTION sync.reason(rule text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT CASE rule
+        WHEN 'row-missing' THEN 'there is no row with this key'
+        WHEN 'idempotency-key-reused' THEN
+            'another write was accepted under this Idempotency-Key before, with another payload'
+    END
 $$;
 
 -- The rows from one place to another of a set given column by column.

@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::sqs::SqsMessage;
@@ -94,23 +94,16 @@ impl<'a> Batch<'a> {
     pub(super) fn of(messages: impl IntoIterator<Item = &'a Message>) -> Self {
         let mut batch = Self::default();
         let mut entries = BTreeMap::new();
-        let mut seen: HashMap<Uuid, &Write> = HashMap::new();
+        let mut seen = HashSet::new();
         for message in messages {
             entries.extend(message.entries.iter().map(|entry| (entry.id(), entry.clone())));
-            for write in &message.writes {
-                match seen.get(&write.id) {
-                    None => {
-                        seen.insert(write.id, write);
-                        batch.writes.push(write);
-                    }
-                    // A message can stand twice in a delivery; its writes cannot count twice.
-                    Some(first) if first.fingerprint == write.fingerprint => {}
-                    Some(_) => {
-                        let entry = Entry::reused_key(write);
-                        entries.insert(entry.id(), entry);
-                    }
-                }
-            }
+            // A message can stand twice in a delivery; its writes cannot count twice. Two payloads under
+            // one Idempotency-Key are two writes: the ledger will know the second.
+            let fresh = message
+                .writes
+                .iter()
+                .filter(|write| seen.insert((write.id, write.fingerprint.as_deref())));
+            batch.writes.extend(fresh);
         }
         batch.entries = entries.into_values().collect();
         batch

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use aurora_sync_catalog::Catalog;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use tokio::time::timeout;
 
 use self::batch::{Batch, Message};
 use self::settle::settle;
@@ -162,10 +163,19 @@ async fn postpone(apply: &Apply, left: &[Left<'_>]) {
             (left.message.receipt_handle.as_str(), delay)
         })
         .collect();
-    if let Err(error) = apply.queue.postpone(&delays).await {
-        tracing::warn!(%error, messages = left.len(), "visibility of messages not changed");
+    match timeout(POSTPONED_WITHIN, apply.queue.postpone(&delays)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, messages = left.len(), "visibility of messages not changed");
+        }
+        Err(_) => {
+            tracing::warn!(messages = left.len(), "visibility of messages not changed in time")
+        }
     }
 }
+
+/// What is left for it of the time that is kept for the answer.
+const POSTPONED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The first pause, and the longest: what `template.yaml` makes of `maxReceiveCount` rests on it.
 const DELAY_MIN: Duration = Duration::from_secs(2);

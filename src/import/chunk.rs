@@ -21,7 +21,6 @@ use crate::plan::CALL_BYTES_MAX;
 use crate::plan::rows::{Call, Item, plan};
 use crate::statement;
 use crate::transaction::{End, Transaction, in_transaction};
-use crate::write::Operation;
 
 /// Most records of a chunk. Chunks are cut by the file alone, so that they are the same each time
 /// it is read.
@@ -224,11 +223,7 @@ impl Loader<'_> {
         chunk: &Chunk,
         call: &Call<()>,
     ) -> Result<Vec<Reject>, SyncError> {
-        let operation = match self.table.primary_key.as_slice() {
-            [] => Operation::Insert,
-            _ => Operation::Upsert,
-        };
-        let sql = statement::one_row(self.table, operation, &self.columns);
+        let sql = statement::load_row(self.table, &self.columns);
         let mut rejects = Vec::new();
         for set in &call.sets {
             let cells: Vec<_> = set.iter().map(|&row| &chunk.rows[row].row.cells).collect();

@@ -2,13 +2,14 @@
 //!
 //! Pure. Every write is in one step and no other; writes to one key keep the order in which they were
 //! accepted; a key stands once in a step, since a statement with `ON CONFLICT` cannot touch a row a
-//! second time and an update of it would take either value. Rows that refer to each other keep their
+//! second time and an update of it would take either value; likewise an id. Rows that refer to each other keep their
 //! order too: a parent is written before its children and deleted after them, wherever in the delivery
 //! they stand. Between other keys there is no order.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aurora_sync_catalog::{Catalog, ColumnType, ForeignKey, Table};
+use uuid::Uuid;
 
 use super::cut;
 use crate::array::encoded_len;
@@ -64,7 +65,7 @@ pub enum Folding {
 /// Plans these writes, which have columns of their tables only, in the tables' order.
 pub fn plan(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Step> {
     let changes = changes(catalog, writes, folding);
-    let levels = levels(catalog, &changes);
+    let levels = levels(catalog, writes, &changes);
     let mut groups: BTreeMap<usize, Vec<(Group, Vec<Change>)>> = BTreeMap::new();
     let mut place_of: HashMap<(usize, Group), usize> = HashMap::new();
     for (change, level) in changes.into_iter().zip(levels) {
@@ -205,8 +206,17 @@ fn fold(table: &Table, change: &mut Change, write: &Write, place: usize) {
 }
 
 /// The level of each change: it runs after all changes of lower levels.
-fn levels(catalog: &Catalog, changes: &[Change]) -> Vec<usize> {
+fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize> {
     let mut graph = Graph::new(changes.len());
+    // Two payloads under one Idempotency-Key: the second must find the first in the ledger.
+    let mut by_id: HashMap<Uuid, usize> = HashMap::new();
+    for (place, change) in changes.iter().enumerate() {
+        for &write in &change.writes {
+            if let Some(earlier) = by_id.insert(writes[write].id, place) {
+                graph.after(place, earlier);
+            }
+        }
+    }
     let by_key = by_key(changes);
     for places in by_key.values() {
         for pair in places.windows(2) {

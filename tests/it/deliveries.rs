@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::deadline::Deadline;
+use aurora_sync::error::{DataApiError, DataApiFault, Disposition, SqlState};
 use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsBatchResponse;
 
@@ -162,4 +163,42 @@ async fn messages_that_are_given_back_come_again_after_their_pause() {
     assert!(queue.receive().await.records.is_empty(), "its pause of four seconds has begun");
     let again = queue.receive_within(Duration::from_secs(30)).await;
     assert_eq!(again.records.len(), 1, "the queue's own pause is much longer");
+}
+
+/// One SQLSTATE of each disposition and class that a statement over users' rows can meet.
+const STATES: [&str; 20] = [
+    "22001", "22012", "22P02", "23502", "23505", "23514", "23P01", "21000", "44000", "P0001",
+    "P0002", "P0004", "42P01", "42501", "25006", "54001", "XX000", "0A000", "53100", "40001",
+];
+
+#[tokio::test]
+async fn the_server_catches_just_what_the_table_of_errors_calls_the_datas_fault() {
+    let world = World::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, state text);
+         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             RAISE EXCEPTION USING ERRCODE = NEW.state, MESSAGE = 'by request';
+         END $$;
+         CREATE TRIGGER fail BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+    .await;
+    for (id, state) in STATES.iter().enumerate() {
+        let error = DataApiError {
+            operation: "BatchExecuteStatement",
+            fault: DataApiFault::Sql(SqlState((*state).to_owned())),
+            message: String::new(),
+        };
+        let write = write(&world.schema.catalog, &format!("insert t id={id} state={state}"));
+        let response = world.apply(event(&[Envelope::of("m", "a", vec![write])])).await.unwrap();
+        let found = world
+            .rows(&format!("SELECT outcome, sqlstate FROM sync.write WHERE key = '{id}'"))
+            .await;
+        if error.disposition() == Disposition::Reject {
+            assert_eq!(found, [format!("rejected|{state}")]);
+            assert_eq!(left(&response), [""; 0], "{state}");
+        } else {
+            assert_eq!(found, [""; 0], "{state}");
+            assert_eq!(left(&response), ["m"], "{state}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod enqueue;
 mod writes;
 mod settling;
 mod deliveries;
+mod histories;
 mod imports;
 mod lookups;
 mod migrations;

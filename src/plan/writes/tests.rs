@@ -168,6 +168,18 @@ fn rows_that_wait_for_each_other_go_in_the_order_in_which_they_were_accepted() {
 }
 
 #[test]
+fn two_payloads_under_one_id_are_in_two_steps() {
+    let catalog = catalog();
+    let mut writes = ["insert parent 1", "insert parent 2"].map(|text| write(&catalog, text));
+    writes[1].id = writes[0].id;
+    let steps = plan(&catalog, &writes.iter().collect::<Vec<_>>(), Folding::Neighbours);
+    assert_eq!(
+        steps.iter().map(|step| step.writes().collect()).collect::<Vec<Vec<_>>>(),
+        [[0], [1]]
+    );
+}
+
+#[test]
 fn a_long_chain_of_one_key_is_planned_without_depth() {
     let texts: Vec<_> =
         (0..20_000).map(|n| format!("{} parent 1", ["insert", "delete"][n % 2])).collect();

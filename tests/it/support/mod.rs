@@ -52,6 +52,7 @@ pub(crate) struct World {
     pub data_api: DataApi,
     pub server: DataApiServer,
     pub database_url: String,
+    target: Target,
 }
 
 impl World {
@@ -80,8 +81,12 @@ impl World {
         .await
         .unwrap();
         let sdk_config = sdk_config(&server.url());
-        let data_api = DataApi::new(&sdk_config, target);
-        Self { schema, data_api, server, database_url }
+        let data_api = DataApi::new(&sdk_config, target.clone());
+        Self { schema, data_api, server, database_url, target }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        self.target.clone()
     }
 
     /// Lets a call of the Data API go wrong, as in `commit@2 drop-answer`.
@@ -110,9 +115,10 @@ impl World {
         apply::handle(&self.apply_function(), event, deadline).await
     }
 
-    /// `apply`, whose queue is not there: visibility is what the queue's own tests are about.
+    /// `apply`, whose queue is none: visibility is what the queue's own tests are about.
     pub(crate) fn apply_function(&self) -> Apply {
-        let queue = Queue::new(&sdk_config("http://127.0.0.1:1"), "http://127.0.0.1:1/q".into());
+        let url = self.server.url();
+        let queue = Queue::new(&sdk_config(&url), format!("{url}/queue"));
         Apply { catalog: self.catalog(), data_api: self.data_api.clone(), queue }
     }
 

@@ -1,0 +1,146 @@
+//! The real program in a process of its own, behind a Runtime API as Lambda has it, to be killed.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lambda_events::sqs::SqsEvent;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::Runner;
+use crate::support::World;
+
+/// One invocation: the event, and where its answer goes.
+type Invocation = (String, oneshot::Sender<Value>);
+
+/// `apply`, as Lambda runs it.
+pub(super) struct Function {
+    environment: Vec<(&'static str, String)>,
+    invocations: mpsc::Sender<Invocation>,
+    process: Option<Child>,
+}
+
+/// What the Runtime API shares among its connections.
+struct RuntimeApi {
+    waiting: Mutex<mpsc::Receiver<Invocation>>,
+    running: Mutex<Option<oneshot::Sender<Value>>>,
+}
+
+impl Function {
+    pub(super) async fn new(world: &World) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (invocations, waiting) = mpsc::channel(1);
+        let api = Arc::new(RuntimeApi { waiting: Mutex::new(waiting), running: Mutex::new(None) });
+        tokio::spawn(serve(listener, api));
+        let target = world.target();
+        let environment = [
+            ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "apply".into()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1".into()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".into()),
+            ("AWS_REGION", "us-east-1".into()),
+            ("AWS_ACCESS_KEY_ID", "test".into()),
+            ("AWS_SECRET_ACCESS_KEY", "test".into()),
+            ("AWS_ENDPOINT_URL_RDS_DATA", world.server.url()),
+            // No queue: the visibility of messages is the business of other tests.
+            ("AWS_ENDPOINT_URL_SQS", world.server.url()),
+            ("WRITES_QUEUE_URL", format!("{}/queue", world.server.url())),
+            ("CLUSTER_ARN", target.cluster_arn),
+            ("SECRET_ARN", target.secret_arn),
+            ("DATABASE", target.database),
+            ("LOG_LEVEL", "warn".into()),
+        ];
+        Self { environment: environment.into(), invocations, process: None }
+    }
+
+    fn start(&mut self) {
+        if self.process.is_none() {
+            let process = Command::new(env!("CARGO_BIN_EXE_apply"))
+                .env_clear()
+                .envs(self.environment.iter().map(|(name, value)| (name, value)))
+                .stdout(Stdio::null())
+                .stderr(Stdio::inherit())
+                .kill_on_drop(true)
+                .spawn();
+            self.process = Some(process.unwrap());
+        }
+    }
+}
+
+impl Runner for Function {
+    const HAS_ALL_TABLES: bool = false;
+
+    async fn deliver(&mut self, _world: &World, event: SqsEvent) -> Option<Vec<String>> {
+        self.start();
+        let (answer, answered) = oneshot::channel();
+        let event = serde_json::to_string(&event).unwrap();
+        self.invocations.send((event, answer)).await.unwrap();
+        let answer = answered.await.ok()?;
+        let left = answer["batchItemFailures"].as_array()?;
+        Some(left.iter().map(|left| left["itemIdentifier"].as_str().unwrap().to_owned()).collect())
+    }
+
+    async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().await.unwrap();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, api: Arc<RuntimeApi>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let api = Arc::clone(&api);
+        tokio::spawn(async move {
+            let answer = service_fn(move |request| {
+                let api = Arc::clone(&api);
+                async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer);
+            // A process that was killed closes it in the middle.
+            connection.await.ok();
+        });
+    }
+}
+
+impl RuntimeApi {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        if path.ends_with("/invocation/next") {
+            let (event, answer) = self.waiting.lock().await.recv().await.unwrap();
+            *self.running.lock().await = Some(answer);
+            let deadline = SystemTime::now() + Duration::from_mins(1);
+            let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis();
+            return Response::builder()
+                .header("lambda-runtime-aws-request-id", uuid::Uuid::now_v7().to_string())
+                .header("lambda-runtime-deadline-ms", deadline_ms.to_string())
+                .header(
+                    "lambda-runtime-invoked-function-arn",
+                    "arn:aws:lambda:us-east-1:0:function:apply",
+                )
+                .body(Full::new(event.into()))
+                .unwrap();
+        }
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        if path.ends_with("/response") {
+            if let Some(answer) = self.running.lock().await.take() {
+                answer.send(serde_json::from_slice(&body).unwrap()).ok();
+            }
+        } else {
+            // An error: the invocation has no answer.
+            self.running.lock().await.take();
+        }
+        Response::builder().status(202).body(Full::default()).unwrap()
+    }
+}
