@@ -228,6 +228,11 @@ impl DataApiError {
         self.fault == DataApiFault::Resuming
     }
 
+    /// Whether PostgreSQL complains of a statement: class 42, "syntax error or access rule violation".
+    pub fn is_about_a_statement(&self) -> bool {
+        matches!(&self.fault, DataApiFault::Sql(state) if state.class() == "42")
+    }
+
     /// Whether doing the transaction again at once is likely to succeed.
     pub fn is_serialization_failure(&self) -> bool {
         matches!(&self.fault, DataApiFault::Sql(state) if matches!(state.0.as_str(), "40001" | "40P01"))

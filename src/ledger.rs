@@ -47,7 +47,7 @@ pub fn settle_apart_sql(columns: usize) -> String {
     settle_with(&format!(
         "sync.settle_apart(:statement::text, :table_path::text, :operation::text,
   :column_names::text[], :ids::uuid[], :accepted_at_ms::bigint[], :keys::text[],
-  :fingerprints::text[], {}, :is_immediate::boolean)",
+  :fingerprints::text[], {}, :types::text[], :is_immediate::boolean)",
         columns_array(columns)
     ))
 }
@@ -70,6 +70,9 @@ FROM {function}"
     )
 }
 
+/// The end of the year 9999, in milliseconds since 1970: later times are none that a clock told.
+pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
+
 /// One row of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -91,13 +94,13 @@ impl Entry {
         };
         Self {
             id: write.id,
-            fingerprint: write.fingerprint.clone(),
-            table: Some(write.table.clone()),
-            key: write.key.as_ref().map(ToString::to_string),
+            fingerprint: write.fingerprint.as_deref().map(storable),
+            table: Some(storable(&write.table)),
+            key: write.key.as_ref().map(|key| storable(&key.to_string())),
             operation: write.operation.as_str(),
             outcome,
             payload,
-            accepted_at_ms: write.accepted_at_ms,
+            accepted_at_ms: write.accepted_at_ms.clamp(0, TIME_MS_MAX),
         }
     }
 
@@ -111,7 +114,7 @@ impl Entry {
             outcome: Outcome::Rejected(Rejection::by_rule("unreadable", reason)),
             payload: Some(storable(body)),
             fingerprint: None,
-            accepted_at_ms: sent_at_ms,
+            accepted_at_ms: sent_at_ms.clamp(0, TIME_MS_MAX),
         }
     }
 

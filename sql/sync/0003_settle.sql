@@ -83,7 +83,9 @@ $$;
 -- the data, its two halves, down to the single rows that are bad. These are rejected with PostgreSQL's
 -- reason. Any other error (a deadlock, a missing table) ends the whole call, as it says nothing about a row.
 --
--- `is_immediate` makes deferred constraints speak while their row can still be told.
+-- `is_immediate` makes deferred constraints speak while their row can still be told. `types` names those of
+-- columns of types that the worker does not know, and is NULL for the others: what such a type says to a
+-- value can look like a mistake in a statement (class 42: `regclass`, `tsquery`, `ltree`).
 CREATE FUNCTION sync.settle_apart(
     statement text,
     table_path text,
@@ -94,6 +96,7 @@ CREATE FUNCTION sync.settle_apart(
     keys text[],
     fingerprints text[],
     columns text[],
+    types text[],
     is_immediate boolean
 )
 RETURNS TABLE (
@@ -121,6 +124,7 @@ DECLARE
     error_message text;
     error_constraint text;
     error_column text;
+    is_of_unknown_type boolean := false;
     payload text;
     settled_fingerprint text;
 BEGIN
@@ -141,17 +145,32 @@ BEGIN
                 error_message = MESSAGE_TEXT,
                 error_constraint = CONSTRAINT_NAME,
                 error_column = COLUMN_NAME;
+        WHEN syntax_error_or_access_rule_violation THEN
+            IF array_remove(types, NULL) = '{}' THEN
+                RAISE;
+            END IF;
+            is_of_unknown_type := true;
+            GET STACKED DIAGNOSTICS
+                error_sqlstate = RETURNED_SQLSTATE,
+                error_message = MESSAGE_TEXT;
     END;
     IF row_count > 1 THEN
         RETURN QUERY
             SELECT * FROM sync.settle_apart(statement, table_path, operation, column_names, ids[:middle],
                 accepted_at_ms[:middle], keys[:middle], fingerprints[:middle],
-                sync.slices(own_columns, 1, middle), is_immediate);
+                sync.slices(own_columns, 1, middle), types, is_immediate);
         RETURN QUERY
             SELECT * FROM sync.settle_apart(statement, table_path, operation, column_names,
                 ids[middle + 1 :], accepted_at_ms[middle + 1 :], keys[middle + 1 :],
-                fingerprints[middle + 1 :], sync.slices(own_columns, middle + 1, row_count), is_immediate);
+                fingerprints[middle + 1 :], sync.slices(own_columns, middle + 1, row_count), types, is_immediate);
         RETURN;
+    END IF;
+    IF is_of_unknown_type THEN
+        error_column := sync.refused_column(column_names, types, sync.first_cells(own_columns));
+        IF error_column IS NULL THEN
+            -- Not the value: the statement, or the database, is not as the worker thinks.
+            RAISE EXCEPTION USING ERRCODE = error_sqlstate, MESSAGE = error_message;
+        END IF;
     END IF;
     payload := json_build_object('table', table_path, 'operation', operation,
         'row', json_object(column_names, sync.first_cells(own_columns)))::text;
@@ -170,6 +189,26 @@ BEGIN
             WHERE NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = reused.id);
     END IF;
     -- A bad row that was settled before is not settled again.
+END
+$$;
+
+-- The column whose type refuses the cell, among those of types that the worker does not know.
+CREATE FUNCTION sync.refused_column(column_names text[], types text[], cells text[])
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    FOR place IN 1 .. cardinality(column_names) LOOP
+        IF types[place] IS NOT NULL THEN
+            BEGIN
+                EXECUTE 'SELECT $1::' || types[place] USING cells[place];
+            EXCEPTION
+                WHEN data_exception OR syntax_error_or_access_rule_violation THEN
+                    RETURN column_names[place];
+            END;
+        END IF;
+    END LOOP;
+    RETURN NULL;
 END
 $$;
 

@@ -8,8 +8,9 @@ use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::sqs::SqsMessage;
 use uuid::Uuid;
 
+use crate::field::storable;
 use crate::key::Key;
-use crate::ledger::Entry;
+use crate::ledger::{Entry, TIME_MS_MAX};
 use crate::outcome::{Outcome, Rejection};
 use crate::row;
 use crate::write::{MessageBody, Operation, Write};
@@ -66,6 +67,11 @@ impl Message {
             Ok(()) => self.writes.push(write),
             Err(rejection) => {
                 tracing::warn!(write_id = %write.id, rule = rejection.rule, "write rejected");
+                let rejection = Rejection {
+                    reason: storable(&rejection.reason),
+                    column: rejection.column.as_deref().map(storable),
+                    ..rejection
+                };
                 self.entries.push(Entry::new(&write, Outcome::Rejected(rejection)));
             }
         }
@@ -120,6 +126,12 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     let Some(table) = catalog.table(&write.table) else {
         return Err(Rejection::by_rule("unknown-table", format!("no table \"{}\"", write.table)));
     };
+    if !(0..=TIME_MS_MAX).contains(&write.accepted_at_ms) {
+        return Err(Rejection::by_rule("unreadable", "accepted_at_ms is no time"));
+    }
+    if write.fingerprint.as_deref().is_some_and(|fingerprint| fingerprint.contains('\0')) {
+        return Err(Rejection::by_rule("unreadable", "the fingerprint holds U+0000"));
+    }
     if !table.is_writable() {
         return Err(Rejection::by_rule("read-only", "the table is kept out of writes"));
     }

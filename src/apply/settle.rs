@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use aurora_sync_catalog::{Catalog, Column};
+use aurora_sync_catalog::{Catalog, Column, ColumnType};
 
 use super::batch::Batch;
 use crate::array::array_literal;
@@ -69,6 +69,14 @@ pub(super) async fn settle(
                 let message = "rows that were tried one by one still failed as data".to_owned();
                 return Err(SyncError::Inconsistent(message));
             }
+            // What a type that we do not know says to a value can look like a mistake of ours.
+            Err(SyncError::Database(error))
+                if error.is_about_a_statement()
+                    && mode == Mode::Whole
+                    && has_unknown_types(catalog, batch) =>
+            {
+                mode = Mode::Apart;
+            }
             // A deferred constraint spoke at the commit, which does not say whose row it was.
             Err(SyncError::Database(error))
                 if error.is_refused_commit() && mode != Mode::ApartImmediately =>
@@ -88,6 +96,26 @@ pub(super) async fn settle(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Whether a write gives a value to a column whose type is left to the database.
+fn has_unknown_types(catalog: &Catalog, batch: &Batch<'_>) -> bool {
+    batch.writes.iter().any(|write| {
+        let table = catalog.table(&write.table);
+        let columns = write.row.iter().filter_map(|(name, _)| table?.column(name));
+        columns.into_iter().any(|column| unknown_type(column).is_some())
+    })
+}
+
+/// The SQL name of a column's type, where it is left to the database.
+fn unknown_type(column: &Column) -> Option<String> {
+    match &column.column_type {
+        ColumnType::Other { sql } => Some(sql.clone()),
+        ColumnType::Array(element) if matches!(**element, ColumnType::Other { .. }) => {
+            Some(column.column_type.cast_name())
+        }
+        _ => None,
     }
 }
 
@@ -237,6 +265,8 @@ fn parameter_set(
     if mode != Mode::Whole {
         let names = group.columns.iter().map(|name| Some(name.as_str()));
         set.push(parameter("column_names", array_literal(names)));
+        let types: Vec<_> = columns.iter().map(|column| unknown_type(column)).collect();
+        set.push(parameter("types", array_literal(types.iter().map(Option::as_deref))));
         set.push(parameter("is_immediate", (mode == Mode::ApartImmediately).to_string()));
     }
     let cells: Vec<_> = step.changes.iter().map(|change| &change.cells).collect();

@@ -223,6 +223,10 @@ async fn read_file(
     let Some(table) = import.catalog.table(&source.table) else {
         return Ok(Reading::Failed { error: unknown_table(import, &source.table) });
     };
+    if !table.is_writable() {
+        let error = "the table is kept out of writes (@sync:no-write in its comment)".to_owned();
+        return Ok(Reading::Failed { error });
+    }
     let mut body = import.objects.open(&source.object).await?;
     let mut reader = Records::new();
     let mut records: Vec<Record> = Vec::new();

@@ -34,6 +34,10 @@ pub enum HeaderError {
     Duplicate { name: String },
     #[error("the header names the column {name:?}, whose values the database makes; leave it out")]
     Generated { name: String },
+    #[error("the header names the column {name:?}, which is kept out of writes; leave it out")]
+    ReadOnly { name: String },
+    #[error("the header does not name the column {name:?}, which says whether a row is newer")]
+    NoVersion { name: String },
     #[error("the header does not name the column(s) {names}, which must have a value")]
     Missing { names: String },
 }
@@ -62,8 +66,11 @@ impl<'a> Layout<'a> {
                 let expected = unknown_column(table, name);
                 return Err(HeaderError::UnknownColumn { name: name.to_owned(), expected });
             };
-            if !column.is_writable() {
+            if column.is_generated() {
                 return Err(HeaderError::Generated { name: column.name.clone() });
+            }
+            if !column.is_writable() {
+                return Err(HeaderError::ReadOnly { name: column.name.clone() });
             }
             if fields.iter().flatten().any(|known| known.name == column.name) {
                 return Err(HeaderError::Duplicate { name: column.name.clone() });
@@ -71,6 +78,11 @@ impl<'a> Layout<'a> {
             fields.push(Some(column));
         }
         let layout = Self { table, fields };
+        if let Some(version) = table.version_column()
+            && !layout.columns().iter().any(|known| known.name == version.name)
+        {
+            return Err(HeaderError::NoVersion { name: version.name.clone() });
+        }
         let missing: Vec<_> = table
             .columns
             .iter()
@@ -189,6 +201,24 @@ mod tests {
         check_header(
             "age",
             "the header does not name the column(s) id, name, which must have a value",
+        );
+    }
+
+    #[test]
+    fn marked_columns_are_kept_out_or_asked_for() {
+        let ddl = "CREATE TABLE t (id int PRIMARY KEY, v int, made text);
+            COMMENT ON COLUMN t.v IS '@sync:version'; COMMENT ON COLUMN t.made IS '@sync:no-write'";
+        let table =
+            &ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap().catalog.tables()[0].clone();
+        let check = |header: &str, expected: &str| {
+            let error =
+                Layout::from_header(table, &records(&format!("{header}\n"))[0]).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        };
+        check("id", "the header does not name the column \"v\", which says whether a row is newer");
+        check(
+            "id,v,made",
+            "the header names the column \"made\", which is kept out of writes; leave it out",
         );
     }
 

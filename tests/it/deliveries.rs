@@ -7,6 +7,7 @@ use aurora_sync::deadline::Deadline;
 use aurora_sync::error::{DataApiError, DataApiFault, Disposition, SqlState};
 use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsBatchResponse;
+use serde_json::json;
 
 use crate::support::services::FifoQueue;
 use crate::support::writes::{Envelope, event, write};
@@ -200,5 +201,69 @@ async fn the_server_catches_just_what_the_table_of_errors_calls_the_datas_fault(
             assert_eq!(found, [""; 0], "{state}");
             assert_eq!(left(&response), ["m"], "{state}");
         }
+    }
+}
+
+#[tokio::test]
+async fn no_message_is_so_broken_that_it_is_delivered_for_ever() {
+    let world = World::with(STAFF).await;
+    let good =
+        serde_json::to_value(write(&world.schema.catalog, "insert staff id=0010 name=x")).unwrap();
+    let mut bodies: Vec<String> = [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "\u{feff}{}",
+        r#"{"version":"1","writes":{}}"#,
+        r#"{"version":"1","writes":[1]}"#,
+    ]
+    .map(str::to_owned)
+    .into();
+    bodies.push("[".repeat(100_000));
+    bodies.push("x".repeat(200_000));
+    bodies.push("\0".into());
+    for (member, value) in [
+        ("id", json!("not a uuid")),
+        ("table", json!("no\0where")),
+        ("table", json!("x".repeat(100_000))),
+        ("operation", json!("truncate")),
+        ("key", json!(["other", "\0"])),
+        ("row", json!([])),
+        ("row", json!([["id", "0011"], ["id", "0012"], ["name", "x"]])),
+        ("row", json!([["id", "0011"], ["na\0me", "x"]])),
+        ("row", json!([["id", "00\0"], ["name", "x"]])),
+        ("row", json!([["id", null], ["name", null], ["age", "\u{ffff}\\\"{},"]])),
+        ("accepted_at_ms", json!(i64::MAX)),
+        ("accepted_at_ms", json!(i64::MIN)),
+        ("accepted_at_ms", json!(1.5)),
+        ("fingerprint", json!("\0")),
+        ("fingerprint", json!("x".repeat(100_000))),
+        ("surplus", json!(1)),
+    ] {
+        let mut write = good.clone();
+        write["id"] = json!(uuid::Uuid::now_v7());
+        write[member] = value;
+        bodies.push(json!({ "version": "1", "writes": [write] }).to_string());
+    }
+    for (n, body) in bodies.iter().enumerate() {
+        let id = uuid::Uuid::from_u128(n as u128).to_string();
+        let mut message = Envelope::raw(&id, "a", body);
+        for _ in 0..2 {
+            let response = world.apply(event(&[message.clone()])).await.unwrap();
+            assert_eq!(
+                left(&response),
+                [""; 0],
+                "{n}: {}",
+                body.chars().take(300).collect::<String>()
+            );
+            message.receive_count += 1;
+        }
+        assert_eq!(
+            world.rows("SELECT count(*) FROM sync.write").await,
+            [(n + 1).to_string()],
+            "{}",
+            body.chars().take(300).collect::<String>()
+        );
     }
 }

@@ -323,3 +323,33 @@ async fn a_call_never_passes_the_limit_of_the_service() {
     assert!(world.server.counters().bytes_in() > 9_600_000);
     assert_eq!(world.rows("SELECT count(*), min(length(a)) FROM t").await, ["12|200000"]);
 }
+
+#[tokio::test]
+async fn what_an_unknown_type_refuses_is_the_datas_fault_whatever_its_sqlstate() {
+    let world = World::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, query tsquery, relation regclass, paths jsonpath[])",
+    )
+    .await;
+    let texts = [
+        "insert t id=1 query=cat relation=t paths={$.a}",
+        "insert t id=2 query=cat_dog",
+        "insert t id=3 relation=nowhere",
+        "insert t id=4 paths={$.b,$$}",
+        "insert t id=5 query=dog",
+    ];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(
+        world.rows("SELECT key, outcome, sqlstate, column_name FROM sync.write ORDER BY id").await,
+        [
+            "1|applied|-|-",
+            "2|rejected|42601|query",
+            "3|rejected|42P01|relation",
+            "4|rejected|42601|paths",
+            "5|applied|-|-",
+        ]
+    );
+    // A table that is not there is still nobody's data.
+    world.rows("DROP TABLE t").await;
+    let left = world.apply_writes(writes(&world, &["insert t id=6 query=cat"])).await;
+    assert_eq!(left.batch_item_failures.len(), 1);
+}
