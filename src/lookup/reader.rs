@@ -31,6 +31,9 @@ pub(super) enum ReadError {
     Timeout,
     /// The statement is longer than the service takes.
     TooLong,
+    /// A type that only the database knows does not have the operator or the order, or the value is none
+    /// of its own.
+    UnknownType,
     Database(DataApiError),
 }
 
@@ -41,7 +44,7 @@ impl<'a> Reader<'a> {
 
     /// Runs one statement; waits for a database that is waking up.
     pub(super) async fn run(&self, query: Query) -> Result<Vec<Record>, ReadError> {
-        let Query { sql, parameters } = query;
+        let Query { sql, parameters, meets_unknown_types } = query;
         if sql.len() > SQL_LEN_MAX {
             return Err(ReadError::TooLong);
         }
@@ -54,6 +57,7 @@ impl<'a> Reader<'a> {
             Ok(Err(error)) => Err(match error.fault {
                 DataApiFault::UnsupportedResult => ReadError::TooLarge,
                 DataApiFault::StatementTimeout => ReadError::Timeout,
+                _ if meets_unknown_types && error.is_about_a_statement() => ReadError::UnknownType,
                 _ => ReadError::Database(error),
             }),
             Err(_) => Err(ReadError::Timeout),
@@ -77,17 +81,16 @@ impl From<ReadError> for Problem {
                 Kind::InvalidQuery,
                 "The query is too long: ask for fewer columns or filters.",
             ),
+            ReadError::UnknownType => Self::new(
+                Kind::InvalidQuery,
+                "A column's type does not have the operator or the order that is asked for, or the value is not one of it.",
+            ),
             ReadError::Database(error) => of_database(&error),
         }
     }
 }
 
 fn of_database(error: &DataApiError) -> Problem {
-    if matches!(&error.fault, DataApiFault::Sql(state) if state.0 == "42883") {
-        // Of types that the catalog does not know, only the database knows the operators.
-        let detail = "A column's type does not have the operator or the order that is asked for.";
-        return Problem::new(Kind::InvalidQuery, detail);
-    }
     match error.disposition() {
         Disposition::Retry => {
             tracing::warn!(%error, "database not available");

@@ -32,8 +32,11 @@ struct Pending {
 /// A write that is not in the ledger is on its way, as far as its id's own time allows.
 pub(super) async fn answer(reader: &Reader<'_>, id: &str) -> Result<Response, Problem> {
     let id = Uuid::parse_str(id).map_err(|_| not_found())?;
-    let query =
-        Query { sql: WRITE_STATUS.to_owned(), parameters: vec![parameter("id", id.to_string())] };
+    let query = Query {
+        sql: WRITE_STATUS.to_owned(),
+        parameters: vec![parameter("id", id.to_string())],
+        meets_unknown_types: false,
+    };
     let records = reader.run(query).await?;
     let settled = records.first().and_then(|record| record.first()).and_then(Field::as_text);
     if let Some(settled) = settled {

@@ -86,6 +86,7 @@ impl<'t> Condition<'t> {
                 format!("{} {} {place}", column_sql(column), comparison.sql())
             }
             Self::In { column, values } => {
+                parameters.meet(&column.column_type);
                 let list = array_literal(values.iter().map(|value| Some(value.as_str())));
                 let place =
                     parameters.bind_as(&list, &format!("{}[]", column.column_type.cast_name()));

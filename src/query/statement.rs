@@ -25,6 +25,8 @@ use crate::key::Key;
 pub struct Query {
     pub sql: String,
     pub parameters: Vec<Parameter>,
+    /// Whether values are compared or put in order of which only the database knows the type.
+    pub meets_unknown_types: bool,
 }
 
 /// What is read: a table of the catalog, or a SELECT that looks like one.
@@ -92,7 +94,7 @@ pub fn list(
     } else {
         headed_sql(relation, asked, selected, head, rows, &mut parameters)
     };
-    (Query { sql, parameters: parameters.into_vec() }, shape)
+    (parameters.into_query(sql), shape)
 }
 
 /// The rows of a page.
@@ -139,6 +141,7 @@ impl Rows<'_> {
         } else {
             self.selected.clone()
         };
+        self.asked.order.iter().for_each(|term| parameters.meet(&term.column.column_type));
         let mut filter = filter(self.asked, parameters);
         if !behind.is_empty() {
             filter.push_str(if filter.is_empty() { " WHERE " } else { " AND " });
@@ -218,7 +221,7 @@ pub fn key_of_first(relation: Relation<'_>, asked: &Asked<'_>) -> Query {
         .collect();
     let rows = Rows { relation, asked, selected: keys, limit: 1, is_named: false };
     let sql = rows.sql(&mut parameters);
-    Query { sql, parameters: parameters.into_vec() }
+    parameters.into_query(sql)
 }
 
 /// How many rows PostgreSQL expects, from its statistics: the plan of a SELECT that is not run.
@@ -226,14 +229,14 @@ pub fn planned_count(relation: Relation<'_>, asked: &Asked<'_>) -> Query {
     let mut parameters = Parameters::default();
     let filter = filter(asked, &mut parameters);
     let sql = format!("EXPLAIN (FORMAT JSON) SELECT FROM {} AS t{filter}", relation.from);
-    Query { sql, parameters: parameters.into_vec() }
+    parameters.into_query(sql)
 }
 
 /// What the ledger holds of these writes: one record with a JSON array, NULL where it holds none.
 pub fn settled(ids: &[Uuid]) -> Query {
     let mut parameters = Parameters::default();
     let sql = settled_sql(ids, &mut parameters);
-    Query { sql, parameters: parameters.into_vec() }
+    parameters.into_query(sql)
 }
 
 fn settled_sql(ids: &[Uuid], parameters: &mut Parameters) -> String {

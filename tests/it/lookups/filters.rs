@@ -7,13 +7,13 @@ use crate::support::{STAFF, World};
 const PEOPLE: &str = r#"
 CREATE TABLE person (
     id integer PRIMARY KEY, name text NOT NULL, age integer, amount numeric(6,2), is_valid boolean,
-    tags text[], data jsonb, "limit" integer, "full name" text, place point
+    tags text[], data jsonb, "limit" integer, "full name" text, place point, relation regclass
 );
 INSERT INTO person VALUES
-    (1, 'Ann', 30, 1.50, true, '{a}', '{"n": 1}', 5, 'Ann, A.', '(1,2)'),
-    (2, 'Ben', NULL, 2.25, NULL, '{a,"b,c"}', 'null', 6, 'Ben "B"', NULL),
-    (3, 'Cem', 41, NULL, false, NULL, NULL, NULL, NULL, NULL),
-    (4, 'ann', 30, -1, true, '{}', '[]', 5, '', NULL);
+    (1, 'Ann', 30, 1.50, true, '{a}', '{"n": 1}', 5, 'Ann, A.', '(1,2)', 'person'),
+    (2, 'Ben', NULL, 2.25, NULL, '{a,"b,c"}', 'null', 6, 'Ben "B"', NULL, NULL),
+    (3, 'Cem', 41, NULL, false, NULL, NULL, NULL, NULL, NULL, NULL),
+    (4, 'ann', 30, -1, true, '{}', '[]', 5, '', NULL, NULL);
 "#;
 
 async fn ids(world: &World, query: &str) -> Vec<i64> {
@@ -58,6 +58,7 @@ async fn each_operator_finds_what_it_says() {
         ("full%20name=eq.Ann,%20A.", &[1]),
         ("full+name=is.null", &[3]),
         ("full+name=eq.", &[4]),
+        ("relation=eq.person", &[1]),
         ("or=(age.eq.41,name.eq.%22Ben%22)", &[2, 3]),
         ("or=(age.eq.41,and(amount.gte.0,not.or(id.eq.1,id.eq.3)))", &[2, 3]),
         ("not.or=(age.eq.30,age.is.null)", &[3]),
@@ -106,7 +107,7 @@ async fn a_request_chooses_its_columns() {
 #[tokio::test]
 async fn an_operator_that_only_the_database_misses_is_400() {
     let world = World::with(PEOPLE).await;
-    for query in ["place=eq.(1,2)", "order=place"] {
+    for query in ["place=eq.(1,2)", "order=place", "relation=eq.nothing", "relation=in.(nothing)"] {
         let answer = world.read(&format!("/person?{query}"), &[]).await;
         assert_eq!(
             (answer.status, &answer.json()["title"]),
