@@ -141,7 +141,9 @@ impl Rows<'_> {
         } else {
             self.selected.clone()
         };
-        self.asked.order.iter().for_each(|term| parameters.meet(&term.column.column_type));
+        for term in &self.asked.order {
+            parameters.meet(&term.column.column_type);
+        }
         let mut filter = filter(self.asked, parameters);
         if !behind.is_empty() {
             filter.push_str(if filter.is_empty() { " WHERE " } else { " AND " });
