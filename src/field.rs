@@ -111,12 +111,26 @@ impl Serialize for Field {
             Self::Null => union.serialize_entry("isNull", &true)?,
             Self::Boolean(value) => union.serialize_entry("booleanValue", value)?,
             Self::Long(value) => union.serialize_entry("longValue", value)?,
-            Self::Double(value) => union.serialize_entry("doubleValue", value)?,
+            Self::Double(value) => match non_finite(*value) {
+                Some(name) => union.serialize_entry("doubleValue", name)?,
+                None => union.serialize_entry("doubleValue", value)?,
+            },
             Self::Text(value) => union.serialize_entry("stringValue", value)?,
             Self::Blob(value) => union.serialize_entry("blobValue", value)?,
             Self::Array(value) => union.serialize_entry("arrayValue", value)?,
         }
         union.end()
+    }
+}
+
+/// JSON has no numbers for these: the service writes their names (Smithy, "Float and double
+/// serialization").
+fn non_finite(value: f64) -> Option<&'static str> {
+    match value {
+        _ if value.is_nan() => Some("NaN"),
+        f64::INFINITY => Some("Infinity"),
+        f64::NEG_INFINITY => Some("-Infinity"),
+        _ => None,
     }
 }
 
@@ -141,6 +155,17 @@ mod tests {
             );
             // One comma between two parameters, and one after the set.
             assert_eq!(encoded_len(&set), json.to_string().len() + 2);
+        }
+    }
+
+    #[test]
+    fn doubles_that_are_no_numbers_keep_their_names() {
+        for (value, expected) in [
+            (f64::NAN, r#"{"doubleValue":"NaN"}"#),
+            (f64::NEG_INFINITY, r#"{"doubleValue":"-Infinity"}"#),
+            (0.5, r#"{"doubleValue":0.5}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&Field::Double(value)).unwrap(), expected);
         }
     }
 

@@ -9,7 +9,7 @@ use std::hash::Hasher;
 use aurora_sync_catalog::{ColumnType, Table};
 use serde::{Deserialize, Serialize};
 
-use crate::value::{self, Fault};
+use crate::value::{self, Fault, canonical_moment};
 
 /// The values of a table's primary key, in the key's order, each in its one spelling.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ fn split_path(path: &str) -> Result<Vec<String>, KeyError> {
 /// Types not named here are compared as they are written. That is safe, if slower: writes that
 /// spell one key in two ways may then meet in one statement or run beside each other, where the
 /// database puts them in some order.
-fn canonical(column_type: &ColumnType, text: &str) -> String {
+pub fn canonical(column_type: &ColumnType, text: &str) -> String {
     match column_type {
         ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => {
             text.trim().parse::<i64>().map_or_else(|_| text.to_owned(), |number| number.to_string())
@@ -133,6 +133,9 @@ fn canonical(column_type: &ColumnType, text: &str) -> String {
             "t" | "tr" | "tru" | "true" | "y" | "ye" | "yes" | "on" | "1" => "true".to_owned(),
             _ => "false".to_owned(),
         },
+        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => {
+            canonical_moment(text).unwrap_or_else(|| text.to_owned())
+        }
         _ => text.to_owned(),
     }
 }
@@ -189,6 +192,14 @@ mod tests {
         check("numeric(6,2)", "-0.00", "0");
         check("uuid", "6F9619FF8B86D011B42D00C04FC964FF", "6f9619ff-8b86-d011-b42d-00c04fc964ff");
         check("boolean", "Yes", "true");
+        check("date", "2026-11-23", "2026-11-23");
+        check("timestamp", "2026-11-23 09:30", "2026-11-23T09:30:00");
+        check("timestamptz", "2026-11-23T09:30:00.50+05:30", "2026-11-23T04:00:00.5Z");
+        check("timestamptz", "2026-11-23T00:30+0100", "2026-11-22T23:30:00Z");
+        check("timestamptz", "2026-11-23 04:00:00Z", "2026-11-23T04:00:00Z");
+        // Without an offset, the database's own time zone decides.
+        check("timestamptz", "2026-11-23 04:00:00", "2026-11-23T04:00:00");
+        check("timestamptz", "infinity", "infinity");
     }
 
     #[test]

@@ -2,29 +2,32 @@
 //!
 //! Pure. Every type is listed in `docs/errors.md`. No value of a request is ever repeated here.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// One problem. The `type` is `urn:problem-type:aurora-sync:` and the kind's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    #[serde(rename = "type")]
-    type_uri: String,
+    #[serde(rename = "type", serialize_with = "type_uri")]
+    word: &'static str,
     pub title: &'static str,
     pub status: u16,
-    pub detail: String,
+    pub detail: Box<str>,
     /// One entry for each fault of the body, at most [`FAULTS_MAX`].
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldFault>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub errors: Box<[FieldFault]>,
     /// How many faults there are in all, where not all are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors_total: Option<usize>,
+    /// What of the request was done all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Box<[AcceptedWrite]>>,
     /// Seconds after which it is worth trying again; also the `Retry-After` header.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u32>,
+    pub retry_after: Option<u16>,
     /// The writes that the problem is about.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub writes: Vec<WriteState>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub writes: Box<[WriteState]>,
 }
 
 /// A write that a problem is about.
@@ -34,6 +37,10 @@ pub struct WriteState {
     pub outcome: String,
     /// Where more is said about it.
     pub status: String,
+}
+
+fn type_uri<S: Serializer>(word: &'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("urn:problem-type:aurora-sync:{word}"))
 }
 
 /// Most faults that are listed.
@@ -50,6 +57,41 @@ pub struct FieldFault {
     pub detail: String,
 }
 
+/// A write that the queue holds: its outcome is at `status`, sooner or later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AcceptedWrite {
+    /// The item of the body, from 0; nothing for a body of one object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<usize>,
+    pub id: Uuid,
+    pub status: String,
+}
+
+/// Faults of a body as they are found: all are counted, the first [`FAULTS_MAX`] are kept.
+#[derive(Debug, Default)]
+pub struct Faults {
+    listed: Vec<FieldFault>,
+    total: usize,
+}
+
+impl Faults {
+    /// Only what is kept is put into words.
+    pub fn push(&mut self, fault: impl FnOnce() -> FieldFault) {
+        if self.listed.len() < FAULTS_MAX {
+            self.listed.push(fault());
+        }
+        self.total += 1;
+    }
+
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    pub fn into_listed(self) -> Vec<FieldFault> {
+        self.listed
+    }
+}
+
 /// The kinds of problems: word, status and title belong together for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -61,6 +103,8 @@ pub enum Kind {
     UnsupportedMediaType,
     TooLarge,
     InvalidWrite,
+    InvalidIdempotencyKey,
+    UnknownParameter,
     InvalidQuery,
     InvalidCursor,
     NotAcceptable,
@@ -91,6 +135,12 @@ impl Kind {
             }
             Self::TooLarge => ("too-large", 413, "The body is too large"),
             Self::InvalidWrite => ("invalid-write", 422, "The write does not fit the table"),
+            Self::InvalidIdempotencyKey => {
+                ("invalid-idempotency-key", 400, "The Idempotency-Key cannot be used")
+            }
+            Self::UnknownParameter => {
+                ("unknown-parameter", 400, "The path does not take this query parameter")
+            }
             Self::InvalidQuery => ("invalid-query", 400, "The query cannot be answered"),
             Self::InvalidCursor => ("invalid-cursor", 400, "The cursor does not fit the query"),
             Self::NotAcceptable => {
@@ -117,37 +167,41 @@ impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (word, status, title) = kind.parts();
         Self {
-            type_uri: format!("urn:problem-type:aurora-sync:{word}"),
+            word,
             title,
             status,
-            detail: detail.into(),
-            errors: Vec::new(),
+            detail: detail.into().into_boxed_str(),
+            errors: Box::default(),
             errors_total: None,
+            accepted: None,
             retry_after: None,
-            writes: Vec::new(),
+            writes: Box::default(),
         }
     }
 
     /// Lists what is wrong with a body.
     #[must_use]
-    pub fn with_errors(mut self, mut errors: Vec<FieldFault>) -> Self {
-        if errors.len() > FAULTS_MAX {
-            self.errors_total = Some(errors.len());
-            errors.truncate(FAULTS_MAX);
-        }
-        self.errors = errors;
+    pub fn with_faults(mut self, faults: Faults) -> Self {
+        self.errors_total = (faults.total > faults.listed.len()).then_some(faults.total);
+        self.errors = faults.listed.into();
+        self
+    }
+
+    #[must_use]
+    pub fn with_accepted(mut self, accepted: Vec<AcceptedWrite>) -> Self {
+        self.accepted = Some(accepted.into());
         self
     }
 
     /// Names the writes that the problem is about.
     #[must_use]
     pub fn with_writes(mut self, writes: Vec<WriteState>) -> Self {
-        self.writes = writes;
+        self.writes = writes.into();
         self
     }
 
     #[must_use]
-    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+    pub fn with_retry_after(mut self, seconds: u16) -> Self {
         self.retry_after = Some(seconds);
         self
     }
@@ -155,9 +209,12 @@ impl Problem {
 
 /// Which of the names is nearest to one that is unknown, where one is near at all.
 pub fn nearest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let bound = |name: &str| 1 + name.chars().count() / 4;
     names
+        // A name of another length cannot be near; a very long one would take long to compare.
+        .filter(|name| unknown.len().abs_diff(name.len()) <= 4 * bound(name))
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4)
+        .filter(|(distance, name)| *distance <= bound(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -180,12 +237,29 @@ mod tests {
     }
 
     #[test]
+    fn faults_are_all_counted_and_some_listed() {
+        let fault = |n: usize| FieldFault {
+            pointer: format!("/{n}"),
+            rule: "type".into(),
+            detail: String::new(),
+        };
+        let mut faults = Faults::default();
+        (0..FAULTS_MAX).for_each(|n| faults.push(|| fault(n)));
+        faults.push(|| unreachable!("what is not listed is not put into words"));
+        let problem = Problem::new(Kind::InvalidWrite, "").with_faults(faults);
+        assert_eq!(problem.errors.len(), FAULTS_MAX);
+        assert_eq!(problem.errors_total, Some(FAULTS_MAX + 1));
+    }
+
+    #[test]
     fn a_problem_serialises_as_the_rfc_has_it() {
-        let problem = Problem::new(Kind::InvalidWrite, "1 fault").with_errors(vec![FieldFault {
+        let mut faults = Faults::default();
+        faults.push(|| FieldFault {
             pointer: format!("/0{}", pointer_step("a/b~c")),
             rule: "not-null".into(),
             detail: "a value".into(),
-        }]);
+        });
+        let problem = Problem::new(Kind::InvalidWrite, "1 fault").with_faults(faults);
         assert_eq!(
             serde_json::to_value(&problem).unwrap(),
             serde_json::json!({

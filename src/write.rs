@@ -3,6 +3,8 @@
 //! Pure. Values are text in PostgreSQL's input syntax from the door on, so that nothing between a
 //! client's JSON and the column's own parser can change a number. Next: [`crate::plan`].
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -74,6 +76,16 @@ pub fn fingerprint(table: &str, operation: Operation, key: Option<&Key>, row: &[
 const FINGERPRINT_DIGITS: usize = 32;
 
 impl Write {
+    /// As it stands in a message. U+FFFE and U+FFFF, which are text to PostgreSQL but not to SQS, are
+    /// escaped.
+    pub fn encode(&self) -> String {
+        let body = serde_json::to_string(self).expect("a write is plain data");
+        if body.contains(['\u{fffe}', '\u{ffff}']) {
+            return body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+        }
+        body
+    }
+
     pub fn cell(&self, column: &str) -> Option<Option<&str>> {
         self.row.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_deref())
     }
@@ -110,7 +122,8 @@ pub enum Version {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     pub group: String,
-    /// The id of its first write.
+    /// The same for the same writes only: SQS drops a message, and says that it took it, whose id
+    /// it has seen in the last five minutes.
     pub deduplication_id: String,
     pub body: String,
     pub ids: Vec<Uuid>,
@@ -124,49 +137,56 @@ pub const MESSAGE_BYTES_MAX: usize = 240 * 1024;
 const MESSAGE_WRITES_MAX: usize = 500;
 
 /// Packs writes into messages: each of one partition, order kept within each partition.
+///
+/// The time it takes grows with the writes, whatever the number of partitions.
 pub fn pack(writes: Vec<Write>, partitions: u32) -> Vec<Message> {
-    let mut packers: Vec<(u32, Packer)> = Vec::new();
+    let mut packers: BTreeMap<u32, Packer> = BTreeMap::new();
     let mut messages = Vec::new();
     for write in writes {
         let partition = write.partition(partitions);
-        let packer = match packers.iter_mut().find(|(known, _)| *known == partition) {
-            Some((_, packer)) => packer,
-            None => &mut packers.push_mut((partition, Packer::default())).1,
-        };
-        if let Some(message) = packer.push(partition, &write) {
-            messages.push(message);
-        }
+        messages.extend(packers.entry(partition).or_default().push(partition, &write));
     }
     messages.extend(packers.into_iter().filter_map(|(partition, packer)| packer.finish(partition)));
     messages
 }
 
+/// A message that is being filled.
 #[derive(Debug, Default)]
 struct Packer {
-    bodies: Vec<String>,
+    /// The writes, separated by commas.
+    writes: String,
     ids: Vec<Uuid>,
-    bytes: usize,
+    /// Of the ids and fingerprints. Not of the time: a client's retry is accepted at another one.
+    content: Sha256,
 }
 
 impl Packer {
     /// Takes one more write; gives the message that was full before it.
     fn push(&mut self, partition: u32, write: &Write) -> Option<Message> {
-        let body = serde_json::to_string(write).expect("a write is plain data");
-        let is_full =
-            self.bytes + body.len() > MESSAGE_BYTES_MAX || self.ids.len() == MESSAGE_WRITES_MAX;
+        let body = write.encode();
+        let is_full = self.writes.len() + 1 + body.len() > MESSAGE_BYTES_MAX
+            || self.ids.len() == MESSAGE_WRITES_MAX;
         let full = if is_full { std::mem::take(self).finish(partition) } else { None };
-        self.bytes += body.len() + 1;
-        self.bodies.push(body);
+        if !self.writes.is_empty() {
+            self.writes.push(',');
+        }
+        self.writes.push_str(&body);
         self.ids.push(write.id);
+        self.content.update(write.id.as_bytes());
+        let fingerprint = write.fingerprint.as_deref().unwrap_or_default();
+        self.content.update((fingerprint.len() as u64).to_be_bytes());
+        self.content.update(fingerprint);
         full
     }
 
     fn finish(self, partition: u32) -> Option<Message> {
-        let first = self.ids.first()?;
+        if self.ids.is_empty() {
+            return None;
+        }
         Some(Message {
             group: format!("p{partition}"),
-            deduplication_id: first.to_string(),
-            body: format!(r#"{{"version":"1","writes":[{}]}}"#, self.bodies.join(",")),
+            deduplication_id: hex::encode(self.content.finalize()),
+            body: format!(r#"{{"version":"1","writes":[{}]}}"#, self.writes),
             ids: self.ids,
         })
     }
@@ -226,7 +246,6 @@ mod tests {
             assert!(message.body.len() <= MESSAGE_BYTES_MAX + 64);
             let body: MessageBody = serde_json::from_str(&message.body).unwrap();
             assert!(body.writes.len() <= MESSAGE_WRITES_MAX);
-            assert_eq!(body.writes[0].id.to_string(), message.deduplication_id);
             for write in body.writes {
                 assert_eq!(format!("p{}", write.partition(4)), message.group);
                 unpacked.push(write);
@@ -238,6 +257,28 @@ mod tests {
             };
             assert_eq!(of_partition(&unpacked), of_partition(&writes));
         }
+    }
+
+    #[test]
+    fn a_deduplication_id_is_of_the_ids_and_payloads_alone() {
+        let of = |id: u128, fingerprint: &str, accepted_at_ms: i64| {
+            let mut write = write(id, "x");
+            write.fingerprint = Some(fingerprint.into());
+            write.accepted_at_ms = accepted_at_ms;
+            pack(vec![write], 1)[0].deduplication_id.clone()
+        };
+        assert_eq!(of(1, "00", 1), of(1, "00", 2));
+        assert_ne!(of(1, "00", 1), of(2, "00", 1));
+        assert_ne!(of(1, "00", 1), of(1, "01", 1));
+        assert_eq!(of(1, "00", 1).len(), 64);
+    }
+
+    #[test]
+    fn what_sqs_takes_for_no_text_is_escaped() {
+        let write = write(1, "a\u{fffe}b\u{ffff}c\u{fffd}");
+        let body = write.encode();
+        assert!(!body.contains(['\u{fffe}', '\u{ffff}']));
+        assert_eq!(serde_json::from_str::<Write>(&body).unwrap(), write);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! SQS: sends messages, up to ten a call, and says when those that are given back come again.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -12,6 +13,20 @@ use crate::write::Message;
 
 /// Most messages of one `SendMessageBatch` call.
 pub const SEND_MAX: usize = 10;
+
+/// Most bytes of the messages of one call: SQS takes 1 MiB, and took 256 KiB before August 2025.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Why the queue did not take a message, in order of gravity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Anything that may pass; the queue may have taken the message all the same.
+    Unavailable,
+    /// More calls than the queue takes.
+    Throttled,
+    /// The fault is ours: no permission, no such queue, not a message that a queue takes.
+    Refused,
+}
 
 /// A FIFO queue.
 #[derive(Debug, Clone)]
@@ -26,8 +41,9 @@ impl Queue {
     }
 
     /// Sends up to [`SEND_MAX`] messages, at most one of each group, and gives the places of those
-    /// that the queue did not take.
-    pub async fn send(&self, messages: &[&Message]) -> Result<Vec<usize>, ServiceError> {
+    /// that the queue did not say it took. Those can be sent again: the queue drops a message whose
+    /// deduplication id it has seen in the last five minutes.
+    pub async fn send(&self, messages: &[&Message]) -> Vec<(usize, Reason)> {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
         for (place, message) in messages.iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
@@ -39,9 +55,30 @@ impl Queue {
                 .expect("an entry with an id and a body is whole");
             request = request.entries(entry);
         }
-        let answer =
-            request.send().await.map_err(|error| service_error("SendMessageBatch", &error))?;
-        Ok(answer.failed.iter().filter_map(|failed| failed.id.parse().ok()).collect())
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+                let reason = code.map_or(Reason::Unavailable, reason_of_code);
+                tracing::warn!(?reason, error = super::error_text(&error), "messages not sent");
+                return (0..messages.len()).map(|place| (place, reason)).collect();
+            }
+        };
+        let taken: HashSet<usize> =
+            answer.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
+        let mut untaken = Vec::new();
+        for place in (0..messages.len()).filter(|place| !taken.contains(place)) {
+            let failed = answer.failed.iter().find(|entry| entry.id == place.to_string());
+            let reason = match failed {
+                Some(entry) if is_throttle(&entry.code) => Reason::Throttled,
+                Some(entry) if entry.sender_fault => Reason::Refused,
+                _ => Reason::Unavailable,
+            };
+            let code = failed.map(|entry| entry.code.as_str());
+            tracing::warn!(?reason, code, "message not taken");
+            untaken.push((place, reason));
+        }
+        untaken
     }
 
     /// Lets messages, by their receipt handles, be delivered again after these times, in whole seconds.
@@ -73,6 +110,38 @@ impl Queue {
     }
 }
 
+fn is_throttle(code: &str) -> bool {
+    matches!(
+        code.rsplit('.').next().unwrap_or(code),
+        "RequestThrottled" | "ThrottlingException" | "Throttling" | "KmsThrottled" | "OverLimit"
+    )
+}
+
+/// Why a whole call failed.
+fn reason_of_code(code: &str) -> Reason {
+    match code.rsplit('.').next().unwrap_or(code) {
+        _ if is_throttle(code) => Reason::Throttled,
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "NonExistentQueue"
+        | "QueueDoesNotExist"
+        | "InvalidAddress"
+        | "InvalidMessageContents"
+        | "BatchRequestTooLong"
+        | "UnsupportedOperation"
+        | "KmsAccessDenied"
+        | "KmsDisabled"
+        | "KmsInvalidState"
+        | "KmsNotFound"
+        | "InvalidSecurity"
+        | "SignatureDoesNotMatch"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "InvalidParameterValue" => Reason::Refused,
+        _ => Reason::Unavailable,
+    }
+}
+
 fn service_error<E, R>(operation: &'static str, error: &SdkError<E, R>) -> ServiceError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -88,4 +157,24 @@ where
         _ => ServiceFault::Unavailable,
     };
     ServiceError { operation, fault, message: super::error_text(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_says_whose_fault_it_is() {
+        for (code, reason) in [
+            ("RequestThrottled", Reason::Throttled),
+            ("AWS.SimpleQueueService.NonExistentQueue", Reason::Refused),
+            ("QueueDoesNotExist", Reason::Refused),
+            ("AccessDeniedException", Reason::Refused),
+            ("KmsThrottled", Reason::Throttled),
+            ("InternalError", Reason::Unavailable),
+            ("ExpiredToken", Reason::Unavailable),
+        ] {
+            assert_eq!(reason_of_code(code), reason, "{code}");
+        }
+    }
 }

@@ -15,5 +15,6 @@ async fn main() -> anyhow::Result<()> {
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
         partitions: config.partitions()?,
     };
-    runtime::serve(async |event, _deadline| Ok(enqueue::handle(&function, event).await)).await
+    runtime::serve(async |event, deadline| Ok(enqueue::handle(&function, event, deadline).await))
+        .await
 }

@@ -24,7 +24,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 const READ_RESERVE: Duration = Duration::from_secs(2);
 
 /// Seconds after which it is worth asking again.
-const RETRY_AFTER: u32 = 2;
+const RETRY_AFTER: u16 = 2;
 
 /// What the ledger holds of a write.
 #[derive(Debug, Deserialize)]

@@ -13,7 +13,7 @@ const SQL_LEN_MAX: usize = 65_536;
 
 /// Seconds after which it is worth trying again when the database is away: it resumes in some 15 s, of
 /// which the look-up has waited through most.
-const RETRY_AFTER: u32 = 5;
+const RETRY_AFTER: u16 = 5;
 
 /// The database, for one request.
 #[derive(Debug, Clone, Copy)]

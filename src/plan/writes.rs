@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aurora_sync_catalog::{Catalog, ColumnType, ForeignKey, Table};
+use aurora_sync_catalog::{Catalog, ForeignKey, Table};
 use uuid::Uuid;
 
 use super::cut;
@@ -174,16 +174,9 @@ fn folds(table: &Table, first: &Write, earlier: &Change, later: &Write) -> bool 
         !column.has_rules
             && match earlier.cell(name) {
                 None => column.nullable,
-                Some(text) => {
-                    is_certain(&column.column_type) && value::from_text(column, text).is_ok()
-                }
+                Some(text) => value::is_certain(column, text),
             }
     })
-}
-
-/// Whether [`value::from_text`] lets nothing pass that the database would refuse.
-fn is_certain(column_type: &ColumnType) -> bool {
-    !matches!(column_type, ColumnType::Interval | ColumnType::Other { .. } | ColumnType::Array(_))
 }
 
 fn fold(table: &Table, change: &mut Change, write: &Write, place: usize) {

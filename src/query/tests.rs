@@ -38,7 +38,8 @@ fn pairs(query: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn sql_of(table: &Table, query: &[(&str, &str)]) -> Result<(String, Vec<String>), String> {
-    let asked = Asked::of_list(table, &pairs(query), "").map_err(|problem| problem.detail)?;
+    let asked =
+        Asked::of_list(table, &pairs(query), "").map_err(|problem| problem.detail.into_string())?;
     let relation = Relation { table, from: &table.sql_name() };
     let (query, _) = list(relation, &asked, Form::Records, &Head::default(), asked.limit);
     let values = query.parameters.into_iter().map(|parameter| parameter.value.unwrap());

@@ -5,14 +5,25 @@
 //! ever stands in a [`Fault`], and no number ever becomes a float.
 
 mod array;
+mod decimal;
+mod expected;
+mod interval;
+mod json;
+mod network;
 mod number;
+mod text;
 mod time;
 
 use std::fmt;
-use std::net::IpAddr;
 
 use aurora_sync_catalog::{Column, ColumnType};
 use serde_json::value::RawValue;
+
+use self::expected::expected;
+use self::number::Float;
+use self::time::Moment;
+
+pub(crate) use self::time::canonical as canonical_moment;
 
 /// Why a value is not one of its column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +31,8 @@ pub struct Fault {
     pub rule: Rule,
     /// What would be right, as in "expected …". Never the value itself.
     pub expected: String,
+    /// Where in the value, as the end of a JSON Pointer: empty, or `/1` for an array's second element.
+    pub place: String,
 }
 
 /// Which rule a value breaks: words that do not change.
@@ -30,6 +43,8 @@ pub enum Rule {
     Type,
     Format,
     Range,
+    /// Deeper nesting than is taken.
+    Depth,
     /// More characters than the column holds.
     Length,
     /// More digits than the column holds.
@@ -46,6 +61,7 @@ impl fmt::Display for Rule {
             Self::Type => "type",
             Self::Format => "format",
             Self::Range => "range",
+            Self::Depth => "depth",
             Self::Length => "length",
             Self::Precision => "precision",
             Self::Enum => "enum",
@@ -56,7 +72,13 @@ impl fmt::Display for Rule {
 
 impl Fault {
     fn new(rule: Rule, expected: impl Into<String>) -> Self {
-        Self { rule, expected: expected.into() }
+        Self { rule, expected: expected.into(), place: String::new() }
+    }
+
+    /// The same, seen from the array in which the value stands.
+    fn within(mut self, place: usize) -> Self {
+        self.place.insert_str(0, &format!("/{place}"));
+        self
     }
 }
 
@@ -81,12 +103,29 @@ pub fn from_text(column: &Column, text: &str) -> Result<String, Fault> {
     typed_text(&column.column_type, text)
 }
 
+/// Whether PostgreSQL is certain to take this text as it is, and to keep all of it. Of some types it
+/// takes forms that are not checked here: those are not certain.
+pub fn is_certain(column: &Column, text: &str) -> bool {
+    use ColumnType as Type;
+    let is_checked_whole = match &column.column_type {
+        Type::Date | Type::Time | Type::TimeTz | Type::Timestamp | Type::TimestampTz => {
+            time::is_iso(text)
+        }
+        Type::Inet | Type::Cidr => network::is_whole(text),
+        // The infinite are newer than the rest of numeric, and C reads more floats than SQL has.
+        Type::Numeric { .. } | Type::Real | Type::DoublePrecision => number::is_finite(text),
+        Type::Interval | Type::Array(_) | Type::Other { .. } => false,
+        _ => true,
+    };
+    is_checked_whole && from_text(column, text).as_deref() == Ok(text)
+}
+
 /// A JSON value other than null.
 fn typed_json(column_type: &ColumnType, raw: &str) -> Result<String, Fault> {
     use ColumnType as Type;
     let wrong_kind = || Fault::new(Rule::Type, expected(column_type));
     match column_type {
-        Type::Json | Type::JsonB => json(column_type, raw),
+        Type::Json | Type::JsonB => json::json(column_type, raw),
         Type::Array(element) => match raw.as_bytes().first() {
             Some(b'[') => array::from_json(element, raw),
             Some(b'"') => typed_text(column_type, &json_string(raw)?),
@@ -129,139 +168,55 @@ fn typed_text(column_type: &ColumnType, text: &str) -> Result<String, Fault> {
         ));
     }
     let format = || Fault::new(Rule::Format, expected(column_type));
+    let moment = |moment| time::moment(text, moment).map_err(|rule| broken(column_type, rule));
     match column_type {
         Type::SmallInt => number::integer(text, i16::MIN.into(), i16::MAX.into()),
         Type::Integer => number::integer(text, i32::MIN.into(), i32::MAX.into()),
         Type::BigInt => number::integer(text, i64::MIN, i64::MAX),
         Type::Numeric { precision, scale } => number::numeric(text, *precision, *scale),
-        Type::Real | Type::DoublePrecision => number::float(text).ok_or_else(format),
-        Type::Boolean => boolean(text).ok_or_else(format),
-        Type::Char { length } | Type::VarChar { length: Some(length) } => {
-            // Blanks beyond the length are cut by PostgreSQL without a word.
-            let characters = text.trim_end_matches(' ').chars().count();
-            if characters > *length as usize {
-                return Err(Fault::new(Rule::Length, format!("at most {length} characters")));
-            }
-            Ok(text.to_owned())
-        }
+        Type::Real => number::float(text, Float::Real),
+        Type::DoublePrecision => number::float(text, Float::Double),
+        Type::Boolean => text::boolean(text).ok_or_else(format),
+        // Blanks at the end mean nothing in char(n).
+        Type::Char { length } => bounded(text.trim_end_matches(' '), text, *length),
+        // In varchar(n) they do, and PostgreSQL cuts those beyond the length without a word.
+        Type::VarChar { length: Some(length) } => bounded(text, text, *length),
         Type::VarChar { length: None } | Type::Text | Type::Other { .. } => Ok(text.to_owned()),
-        Type::Uuid => {
-            let is_uuid = uuid::Uuid::try_parse(text.trim()).is_ok();
-            if is_uuid { Ok(text.trim().to_owned()) } else { Err(format()) }
-        }
-        Type::Json | Type::JsonB => json(column_type, text),
-        Type::Bytea => bytea(text).ok_or_else(format),
-        Type::Date => time::date(text).ok_or_else(format),
-        Type::Time | Type::TimeTz => time::time(text).ok_or_else(format),
-        Type::Timestamp | Type::TimestampTz => time::timestamp(text).ok_or_else(format),
-        Type::Interval => {
-            // Too many forms to check here; an empty one is never right.
-            if text.trim().is_empty() { Err(format()) } else { Ok(text.to_owned()) }
-        }
-        Type::Inet | Type::Cidr => network(text).ok_or_else(format),
+        Type::Uuid => text::uuid(text).ok_or_else(format),
+        Type::Json | Type::JsonB => json::json(column_type, text),
+        Type::Bytea => text::bytea(text).ok_or_else(format),
+        Type::Date => moment(Moment::Date),
+        Type::Time => moment(Moment::Time { has_zone: false }),
+        Type::TimeTz => moment(Moment::Time { has_zone: true }),
+        Type::Timestamp => moment(Moment::Timestamp { has_zone: false }),
+        Type::TimestampTz => moment(Moment::Timestamp { has_zone: true }),
+        Type::Interval => interval::interval(text).ok_or_else(format),
+        Type::Inet => network::network(text, false).ok_or_else(format),
+        Type::Cidr => network::network(text, true).ok_or_else(format),
         Type::Enum { labels, .. } => {
             if labels.iter().any(|label| label == text) {
                 Ok(text.to_owned())
             } else {
-                Err(Fault::new(Rule::Enum, format!("one of: {}", labels.join(", "))))
+                Err(Fault::new(Rule::Enum, expected(column_type)))
             }
         }
-        Type::Array(_) => array::from_text(text).ok_or_else(format),
+        Type::Array(element) => array::from_text(element, text),
     }
 }
 
-/// What a column of this type takes.
-fn expected(column_type: &ColumnType) -> String {
-    use ColumnType as Type;
-    match column_type {
-        Type::SmallInt => number::expected_integer(i16::MIN.into(), i16::MAX.into()),
-        Type::Integer => number::expected_integer(i32::MIN.into(), i32::MAX.into()),
-        Type::BigInt => number::expected_integer(i64::MIN, i64::MAX),
-        Type::Numeric { .. } => "a decimal number".to_owned(),
-        Type::Real | Type::DoublePrecision => "a number".to_owned(),
-        Type::Boolean => "true or false".to_owned(),
-        Type::Char { .. } | Type::VarChar { .. } | Type::Text | Type::Other { .. } => {
-            "a string".to_owned()
-        }
-        Type::Uuid => "a UUID, such as 6f9619ff-8b86-d011-b42d-00c04fc964ff".to_owned(),
-        Type::Json | Type::JsonB => "a JSON value".to_owned(),
-        Type::Bytea => "bytes as \\x and hexadecimal digits, such as \\x00ff".to_owned(),
-        Type::Date => "a date, such as 2026-11-23".to_owned(),
-        Type::Time => "a time, such as 09:30:00".to_owned(),
-        Type::TimeTz => "a time with its offset, such as 09:30:00+01:00".to_owned(),
-        Type::Timestamp => "a date and time, such as 2026-11-23T09:30:00".to_owned(),
-        Type::TimestampTz => {
-            "a date and time with its offset, such as 2026-11-23T09:30:00Z".to_owned()
-        }
-        Type::Interval => "an interval, such as PT1H30M or 1 day 2 hours".to_owned(),
-        Type::Inet => "an IP address, such as 192.0.2.1 or 2001:db8::/32".to_owned(),
-        Type::Cidr => "a network, such as 192.0.2.0/24".to_owned(),
-        Type::Enum { labels, .. } => format!("one of: {}", labels.join(", ")),
-        Type::Array(element) => format!("an array, each element {}", expected(element)),
-    }
-}
-
-/// What PostgreSQL reads as a boolean: true, yes, on, 1 and their opposites, and their beginnings.
-fn boolean(text: &str) -> Option<String> {
-    let word = text.trim().to_ascii_lowercase();
-    let begins = |whole: &str| !word.is_empty() && whole.starts_with(&word);
-    if begins("true") || begins("yes") || word == "on" || word == "1" {
-        Some("true".to_owned())
-    } else if begins("false") || begins("no") || word == "of" || word == "off" || word == "0" {
-        Some("false".to_owned())
-    } else {
-        None
-    }
-}
-
-fn bytea(text: &str) -> Option<String> {
-    let digits = text.strip_prefix("\\x")?;
-    let is_hexadecimal =
-        digits.len() % 2 == 0 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hexadecimal.then(|| text.to_owned())
-}
-
-/// An address, or a network with its prefix. PostgreSQL takes shorter forms too; they are refused,
-/// as few people mean 10.0.0.1 by "10.1".
-fn network(text: &str) -> Option<String> {
-    let (address, prefix) = match text.split_once('/') {
-        None => (text, None),
-        Some((address, prefix)) => (address, Some(prefix)),
-    };
-    let address: IpAddr = address.parse().ok()?;
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    let is_prefix =
-        prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|prefix| prefix <= bits));
-    is_prefix.then(|| text.to_owned())
-}
-
-/// A JSON text for a json or jsonb column.
-fn json(column_type: &ColumnType, text: &str) -> Result<String, Fault> {
-    // Reading into strings finds halves of surrogate pairs, which both types refuse.
-    let value: serde_json::Value = serde_json::from_str::<&RawValue>(text)
-        .map_err(|_| Fault::new(Rule::Format, expected(column_type)))
-        .and_then(|raw| {
-            serde_json::from_str(raw.get()).map_err(|_| {
-                Fault::new(
-                    Rule::Format,
-                    "JSON without halves of surrogate pairs, numbers out of range or great depth",
-                )
-            })
-        })?;
-    if *column_type == ColumnType::JsonB && holds_nul(&value) {
-        return Err(Fault::new(Rule::UnsupportedCharacter, "no \\u0000, which jsonb cannot store"));
+/// A text of which `counted` must not be longer than the column.
+fn bounded(counted: &str, text: &str, length: u32) -> Result<String, Fault> {
+    let is_too_long = counted.chars().nth(length as usize).is_some();
+    if is_too_long {
+        return Err(Fault::new(Rule::Length, format!("at most {length} characters")));
     }
     Ok(text.to_owned())
 }
 
-fn holds_nul(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::String(text) => text.contains('\0'),
-        serde_json::Value::Array(items) => items.iter().any(holds_nul),
-        serde_json::Value::Object(members) => {
-            members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value))
-        }
-        _ => false,
+fn broken(column_type: &ColumnType, rule: Rule) -> Fault {
+    match rule {
+        Rule::Precision => Fault::new(rule, "at most 6 digits after the point of a second"),
+        _ => Fault::new(rule, expected(column_type)),
     }
 }
 

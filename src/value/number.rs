@@ -2,78 +2,80 @@
 //!
 //! Pure.
 
+use std::borrow::Cow;
+
+use super::decimal::{Decimal, EXPONENT_MAX};
+use super::text::trimmed;
 use super::{Fault, Rule};
 
 /// Most digits of a numeric before and after its point ("Numeric Types").
-const WHOLE_DIGITS_MAX: usize = 131_072;
-const FRACTION_DIGITS_MAX: usize = 16_383;
+const WHOLE_DIGITS_MAX: i64 = 131_072;
+const FRACTION_DIGITS_MAX: i64 = 16_383;
 
-/// A decimal number, taken apart: `sign`, the digits before the point and those after it.
-struct Decimal {
-    is_negative: bool,
-    whole: String,
-    fraction: String,
+/// Without the underscores between digits that PostgreSQL reads since version 16.
+fn without_underscores(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let is_between_digits = bytes
+        .windows(3)
+        .filter(|around| around[1] == b'_')
+        .all(|around| around[0].is_ascii_alphanumeric() && around[2].is_ascii_alphanumeric());
+    let stands_at_an_end = text.starts_with('_') || text.ends_with('_');
+    if !text.contains('_') || stands_at_an_end || !is_between_digits {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace('_', ""))
 }
 
-impl Decimal {
-    /// Reads `-12.50`, `1e3`, `.5`. An exponent moves the point, within the bounds of a numeric.
-    fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let (is_negative, digits) = match text.as_bytes().first()? {
-            b'-' => (true, text.get(1..)?),
-            b'+' => (false, text.get(1..)?),
-            _ => (false, text),
-        };
-        let (mantissa, exponent) = match digits.find(['e', 'E']) {
-            None => (digits, 0),
-            Some(place) => (digits.get(..place)?, digits.get(place + 1..)?.parse::<i32>().ok()?),
-        };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        if (whole.is_empty() && fraction.is_empty()) || !is_digits(whole) || !is_digits(fraction) {
-            return None;
-        }
-        let (mut whole, mut fraction) = (whole.to_owned(), fraction.to_owned());
-        let shift = usize::try_from(exponent.unsigned_abs()).ok()?;
-        if shift > WHOLE_DIGITS_MAX {
-            return None;
-        }
-        if exponent >= 0 {
-            while fraction.len() < shift {
-                fraction.push('0');
-            }
-            let rest = fraction.split_off(shift);
-            whole.push_str(&fraction);
-            fraction = rest;
-        } else {
-            let missing = shift.saturating_sub(whole.len());
-            whole.insert_str(0, &"0".repeat(missing));
-            let moved = whole.split_off(whole.len() - shift);
-            fraction.insert_str(0, &moved);
-        }
-        let whole = whole.trim_start_matches('0').to_owned();
-        Some(Self { is_negative, whole, fraction })
+/// `0x1F`, `0o17`, `0b101`, which PostgreSQL reads since version 16.
+fn based(text: &str) -> Option<i128> {
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let radix = match digits.get(..2)? {
+        "0x" | "0X" => 16,
+        "0o" | "0O" => 8,
+        "0b" | "0B" => 2,
+        _ => return None,
+    };
+    let digits = digits.get(2..)?;
+    if digits.starts_with(['-', '+']) {
+        return None;
     }
-
-    fn is_integral(&self) -> bool {
-        self.fraction.bytes().all(|digit| digit == b'0')
-    }
-
-    fn whole_text(&self) -> String {
-        let sign = if self.is_negative { "-" } else { "" };
-        let whole = if self.whole.is_empty() { "0" } else { &self.whole };
-        format!("{sign}{whole}")
-    }
+    let number = i128::from_str_radix(digits, radix).ok()?;
+    Some(if is_negative { -number } else { number })
 }
 
 /// An integer of a column from `min` to `max`. `1.0` and `1e3` are integers too.
 pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<String, Fault> {
+    let text = without_underscores(trimmed(text));
     let format = || Fault::new(Rule::Format, expected_integer(min, max));
-    let decimal = Decimal::parse(text).filter(Decimal::is_integral).ok_or_else(format)?;
-    match decimal.whole_text().parse::<i64>() {
-        Ok(number) if (min..=max).contains(&number) => Ok(number.to_string()),
-        _ => Err(Fault::new(Rule::Range, expected_integer(min, max))),
-    }
+    let range = || Fault::new(Rule::Range, expected_integer(min, max));
+    let number = match based(&text) {
+        Some(number) => i64::try_from(number).map_err(|_| range())?,
+        None => {
+            let decimal = Decimal::parse(&text).ok_or_else(format)?;
+            if decimal.is_zero() {
+                0
+            } else if decimal.low() > 0 {
+                return Err(format());
+            } else if decimal.top() > 19 {
+                return Err(range());
+            } else {
+                whole_number(&decimal).ok_or_else(range)?
+            }
+        }
+    };
+    if (min..=max).contains(&number) { Ok(number.to_string()) } else { Err(range()) }
+}
+
+/// A number of at most 19 digits and no fraction.
+fn whole_number(decimal: &Decimal<'_>) -> Option<i64> {
+    let first = decimal.digits().skip_while(|digit| *digit == b'0');
+    let count = usize::try_from(decimal.top()).ok()?;
+    let digits = first.chain(std::iter::repeat(b'0')).take(count);
+    let size = digits.fold(0_i128, |number, digit| number * 10 + i128::from(digit - b'0'));
+    i64::try_from(if decimal.is_negative { -size } else { size }).ok()
 }
 
 pub(super) fn expected_integer(min: i64, max: i64) -> String {
@@ -87,41 +89,110 @@ pub(super) fn numeric(
     precision: Option<u16>,
     scale: Option<i16>,
 ) -> Result<String, Fault> {
-    let word = text.trim();
-    if word.eq_ignore_ascii_case("nan") {
-        return Ok(word.to_owned());
+    let text = without_underscores(trimmed(text));
+    let format = || Fault::new(Rule::Format, "a decimal number");
+    if text.eq_ignore_ascii_case("nan") {
+        return Ok(text.into_owned());
     }
-    let decimal =
-        Decimal::parse(word).ok_or_else(|| Fault::new(Rule::Format, "a decimal number"))?;
-    let (whole_max, fraction_max) = match (precision, scale) {
-        (Some(precision), scale) => {
-            let scale = i32::from(scale.unwrap_or(0));
-            let whole = usize::try_from(i32::from(precision) - scale).unwrap_or(0);
-            (whole, usize::try_from(scale).ok())
-        }
-        (None, _) => (WHOLE_DIGITS_MAX, Some(FRACTION_DIGITS_MAX)),
-    };
-    let fraction_digits = decimal.fraction.trim_end_matches('0').len();
-    // With a negative scale PostgreSQL rounds before the point; that is left to it.
-    let is_too_fine = fraction_max.is_some_and(|max| fraction_digits > max);
-    if decimal.whole.len() > whole_max || is_too_fine {
-        let fraction_max = fraction_max.unwrap_or(0);
-        let expected =
-            format!("at most {whole_max} digits before and {fraction_max} after the point");
-        return Err(Fault::new(Rule::Precision, expected));
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(&text);
+    if unsigned.eq_ignore_ascii_case("infinity") || unsigned.eq_ignore_ascii_case("inf") {
+        let is_bounded = precision.is_some();
+        return if is_bounded { Err(format()) } else { Ok(text.into_owned()) };
     }
-    let fraction = decimal.fraction.as_str();
-    let whole = decimal.whole_text();
-    Ok(if fraction.is_empty() { whole } else { format!("{whole}.{fraction}") })
+    let text = based(&text).map_or(text, |number| Cow::Owned(number.to_string()));
+    let decimal = Decimal::parse(&text).ok_or_else(format)?;
+    let (whole_max, fraction_max) = bounds(precision, scale);
+    let is_too_large = !decimal.is_zero() && decimal.top() > whole_max;
+    let is_too_fine = !decimal.is_zero() && decimal.low() > fraction_max;
+    // PostgreSQL reads a value as a numeric without bounds before it looks at the column's.
+    let is_readable = decimal.exponent.abs() <= EXPONENT_MAX
+        && decimal.scale() <= FRACTION_DIGITS_MAX
+        && (decimal.is_zero() || decimal.top() <= WHOLE_DIGITS_MAX);
+    if is_too_large || is_too_fine || !is_readable {
+        return Err(Fault::new(Rule::Precision, expected_digits(whole_max, fraction_max)));
+    }
+    Ok(if decimal.is_short() { decimal.written_out() } else { text.into_owned() })
 }
 
-/// A real or double precision: any decimal number, NaN and the infinities.
-pub(super) fn float(text: &str) -> Option<String> {
-    let word = text.trim();
+/// Most digits before and after the point. Either can be negative: `numeric(2,4)` holds `0.0012`,
+/// `numeric(2,-3)` holds `12000`.
+fn bounds(precision: Option<u16>, scale: Option<i16>) -> (i64, i64) {
+    match precision {
+        Some(precision) => {
+            let scale = i64::from(scale.unwrap_or(0));
+            (i64::from(precision) - scale, scale)
+        }
+        None => (WHOLE_DIGITS_MAX, FRACTION_DIGITS_MAX),
+    }
+}
+
+fn expected_digits(whole_max: i64, fraction_max: i64) -> String {
+    if fraction_max < 0 {
+        let zeros = -fraction_max;
+        return format!("at most {whole_max} digits, of which the last {zeros} are zeros");
+    }
+    if whole_max < 0 {
+        let zeros = -whole_max;
+        return format!("at most {fraction_max} digits after the point, the first {zeros} zeros");
+    }
+    format!("at most {whole_max} digits before and {fraction_max} after the point")
+}
+
+/// Whether the text is a decimal number, and not a name or a hexadecimal one.
+pub(super) fn is_finite(text: &str) -> bool {
+    Decimal::parse(text).is_some()
+}
+
+/// Whether the text is a number that a numeric without bounds holds.
+pub(super) fn is_numeric(text: &str) -> bool {
+    numeric(text, None, None).is_ok()
+}
+
+/// Which of the two kinds of floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Float {
+    Real,
+    Double,
+}
+
+/// A float: any decimal number within its range, NaN and the infinities. PostgreSQL reads what C's
+/// `strtod` reads, the hexadecimal form with it.
+pub(super) fn float(text: &str, kind: Float) -> Result<String, Fault> {
+    let format = || Fault::new(Rule::Format, "a number");
+    let word = trimmed(text);
     let unsigned = word.strip_prefix(['-', '+']).unwrap_or(word);
-    let is_special =
+    let is_word =
         ["nan", "infinity", "inf"].iter().any(|special| unsigned.eq_ignore_ascii_case(special));
-    let is_number = unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-        && word.parse::<f64>().is_ok();
-    (is_special || is_number).then(|| word.to_owned())
+    if is_word || is_hexadecimal(unsigned) {
+        return Ok(word.to_owned());
+    }
+    let decimal = Decimal::parse(word).ok_or_else(format)?;
+    let (is_infinite, is_zero) = match kind {
+        Float::Real => {
+            let number: f32 = word.parse().map_err(|_| format())?;
+            (number.is_infinite(), number == 0.0)
+        }
+        Float::Double => {
+            let number: f64 = word.parse().map_err(|_| format())?;
+            (number.is_infinite(), number == 0.0)
+        }
+    };
+    if is_infinite || (is_zero && !decimal.is_zero()) {
+        let range = match kind {
+            Float::Real => "a number from 1e-45 to 3.4e38, or zero",
+            Float::Double => "a number from 5e-324 to 1.8e308, or zero",
+        };
+        return Err(Fault::new(Rule::Range, range));
+    }
+    Ok(word.to_owned())
+}
+
+fn is_hexadecimal(unsigned: &str) -> bool {
+    let digits = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X"));
+    digits.is_some_and(|digits| {
+        digits.bytes().any(|byte| byte.is_ascii_hexdigit())
+            && digits.bytes().all(|byte| {
+                byte.is_ascii_hexdigit() || matches!(byte, b'.' | b'p' | b'P' | b'-' | b'+')
+            })
+    })
 }

@@ -1,94 +1,250 @@
-//! Dates and times: the ISO 8601 forms that PostgreSQL reads in one way whatever its settings.
+//! Dates and times.
 //!
-//! Pure.
+//! Pure. The forms of ISO 8601 are checked whole. PostgreSQL reads many others, some of them only
+//! with certain settings or with names of time zones that it alone knows: of those, only what no
+//! setting makes right is refused.
 
 use jiff::civil;
 
-/// A date, `infinity` or `-infinity`.
-pub(super) fn date(text: &str) -> Option<String> {
-    let text = text.trim();
-    (is_infinity(text) || is_date(text)).then(|| text.to_owned())
+use super::Rule;
+use super::text::trimmed;
+
+/// What a column holds of a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    Date,
+    Time { has_zone: bool },
+    Timestamp { has_zone: bool },
 }
 
-/// A time, with or without an offset.
-pub(super) fn time(text: &str) -> Option<String> {
-    let text = text.trim();
-    is_time(text).then(|| text.to_owned())
-}
+/// PostgreSQL keeps microseconds and would round away what is finer.
+const FRACTION_DIGITS_MAX: usize = 6;
 
-/// A date and, after `T` or a blank, a time; or a date alone, which is its midnight.
-pub(super) fn timestamp(text: &str) -> Option<String> {
-    let text = text.trim();
-    let is_timestamp = is_infinity(text)
-        || match text.split_once(['T', 't', ' ']) {
-            None => is_date(text),
-            Some((date, time)) => is_date(date) && is_time(time.trim()),
-        };
-    is_timestamp.then(|| text.to_owned())
-}
+/// Longest text that PostgreSQL takes for a date or time (source: `MAXDATELEN`, `MAXDATEFIELDS`).
+const LENGTH_MAX: usize = 128 + 25;
 
-fn is_infinity(text: &str) -> bool {
-    text.eq_ignore_ascii_case("infinity") || text.eq_ignore_ascii_case("-infinity")
-}
+/// Words that are a date or a time without any digit ("Date/Time Types").
+const WORDS: [&str; 7] = ["epoch", "infinity", "now", "today", "tomorrow", "yesterday", "allballs"];
 
-/// `2026-11-23`, a day that the calendar has; years from 0001 to 9999.
-fn is_date(text: &str) -> bool {
-    let parts: Vec<_> = text.split('-').collect();
-    let [year, month, day] = parts.as_slice() else { return false };
-    let (Some(year), Some(month), Some(day)) = (digits(year, 4), digits(month, 2), digits(day, 2))
-    else {
-        return false;
-    };
-    let date = i16::try_from(year).ok().zip(i8::try_from(month).ok()).zip(i8::try_from(day).ok());
-    year > 0 && date.is_some_and(|((year, month), day)| civil::Date::new(year, month, day).is_ok())
-}
-
-/// `09:30`, `09:30:15`, `09:30:15.123456`, each with `Z`, `+01`, `+0100` or `+01:00` after it.
-fn is_time(text: &str) -> bool {
-    let offset_at = text.find(['Z', 'z', '+', '-']).unwrap_or(text.len());
-    let (clock, offset) = text.split_at(offset_at);
-    is_clock(clock.trim_end()) && is_offset(offset)
-}
-
-fn is_clock(text: &str) -> bool {
-    let (clock, fraction) = match text.split_once('.') {
-        None => (text, None),
-        Some((clock, fraction)) => (clock, Some(fraction)),
-    };
-    let parts: Vec<_> = clock.split(':').map(|part| digits(part, 2)).collect();
-    let is_clock = match parts.as_slice() {
-        [Some(hour), Some(minute)] => fraction.is_none() && *hour < 24 && *minute < 60,
-        // PostgreSQL reads 24:00:00 as the day's end, and a leap second as the next minute.
-        [Some(24), Some(0), Some(0)] => true,
-        [Some(hour), Some(minute), Some(second)] => *hour < 24 && *minute < 60 && *second <= 60,
-        _ => false,
-    };
-    // PostgreSQL keeps microseconds and would round away what is finer.
-    let is_fraction = fraction.is_none_or(|fraction| {
-        (1..=6).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    is_clock && is_fraction
-}
-
-fn is_offset(text: &str) -> bool {
-    let Some(sign) = text.chars().next() else { return true };
-    if matches!(sign, 'Z' | 'z') {
-        return text.len() == 1;
+/// A date, time or timestamp, without the blanks around it.
+pub(super) fn moment(text: &str, moment: Moment) -> Result<String, Rule> {
+    let text = trimmed(text);
+    match Iso::parse(text) {
+        Some(iso) => iso.check(moment)?,
+        None if may_be_a_moment(text) => {}
+        None => return Err(Rule::Format),
     }
-    let offset: String = text.chars().skip(1).collect();
-    let (hours, minutes) = match offset.split_once(':') {
-        Some((hours, minutes)) => (hours, minutes),
-        None => match offset.len() {
-            4 => (offset.get(..2).unwrap_or_default(), offset.get(2..).unwrap_or_default()),
-            _ => (offset.as_str(), "00"),
-        },
-    };
-    // "Values outside ±15:59 are refused" (source: PostgreSQL, MAX_TZDISP_HOUR).
-    digits(hours, 2).is_some_and(|hours| hours <= 15)
-        && digits(minutes, 2).is_some_and(|minutes| minutes < 60)
+    Ok(text.to_owned())
+}
+
+/// Whether the text is in the form of ISO 8601, which is checked whole.
+pub(super) fn is_iso(text: &str) -> bool {
+    Iso::parse(text).is_some()
+}
+
+/// Whether PostgreSQL may find a moment in a text of another form.
+fn may_be_a_moment(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    text.is_ascii()
+        && text.len() <= LENGTH_MAX
+        && (text.bytes().any(|byte| byte.is_ascii_digit())
+            || WORDS.iter().any(|word| lower.contains(word)))
+}
+
+/// A text in the form of ISO 8601, right or wrong: `2026-11-23`, `09:30:00.5+01:00`, or both with a
+/// `T` or blanks between them.
+#[derive(Debug, Clone, Copy)]
+struct Iso<'a> {
+    date: Option<(u32, u32, u32)>,
+    clock: Option<Clock<'a>>,
+}
+
+/// `09:30:00.5+01:00`.
+#[derive(Debug, Clone, Copy)]
+struct Clock<'a> {
+    hour: u32,
+    minute: u32,
+    second: u32,
+    fraction: &'a str,
+    offset: Option<Offset>,
+}
+
+/// `+01:00`, or `Z`.
+#[derive(Debug, Clone, Copy)]
+struct Offset {
+    is_negative: bool,
+    hours: u32,
+    minutes: u32,
+    seconds: u32,
+}
+
+impl<'a> Iso<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let Some((date, rest)) = date(text) else {
+            return Some(Self { date: None, clock: Some(Clock::parse(text)?) });
+        };
+        if rest.is_empty() {
+            return Some(Self { date: Some(date), clock: None });
+        }
+        let clock = rest.strip_prefix(['T', 't']).unwrap_or(rest.trim_start_matches(' '));
+        if clock.len() == rest.len() {
+            return None;
+        }
+        Some(Self { date: Some(date), clock: Some(Clock::parse(clock)?) })
+    }
+
+    fn check(&self, moment: Moment) -> Result<(), Rule> {
+        let is_right = self.date.is_none_or(is_on_the_calendar)
+            && self.clock.is_none_or(|clock| clock.is_on_the_clock());
+        // PostgreSQL would drop, without a word, what the column does not hold.
+        let loses_nothing = match moment {
+            Moment::Date => {
+                self.date.is_some() && self.clock.is_none_or(|clock| clock.is_midnight())
+            }
+            Moment::Time { has_zone } => {
+                self.date.is_none() && self.clock.is_some_and(|clock| has_zone || clock.is_utc())
+            }
+            Moment::Timestamp { has_zone } => {
+                self.date.is_some() && self.clock.is_none_or(|clock| has_zone || clock.is_utc())
+            }
+        };
+        if !is_right || !loses_nothing {
+            return Err(Rule::Format);
+        }
+        let fraction = self.clock.map_or("", |clock| clock.fraction).trim_end_matches('0');
+        if fraction.len() > FRACTION_DIGITS_MAX { Err(Rule::Precision) } else { Ok(()) }
+    }
+}
+
+impl<'a> Clock<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let offset_at = text.find(['Z', 'z', '+', '-', ' ']).unwrap_or(text.len());
+        let (clock, offset) = text.split_at_checked(offset_at)?;
+        let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+        let is_fraction =
+            !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+        let mut parts = clock.split(':').map(|part| digits(part, 2));
+        let (hour, minute) = (parts.next()??, parts.next()??);
+        let second = match parts.next() {
+            Some(second) => second?,
+            None if clock.len() == text.len() || fraction == "0" => 0,
+            None => return None,
+        };
+        if parts.next().is_some() || !is_fraction {
+            return None;
+        }
+        let offset = match offset.trim_start_matches(' ') {
+            "" => None,
+            offset => Some(Offset::parse(offset)?),
+        };
+        Some(Self { hour, minute, second, fraction, offset })
+    }
+
+    fn is_on_the_clock(&self) -> bool {
+        let is_time = match self.hour {
+            // PostgreSQL reads 24:00:00 as the day's end.
+            24 => self.minute == 0 && self.second == 0 && self.has_no_fraction(),
+            // And second 60 as the next minute.
+            hour => hour < 24 && self.minute < 60 && self.second <= 60,
+        };
+        is_time && self.offset.is_none_or(|offset| offset.is_right())
+    }
+
+    fn has_no_fraction(&self) -> bool {
+        self.fraction.bytes().all(|digit| digit == b'0')
+    }
+
+    fn is_midnight(&self) -> bool {
+        self.hour == 0 && self.minute == 0 && self.second == 0 && self.has_no_fraction()
+    }
+
+    /// Whether the time is said without an offset, or in UTC.
+    fn is_utc(&self) -> bool {
+        self.offset.is_none_or(|offset| offset.seconds_in_all() == 0)
+    }
+}
+
+impl Offset {
+    fn parse(text: &str) -> Option<Self> {
+        if matches!(text, "Z" | "z") {
+            return Some(Self { is_negative: false, hours: 0, minutes: 0, seconds: 0 });
+        }
+        let is_negative = text.starts_with('-');
+        let rest = text.strip_prefix(['-', '+'])?;
+        let mut parts: Vec<&str> = rest.split(':').collect();
+        if let [joined] = parts.as_slice()
+            && matches!(joined.len(), 4 | 6)
+            && joined.is_ascii()
+        {
+            let joined = *joined;
+            parts = (0..joined.len()).step_by(2).filter_map(|at| joined.get(at..at + 2)).collect();
+        }
+        let numbers: Vec<u32> = parts.iter().map(|part| digits(part, 2)).collect::<Option<_>>()?;
+        let [hours, minutes, seconds] = match numbers.as_slice() {
+            [hours] => [*hours, 0, 0],
+            [hours, minutes] => [*hours, *minutes, 0],
+            [hours, minutes, seconds] => [*hours, *minutes, *seconds],
+            _ => return None,
+        };
+        Some(Self { is_negative, hours, minutes, seconds })
+    }
+
+    /// Offsets end at ±15:59:59 (source: PostgreSQL, `MAX_TZDISP_HOUR`).
+    fn is_right(&self) -> bool {
+        self.hours <= 15 && self.minutes < 60 && self.seconds < 60
+    }
+
+    fn seconds_in_all(&self) -> i64 {
+        let seconds = i64::from(self.hours * 3_600 + self.minutes * 60 + self.seconds);
+        if self.is_negative { -seconds } else { seconds }
+    }
+}
+
+/// The date that a text begins with, and what comes after it.
+fn date(text: &str) -> Option<((u32, u32, u32), &str)> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let mut parts = date.split('-');
+    let year = digits(parts.next()?, 4)?;
+    let month = digits(parts.next()?, 2)?;
+    let day = digits(parts.next()?, 2)?;
+    parts.next().is_none().then_some(((year, month, day), rest))
+}
+
+fn is_on_the_calendar((year, month, day): (u32, u32, u32)) -> bool {
+    year > 0 && civil_date((year, month, day)).is_some()
+}
+
+fn civil_date((year, month, day): (u32, u32, u32)) -> Option<civil::Date> {
+    let (year, month, day) =
+        (i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+    civil::Date::new(year, month, day).ok()
 }
 
 fn digits(text: &str, count: usize) -> Option<u32> {
     let is_number = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()
+}
+
+/// One spelling for the spellings of a moment that say when it is: a date as it is, a timestamp with
+/// `T`, one with an offset in UTC. `None` for every other form.
+pub(crate) fn canonical(text: &str) -> Option<String> {
+    let iso = Iso::parse(trimmed(text))?;
+    let date = civil_date(iso.date?)?;
+    let Some(clock) = iso.clock else { return Some(date.to_string()) };
+    let small = |number: u32| i8::try_from(number).ok();
+    let fraction = format!("{:0<9}", clock.fraction.trim_end_matches('0'));
+    let time = civil::Time::new(
+        small(clock.hour)?,
+        small(clock.minute)?,
+        small(clock.second)?,
+        fraction.parse().ok()?,
+    );
+    let local = date.to_datetime(time.ok()?);
+    match clock.offset {
+        None => Some(local.to_string()),
+        Some(offset) => {
+            let span = jiff::SignedDuration::from_secs(offset.seconds_in_all());
+            Some(format!("{}Z", local.checked_sub(span).ok()?))
+        }
+    }
 }

@@ -1,41 +1,20 @@
 //! `enqueue`: what is accepted is in the queue, in order; what is refused is not.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::enqueue::{self, Enqueue};
 use serde_json::{Value, json};
 
-use crate::support::services::FifoQueue;
-use crate::support::{Answer, STAFF, World, sample, schema_of};
+use crate::support::door::{Door, event};
+use crate::support::flaky_queue::Fate;
+use crate::support::{STAFF, World, sample};
 
 const ROWS: &str = "SELECT id, name, age FROM staff ORDER BY id";
 
-/// A queue and `enqueue` before it.
-struct Door {
-    queue: FifoQueue,
-    enqueue: Enqueue,
-}
-
-impl Door {
-    async fn open() -> Self {
-        let queue = FifoQueue::new().await;
-        let enqueue = Enqueue {
-            catalog: schema_of(STAFF).catalog,
-            queue: Queue::new(&queue.sdk_config, queue.url.clone()),
-            partitions: 8,
-        };
-        Self { queue, enqueue }
-    }
-
-    async fn request(&self, event: Value) -> Answer {
-        enqueue::handle(&self.enqueue, serde_json::from_value(event).unwrap()).await.into()
-    }
-}
-
 #[tokio::test]
 async fn every_sample_that_is_accepted_reaches_its_row() {
-    let (world, door) = (World::with(STAFF).await, Door::open().await);
+    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
     for (name, accepted, rows) in [
         (
             "api-post-one",
@@ -63,7 +42,7 @@ async fn every_sample_that_is_accepted_reaches_its_row() {
 
 #[tokio::test]
 async fn an_array_settles_item_by_item() {
-    let (world, door) = (World::with(STAFF).await, Door::open().await);
+    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
     assert_eq!(door.request(sample("api-post-base64")).await.status, 202);
     let answer = door.request(sample("api-post-array")).await;
     assert_eq!(answer.status, 202);
@@ -86,7 +65,7 @@ async fn an_array_settles_item_by_item() {
 
 #[tokio::test]
 async fn what_is_refused_is_not_queued() {
-    let door = Door::open().await;
+    let door = Door::open(STAFF).await;
     for (name, word, rules) in [
         (
             "api-post-invalid",
@@ -108,7 +87,7 @@ async fn what_is_refused_is_not_queued() {
 
 #[tokio::test]
 async fn writes_to_one_key_share_a_group_and_keep_their_order() {
-    let door = Door::open().await;
+    let door = Door::open(STAFF).await;
     let mut event = sample("api-post-array");
     // More rows than one SendMessageBatch call takes messages of, and than one message takes rows.
     let rows: Vec<_> = (0..2_000)
@@ -134,12 +113,185 @@ async fn writes_to_one_key_share_a_group_and_keep_their_order() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_not_there_is_an_outage_that_accepts_nothing() {
-    let mut door = Door::open().await;
+async fn a_queue_that_is_not_there_is_our_fault_and_accepts_nothing() {
+    let mut door = Door::open(STAFF).await;
     let url = format!("{}-gone.fifo", door.queue.url);
     door.enqueue.queue = Queue::new(&door.queue.sdk_config, url);
     let answer = door.request(sample("api-post-one")).await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:unavailable");
-    assert!(answer.json()["detail"].as_str().unwrap().contains("none was accepted"));
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:internal");
+    assert_eq!(answer.json()["accepted"], json!([]));
+}
+
+/// Ten rows, most of them in groups of their own.
+fn ten_rows() -> Value {
+    (0..10).map(|n| json!({"id": n.to_string(), "name": "x"})).collect()
+}
+
+const KEYED: &[(&str, &str)] = &[("content-type", "application/json"), ("idempotency-key", "k")];
+
+fn ids(writes: &[Vec<Value>]) -> BTreeSet<String> {
+    let writes = writes.iter().flatten();
+    writes.map(|write| write["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_the_queue_does_not_take_at_first_is_sent_again() {
+    let throttle = Fate::TakeFirst { code: "RequestThrottled", is_sender_fault: true };
+    let hiccup = Fate::TakeFirst { code: "InternalError", is_sender_fault: false };
+    let fates = [
+        throttle,
+        hiccup,
+        Fate::LoseAnswer,
+        Fate::Fail { status: 503, code: "ServiceUnavailable" },
+        Fate::Take,
+    ];
+    let (door, flaky) = Door::open_flaky(STAFF, &fates).await;
+    let answer = door.request(event("POST", "staff", KEYED, &ten_rows())).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    assert_eq!(flaky.left(), 1);
+    let writes = door.drain_writes().await;
+    // Those of the lost answer were sent twice, and stand in the queue once.
+    assert_eq!(writes.iter().flatten().count(), 10);
+    assert_eq!(ids(&writes).len(), 10);
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_listed_and_the_whole_may_be_sent_again() {
+    let down = Fate::Fail { status: 400, code: "RequestThrottled" };
+    let first = Fate::TakeFirst { code: "InternalError", is_sender_fault: false };
+    let (mut door, _flaky) = Door::open_flaky(STAFF, &[first, down]).await;
+    door.within = Duration::from_secs(1);
+    let response = door.respond(event("POST", "staff", KEYED, &ten_rows())).await;
+    assert_eq!(response.status_code, 503);
+    let problem: Value = crate::support::Answer::from(response.clone()).json();
+    assert_eq!(problem["type"], "urn:problem-type:aurora-sync:unavailable");
+    assert_eq!(response.headers["retry-after"], problem["retry_after"].to_string().as_str());
+    let accepted = problem["accepted"].as_array().unwrap();
+    assert!(!accepted.is_empty() && accepted.len() < 10, "{accepted:?}");
+    for entry in accepted {
+        assert!(entry["item"].as_u64().unwrap() < 10);
+        let status = format!("/_sync/writes/{}?fingerprint=", entry["id"].as_str().unwrap());
+        assert!(entry["status"].as_str().unwrap().starts_with(&status));
+    }
+
+    door.enqueue.queue = Queue::new(&door.queue.sdk_config, door.queue.url.clone());
+    let answer = door.request(event("POST", "staff", KEYED, &ten_rows())).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let all = answer.json()["writes"].as_array().unwrap().clone();
+    assert!(accepted.iter().all(|entry| all.contains(entry)));
+    // SQS dropped what it had already: each write stands in the queue once.
+    let writes = door.drain_writes().await;
+    assert_eq!(writes.iter().flatten().count(), 10);
+    assert_eq!(ids(&writes).len(), 10);
+}
+
+#[tokio::test]
+async fn a_message_that_the_queue_refuses_is_not_sent_again() {
+    let refused = Fate::TakeFirst { code: "InvalidMessageContents", is_sender_fault: true };
+    let (door, flaky) = Door::open_flaky(STAFF, &[refused, Fate::Take]).await;
+    let answer = door.request(event("POST", "staff", KEYED, &ten_rows())).await;
+    assert_eq!((answer.status, flaky.left()), (500, 1));
+    assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:internal");
+    let accepted = answer.json()["accepted"].as_array().unwrap().len();
+    assert_eq!(door.drain_writes().await.iter().flatten().count(), accepted);
+}
+
+#[tokio::test]
+async fn a_retry_under_a_key_is_dropped_and_another_payload_is_not() {
+    let door = Door::open(STAFF).await;
+    let post = async |name: &str| {
+        let rows = json!([{"id": "1", "name": "same"}, {"id": "1", "name": name}]);
+        let answer = door.request(event("POST", "staff", KEYED, &rows)).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        answer.json()
+    };
+    let first = post("a").await;
+    assert_eq!(post("a").await, first);
+    let other = post("b").await;
+    assert_eq!(other["writes"][0], first["writes"][0]);
+    assert_eq!(other["writes"][1]["id"], first["writes"][1]["id"]);
+    assert_ne!(other["writes"][1]["status"], first["writes"][1]["status"]);
+    let writes = door.drain_writes().await;
+    assert_eq!(writes.len(), 2, "one message of each payload");
+    assert_eq!(ids(&writes).len(), 2);
+}
+
+#[tokio::test]
+async fn another_payload_under_a_key_is_never_applied() {
+    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
+    let mut statuses = Vec::new();
+    for name in ["api-post-idempotent", "api-post-idempotent-other"] {
+        let answer = door.request(sample(name)).await;
+        assert_eq!(answer.status, 202, "{name}: {}", answer.body);
+        statuses.push(answer.json()["id"].clone());
+        let response = world.apply(door.queue.drain().await).await.unwrap();
+        assert!(response.batch_item_failures.is_empty());
+    }
+    assert_eq!(statuses[0], statuses[1]);
+    assert_eq!(world.rows(ROWS).await[3..], ["0007|First|1"]);
+}
+
+#[tokio::test]
+async fn keys_keep_their_commas_quotes_and_percent_signs() {
+    let tables = r#"CREATE TABLE "Shop item" (shop text, code text, price numeric, PRIMARY KEY (shop, code));"#;
+    let (world, door) = (World::with(tables).await, Door::open(tables).await);
+    let rows = json!([
+        {"shop": "a,b", "code": "say \"hi\"/50%41 é", "price": 1},
+        {"shop": "", "code": "x+y", "price": 2},
+    ]);
+    assert_eq!(door.request(event("POST", "Shop item", &[], &rows)).await.status, 202);
+    world.apply(door.queue.drain().await).await.unwrap();
+    // As AWS hands it over: as it was sent.
+    let answer = door.request(sample("api-put-composite-key")).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let mut delete = sample("api-put-composite-key");
+    delete["httpMethod"] = "DELETE".into();
+    delete["body"] = Value::Null;
+    delete["pathParameters"]["key"] = r#""",x+y"#.into();
+    assert_eq!(door.request(delete).await.status, 202);
+    world.apply(door.queue.drain().await).await.unwrap();
+    let rows = world.rows(r#"SELECT shop, code, price::text FROM "Shop item""#).await;
+    assert_eq!(rows, ["a,b|say \"hi\"/50%41 é|3.50"]);
+}
+
+#[tokio::test]
+async fn a_list_of_keys_deletes_those_rows() {
+    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
+    let answer = door.request(sample("api-delete-list")).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    world.apply(door.queue.drain().await).await.unwrap();
+    assert_eq!(world.rows(ROWS).await, ["0002|Lambda|34"]);
+}
+
+#[tokio::test]
+async fn a_part_is_accepted_and_the_rest_reported() {
+    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
+    let response = door.respond(sample("api-post-ndjson-partial")).await;
+    assert_eq!(response.status_code, 202);
+    assert_eq!(
+        response.headers["preference-applied"],
+        "resolution=merge-duplicates, handling=partial"
+    );
+    let answer = crate::support::Answer::from(response).json();
+    let items: Vec<_> =
+        answer["writes"].as_array().unwrap().iter().map(|write| &write["item"]).collect();
+    assert_eq!(items, [0, 3]);
+    let errors: Vec<_> =
+        answer["errors"].as_array().unwrap().iter().map(|e| &e["pointer"]).collect();
+    assert_eq!(errors, ["/1", "/2/age"]);
+    assert_eq!(answer["errors_total"], 2);
+    world.apply(door.queue.drain().await).await.unwrap();
+    assert_eq!(world.rows(ROWS).await[..1], ["0001|Aurora II|13"]);
+    assert_eq!(world.rows(ROWS).await[3..], ["0008|New|-"]);
+}
+
+#[tokio::test]
+async fn text_that_sqs_does_not_take_reaches_its_row() {
+    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
+    let row = json!({"id": "0004", "name": "\u{fffe}\u{ffff}\u{1}\u{7f}"});
+    assert_eq!(door.request(event("POST", "staff", &[], &row)).await.status, 202);
+    world.apply(door.queue.drain().await).await.unwrap();
+    let name = "SELECT name = U&'\\FFFE\\FFFF\\0001\\007F' FROM staff WHERE id = '0004'";
+    assert_eq!(world.rows(name).await, ["true"]);
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod enqueue;
+mod types;
 mod writes;
 mod settling;
 mod deliveries;

@@ -1,0 +1,49 @@
+//! The members of a JSON object, as they stand in the body.
+//!
+//! Pure.
+
+use std::fmt;
+
+use aurora_sync_catalog::Column;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A JSON object with its members as they stand in the body: no number is ever made a float.
+#[derive(Debug)]
+pub struct JsonRow<'a> {
+    pub(super) members: Vec<(String, &'a RawValue)>,
+    /// Whether the body holds the value of the one member alone.
+    pub(super) is_bare: bool,
+}
+
+impl<'a> JsonRow<'a> {
+    /// A row of which only this column is given, by its bare value.
+    pub fn of_value(column: &Column, value: &'a RawValue) -> Self {
+        Self { members: vec![(column.name.clone(), value)], is_bare: true }
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonRow<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a member for each column")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Members).map(|members| Self { members, is_bare: false })
+    }
+}

@@ -1,0 +1,87 @@
+//! Texts: strings, booleans, UUIDs and bytes.
+//!
+//! Pure.
+
+/// Without the blanks around it that PostgreSQL's input functions skip. Rust's own `trim` knows
+/// more kinds of blanks than PostgreSQL does.
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r'])
+}
+
+/// What PostgreSQL reads as a boolean: true, yes, on, 1 and their opposites, and their beginnings.
+pub(super) fn boolean(text: &str) -> Option<String> {
+    let word = trimmed(text).to_ascii_lowercase();
+    let begins = |whole: &str| !word.is_empty() && whole.starts_with(&word);
+    if begins("true") || begins("yes") || word == "on" || word == "1" {
+        Some("true".to_owned())
+    } else if begins("false") || begins("no") || word == "of" || word == "off" || word == "0" {
+        Some("false".to_owned())
+    } else {
+        None
+    }
+}
+
+/// A UUID in its one spelling. PostgreSQL takes braces around it, and a hyphen after any four of its
+/// digits ("UUID Type").
+pub(super) fn uuid(text: &str) -> Option<String> {
+    let text = trimmed(text);
+    let inner = match text.strip_prefix('{') {
+        Some(inner) => inner.strip_suffix('}')?,
+        None => text,
+    };
+    let mut digits = String::with_capacity(32);
+    let mut was_hyphen = false;
+    for character in inner.chars() {
+        let is_hyphen = character == '-';
+        let is_in_place = !was_hyphen && digits.len().is_multiple_of(4) && !digits.is_empty();
+        if is_hyphen && !is_in_place || !is_hyphen && !character.is_ascii_hexdigit() {
+            return None;
+        }
+        if !is_hyphen {
+            digits.push(character);
+        }
+        was_hyphen = is_hyphen;
+    }
+    if was_hyphen || digits.len() != 32 {
+        return None;
+    }
+    uuid::Uuid::try_parse(&digits).ok().map(|uuid| uuid.hyphenated().to_string())
+}
+
+/// Bytes: `\x` and pairs of hexadecimal digits, or the older form, where a backslash stands before
+/// another one or before three octal digits ("Binary Data Types").
+pub(super) fn bytea(text: &str) -> Option<String> {
+    let is_right = match text.strip_prefix("\\x") {
+        Some(digits) => is_hexadecimal(digits),
+        None => is_escaped(text),
+    };
+    is_right.then(|| text.to_owned())
+}
+
+/// Pairs of digits, with blanks between the pairs.
+fn is_hexadecimal(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(first) = bytes.next() {
+        if matches!(first, b' ' | b'\t' | b'\n' | b'\r') {
+            continue;
+        }
+        let second = bytes.next();
+        if !first.is_ascii_hexdigit() || !second.is_some_and(|digit| digit.is_ascii_hexdigit()) {
+            return false;
+        }
+    }
+    true
+}
+
+fn is_escaped(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = match (first, after) {
+            (b'\\', [b'\\', rest @ ..]) => rest,
+            (b'\\', [b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', rest @ ..]) => rest,
+            (b'\\', _) => return false,
+            (_, rest) => rest,
+        };
+    }
+    true
+}

@@ -1,0 +1,81 @@
+//! `enqueue` before a queue of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aurora_sync::aws::queue::Queue;
+use aurora_sync::deadline::Deadline;
+use aurora_sync::enqueue::{self, Enqueue};
+use aws_lambda_events::apigw::ApiGatewayProxyResponse;
+use serde_json::{Value, json};
+
+use super::flaky_queue::{Fate, FlakyQueue};
+use super::services::FifoQueue;
+use super::{Answer, schema_of};
+
+/// A queue and `enqueue` before it.
+pub(crate) struct Door {
+    pub queue: FifoQueue,
+    pub enqueue: Enqueue,
+    /// How long a request waits for the queue.
+    pub within: Duration,
+}
+
+impl Door {
+    pub(crate) async fn open(tables: &str) -> Self {
+        let queue = FifoQueue::new().await;
+        let enqueue = Enqueue {
+            catalog: schema_of(tables).catalog,
+            queue: Queue::new(&queue.sdk_config, queue.url.clone()),
+            partitions: 8,
+        };
+        Self { queue, enqueue, within: Duration::from_mins(1) }
+    }
+
+    /// The same, but the queue meets these fates.
+    pub(crate) async fn open_flaky(tables: &str, fates: &[Fate]) -> (Self, FlakyQueue) {
+        let mut door = Self::open(tables).await;
+        let upstream = door.queue.sdk_config.endpoint_url().unwrap();
+        let flaky = FlakyQueue::before(upstream, fates).await;
+        door.enqueue.queue = Queue::new(&flaky.sdk_config, door.queue.url.clone());
+        (door, flaky)
+    }
+
+    pub(crate) async fn request(&self, event: Value) -> Answer {
+        self.respond(event).await.into()
+    }
+
+    pub(crate) async fn respond(&self, event: Value) -> ApiGatewayProxyResponse {
+        let deadline = Deadline::after(self.within);
+        enqueue::handle(&self.enqueue, serde_json::from_value(event).unwrap(), deadline).await
+    }
+
+    /// The writes that the queue holds, message by message, taken out of it.
+    pub(crate) async fn drain_writes(&self) -> Vec<Vec<Value>> {
+        let records = self.queue.drain().await.records;
+        records
+            .iter()
+            .map(|record| {
+                let body: Value = serde_json::from_str(record.body.as_ref().unwrap()).unwrap();
+                body["writes"].as_array().unwrap().clone()
+            })
+            .collect()
+    }
+}
+
+/// A write as API Gateway sends it.
+pub(crate) fn event(method: &str, table: &str, headers: &[(&str, &str)], body: &Value) -> Value {
+    let headers: BTreeMap<_, _> = headers.iter().map(|(name, value)| (name, vec![value])).collect();
+    json!({
+        "resource": "/{table}",
+        "path": format!("/{table}"),
+        "httpMethod": method,
+        "multiValueHeaders": headers,
+        "pathParameters": { "table": table },
+        "requestContext": {
+            "httpMethod": method,
+            "identity": { "userArn": "arn:aws:iam::123456789012:user/office" },
+        },
+        "body": body.to_string(),
+    })
+}

@@ -1,0 +1,119 @@
+//! A gateway before the emulator's SQS that goes wrong on demand, as the service itself can.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::SdkConfig;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::sdk_config;
+
+/// What happens to one `SendMessageBatch` call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fate {
+    /// The queue takes all.
+    Take,
+    /// It takes the first of the messages, and fails the others with this code.
+    TakeFirst { code: &'static str, is_sender_fault: bool },
+    /// It takes all, but the answer is lost.
+    LoseAnswer,
+    /// It takes none: the call fails with this status and code.
+    Fail { status: u16, code: &'static str },
+}
+
+type Fates = Arc<Mutex<VecDeque<Fate>>>;
+
+/// A queue behind the gateway: same URL, another endpoint.
+#[derive(Debug)]
+pub(crate) struct FlakyQueue {
+    pub sdk_config: SdkConfig,
+    fates: Fates,
+}
+
+impl FlakyQueue {
+    /// Before the service at `upstream`. Calls meet these fates, in this order; the last one is that of
+    /// all further calls.
+    pub(crate) async fn before(upstream: &str, fates: &[Fate]) -> Self {
+        let fates: Fates = Arc::new(Mutex::new(fates.iter().copied().collect()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let (upstream, shared) = (upstream.trim_end_matches('/').to_owned(), fates.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (upstream, fates) = (upstream.clone(), shared.clone());
+                let service =
+                    service_fn(move |request| answer(upstream.clone(), fates.clone(), request));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        Self { sdk_config: sdk_config(&format!("http://{address}")), fates }
+    }
+
+    /// The fates that no call has met.
+    pub(crate) fn left(&self) -> usize {
+        self.fates.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+async fn answer(
+    upstream: String,
+    fates: Fates,
+    request: Request<Incoming>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let (mut head, body) = request.into_parts();
+    let mut call: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
+    let fate = {
+        let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
+        let fate = fates.front().copied().unwrap();
+        if fates.len() > 1 {
+            fates.pop_front();
+        }
+        fate
+    };
+    let mut kept_back = Vec::new();
+    match fate {
+        Fate::Take | Fate::LoseAnswer => {}
+        Fate::TakeFirst { .. } => {
+            kept_back = call["Entries"].as_array_mut().unwrap().split_off(1);
+        }
+        Fate::Fail { status, code } => {
+            let error = json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": "no" });
+            return Ok(json_response(status, &error));
+        }
+    }
+    head.uri = format!("{upstream}{}", head.uri.path()).parse()?;
+    head.headers.remove("content-length");
+    head.headers.remove("host");
+    let body = Full::new(Bytes::from(call.to_string()));
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let taken = client.request(Request::from_parts(head, body)).await?;
+    let mut taken: Value = serde_json::from_slice(&taken.into_body().collect().await?.to_bytes())?;
+    match fate {
+        Fate::LoseAnswer => anyhow::bail!("the answer is lost"),
+        Fate::TakeFirst { code, is_sender_fault } => {
+            taken["Failed"] = kept_back
+                .iter()
+                .map(|entry| json!({ "Id": entry["Id"], "Code": code, "SenderFault": is_sender_fault }))
+                .collect();
+            Ok(json_response(200, &taken))
+        }
+        Fate::Take | Fate::Fail { .. } => Ok(json_response(200, &taken)),
+    }
+}
+
+fn json_response(status: u16, body: &Value) -> Response<Full<Bytes>> {
+    let response = Response::builder().status(status);
+    let response = response.header("content-type", "application/x-amz-json-1.0");
+    response.body(Full::new(Bytes::from(body.to_string()))).unwrap()
+}
