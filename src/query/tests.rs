@@ -78,7 +78,7 @@ fn operators_become_conditions() {
     check(&[("extra", "is.not_null")], r#"(t."extra" IS NOT NULL)"#, &[]);
     check(&[("kind", "like.*a%")], r#"(t."kind"::text LIKE :p1::text)"#, &["%a%"]);
     check(&[("id", "ilike.A*")], r#"(t."id"::text ILIKE :p1::text)"#, &["A%"]);
-    check(&[("tags", r#"eq.{a,"b"}"#)], r#"(t."tags" = :p1::text[])"#, &[r#"{a,"b"}"#]);
+    check(&[("tags", r#"eq.{a,"b,c"}"#)], r#"(t."tags" = :p1::text[])"#, &[r#"{a,"b,c"}"#]);
     check(&[("feeling", "gt.sad")], r#"(t."feeling" > :p1::"mood")"#, &["sad"]);
     // Between two values of a column there is more than the column can hold.
     check(&[("amount", "lt.1.2345")], r#"(t."amount" < :p1::numeric)"#, &["1.2345"]);
