@@ -20,7 +20,7 @@ use crate::problem::{Kind, Problem};
 pub struct Request {
     pub method: Method,
     pub route: Route,
-    /// In the order sent, percent-decoded.
+    /// By name, percent-decoded; values of one name in the order sent. The event keeps no other order.
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -35,6 +35,10 @@ pub enum Route {
     Write(String),
     Imports,
     Import(String),
+    /// The rejected rows of an import.
+    Rejects(String),
+    /// The API itself.
+    Root,
     Unknown,
 }
 
@@ -46,7 +50,7 @@ impl Request {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect::<Vec<_>>();
-        let query = if query.is_empty() {
+        let mut query = if query.is_empty() {
             event
                 .query_string_parameters
                 .iter()
@@ -55,6 +59,7 @@ impl Request {
         } else {
             query
         };
+        query.sort_by(|(one, _), (other, _)| one.cmp(other));
         let body = match event.body {
             None => Vec::new(),
             Some(body) if event.is_base64_encoded => BASE64_STANDARD
@@ -80,6 +85,8 @@ impl Request {
             "/_sync/writes/{id}" => Route::Write(parameter("id")),
             "/_sync/imports" => Route::Imports,
             "/_sync/imports/{id}" => Route::Import(parameter("id")),
+            "/_sync/imports/{id}/rejects" => Route::Rejects(parameter("id")),
+            "/" => Route::Root,
             _ => Route::Unknown,
         };
         Ok(Self { method: event.http_method, route, query, headers, body })
@@ -88,6 +95,12 @@ impl Request {
     /// A header's value, where it is text.
     pub fn header(&self, name: impl Into<HeaderName>) -> Option<&str> {
         self.headers.get(name.into()).and_then(|value| value.to_str().ok())
+    }
+
+    /// A header that is a list, all its lines joined; nothing where it is not there.
+    pub fn header_list(&self, name: impl Into<HeaderName>) -> String {
+        let lines = self.headers.get_all(name.into()).iter();
+        lines.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -119,13 +132,15 @@ pub struct Response {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
+    /// Whether the body is Base64 of what the client gets.
+    pub is_base64: bool,
 }
 
 impl Response {
     pub fn new(status: u16, content_type: &'static str, body: String) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        Self { status, headers, body }
+        Self { status, headers, body, is_base64: false }
     }
 
     pub fn json(status: u16, body: &impl Serialize) -> Self {
@@ -160,6 +175,7 @@ impl From<Response> for ApiGatewayProxyResponse {
         event.status_code = i64::from(response.status);
         event.headers = response.headers;
         event.body = Some(Body::Text(response.body));
+        event.is_base64_encoded = response.is_base64;
         event
     }
 }

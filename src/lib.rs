@@ -32,7 +32,9 @@ pub mod statement;
 
 pub mod problem;
 pub mod http;
+pub mod accept;
 pub mod query;
+pub mod openapi;
 
 pub mod deadline;
 pub mod transaction;

@@ -12,7 +12,7 @@ pub struct Problem {
     word: &'static str,
     pub title: &'static str,
     pub status: u16,
-    pub detail: String,
+    pub detail: Box<str>,
     /// One entry for each fault of the body, at most [`FAULTS_MAX`].
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub errors: Box<[FieldFault]>,
@@ -24,7 +24,19 @@ pub struct Problem {
     pub accepted: Option<Box<[AcceptedWrite]>>,
     /// Seconds after which it is worth trying again; also the `Retry-After` header.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u32>,
+    pub retry_after: Option<u16>,
+    /// The writes that the problem is about.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub writes: Box<[WriteState]>,
+}
+
+/// A write that a problem is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WriteState {
+    pub id: Uuid,
+    pub outcome: String,
+    /// Where more is said about it.
+    pub status: String,
 }
 
 fn type_uri<S: Serializer>(word: &'static str, serializer: S) -> Result<S::Ok, S::Error> {
@@ -94,11 +106,15 @@ pub enum Kind {
     InvalidIdempotencyKey,
     UnknownParameter,
     InvalidQuery,
+    InvalidCursor,
     NotAcceptable,
     RowNotFound,
     WriteNotFound,
     ImportNotFound,
     ResultTooLarge,
+    WriteRejected,
+    WritePending,
+    QueryTimeout,
     Unavailable,
     Internal,
 }
@@ -126,6 +142,7 @@ impl Kind {
                 ("unknown-parameter", 400, "The path does not take this query parameter")
             }
             Self::InvalidQuery => ("invalid-query", 400, "The query cannot be answered"),
+            Self::InvalidCursor => ("invalid-cursor", 400, "The cursor does not fit the query"),
             Self::NotAcceptable => {
                 ("not-acceptable", 406, "None of the accepted media types is offered")
             }
@@ -133,6 +150,13 @@ impl Kind {
             Self::WriteNotFound => ("write-not-found", 404, "There is no such write"),
             Self::ImportNotFound => ("import-not-found", 404, "There is no such import"),
             Self::ResultTooLarge => ("result-too-large", 400, "The answer would be too large"),
+            Self::WriteRejected => {
+                ("write-rejected", 409, "A write that was to come first is rejected")
+            }
+            Self::WritePending => {
+                ("write-pending", 503, "A write that is to come first is not settled yet")
+            }
+            Self::QueryTimeout => ("query-timeout", 504, "The query took too long"),
             Self::Unavailable => ("unavailable", 503, "The service cannot do this right now"),
             Self::Internal => ("internal", 500, "The service is not set up right"),
         }
@@ -146,11 +170,12 @@ impl Problem {
             word,
             title,
             status,
-            detail: detail.into(),
+            detail: detail.into().into_boxed_str(),
             errors: Box::default(),
             errors_total: None,
             accepted: None,
             retry_after: None,
+            writes: Box::default(),
         }
     }
 
@@ -168,8 +193,15 @@ impl Problem {
         self
     }
 
+    /// Names the writes that the problem is about.
     #[must_use]
-    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+    pub fn with_writes(mut self, writes: Vec<WriteState>) -> Self {
+        self.writes = writes.into();
+        self
+    }
+
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u16) -> Self {
         self.retry_after = Some(seconds);
         self
     }

@@ -30,8 +30,8 @@ const SEND_WITHIN: Duration = Duration::from_secs(20);
 
 /// When it is worth trying again: after a hiccup of the queue, and where it takes fewer calls than
 /// there are.
-const RETRY_AFTER_SECONDS: u32 = 5;
-const RETRY_AFTER_THROTTLE_SECONDS: u32 = 15;
+const RETRY_AFTER_SECONDS: u16 = 5;
+const RETRY_AFTER_THROTTLE_SECONDS: u16 = 15;
 
 /// What the function needs.
 #[derive(Debug)]

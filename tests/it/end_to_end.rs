@@ -1,8 +1,11 @@
 //! The demo's story on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the
 //! real binaries, the Data API server and PostgreSQL.
 
+use std::io::Read as _;
+
 use aurora_sync_local::stack::{Functions, Options, Stack};
 use aurora_sync_local::story;
+use flate2::read::GzDecoder;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -44,6 +47,7 @@ async fn the_tutorials_story_holds_on_the_deployed_template() {
 
     requests_that_are_wrong_are_answered(&stack).await;
     an_array_is_accepted_item_by_item(&stack).await;
+    look_ups_pass_the_gateway_unharmed(&stack).await;
 }
 
 async fn requests_that_are_wrong_are_answered(stack: &Stack) {
@@ -95,4 +99,43 @@ async fn an_array_is_accepted_item_by_item(stack: &Stack) {
             }
         }
     }
+}
+
+/// What only the gateway could spoil: bytes, methods, headers, percent-encoding.
+async fn look_ups_pass_the_gateway_unharmed(stack: &Stack) {
+    let get = async |path: &str, headers: &[(&str, &str)]| {
+        stack.request(Method::GET, path, headers, "").await.unwrap()
+    };
+    let description = get("/", &[]).await.json().unwrap();
+    assert!(description["paths"]["/staff"]["get"].is_object());
+
+    let plain = get("/staff?limit=100&id=like.A*", &[]).await;
+    let both = [("accept", "*/*"), ("accept-encoding", "gzip")];
+    let zipped = get("/staff?limit=100&id=like.A*", &both).await;
+    assert_eq!(zipped.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    GzDecoder::new(zipped.body.as_ref()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, plain.text());
+    let tag = zipped.header("etag").unwrap();
+    let known = [both[0], both[1], ("if-none-match", tag)];
+    assert_eq!(get("/staff?limit=100&id=like.A*", &known).await.status, 304);
+
+    let link = plain.header("link").unwrap();
+    let next = link.strip_prefix('<').unwrap().split_once('>').unwrap().0;
+    let next = get(&format!("/staff{next}"), &[]).await;
+    assert_eq!(next.json().unwrap()[0]["id"], "A100");
+
+    let head = stack.request(Method::HEAD, "/staff?id=eq.0001", &[], "").await.unwrap();
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert!(head.header("etag").is_some());
+    let csv = get("/staff/0001?select=id,name", &[("accept", "text/csv")]).await;
+    assert_eq!(csv.text(), "id,name\r\n0001,Name 1\r\n");
+
+    let json = [("content-type", "application/json")];
+    let row = r#"{"id":"ryow","name":"é,\"(x)\"","age":1}"#;
+    let accepted = stack.request(Method::POST, "/staff", &json, row).await.unwrap();
+    let id = accepted.json().unwrap()["id"].as_str().unwrap().to_owned();
+    let name = "%22%C3%A9%2C%5C%22%28x%29%5C%22%22";
+    let read = get(&format!("/staff?after={id}&or=(name.eq.{name},age.lt.0)"), &[]).await;
+    assert_eq!(read.text(), format!("[{row}]"));
 }

@@ -1,5 +1,16 @@
 //! `lookup`: rows and statuses as clients ask for them.
 
+mod filters;
+mod pages;
+mod forms;
+mod caching;
+mod consistency;
+mod refusals;
+mod imports;
+mod description;
+mod scale;
+mod properties;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -26,7 +37,7 @@ async fn the_tutorials_look_up_is_answered_in_both_forms() {
 #[tokio::test]
 async fn the_sample_events_of_the_api_are_answered() {
     let world = World::with(STAFF).await;
-    for name in ["api-get-list", "api-get-by-key", "api-get-raw-records"] {
+    for name in ["api-get-list", "api-get-by-key", "api-get-raw-records", "api-get-filtered"] {
         let answer = world.lookup(sample(name)).await;
         assert_eq!(answer.status, 200, "{name}: {}", answer.body);
     }

@@ -7,7 +7,7 @@ use aurora_sync::key::Key;
 use aurora_sync::parameter_set::{
     Cells, column_literals, column_parameters, number_column, text_column,
 };
-use aurora_sync::query::{Form, by_key, list};
+use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
 use aurora_sync::statement::{Identity, load_rows, settle};
 use aurora_sync::write::Operation;
 use aurora_sync_catalog::Column;
@@ -79,16 +79,15 @@ async fn no_statement_touches_more_rows_than_it_needs() {
         check(&client, &load_rows(table, &all), &parameters, rows, "load").await;
     }
     let table = &catalog.tables()[0];
-    for (name, query) in [
-        ("by key", by_key(table, &Key::from_path(table, "a,7").unwrap(), Form::Json)),
-        ("list", list(table, &[("limit".into(), "10".into())], Form::Records).unwrap()),
-        (
-            "list of a key",
-            list(table, &[("kind".into(), "a".into()), ("limit".into(), "10".into())], Form::Json)
-                .unwrap(),
-        ),
-    ] {
-        check(&client, &query.sql, &query.parameters, 10, name).await;
+    let relation = Relation { table, from: &table.sql_name() };
+    let one = Asked::of_row(table, &[]).unwrap();
+    let key = Key::from_path(table, "a,7").unwrap();
+    let (query, _) = by_key(relation, &key, &one, Form::Json, &Head::default());
+    check(&client, &query.sql, &query.parameters, 10, "by key").await;
+    for filter in [&[][..], &[("kind".to_owned(), "a".to_owned())]] {
+        let asked = Asked::of_list(table, filter, "").unwrap();
+        let (query, _) = list(relation, &asked, Form::Records, &Head::default(), 10);
+        check(&client, &query.sql, &query.parameters, 10, "list").await;
     }
 }
 
@@ -138,7 +137,7 @@ async fn check_custom(
 
 /// Runs the statement under both kinds of plan: sessions of the Data API keep their prepared
 /// statements, and after five executions PostgreSQL may plan without knowing the values.
-async fn check(
+pub(crate) async fn check(
     client: &tokio_postgres::Client,
     sql: &str,
     parameters: &[Parameter],

@@ -135,6 +135,7 @@ fn introduction(stack: &Stack, env_file: &Path, example: &Example, aws: &str) ->
 aurora-sync is up. Ctrl-C stops it.
 
   API          {api_url}
+  described at {api_url}/  (OpenAPI 3.1)
   AWS          {endpoint_url}
   Data API     {data_api_endpoint_url}
   PostgreSQL   {database_url}

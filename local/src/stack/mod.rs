@@ -17,6 +17,7 @@ mod template;
 pub use functions::{BINARIES, Functions, Profile, build_functions};
 pub use http::{Answer, Http};
 pub use logs::Sink;
+pub use python::interpreter;
 pub use services::Services;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use rustix::process::Signal;
 
 use crate::process::Child;
+use crate::workspace;
 
 const REQUIREMENTS: &str = include_str!("../../requirements.txt");
 const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -45,6 +46,11 @@ impl Python {
     pub(super) fn interpreter(&self) -> PathBuf {
         self.bin().join("python")
     }
+}
+
+/// The environment's Python, with all of `local/requirements.txt`.
+pub async fn interpreter() -> anyhow::Result<PathBuf> {
+    Ok(Python::ensure(&workspace::local_folder()?).await?.interpreter())
 }
 
 /// Held until the file is dropped, or its process ends.

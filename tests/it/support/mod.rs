@@ -2,6 +2,7 @@
 
 pub(crate) mod door;
 pub(crate) mod flaky_queue;
+pub(crate) mod reading;
 pub(crate) mod services;
 pub(crate) mod writes;
 
@@ -24,6 +25,7 @@ use aurora_sync_local::postgres::Postgres;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
+use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -240,19 +242,34 @@ pub(crate) fn get(resource: &str, path_parameters: &Value, query: &Value, accept
 pub(crate) struct Answer {
     pub status: i64,
     pub content_type: String,
+    pub headers: HeaderMap,
     pub body: String,
+    pub is_base64: bool,
 }
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
+
+    /// A header's value, empty where it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
 }
 
 impl From<ApiGatewayProxyResponse> for Answer {
     fn from(response: ApiGatewayProxyResponse) -> Self {
         let Some(Body::Text(body)) = response.body else { panic!("an answer has a text") };
-        let content_type = response.headers["content-type"].to_str().unwrap().to_owned();
-        Self { status: response.status_code, content_type, body }
+        let content_type = response.headers.get("content-type");
+        let content_type =
+            content_type.map_or_else(String::new, |value| value.to_str().unwrap().to_owned());
+        Self {
+            status: response.status_code,
+            content_type,
+            headers: response.headers,
+            body,
+            is_base64: response.is_base64_encoded,
+        }
     }
 }

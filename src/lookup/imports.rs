@@ -1,0 +1,135 @@
+//! `GET /_sync/imports…`: the state of imports and the rows that they rejected, read like tables.
+
+use std::sync::LazyLock;
+
+use aurora_sync_catalog::{Access, Column, ColumnType, Table, WhenAbsent};
+use uuid::Uuid;
+
+use super::reader::Reader;
+use super::rows;
+use crate::http::{Request, Response};
+use crate::key::Key;
+use crate::problem::{Kind, Problem};
+use crate::query::Relation;
+
+const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key AS \"key\", state, error,
+  rows_read, rows_written, rows_unchanged, rows_rejected, started_at, finished_at FROM sync.import)";
+
+const REJECTS: &str =
+    "(SELECT import_id, record, line, byte_offset, column_name AS \"column\", rule, sqlstate,
+  reason, raw FROM sync.import_reject)";
+
+const NEWEST_FIRST: &str = "started_at.desc";
+
+/// What clients see of an import.
+pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
+    let text = || ColumnType::Text;
+    table(
+        "import",
+        &["id"],
+        vec![
+            column("id", ColumnType::Uuid, false),
+            column("table", text(), false),
+            column("bucket", text(), false),
+            column("key", text(), false),
+            column("state", text(), false),
+            column("error", text(), true),
+            column("rows_read", ColumnType::BigInt, false),
+            column("rows_written", ColumnType::BigInt, false),
+            column("rows_unchanged", ColumnType::BigInt, false),
+            column("rows_rejected", ColumnType::BigInt, false),
+            column("started_at", ColumnType::TimestampTz, false),
+            column("finished_at", ColumnType::TimestampTz, true),
+        ],
+    )
+});
+
+/// What clients see of a rejected row.
+pub(crate) static REJECT: LazyLock<Table> = LazyLock::new(|| {
+    let text = || ColumnType::Text;
+    table(
+        "import_reject",
+        &["import_id", "record"],
+        vec![
+            column("import_id", ColumnType::Uuid, false),
+            column("record", ColumnType::BigInt, false),
+            column("line", ColumnType::BigInt, false),
+            column("byte_offset", ColumnType::BigInt, false),
+            column("column", text(), true),
+            column("rule", text(), false),
+            column("sqlstate", text(), true),
+            column("reason", text(), false),
+            column("raw", text(), false),
+        ],
+    )
+});
+
+fn table(name: &str, key: &[&str], columns: Vec<Column>) -> Table {
+    Table {
+        schema: Some("sync".to_owned()),
+        name: name.to_owned(),
+        columns,
+        primary_key: key.iter().map(|name| (*name).to_owned()).collect(),
+        foreign_keys: Vec::new(),
+        version_column: None,
+        access: Access { no_read: false, no_write: true },
+    }
+}
+
+fn column(name: &str, column_type: ColumnType, nullable: bool) -> Column {
+    Column {
+        name: name.to_owned(),
+        column_type,
+        nullable,
+        when_absent: WhenAbsent::Null,
+        has_rules: false,
+        access: Access::default(),
+    }
+}
+
+/// A page of the imports, the newest first.
+pub(super) async fn list(reader: &Reader<'_>, request: &Request) -> Result<Response, Problem> {
+    let relation = Relation { table: &IMPORT, from: IMPORTS };
+    Ok(rows::list(reader, relation, NEWEST_FIRST, &[], request).await?.response)
+}
+
+pub(super) async fn one(
+    reader: &Reader<'_>,
+    id: &str,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let id = Uuid::parse_str(id).map_err(|_| not_found())?;
+    find(reader, id, request).await?.ok_or_else(not_found)
+}
+
+/// A page of the rows that an import rejected, in the order of the file.
+pub(super) async fn rejects(
+    reader: &Reader<'_>,
+    id: &str,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let id = Uuid::parse_str(id).map_err(|_| not_found())?;
+    let of_import = [("import_id".to_owned(), format!("eq.{id}"))];
+    let relation = Relation { table: &REJECT, from: REJECTS };
+    let list = rows::list(reader, relation, "", &of_import, request).await?;
+    // An import without rejects is told from one that is not there; the one call more is rare.
+    if list.is_empty {
+        let plain = Request { query: Vec::new(), ..request.clone() };
+        find(reader, id, &plain).await?.ok_or_else(not_found)?;
+    }
+    Ok(list.response)
+}
+
+async fn find(
+    reader: &Reader<'_>,
+    id: Uuid,
+    request: &Request,
+) -> Result<Option<Response>, Problem> {
+    let relation = Relation { table: &IMPORT, from: IMPORTS };
+    let key = Key::from_path(&IMPORT, &id.to_string()).map_err(|_| not_found())?;
+    rows::row(reader, relation, &key, request).await
+}
+
+fn not_found() -> Problem {
+    Problem::new(Kind::ImportNotFound, "GET /_sync/imports lists the latest imports.")
+}

@@ -1,0 +1,58 @@
+//! What a request's `Prefer` header asks of a look-up (RFC 7240): `count=exact` or `count=planned`, as in
+//! PostgREST. What is not known is no error, says the RFC.
+//!
+//! Pure.
+
+/// How the rows of all pages are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    /// By reading them all.
+    Exact,
+    /// As PostgreSQL's planner expects them.
+    Planned,
+}
+
+impl Count {
+    /// The first `count` of the header that is known.
+    pub(super) fn from_prefer(header: &str) -> Option<Self> {
+        header.split(',').find_map(|preference| {
+            // Parameters of a preference come after a semicolon; this one has none.
+            let (name, value) = preference.split(';').next()?.split_once('=')?;
+            if !name.trim().eq_ignore_ascii_case("count") {
+                return None;
+            }
+            match value.trim().trim_matches('"') {
+                "exact" => Some(Self::Exact),
+                "planned" => Some(Self::Planned),
+                _ => None,
+            }
+        })
+    }
+
+    /// For `Preference-Applied`.
+    pub(super) fn applied(self) -> &'static str {
+        match self {
+            Self::Exact => "count=exact",
+            Self::Planned => "count=planned",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preference_is_found_among_others() {
+        for (header, expected) in [
+            ("count=exact", Some(Count::Exact)),
+            ("return=minimal, Count=\"planned\"; x=1", Some(Count::Planned)),
+            ("count=estimated, count = exact", Some(Count::Exact)),
+            ("recount=exact", None),
+            ("count", None),
+            ("", None),
+        ] {
+            assert_eq!(Count::from_prefer(header), expected, "{header}");
+        }
+    }
+}

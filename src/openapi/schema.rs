@@ -1,0 +1,127 @@
+//! JSON Schemas of columns and rows.
+//!
+//! Pure.
+
+use aurora_sync_catalog::{Column, ColumnType, Table};
+use serde_json::{Map, Value, json};
+
+/// A row as look-ups give it. Nothing is required: a request may choose its columns.
+pub(super) fn row_read(table: &Table) -> Value {
+    let columns = table.columns.iter().filter(|column| column.is_readable());
+    json!({ "type": "object", "properties": properties(columns) })
+}
+
+/// A row as an insert takes it.
+pub(super) fn row_inserted(table: &Table) -> Value {
+    let required =
+        table.columns.iter().filter(|column| column.is_required() && column.is_writable());
+    let required: Vec<_> = required.map(|column| column.name.as_str()).collect();
+    object_written(table, &required)
+}
+
+/// A row as an update takes it: the columns to set.
+pub(super) fn row_updated(table: &Table) -> Value {
+    object_written(table, &[])
+}
+
+/// A row as an update or a delete takes it whose path names no key.
+pub(super) fn row_with_key(table: &Table) -> Value {
+    let required: Vec<_> = table.primary_key.iter().map(String::as_str).collect();
+    object_written(table, &required)
+}
+
+fn object_written(table: &Table, required: &[&str]) -> Value {
+    let columns = table.columns.iter().filter(|column| column.is_writable());
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties(columns),
+        "additionalProperties": false,
+        "minProperties": 1,
+    });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+fn properties<'t>(columns: impl Iterator<Item = &'t Column>) -> Map<String, Value> {
+    columns.map(|column| (column.name.clone(), of_column(column))).collect()
+}
+
+/// A column's values, and whether they are only read or only written.
+fn of_column(column: &Column) -> Value {
+    let mut schema = of_type(&column.column_type);
+    if column.nullable {
+        schema = with_null(schema);
+    }
+    if !column.is_writable() {
+        schema["readOnly"] = json!(true);
+    }
+    if !column.is_readable() {
+        schema["writeOnly"] = json!(true);
+    }
+    schema
+}
+
+fn with_null(mut schema: Value) -> Value {
+    // Without a type, every value is allowed already.
+    if let Some(kind) = schema.get("type").cloned() {
+        schema["type"] = json!([kind, "null"]);
+    }
+    if let Some(labels) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        labels.push(Value::Null);
+    }
+    schema
+}
+
+/// The JSON values of a type, as PostgreSQL writes them.
+fn of_type(column_type: &ColumnType) -> Value {
+    use ColumnType as Type;
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    match column_type {
+        Type::SmallInt => json!({ "type": "integer", "minimum": i16::MIN, "maximum": i16::MAX }),
+        Type::Integer => json!({ "type": "integer", "format": "int32" }),
+        Type::BigInt => json!({ "type": "integer", "format": "int64" }),
+        Type::Numeric { precision: Some(precision), scale } => json!({
+            "type": "number",
+            "description": format!(
+                "{precision} digits at most, {} of them after the point.", scale.unwrap_or_default()
+            ),
+        }),
+        Type::Numeric { precision: None, .. } => {
+            json!({ "type": "number", "description": "Exact; NaN and infinities are strings." })
+        }
+        Type::Real => json!({ "type": "number", "format": "float" }),
+        Type::DoublePrecision => json!({ "type": "number", "format": "double" }),
+        Type::Boolean => json!({ "type": "boolean" }),
+        Type::Char { length } | Type::VarChar { length: Some(length) } => {
+            json!({ "type": "string", "maxLength": length })
+        }
+        Type::VarChar { length: None } | Type::Text => json!({ "type": "string" }),
+        Type::Uuid => json!({ "type": "string", "format": "uuid" }),
+        Type::Json | Type::JsonB => json!({ "description": "Any JSON value." }),
+        Type::Bytea => json!({
+            "type": "string",
+            "pattern": r"^\\x([0-9a-fA-F]{2})*$",
+            "description": "Bytes in hexadecimal.",
+        }),
+        // Infinities and years before Christ are not of the formats date and date-time.
+        Type::Date => text("A date, such as 2026-11-23, or infinity."),
+        Type::Time => text("A time, such as 09:30:00."),
+        Type::TimeTz => text("A time with its offset, such as 09:30:00+01:00."),
+        Type::Timestamp => text("A date and time, such as 2026-11-23T09:30:00, or infinity."),
+        Type::TimestampTz => {
+            text("A date and time with its offset, such as 2026-11-23T09:30:00+00:00, or infinity.")
+        }
+        Type::Interval => text("An interval, such as P1DT2H or 1 day 02:00:00."),
+        Type::Inet => text("An IP address, such as 192.0.2.1 or 2001:db8::1/64."),
+        Type::Cidr => text("A network, such as 192.0.2.0/24."),
+        Type::Enum { labels, .. } => json!({ "type": "string", "enum": labels }),
+        // Of several dimensions, its elements are arrays again.
+        Type::Array(element) => json!({
+            "type": "array",
+            "items": { "anyOf": [with_null(of_type(element)), { "type": "array" }] },
+        }),
+        Type::Other { sql } => json!({ "description": format!("PostgreSQL's {sql}.") }),
+    }
+}

@@ -1,0 +1,93 @@
+//! The operations that write: each is accepted and applied later.
+//!
+//! Pure.
+
+use aurora_sync_catalog::Table;
+use serde_json::{Map, Value, json};
+
+use super::reference;
+
+/// Of `/{table}`: inserts, and changes of rows that the body names by their keys.
+pub(super) fn to_table(table: &Table, name: &str) -> Map<String, Value> {
+    let tag = table.path();
+    let insert = body(&reference("schemas", &format!("{name}_insert")));
+    let mut operations = Map::new();
+    operations.insert("post".into(), write("insert", name, &tag, Some(insert), true));
+    if !table.primary_key.is_empty() {
+        let by_key = || body(&reference("schemas", &format!("{name}_by_key")));
+        operations.insert("put".into(), write("put_rows", name, &tag, Some(by_key()), false));
+        operations.insert("patch".into(), write("patch_rows", name, &tag, Some(by_key()), false));
+        operations.insert(
+            "delete".into(),
+            write("delete_rows", name, &tag, Some(keys(table, name)), false),
+        );
+    }
+    operations
+}
+
+/// Of `/{table}/{key}`.
+pub(super) fn to_row(name: &str, tag: &str) -> Map<String, Value> {
+    let update = || {
+        json!({
+            "required": true,
+            "content": {
+                "application/json": { "schema": reference("schemas", &format!("{name}_update")) },
+            },
+        })
+    };
+    let mut operations = Map::new();
+    operations.insert("put".into(), write("put", name, tag, Some(update()), false));
+    operations.insert("patch".into(), write("patch", name, tag, Some(update()), false));
+    operations.insert("delete".into(), write("delete", name, tag, None, false));
+    operations
+}
+
+fn write(word: &str, name: &str, tag: &str, body: Option<Value>, resolves: bool) -> Value {
+    let mut parameters = vec![reference("parameters", "idempotency-key")];
+    if resolves {
+        parameters.push(reference("parameters", "resolution"));
+    }
+    let mut operation = json!({
+        "operationId": format!("{word}_{name}"),
+        "tags": [tag],
+        "parameters": parameters,
+    });
+    if let Some(body) = body {
+        operation["requestBody"] = body;
+    }
+    operation["responses"] = json!({
+        "202": reference("responses", "accepted"),
+        "default": reference("responses", "problem"),
+    });
+    operation
+}
+
+/// One object, an array of them, or one a line.
+fn body(row: &Value) -> Value {
+    json!({
+        "required": true,
+        "content": {
+            "application/json": {
+                "schema": { "anyOf": [row, { "type": "array", "items": row, "minItems": 1 }] },
+            },
+            "application/x-ndjson": { "schema": { "type": "string" } },
+        },
+    })
+}
+
+/// Keys of rows: objects with the key's columns, or the values themselves where the key is one column.
+fn keys(table: &Table, name: &str) -> Value {
+    let row = reference("schemas", &format!("{name}_by_key"));
+    let item = if table.primary_key.len() == 1 {
+        json!({ "anyOf": [row, { "type": ["string", "number", "boolean"] }] })
+    } else {
+        row
+    };
+    json!({
+        "required": true,
+        "content": {
+            "application/json": { "schema": { "type": "array", "items": item, "minItems": 1 } },
+            "application/x-ndjson": { "schema": { "type": "string" } },
+        },
+    })
+}

@@ -1,0 +1,205 @@
+//! The order of rows, and what comes after a row in it.
+//!
+//! Pure. The key breaks ties, so that of two rows one always comes first: a page begins strictly after
+//! the last row of the page before it, whatever was inserted or deleted in between.
+
+use aurora_sync_catalog::{Column, Table};
+
+use super::column_sql;
+use super::operator::is_ordered;
+use super::parameters::Parameters;
+use super::readable_column;
+use super::scanner::Scanner;
+
+/// Most columns of an order besides the key.
+const TERMS_MAX: usize = 8;
+
+/// One column of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Term<'t> {
+    pub(super) column: &'t Column,
+    is_descending: bool,
+    nulls_first: bool,
+}
+
+impl<'t> Term<'t> {
+    pub(super) fn ascending(column: &'t Column) -> Self {
+        Self { column, is_descending: false, nulls_first: false }
+    }
+
+    pub(super) fn descending(column: &'t Column) -> Self {
+        Self { column, is_descending: true, nulls_first: true }
+    }
+
+    /// As in `ORDER BY`. PostgreSQL's own place of nulls is left out, and so it is where there are
+    /// none: an index is used only where the words are the index's.
+    fn sql(&self) -> String {
+        let direction = if self.is_descending { " DESC" } else { "" };
+        let nulls = match (self.column.nullable, self.is_descending, self.nulls_first) {
+            (true, true, false) => " NULLS LAST",
+            (true, false, true) => " NULLS FIRST",
+            _ => "",
+        };
+        format!("{direction}{nulls}")
+    }
+
+    /// Its spelling, for the cursor's digest.
+    pub(super) fn spelling(&self) -> String {
+        format!("{}{}", column_sql(self.column), self.sql())
+    }
+
+    fn comparison(&self) -> &'static str {
+        if self.is_descending { "<" } else { ">" }
+    }
+}
+
+/// `order=age.desc.nullslast,name`. The key's columns that are not in it come last.
+pub(super) fn parse<'t>(table: &'t Table, text: &str) -> Result<Vec<Term<'t>>, String> {
+    let mut scanner = Scanner::new(text);
+    let mut terms: Vec<Term<'t>> = Vec::new();
+    loop {
+        let name = scanner.name().ok_or("order: expected columns separated by commas")?;
+        let column = readable_column(table, &name)?;
+        if !is_ordered(&column.column_type) {
+            return Err(format!("order: {name} has a type without an order"));
+        }
+        if terms.iter().any(|term| term.column.name == name) {
+            return Err(format!("order: {name} stands there twice"));
+        }
+        let is_descending = !scanner.take(".asc") && scanner.take(".desc");
+        let nulls_first = if scanner.take(".nullsfirst") {
+            true
+        } else {
+            !scanner.take(".nullslast") && is_descending
+        };
+        terms.push(Term { column, is_descending, nulls_first });
+        if terms.len() > TERMS_MAX {
+            return Err(format!("order: {TERMS_MAX} columns at most"));
+        }
+        if scanner.is_at_end() {
+            return Ok(terms);
+        }
+        if !scanner.take(",") {
+            return Err(format!(
+                "order: after {name} expected .asc or .desc, then .nullsfirst or .nullslast"
+            ));
+        }
+    }
+}
+
+/// Adds the key's columns that are not there yet, each in the direction of the last term.
+pub(super) fn with_key<'t>(table: &'t Table, mut terms: Vec<Term<'t>>) -> Vec<Term<'t>> {
+    // In one direction an index on the column and the key serves the whole order.
+    let is_descending = terms.last().is_some_and(|term| term.is_descending);
+    for column in table.key_columns() {
+        if !terms.iter().any(|term| term.column.name == column.name) {
+            terms.push(if is_descending {
+                Term::descending(column)
+            } else {
+                Term::ascending(column)
+            });
+        }
+    }
+    terms
+}
+
+/// ` ORDER BY …`, nothing where there is no order.
+pub(super) fn order_by(terms: &[Term<'_>], name: impl Fn(usize, &Column) -> String) -> String {
+    let terms: Vec<_> = terms
+        .iter()
+        .enumerate()
+        .map(|(place, term)| format!("{}{}", name(place, term.column), term.sql()))
+        .collect();
+    if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) }
+}
+
+/// The rows behind the one with these values in this order (`None` is NULL), as conditions of which no
+/// two hold for one row, in the order in which their rows come.
+///
+/// Where the order is of one direction and knows no nulls it is one comparison of rows, for which
+/// PostgreSQL goes straight to the place in an index. Otherwise each condition fixes the first columns
+/// and bounds the next one, so that each goes straight to its own place; one condition with OR would
+/// read an index from its beginning.
+pub(super) fn behind(
+    terms: &[Term<'_>],
+    values: &[Option<String>],
+    parameters: &mut Parameters,
+) -> Vec<String> {
+    let mut conditions = Vec::new();
+    let mut fixed: Vec<String> = Vec::new();
+    for (place, (term, value)) in terms.iter().zip(values).enumerate() {
+        let (rest, rest_values) =
+            (terms.get(place..).unwrap_or_default(), values.get(place..).unwrap_or_default());
+        if is_one_direction(rest) {
+            conditions.push(with(&fixed, compare_rows(rest, rest_values, parameters)));
+            break;
+        }
+        for beyond in beyond(term, value.as_deref(), parameters) {
+            conditions.push(with(&fixed, beyond));
+        }
+        let column = column_sql(term.column);
+        fixed.push(match value {
+            None => format!("{column} IS NULL"),
+            Some(value) => {
+                format!("{column} = {}", parameters.bind(value, &term.column.column_type))
+            }
+        });
+    }
+    // The rows that share the most with the last one come first.
+    conditions.sort_by_key(|condition| std::cmp::Reverse(condition.fixed));
+    conditions.into_iter().map(|condition| condition.sql).collect()
+}
+
+/// A condition that fixes some of the order's first columns.
+struct Behind {
+    fixed: usize,
+    sql: String,
+}
+
+fn with(fixed: &[String], last: String) -> Behind {
+    let conditions: Vec<_> = fixed.iter().cloned().chain([last]).collect();
+    Behind { fixed: fixed.len(), sql: conditions.join(" AND ") }
+}
+
+fn is_one_direction(terms: &[Term<'_>]) -> bool {
+    let first = terms.first().is_some_and(|term| term.is_descending);
+    terms.iter().all(|term| !term.column.nullable && term.is_descending == first)
+}
+
+fn compare_rows(
+    terms: &[Term<'_>],
+    values: &[Option<String>],
+    parameters: &mut Parameters,
+) -> String {
+    let columns: Vec<_> = terms.iter().map(|term| column_sql(term.column)).collect();
+    let comparison = terms.first().map_or(">", Term::comparison);
+    let values: Vec<_> = terms
+        .iter()
+        .zip(values)
+        .map(|(term, value)| {
+            // No row has NULL there, so none comes after one that would have.
+            parameters.bind(value.as_deref().unwrap_or_default(), &term.column.column_type)
+        })
+        .collect();
+    match (columns.as_slice(), values.as_slice()) {
+        ([column], [value]) => format!("{column} {comparison} {value}"),
+        _ => format!("({}) {comparison} ({})", columns.join(", "), values.join(", ")),
+    }
+}
+
+/// The rows whose value of this one column comes after a value.
+fn beyond(term: &Term<'_>, value: Option<&str>, parameters: &mut Parameters) -> Vec<String> {
+    let column = column_sql(term.column);
+    match value {
+        Some(value) => {
+            let bound = parameters.bind(value, &term.column.column_type);
+            let mut conditions = vec![format!("{column} {} {bound}", term.comparison())];
+            if term.column.nullable && !term.nulls_first {
+                conditions.push(format!("{column} IS NULL"));
+            }
+            conditions
+        }
+        None if term.nulls_first => vec![format!("{column} IS NOT NULL")],
+        None => Vec::new(),
+    }
+}

@@ -1,0 +1,61 @@
+//! The API's own description.
+
+use std::process::Command;
+
+use aurora_sync::openapi;
+use aurora_sync_catalog::Catalog;
+use aurora_sync_local::stack;
+use serde_json::Value;
+
+use super::forms::EVERYTHING;
+use crate::support::{MEASUREMENT, STAFF, World, sample, schema_of};
+
+/// Checks a description with a public validator, the OpenAPI Initiative's schema in it.
+const VALIDATE: &str = "import json, sys, openapi_spec_validator as v
+v.validate(json.load(open(sys.argv[1])), cls=v.OpenAPIV31SpecValidator)";
+
+/// What the validator finds wrong.
+async fn fault(description: &Value) -> Option<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), description.to_string()).unwrap();
+    let python = stack::interpreter().await.unwrap();
+    let output = Command::new(python).args(["-c", VALIDATE]).arg(file.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (!output.status.success()).then_some(said)
+}
+
+#[tokio::test]
+async fn the_description_is_valid_openapi() {
+    let odd = r#"
+        CREATE TABLE "a {b}" (id integer PRIMARY KEY, "limit" text, "or" text, "x y" text);
+        CREATE TABLE log (line text);
+        CREATE TABLE inbox (id integer PRIMARY KEY); COMMENT ON TABLE inbox IS '@sync:no-read';"#;
+    let schema = schema_of(&format!("{STAFF}{MEASUREMENT}{EVERYTHING}{odd}"));
+    let mut description = openapi::document(&schema.catalog, "https://example.org/v1");
+    assert_eq!(fault(&description).await, None);
+    assert_eq!(fault(&openapi::document(&Catalog::default(), ".")).await, None);
+    // The validator does find what is wrong.
+    description["paths"]["/staff"]["get"]["responses"]["200"] = "nothing".into();
+    let fault = fault(&description).await.unwrap();
+    assert!(fault.contains("'nothing' is not of type 'object'"), "{fault}");
+}
+
+#[tokio::test]
+async fn the_root_of_the_api_describes_it_without_a_call() {
+    let world = World::with(STAFF).await;
+    let calls = world.server.counters().all_calls();
+    let answer = world.lookup(sample("api-get-root")).await;
+    assert_eq!((answer.status, answer.content_type.as_str()), (200, "application/json"));
+    let description = answer.json();
+    assert_eq!(
+        description["servers"][0]["url"],
+        "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com/v1"
+    );
+    assert!(description["paths"]["/staff/{key}"]["get"].is_object());
+    let accept = [("accept", "application/vnd.oai.openapi+json")];
+    let answer = world.read("/", &accept).await;
+    assert_eq!(answer.content_type, "application/vnd.oai.openapi+json;version=3.1");
+    let known = [("if-none-match", answer.header("etag")), accept[0]];
+    assert_eq!(world.read("/", &known).await.status, 304);
+    assert_eq!(world.server.counters().all_calls(), calls);
+}

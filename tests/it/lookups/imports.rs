@@ -1,0 +1,66 @@
+//! The state of imports, and the rows that they rejected.
+
+use serde_json::{Value, json};
+
+use crate::support::{STAFF, World};
+
+const FILL: &str = "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name, state,
+        rows_read, rows_written, rows_rejected, started_at)
+    SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid, 'uploads', 'imports/staff/' || n || '.csv', '', '',
+        'staff', CASE n WHEN 3 THEN 'failed' ELSE 'completed' END, 3, 0, 3, timestamptz '2026-11-23' + n * interval '1 day'
+    FROM generate_series(1, 4) n";
+
+const REJECTS: &str = "INSERT INTO sync.import_reject (import_id, record, line, byte_offset, column_name, rule, reason, raw)
+    SELECT import.id, n, n + 1, n * 10, 'age', 'format', 'expected an integer', 'x,' || n
+    FROM sync.import, generate_series(1, 3) n WHERE state = 'completed'";
+
+#[tokio::test]
+async fn imports_are_listed_like_a_table_the_newest_first() {
+    let world = World::with(STAFF).await;
+    world.rows(FILL).await;
+    let keys = |rows: &[Value]| {
+        rows.iter().map(|row| row["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (rows, sizes) = world.walk("/_sync/imports?limit=3").await;
+    assert_eq!(sizes, [3, 1]);
+    assert_eq!(
+        keys(&rows),
+        [
+            "imports/staff/4.csv",
+            "imports/staff/3.csv",
+            "imports/staff/2.csv",
+            "imports/staff/1.csv"
+        ]
+    );
+    let (rows, _) = world.walk("/_sync/imports?state=failed&table=eq.staff").await;
+    assert_eq!(keys(&rows), ["imports/staff/3.csv"]);
+    let one = world.read("/_sync/imports/00000000-0000-0000-0000-000000000003", &[]).await.json();
+    assert_eq!(one, rows[0]);
+    assert_eq!(one["started_at"], "2026-11-26T00:00:00+00:00");
+    let missing = world.read("/_sync/imports/00000000-0000-0000-0000-000000000009", &[]).await;
+    assert_eq!(
+        (missing.status, &missing.json()["title"]),
+        (404, &json!("There is no such import"))
+    );
+}
+
+#[tokio::test]
+async fn the_rows_that_an_import_rejected_are_read_in_the_order_of_the_file() {
+    let world = World::with(STAFF).await;
+    world.rows(FILL).await;
+    world.rows(REJECTS).await;
+    let rejects = |n: u8| format!("/_sync/imports/00000000-0000-0000-0000-00000000000{n}/rejects");
+    let (rows, sizes) = world.walk(&format!("{}?limit=2", rejects(1))).await;
+    assert_eq!(sizes, [2, 1]);
+    assert_eq!(rows.iter().map(|row| &row["record"]).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(
+        rows[2],
+        json!({"import_id": "00000000-0000-0000-0000-000000000001", "record": 3, "line": 4, "byte_offset": 30,
+            "column": "age", "rule": "format", "sqlstate": null, "reason": "expected an integer", "raw": "x,3"})
+    );
+    let (rows, _) = world.walk(&format!("{}?record=gt.2&select=raw", rejects(1))).await;
+    assert_eq!(rows, [json!({"raw": "x,3"})]);
+    // An import without rejects, and none.
+    assert_eq!(world.read(&rejects(3), &[]).await.body, "[]");
+    assert_eq!(world.read(&rejects(9), &[]).await.status, 404);
+}

@@ -1,0 +1,133 @@
+//! Pages: each row once, whatever happens beside the walk.
+
+use aurora_sync_local::data_api::Operation;
+use serde_json::json;
+
+use crate::support::reading::next_page;
+use crate::support::{STAFF, World};
+
+#[tokio::test]
+async fn pages_follow_each_other_by_their_links() {
+    let world = World::with(STAFF).await;
+    let first = world.read("/staff?limit=2&age=gt.1&select=id", &[]).await;
+    assert_eq!(first.body, r#"[{"id":"0001"},{"id":"0002"}]"#);
+    let next = next_page("/staff", &first).unwrap();
+    assert!(next.starts_with("/staff?age=gt.1&limit=2&select=id&cursor="), "{next}");
+    let second = world.read(&next, &[]).await;
+    assert_eq!(second.body, r#"[{"id":"0003"}]"#);
+    assert_eq!(second.header("link"), "");
+    // A page that is full, and the last.
+    assert_eq!(world.read("/staff?limit=3", &[]).await.header("link"), "");
+}
+
+#[tokio::test]
+async fn rows_that_come_and_go_neither_repeat_nor_hide_others() {
+    let world = World::with(STAFF).await;
+    let first = world.read("/staff?limit=2&order=age.desc", &[]).await;
+    assert_eq!(first.json()[1]["id"], "0002");
+    world.rows("INSERT INTO staff VALUES ('0009', 'Before', 99), ('0008', 'Between', 33)").await;
+    // The row that the page ended with is gone; its place in the order is not.
+    world.rows("DELETE FROM staff WHERE id = '0002'").await;
+    let second = world.read(&next_page("/staff", &first).unwrap(), &[]).await;
+    let ids: Vec<_> =
+        second.json().as_array().unwrap().iter().map(|row| row["id"].clone()).collect();
+    assert_eq!(ids, ["0008", "0001"]);
+}
+
+#[tokio::test]
+async fn a_cursor_that_does_not_fit_is_refused_without_a_call() {
+    let world = World::with(STAFF).await;
+    let first = world.read("/staff?limit=1", &[]).await;
+    let next = next_page("/staff", &first).unwrap();
+    let calls = world.server.counters().calls(Operation::Execute);
+    for address in [
+        format!("{next}&age=gt.1"),
+        format!("{next}&order=age"),
+        next.replace("limit=1&cursor=", "limit=1&cursor=A"),
+        next.strip_suffix(|_: char| true).unwrap().to_owned(),
+        "/staff?cursor=%00".to_owned(),
+    ] {
+        let answer = world.read(&address, &[]).await;
+        assert_eq!(answer.status, 400, "{address}");
+        assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:invalid-cursor");
+    }
+    assert_eq!(world.server.counters().calls(Operation::Execute), calls);
+}
+
+#[tokio::test]
+async fn a_table_without_a_key_has_one_page() {
+    let world =
+        World::with("CREATE TABLE log (line text); INSERT INTO log VALUES ('a'), ('b')").await;
+    let answer = world.read("/log?limit=1", &[]).await;
+    assert_eq!((answer.json().as_array().unwrap().len(), answer.header("link")), (1, ""));
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_large_is_made_smaller() {
+    let world = World::with(
+        "CREATE TABLE big (id integer PRIMARY KEY, content text);
+         INSERT INTO big SELECT n, repeat('x', 300000) FROM generate_series(1, 10) n",
+    )
+    .await;
+    let (rows, sizes) = world.walk("/big?limit=10").await;
+    let ids: Vec<_> = rows.iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    assert_eq!(ids, (1..=10).collect::<Vec<_>>());
+    assert!(sizes.iter().all(|size| *size <= 3), "{sizes:?}");
+    // Where the large column is left out, nothing is too large.
+    assert_eq!(world.walk("/big?limit=10&select=id").await.1, [10]);
+}
+
+#[tokio::test]
+async fn a_row_that_no_answer_can_hold_is_named_by_its_key() {
+    let world = World::with(
+        "CREATE TABLE big (kind text, id integer, content text, PRIMARY KEY (kind, id));
+         INSERT INTO big VALUES ('a', 1, ''), ('a,b', 2, repeat('x', 1100000)), ('c', 3, '')",
+    )
+    .await;
+    let (first, sizes) = {
+        let answer = world.read("/big", &[]).await;
+        (next_page("/big", &answer).unwrap(), answer.json().as_array().unwrap().len())
+    };
+    assert_eq!(sizes, 1);
+    for address in [first.as_str(), "/big/%22a,b%22,2"] {
+        let calls = world.server.counters().calls(Operation::Execute);
+        let answer = world.read(address, &[]).await;
+        assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:result-too-large");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("\"a,b\",2"), "{}", answer.body);
+        assert!(world.server.counters().calls(Operation::Execute) - calls <= 11);
+    }
+    assert_eq!(
+        world.read("/big?select=id", &[]).await.json(),
+        json!([{"id": 1}, {"id": 2}, {"id": 3}])
+    );
+}
+
+#[tokio::test]
+async fn all_rows_are_counted_with_the_page_in_one_call() {
+    let world = World::with(STAFF).await;
+    let counted = async |address: &str, count: &str| {
+        let calls = world.server.counters().calls(Operation::Execute);
+        let answer =
+            world.read(address, &[("prefer", &format!("return=minimal, count={count}"))]).await;
+        let calls = world.server.counters().calls(Operation::Execute) - calls;
+        assert_eq!(answer.header("preference-applied"), format!("count={count}"));
+        (answer.header("content-range").to_owned(), calls, answer)
+    };
+    let (range, calls, answer) = counted("/staff?limit=2&age=gt.1", "exact").await;
+    assert_eq!((range.as_str(), calls), ("0-1/3", 1));
+    let next = next_page("/staff", &answer).unwrap();
+    let (range, _, answer) = counted(&next, "exact").await;
+    assert_eq!(
+        (range.as_str(), answer.body.as_str()),
+        ("*/3", r#"[{"id":"0003","name":"Dynamo","age":56}]"#)
+    );
+    let (range, calls, answer) = counted("/staff?age=gt.99", "exact").await;
+    assert_eq!((range.as_str(), calls, answer.body.as_str()), ("*/0", 1, "[]"));
+
+    world.rows("INSERT INTO staff SELECT 'x' || n, 'x', 1 FROM generate_series(1, 500) n").await;
+    world.rows("ANALYZE staff").await;
+    let (range, calls, _) = counted("/staff?limit=1", "planned").await;
+    assert_eq!((range.as_str(), calls), ("0-0/503", 2));
+    let (range, ..) = counted("/staff?limit=1&id=0001", "planned").await;
+    assert_eq!(range, "0-0/1");
+}

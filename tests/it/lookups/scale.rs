@@ -1,0 +1,70 @@
+//! A million rows: look-ups by key and pages in an index's order touch what they give and no more.
+
+use aurora_sync::key::Key;
+use aurora_sync::query::{Asked, Form, Head, Query, Relation, by_key, list};
+use aurora_sync_catalog::Table;
+use aurora_sync_local::postgres;
+
+use crate::plans::check;
+use crate::support::World;
+
+const READING: &str = "CREATE TABLE reading (
+    sensor text, number integer, name text NOT NULL, amount numeric, PRIMARY KEY (sensor, number))";
+
+const FILL: &str = "INSERT INTO reading
+    SELECT 's' || n % 10, n, 'name ' || n % 1000, CASE WHEN n % 7 > 0 THEN n END FROM generate_series(1, 1000000) n;
+    CREATE INDEX reading_name ON reading (name, sensor, number);
+    CREATE INDEX reading_both_ways ON reading (sensor DESC, number);
+    CREATE INDEX reading_amount ON reading (amount, sensor, number);
+    ANALYZE reading";
+
+fn page(table: &Table, query: &[(&str, &str)], behind: &[&str]) -> Query {
+    let relation = Relation { table, from: &table.sql_name() };
+    let mut query: Vec<_> =
+        query.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let asked = Asked::of_list(table, &query, "").unwrap();
+    if !behind.is_empty() {
+        let values: Vec<_> = behind.iter().map(|value| Some((*value).to_owned())).collect();
+        query.push(("cursor".to_owned(), asked.cursor(&values)));
+    }
+    let asked = Asked::of_list(table, &query, "").unwrap();
+    list(relation, &asked, Form::Json, &Head::default(), 10).0
+}
+
+#[tokio::test]
+async fn look_ups_by_key_and_pages_use_the_index_on_a_million_rows() {
+    let world = World::with(READING).await;
+    let client = postgres::connect(&world.database_url).await.unwrap();
+    client.batch_execute(FILL).await.unwrap();
+    let catalog = world.catalog();
+    let table = &catalog.tables()[0];
+    let relation = Relation { table, from: &table.sql_name() };
+    let key = Key::from_path(table, "s7,500007").unwrap();
+    let one = Asked::of_row(table, &[]).unwrap();
+    let head = Head { counts: false, after: vec![uuid::Uuid::now_v7()] };
+    for (name, query) in [
+        ("by key", by_key(relation, &key, &one, Form::Json, &Head::default()).0),
+        ("by key, after a write", by_key(relation, &key, &one, Form::Json, &head).0),
+        ("first page", page(table, &[], &[])),
+        ("deep page", page(table, &[], &["s7", "500007"])),
+        ("deep page, backwards", page(table, &[("order", "sensor.desc")], &["s7", "500007"])),
+        (
+            "deep page, both ways",
+            page(table, &[("order", "sensor.desc,number")], &["s7", "500007"]),
+        ),
+        (
+            "deep page, with nulls to come",
+            page(table, &[("order", "amount")], &["500005", "s5", "500005"]),
+        ),
+        (
+            "deep page, nulls first",
+            page(table, &[("order", "amount.desc")], &["500005", "s5", "500005"]),
+        ),
+        ("part of the key", page(table, &[("sensor", "s3")], &["s3", "500003"])),
+        ("some rows", page(table, &[("sensor", "s3"), ("number", "in.(3,13,500003)")], &[])),
+        ("another index", page(table, &[("order", "name")], &["name 5", "s5", "500005"])),
+        ("a range", page(table, &[("sensor", "s3"), ("number", "gte.999900")], &[])),
+    ] {
+        check(&client, &query.sql, &query.parameters, 10, name).await;
+    }
+}
