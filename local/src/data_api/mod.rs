@@ -6,17 +6,25 @@
 
 pub mod cli;
 mod http;
+mod answer_body;
 mod control;
 mod request;
 mod parameter;
 mod placeholder;
 mod operation;
+mod validation;
+mod call;
+mod perform;
+mod execute;
 mod types;
 mod result;
 mod metadata;
 mod error;
 mod sessions;
 mod connection;
+mod statement;
+mod wire;
+mod pg_error;
 mod clock;
 mod fault;
 mod switchboard;
@@ -26,7 +34,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -35,12 +43,15 @@ pub use self::fault::{Fault, Rule, RuleError, When};
 pub use self::operation::Operation;
 pub use self::switchboard::Faults;
 
-use self::connection::PgError;
+use self::pg_error::PgError;
 use self::sessions::Sessions;
 use self::switchboard::Pause;
 
 /// How long a statement may run (RDS Data API guide, "Calling the Data API").
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// The oldest PostgreSQL whose behaviour this is about.
+const POSTGRES_MAJOR_MIN: u32 = 13;
 
 /// How often transactions are looked at whose time may be over.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
@@ -100,11 +111,12 @@ impl DataApi {
         let config: tokio_postgres::Config =
             settings.database_url.parse().context("the database's URL cannot be read")?;
         let sessions = Arc::new(Sessions::new(config, settings.statement_timeout));
-        sessions.check().await.map_err(|error| match error {
+        let version = sessions.check().await.map_err(|error| match error {
             PgError::Sql(error) => anyhow::anyhow!("PostgreSQL refuses: {}", error.message),
             PgError::Unexpected(message) => anyhow::anyhow!("PostgreSQL answers {message}"),
             PgError::Connection(error) => anyhow::anyhow!("PostgreSQL does not answer: {error}"),
         })?;
+        check_version(&version)?;
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr()?;
@@ -161,9 +173,39 @@ impl Drop for DataApi {
     }
 }
 
+/// Aurora PostgreSQL 13 is the oldest with the Data API of today.
+fn check_version(version: &str) -> anyhow::Result<()> {
+    let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
+    match major {
+        // A version that is being developed is not a number: `19devel`.
+        Some(major) if major < POSTGRES_MAJOR_MIN => {
+            bail!("PostgreSQL {version} is too old: {POSTGRES_MAJOR_MIN} or newer is needed")
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn expire(sessions: Arc<Sessions>) {
     loop {
         tokio::time::sleep(EXPIRE_EVERY).await;
         sessions.expire();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_before_13_are_too_old() {
+        for (version, is_good) in [
+            ("18.6", true),
+            ("13.0 (Debian 13.0-1)", true),
+            ("19devel", true),
+            ("12.22", false),
+            ("9.6.24", false),
+        ] {
+            assert_eq!(check_version(version).is_ok(), is_good, "{version}");
+        }
     }
 }
