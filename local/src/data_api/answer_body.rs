@@ -2,20 +2,33 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+
+/// How long after its first half an answer is cut, so that the half is on its way.
+const CUT_AFTER: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct AnswerBody {
     bytes: Bytes,
-    is_cut: bool,
+    end: End,
+}
+
+#[derive(Debug)]
+enum End {
+    Whole,
+    Half,
+    /// The first half is out.
+    Cut(Pin<Box<Sleep>>),
 }
 
 impl AnswerBody {
     pub(super) fn new(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), is_cut: false }
+        Self { bytes: bytes.into(), end: End::Whole }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -24,7 +37,7 @@ impl AnswerBody {
 
     /// Lets the connection end in the middle.
     pub(super) fn cut(&mut self) {
-        self.is_cut = true;
+        self.end = End::Half;
     }
 }
 
@@ -34,25 +47,24 @@ impl Body for AnswerBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if self.bytes.is_empty() {
-            return Poll::Ready(None);
-        }
-        if !self.is_cut {
-            let bytes = std::mem::take(&mut self.bytes);
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        let half = self.bytes.len() / 2;
-        Poll::Ready(Some(match half {
-            0 => Err(io::Error::other("cut by a fault")),
-            half => {
-                let first = self.bytes.split_to(half);
-                // One byte stays, so that the body does not seem to be at its end.
-                self.bytes.truncate(1);
-                Ok(Frame::data(first))
+        let Self { bytes, end } = &mut *self;
+        match end {
+            End::Whole if bytes.is_empty() => Poll::Ready(None),
+            End::Whole => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
-        }))
+            End::Half => {
+                *end = End::Cut(Box::pin(tokio::time::sleep(CUT_AFTER)));
+                let half = bytes.len() / 2;
+                Poll::Ready(Some(Ok(Frame::data(bytes.split_to(half)))))
+            }
+            End::Cut(sleep) => {
+                ready!(sleep.as_mut().poll(context));
+                Poll::Ready(Some(Err(io::Error::other("cut by a fault"))))
+            }
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -275,7 +275,8 @@ impl Connection {
                 Err(lost) => {
                     self.is_closed = true;
                     // What PostgreSQL said before it ended the session is what matters.
-                    return Err(error.map_or(lost, PgError::Sql));
+                    let error = unexpected.map(PgError::Unexpected).or(error.map(PgError::Sql));
+                    return Err(error.unwrap_or(lost));
                 }
             };
             match received {

@@ -79,6 +79,8 @@ async fn serve_connection(stream: TcpStream, service: Arc<Service>) {
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
+        // A client that has said all it has to say still listens.
+        .half_close(true)
         .serve_connection(TokioIo::new(Box::pin(stream)), serve)
         .await
         .ok();

@@ -34,9 +34,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
 
 pub use self::counters::Counters;
 pub use self::fault::{Fault, Rule, RuleError, When};
@@ -89,6 +90,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct DataApi {
     address: SocketAddr,
+    database: String,
     service: Arc<Service>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -108,13 +110,17 @@ struct Service {
 impl DataApi {
     /// Listens, and makes sure that PostgreSQL answers.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let config: tokio_postgres::Config =
-            settings.database_url.parse().context("the database's URL cannot be read")?;
+        let config: tokio_postgres::Config = settings.database_url.parse().context(
+            "the database's URL cannot be read; expected postgres://user:password@host:port/database",
+        )?;
+        let database = place(&config);
         let sessions = Arc::new(Sessions::new(config, settings.statement_timeout));
         let version = sessions.check().await.map_err(|error| match error {
-            PgError::Sql(error) => anyhow::anyhow!("PostgreSQL refuses: {}", error.message),
-            PgError::Unexpected(message) => anyhow::anyhow!("PostgreSQL answers {message}"),
-            PgError::Connection(error) => anyhow::anyhow!("PostgreSQL does not answer: {error}"),
+            PgError::Sql(error) => anyhow!("PostgreSQL at {database} refuses: {}", error.message),
+            PgError::Unexpected(message) => anyhow!("PostgreSQL at {database} answers {message}"),
+            PgError::Connection(error) => {
+                anyhow!("PostgreSQL at {database} does not answer: {error}")
+            }
         })?;
         check_version(&version)?;
         let listener = TcpListener::bind(settings.listen).await;
@@ -133,12 +139,17 @@ impl DataApi {
             tokio::spawn(http::accept(listener, Arc::clone(&service))),
             tokio::spawn(expire(Arc::clone(&service.sessions))),
         ];
-        Ok(Self { address, service, tasks })
+        Ok(Self { address, database, service, tasks })
     }
 
     /// Such as `http://127.0.0.1:8123`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where PostgreSQL is, without what lets one in.
+    pub fn database(&self) -> &str {
+        &self.database
     }
 
     pub fn faults(&self) -> &Faults {
@@ -171,6 +182,17 @@ impl Drop for DataApi {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Such as `localhost:5432/staff`.
+fn place(config: &tokio_postgres::Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        Some(Host::Unix(folder)) => folder.display().to_string(),
+        None => "127.0.0.1".to_owned(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    format!("{host}:{port}/{}", config.get_dbname().unwrap_or("postgres"))
 }
 
 /// Aurora PostgreSQL 13 is the oldest with the Data API of today.
