@@ -52,9 +52,7 @@ impl Body for AnswerBody {
         let Self { bytes, end } = &mut *self;
         match end {
             End::Whole if bytes.is_empty() => Poll::Ready(None),
-            End::Whole => {
-                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
-            }
+            End::Whole => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             End::Half => {
                 *end = End::Cut(Box::pin(tokio::time::sleep(CUT_AFTER)));
                 let half = bytes.len() / 2;

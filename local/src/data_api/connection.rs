@@ -9,17 +9,18 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use fallible_iterator::FallibleIterator;
 use postgres_protocol::IsNull;
-use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
-use postgres_protocol::message::backend::{ErrorResponseBody, Message};
+use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 
+use super::login::{Session, login};
 use super::parameter::Bind;
-use super::pg_error::{PgError, SqlError};
+use super::pg_error::{PgError, read_error};
 use super::statement::{Outcome, Prepared, read_columns, rows_changed};
 use super::wire::{Received, Wire};
+
+/// How long PostgreSQL may take to let us in, where the URL does not say (`connect_timeout`).
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Prepared statements that a session keeps, as sqlx does, on which the service is built.
 const STATEMENTS_MAX: usize = 100;
@@ -61,66 +62,26 @@ impl Connection {
         application_name: &str,
         statement_timeout: Duration,
     ) -> Result<Self, PgError> {
-        let mut connection = Self {
-            wire: Wire::open(config).await?,
+        let within = config.get_connect_timeout().copied().unwrap_or(CONNECT_WITHIN);
+        let opened = tokio::time::timeout(within, async {
+            let mut wire = Wire::open(config).await?;
+            let session =
+                login(&mut wire, config, database, application_name, statement_timeout).await?;
+            Ok::<_, PgError>((wire, session))
+        });
+        let (wire, Session { id, server_version }) = opened.await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {within:?}"))
+        })??;
+        Ok(Self {
+            wire,
             statements: HashMap::new(),
             prepared: 0,
-            id: 0,
-            server_version: String::new(),
+            id,
+            server_version,
             status: b'I',
             is_spoilt: false,
             is_closed: false,
-        };
-        let user = config.get_user().unwrap_or("postgres").to_owned();
-        let statement_timeout_ms = statement_timeout.as_millis().to_string();
-        let parameters = [
-            ("user", user.as_str()),
-            ("database", database),
-            ("client_encoding", "UTF8"),
-            ("TimeZone", "UTC"),
-            ("DateStyle", "ISO"),
-            ("IntervalStyle", "postgres"),
-            ("statement_timeout", statement_timeout_ms.as_str()),
-            ("application_name", application_name),
-        ];
-        frontend::startup_message(parameters, &mut connection.wire.write)?;
-        connection.authenticate(&user, config.get_password().unwrap_or_default()).await?;
-        Ok(connection)
-    }
-
-    async fn authenticate(&mut self, user: &str, password: &[u8]) -> Result<(), PgError> {
-        let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
-        loop {
-            let Received::Message(message) = self.wire.receive().await? else { continue };
-            let write = &mut self.wire.write;
-            match message {
-                Message::AuthenticationCleartextPassword => {
-                    frontend::password_message(password, write)?;
-                }
-                Message::AuthenticationMd5Password(body) => {
-                    let hash = md5_hash(user.as_bytes(), password, body.salt());
-                    frontend::password_message(hash.as_bytes(), write)?;
-                }
-                Message::AuthenticationSasl(_) => {
-                    frontend::sasl_initial_response("SCRAM-SHA-256", scram.message(), write)?;
-                }
-                Message::AuthenticationSaslContinue(body) => {
-                    scram.update(body.data())?;
-                    frontend::sasl_response(scram.message(), write)?;
-                }
-                Message::AuthenticationSaslFinal(body) => scram.finish(body.data())?,
-                Message::BackendKeyData(body) => self.id = i64::from(body.process_id()),
-                Message::ParameterStatus(body) if body.name()? == "server_version" => {
-                    body.value()?.clone_into(&mut self.server_version);
-                }
-                Message::ErrorResponse(body) => return Err(PgError::Sql(self.sql_error(&body)?)),
-                Message::ReadyForQuery(body) => {
-                    self.status = body.status();
-                    return Ok(());
-                }
-                _ => {}
-            }
-        }
+        })
     }
 
     /// PostgreSQL's number of the session.
@@ -287,7 +248,7 @@ impl Connection {
                     return error.map_or(Ok(()), Err);
                 }
                 Received::Message(Message::ErrorResponse(body)) => {
-                    error = Some(self.sql_error(&body)?);
+                    error = Some(read_error(&body, self.id)?);
                 }
                 // The service is not made for copying.
                 Received::Message(Message::CopyOutResponse(_)) => {
@@ -316,21 +277,5 @@ impl Connection {
             self.statements.clear();
         }
         self.is_spoilt |= is_gone || tag == "PREPARE";
-    }
-
-    fn sql_error(&self, body: &ErrorResponseBody) -> io::Result<Box<SqlError>> {
-        let mut error = SqlError { connection_id: Some(self.id), ..SqlError::default() };
-        let mut fields = body.fields();
-        while let Some(field) = fields.next()? {
-            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
-            match field.type_() {
-                b'C' => error.code = value,
-                b'M' => error.message = value,
-                b'H' => error.hint = Some(value),
-                b'P' => error.position = Some(value),
-                _ => {}
-            }
-        }
-        Ok(Box::new(error))
     }
 }

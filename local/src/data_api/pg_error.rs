@@ -4,6 +4,9 @@
 
 use std::io;
 
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::backend::ErrorResponseBody;
+
 /// An error that PostgreSQL reports.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SqlError {
@@ -40,6 +43,26 @@ impl SqlError {
         };
         Self { code: state.to_owned(), message: message.to_owned(), ..Self::default() }
     }
+}
+
+/// An error as it comes. PostgreSQL's detail is left out: it shows rows.
+pub(super) fn read_error(
+    body: &ErrorResponseBody,
+    connection_id: i64,
+) -> io::Result<Box<SqlError>> {
+    let mut error = SqlError { connection_id: Some(connection_id), ..SqlError::default() };
+    let mut fields = body.fields();
+    while let Some(field) = fields.next()? {
+        let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
+        match field.type_() {
+            b'C' => error.code = value,
+            b'M' => error.message = value,
+            b'H' => error.hint = Some(value),
+            b'P' => error.position = Some(value),
+            _ => {}
+        }
+    }
+    Ok(Box::new(error))
 }
 
 impl PgError {

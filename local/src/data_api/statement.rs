@@ -56,7 +56,7 @@ impl Outcome {
             }
             Received::LargeRow => self.is_too_large = true,
             Received::Message(Message::CommandComplete(body)) => {
-                body.tag()?.clone_into(&mut self.tag)
+                body.tag()?.clone_into(&mut self.tag);
             }
             Received::Message(_) => {}
         }

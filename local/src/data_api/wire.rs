@@ -6,7 +6,6 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use postgres_protocol::message::backend::{DATA_ROW_TAG, Header, Message};
@@ -16,9 +15,6 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::pg_error::PgError;
 use super::result::RESULT_BYTES_MAX;
-
-/// How long PostgreSQL may take to let us in, where the URL does not say (`connect_timeout`).
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a buffer begins with, and what it comes back to after a large message.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -57,11 +53,7 @@ impl Wire {
                 "sslmode=require is not supported: this server is for a PostgreSQL nearby";
             return Err(io::Error::other(message));
         }
-        let within = config.get_connect_timeout().copied().unwrap_or(CONNECT_WITHIN);
-        let stream = tokio::time::timeout(within, connect(config)).await;
-        let stream = stream.map_err(|_| {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {within:?}"))
-        })??;
+        let stream = connect(config).await?;
         let (read, write) =
             (BytesMut::with_capacity(BUFFER_BYTES), BytesMut::with_capacity(BUFFER_BYTES));
         Ok(Self { stream, read, write, is_stretched: false })

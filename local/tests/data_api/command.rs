@@ -69,6 +69,10 @@ async fn faults_come_by_command_line_by_file_and_by_the_control_endpoint() {
 async fn it_says_in_one_line_why_it_cannot_be() {
     let postgres = Postgres::shared().await.unwrap();
     let (url, nowhere) = (postgres.database_url("postgres"), postgres.database_url("nowhere"));
+    // Something that listens and never says a word.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap();
+    let silent = format!("postgres://x@{silent}/x?connect_timeout=1");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("faults");
     std::fs::write(&file, "# two\nexecute explode\n").unwrap();
@@ -81,6 +85,7 @@ async fn it_says_in_one_line_why_it_cannot_be() {
         (&["--listen", "192.0.2.1:1", "--database-url", &url], "cannot listen on 192.0.2.1:1"),
         (&["--database-url", &nowhere], "refuses: database \"nowhere\" does not exist"),
         (&["--database-url", "not a url"], "the database's URL cannot be read"),
+        (&["--database-url", &silent], "does not answer: no answer within 1s"),
         (
             &["--database-url", "mysql://x/y"],
             "expected postgres://user:password@host:port/database",

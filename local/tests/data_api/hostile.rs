@@ -211,7 +211,7 @@ fn check_answer(answer: &crate::support::Answer, request: &Value) {
     assert_ne!(answer.status, 504, "{request}: {answer:?}");
 }
 
-fn fuzz<S: Strategy>(cases: u32, strategy: &S, send: impl AsyncFn(&Api, S::Value)) {
+fn fuzz<S: Strategy>(cases: u32, strategy: &S, send: &impl AsyncFn(&Api, S::Value)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let api = runtime.block_on(Api::start());
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
@@ -246,7 +246,7 @@ fn any_body_has_a_modelled_answer() {
         ),
         prop::collection::vec(any::<u8>(), 0..200),
     ];
-    fuzz(400, &(paths, bodies), async |api, (path, body)| {
+    fuzz(400, &(paths, bodies), &async |api, (path, body)| {
         let shown = json!([path, String::from_utf8_lossy(&body)]);
         let answer = api.send(Method::POST, path, body).await.unwrap();
         check_answer(&answer, &shown);
@@ -257,7 +257,7 @@ fn any_body_has_a_modelled_answer() {
 fn any_statement_and_any_parameter_have_a_modelled_answer() {
     let request =
         (near_sql(), near_requests(), prop::sample::select(vec!["/Execute", "/BatchExecute"]));
-    fuzz(400, &request, async |api, (sql, value, path)| {
+    fuzz(400, &request, &async |api, (sql, value, path)| {
         let set = json!([{ "name": "a", "value": value }]);
         let text = json!([{ "name": "a", "value": { "stringValue": value.to_string() } }]);
         for parameters in [set, text] {
