@@ -12,11 +12,36 @@ use crate::cli::print;
 use crate::postgres::Postgres;
 use crate::signals;
 
+const FAULTS: &str = "\
+Faults: a RULE names calls and what befalls them.
+  execute | batch | begin | commit | rollback | any    the calls of an operation, counted from now
+  …@3  …@2..4  …@5..  …@1%                             the third, a range, all from the fifth, at random;
+                                                       without it, the next
+  delay=200ms              the call takes this much longer
+  fail-before=EXCEPTION    nothing is done, and the answer is this exception
+  fail-after=EXCEPTION     the work is done, and the answer is this exception
+  drop-request             nothing is done, and the connection is closed
+  drop-answer              the work is done, and the connection is closed
+  cut-answer               the work is done, and the connection is closed in the middle of the answer
+  timeout                  StatementTimeoutException; the statement is not done, its transaction aborted
+  timeout-after            StatementTimeoutException, though the statement is done
+  sql=SQLSTATE             PostgreSQL fails with this state, such as 40P01; its transaction is aborted
+  lose-transaction         the call's transaction is rolled back and forgotten
+  restart                  PostgreSQL ends all sessions
+  resume=15s               the database is paused, and takes this long to resume
+
+Control, while it runs:
+  GET  DELETE       /_control/counters    calls, parameter sets, rows, bytes, by transaction too
+  GET  POST  DELETE /_control/faults      rules, one a line; what was injected, as rules that replay it
+  POST              /_control/clock       moves the clock of transactions and of the pause on, by 3m
+  POST              /_control/pause       pauses the database; the next call resumes it, which takes 15s";
+
 /// Serves the RDS Data API over a PostgreSQL, as the service does for Aurora PostgreSQL.
 ///
 /// Any AWS SDK talks to it (`AWS_ENDPOINT_URL_RDS_DATA=http://…`). Signatures are not checked.
-/// `local/DATA_API_SERVER.md` says what it follows, and explains its faults and its control endpoint.
+/// `local/DATA_API_SERVER.md` says what it follows, and where from.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FAULTS)]
 pub struct Arguments {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8123")]
@@ -77,13 +102,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(takes) = arguments.paused {
         server.pause(takes);
     }
-    print(&format!("Data API ready at {} over {}", server.url(), without_password(&database_url)));
+    print(&format!("Data API ready at {} over PostgreSQL at {}", server.url(), server.database()));
     signals::interrupted().await.context("cannot wait for signals")
-}
-
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => url.to_owned(),
-    }
 }

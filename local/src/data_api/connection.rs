@@ -7,26 +7,20 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use fallible_iterator::FallibleIterator;
 use postgres_protocol::IsNull;
-use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
-use postgres_protocol::message::backend::{DataRowBody, ErrorResponseBody, Message};
+use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_postgres::config::{Host, SslMode};
 
+use super::login::{Session, login};
 use super::parameter::Bind;
+use super::pg_error::{PgError, read_error};
+use super::statement::{Outcome, Prepared, read_columns, rows_changed};
+use super::wire::{Received, Wire};
 
-/// Binds sent before their answers are read: enough to hide the round trip, few enough to fit the
-/// socket's buffers.
-const PIPELINED_MAX: usize = 64;
+/// How long PostgreSQL may take to let us in, where the URL does not say (`connect_timeout`).
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Prepared statements that a session keeps, as sqlx does, on which the service is built.
 const STATEMENTS_MAX: usize = 100;
@@ -34,20 +28,16 @@ const STATEMENTS_MAX: usize = 100;
 /// `feature_not_supported`, which is also "cached plan must not change result type".
 const CACHED_PLAN_CHANGED: &str = "0A000";
 
-trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
-
 /// A session.
 pub(super) struct Connection {
-    stream: Box<dyn Wire>,
-    read: BytesMut,
-    write: BytesMut,
+    wire: Wire,
     statements: HashMap<(String, Vec<u32>), Prepared>,
     /// Statements prepared so far: names and ages of those kept.
     prepared: u64,
     /// PostgreSQL's number of the session.
     id: i64,
+    /// Such as `17.10`.
+    server_version: String,
     /// `I` idle, `T` in a transaction, `E` in one that failed.
     status: u8,
     /// Whether something of a caller is left in the session that cannot be taken back.
@@ -64,85 +54,6 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A statement that the session knows.
-#[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    number: u64,
-    key: (String, Vec<u32>),
-    /// `None` where the statement returns no rows at all.
-    pub(super) columns: Option<Vec<Column>>,
-}
-
-/// A column of a result.
-#[derive(Debug, Clone)]
-pub(super) struct Column {
-    pub(super) name: String,
-    pub(super) type_oid: u32,
-    pub(super) type_modifier: i32,
-    /// Where it comes from, 0 for neither.
-    pub(super) table_oid: u32,
-    pub(super) number: i16,
-}
-
-/// What a statement did.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    pub(super) rows: Vec<Row>,
-    /// From the command's tag.
-    pub(super) rows_affected: u64,
-}
-
-/// A row in text form.
-#[derive(Debug)]
-pub(super) struct Row {
-    buffer: Bytes,
-    ranges: Vec<Option<std::ops::Range<usize>>>,
-}
-
-impl Row {
-    fn new(body: &DataRowBody) -> io::Result<Self> {
-        Ok(Self { buffer: body.buffer_bytes().clone(), ranges: body.ranges().collect()? })
-    }
-
-    pub(super) fn cells(&self) -> impl Iterator<Item = Option<&str>> {
-        self.ranges.iter().map(|range| {
-            let range = range.clone()?;
-            std::str::from_utf8(self.buffer.get(range)?).ok()
-        })
-    }
-}
-
-/// An error of PostgreSQL.
-#[derive(Debug, Clone, Default)]
-pub(super) struct SqlError {
-    pub(super) code: String,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-    pub(super) position: Option<String>,
-    /// The session that it happened in.
-    pub(super) connection_id: Option<i64>,
-}
-
-#[derive(Debug)]
-pub(super) enum PgError {
-    Sql(Box<SqlError>),
-    /// A kind of answer that the service does not go on with.
-    Unexpected(&'static str),
-    Connection(io::Error),
-}
-
-impl From<io::Error> for PgError {
-    fn from(error: io::Error) -> Self {
-        Self::Connection(error)
-    }
-}
-
-impl Prepared {
-    fn name(&self) -> String {
-        format!("sqlx_s_{}", self.number)
-    }
-}
-
 impl Connection {
     /// Connects to one database of the server that the configuration names.
     pub(super) async fn open(
@@ -151,68 +62,26 @@ impl Connection {
         application_name: &str,
         statement_timeout: Duration,
     ) -> Result<Self, PgError> {
-        let mut connection = Self {
-            stream: connect(config).await?,
-            read: BytesMut::with_capacity(64 * 1024),
-            write: BytesMut::with_capacity(64 * 1024),
+        let within = config.get_connect_timeout().copied().unwrap_or(CONNECT_WITHIN);
+        let opened = tokio::time::timeout(within, async {
+            let mut wire = Wire::open(config).await?;
+            let session =
+                login(&mut wire, config, database, application_name, statement_timeout).await?;
+            Ok::<_, PgError>((wire, session))
+        });
+        let (wire, Session { id, server_version }) = opened.await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {within:?}"))
+        })??;
+        Ok(Self {
+            wire,
             statements: HashMap::new(),
             prepared: 0,
-            id: 0,
+            id,
+            server_version,
             status: b'I',
             is_spoilt: false,
             is_closed: false,
-        };
-        let user = config.get_user().unwrap_or("postgres").to_owned();
-        let statement_timeout_ms = statement_timeout.as_millis().to_string();
-        let parameters = [
-            ("user", user.as_str()),
-            ("database", database),
-            ("client_encoding", "UTF8"),
-            ("TimeZone", "UTC"),
-            ("DateStyle", "ISO"),
-            ("IntervalStyle", "postgres"),
-            ("statement_timeout", statement_timeout_ms.as_str()),
-            ("application_name", application_name),
-        ];
-        frontend::startup_message(parameters, &mut connection.write)?;
-        connection.flush().await?;
-        connection.authenticate(&user, config.get_password().unwrap_or_default()).await?;
-        Ok(connection)
-    }
-
-    async fn authenticate(&mut self, user: &str, password: &[u8]) -> Result<(), PgError> {
-        let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
-        loop {
-            match self.receive().await? {
-                Message::AuthenticationCleartextPassword => {
-                    frontend::password_message(password, &mut self.write)?;
-                }
-                Message::AuthenticationMd5Password(body) => {
-                    let hash = md5_hash(user.as_bytes(), password, body.salt());
-                    frontend::password_message(hash.as_bytes(), &mut self.write)?;
-                }
-                Message::AuthenticationSasl(_) => {
-                    frontend::sasl_initial_response(
-                        "SCRAM-SHA-256",
-                        scram.message(),
-                        &mut self.write,
-                    )?;
-                }
-                Message::AuthenticationSaslContinue(body) => {
-                    scram.update(body.data())?;
-                    frontend::sasl_response(scram.message(), &mut self.write)?;
-                }
-                Message::AuthenticationSaslFinal(body) => scram.finish(body.data())?,
-                Message::BackendKeyData(body) => self.id = i64::from(body.process_id()),
-                Message::ErrorResponse(body) => return Err(PgError::Sql(self.sql_error(&body)?)),
-                Message::ReadyForQuery(body) => {
-                    self.status = body.status();
-                    return Ok(());
-                }
-                _ => {}
-            }
-            self.flush().await?;
-        }
+        })
     }
 
     /// PostgreSQL's number of the session.
@@ -232,17 +101,17 @@ impl Connection {
 
     /// Whether PostgreSQL has not ended the session meanwhile.
     pub(super) fn is_open(&mut self) -> bool {
-        let mut byte = [0];
-        let mut buffer = ReadBuf::new(&mut byte);
-        let mut context = Context::from_waker(Waker::noop());
-        // An idle session has nothing to say, unless it was ended.
-        Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer).is_pending()
+        self.wire.is_open()
+    }
+
+    /// Such as `17.10`.
+    pub(super) fn server_version(&self) -> &str {
+        &self.server_version
     }
 
     /// Runs a text without parameters, such as `BEGIN`.
     pub(super) async fn simple(&mut self, sql: &str) -> Result<(), PgError> {
-        frontend::query(sql, &mut self.write)?;
-        self.flush().await?;
+        frontend::query(sql, &mut self.wire.write)?;
         self.until_ready(|_| Ok(())).await
     }
 
@@ -260,23 +129,13 @@ impl Connection {
         }
         self.prepared += 1;
         let mut prepared = Prepared { number: self.prepared, key, columns: None };
-        frontend::parse(&prepared.name(), sql, types.iter().copied(), &mut self.write)?;
-        frontend::describe(b'S', &prepared.name(), &mut self.write)?;
-        frontend::sync(&mut self.write);
-        self.flush().await?;
+        frontend::parse(&prepared.name(), sql, types.iter().copied(), &mut self.wire.write)?;
+        frontend::describe(b'S', &prepared.name(), &mut self.wire.write)?;
+        frontend::sync(&mut self.wire.write);
         let mut columns = None;
-        self.until_ready(|message| {
-            if let Message::RowDescription(body) = message {
-                let fields = body.fields().map(|field| {
-                    Ok(Column {
-                        name: field.name().to_owned(),
-                        type_oid: field.type_oid(),
-                        type_modifier: field.type_modifier(),
-                        table_oid: field.table_oid(),
-                        number: field.column_id(),
-                    })
-                });
-                columns = Some(fields.collect()?);
+        self.until_ready(|received| {
+            if let Received::Message(Message::RowDescription(body)) = received {
+                columns = Some(read_columns(&body)?);
             }
             Ok(())
         })
@@ -289,7 +148,7 @@ impl Connection {
     /// Closes a prepared statement, with the next flush.
     fn forget(&mut self, prepared: &Prepared) -> io::Result<()> {
         self.statements.remove(&prepared.key);
-        frontend::close(b'S', &prepared.name(), &mut self.write)
+        frontend::close(b'S', &prepared.name(), &mut self.wire.write)
     }
 
     /// Runs a prepared statement once.
@@ -299,188 +158,124 @@ impl Connection {
         binds: &[Bind<'_>],
     ) -> Result<Outcome, PgError> {
         self.send_bind(prepared, binds)?;
-        frontend::sync(&mut self.write);
-        self.flush().await?;
+        frontend::sync(&mut self.wire.write);
         let mut outcome = Outcome::default();
-        let result = self.until_ready(|message| {
-            match message {
-                Message::DataRow(body) => outcome.rows.push(Row::new(&body)?),
-                Message::CommandComplete(body) => {
-                    outcome.rows_affected = rows_affected(body.tag()?);
-                }
-                _ => {}
-            }
-            Ok(())
-        });
-        match result.await {
-            Ok(()) => Ok(outcome),
-            Err(PgError::Sql(error)) if error.code == CACHED_PLAN_CHANGED => {
-                self.forget(prepared)?;
-                Err(PgError::Sql(error))
-            }
-            Err(error) => Err(error),
-        }
+        let result = self.until_ready(|received| outcome.take(received)).await;
+        self.forget_if_changed(prepared, &result)?;
+        result.map(|()| outcome)
     }
 
-    /// Runs a prepared statement once for each set, in order, to the first that fails.
-    ///
-    /// With `is_pipelined`, several are under way at once and share their fate, as they do anyway
-    /// inside a transaction.
+    /// Runs a prepared statement once for each set, all at once, to the first that fails. They share
+    /// their fate. Gives the rows that were changed.
     pub(super) async fn run_all(
         &mut self,
         prepared: &Prepared,
         sets: &[Vec<Bind<'_>>],
-        is_pipelined: bool,
     ) -> Result<u64, PgError> {
-        let at_once = if is_pipelined { PIPELINED_MAX } else { 1 };
-        let mut rows = 0;
-        for sets in sets.chunks(at_once) {
-            for binds in sets {
-                self.send_bind(prepared, binds)?;
-            }
-            frontend::sync(&mut self.write);
-            self.flush().await?;
-            let result = self.until_ready(|message| {
-                if let Message::CommandComplete(body) = message {
-                    rows += rows_affected(body.tag()?);
-                }
-                Ok(())
-            });
-            match result.await {
-                Ok(()) => {}
-                Err(PgError::Sql(error)) if error.code == CACHED_PLAN_CHANGED => {
-                    self.forget(prepared)?;
-                    return Err(PgError::Sql(error));
-                }
-                Err(error) => return Err(error),
-            }
+        for binds in sets {
+            self.send_bind(prepared, binds)?;
         }
-        Ok(rows)
+        frontend::sync(&mut self.wire.write);
+        let mut rows = 0;
+        let result = self.until_ready(|received| {
+            if let Received::Message(Message::CommandComplete(body)) = received {
+                rows += rows_changed(body.tag()?);
+            }
+            Ok(())
+        });
+        let result = result.await;
+        // In the middle of a COPY, PostgreSQL and we count the ends of calls differently.
+        self.is_closed |= sets.len() > 1 && matches!(result, Err(PgError::Unexpected(_)));
+        self.forget_if_changed(prepared, &result)?;
+        result.map(|()| rows)
+    }
+
+    /// A plan that a migration has changed fails, and is made anew the next time.
+    fn forget_if_changed(
+        &mut self,
+        prepared: &Prepared,
+        result: &Result<(), PgError>,
+    ) -> io::Result<()> {
+        match result {
+            Err(PgError::Sql(error)) if error.code == CACHED_PLAN_CHANGED => self.forget(prepared),
+            _ => Ok(()),
+        }
     }
 
     fn send_bind(&mut self, prepared: &Prepared, binds: &[Bind<'_>]) -> Result<(), PgError> {
         frontend::bind(
             "",
             &prepared.name(),
-            [0],
+            binds.iter().map(|bind| i16::from(bind.is_binary())),
             binds,
-            |bind, buffer| match &bind.text {
+            |bind, buffer| match &bind.bytes {
                 None => Ok(IsNull::Yes),
-                Some(text) => {
-                    buffer.extend_from_slice(text.as_bytes());
+                Some(bytes) => {
+                    buffer.extend_from_slice(bytes);
                     Ok(IsNull::No)
                 }
             },
             [0],
-            &mut self.write,
+            &mut self.wire.write,
         )
         .map_err(|_| io::Error::other("a parameter cannot be sent"))?;
-        frontend::execute("", 0, &mut self.write)?;
+        frontend::execute("", 0, &mut self.wire.write)?;
         Ok(())
     }
 
+    /// Sends what is to be sent, and takes what comes until PostgreSQL is ready for more.
     async fn until_ready(
         &mut self,
-        mut take: impl FnMut(Message) -> io::Result<()>,
+        mut take: impl FnMut(Received) -> io::Result<()>,
     ) -> Result<(), PgError> {
         let mut error = None;
         let mut unexpected = None;
         loop {
-            let message = match self.receive().await {
-                Ok(message) => message,
+            let received = match self.wire.receive().await {
+                Ok(received) => received,
                 Err(lost) => {
                     self.is_closed = true;
                     // What PostgreSQL said before it ended the session is what matters.
-                    return Err(error.map_or(lost, PgError::Sql));
+                    let error = unexpected.map(PgError::Unexpected).or(error.map(PgError::Sql));
+                    return Err(error.unwrap_or(lost));
                 }
             };
-            match message {
-                Message::ReadyForQuery(body) => {
+            match received {
+                Received::Message(Message::ReadyForQuery(body)) => {
                     self.status = body.status();
+                    self.wire.shrink();
                     let error = unexpected.map(PgError::Unexpected).or(error.map(PgError::Sql));
                     return error.map_or(Ok(()), Err);
                 }
-                Message::ErrorResponse(body) => error = Some(self.sql_error(&body)?),
+                Received::Message(Message::ErrorResponse(body)) => {
+                    error = Some(read_error(&body, self.id)?);
+                }
                 // The service is not made for copying.
-                Message::CopyOutResponse(_) => unexpected = Some("CopyOutResponse"),
-                Message::CopyInResponse(_) => {
+                Received::Message(Message::CopyOutResponse(_)) => {
+                    unexpected = Some("CopyOutResponse");
+                }
+                Received::Message(Message::CopyInResponse(_)) => {
                     unexpected = Some("CopyInResponse");
-                    frontend::copy_fail("COPY is not supported", &mut self.write)?;
-                    frontend::sync(&mut self.write);
-                    self.flush().await?;
+                    frontend::copy_fail("COPY is not supported", &mut self.wire.write)?;
+                    frontend::sync(&mut self.wire.write);
                 }
-                message => {
-                    if let Message::CommandComplete(body) = &message {
-                        self.is_spoilt |= body.tag()? == "PREPARE";
+                received => {
+                    if let Received::Message(Message::CommandComplete(body)) = &received {
+                        self.note(body.tag()?);
                     }
-                    take(message)?;
+                    take(received)?;
                 }
             }
         }
     }
 
-    async fn receive(&mut self) -> Result<Message, PgError> {
-        loop {
-            if let Some(message) = Message::parse(&mut self.read)? {
-                return Ok(message);
-            }
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
+    /// Keeps in mind what a statement does to the statements that the session knows.
+    fn note(&mut self, tag: &str) {
+        let is_gone = matches!(tag, "DEALLOCATE" | "DEALLOCATE ALL" | "DISCARD ALL");
+        if is_gone {
+            // Ours may be among them.
+            self.statements.clear();
         }
+        self.is_spoilt |= is_gone || tag == "PREPARE";
     }
-
-    fn sql_error(&self, body: &ErrorResponseBody) -> io::Result<Box<SqlError>> {
-        let mut error = SqlError { connection_id: Some(self.id), ..SqlError::default() };
-        let mut fields = body.fields();
-        while let Some(field) = fields.next()? {
-            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
-            match field.type_() {
-                b'C' => error.code = value,
-                b'M' => error.message = value,
-                b'H' => error.hint = Some(value),
-                b'P' => error.position = Some(value),
-                _ => {}
-            }
-        }
-        Ok(Box::new(error))
-    }
-
-    async fn flush(&mut self) -> Result<(), PgError> {
-        if !self.write.is_empty() {
-            self.stream.write_all(&self.write).await?;
-            self.write.clear();
-        }
-        Ok(())
-    }
-}
-
-/// Opens the way to the first of the configuration's hosts.
-async fn connect(config: &tokio_postgres::Config) -> io::Result<Box<dyn Wire>> {
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(io::Error::other("sslmode=require is not supported: this server is local"));
-    }
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    match config.get_hosts().first() {
-        Some(Host::Unix(folder)) => {
-            Ok(Box::new(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?))
-        }
-        other => {
-            let host = match other {
-                Some(Host::Tcp(host)) => host,
-                _ => "127.0.0.1",
-            };
-            let stream = TcpStream::connect((host, port)).await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(stream))
-        }
-    }
-}
-
-/// The number at the end of a tag such as `INSERT 0 5`; none after SELECT.
-fn rows_affected(tag: &str) -> u64 {
-    if tag.starts_with("SELECT") {
-        return 0;
-    }
-    tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default()
 }

@@ -75,6 +75,9 @@ fn refusal(error: &RuleError) -> Answer {
 
 /// Rules, one a line; empty lines and those that begin with `#` are none.
 pub(super) fn rules(text: &str) -> Result<Vec<Rule>, RuleError> {
-    let lines = text.lines().map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::parse).collect()
+    let lines = text.lines().map(str::trim).zip(1..);
+    lines
+        .filter(|(line, _)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(line, number)| line.parse().map_err(|error: RuleError| error.in_line(number)))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! The service's exceptions: name, HTTP status, message.
 
-use super::connection::{PgError, SqlError};
+use super::pg_error::{PgError, SqlError};
 
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +91,10 @@ impl ApiError {
         Self::new("DatabaseErrorException", "Transaction is still running a query")
     }
 
+    pub(super) fn multistatements() -> Self {
+        Self::validation("Multistatements aren't supported")
+    }
+
     pub(super) fn unsupported_result(message: impl Into<String>) -> Self {
         Self::new("UnsupportedResultException", message)
     }
@@ -102,11 +106,11 @@ impl ApiError {
 
 impl From<SqlError> for ApiError {
     fn from(error: SqlError) -> Self {
-        if error.code == "57014" && error.message.contains("statement timeout") {
+        if error.code == SqlError::CANCELED && error.message.contains("statement timeout") {
             return Self::statement_timeout(error.connection_id);
         }
         if error.code == "42601" && error.message.contains("multiple commands") {
-            return Self::validation("Multistatements aren't supported");
+            return Self::multistatements();
         }
         let mut message = format!("ERROR: {}", error.message);
         if let Some(hint) = error.hint {

@@ -14,6 +14,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::error::EXCEPTIONS;
 use super::operation::Operation;
 
 /// A fault and the calls that it befalls.
@@ -51,7 +52,7 @@ pub enum Fault {
     CutAnswer,
     /// The database is paused; this call starts to resume it, which takes this long.
     Resume(Duration),
-    /// Answers `StatementTimeoutException`; nothing ran.
+    /// Answers `StatementTimeoutException`; the statement is not done, and its transaction aborted.
     Timeout,
     /// Answers `StatementTimeoutException` though the statement is done.
     TimeoutAfter,
@@ -67,6 +68,12 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RuleError(String);
+
+impl RuleError {
+    pub(super) fn in_line(self, number: usize) -> Self {
+        Self(format!("line {number}: {}", self.0))
+    }
+}
 
 impl When {
     /// The next call.
@@ -104,7 +111,8 @@ impl FromStr for When {
     fn from_str(text: &str) -> Result<Self, RuleError> {
         let error =
             || RuleError(format!("\"{text}\": expected a number, a range as 2..4 or 2.., or 5%"));
-        let number = |text: &str| text.parse().ok().filter(|number| *number >= 1).ok_or_else(error);
+        let number =
+            |text: &str| text.parse::<u64>().ok().filter(|number| *number >= 1).ok_or_else(error);
         if let Some(percent) = text.strip_suffix('%') {
             let percent: f64 = percent.parse().map_err(|_| error())?;
             return if (0.0..=100.0).contains(&percent) {
@@ -117,7 +125,12 @@ impl FromStr for When {
             None => number(text).map(|n| Self::Calls { first: n, last: Some(n) }),
             Some((first, "")) => Ok(Self::Calls { first: number(first)?, last: None }),
             Some((first, last)) => {
-                Ok(Self::Calls { first: number(first)?, last: Some(number(last)?) })
+                let (first, last) = (number(first)?, number(last)?);
+                if first <= last {
+                    Ok(Self::Calls { first, last: Some(last) })
+                } else {
+                    Err(error())
+                }
             }
         }
     }
@@ -137,10 +150,9 @@ impl FromStr for Fault {
             duration.ok_or_else(|| needs("a duration, such as 200ms or 15s"))
         };
         let exception = || {
-            let name = argument.filter(|name| {
-                name.ends_with("Exception") || name.ends_with("Error") || *name == "InternalFailure"
-            });
-            name.map(str::to_owned).ok_or_else(|| needs("an exception's name"))
+            let name = argument.filter(|name| EXCEPTIONS.iter().any(|(known, _)| known == name));
+            name.map(str::to_owned)
+                .ok_or_else(|| needs("an exception of the service, such as ThrottlingException"))
         };
         let fault = match word {
             "delay" => Self::Delay(duration()?),
@@ -148,8 +160,10 @@ impl FromStr for Fault {
             "fail-after" => Self::FailAfter(exception()?),
             "resume" => Self::Resume(duration()?),
             "sql" => {
+                // A state that means success is none to fail with.
                 let is_state = |text: &&str| {
                     text.len() == 5
+                        && !text.starts_with("00")
                         && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
                 };
                 let state = argument.filter(is_state);
@@ -247,6 +261,9 @@ mod tests {
             ("any sql=deadlock", "expected sql=an SQLSTATE"),
             ("any explode", "no such fault"),
             ("any restart=now", "takes an argument"),
+            ("any@4..2 restart", "expected a number"),
+            ("any fail-after=ThrotlingException", "expected fail-after=an exception"),
+            ("any sql=00000", "expected sql=an SQLSTATE"),
         ] {
             let error = text.parse::<Rule>().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -1,84 +1,104 @@
-//! HTTP: requests in, answers out, and the faults that befall both.
+//! HTTP: requests in, answers out. A client that hangs holds nothing for ever.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use hyper::service::service_fn;
-use hyper::{Method, Response, StatusCode, http};
-use hyper_util::rt::TokioIo;
+use hyper::{HeaderMap, Method, Response, StatusCode, http};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
-use super::counters::Call;
+use super::answer_body::AnswerBody;
 use super::error::ApiError;
-use super::fault::Fault;
 use super::operation::Operation;
-use super::request::{self, Request};
-use super::{Service, control};
+use super::{Service, control, request};
 
 /// Most bytes of a request, its headers and JSON included.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Of a request that is too large, so much is read and thrown away: most clients listen to the answer
+/// only when they have sent everything.
+const THROWN_AWAY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a connection may wait for the head of its next request. Clients keep theirs for shorter,
+/// so that it is not us who close one that is about to be used.
+const HEAD_WITHIN: Duration = Duration::from_mins(2);
+
+/// How long a body may take.
+const BODY_WITHIN: Duration = Duration::from_mins(1);
+
+/// How long a client may leave an answer unread.
+const READ_WITHIN: Duration = Duration::from_mins(1);
+
+/// An answer, or the connection closed without one.
+pub(super) type Answer = io::Result<Response<AnswerBody>>;
+
+/// Serves until it is dropped, and all connections with it.
 pub(super) async fn accept(listener: TcpListener, service: Arc<Service>) {
+    let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve_connection(stream, Arc::clone(&service)));
+                connections.spawn(serve_connection(stream, Arc::clone(&service)));
             }
             Err(error) => {
                 tracing::warn!(%error, "connection not accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+        while connections.try_join_next().is_some() {}
     }
 }
 
 async fn serve_connection(stream: TcpStream, service: Arc<Service>) {
     // Answers are small and their readers wait for them.
     stream.set_nodelay(true).ok();
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(READ_WITHIN));
     let serve = service_fn(move |request| {
         let service = Arc::clone(&service);
         // A client that goes away does not end what it asked for.
         async move {
-            let answer = tokio::spawn(async move { service.receive(request).await });
-            answer.await.unwrap_or_else(|_| Err(io::Error::other("the call panicked")))
+            let answer = tokio::spawn({
+                let service = Arc::clone(&service);
+                async move { service.receive(request).await }
+            });
+            let failure = |_| Ok(service.refuse(&ApiError::new("InternalFailure", "")));
+            answer.await.unwrap_or_else(failure)
         }
     });
-    // An error here is a connection that was cut, by the client or by a fault.
+    // An error here is a connection that was cut, by the client, by its time or by a fault.
     hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), serve)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        // A client that has said all it has to say still listens.
+        .half_close(true)
+        .serve_connection(TokioIo::new(Box::pin(stream)), serve)
         .await
         .ok();
-}
-
-/// An answer, or the connection closed without one.
-type Answer = io::Result<Response<AnswerBody>>;
-
-/// What befalls a call after its work is done.
-#[derive(Debug)]
-enum Afterwards {
-    Answer,
-    Fail(ApiError),
-    Drop,
-    Cut,
 }
 
 impl Service {
     async fn receive(self: &Arc<Self>, request: http::Request<Incoming>) -> Answer {
         let (head, body) = request.into_parts();
         let limit = REQUEST_BYTES_MAX.saturating_sub(head_bytes(&head));
-        let Ok(body) = Limited::new(body, limit).collect().await else {
+        let body = tokio::time::timeout(BODY_WITHIN, read_body(body, limit)).await;
+        let Some(body) = body.map_err(|_| io::ErrorKind::TimedOut)?? else {
             let error = ApiError::bad_request("The request exceeds the size limit 4 MB.");
             return Ok(self.refuse(&error));
         };
-        let body = body.to_bytes();
+        if is_from_another_page(&head.headers) {
+            let message = "A web page may only ask with a signature";
+            return Ok(self.refuse(&ApiError::new("AccessDeniedException", message)));
+        }
         if let Some((status, value)) = control::answer(self, &head.method, head.uri.path(), &body) {
             return Ok(response(status, &value));
         }
@@ -92,80 +112,9 @@ impl Service {
         }
     }
 
-    async fn call(
-        self: &Arc<Self>,
-        operation: Operation,
-        request: &Request<'_>,
-        bytes_in: usize,
-    ) -> Answer {
-        let parameter_sets = request.parameter_sets.as_ref().map_or(0, Vec::len);
-        let transaction_id = request.transaction_id.as_deref();
-        self.counters.count(operation, &Call { transaction_id, bytes_in, parameter_sets });
-        let mut afterwards = Afterwards::Answer;
-        let mut sql_fault = None;
-        for fault in self.faults.take(operation) {
-            match fault {
-                Fault::Delay(time) => tokio::time::sleep(time).await,
-                Fault::FailBefore(name) => return Ok(self.refuse(&ApiError::injected(&name))),
-                Fault::Timeout => return Ok(self.refuse(&ApiError::statement_timeout(None))),
-                Fault::DropRequest => return Err(cut()),
-                Fault::Resume(takes) => self.pause.pause(takes),
-                Fault::LoseTransaction => {
-                    if let Some(id) = transaction_id {
-                        self.sessions.lose(id).await;
-                    }
-                }
-                Fault::Restart => {
-                    if self.sessions.terminate().await.is_err() {
-                        tracing::warn!("sessions could not be ended");
-                    }
-                }
-                Fault::Sql(state) => sql_fault = Some(state),
-                Fault::FailAfter(name) => afterwards = Afterwards::Fail(ApiError::injected(&name)),
-                Fault::TimeoutAfter => {
-                    afterwards = Afterwards::Fail(ApiError::statement_timeout(None));
-                }
-                Fault::DropAnswer => afterwards = Afterwards::Drop,
-                Fault::CutAnswer => afterwards = Afterwards::Cut,
-            }
-        }
-        let result = self.perform(operation, request, sql_fault.as_deref()).await;
-        match (afterwards, result) {
-            (Afterwards::Drop, _) => Err(cut()),
-            (Afterwards::Fail(error), _) | (Afterwards::Answer, Err(error)) => {
-                Ok(self.refuse(&error))
-            }
-            (Afterwards::Answer, Ok(value)) => {
-                let response = response(200, &value);
-                self.counters.count_answer(response.body().bytes.len(), None);
-                Ok(response)
-            }
-            (Afterwards::Cut, result) => {
-                let mut response = match result {
-                    Ok(value) => response(200, &value),
-                    Err(error) => self.refuse(&error),
-                };
-                response.body_mut().is_cut = true;
-                Ok(response)
-            }
-        }
-    }
-
-    fn refuse(&self, error: &ApiError) -> Response<AnswerBody> {
-        let mut body = json!({});
-        if let (Some(message), Some(members)) = (&error.message, body.as_object_mut()) {
-            members.insert("message".to_owned(), json!(message));
-            if let Some(id) = error.connection_id {
-                members.insert("dbConnectionId".to_owned(), json!(id));
-            }
-        }
-        let mut response = response(error.status(), &body);
-        let type_name =
-            format!("{}:http://internal.amazon.com/coral/com.amazon.rdsdataservice/", error.name);
-        if let Ok(value) = type_name.parse() {
-            response.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), value);
-        }
-        self.counters.count_answer(response.body().bytes.len(), Some(&error.name));
+    pub(super) fn refuse(&self, error: &ApiError) -> Response<AnswerBody> {
+        let response = refusal(error);
+        self.counters.count_answer(response.body().len(), Some(&error.name));
         response
     }
 }
@@ -179,13 +128,51 @@ fn head_bytes(head: &http::request::Parts) -> usize {
     line + headers + "\r\n".len()
 }
 
-fn cut() -> io::Error {
-    io::Error::other("cut by a fault")
+/// A whole body; `None` where it is too large, an error where the client does not end it.
+async fn read_body(mut body: Incoming, limit: usize) -> io::Result<Option<Bytes>> {
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut bytes = BytesMut::with_capacity(if declared > limit { 0 } else { declared });
+    let mut n_read = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };
+        n_read += data.len();
+        if n_read <= limit {
+            bytes.extend_from_slice(&data);
+        } else if n_read <= THROWN_AWAY_BYTES_MAX {
+            bytes = BytesMut::new();
+        } else {
+            break;
+        }
+    }
+    Ok((n_read <= limit).then(|| bytes.freeze()))
 }
 
-fn response(status: u16, value: &Value) -> Response<AnswerBody> {
-    let body = AnswerBody { bytes: value.to_string().into(), is_cut: false };
-    let mut response = Response::new(body);
+/// Whether a web page of somewhere else asks: any page can send a request to this machine, but none
+/// can sign it without being allowed to first.
+fn is_from_another_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) && !headers.contains_key(AUTHORIZATION)
+}
+
+/// An exception as the service sends it.
+pub(super) fn refusal(error: &ApiError) -> Response<AnswerBody> {
+    let mut body = json!({});
+    if let (Some(message), Some(members)) = (&error.message, body.as_object_mut()) {
+        members.insert("message".to_owned(), json!(message));
+        if let Some(id) = error.connection_id {
+            members.insert("dbConnectionId".to_owned(), json!(id));
+        }
+    }
+    let mut response = response(error.status(), &body);
+    let type_name =
+        format!("{}:http://internal.amazon.com/coral/com.amazon.rdsdataservice/", error.name);
+    if let Ok(value) = type_name.parse() {
+        response.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), value);
+    }
+    response
+}
+
+pub(super) fn response(status: u16, value: &Value) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::new(value.to_string()));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
@@ -194,43 +181,4 @@ fn response(status: u16, value: &Value) -> Response<AnswerBody> {
         headers.insert(HeaderName::from_static("x-amzn-requestid"), id);
     }
     response
-}
-
-/// The bytes of an answer, or only the first half of them.
-#[derive(Debug)]
-pub(super) struct AnswerBody {
-    bytes: Bytes,
-    is_cut: bool,
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if self.bytes.is_empty() {
-            return Poll::Ready(None);
-        }
-        if !self.is_cut {
-            let bytes = std::mem::take(&mut self.bytes);
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        let half = self.bytes.len() / 2;
-        Poll::Ready(Some(match half {
-            0 => Err(cut()),
-            half => {
-                let first = self.bytes.split_to(half);
-                // One byte stays, so that the body does not seem to be at its end.
-                self.bytes.truncate(1);
-                Ok(Frame::data(first))
-            }
-        }))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len() as u64)
-    }
 }

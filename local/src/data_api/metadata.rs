@@ -1,9 +1,13 @@
 //! What a result's columns are (`columnMetadata`), from PostgreSQL's catalog.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
-use super::connection::{Column, Connection, PgError};
+use super::connection::Connection;
 use super::parameter::Bind;
+use super::pg_error::PgError;
+use super::statement::Column;
 use super::types::{Form, OtherTypes, form};
 
 /// One line a column, in order. Serial columns go by their own names, as the service has them.
@@ -37,15 +41,15 @@ pub(super) async fn metadata(
         (of(|column| column.table_oid.to_string()), OIDS),
         (of(|column| column.number.to_string()), INT2S),
     ]
-    .map(|(text, type_oid)| Bind { text: Some(text.into()), type_oid });
+    .map(|(text, type_oid)| Bind::text(text, type_oid));
     let prepared = connection.prepare(DESCRIBE, &[OIDS, OIDS, INT2S]).await?;
     let outcome = connection.run(&prepared, &binds).await?;
     let lines = outcome.rows.iter().map(|row| row.cells().collect::<Vec<_>>());
     Ok(columns.iter().zip(lines).map(|(column, line)| describe(column, &line, types)).collect())
 }
 
-fn describe(column: &Column, line: &[Option<&str>], types: &OtherTypes) -> Value {
-    let cell = |place: usize| line.get(place).copied().flatten();
+fn describe(column: &Column, line: &[Option<Cow<'_, str>>], types: &OtherTypes) -> Value {
+    let cell = |place: usize| line.get(place).and_then(Option::as_deref);
     let is_set = |place| cell(place) == Some("t");
     let type_name = cell(0).unwrap_or_default();
     let form = form(column.type_oid, types);

@@ -6,17 +6,28 @@
 
 pub mod cli;
 mod http;
+mod answer_body;
 mod control;
 mod request;
 mod parameter;
 mod placeholder;
 mod operation;
+mod validation;
+mod call;
+mod perform;
+mod execute;
+mod batch;
+mod failure;
 mod types;
 mod result;
 mod metadata;
 mod error;
 mod sessions;
 mod connection;
+mod statement;
+mod login;
+mod wire;
+mod pg_error;
 mod clock;
 mod fault;
 mod switchboard;
@@ -26,21 +37,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
 
 pub use self::counters::Counters;
 pub use self::fault::{Fault, Rule, RuleError, When};
 pub use self::operation::Operation;
 pub use self::switchboard::Faults;
 
-use self::connection::PgError;
+use self::pg_error::PgError;
 use self::sessions::Sessions;
 use self::switchboard::Pause;
 
 /// How long a statement may run (RDS Data API guide, "Calling the Data API").
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// The oldest PostgreSQL whose behaviour this is about.
+const POSTGRES_MAJOR_MIN: u32 = 13;
 
 /// How often transactions are looked at whose time may be over.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
@@ -78,6 +93,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct DataApi {
     address: SocketAddr,
+    database: String,
     service: Arc<Service>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -97,14 +113,19 @@ struct Service {
 impl DataApi {
     /// Listens, and makes sure that PostgreSQL answers.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let config: tokio_postgres::Config =
-            settings.database_url.parse().context("the database's URL cannot be read")?;
+        let config: tokio_postgres::Config = settings.database_url.parse().context(
+            "the database's URL cannot be read; expected postgres://user:password@host:port/database",
+        )?;
+        let database = place(&config);
         let sessions = Arc::new(Sessions::new(config, settings.statement_timeout));
-        sessions.check().await.map_err(|error| match error {
-            PgError::Sql(error) => anyhow::anyhow!("PostgreSQL refuses: {}", error.message),
-            PgError::Unexpected(message) => anyhow::anyhow!("PostgreSQL answers {message}"),
-            PgError::Connection(error) => anyhow::anyhow!("PostgreSQL does not answer: {error}"),
+        let version = sessions.check().await.map_err(|error| match error {
+            PgError::Sql(error) => anyhow!("PostgreSQL at {database} refuses: {}", error.message),
+            PgError::Unexpected(message) => anyhow!("PostgreSQL at {database} answers {message}"),
+            PgError::Connection(error) => {
+                anyhow!("PostgreSQL at {database} does not answer: {error}")
+            }
         })?;
+        check_version(&version)?;
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr()?;
@@ -121,12 +142,17 @@ impl DataApi {
             tokio::spawn(http::accept(listener, Arc::clone(&service))),
             tokio::spawn(expire(Arc::clone(&service.sessions))),
         ];
-        Ok(Self { address, service, tasks })
+        Ok(Self { address, database, service, tasks })
     }
 
     /// Such as `http://127.0.0.1:8123`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where PostgreSQL is, without what lets one in.
+    pub fn database(&self) -> &str {
+        &self.database
     }
 
     pub fn faults(&self) -> &Faults {
@@ -161,9 +187,50 @@ impl Drop for DataApi {
     }
 }
 
+/// Such as `localhost:5432/staff`.
+fn place(config: &tokio_postgres::Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        Some(Host::Unix(folder)) => folder.display().to_string(),
+        None => "127.0.0.1".to_owned(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    format!("{host}:{port}/{}", config.get_dbname().unwrap_or("postgres"))
+}
+
+/// Aurora PostgreSQL 13 is the oldest with the Data API of today.
+fn check_version(version: &str) -> anyhow::Result<()> {
+    let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
+    match major {
+        // A version that is being developed is not a number: `19devel`.
+        Some(major) if major < POSTGRES_MAJOR_MIN => {
+            bail!("PostgreSQL {version} is too old: {POSTGRES_MAJOR_MIN} or newer is needed")
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn expire(sessions: Arc<Sessions>) {
     loop {
         tokio::time::sleep(EXPIRE_EVERY).await;
         sessions.expire();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_before_13_are_too_old() {
+        for (version, is_good) in [
+            ("18.6", true),
+            ("13.0 (Debian 13.0-1)", true),
+            ("19devel", true),
+            ("12.22", false),
+            ("9.6.24", false),
+        ] {
+            assert_eq!(check_version(version).is_ok(), is_good, "{version}");
+        }
     }
 }

@@ -5,21 +5,35 @@
 use std::borrow::Cow;
 
 use super::error::ApiError;
+use super::placeholder::Scanned;
 use super::request::{Double, FieldUnion, Object, SqlParameter, Text};
 
 /// A parameter of a statement.
 #[derive(Debug)]
 pub(super) struct Bind<'a> {
-    /// PostgreSQL's text form; `None` is NULL.
-    pub(super) text: Option<Cow<'a, str>>,
+    /// PostgreSQL's text form, or the bytes themselves of a `bytea`; `None` is NULL.
+    pub(super) bytes: Option<Cow<'a, [u8]>>,
     /// The declared type's OID, 0 for none.
     pub(super) type_oid: u32,
 }
 
-impl Bind<'_> {
+impl<'a> Bind<'a> {
+    pub(super) fn text(text: impl Into<Cow<'a, str>>, type_oid: u32) -> Self {
+        let bytes = match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        Self { bytes: Some(bytes), type_oid }
+    }
+
+    /// Whether it travels in PostgreSQL's binary form.
+    pub(super) fn is_binary(&self) -> bool {
+        self.type_oid == BYTEA
+    }
+
     pub(super) fn into_owned(self) -> Bind<'static> {
-        let text = self.text.map(|text| Cow::Owned(text.into_owned()));
-        Bind { text, type_oid: self.type_oid }
+        let bytes = self.bytes.map(|bytes| Cow::Owned(bytes.into_owned()));
+        Bind { bytes, type_oid: self.type_oid }
     }
 }
 
@@ -38,31 +52,29 @@ const JSONB: u32 = 3802;
 
 /// One bind for each occurrence of a placeholder, in order.
 pub(super) fn binds<'a>(
-    names: &[String],
+    scanned: &Scanned,
     parameters: &'a [Object<SqlParameter<'_>>],
 ) -> Result<Vec<Bind<'a>>, ApiError> {
-    for (place, Object(parameter)) in parameters.iter().enumerate() {
+    let mut given: Vec<Option<&SqlParameter<'_>>> = vec![None; scanned.places.len()];
+    for Object(parameter) in parameters {
         let name = parameter.name.as_ref().map_or("", |Text(name)| name.as_ref());
         if parameter.value.as_ref().is_some_and(|Object(value)| value.array_value.is_some()) {
             return Err(ApiError::validation("Array parameters are not supported"));
         }
         // What the service says to these is not known. To take them would hide a mistake.
-        if !names.iter().any(|known| known == name) {
-            return Err(ApiError::bad_request(format!("Parameter {name} is not in the statement")));
-        }
-        if parameters[..place].iter().any(|Object(earlier)| is_named(earlier, name)) {
+        let place = scanned.places.get(name).and_then(|place| given.get_mut(*place));
+        let place = place.ok_or_else(|| {
+            ApiError::bad_request(format!("Parameter {name} is not in the statement"))
+        })?;
+        if place.replace(parameter).is_some() {
             return Err(ApiError::bad_request(format!("Parameter {name} is given twice")));
         }
     }
     // A placeholder without a parameter is bound to nothing, and PostgreSQL counts: so it goes by
     // where what looks like one is inside dollar quotes, and fails with 08P01 elsewhere (both
     // measured).
-    let find = |name: &String| parameters.iter().find(|Object(own)| is_named(own, name));
-    names.iter().filter_map(find).map(|Object(parameter)| bind(parameter)).collect()
-}
-
-fn is_named(parameter: &SqlParameter<'_>, name: &str) -> bool {
-    parameter.name.as_ref().is_some_and(|Text(own)| own == name)
+    let find = |place: &usize| given.get(*place).copied().flatten();
+    scanned.occurrences.iter().filter_map(find).map(bind).collect()
 }
 
 fn bind<'a>(parameter: &'a SqlParameter<'_>) -> Result<Bind<'a>, ApiError> {
@@ -71,7 +83,7 @@ fn bind<'a>(parameter: &'a SqlParameter<'_>) -> Result<Bind<'a>, ApiError> {
     if members(value) != 1 {
         return Err(none());
     }
-    let of = |text: Cow<'a, str>, type_oid| Ok(Bind { text: Some(text), type_oid });
+    let of = |text: Cow<'a, str>, type_oid| Ok(Bind::text(text, type_oid));
     if let Some(Text(text)) = &value.string_value {
         let text = Cow::Borrowed(text.as_ref());
         let type_oid = match parameter.type_hint.as_deref() {
@@ -102,9 +114,9 @@ fn bind<'a>(parameter: &'a SqlParameter<'_>) -> Result<Bind<'a>, ApiError> {
     if let Some(Text(blob)) = &value.blob_value {
         let bytes = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, blob.as_bytes())
             .map_err(|_| ApiError::serialization())?;
-        return of(format!("\\x{}", hex::encode(bytes)).into(), BYTEA);
+        return Ok(Bind { bytes: Some(bytes.into()), type_oid: BYTEA });
     }
-    Ok(Bind { text: None, type_oid: 0 })
+    Ok(Bind { bytes: None, type_oid: 0 })
 }
 
 fn members(value: &FieldUnion<'_>) -> usize {

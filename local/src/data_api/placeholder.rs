@@ -4,17 +4,22 @@
 //! and takes the `:2` of `a[1:2]` for a placeholder, as the real service does (measured, see
 //! `DATA_API_SERVER.md`).
 
+use std::collections::HashMap;
+
 /// A statement as PostgreSQL takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scanned {
     pub(super) sql: String,
-    /// The name bound at each place, `$1` first; a name that occurs twice stands here twice.
-    pub(super) names: Vec<String>,
+    /// Each name, numbered from 0 in the order in which they first occur.
+    pub(super) places: HashMap<String, usize>,
+    /// The number of the name at `$1`, `$2`, …; a name that occurs twice stands here twice.
+    pub(super) occurrences: Vec<usize>,
 }
 
 pub(super) fn scan(sql: &str) -> Scanned {
     let mut out = String::with_capacity(sql.len());
-    let mut names = Vec::new();
+    let mut places = HashMap::new();
+    let mut occurrences = Vec::new();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
         let taken = match first {
@@ -26,8 +31,9 @@ pub(super) fn scan(sql: &str) -> Scanned {
             ':' => {
                 let name = name(rest.get(1..).unwrap_or_default());
                 if !name.is_empty() {
-                    names.push(name.to_owned());
-                    out.push_str(&format!("${}", names.len()));
+                    let next = places.len();
+                    occurrences.push(*places.entry(name.to_owned()).or_insert(next));
+                    out.push_str(&format!("${}", occurrences.len()));
                     rest = rest.get(1 + name.len()..).unwrap_or_default();
                     continue;
                 }
@@ -39,7 +45,7 @@ pub(super) fn scan(sql: &str) -> Scanned {
         out.push_str(text);
         rest = after;
     }
-    Scanned { sql: out, names }
+    Scanned { sql: out, places, occurrences }
 }
 
 fn name(text: &str) -> &str {
@@ -80,7 +86,12 @@ mod tests {
     fn check(sql: &str, expected: &str, names: &[&str]) {
         let scanned = scan(sql);
         assert_eq!(scanned.sql, expected);
-        assert_eq!(scanned.names, names);
+        let found: Vec<_> = scanned
+            .occurrences
+            .iter()
+            .map(|place| scanned.places.iter().find(|(_, found)| *found == place).unwrap().0)
+            .collect();
+        assert_eq!(found, names);
     }
 
     #[test]

@@ -6,19 +6,22 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::connection::{Column, Row};
 use super::error::ApiError;
 use super::request::ResultSetOptions;
+use super::statement::{Column, Outcome};
 use super::types::{Form, OtherTypes, form};
 
-/// Most bytes of an answer: a row counts 2, each of its columns 4 and its text's bytes.
-const RESULT_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of a result: a row counts 2, each of its columns 4 and its text's bytes.
+pub(super) const RESULT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most bytes of a result that is formatted as JSON.
+const FORMATTED_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// The rows as records, or the first reason why they cannot be.
 pub(super) fn records(
     columns: &[Column],
     types: &OtherTypes,
-    rows: &[Row],
+    outcome: &Outcome,
     options: &ResultSetOptions,
 ) -> Result<Vec<Vec<Value>>, ApiError> {
     let forms: Vec<_> = columns.iter().map(|column| form(column.type_oid, types)).collect();
@@ -32,24 +35,17 @@ pub(super) fn records(
             return Err(ApiError::unsupported_result(message));
         }
     }
-    let mut bytes = 0;
-    let mut records = Vec::with_capacity(rows.len());
-    for row in rows {
-        bytes += 2;
-        let mut record = Vec::with_capacity(forms.len());
-        for (cell, form) in row.cells().zip(&forms) {
-            bytes += 4 + cell.map_or(0, str::len);
-            record.push(match cell {
-                None => json!({ "isNull": true }),
-                Some(text) => field(form, text, options)?,
-            });
-        }
-        if bytes > RESULT_BYTES_MAX {
-            return Err(ApiError::unsupported_result("The result exceeds the size limit 1 MB."));
-        }
-        records.push(record);
+    if outcome.is_too_large {
+        return Err(ApiError::unsupported_result("The result exceeds the size limit 1 MB."));
     }
-    Ok(records)
+    let record = |cells: &mut dyn Iterator<Item = Option<Cow<'_, str>>>| {
+        let fields = cells.zip(&forms).map(|(cell, form)| match cell {
+            None => Ok(json!({ "isNull": true })),
+            Some(text) => field(form, &text, options),
+        });
+        fields.collect::<Result<Vec<_>, _>>()
+    };
+    outcome.rows.iter().map(|row| record(&mut row.cells())).collect()
 }
 
 fn field(form: &Form, text: &str, options: &ResultSetOptions) -> Result<Value, ApiError> {
@@ -116,6 +112,9 @@ fn in_utc(text: &str) -> Cow<'_, str> {
     if let Some(utc) = text.strip_suffix("+00") {
         return Cow::Borrowed(utc);
     }
+    if let Some(utc) = text.strip_suffix("+00 BC") {
+        return Cow::Owned(format!("{utc} BC"));
+    }
     match text.parse::<jiff::Timestamp>() {
         Ok(timestamp) => Cow::Owned(timestamp.strftime("%Y-%m-%d %H:%M:%S%.f").to_string()),
         Err(_) => Cow::Borrowed(text),
@@ -124,9 +123,11 @@ fn in_utc(text: &str) -> Cow<'_, str> {
 
 /// None, three or six digits of a second.
 fn with_fraction(text: &str) -> String {
-    let Some((whole, fraction)) = text.split_once('.') else { return text.to_owned() };
+    let Some((whole, rest)) = text.split_once('.') else { return text.to_owned() };
+    let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+    let (fraction, era) = rest.split_at(end);
     let width = if fraction.len() <= 3 { 3 } else { 6 };
-    format!("{whole}.{fraction:0<width$}")
+    format!("{whole}.{fraction:0<width$}{era}")
 }
 
 /// JSON as the service gives it: parsed and written again, compact. Numbers beyond 64 bits become
@@ -139,8 +140,32 @@ fn written_again(text: &str) -> Result<String, ApiError> {
 }
 
 fn blob(text: &str) -> String {
-    let bytes = hex::decode(text.trim_start_matches("\\x")).unwrap_or_default();
+    let bytes = match text.strip_prefix("\\x") {
+        Some(digits) => hex::decode(digits).unwrap_or_default(),
+        None => unescaped(text),
+    };
     base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes)
+}
+
+/// The bytes of the other form, which a transaction can choose (`bytea_output`): `\\` is a backslash,
+/// `\377` a byte.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let octal =
+            after.get(..3).filter(|digits| digits.iter().all(|b| (b'0'..=b'7').contains(b)));
+        let (byte, taken) = match octal {
+            Some(digits) if *first == b'\\' => {
+                (digits.iter().fold(0, |byte: u8, digit| byte.wrapping_mul(8) + (digit - b'0')), 4)
+            }
+            _ if *first == b'\\' => (b'\\', 2),
+            _ => (*first, 1),
+        };
+        bytes.push(byte);
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    bytes
 }
 
 fn array(element: &Form, text: &str) -> Result<Value, ApiError> {
@@ -228,7 +253,11 @@ pub(super) fn formatted(columns: &[Column], records: &[Vec<Value>]) -> Result<St
             Value::Object(members.collect())
         })
         .collect();
-    Ok(Value::Array(rows).to_string())
+    let formatted = Value::Array(rows).to_string();
+    if formatted.len() > FORMATTED_BYTES_MAX {
+        return Err(ApiError::bad_request("The formatted records exceed the size limit 10 MB."));
+    }
+    Ok(formatted)
 }
 
 #[cfg(test)]
@@ -245,6 +274,8 @@ mod tests {
         check(&Form::Numeric, "123456.7890", &json!({"stringValue": "123456.7890"}));
         check(&Form::Boolean, "f", &json!({"booleanValue": false}));
         check(&Form::Bytea, "\\x00ff", &json!({"blobValue": "AP8="}));
+        check(&Form::Bytea, r"\000\377", &json!({"blobValue": "AP8="}));
+        check(&Form::Bytea, r"a\\1", &json!({"blobValue": "YVwx"}));
         check(
             &Form::Json,
             r#"{"b": [1, "x y"], "a": 1.50}"#,
@@ -270,6 +301,11 @@ mod tests {
             &Form::TimestampTz,
             "2026-11-23 01:02:03.8551+00",
             &json!({"stringValue": "2026-11-23 01:02:03.855100"}),
+        );
+        check(
+            &Form::TimestampTz,
+            "0044-03-15 01:02:03.5+00 BC",
+            &json!({"stringValue": "0044-03-15 01:02:03.500 BC"}),
         );
         assert!(field(&Form::Date, "infinity", &ResultSetOptions::default()).is_err());
     }

@@ -7,15 +7,19 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::clock::Clock;
-use super::connection::{Connection, PgError};
+use super::connection::Connection;
 use super::error::ApiError;
 use super::parameter::Bind;
+use super::pg_error::PgError;
 
 /// A transaction that is left alone for this long is rolled back (`BeginTransaction`).
 const IDLE_MAX: Duration = Duration::from_mins(3);
 
 /// No transaction lives longer (`BeginTransaction`).
 const LIFE_MAX: Duration = Duration::from_hours(24);
+
+/// A session of the pool that nobody has wanted for this long is closed.
+const POOLED_IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// All sessions of a server.
 #[derive(Debug)]
@@ -25,42 +29,53 @@ pub(super) struct Sessions {
     /// How PostgreSQL knows the sessions of this server from those of others.
     application_name: String,
     statement_timeout: Duration,
-    idle: Mutex<HashMap<String, Vec<Connection>>>,
-    transactions: Mutex<HashMap<String, Arc<Transaction>>>,
+    /// By database, the latest last.
+    pool: Mutex<HashMap<String, Vec<Pooled>>>,
+    transactions: Mutex<HashMap<String, Transaction>>,
     pub(super) clock: Clock,
+}
+
+/// A session that waits for its next call.
+#[derive(Debug)]
+struct Pooled {
+    connection: Connection,
+    since: Duration,
 }
 
 /// An open transaction and the session that is its own.
 #[derive(Debug)]
-pub(super) struct Transaction {
+struct Transaction {
     database: String,
-    /// Taken while a call runs; a second call finds it locked.
-    session: Arc<tokio::sync::Mutex<Option<Connection>>>,
+    /// A call has it for as long as it runs; a second call finds nothing.
+    connection: Option<Connection>,
     began: Duration,
-    last_used: Mutex<Duration>,
+    last_used: Duration,
 }
 
-/// A session in use for one call; it goes back where it came from when that is over.
+/// A session in use for one call. It goes back where it came from with [`Lent::release`]; dropped, it
+/// is closed, and its transaction with it.
 #[derive(Debug)]
-pub(super) enum Lent {
-    Pooled { sessions: Arc<Sessions>, database: String, connection: Connection },
-    Pinned { sessions: Arc<Sessions>, id: String, session: PinnedSession },
+pub(super) struct Lent {
+    sessions: Arc<Sessions>,
+    home: Home,
+    connection: Option<Connection>,
 }
 
-type PinnedSession = tokio::sync::OwnedMutexGuard<Option<Connection>>;
+#[derive(Debug, Clone)]
+enum Home {
+    Pool { database: String },
+    Transaction { id: String },
+}
 
 impl Sessions {
     pub(super) fn new(config: tokio_postgres::Config, statement_timeout: Duration) -> Self {
-        let default_database = config.get_dbname().unwrap_or("postgres").to_owned();
-        let (idle, transactions) = (Mutex::default(), Mutex::default());
-        let application_name = format!("data-api {}", Uuid::new_v4().simple());
         Self {
+            default_database: config.get_dbname().unwrap_or("postgres").to_owned(),
             config,
-            default_database,
-            application_name,
+            application_name: format!("data-api {}", Uuid::new_v4().simple()),
             statement_timeout,
-            idle,
-            transactions,
+            pool: Mutex::default(),
+            transactions: Mutex::default(),
             clock: Clock::new(),
         }
     }
@@ -71,32 +86,29 @@ impl Sessions {
         database: Option<&str>,
         transaction_id: Option<&str>,
     ) -> Result<Lent, ApiError> {
-        let Some(id) = transaction_id else {
-            let (database, connection) = self.take(database).await?;
-            return Ok(Lent::Pooled { sessions: Arc::clone(self), database, connection });
+        let (home, connection) = match transaction_id {
+            None => {
+                let (database, connection) = self.take(database).await?;
+                (Home::Pool { database }, connection)
+            }
+            Some(id) => (Home::Transaction { id: id.to_owned() }, self.take_pinned(id)?),
         };
-        let transaction = self.transaction(id)?;
-        let session = Arc::clone(&transaction.session)
-            .try_lock_owned()
-            .map_err(|_| ApiError::transaction_is_busy())?;
-        if session.is_none() {
-            return Err(ApiError::transaction_not_found(id));
-        }
-        Ok(Lent::Pinned { sessions: Arc::clone(self), id: id.to_owned(), session })
+        Ok(Lent { sessions: Arc::clone(self), home, connection: Some(connection) })
     }
 
-    /// Makes sure that PostgreSQL answers.
-    pub(super) async fn check(&self) -> Result<(), PgError> {
+    /// Makes sure that PostgreSQL answers, and gives its version.
+    pub(super) async fn check(&self) -> Result<String, PgError> {
         let (database, connection) = self.take(None).await?;
-        lock(&self.idle).entry(database).or_default().push(connection);
-        Ok(())
+        let version = connection.server_version().to_owned();
+        self.put_back(database, connection);
+        Ok(version)
     }
 
     async fn take(&self, database: Option<&str>) -> Result<(String, Connection), PgError> {
         let database = database.filter(|name| !name.is_empty()).unwrap_or(&self.default_database);
-        while let Some(mut connection) = self.take_idle(database) {
-            if connection.is_open() {
-                return Ok((database.to_owned(), connection));
+        while let Some(mut pooled) = self.take_pooled(database) {
+            if pooled.connection.is_open() {
+                return Ok((database.to_owned(), pooled.connection));
             }
         }
         let (name, timeout) = (&self.application_name, self.statement_timeout);
@@ -104,18 +116,24 @@ impl Sessions {
         Ok((database.to_owned(), connection))
     }
 
-    fn take_idle(&self, database: &str) -> Option<Connection> {
-        lock(&self.idle).get_mut(database).and_then(Vec::pop)
+    fn take_pooled(&self, database: &str) -> Option<Pooled> {
+        lock(&self.pool).get_mut(database).and_then(Vec::pop)
+    }
+
+    fn put_back(&self, database: String, connection: Connection) {
+        let pooled = Pooled { connection, since: self.clock.now() };
+        lock(&self.pool).entry(database).or_default().push(pooled);
     }
 
     /// Takes a session back, with nothing of its last user left in it.
     async fn give_back(&self, database: String, mut connection: Connection) {
-        // Settings, cursors, locks, temporary tables and the last values of sequences. Prepared
-        // statements stay: they are ours, and what makes a pool worth while.
-        const FORGET: &str = "RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); \
-                              DISCARD TEMP; DISCARD SEQUENCES";
+        // Roles, settings, cursors, locks, temporary tables and the last values of sequences.
+        // Prepared statements stay: they are ours, and what makes a pool worth while.
+        const FORGET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; \
+                              UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP; \
+                              DISCARD SEQUENCES";
         if connection.is_reusable() && connection.simple(FORGET).await.is_ok() {
-            lock(&self.idle).entry(database).or_default().push(connection);
+            self.put_back(database, connection);
         }
     }
 
@@ -125,35 +143,31 @@ impl Sessions {
         connection.simple("BEGIN").await?;
         let id = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let now = self.clock.now();
-        let transaction = Transaction {
-            database,
-            session: Arc::new(tokio::sync::Mutex::new(Some(connection))),
-            began: now,
-            last_used: Mutex::new(now),
-        };
-        lock(&self.transactions).insert(id.clone(), Arc::new(transaction));
+        let connection = Some(connection);
+        let transaction = Transaction { database, connection, began: now, last_used: now };
+        lock(&self.transactions).insert(id.clone(), transaction);
         Ok(id)
     }
 
-    fn transaction(&self, id: &str) -> Result<Arc<Transaction>, ApiError> {
+    fn take_pinned(&self, id: &str) -> Result<Connection, ApiError> {
         self.expire();
-        let transactions = lock(&self.transactions);
+        let mut transactions = lock(&self.transactions);
         let transaction =
-            transactions.get(id).ok_or_else(|| ApiError::transaction_not_found(id))?;
-        *lock(&transaction.last_used) = self.clock.now();
-        Ok(Arc::clone(transaction))
+            transactions.get_mut(id).ok_or_else(|| ApiError::transaction_not_found(id))?;
+        transaction.last_used = self.clock.now();
+        transaction.connection.take().ok_or_else(ApiError::transaction_is_busy)
     }
 
     /// Ends a transaction with `COMMIT` or `ROLLBACK`.
     pub(super) async fn end(self: &Arc<Self>, id: &str, sql: &str) -> Result<(), ApiError> {
-        let transaction = self.transaction(id)?;
-        let mut session =
-            transaction.session.try_lock().map_err(|_| ApiError::transaction_is_busy())?;
-        lock(&self.transactions).remove(id);
-        let mut connection = session.take().ok_or_else(|| ApiError::transaction_not_found(id))?;
+        let mut connection = self.take_pinned(id)?;
+        let transaction = lock(&self.transactions).remove(id);
         let result = connection.simple(sql).await;
-        let (sessions, database) = (Arc::clone(self), transaction.database.clone());
-        tokio::spawn(async move { sessions.give_back(database, connection).await });
+        if let Some(Transaction { database, .. }) = transaction {
+            let sessions = Arc::clone(self);
+            // While the caller has its answer already.
+            tokio::spawn(async move { sessions.give_back(database, connection).await });
+        }
         result.map_err(ApiError::from)
     }
 
@@ -163,53 +177,86 @@ impl Sessions {
         self.end(id, "ROLLBACK").await.ok();
     }
 
-    /// Drops transactions whose time is over; PostgreSQL rolls back when their session closes.
+    /// Drops what is left alone for too long; PostgreSQL rolls back when a session closes.
     pub(super) fn expire(&self) {
         let now = self.clock.now();
+        let since = |time: Duration| now.saturating_sub(time);
         lock(&self.transactions).retain(|_, transaction| {
-            let is_running = transaction.session.try_lock().is_err();
-            let idle = now.saturating_sub(*lock(&transaction.last_used));
-            is_running || (idle < IDLE_MAX && now.saturating_sub(transaction.began) < LIFE_MAX)
+            let is_running = transaction.connection.is_none();
+            let is_young = since(transaction.began) < LIFE_MAX;
+            is_running || (is_young && since(transaction.last_used) < IDLE_MAX)
         });
+        lock(&self.pool).retain(|_, pooled| {
+            pooled.retain(|pooled| since(pooled.since) < POOLED_IDLE_MAX);
+            !pooled.is_empty()
+        });
+    }
+
+    /// Cancels what a session does.
+    pub(super) async fn cancel(&self, connection_id: i64) -> Result<(), PgError> {
+        const CANCEL: &str = "SELECT pg_cancel_backend($1)";
+        const INT4: u32 = 23;
+        let pid = Bind::text(connection_id.to_string(), INT4);
+        self.run_aside(CANCEL, &[pid]).await
     }
 
     /// Ends every session, as a restart of PostgreSQL does.
     pub(super) async fn terminate(&self) -> Result<(), PgError> {
         const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                                  WHERE application_name = $1 AND pid <> pg_backend_pid()";
-        let (_, mut connection) = self.take(None).await?;
-        let prepared = connection.prepare(TERMINATE, &[25]).await?;
-        let name = Bind { text: Some(self.application_name.as_str().into()), type_oid: 25 };
-        connection.run(&prepared, &[name]).await?;
+        const TEXT: u32 = 25;
+        let name = Bind::text(self.application_name.as_str(), TEXT);
+        self.run_aside(TERMINATE, &[name]).await
+    }
+
+    /// Runs a statement in a session of its own.
+    async fn run_aside(&self, sql: &str, binds: &[Bind<'_>]) -> Result<(), PgError> {
+        let (database, mut connection) = self.take(None).await?;
+        let types: Vec<_> = binds.iter().map(|bind| bind.type_oid).collect();
+        let prepared = connection.prepare(sql, &types).await?;
+        connection.run(&prepared, binds).await?;
+        self.put_back(database, connection);
         Ok(())
     }
 }
 
 impl Lent {
-    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
-        match self {
-            Self::Pooled { connection, .. } => Some(connection),
-            Self::Pinned { session, .. } => session.as_mut(),
-        }
+    /// The session; an error only after it was released.
+    pub(super) fn connection(&mut self) -> Result<&mut Connection, PgError> {
+        self.connection.as_mut().ok_or_else(PgError::lost)
     }
 
-    /// Gives the session back; `is_lost` where it is of no use any more.
-    pub(super) fn release(self, is_lost: bool) {
-        match self {
-            Self::Pooled { sessions, database, connection } if !is_lost => {
+    /// Whether it is a transaction's.
+    pub(super) fn is_pinned(&self) -> bool {
+        matches!(self.home, Home::Transaction { .. })
+    }
+
+    /// Gives the session back.
+    pub(super) fn release(mut self) {
+        let Some(connection) = self.connection.take_if(|connection| !connection.is_closed()) else {
+            return;
+        };
+        match self.home.clone() {
+            Home::Pool { database } => {
+                let sessions = Arc::clone(&self.sessions);
                 // While the caller has its answer already.
                 tokio::spawn(async move { sessions.give_back(database, connection).await });
             }
-            Self::Pooled { .. } => {}
-            Self::Pinned { sessions, id, mut session } => {
-                if is_lost || session.as_ref().is_none_or(Connection::is_closed) {
-                    *session = None;
-                    lock(&sessions.transactions).remove(&id);
-                } else if let Some(transaction) = lock(&sessions.transactions).get(&id) {
+            Home::Transaction { id } => {
+                if let Some(transaction) = lock(&self.sessions.transactions).get_mut(&id) {
                     // Idle from now on.
-                    *lock(&transaction.last_used) = sessions.clock.now();
+                    transaction.last_used = self.sessions.clock.now();
+                    transaction.connection = Some(connection);
                 }
             }
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(_), Home::Transaction { id }) = (self.connection.take(), &self.home) {
+            lock(&self.sessions.transactions).remove(id);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The faults to come, and those that were: what tests and benchmarks hold on to.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ struct State {
     armed: Vec<Armed>,
     /// Rules added so far: a rule's number is part of what its random calls depend on.
     rules: u64,
+    /// Calls so far, by operation: what a replay names them by.
+    calls: HashMap<&'static str, u64>,
     injected: VecDeque<String>,
     resuming_calls: u32,
 }
@@ -41,8 +43,32 @@ struct Armed {
 pub(super) struct Report {
     seed: u64,
     armed: Vec<String>,
-    /// As rules that do the same again.
+    /// As rules: given to a new server, they do the same to the same calls, whenever the rules that
+    /// they come from were added.
     injected: Vec<String>,
+}
+
+impl Armed {
+    /// Counts a call that matches; whether the fault befalls it.
+    fn is_hit(&mut self, seed: u64) -> bool {
+        self.calls += 1;
+        match self.rule.when {
+            When::Calls { first, last } => {
+                self.calls >= first && last.is_none_or(|last| self.calls <= last)
+            }
+            When::Random(share) => chance(seed, self.number, self.calls) < share,
+        }
+    }
+}
+
+impl State {
+    fn remember(&mut self, seed: u64, replay: String) {
+        tracing::info!(seed, replay, "fault injected");
+        self.injected.push_back(replay);
+        if self.injected.len() > INJECTED_MAX {
+            self.injected.pop_front();
+        }
+    }
 }
 
 impl Faults {
@@ -78,41 +104,25 @@ impl Faults {
     /// The faults that befall a call, in the order in which they were added.
     pub(super) fn take(&self, operation: Operation) -> Vec<Fault> {
         let mut state = self.lock();
+        let call = state.calls.entry(operation.name()).or_default();
+        *call += 1;
+        let call = *call;
         let mut faults = Vec::new();
         if operation.starts_work() && state.resuming_calls > 0 {
             state.resuming_calls -= 1;
             faults.push(Fault::FailBefore("DatabaseResumingException".to_owned()));
         }
-        let mut injected = Vec::new();
         for armed in &mut state.armed {
-            if armed.rule.operation.is_some_and(|only| only != operation) {
-                continue;
-            }
-            armed.calls += 1;
-            let is_hit = match armed.rule.when {
-                When::Calls { first, last } => {
-                    armed.calls >= first && last.is_none_or(|last| armed.calls <= last)
-                }
-                When::Random(share) => chance(self.seed, armed.number, armed.calls) < share,
-            };
-            if is_hit {
+            if armed.rule.operation.is_none_or(|only| only == operation) && armed.is_hit(self.seed)
+            {
                 faults.push(armed.rule.fault.clone());
-                let when = When::Calls { first: armed.calls, last: Some(armed.calls) };
-                injected.push(Rule { when, ..armed.rule.clone() }.to_string());
             }
         }
         state.armed.retain(|armed| !armed.rule.when.is_over(armed.calls));
-        for replay in injected {
-            tracing::info!(
-                seed = self.seed,
-                operation = operation.name(),
-                replay,
-                "fault injected"
-            );
-            state.injected.push_back(replay);
-            if state.injected.len() > INJECTED_MAX {
-                state.injected.pop_front();
-            }
+        for fault in &faults {
+            let when = When::Calls { first: call, last: Some(call) };
+            let replay = Rule { operation: Some(operation), when, fault: fault.clone() };
+            state.remember(self.seed, replay.to_string());
         }
         faults
     }
@@ -215,7 +225,7 @@ mod tests {
         assert_eq!(faults.report().armed, Vec::<String>::new());
         assert_eq!(
             faults.report().injected,
-            ["commit@2 drop-answer", "any@3 restart", "commit@3 drop-answer"]
+            ["commit@2 drop-answer", "commit@2 restart", "commit@3 drop-answer"]
         );
     }
 

@@ -4,8 +4,10 @@
 
 use std::collections::HashMap;
 
-use super::connection::{Column, Connection, PgError};
+use super::connection::Connection;
 use super::parameter::Bind;
+use super::pg_error::PgError;
+use super::statement::Column;
 
 /// How a type is returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub(super) struct OtherType {
     name: String,
     /// `pg_type.typtype`: `e` for an enum, `d` for a domain.
     kind: String,
-    /// The element of an array, else 0.
+    /// The element of an array, else 0. (`int2vector` and `oidvector`, 22 and 30, are written otherwise.)
     element: u32,
     /// What a domain is made of, else 0. (A column of a domain is described as its base; an array's
     /// elements are not.)
@@ -56,7 +58,7 @@ pub(super) async fn other_types(
     columns: &[Column],
 ) -> Result<OtherTypes, PgError> {
     const TYPE: &str = "SELECT typname, typtype, \
-        CASE WHEN typcategory = 'A' THEN typelem ELSE 0 END, typbasetype \
+        CASE WHEN typcategory = 'A' AND oid NOT IN (22, 30) THEN typelem ELSE 0 END, typbasetype \
         FROM pg_type WHERE oid = $1";
     const OID: u32 = 26;
     let mut types = OtherTypes::new();
@@ -66,12 +68,12 @@ pub(super) async fn other_types(
             continue;
         }
         let prepared = connection.prepare(TYPE, &[OID]).await?;
-        let binds = [Bind { text: Some(oid.to_string().into()), type_oid: OID }];
+        let binds = [Bind::text(oid.to_string(), OID)];
         let outcome = connection.run(&prepared, &binds).await?;
         let Some(row) = outcome.rows.first() else { continue };
-        let cells: Vec<_> = row.cells().map(Option::unwrap_or_default).collect();
+        let cells: Vec<_> = row.cells().map(|cell| cell.unwrap_or_default().into_owned()).collect();
         if let [name, kind, element, base] = cells.as_slice() {
-            let (name, kind) = ((*name).to_owned(), (*kind).to_owned());
+            let (name, kind) = (name.clone(), kind.clone());
             let element = element.parse().unwrap_or_default();
             let base = base.parse().unwrap_or_default();
             open.extend([element, base]);

@@ -56,6 +56,11 @@ const LOGS: [(&str, &str); 6] = [
     ("prune", "PruneLogs"),
 ];
 
+/// A Python with boto3 and `aws`, in a virtual environment of the project, installed once.
+pub async fn python_interpreter() -> anyhow::Result<PathBuf> {
+    Ok(Python::ensure(&workspace::local_folder()?).await?.interpreter())
+}
+
 /// What to start.
 #[expect(missing_debug_implementations, reason = "a sink is a closure")]
 pub struct Options {

@@ -1,5 +1,7 @@
 //! `BatchExecuteStatement`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Api};
@@ -83,10 +85,64 @@ async fn nulls_change_the_types_from_set_to_set() {
 #[tokio::test]
 async fn a_closing_semicolon_is_for_execute_only() {
     let api = Api::start().await;
-    let answer = api
-        .call("/BatchExecute", json!({ "sql": "SELECT 1; SELECT 2", "parameterSets": [[]] }))
-        .await;
-    assert_eq!(answer.message(), "Multistatements aren't supported");
+    for sql in ["SELECT 1;", "SELECT 1 ; \n", "SELECT 1; SELECT 2"] {
+        let answer = api.call("/BatchExecute", json!({ "sql": sql, "parameterSets": [[]] })).await;
+        assert_eq!(answer.outcome(), "400 ValidationException", "{sql}");
+        assert_eq!(answer.message(), "Multistatements aren't supported", "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn the_time_limit_is_for_the_whole_call() {
+    let limit = Duration::from_millis(400);
+    let api = Api::start_with(|settings| settings.statement_timeout = limit).await;
+    // Each of them is far below it.
+    let naps = |transaction: Option<&str>| {
+        json!({
+            "sql": "SELECT pg_sleep(0.05), :a::int",
+            "parameterSets": sets(&[1; 40]),
+            "transactionId": transaction,
+        })
+    };
+    let answer = api.call("/BatchExecute", naps(None)).await;
+    assert_eq!(answer.outcome(), "400 StatementTimeoutException");
+    api.execute("SELECT 1").await;
+    let transaction = api.begin().await;
+    let answer = api.call("/BatchExecute", naps(Some(&transaction))).await;
+    assert_eq!(answer.outcome(), "400 StatementTimeoutException");
+    let answer = api.execute_in(&transaction, "SELECT 1").await;
+    assert!(answer.message().ends_with("SQLState: 25P02"), "{}", answer.message());
+}
+
+/// 64 sets of 60 KB go out at once, and PostgreSQL has 64 MB to say to them.
+#[tokio::test]
+async fn large_sets_and_their_large_results_do_not_wait_for_each_other() {
+    let api = Api::start().await;
+    let transaction = api.begin().await;
+    let large = "x".repeat(60_000);
+    let set = json!([{ "name": "a", "value": { "stringValue": large } }]);
+    let members = json!({
+        "sql": "SELECT repeat(:a, 17)",
+        "parameterSets": vec![set; 64],
+        "transactionId": transaction,
+    });
+    let answer = api.call("/BatchExecute", members).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["updateResults"].as_array().map(Vec::len), Some(64));
+    assert_eq!(api.commit(&transaction).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_batch_that_copies_ends_its_session() {
+    let api = Api::start().await;
+    api.execute("CREATE TABLE t (a int)").await;
+    let transaction = api.begin().await;
+    let copy = json!({ "sql": "COPY t FROM STDIN", "parameterSets": [[], [], []], "transactionId": transaction });
+    let answer = api.call("/BatchExecute", copy).await;
+    assert_eq!(answer.message(), "execute: unexpected message: CopyInResponse");
+    let answer = api.execute_in(&transaction, "SELECT 1").await;
+    assert_eq!(answer.outcome(), "404 TransactionNotFoundException");
+    assert_eq!(count(&api).await, 0);
 }
 
 #[tokio::test]

@@ -76,6 +76,40 @@ async fn an_error_of_postgresql_really_aborts_the_transaction() {
     assert!(answer.message().ends_with("SQLState: 53300"));
 }
 
+/// As when PostgreSQL's own limit comes, which is why the next call finds an aborted transaction.
+#[tokio::test]
+async fn a_timeout_aborts_the_transaction_of_its_statement() {
+    let api = Api::start().await;
+    let transaction = api.begin().await;
+    api.fault("execute timeout");
+    let answer = api.execute_in(&transaction, "SELECT 1").await;
+    assert_eq!(answer.outcome(), "400 StatementTimeoutException");
+    let answer = api.execute_in(&transaction, "SELECT 1").await;
+    assert!(answer.message().ends_with("SQLState: 25P02"));
+    let transaction = api.begin().await;
+    api.fault("execute timeout-after");
+    let answer = api.execute_in(&transaction, "SELECT 1").await;
+    assert_eq!(answer.outcome(), "400 StatementTimeoutException");
+    assert_eq!(api.execute_in(&transaction, "SELECT 1").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_call_can_find_the_database_paused() {
+    let api = Api::start().await;
+    api.fault("execute@2 resume=15s");
+    api.execute("SELECT 1").await;
+    for _ in 0..2 {
+        assert_eq!(api.failure("SELECT 1").await.0, "400 DatabaseResumingException");
+    }
+    api.server.pass(std::time::Duration::from_secs(15));
+    api.execute("SELECT 1").await;
+    api.server.faults().resume_for(2);
+    for outcome in ["400 DatabaseResumingException", "400 DatabaseResumingException", "200"] {
+        let answer = api.call("/Execute", json!({ "sql": "SELECT 1" })).await;
+        assert_eq!(answer.outcome(), outcome);
+    }
+}
+
 #[tokio::test]
 async fn a_transaction_can_be_lost_between_calls() {
     let api = Api::start().await;
@@ -117,12 +151,50 @@ async fn the_control_endpoint_arms_shows_and_disarms() {
     assert_eq!(answer.body["armed"], json!([]));
     assert_eq!(answer.body["injected"], json!(["execute@1 timeout"]));
     let answer = control(Method::POST, "faults", "execute@2 explode").await;
-    assert_eq!((answer.status, answer.message()), (400, "\"explode\": no such fault"));
+    assert_eq!((answer.status, answer.message()), (400, "line 1: \"explode\": no such fault"));
     control(Method::POST, "pause", "10s").await;
     assert_eq!(api.failure("SELECT 1").await.0, "400 DatabaseResumingException");
     control(Method::POST, "clock", "10s").await;
     api.execute("SELECT 1").await;
     assert_eq!(control(Method::GET, "elsewhere", "").await.status, 404);
+}
+
+/// What each of a hundred calls comes to; the second half under one more rule.
+async fn hundred_calls(api: &Api, later_rule: Option<&str>) -> Vec<String> {
+    let mut outcomes = Vec::new();
+    for n in 0..100 {
+        if n == 50
+            && let Some(rule) = later_rule
+        {
+            api.fault(rule);
+        }
+        let answer = match n % 3 {
+            0 => api.try_call("/BeginTransaction", json!({})).await,
+            _ => api.try_call("/Execute", json!({ "sql": "SELECT 1" })).await,
+        };
+        outcomes.push(answer.map_or_else(|| "cut".to_owned(), |answer| answer.outcome()));
+    }
+    outcomes
+}
+
+#[tokio::test]
+async fn a_seeded_run_is_repeated_by_its_seed_and_by_what_it_injected() {
+    let random = "any@20% fail-before=ThrottlingException";
+    let later = "execute@30% drop-answer";
+    let run = async |seed: u64, rules: &str, later: Option<&str>| {
+        let api = Api::start_with(|settings| settings.seed = seed).await;
+        api.send(Method::POST, "/_control/faults", rules.to_owned()).await.unwrap();
+        let outcomes = hundred_calls(&api, later).await;
+        let report = api.send(Method::GET, "/_control/faults", "").await.unwrap().body;
+        let injected: Vec<_> = report["injected"].as_array().unwrap().clone();
+        let lines: Vec<_> = injected.iter().map(|line| line.as_str().unwrap().to_owned()).collect();
+        (outcomes, lines.join("\n"))
+    };
+    let first = run(7, random, Some(later)).await;
+    assert_eq!(run(7, random, Some(later)).await, first, "by its seed");
+    assert_eq!(run(0, &first.1, None).await, first, "by what it injected");
+    assert_ne!(run(8, random, Some(later)).await, first, "another seed is another run");
+    assert!(first.0.contains(&"cut".to_owned()) && first.0.contains(&"200".to_owned()));
 }
 
 #[tokio::test]

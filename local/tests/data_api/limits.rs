@@ -39,6 +39,15 @@ async fn a_request_holds_four_mebibytes_with_its_headers() {
     assert_eq!(request_of(&api, REQUEST_BYTES_MAX + 1).await, "HTTP/1.1 400 Bad Request");
 }
 
+/// Most clients read the answer only when they have sent everything.
+#[tokio::test]
+async fn a_request_that_is_far_too_large_is_answered_all_the_same() {
+    let api = Api::start().await;
+    let answer = api.send(hyper::Method::POST, "/Execute", vec![b'x'; 20_000_000]).await.unwrap();
+    assert_eq!(answer.outcome(), "400 BadRequestException");
+    assert_eq!(answer.message(), "The request exceeds the size limit 4 MB.");
+}
+
 #[tokio::test]
 async fn an_sql_text_holds_65_536_characters() {
     let api = Api::start().await;
@@ -84,6 +93,34 @@ async fn a_result_holds_one_mebibyte() {
     }
     // A row of any size below that is fine, whatever is documented (64 KB).
     api.execute("SELECT repeat('x', 512000)").await;
+}
+
+/// Rows that no answer holds are passed over as they come, one alone and many together.
+#[tokio::test]
+async fn a_result_of_any_size_is_refused_and_its_session_goes_on() {
+    let api = Api::start().await;
+    for sql in [
+        "SELECT repeat('x', 100000000)",
+        "SELECT 1, repeat('x', 2000000) FROM generate_series(1, 50)",
+        "SELECT n FROM generate_series(1, 1000000) AS n",
+    ] {
+        let (outcome, message) = api.failure(sql).await;
+        assert_eq!(outcome, "400 UnsupportedResultException", "{sql}");
+        assert_eq!(message, "The result exceeds the size limit 1 MB.");
+        assert_eq!(api.field("SELECT 1").await, json!({ "longValue": 1 }));
+    }
+}
+
+#[tokio::test]
+async fn formatted_records_hold_ten_megabytes() {
+    let api = Api::start().await;
+    // Short values under long names: the result is small, its formatted form is not.
+    let columns: Vec<_> = (0..9).map(|n| format!("1 AS {}{n}", "x".repeat(62))).collect();
+    for (rows, outcome) in [(15_000, "200"), (18_000, "400 BadRequestException")] {
+        let sql = format!("SELECT {} FROM generate_series(1, {rows})", columns.join(", "));
+        let answer = api.call("/Execute", json!({ "sql": sql, "formatRecordsAs": "JSON" })).await;
+        assert_eq!(answer.outcome(), outcome, "{rows}");
+    }
 }
 
 #[tokio::test]

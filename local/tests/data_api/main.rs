@@ -12,4 +12,7 @@ mod transactions;
 mod errors;
 mod limits;
 mod faults;
+mod hostile;
+mod clients;
 mod command;
+mod document;

@@ -168,6 +168,19 @@ async fn names_must_be_those_of_the_statement() {
     }
 }
 
+/// 5,000 names in one statement: what looks through all of them for each of them takes seconds.
+#[tokio::test]
+async fn a_statement_can_have_thousands_of_parameters() {
+    let api = Api::start().await;
+    let names: Vec<_> = (0..5_000).map(|n| format!(":p{n}")).collect();
+    let parameters: Vec<_> = (0..5_000)
+        .map(|n| json!({ "name": format!("p{n}"), "value": { "longValue": n } }))
+        .collect();
+    let sql = format!("SELECT sum(v)::bigint FROM unnest(ARRAY[{}]) AS v", names.join(","));
+    let answer = with(&api, &sql, parameters.into()).await;
+    assert_eq!(answer.body["records"][0][0], json!({ "longValue": 12_497_500 }));
+}
+
 #[tokio::test]
 async fn placeholders_are_scanned_as_the_service_does() {
     let api = Api::start().await;

@@ -95,6 +95,32 @@ async fn what_is_missing_or_too_long_is_a_validation_exception() {
 }
 
 #[tokio::test]
+async fn values_that_the_model_does_not_list_are_a_validation_exception() {
+    let api = Api::start().await;
+    for members in [
+        json!({ "formatRecordsAs": "XML" }),
+        json!({ "formatRecordsAs": "json" }),
+        json!({ "resultSetOptions": { "decimalReturnType": "DOUBLE" } }),
+        json!({ "resultSetOptions": { "longReturnType": "INT" } }),
+        json!({ "transactionId": "x".repeat(193) }),
+        json!({ "database": "a\u{0}b" }),
+        json!({ "sql": "SELECT 1 --\u{0}" }),
+    ] {
+        let mut request = json!({ "sql": "SELECT 1" });
+        request.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let answer = api.call("/Execute", request).await;
+        assert_eq!(answer.outcome(), "400 ValidationException", "{members}");
+    }
+    let answer = api
+        .call(
+            "/Execute",
+            json!({ "sql": "SELECT 1", "formatRecordsAs": "NONE", "resultSetOptions": { "decimalReturnType": "STRING", "longReturnType": "LONG" } }),
+        )
+        .await;
+    assert_eq!(answer.body["records"], json!([[{ "longValue": 1 }]]));
+}
+
+#[tokio::test]
 async fn schema_is_refused() {
     let api = Api::start().await;
     let answer = api.call("/Execute", json!({ "sql": "SELECT 1", "schema": "public" })).await;

@@ -1,5 +1,6 @@
 //! Transactions and the sessions behind them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -44,12 +45,22 @@ async fn nothing_of_a_call_is_left_for_the_next() {
         "SELECT pg_advisory_lock(1)::text",
         "CREATE SEQUENCE s",
         "SELECT nextval('s')",
+        "SET ROLE pg_monitor",
+        "SET SESSION AUTHORIZATION pg_monitor",
+        "SET my.setting = 'mine'",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        "LISTEN mine",
+        "DEALLOCATE ALL",
+        "BEGIN",
+        "DISCARD ALL",
     ] {
         api.execute(sql).await;
     }
     for _ in 0..5 {
         assert_ne!(api.field("SHOW work_mem").await, json!({ "stringValue": "5MB" }));
-        for sql in ["EXECUTE mine", "SELECT a FROM mine", "SELECT lastval()"] {
+        assert_eq!(api.field("SELECT current_user").await, json!({ "stringValue": "postgres" }));
+        assert_eq!(api.field("SELECT session_user").await, json!({ "stringValue": "postgres" }));
+        for sql in ["EXECUTE mine", "SELECT a FROM mine", "SELECT lastval()", "FETCH 1 FROM c"] {
             assert_eq!(api.failure(sql).await.0, "400 DatabaseErrorException", "{sql}");
         }
     }
@@ -74,6 +85,25 @@ async fn two_calls_at_once_on_one_transaction_are_one_too_many() {
         assert_eq!(answer.message(), "Transaction is still running a query");
     }
     assert_eq!(api.commit(&transaction).await.status, 200, "it is as it was");
+}
+
+/// Others look for transactions that have expired meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_on_different_transactions_never_meet() {
+    let api = Arc::new(Api::start().await);
+    let mut clients = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let api = Arc::clone(&api);
+        clients.spawn(async move {
+            let transaction = api.begin().await;
+            for _ in 0..50 {
+                let answer = api.execute_in(&transaction, &format!("SELECT {n}")).await;
+                assert_eq!(answer.body["records"][0][0], json!({ "longValue": n }));
+            }
+            assert_eq!(api.commit(&transaction).await.status, 200);
+        });
+    }
+    clients.join_all().await;
 }
 
 #[tokio::test]
@@ -179,4 +209,14 @@ async fn copy_is_not_supported() {
         assert_eq!(found, format!("execute: unexpected message: {message}"));
     }
     assert_eq!(api.field("SELECT 1").await, json!({ "longValue": 1 }));
+}
+
+#[tokio::test]
+async fn statements_that_a_transaction_deallocates_are_prepared_again() {
+    let api = Api::start().await;
+    let transaction = api.begin().await;
+    for sql in ["SELECT 1", "DEALLOCATE ALL", "SELECT 1"] {
+        let answer = api.execute_in(&transaction, sql).await;
+        assert_eq!(answer.status, 200, "{sql}: {}", answer.body);
+    }
 }
