@@ -59,6 +59,8 @@ impl Request {
         } else {
             query
         };
+        // The signature of a presigned request is none of ours.
+        query.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("x-amz-"));
         query.sort_by(|(one, _), (other, _)| one.cmp(other));
         let body = match event.body {
             None => Vec::new(),

@@ -85,7 +85,7 @@ async fn answer(
             let relation = Relation { table, from: &table.sql_name() };
             Ok(rows::list(&reader, relation, "", &[], request).await?.response)
         }
-        Route::Write(id) => write_status::answer(&reader, id).await,
+        Route::Write(id) => write_status::answer(&reader, id, request).await,
         Route::Imports => imports::list(&reader, request).await,
         Route::Import(id) => imports::one(&reader, id, request).await,
         Route::Rejects(id) => imports::rejects(&reader, id, request).await,

@@ -1,4 +1,8 @@
 //! `GET /_sync/writes/{id}`: what became of a write.
+//!
+//! A write under an Idempotency-Key is asked for with the fingerprint of its payload
+//! (`?fingerprint=…`). Where the ledger holds another payload under its id, this one was rejected under an
+//! id made of both, or will be.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,18 +10,21 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::reader::Reader;
-use crate::field::{Field, parameter};
-use crate::http::Response;
+use crate::field::{Field, null, parameter, storable};
+use crate::http::{Request, Response};
 use crate::problem::{Kind, Problem};
 use crate::query::{Form, Query};
 
 /// How long a write can stay in the queues: 14 days in each of the two, and a day of margin.
 const PENDING_MAX: Duration = Duration::from_hours(29 * 24);
 
+/// Of the two rows that a keyed write may have, only one has its fingerprint.
 const WRITE_STATUS: &str = "SELECT row_to_json(found)::text FROM (
   SELECT id, table_name AS \"table\", key, operation, outcome, rule, sqlstate, reason,
     constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at
-  FROM sync.write WHERE id = :id::uuid
+  FROM sync.write
+  WHERE id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
+    AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint::text)
 ) AS found";
 
 /// A write that is not in the ledger.
@@ -30,11 +37,23 @@ struct Pending {
 }
 
 /// A write that is not in the ledger is on its way, as far as its id's own time allows.
-pub(super) async fn answer(reader: &Reader<'_>, id: &str) -> Result<Response, Problem> {
+pub(super) async fn answer(
+    reader: &Reader<'_>,
+    id: &str,
+    request: &Request,
+) -> Result<Response, Problem> {
     let id = Uuid::parse_str(id).map_err(|_| not_found())?;
+    let mut fingerprint = null("fingerprint");
+    for (name, value) in &request.query {
+        if name != "fingerprint" || fingerprint.value.is_some() {
+            let detail = "The status of a write takes fingerprint=, once, and nothing else.";
+            return Err(Problem::new(Kind::InvalidQuery, detail));
+        }
+        fingerprint.value = Some(storable(value));
+    }
     let query = Query {
         sql: WRITE_STATUS.to_owned(),
-        parameters: vec![parameter("id", id.to_string())],
+        parameters: vec![parameter("id", id.to_string()), fingerprint],
         meets_unknown_types: false,
     };
     let records = reader.run(query).await?;

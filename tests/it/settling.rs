@@ -1,6 +1,7 @@
 //! How a delivery is settled: the number of calls, what folds, versions, Idempotency-Keys, references.
 
 use aurora_sync::write::{Write, fingerprint};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::support::writes::write;
@@ -167,7 +168,7 @@ async fn an_older_version_is_superseded() {
 /// A write under an id that its Idempotency-Key gives.
 fn keyed(world: &World, id: u128, text: &str) -> Write {
     let mut write = write(&world.schema.catalog, text);
-    write.id = Uuid::from_u128(id);
+    write.id = Uuid::new_v8(id.to_be_bytes());
     write.fingerprint =
         Some(fingerprint(&write.table, write.operation, write.key.as_ref(), &write.row));
     write
@@ -198,7 +199,24 @@ async fn another_payload_under_a_used_idempotency_key_is_rejected_and_never_appl
         ]
     );
     assert_eq!(world.rows("SELECT id FROM staff WHERE id IN ('0001', '0011')").await, ["0001"]);
-    // Under an id that the status URL can find, with the payload.
+    // Each payload's own status URL tells of that payload; the id alone, of the first.
+    for (fingerprint, outcome, rule) in [
+        (format!("?fingerprint={}", first.fingerprint.as_ref().unwrap()), "applied", json!(null)),
+        (
+            format!("?fingerprint={}", other.fingerprint.as_ref().unwrap()),
+            "rejected",
+            json!("idempotency-key-reused"),
+        ),
+        ("?fingerprint=00".to_owned(), "pending", json!(null)),
+        (String::new(), "applied", json!(null)),
+    ] {
+        let status = world.read(&format!("/_sync/writes/{}{fingerprint}", first.id), &[]).await;
+        assert_eq!(status.json()["outcome"], outcome, "{fingerprint}");
+        assert_eq!(status.json()["rule"], rule, "{fingerprint}");
+    }
+    let wrong = world.read(&format!("/_sync/writes/{}?fingerprnt=00", first.id), &[]).await;
+    assert_eq!(wrong.status, 400);
+    // With the payload.
     let fingerprint = other.fingerprint.unwrap();
     assert_eq!(
         world
