@@ -164,7 +164,8 @@ fn is_with_zone(zone: TimezoneInfo) -> bool {
     matches!(zone, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz)
 }
 
-/// The labels of an enumerated type.
-pub(super) fn labels(labels: &[sqlparser::ast::Ident]) -> Vec<String> {
-    labels.iter().map(|label| label.value.clone()).collect()
+/// A label of an enumerated type.
+pub(super) fn label(label: &sqlparser::ast::Ident) -> String {
+    // The tokenizer leaves doubled quotes as they are.
+    label.value.replace("''", "'")
 }

@@ -16,7 +16,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use super::Fault;
-use super::data_type::{UserType, labels, typed};
+use super::data_type::{UserType, label, typed};
 use super::rules::{self, Remark};
 use super::split::{Piece, is_word};
 use crate::{Access, Column, ForeignKey, Table, WhenAbsent, path};
@@ -48,7 +48,8 @@ impl Name {
 /// A name folded to lower case unless quoted, and cut to PostgreSQL's length.
 pub(super) fn fold(ident: &Ident) -> String {
     let mut name = match ident.quote_style {
-        Some(_) => ident.value.clone(),
+        // The tokenizer leaves doubled quotes as they are.
+        Some(_) => ident.value.replace("\"\"", "\""),
         None => ident.value.to_lowercase(),
     };
     while name.len() > NAME_BYTES_MAX {
@@ -112,7 +113,10 @@ impl Tables {
                 name,
                 representation: Some(UserDefinedTypeRepresentation::Enum { labels: found }),
             } => {
-                self.types.insert(Name::of(&name), UserType::Enum { labels: labels(&found) });
+                self.types.insert(
+                    Name::of(&name),
+                    UserType::Enum { labels: found.iter().map(label).collect() },
+                );
                 Ok(())
             }
             Statement::CreateDomain(domain) => {
@@ -377,21 +381,20 @@ impl Tables {
         let Some(UserType::Enum { labels }) = self.types.get_mut(name) else { return };
         match operation {
             AlterTypeOperation::AddValue(add) => {
-                let place_of =
-                    |label: &Ident| labels.iter().position(|known| *known == label.value);
+                let place_of = |name: &Ident| labels.iter().position(|known| *known == label(name));
                 let place = match &add.position {
-                    Some(AlterTypeAddValuePosition::Before(label)) => place_of(label),
-                    Some(AlterTypeAddValuePosition::After(label)) => {
-                        place_of(label).map(|place| place + 1)
+                    Some(AlterTypeAddValuePosition::Before(name)) => place_of(name),
+                    Some(AlterTypeAddValuePosition::After(name)) => {
+                        place_of(name).map(|place| place + 1)
                     }
                     None => None,
                 };
-                labels.insert(place.unwrap_or(labels.len()), add.value.value.clone());
+                labels.insert(place.unwrap_or(labels.len()), label(&add.value));
             }
             AlterTypeOperation::RenameValue(rename) => {
-                for label in labels {
-                    if *label == rename.from.value {
-                        label.clone_from(&rename.to.value);
+                for known in labels {
+                    if *known == label(&rename.from) {
+                        *known = label(&rename.to);
                     }
                 }
             }

@@ -69,6 +69,18 @@ fn names_fold_as_postgresql_folds_them() {
 }
 
 #[test]
+fn quotes_within_quotes_stand_once() {
+    check(r#"CREATE TABLE "a ""b""" ("c""d" int)"#, &[r#"a "b"(c"d integer; )"#]);
+    let sql = "CREATE TYPE mood AS ENUM ('it''s', 'ok'); ALTER TYPE mood ADD VALUE 'so''so' AFTER 'it''s';
+        ALTER TYPE mood RENAME VALUE 'it''s' TO 'that''s'; CREATE TABLE t (m mood)";
+    let catalog = schema(sql).unwrap().catalog;
+    let crate::ColumnType::Enum { labels, .. } = &catalog.tables()[0].columns[0].column_type else {
+        panic!("not an enum")
+    };
+    assert_eq!(labels, &["that's", "so'so", "ok"]);
+}
+
+#[test]
 fn tables_may_be_named_like_words_of_sql() {
     check("CREATE TABLE event (a int)", &["event(a integer; )"]);
     check("CREATE TABLE \"table\" (\"add\" int)", &["table(add integer; )"]);

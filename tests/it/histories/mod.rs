@@ -159,7 +159,7 @@ fn fault(random: &mut fastrand::Rng) -> String {
         "InvalidResourceStateException",
         "ForbiddenException",
         "SecretsErrorException",
-        "NewException",
+        "UnsupportedResultException",
     ];
     const STATES: [&str; 6] = ["40001", "40P01", "53300", "55P03", "57P01", "08006"];
     match random.u8(..12) {
