@@ -44,6 +44,7 @@ pub mod ledger;
 
 pub mod enqueue;
 pub mod apply;
+pub mod csv;
 pub mod import;
 pub mod lookup;
 pub mod migrate;
