@@ -238,12 +238,7 @@ impl Assembly {
         let number = self.line;
         match text {
             // The second half of an end of line.
-            b"\n" if self.is_after_cr => {
-                if self.records == 1 && self.current.is_none() && self.line_end == Some(LineEnd::Cr)
-                {
-                    self.line_end = Some(LineEnd::CrLf);
-                }
-            }
+            b"\n" if self.is_after_cr => self.see_second_half(),
             [.., b'\r' | b'\n'] => self.line += 1,
             _ => {}
         }
@@ -253,11 +248,17 @@ impl Assembly {
         number
     }
 
+    /// The first record's line ends with both characters.
+    fn see_second_half(&mut self) {
+        if self.records == 1 && self.current.is_none() && self.line_end == Some(LineEnd::Cr) {
+            self.line_end = Some(LineEnd::CrLf);
+        }
+    }
+
     /// Whether what comes between two records is none: an empty line, or a comment.
     fn is_skipped(&mut self, text: &[u8]) -> bool {
         let is_ended = matches!(text, [.., b'\r' | b'\n']);
-        if self.is_in_comment
-            || (text.first().is_some() && text.first() == self.dialect.comment.as_ref())
+        if self.is_in_comment || (!text.is_empty() && text.first() == self.dialect.comment.as_ref())
         {
             self.is_in_comment = !is_ended;
             return true;
