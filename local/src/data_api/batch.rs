@@ -1,6 +1,7 @@
 //! `BatchExecuteStatement`: one statement, once for each parameter set.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -62,20 +63,25 @@ impl Service {
         let until = Instant::now() + self.statement_timeout;
         let work = run_sets(lent, sql, sets, until);
         tokio::pin!(work);
-        match tokio::time::timeout_at(until, &mut work).await {
-            Ok(result) => result,
-            Err(_) => {
-                self.sessions.cancel(id).await?;
-                match work.await {
-                    Err(Failure::Pg(PgError::Sql(error))) if error.code == SqlError::CANCELED => {
-                        Err(Failure::Api(ApiError::statement_timeout(Some(id))))
-                    }
-                    other => other,
+        if let Ok(result) = tokio::time::timeout_at(until, &mut work).await {
+            return result;
+        }
+        // PostgreSQL forgets a cancellation that comes between two executions: so again, until one hits.
+        loop {
+            self.sessions.cancel(id).await?;
+            match tokio::time::timeout(CANCEL_AGAIN_AFTER, &mut work).await {
+                Err(_) => {}
+                Ok(Err(Failure::Pg(PgError::Sql(error)))) if error.code == SqlError::CANCELED => {
+                    return Err(Failure::Api(ApiError::statement_timeout(Some(id))));
                 }
+                Ok(other) => return other,
             }
         }
     }
 }
+
+/// Long enough for PostgreSQL to say that it has cancelled.
+const CANCEL_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Runs a statement once for each set, as long as there is time; gives the rows that it changed.
 async fn run_sets(
