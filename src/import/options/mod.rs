@@ -283,7 +283,14 @@ pub fn read(
     if faults.is_empty() {
         faults = contradictions::of(&settings);
     }
-    if faults.is_empty() { Ok(settings.options) } else { Err(OptionsError { faults }) }
+    if !faults.is_empty() {
+        return Err(OptionsError { faults });
+    }
+    let mut options = settings.options;
+    // Quotes that are escaped by quotes are doubled quotes, which are always understood.
+    options.dialect.escape =
+        options.dialect.escape.filter(|mark| Some(*mark) != options.dialect.quote);
+    Ok(options)
 }
 
 /// The text of a metadata value: S3 sends those that are not ASCII as encoded words (RFC 2047).
