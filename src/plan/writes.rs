@@ -89,7 +89,7 @@ fn steps(group: &Group, mut changes: Vec<Change>, folding: Folding) -> Vec<Step>
         // All writers lock rows in one order. (Row by row, the first accepted is the first served.)
         changes.sort_by(|a, b| a.key.cmp(&b.key));
     }
-    let cuts = cut(changes.iter().map(Change::size_bytes));
+    let cuts = cut(changes.iter().map(Change::size_bytes), SET_ROWS_MAX);
     let mut rest = changes.into_iter();
     cuts.into_iter()
         .map(|range| Step {
