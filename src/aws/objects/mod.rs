@@ -154,7 +154,10 @@ impl Objects {
 
     /// Begins to write an object whose size is not yet known. Nothing is sent before there is a part
     /// of it, and nobody sees it before [`Upload::finish`].
-    #[expect(clippy::unused_async, reason = "whoever begins an upload need not know when it is sent")]
+    #[expect(
+        clippy::unused_async,
+        reason = "whoever begins an upload need not know when it is sent"
+    )]
     pub async fn upload(
         &self,
         bucket: &str,

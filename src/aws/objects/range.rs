@@ -49,8 +49,12 @@ struct Object {
 impl RangeReader {
     pub(super) fn new(client: Client, name: ObjectName, size_bytes: u64, from_byte: u64) -> Self {
         let object = Arc::new(Object { name, size_bytes, etag: OnceLock::new() });
-        let mut reader =
-            Self { client, object, next_byte: from_byte, ahead: VecDeque::with_capacity(AHEAD_MAX) };
+        let mut reader = Self {
+            client,
+            object,
+            next_byte: from_byte,
+            ahead: VecDeque::with_capacity(AHEAD_MAX),
+        };
         reader.fetch_ahead();
         reader
     }
@@ -207,7 +211,8 @@ mod tests {
 
     #[test]
     fn an_answer_says_which_range_it_is() {
-        let check = |text: &str, expected| assert_eq!(parse_content_range(text), expected, "{text}");
+        let check =
+            |text: &str, expected| assert_eq!(parse_content_range(text), expected, "{text}");
         check("bytes 0-99/1234", Some((0, Some(1234))));
         check("bytes 100-199/*", Some((100, None)));
         for text in ["", "bytes */1234", "items 0-1/2", "bytes 0", "bytes -5-6/7"] {

@@ -6,6 +6,8 @@ mod rejected;
 mod rejects;
 mod summary;
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 pub use self::rejected::Format;
@@ -14,8 +16,9 @@ use self::rejects::Rejects;
 use self::summary::Summary;
 use super::Import;
 use super::source::Source;
+use crate::aws::objects::Upload;
 use crate::deadline::Deadline;
-use crate::error::{ServiceError, SyncError};
+use crate::error::SyncError;
 
 /// How the import ended.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +50,11 @@ pub async fn write(
         Some(format) if summary.has_rejects() => {
             let file = RejectedFile::new(format, summary.names_are_declared());
             let key = format!("{folder}/rejected.csv");
-            write_rejected(import, import_id, &file, key, deadline).await?
+            let upload = import.objects.upload(&import.results_bucket, &key, "text/csv").await?;
+            let options = carried_options(import, source, summary.mode()).await;
+            let rejects = Rejects::of(&import.data_api, import_id, deadline);
+            let rows = write_rejected(upload.with_metadata(options), rejects, &file).await?;
+            (rows > 0).then_some(RejectedObject { key, rows })
         }
         _ => None,
     };
@@ -58,58 +65,96 @@ pub async fn write(
     Ok(())
 }
 
-/// Writes the rejected records page by page: there may be more than fit into memory.
+/// Writes the rejected records page by page, since there may be more than fit into memory, and tells how
+/// many they are. Without any, there is no file.
 async fn write_rejected(
-    import: &Import,
-    import_id: Uuid,
+    mut upload: Upload,
+    mut rejects: Rejects<'_>,
     file: &RejectedFile<'_>,
-    key: String,
-    deadline: Deadline,
-) -> Result<Option<RejectedObject>, SyncError> {
-    let mut rejects = Rejects::of(&import.data_api, import_id, deadline);
+) -> Result<u64, SyncError> {
     let mut bytes = file.head();
-    let mut upload: Option<Upload<'_>> = None;
     let mut rows = 0;
     while let Some(page) = rejects.next_page().await? {
         for reject in page {
-            let raw = reject.raw(file.encoding());
-            file.record(&raw, &reject.reason(), &mut bytes);
+            file.record(&reject.raw(file.encoding()), &reject.reason(), &mut bytes);
             rows += 1;
         }
-        if upload.is_none() {
-            upload = Some(Upload::new(import, &key));
-        }
-        if let Some(upload) = &mut upload {
-            upload.push(&bytes).await?;
-        }
+        upload.push(&bytes).await?;
         bytes.clear();
     }
-    let Some(upload) = upload else { return Ok(None) };
-    upload.finish().await?;
-    Ok(Some(RejectedObject { key, rows }))
+    if rows > 0 {
+        upload.finish().await?;
+    }
+    Ok(rows)
 }
 
-/// The object that is being written.
-#[derive(Debug)]
-struct Upload<'a> {
-    import: &'a Import,
-    key: &'a str,
-    bytes: Vec<u8>,
+/// The options of the file that its `rejected.csv` has too, so that a copy from bucket to bucket is read as
+/// the file was.
+async fn carried_options(
+    import: &Import,
+    source: &Source,
+    mode: Option<&str>,
+) -> BTreeMap<String, String> {
+    match import.objects.head(&source.object).await {
+        Ok(head) => carried(head.metadata, mode),
+        Err(error) => {
+            tracing::info!(%error, "the options of the file are not put on its rejected rows");
+            BTreeMap::new()
+        }
+    }
 }
 
-impl<'a> Upload<'a> {
-    fn new(import: &'a Import, key: &'a str) -> Self {
-        Self { import, key, bytes: Vec::new() }
-    }
+/// What describes the form of the file, and what is done with its rows. Limits are about the whole file.
+const CARRIED: [&str; 13] = [
+    "mode",
+    "delimiter",
+    "quote",
+    "escape",
+    "comment",
+    "encoding",
+    "null",
+    "header",
+    "columns",
+    "extra-columns",
+    "numbers",
+    "atomic",
+    "dry-run",
+];
 
-    #[expect(clippy::unused_async, reason = "a part that is full goes out")]
-    async fn push(&mut self, bytes: &[u8]) -> Result<(), ServiceError> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
+fn carried(mut metadata: BTreeMap<String, String>, mode: Option<&str>) -> BTreeMap<String, String> {
+    metadata.retain(|name, _| CARRIED.contains(&name.as_str()));
+    if mode == Some("replace") {
+        // It would delete every row that was not rejected.
+        metadata.insert("mode".to_owned(), "upsert".to_owned());
     }
+    metadata
+}
 
-    async fn finish(self) -> Result<(), ServiceError> {
-        let Self { import, key, bytes } = self;
-        import.objects.put(&import.results_bucket, key, "text/csv", bytes).await
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejected_rows_have_the_options_of_their_file_but_never_replace_the_table() {
+        let check = |mode: Option<&str>, options: &[(&str, &str)], expected: &[(&str, &str)]| {
+            let owned = |options: &[(&str, &str)]| -> BTreeMap<_, _> {
+                let owned =
+                    |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+                options.iter().map(owned).collect()
+            };
+            assert_eq!(carried(owned(options), mode), owned(expected));
+        };
+        check(
+            Some("insert"),
+            &[("mode", "insert"), ("delimiter", ";"), ("max-rejects", "5%"), ("mtime", "1")],
+            &[("mode", "insert"), ("delimiter", ";")],
+        );
+        check(
+            Some("replace"),
+            &[("mode", "replace"), ("max-deletes", "50%")],
+            &[("mode", "upsert")],
+        );
+        check(Some("replace"), &[], &[("mode", "upsert")]);
+        check(Some("upsert"), &[], &[]);
     }
 }

@@ -76,6 +76,11 @@ impl Summary {
         !self.0["options"]["columns"].is_null()
     }
 
+    /// The option `mode`.
+    pub(super) fn mode(&self) -> Option<&str> {
+        self.0["options"]["mode"].as_str()
+    }
+
     pub(super) fn report(
         &self,
         source: &Source,
