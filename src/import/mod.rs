@@ -19,11 +19,14 @@ use uuid::Uuid;
 
 use self::chunk::{Chunk, Loader};
 use self::records::{Record, Records};
-use self::report::Ending;
+use self::report::{Ending, Format};
 use self::rows::Layout;
 use self::source::Source;
 use crate::aws::data_api::DataApi;
 use crate::aws::objects::Objects;
+use crate::csv::dialect::Dialect;
+use crate::csv::encoding::Encoding;
+use crate::csv::records::LineEnd;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, ServiceFault, SyncError};
 use crate::field::{Field, parameter, storable};
@@ -151,19 +154,33 @@ async fn import_file(
         }
         other => other?,
     };
-    let (state, error, header) = match &reading {
+    let (state, error, format) = match reading {
         Reading::OutOfTime => {
             tracing::info!(%import_id, "import goes on in another invocation");
             return Ok(Progress::GivenBack);
         }
-        Reading::Failed { error } => ("failed", Some(error.as_str()), None),
-        Reading::Whole { header } => ("completed", None, Some(header.as_slice())),
+        Reading::Failed { error } => ("failed", Some(error), None),
+        Reading::Whole { header } => ("completed", None, Some(format_of(header))),
     };
+    let error = error.as_deref();
+    let ending = Ending { state, error, format: format.as_ref() };
     // The report before the state: whoever sees the end finds the report.
-    report::write(import, source, import_id, Ending { state, error, header }, deadline).await?;
+    report::write(import, source, import_id, ending, deadline).await?;
     end(import, import_id, state, error, deadline).await?;
     tracing::info!(%import_id, state, "import ended");
     Ok(Progress::Done)
+}
+
+/// How a file with this header is written.
+fn format_of(header: Vec<u8>) -> Format {
+    Format {
+        dialect: Dialect::default(),
+        encoding: Encoding { charset: encoding_rs::UTF_8, has_mark: false },
+        line_end: LineEnd::Lf,
+        header: Some(header),
+        columns: Vec::new(),
+        has_error_column: false,
+    }
 }
 
 /// Registers the import, and gives how many of its chunks are done; `None` where all is done.

@@ -80,7 +80,10 @@ async fn a_file_is_loaded_and_told_of() {
     );
     let report = importer.report("staff").await;
     assert_eq!(report["state"], "completed");
-    assert_eq!(report["rows"], json!({"read": 8, "written": 3, "unchanged": 1, "rejected": 4}));
+    assert_eq!(
+        report["rows"],
+        json!({"read": 8, "written": 3, "unchanged": 1, "superseded": 0, "rejected": 4})
+    );
     assert_eq!(report["rejects"].as_array().unwrap().len(), 4);
     assert_eq!(
         importer.result("staff", "rejected.csv").await.unwrap(),

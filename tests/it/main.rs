@@ -12,6 +12,7 @@ mod settling;
 mod deliveries;
 mod histories;
 mod imports;
+mod reports;
 mod lookups;
 mod migrations;
 mod pruning;
