@@ -20,6 +20,9 @@ pub enum ConfigError {
 /// Most partitions: more message groups than writers would only cost calls.
 const PARTITIONS_MAX: u32 = 10_000;
 
+/// Most lanes: each is a connection of the database.
+const LANES_MAX: usize = 64;
+
 /// The variables, by name.
 #[derive(Debug, Clone, Copy)]
 pub struct Config<V>(V);
@@ -56,6 +59,19 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
             Ok(json) => Defaults::parse(&json).map_err(ConfigError::ImportDefaults),
             Err(_) => Ok(Defaults::none()),
         }
+    }
+
+    /// `IMPORT_LANES`: the number of transactions in which a file is loaded.
+    pub fn import_lanes(&self) -> Result<usize, ConfigError> {
+        let name = "IMPORT_LANES";
+        let lanes = self.required(name)?.parse().ok();
+        lanes
+            .filter(|lanes| (1..=LANES_MAX).contains(lanes))
+            .ok_or(ConfigError::Invalid { name, expected: "a number from 1 to 64" })
+    }
+
+    pub fn imports_queue_url(&self) -> Result<String, ConfigError> {
+        self.required("IMPORTS_QUEUE_URL")
     }
 
     /// `PARTITIONS`: the number of message groups.

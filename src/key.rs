@@ -134,6 +134,12 @@ impl Key {
 
     /// Which of `partitions` the row belongs to: the same for ever, as it names the message group.
     pub fn partition(&self, table: &str, partitions: u32) -> u32 {
+        let partition = self.hash(table) % u64::from(partitions.max(1));
+        u32::try_from(partition).expect("a remainder is under its divisor")
+    }
+
+    /// The same for ever, and for all rows of a table whose keys cannot be told apart by their texts.
+    pub fn hash(&self, table: &str) -> u64 {
         // FNV, as the standard library's hasher may change between releases: a key that moved to
         // another message group while writes to it wait would lose its order.
         let mut hasher = fnv::FnvHasher::default();
@@ -143,8 +149,7 @@ impl Key {
             // An end mark, so that ("ab", "c") and ("a", "bc") differ.
             hasher.write(&[0xff]);
         }
-        let partition = hasher.finish() % u64::from(partitions.max(1));
-        u32::try_from(partition).expect("a remainder is under its divisor")
+        hasher.finish()
     }
 }
 

@@ -3,8 +3,11 @@
 ALTER TABLE sync.import
     -- All options in force, as docs/imports.md names them.
     ADD COLUMN options jsonb NOT NULL DEFAULT '{}',
-    -- Rows go to lanes by a hash of their keys; fixed when the import begins.
+    -- Rows go to lanes by a hash of their keys, and a file is cut into chunks of so many records or bytes at
+    -- most: fixed when the import begins, so that it is cut the same way whoever goes on with it.
     ADD COLUMN lanes smallint NOT NULL DEFAULT 1,
+    ADD COLUMN chunk_records integer,
+    ADD COLUMN chunk_bytes integer,
     -- How many messages the import has left for itself. A worker with an older one stops.
     ADD COLUMN continuation integer NOT NULL DEFAULT 0,
     -- Of the object as it is stored, compressed or not.
@@ -89,10 +92,9 @@ CREATE FUNCTION sync.claim_import(
     claimed_object_version text,
     claimed_sequencer text,
     claimed_table_name text,
-    claimed_lanes smallint,
     claimed_continuation integer
 )
-RETURNS TABLE (standing text, import_state text, import_error text, import_lanes smallint, is_reported boolean)
+RETURNS TABLE (standing text, import_state text, import_error text, is_reported boolean)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -101,9 +103,9 @@ DECLARE
 BEGIN
     -- Two uploads of one key are claimed one after the other.
     PERFORM pg_advisory_xact_lock(hashtextextended(claimed_bucket || '/' || claimed_object_key, 0));
-    INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name, lanes)
+    INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
     VALUES (claimed_id, claimed_bucket, claimed_object_key, claimed_object_version, claimed_sequencer,
-        claimed_table_name, claimed_lanes)
+        claimed_table_name)
     ON CONFLICT (id) DO NOTHING;
     SELECT * INTO import FROM sync.import WHERE id = claimed_id FOR UPDATE;
     IF import.state = 'running' THEN
@@ -142,7 +144,6 @@ BEGIN
     END IF;
     import_state := import.state;
     import_error := import.error;
-    import_lanes := import.lanes;
     is_reported := import.reported_at IS NOT NULL;
     RETURN NEXT;
 END

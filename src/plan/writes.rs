@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use aurora_sync_catalog::{Catalog, ForeignKey, Table};
 use uuid::Uuid;
 
-use super::cut;
+use super::{SET_ROWS_MAX, cut};
 use crate::array::encoded_len;
 use crate::key::Key;
 use crate::parameter_set::Cells;

@@ -72,11 +72,7 @@ FROM counts",
     }
 
     fn looks_at_all(&self) -> bool {
-        self.merges() && (self.mode == Mode::Replace || self.version().is_some())
-    }
-
-    fn version(&self) -> Option<&Column> {
-        self.target().version()
+        self.merges() && (self.mode == Mode::Replace || self.target().version().is_some())
     }
 
     fn target(&self) -> Target<'_> {
@@ -142,7 +138,7 @@ FROM counts",
       WHERE mark.import_id = {import_id} AND mark.xid = found.{xid}::text::bigint)"
             )
         };
-        let is_stale = match self.version() {
+        let is_stale = match target.version() {
             None => "false".to_owned(),
             Some(version) => {
                 let newer = is_newer(version, &target.value("input", version));

@@ -84,6 +84,17 @@ FROM settled",
     )
 }
 
+/// The SQL name of a column's type, where it is left to the database.
+pub fn unknown_type(column: &Column) -> Option<String> {
+    match &column.column_type {
+        ColumnType::Other { sql } => Some(sql.clone()),
+        ColumnType::Array(element) if matches!(**element, ColumnType::Other { .. }) => {
+            Some(column.column_type.cast_name())
+        }
+        _ => None,
+    }
+}
+
 /// A text as an SQL literal. Only for names from the catalog: values are parameters.
 fn quote_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

@@ -8,7 +8,7 @@ use crate::csv::dialect::Dialect;
 use crate::csv::encoding::Encoding;
 use crate::csv::fields::spans;
 use crate::csv::records::LineEnd;
-use crate::import::rows::ERROR_COLUMN;
+use crate::import::layout::ERROR_COLUMN;
 
 /// How a file is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
