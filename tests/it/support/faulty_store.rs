@@ -27,7 +27,7 @@ pub(crate) enum Fate {
     OtherETag,
     /// The object has grown meanwhile.
     Grown,
-    /// The range is ignored.
+    /// The range is ignored: all comes.
     All,
 }
 
@@ -117,6 +117,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, content: Arc<Vec
     let size = content.len();
     let (mut etag, mut total, mut range) = ("one", size, range);
     let mut sent = range.len();
+    let mut is_whole = false;
     match fate {
         Fate::Whole => {}
         Fate::Break(bytes) => sent = bytes,
@@ -139,13 +140,16 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, content: Arc<Vec
         Fate::All => {
             range = 0..size;
             sent = size;
+            is_whole = true;
         }
     }
+    let content_range =
+        format!("content-range: bytes {}-{}/{total}\r\n", range.start, range.end - 1);
+    let (status, content_range) =
+        if is_whole { ("200 OK", "") } else { ("206 Partial Content", content_range.as_str()) };
     let head = format!(
-        "HTTP/1.1 206 Partial Content\r\ncontent-length: {}\r\ncontent-range: bytes {}-{}/{total}\r\netag: \"{etag}\"\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{content_range}etag: \"{etag}\"\r\nconnection: close\r\n\r\n",
         range.len(),
-        range.start,
-        range.end - 1,
     );
     stream.write_all(head.as_bytes()).await.ok();
     let body = content.get(range).unwrap_or_default();
