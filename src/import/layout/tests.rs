@@ -302,3 +302,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_is_a_few_allocations_however_many_fields_it_has() {
+    let cost = |columns: usize| {
+        let names: Vec<_> = (0..columns).map(|n| format!("c{n}")).collect();
+        let types = ["text", "numeric(9,2)", "date", "boolean", "timestamptz", "uuid", "bigint"];
+        let texts = [
+            "some text",
+            "1234.50",
+            "2026-11-23",
+            "t",
+            "2026-11-23T09:30:00+01:00",
+            "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+            "-77",
+        ];
+        let cycle = |all: &[&str]| -> Vec<String> {
+            all.iter().cycle().take(columns).map(|one| (*one).to_owned()).collect()
+        };
+        let ddl: Vec<_> =
+            names.iter().zip(cycle(&types)).map(|(name, of)| format!("{name} {of}")).collect();
+        let table = table(&format!("CREATE TABLE t (k int PRIMARY KEY, {})", ddl.join(", ")));
+        let file = format!("k,{}\n1,{}\n", names.join(","), cycle(&texts).join(","));
+        let records = records(&file);
+        let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
+        let mut row = None;
+        let allocated = allocation_counter::measure(|| row = layout.row(&records[1]).ok());
+        assert_eq!(row.unwrap().cells.len(), columns + 1);
+        allocated.count_total
+    };
+    // Two for the cells, two for the key.
+    assert_eq!([cost(1), cost(7), cost(70)], [4, 4, 4]);
+}
