@@ -334,3 +334,93 @@ fn a_row_is_a_few_allocations_however_many_fields_it_has() {
     // Two for the cells, two for the key.
     assert_eq!([cost(1), cost(7), cost(70)], [4, 4, 4]);
 }
+
+/// Reads a file as the examples of docs/imports.md say, and gives its cells and rejects.
+fn example(ddl: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
+    use crate::csv::reader::{Next, Reader};
+    use crate::import::options::{self, Defaults};
+
+    let table = table(ddl);
+    let metadata =
+        metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let options = options::read(&Defaults::none(), "imports/t/a", &metadata).unwrap();
+    let mut reader = Reader::new(options.dialect.clone(), options.encoding);
+    let mut records = Vec::new();
+    reader.push(file);
+    while match reader.read(&mut records).unwrap() {
+        Next::Again => true,
+        Next::Input => {
+            reader.end();
+            true
+        }
+        Next::End => false,
+    } {}
+    let mut records = records.iter();
+    let layout = if options.has_header {
+        Layout::from_header(&table, records.next().unwrap(), &options)
+    } else {
+        Layout::from_columns(&table, options.columns.as_ref().unwrap(), &options)
+    };
+    let layout = layout.unwrap();
+    let show = |record| match layout.row(record) {
+        Ok(row) => row.cells.iter().map(|cell| cell.unwrap_or("-")).collect::<Vec<_>>().join("|"),
+        Err(rejection) => format!("{}: {}", rejection.rule, rejection.reason),
+    };
+    records.map(show).collect()
+}
+
+#[test]
+fn the_worked_examples_of_the_documentation_work() {
+    let invoice = "CREATE TABLE t (id char(4) PRIMARY KEY, name text, amount numeric(9,2))";
+    assert_eq!(
+        example(
+            invoice,
+            &[("delimiter", ";"), ("numbers", "1.234,5")],
+            "\u{feff}id;name;amount\r\n0001;Zoë;1.234,50\r\n0002;\"Semi;colon\";\r\n0003;x;1.2\r\n"
+                .as_bytes(),
+        ),
+        [
+            "0001|Zoë|1234.50",
+            "0002|Semi;colon|-",
+            "format: expected a decimal number, written as 1.234,5",
+        ]
+    );
+    let shift_jis = |text: &str| encoding_rs::SHIFT_JIS.encode(text).0.into_owned();
+    assert_eq!(
+        example(
+            invoice,
+            &[("encoding", "shift_jis")],
+            &shift_jis("id,name,amount\r\n0001,表ポ,5\r\n0002,\"表\",\r\n"),
+        ),
+        ["0001|表ポ|5", "0002|表|-"]
+    );
+    let utf_16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    assert_eq!(
+        example(
+            invoice,
+            &[("delimiter", "tab")],
+            &utf_16("\u{feff}id\tname\tamount\r\n0001\tĀ, B\t5\r\n"),
+        ),
+        ["0001|Ā, B|5"]
+    );
+    let copy = [
+        ("delimiter", "tab"),
+        ("quote", "none"),
+        ("null", "\\N"),
+        ("header", "false"),
+        ("columns", "id,name"),
+    ];
+    assert_eq!(example(invoice, &copy, b"0001\t\"A\"\n0002\t\\N\n"), ["0001|\"A\"", "0002|-"]);
+    let mysql = [
+        ("delimiter", "tab"),
+        ("escape", "\\"),
+        ("null", "\\N"),
+        ("header", "false"),
+        ("columns", "id,name"),
+    ];
+    assert_eq!(
+        example(invoice, &mysql, b"\"0001\"\t\"say \\\"hi\\\"\"\n\"0002\"\t\\N\n"),
+        ["0001|say \"hi\"", "0002|-"]
+    );
+}
