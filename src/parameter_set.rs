@@ -148,7 +148,9 @@ mod tests {
                 .iter()
                 .map(|row: &Cells| {
                     let mut packed = PackedCells::default();
-                    row.iter().for_each(|cell| packed.push(cell.as_deref()));
+                    for cell in row {
+                        packed.push(cell.as_deref());
+                    }
                     packed
                 })
                 .collect();

@@ -133,7 +133,13 @@ impl Lines {
         }
         // The only encoding with a state: each line begins in ASCII (RFC 1468), so that a damaged line
         // spoils no other, and any line can be the first that is read.
-        if self.encoding.charset == ISO_2022_JP && self.text.ends_with(['\r', '\n']) {
+        if self.encoding.charset == ISO_2022_JP
+            && let Some(end @ (b'\r' | b'\n')) = bytes.last()
+        {
+            // Outside ASCII, the decoder takes an end of line for half of a character.
+            if !self.text.ends_with(char::from(*end)) {
+                self.text.push(char::from(*end));
+            }
             *decoder = ISO_2022_JP.new_decoder_without_bom_handling();
         }
         malformed_at

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use aurora_sync_catalog::{Column, Table};
+use aurora_sync_catalog::{Column, ColumnType, Table};
 
 use super::options::{Mode, Numbers, Options};
 use crate::csv::records::{Content, Fields, RECORD_BYTES_MAX, Record};
@@ -37,6 +37,8 @@ pub struct Layout<'a> {
     /// The place of the column that must say whether a row is newer.
     version: Option<usize>,
     has_error_column: bool,
+    /// Bytes by which the cells of a row may be longer than its fields.
+    growth_bytes: usize,
 }
 
 /// What is done with a field.
@@ -191,6 +193,11 @@ impl<'a> Layout<'a> {
                 .version_column()
                 .filter(|_| needs_version(options.mode))
                 .and_then(|version| place(&version.name)),
+            // "f" becomes "false".
+            growth_bytes: 4 * columns
+                .iter()
+                .filter(|column| column.column_type == ColumnType::Boolean)
+                .count(),
             fields,
             columns,
             has_error_column,
@@ -232,7 +239,8 @@ impl<'a> Layout<'a> {
     }
 
     fn cells(&self, fields: &Fields) -> Result<PackedCells, Rejection> {
-        let mut cells = PackedCells::with_capacity(self.columns.len(), fields.text_bytes());
+        let mut cells =
+            PackedCells::with_capacity(self.columns.len(), fields.text_bytes() + self.growth_bytes);
         for (field, text) in self.fields.iter().zip(fields.iter()) {
             let Use::Load { column, is_grouped } = *field else { continue };
             match text {

@@ -302,3 +302,125 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_is_a_few_allocations_however_many_fields_it_has() {
+    let cost = |columns: usize| {
+        let names: Vec<_> = (0..columns).map(|n| format!("c{n}")).collect();
+        let types = ["text", "numeric(9,2)", "date", "boolean", "timestamptz", "uuid", "bigint"];
+        let texts = [
+            "some text",
+            "1234.50",
+            "2026-11-23",
+            "t",
+            "2026-11-23T09:30:00+01:00",
+            "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+            "-77",
+        ];
+        let cycle = |all: &[&str]| -> Vec<String> {
+            all.iter().cycle().take(columns).map(|one| (*one).to_owned()).collect()
+        };
+        let ddl: Vec<_> =
+            names.iter().zip(cycle(&types)).map(|(name, of)| format!("{name} {of}")).collect();
+        let table = table(&format!("CREATE TABLE t (k int PRIMARY KEY, {})", ddl.join(", ")));
+        let file = format!("k,{}\n1,{}\n", names.join(","), cycle(&texts).join(","));
+        let records = records(&file);
+        let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
+        let mut row = None;
+        let allocated = allocation_counter::measure(|| row = layout.row(&records[1]).ok());
+        assert_eq!(row.unwrap().cells.len(), columns + 1);
+        allocated.count_total
+    };
+    // Two for the cells, two for the key.
+    assert_eq!([cost(1), cost(7), cost(70)], [4, 4, 4]);
+}
+
+/// Reads a file as the examples of docs/imports.md say, and gives its cells and rejects.
+fn example(ddl: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
+    use crate::csv::reader::{Next, Reader};
+    use crate::import::options::{self, Defaults};
+
+    let table = table(ddl);
+    let metadata =
+        metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let options = options::read(&Defaults::none(), "imports/t/a", &metadata).unwrap();
+    let mut reader = Reader::new(options.dialect.clone(), options.encoding);
+    let mut records = Vec::new();
+    reader.push(file);
+    while match reader.read(&mut records).unwrap() {
+        Next::Again => true,
+        Next::Input => {
+            reader.end();
+            true
+        }
+        Next::End => false,
+    } {}
+    let mut records = records.iter();
+    let layout = if options.has_header {
+        Layout::from_header(&table, records.next().unwrap(), &options)
+    } else {
+        Layout::from_columns(&table, options.columns.as_ref().unwrap(), &options)
+    };
+    let layout = layout.unwrap();
+    let show = |record| match layout.row(record) {
+        Ok(row) => row.cells.iter().map(|cell| cell.unwrap_or("-")).collect::<Vec<_>>().join("|"),
+        Err(rejection) => format!("{}: {}", rejection.rule, rejection.reason),
+    };
+    records.map(show).collect()
+}
+
+#[test]
+fn the_worked_examples_of_the_documentation_work() {
+    let invoice = "CREATE TABLE t (id char(4) PRIMARY KEY, name text, amount numeric(9,2))";
+    assert_eq!(
+        example(
+            invoice,
+            &[("delimiter", ";"), ("numbers", "1.234,5")],
+            "\u{feff}id;name;amount\r\n0001;Zoë;1.234,50\r\n0002;\"Semi;colon\";\r\n0003;x;1.2\r\n"
+                .as_bytes(),
+        ),
+        [
+            "0001|Zoë|1234.50",
+            "0002|Semi;colon|-",
+            "format: expected a decimal number, written as 1.234,5",
+        ]
+    );
+    let shift_jis = |text: &str| encoding_rs::SHIFT_JIS.encode(text).0.into_owned();
+    assert_eq!(
+        example(
+            invoice,
+            &[("encoding", "shift_jis")],
+            &shift_jis("id,name,amount\r\n0001,表ポ,5\r\n0002,\"表\",\r\n"),
+        ),
+        ["0001|表ポ|5", "0002|表|-"]
+    );
+    let utf_16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    assert_eq!(
+        example(
+            invoice,
+            &[("delimiter", "tab")],
+            &utf_16("\u{feff}id\tname\tamount\r\n0001\tĀ, B\t5\r\n"),
+        ),
+        ["0001|Ā, B|5"]
+    );
+    let copy = [
+        ("delimiter", "tab"),
+        ("quote", "none"),
+        ("null", "\\N"),
+        ("header", "false"),
+        ("columns", "id,name"),
+    ];
+    assert_eq!(example(invoice, &copy, b"0001\t\"A\"\n0002\t\\N\n"), ["0001|\"A\"", "0002|-"]);
+    let mysql = [
+        ("delimiter", "tab"),
+        ("escape", "\\"),
+        ("null", "\\N"),
+        ("header", "false"),
+        ("columns", "id,name"),
+    ];
+    assert_eq!(
+        example(invoice, &mysql, b"\"0001\"\t\"say \\\"hi\\\"\"\n\"0002\"\t\\N\n"),
+        ["0001|say \"hi\"", "0002|-"]
+    );
+}

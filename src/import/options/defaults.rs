@@ -11,7 +11,7 @@ use crate::problem::nearest;
 /// Where files are dropped.
 const ROOT: &str = "imports/";
 
-/// `{"imports/staff/": {"delimiter": ";"}}`: options of all files whose keys begin so.
+/// `{"imports/<table>/": {"delimiter": ";"}}`: options of all files whose keys begin so.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Defaults {
     /// The shorter prefix first.
@@ -28,7 +28,7 @@ struct Prefix {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DefaultsError {
     #[error(
-        "it must be a JSON object such as {{\"imports/staff/\": {{\"delimiter\": \";\"}}}}: {0}"
+        "it must be a JSON object such as {{\"imports/<table>/\": {{\"delimiter\": \";\"}}}}: {0}"
     )]
     NotJson(String),
     #[error("the prefix {0:?} must begin with imports/, as nothing else is imported")]

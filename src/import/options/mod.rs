@@ -67,6 +67,7 @@ impl fmt::Display for Limit {
 
 /// All options of one import.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Options {
     pub mode: Mode,
     pub dialect: Dialect,
@@ -113,7 +114,7 @@ impl Options {
             "quote": mark(self.dialect.quote),
             "escape": mark(self.dialect.escape),
             "comment": mark(self.dialect.comment),
-            "encoding": self.encoding.map(|charset| charset.name()),
+            "encoding": self.encoding.map(encoding_rs::Encoding::name),
             "null": self.dialect.null.as_deref().unwrap_or_default(),
             "header": self.has_header,
             "columns": self.columns,

@@ -53,7 +53,7 @@ fn every_option_is_read() {
     check(&[("encoding", "cp932")], |options| options.encoding = Some(encoding_rs::SHIFT_JIS));
     check(&[("null", "\\N")], |options| options.dialect.null = Some("\\N".into()));
     check(&[("null", "")], |_| {});
-    check(&[("header", "false"), ("columns", "id, \"a,b\"")], |options| {
+    check(&[("header", "false"), ("columns", " id ,\"a,b\"")], |options| {
         options.has_header = false;
         options.columns = Some(vec!["id".into(), "a,b".into()]);
     });
@@ -115,9 +115,7 @@ fn a_value_that_is_no_good_says_what_would_be() {
     );
     check_error(
         &[("numbers", "1,000.0")],
-        &[
-            "numbers=\"1,000.0\": expected one of plain, 1,234.5, 1.234,5; did you mean \"1,234.5\"?",
-        ],
+        &["numbers=\"1,000.0\": expected one of plain, 1,234.5, 1.234,5"],
     );
 }
 
