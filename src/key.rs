@@ -39,7 +39,7 @@ impl From<Key> for Vec<String> {
 ///
 /// Where they cannot (`interval`, arrays, `citext` and other types that are left to the database), all
 /// writes to the table keep one order: they share a message group, and none passes another in a batch.
-fn are_comparable(table: &Table) -> bool {
+pub(crate) fn are_comparable(table: &Table) -> bool {
     table.key_columns().all(|column| has_one_spelling(&column.column_type))
 }
 
@@ -72,6 +72,12 @@ impl Key {
             .map(|column| value(&column.name).map(|text| part(text, &column.column_type)))
             .collect::<Option<Vec<_>>>()?;
         Some(Self { parts, is_comparable: are_comparable(table) })
+    }
+
+    /// The key of these parts, each in its one spelling, of a table whose keys are comparable or not: see
+    /// [`are_comparable`].
+    pub(crate) fn of_canonical(parts: Vec<String>, is_comparable: bool) -> Self {
+        Self { parts, is_comparable }
     }
 
     /// The first column of a key whose value is spelt in a way that may mean another key's row, though
@@ -109,9 +115,8 @@ impl Key {
                 .map_err(|fault| KeyError::Part { column: column.name.clone(), fault })?;
             texts.push((column.name.as_str(), text));
         }
-        let value = |name: &str| {
-            texts.iter().find(|(column, _)| *column == name).map(|(_, text)| text.as_str())
-        };
+        let value =
+            |name: &str| texts.iter().find(|(column, _)| *column == name).map(|(_, text)| &**text);
         if let Some((column, fault)) = Self::misspelt(table, value) {
             return Err(KeyError::Part { column: column.to_owned(), fault });
         }

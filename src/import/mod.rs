@@ -4,6 +4,8 @@
 //! again goes on after its last complete chunk.
 
 pub mod source;
+pub mod options;
+pub mod layout;
 pub mod records;
 pub mod rows;
 pub mod chunk;
@@ -95,7 +97,7 @@ async fn import_message(
     if notification.ignored > 0 {
         tracing::info!(ignored = notification.ignored, "notifications ask for nothing");
     }
-    for source in &notification.sources {
+    for source in notification.asks.iter().map(|ask| &ask.source) {
         match import_file(import, source, deadline).await {
             Ok(Progress::Done) => {}
             Ok(Progress::GivenBack) => return Ok(false),

@@ -133,7 +133,7 @@ impl<'a> Layout<'a> {
                     let text = value::from_text(column, text).map_err(|fault| {
                         rejection(&fault.rule.to_string(), format!("expected {}", fault.expected))
                     })?;
-                    Some(text)
+                    Some(text.into_owned())
                 }
             });
         }

@@ -11,6 +11,8 @@ mod writes;
 mod settling;
 mod deliveries;
 mod histories;
+mod objects;
+mod notifications;
 mod imports;
 mod reports;
 mod lookups;

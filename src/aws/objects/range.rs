@@ -156,26 +156,32 @@ async fn attempt(
         .send()
         .await
         .map_err(|error| service_error("GetObject", &error))?;
-    check(object, from, &answer)?;
+    // Bytes before those that are wanted.
+    let mut surplus = from.saturating_sub(check(object, from, &answer)?);
     while bytes.len() < size {
         let piece = answer.body.try_next().await;
         let piece = piece.map_err(|error| unavailable(crate::error::chain(&error)))?;
         let Some(piece) = piece else {
             return Err(unavailable("the answer ended before the range did".to_owned()));
         };
+        let skipped = usize::try_from(surplus).unwrap_or(usize::MAX).min(piece.len());
+        surplus -= skipped as u64;
+        let piece = piece.get(skipped..).unwrap_or_default();
         let room = size - bytes.len();
-        bytes.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+        bytes.extend_from_slice(piece.get(..room).unwrap_or(piece));
     }
     Ok(())
 }
 
-/// Whether the answer is of this object, and begins where it should.
-fn check(object: &Object, from: u64, answer: &GetObjectOutput) -> Result<(), ServiceError> {
-    let (start, size_bytes) = answer
-        .content_range()
-        .and_then(parse_content_range)
-        .ok_or_else(|| unavailable("the answer does not say which range it is".to_owned()))?;
-    if start != from {
+/// Where the answer begins, if it is of this object and not behind the byte that is asked for.
+fn check(object: &Object, from: u64, answer: &GetObjectOutput) -> Result<u64, ServiceError> {
+    let (start, size_bytes) = match answer.content_range() {
+        Some(range) => parse_content_range(range)
+            .ok_or_else(|| unavailable(format!("the answer is of an unknown range: {range}")))?,
+        // S3 keeps to ranges. What stands in for it here and there answers with the whole object.
+        None => (0, answer.content_length().and_then(|size| u64::try_from(size).ok())),
+    };
+    if start > from {
         return Err(unavailable(format!("the answer begins at byte {start}, not at {from}")));
     }
     let changed = |message: &str| ServiceError {
@@ -186,11 +192,11 @@ fn check(object: &Object, from: u64, answer: &GetObjectOutput) -> Result<(), Ser
     if size_bytes.is_some_and(|size_bytes| size_bytes != object.size_bytes) {
         return Err(changed("the object has another size than before"));
     }
-    let Some(etag) = answer.e_tag() else { return Ok(()) };
-    if object.etag.get_or_init(|| etag.to_owned()) == etag {
-        Ok(())
-    } else {
-        Err(changed("the object has another ETag than before"))
+    match answer.e_tag() {
+        Some(etag) if object.etag.get_or_init(|| etag.to_owned()) != etag => {
+            Err(changed("the object has another ETag than before"))
+        }
+        _ => Ok(start),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A database of its own for each test, behind a Data API server of its own.
 
 pub(crate) mod door;
+pub(crate) mod faulty_store;
 pub(crate) mod flaky_queue;
 pub(crate) mod reading;
 pub(crate) mod services;
