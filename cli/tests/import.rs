@@ -1,5 +1,7 @@
 //! `aurora-sync import` against the deployed template on the emulator.
 
+#![allow(clippy::unwrap_used, reason = "clippy takes the helpers of tests for product code")]
+
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
@@ -69,6 +71,7 @@ async fn a_file_is_uploaded_followed_and_told_of() {
         what_fails_is_status_1(&cli);
         an_unknown_place_is_status_2(&cli);
         a_large_file_goes_in_parts(&cli);
+        the_outputs_of_a_stack_name_the_buckets(&cli);
     })
     .await
     .unwrap();
@@ -133,4 +136,19 @@ fn a_large_file_goes_in_parts(cli: &Cli) {
     let (status, said, progress) = cli.import("large.csv --table staff --name 2026/large.csv", "");
     assert_eq!(status, 0, "{said}{progress}");
     assert!(said.contains("  read                   105\n"), "{said}");
+}
+
+fn the_outputs_of_a_stack_name_the_buckets(cli: &Cli) {
+    let mut environment = cli.environment.clone();
+    environment.remove("UPLOADS_BUCKET");
+    environment.insert("RESULTS_BUCKET", "not-this-one".into());
+    // The emulator's API is not where its outputs say.
+    let api = environment.remove("API_URL").unwrap();
+    let cli = Cli { folder: tempfile::tempdir().unwrap(), environment };
+    let words = format!("- --table staff --stack aurora-sync --api {api}");
+    let (status, said, progress) = cli.import(&words, "id,name\n1008,Fay\n");
+    assert_eq!(status, 0, "{said}{progress}");
+    let (status, _, said) = cli.import("- --table staff --stack nowhere", "id,name\n1008,Fay\n");
+    assert_eq!(status, 1);
+    assert!(said.contains("cannot read the outputs of the stack nowhere"), "{said}");
 }
