@@ -48,7 +48,7 @@ pub async fn write(
     let summary = Summary::read(&import.data_api, import_id, deadline).await?;
     let rejected = match ending.format {
         Some(format) if summary.has_rejects() => {
-            let file = RejectedFile::new(format, summary.names_are_declared());
+            let file = RejectedFile::new(format);
             let key = format!("{folder}/rejected.csv");
             let upload = import.objects.upload(&import.results_bucket, &key, "text/csv").await?;
             let options = carried_options(import, source, summary.mode()).await;

@@ -18,7 +18,7 @@ pub struct Format {
     pub line_end: LineEnd,
     /// The header as it stands in the file, without its line end; `None` where it has none.
     pub header: Option<Vec<u8>>,
-    /// The names of its fields.
+    /// The names of its fields, by the header or by the option `columns`.
     pub columns: Vec<String>,
     /// Whether one of them is `_error`: it is a `rejected.csv` itself.
     pub has_error_column: bool,
@@ -38,22 +38,21 @@ enum ErrorField {
     Added,
     /// In place of the old reason.
     Replaced { place: usize, fields: usize },
-    /// Nowhere: the option `columns` names every field there is.
+    /// Nowhere: without a header, the option `columns` names every field there is.
     Left,
 }
 
 impl<'a> RejectedFile<'a> {
-    /// For a file whose names come from its header, or are declared by the option `columns`.
-    pub(super) fn new(format: &'a Format, names_are_declared: bool) -> Self {
-        let names = match &format.header {
-            Some(header) if !names_are_declared => names(header, format),
-            _ => format.columns.clone(),
+    pub(super) fn new(format: &'a Format) -> Self {
+        let place = |names: &[String]| {
+            names.iter().position(|name| name.trim().eq_ignore_ascii_case(ERROR_COLUMN))
         };
-        let place = names.iter().position(|name| name.trim().eq_ignore_ascii_case(ERROR_COLUMN));
-        let is_declared = names_are_declared || format.header.is_none();
-        let error = match place {
-            Some(place) => ErrorField::Replaced { place, fields: names.len() },
-            None if is_declared || format.has_error_column => ErrorField::Left,
+        let names = format.header.as_ref().map(|header| names(header, format));
+        let fields = names.as_ref().map_or(format.columns.len(), Vec::len);
+        let declared = || place(&format.columns).filter(|_| format.columns.len() == fields);
+        let error = match names.as_deref().and_then(place).or_else(declared) {
+            Some(place) => ErrorField::Replaced { place, fields },
+            None if names.is_none() => ErrorField::Left,
             None => ErrorField::Added,
         };
         Self { format, error }

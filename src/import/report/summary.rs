@@ -71,11 +71,6 @@ impl Summary {
         self.0["rejects_kept"] != json!(0)
     }
 
-    /// Whether the option `columns` gave the fields their names.
-    pub(super) fn names_are_declared(&self) -> bool {
-        !self.0["options"]["columns"].is_null()
-    }
-
     /// The option `mode`.
     pub(super) fn mode(&self) -> Option<&str> {
         self.0["options"]["mode"].as_str()

@@ -16,8 +16,8 @@ fn format(header: &str) -> Format {
     }
 }
 
-fn written(format: &Format, declared: bool, records: &[(&[u8], &str)]) -> Vec<u8> {
-    let file = RejectedFile::new(format, declared);
+fn written(format: &Format, records: &[(&[u8], &str)]) -> Vec<u8> {
+    let file = RejectedFile::new(format);
     let mut bytes = file.head();
     for (raw, reason) in records {
         file.record(raw, reason, &mut bytes);
@@ -29,8 +29,7 @@ fn check(format: &Format, records: &[(&str, &str)], expected: &str) {
     let records: Vec<_> =
         records.iter().map(|(raw, reason)| (format.encoding.encode(raw), *reason)).collect();
     let records: Vec<_> = records.iter().map(|(raw, reason)| (raw.as_slice(), *reason)).collect();
-    let declared = !format.columns.is_empty();
-    let found = written(format, declared, &records);
+    let found = written(format, &records);
     assert_eq!(format.encoding.decode(&found), expected);
 }
 
@@ -77,7 +76,7 @@ fn an_old_reason_is_replaced() {
 }
 
 #[test]
-fn fields_that_are_declared_stay_as_many() {
+fn without_a_header_fields_stay_as_many() {
     let declared = |header: Option<&str>, columns: &[&str]| Format {
         header: header.map(|header| header.as_bytes().to_vec()),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
@@ -85,7 +84,13 @@ fn fields_that_are_declared_stay_as_many() {
     };
     check(&declared(None, &["id", "name"]), &[("1,x", "why"), ("2", "why")], "1,x\n2\n");
     check(&declared(None, &["id", "_error"]), &[("1,", "why")], "1,why\n");
-    check(&declared(Some("Nr,Name"), &["id", "name"]), &[("1,x", "why")], "Nr,Name\n1,x\n");
+    // With a header, a layout knows of the one field more.
+    check(
+        &declared(Some("Nr,Name"), &["id", "name"]),
+        &[("1,x", "why")],
+        "Nr,Name,_error\n1,x,why\n",
+    );
+    check(&declared(Some("Nr,Why"), &["id", "_error"]), &[("1,old", "new")], "Nr,Why\n1,new\n");
 }
 
 #[test]
@@ -104,7 +109,7 @@ fn half_a_character_takes_no_delimiter() {
         encoding: Encoding { charset: encoding_rs::SHIFT_JIS, has_mark: false },
         ..format("id|name")
     };
-    let found = written(&shift_jis, false, &[(b"1|\x95", "bad"), (b"2|\xff", "bad")]);
+    let found = written(&shift_jis, &[(b"1|\x95", "bad"), (b"2|\xff", "bad")]);
     assert_eq!(found, b"id|name|_error\n1|\x95\n2|\xff|bad\n");
 }
 
@@ -192,7 +197,7 @@ proptest! {
         };
         let reason = if reason.trim().is_empty() { "why" } else { reason.as_str() };
         let raws: Vec<_> = rejected.iter().map(|record| (record.raw.as_slice(), reason)).collect();
-        let back = written(&format, false, &raws);
+        let back = written(&format, &raws);
         let (back, found_again, _) = read(&dialect, declared, &back).unwrap();
         prop_assert_eq!(found, found_again);
         prop_assert_eq!(back.len(), records.len());
