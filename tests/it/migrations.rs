@@ -20,7 +20,8 @@ async fn each_file_is_applied_once() {
             "0001_tables.sql",
             "sync/0001_ledger.sql",
             "sync/0002_isolate.sql",
-            "sync/0003_settle.sql"
+            "sync/0003_settle.sql",
+            "sync/0004_imports.sql"
         ]
     );
     let again = migrate::run(&world.migrate(), deadline()).await.unwrap();
