@@ -35,7 +35,7 @@ async fn two_at_once_apply_each_file_once() {
     let migrate = world.migrate();
     let (one, other) =
         tokio::join!(migrate::run(&migrate, deadline()), migrate::run(&migrate, deadline()));
-    assert_eq!(one.unwrap().len() + other.unwrap().len(), 4);
+    assert_eq!(one.unwrap().len() + other.unwrap().len(), 5);
     assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
 }
 
