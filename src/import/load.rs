@@ -21,8 +21,8 @@ use crate::outcome::Rejection;
 use crate::parameter_set::{
     PackedCells, number_column, packed_literals, packed_size_bytes, text_column,
 };
-use crate::plan::rows::{Item, plan};
 use crate::plan::CALL_BYTES_MAX;
+use crate::plan::rows::{Item, plan};
 use crate::statement::load::Load;
 use crate::statement::unknown_type;
 use crate::transaction::{End, Transaction, awake, in_transaction};
@@ -172,7 +172,8 @@ impl Loader<'_> {
                 }
                 // 45 s are not enough for so many rows: triggers, or a busy database.
                 Err(SyncError::Database(error))
-                    if error.fault == DataApiFault::StatementTimeout && set_rows_max > SET_ROWS_MIN =>
+                    if error.fault == DataApiFault::StatementTimeout
+                        && set_rows_max > SET_ROWS_MIN =>
                 {
                     set_rows_max /= 4;
                     tracing::info!(reason = %error, set_rows_max, "part is repeated in smaller sets");

@@ -88,10 +88,7 @@ impl File {
             set("null", "\\N");
         }
         let line_end = random.choice(["\n", "\n", "\r\n", "\r"]).unwrap();
-        let mut columns: Vec<_> = ["id", "a", "b"].into();
-        if kind == Kind::Paired {
-            columns.push("c");
-        }
+        let mut columns = kind.columns().to_vec();
         random.shuffle(&mut columns);
         let has_header = random.u8(..4) > 0;
         if !has_header {
@@ -105,7 +102,7 @@ impl File {
             quote,
             escape,
             null,
-            keys_are_texts: kind == Kind::Checked,
+            keys_are_texts: kind.has_text_key(),
             bytes: Vec::new(),
         };
         let has_mark = matches!(charset, Charset::Utf16Le | Charset::Utf16Be)
@@ -214,7 +211,7 @@ pub(super) fn row(
         key.push_str(random.choice(["/x", "/y", "/x,'\"y"]).unwrap());
     }
     let mut a = random.choice(texts).unwrap().map(str::to_owned);
-    let mut b = (random.u8(..6) > 0).then(|| random.i64(..3));
+    let mut b = (random.u8(..6) > 0).then(|| random.i64(0..3));
     let is_refused = allows_refusals && random.u8(..12) == 0;
     match kind {
         Kind::Checked | Kind::Guarded if is_refused => a = Some("never".to_owned()),
@@ -228,10 +225,16 @@ pub(super) fn row(
         }
         _ => {}
     }
+    if kind == Kind::Staff {
+        a = a.or(Some("z".to_owned()));
+    }
     let needs_b = kind == Kind::Checked
         || kind == Kind::Stamped && matches!(mode, Mode::Upsert | Mode::Replace);
     if needs_b {
         b = b.or(Some(2));
+    }
+    if kind == Kind::Staff {
+        key = format!("{:04}", number % 10_000);
     }
     Row { key, a, b }
 }
@@ -300,7 +303,7 @@ impl Writer<'_> {
             .map(|column| match *column {
                 "id" => Some(id.as_str()),
                 "c" => Some(c),
-                "a" => row.a.as_deref(),
+                "a" | "name" => row.a.as_deref(),
                 _ => b.as_deref(),
             })
             .collect();
@@ -315,7 +318,7 @@ impl Writer<'_> {
         match self.random.u8(..6) {
             0 => self.fields(&vec![Some("1"); columns.len() - 1]),
             1 => self.fields(&vec![Some("1"); columns.len() + 1]),
-            2 if mode != Mode::Delete => self.fields(&with("b", Some("x"))),
+            2 if mode != Mode::Delete => self.fields(&with(kind.columns()[2], Some("x"))),
             3 if kind.has_key() => self.fields(&with("id", None)),
             4 if matches!(self.charset, Charset::Utf8 | Charset::ShiftJis) => {
                 self.fields(&vec![Some("1"); columns.len()]);

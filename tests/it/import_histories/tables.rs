@@ -2,6 +2,7 @@
 
 use super::model::Row;
 
+/// Besides the example's own.
 pub(super) const TABLES: &str = "
     CREATE TABLE plain (id integer PRIMARY KEY, a text, b integer);
     CREATE TABLE checked (id varchar(4) PRIMARY KEY, a text CHECK (a <> 'never'), b integer NOT NULL);
@@ -45,6 +46,8 @@ pub(super) enum Kind {
     Deferred,
     /// A trigger.
     Guarded,
+    /// The example's table, which is all that the program knows.
+    Staff,
 }
 
 impl Kind {
@@ -69,7 +72,22 @@ impl Kind {
             Self::Keyless => "keyless",
             Self::Deferred => "deferred",
             Self::Guarded => "guarded",
+            Self::Staff => "staff",
         }
+    }
+
+    /// The columns of a row: its key, a text, a number, and the second part of the key where it has one.
+    pub(super) fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Paired => &["id", "a", "b", "c"],
+            Self::Staff => &["id", "name", "age"],
+            _ => &["id", "a", "b"],
+        }
+    }
+
+    /// Each way to write a key is another key.
+    pub(super) fn has_text_key(self) -> bool {
+        matches!(self, Self::Checked | Self::Staff)
     }
 
     pub(super) fn has_key(self) -> bool {
