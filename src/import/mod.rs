@@ -29,7 +29,7 @@ use self::heartbeat::Heartbeat;
 use self::load::Loader;
 use self::opened::{OpenError, Opened};
 use self::options::{Defaults, Mode, Options};
-use self::replace::{Replaced, replace};
+use self::replace::{Replaced, not_deleted, replace};
 use self::report::Format;
 use self::source::{Ask, Source};
 use self::whole::Whole;
@@ -361,8 +361,9 @@ async fn load_lanes(
     if options.mode == Mode::Replace {
         if rejected > 0 {
             let error = format!(
-                "{rejected} rows were rejected, so that nothing was deleted: the table holds the file's other rows \
-                 and all that it held before; mend the rows and drop the whole file again"
+                "{}: the table holds the file's other rows and all that it held before; mend the rows and drop \
+                 the whole file again",
+                not_deleted(rejected)
             );
             return Ok(Reading::Failed { error, format: Some(format) });
         }

@@ -19,6 +19,11 @@ pub(super) enum Replaced {
     Refused(String),
 }
 
+/// Rows that were rejected are not known to be in the file: what to tell of that.
+pub(super) fn not_deleted(rejected: u64) -> String {
+    format!("{rejected} rows were rejected, so that no others were deleted")
+}
+
 /// Deletes them in a transaction of its own.
 pub(super) async fn replace(
     entry: Entry<'_>,
