@@ -255,6 +255,8 @@ async fn tell_again(
 ) -> Result<(), SyncError> {
     let import_id = entry.import_id;
     tracing::info!(%import_id, state, "import is done already");
+    // Its worker may have died between the end and this.
+    entry.clear().await?;
     if !is_reported {
         let state = if state == "completed" { "completed" } else { "failed" };
         let ending = report::Ending { state, error, format: None };
