@@ -11,6 +11,11 @@ use crate::transaction::{End, Transaction, in_transaction};
 
 const DELETED: &str = "UPDATE sync.import SET rows_deleted = rows_deleted + :rows::bigint WHERE id = :import_id::uuid";
 
+/// Nobody ends the import, and forgets the keys of its file, before this transaction is over.
+const KEEP: &str = "SELECT 1 FROM sync.import WHERE id = :import_id::uuid FOR SHARE";
+
+const ENTER: &str = "SELECT sync.enter_import(:import_id::uuid)::text";
+
 /// What became of the rows that were not in the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Replaced {
@@ -46,6 +51,9 @@ pub(super) async fn replace_in(
     table: &Table,
     limit: Limit,
 ) -> Result<Replaced, SyncError> {
+    transaction.execute(KEEP, vec![entry.id()]).await?;
+    // Another worker may have ended it: then its keys are gone, and every row would seem to be missing.
+    transaction.execute(ENTER, vec![entry.id()]).await?;
     let records = transaction.execute(&delete_missing(table), vec![entry.id()]).await?;
     let Some([Field::Long(missing), Field::Long(rows)]) = records.first().map(Vec::as_slice) else {
         return Err(SyncError::Inconsistent("the deleted rows are not counted".to_owned()));
