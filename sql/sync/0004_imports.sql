@@ -63,14 +63,23 @@ CREATE TABLE sync.import_reject_kind (
     PRIMARY KEY (import_id, lane, rule, sqlstate, column_name)
 );
 
--- The (sub)transactions in which a running import wrote: a row whose xmin is here was written by it, one
--- whose xmax is here was met by it and left as it was. Emptied when the import ends.
+-- The (sub)transactions in which a running import wrote: a row whose xmin is here was written by it. Emptied when
+-- the import ends.
 CREATE TABLE sync.import_mark (
     import_id uuid NOT NULL,
     xid bigint NOT NULL
 );
 
 CREATE INDEX import_mark_xid ON sync.import_mark (import_id, xid);
+
+-- The rows that a running import met and left as they were, by hashes of their keys: where a key comes again in the
+-- file, the earlier row of it becomes superseded. Emptied when the import ends.
+CREATE TABLE sync.import_met (
+    import_id uuid NOT NULL,
+    key bigint NOT NULL
+);
+
+CREATE INDEX import_met_key ON sync.import_met (import_id, key);
 
 -- Mode "replace": the keys that were in the file, as PostgreSQL writes them. Emptied when the import ends.
 CREATE TABLE sync.import_key (

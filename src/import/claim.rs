@@ -52,7 +52,10 @@ const REPORTED: &str =
     "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
 
 /// Some at a time: a statement may run for 45 s.
-const CLEAR: [&str; 2] = [
+const CLEAR: [&str; 3] = [
+    "WITH gone AS (DELETE FROM sync.import_met WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM sync.import_met WHERE import_id = :import_id::uuid LIMIT 50000)) RETURNING 1)
+SELECT count(*) FROM gone",
     "WITH gone AS (DELETE FROM sync.import_mark WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM sync.import_mark WHERE import_id = :import_id::uuid LIMIT 50000)) RETURNING 1)
 SELECT count(*) FROM gone",

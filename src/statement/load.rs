@@ -3,7 +3,9 @@
 //! A statement loads a set of rows, counts what became of them and records the counts in
 //! `sync.import_chunk`. Rows of a file that share a key are told apart from rows that others wrote by the
 //! transactions that the import marked (`sync.import_mark`): PostgreSQL keeps, with each row, which
-//! transaction wrote it (`xmin`) and which one met it last (`xmax`).
+//! transaction wrote it (`xmin`). Rows that the file left as they were are remembered by their keys
+//! (`sync.import_met`): which transaction locked a row (`xmax`) does not outlive the next one, not even one
+//! that is rolled back.
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
 
@@ -112,11 +114,13 @@ FROM counts",
             }
             Mode::Upsert | Mode::Replace => target.insert(ready, "", "1 AS one"),
         };
-        let kept = if self.mode == Mode::Replace && self.merges() {
-            format!(", {}", self.kept(import_id))
-        } else {
-            String::new()
-        };
+        let mut kept = String::new();
+        if self.merges() {
+            kept = format!(", {}", self.left_alone(import_id));
+            if self.mode == Mode::Replace {
+                kept.push_str(&format!(", {}", self.kept(import_id)));
+            }
+        }
         format!(
             "WITH input AS MATERIALIZED (
   SELECT * FROM unnest({parameters}) AS input ({names})
@@ -132,12 +136,15 @@ FROM counts",
     /// once for each row of the set: nothing here lets the planner choose to read the whole table.
     fn met(&self, import_id: &str) -> String {
         let target = self.target();
-        let is_own = |xid: &str| {
-            format!(
-                "EXISTS (SELECT FROM sync.import_mark AS mark
-      WHERE mark.import_id = {import_id} AND mark.xid = found.{xid}::text::bigint)"
-            )
-        };
+        let is_written = format!(
+            "EXISTS (SELECT FROM sync.import_mark AS mark
+      WHERE mark.import_id = {import_id} AND mark.xid = found.written_by::text::bigint)"
+        );
+        let is_seen = format!(
+            "EXISTS (SELECT FROM sync.import_met AS known
+      WHERE known.import_id = {import_id} AND known.key = {})",
+            self.hash("found"),
+        );
         let is_stale = match target.version() {
             None => "false".to_owned(),
             Some(version) => {
@@ -145,34 +152,78 @@ FROM counts",
                 format!("NOT {newer} AND NOT ({})", target.is_same("input"))
             }
         };
-        let places = 1..=self.table.primary_key.len();
-        let keys: Vec<_> = places.map(|place| format!("found.k{place}")).collect();
         let chosen = if self.looks_at_all() { "" } else { "\n  WHERE input.is_repeat" };
         format!(
             "met AS MATERIALIZED (
   SELECT {keys}, {is_written} AS is_written,
     {is_seen} AS is_seen, found.is_stale
   FROM input CROSS JOIN LATERAL (
-    SELECT target.xmin AS written_by, target.xmax AS met_by, {is_stale} AS is_stale, {returned}
+    SELECT target.xmin AS written_by, {is_stale} AS is_stale, {returned}
     FROM {table} AS target WHERE {key} OFFSET 0
   ) AS found{chosen}
 ), ready AS (
   SELECT * FROM input WHERE (SELECT count(*) FROM met) >= 0
 )",
-            keys = keys.join(", "),
-            is_written = is_own("written_by"),
-            is_seen = is_own("met_by"),
+            keys = self.keys("found."),
             returned = target.returned_key(),
             table = self.table.sql_name(),
             key = target.key_equals("input"),
         )
     }
 
+    /// Remembers the rows that are as the file has them. Those that were looked at are known; the others are
+    /// looked up once the statement has written fewer rows than it was given.
+    fn left_alone(&self, import_id: &str) -> String {
+        let target = self.target();
+        let mut alone = Vec::new();
+        if self.looks() {
+            alone.push(format!(
+                "SELECT {} FROM met WHERE NOT is_written AND NOT is_seen AND NOT is_stale",
+                self.keys("")
+            ));
+        }
+        if !self.looks_at_all() {
+            let others = if self.has_repeats { "NOT input.is_repeat AND " } else { "" };
+            alone.push(format!(
+                "SELECT {} FROM input CROSS JOIN LATERAL (
+      SELECT {} FROM {} AS target WHERE {} OFFSET 0
+    ) AS found
+    WHERE {others}(SELECT count(*) FROM written) < (SELECT count(*) FROM input)",
+                self.keys("found."),
+                target.returned_key(),
+                self.table.sql_name(),
+                target.key_equals("input"),
+            ));
+        }
+        format!(
+            "left_alone AS (
+  INSERT INTO sync.import_met (import_id, key)
+  SELECT {import_id}, {hash}
+  FROM (
+    {alone}
+  ) AS alone
+  WHERE ({keys}) NOT IN (SELECT {keys} FROM written)
+)",
+            hash = self.hash("alone"),
+            alone = alone.join("\n    UNION ALL\n    "),
+            keys = self.keys(""),
+        )
+    }
+
+    /// `k1, k2, …`, each behind this.
+    fn keys(&self, of: &str) -> String {
+        let places = 1..=self.table.primary_key.len();
+        places.map(|place| format!("{of}k{place}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A row's key, as `sync.import_met` knows it.
+    fn hash(&self, of: &str) -> String {
+        format!("hashtextextended(ROW({})::text, 0)", self.keys(&format!("{of}.")))
+    }
+
     /// The keys that are in the file, as PostgreSQL writes those of the table.
     fn kept(&self, import_id: &str) -> String {
-        let keys: Vec<_> =
-            (1..=self.table.primary_key.len()).map(|place| format!("k{place}")).collect();
-        let keys = keys.join(", ");
+        let keys = self.keys("");
         format!(
             "kept AS (
   INSERT INTO sync.import_key (import_id, key)
@@ -190,9 +241,7 @@ FROM counts",
   (SELECT count(*) FROM input) - (SELECT count(*) FROM written) AS rows_unchanged, 0::bigint AS rows_superseded"
                 .to_owned();
         }
-        let keys: Vec<_> =
-            (1..=self.table.primary_key.len()).map(|place| format!("k{place}")).collect();
-        let keys = keys.join(", ");
+        let keys = self.keys("");
         format!(
             "SELECT written - again AS rows_written,
   read - written - rewritten + again - seen - stale AS rows_unchanged,
