@@ -55,6 +55,14 @@ impl Spread {
     }
 }
 
+/// The value below which this share of the sorted figures lies (nearest rank).
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (float(sorted.len() as u64) * share).ceil();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
+    let place = (rank as usize).saturating_sub(1);
+    sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
 /// Three digits that say something, and thousands apart: `0.0123`, `1.23`, `12.3`, `123`, `12,300`.
 pub(super) fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -190,6 +198,13 @@ mod tests {
             [10_000, 1_000_000, 2_500_000, 512].map(count),
             ["10 k", "1 M", "2.5 M", "512"]
         );
+    }
+
+    #[test]
+    fn a_quantile_is_one_of_the_figures() {
+        let figures = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!([0.5, 0.99, 0.0].map(|share| quantile(&figures, share)), [2.0, 4.0, 1.0]);
+        assert!(quantile(&[], 0.5).is_nan());
     }
 
     #[test]

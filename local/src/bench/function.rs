@@ -179,18 +179,53 @@ fn usage(pid: u32) -> anyhow::Result<Usage> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
     };
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The program's name, in parentheses, may hold blanks. After it, utime is the 12th field and stime
-    // the 13th (proc(5)).
-    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat is not what it was")?;
-    let ticks: u64 =
-        rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    let ticks_per_second = rustix::param::clock_ticks_per_second();
     Ok(Usage {
         peak_bytes: field("VmHWM:").context("no VmHWM")?,
         resident_bytes: field("VmRSS:").context("no VmRSS")?,
-        cpu: Duration::from_millis(ticks * 1_000 / ticks_per_second),
+        cpu: times(pid)?.own,
     })
+}
+
+/// Of `/proc/PID/stat`.
+#[derive(Debug)]
+struct Times {
+    parent: u32,
+    /// In the program and for it in the kernel.
+    own: Duration,
+    /// Of its children that have ended.
+    of_ended_children: Duration,
+}
+
+fn times(pid: u32) -> anyhow::Result<Times> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The program's name, in parentheses, may hold blanks. After it: the state, the parent (2nd), utime
+    // and stime (12th, 13th), cutime and cstime (14th, 15th; proc(5)).
+    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat is not what it was")?;
+    let fields: Vec<u64> =
+        rest.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
+    let field = |place: usize| fields.get(place - 1).copied().unwrap_or_default();
+    let time = |ticks| Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second());
+    Ok(Times {
+        parent: u32::try_from(field(2)).unwrap_or_default(),
+        own: time(field(12) + field(13)),
+        of_ended_children: time(field(14) + field(15)),
+    })
+}
+
+/// Processor time of a process and its children, those that have ended too.
+pub(super) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
+    let own = times(pid)?;
+    let mut cpu = own.own + own.of_ended_children;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let child = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        // Some end while one looks.
+        if let Some(Ok(child)) = child.map(times)
+            && child.parent == pid
+        {
+            cpu += child.own;
+        }
+    }
+    Ok(cpu)
 }
 
 async fn serve(listener: TcpListener, api: Arc<RuntimeApi>) {

@@ -18,7 +18,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::OnceCell;
 
 use super::data::Table;
-use super::function::Function;
+use super::function::{self, Function};
 use super::stand_in::StandIn;
 use crate::data_api::{DataApi, Settings};
 use crate::postgres::{self, Postgres};
@@ -145,6 +145,14 @@ impl Ground {
         self.text(&base, "SHOW server_version").await
     }
 
+    /// Processor time that the server and its sessions have used so far.
+    pub(super) async fn postgres_cpu(&self) -> anyhow::Result<Duration> {
+        let base =
+            Database { name: BASE.to_owned(), url: self.postgres.database_url("postgres") };
+        let pid = self.text(&base, "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)");
+        function::cpu_of_family(pid.await?.trim().parse().context("postmaster.pid has no number")?)
+    }
+
     /// Loads a CSV file by COPY, in one transaction with what comes before and after it.
     pub(super) async fn copy_file(
         &self,
@@ -186,7 +194,7 @@ impl Ground {
         table: Table,
     ) -> anyhow::Result<Vec<(String, String)>> {
         let client = postgres::connect(&database.url).await?;
-        let sql = "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute
+        let sql = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
              WHERE attrelid = $1::text::regclass AND attnum > 0 ORDER BY attnum";
         let rows = client.query(sql, &[&table.name()]).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())

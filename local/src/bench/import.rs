@@ -136,6 +136,8 @@ pub(super) struct Run {
     pub usage: Option<Usage>,
     pub calls: u64,
     pub call_bytes: u64,
+    /// What the function printed.
+    pub log_bytes: u64,
 }
 
 pub(super) async fn measure(ground: &Ground, settings: &Settings) -> anyhow::Result<Vec<Measured>> {
@@ -325,7 +327,8 @@ impl Prepared {
              FROM sync.import";
         let outcome = ground.text(database, outcome).await?;
         ensure!(outcome == format!("completed  {rows} 0"), "the import ended as {outcome}");
-        Ok(Run { usage: Some(function.usage()?), ..Run::new(ground, took) })
+        let log_bytes = function.log().len() as u64;
+        Ok(Run { usage: Some(function.usage()?), log_bytes, ..Run::new(ground, took) })
     }
 
     async fn run_psql(
@@ -406,6 +409,7 @@ impl Run {
         Self {
             seconds: took.as_secs_f64(),
             usage: None,
+            log_bytes: 0,
             calls: counters.all_calls(),
             call_bytes: counters.bytes_in(),
         }

@@ -4,14 +4,21 @@
 //! [`run`] measures; what it finds is kept as JSON, so that parts that were measured one by one make one
 //! document.
 
-mod data;
 mod figures;
+mod data;
 mod function;
+mod stand_in;
 mod ground;
 mod import;
+mod writes;
+mod lookups;
+mod startup;
+mod growth;
+mod memory;
+mod cost;
 mod programs;
+mod chart;
 mod report;
-mod stand_in;
 
 use std::path::PathBuf;
 
@@ -30,10 +37,30 @@ pub use self::report::write_docs;
 pub enum Name {
     /// CSV files, beside psql and Python
     Import,
+    /// Writes at the function behind the queue, beside Python
+    Writes,
+    /// Look-ups, beside Python
+    Lookups,
+    /// Cold starts of the deployed programs, their memory at rest and their size
+    Startup,
+    /// Peak memory against the size of a file, and of the largest batch
+    Memory,
+    /// Time against rows, and a backlog drained
+    Growth,
+    /// What AWS would charge, on paper
+    Cost,
 }
 
 impl Name {
-    pub const ALL: &'static [Self] = &[Self::Import];
+    pub const ALL: &'static [Self] = &[
+        Self::Import,
+        Self::Writes,
+        Self::Lookups,
+        Self::Startup,
+        Self::Memory,
+        Self::Growth,
+        Self::Cost,
+    ];
 }
 
 /// How much is measured.
@@ -94,6 +121,71 @@ impl Settings {
         }
     }
 
+    fn is_smoke(&self) -> bool {
+        self.scale == Scale::Smoke
+    }
+
+    /// Whether the emulator is started too.
+    fn measures_stack(&self) -> bool {
+        self.scale >= Scale::Normal && self.scenarios.is_empty()
+    }
+
+    /// Single writes, and writes of arrays.
+    fn writes(&self) -> (u64, u64) {
+        match self.scale {
+            Scale::Smoke => (16, 1_000),
+            Scale::Quick => (500, 20_000),
+            Scale::Normal | Scale::Full => (2_000, 100_000),
+        }
+    }
+
+    /// Rows of the table, and requests.
+    fn lookups(&self) -> (u64, u64) {
+        match self.scale {
+            Scale::Smoke => (300, 5),
+            Scale::Quick => (10_000, 300),
+            Scale::Normal | Scale::Full => (100_000, 2_000),
+        }
+    }
+
+    /// Rows of `staff`, each some times the one before.
+    fn growth(&self) -> &'static [u64] {
+        match self.scale {
+            Scale::Smoke => &[50, 100],
+            Scale::Quick => &[10_000, 100_000],
+            Scale::Normal => &[10_000, 100_000, 1_000_000],
+            Scale::Full => &[10_000, 100_000, 1_000_000, 5_000_000],
+        }
+    }
+
+    fn growth_rounds(&self, rows: u64) -> usize {
+        match self.scale {
+            Scale::Smoke | Scale::Quick => 1,
+            Scale::Normal | Scale::Full if rows > 1_000_000 => 1,
+            Scale::Normal | Scale::Full => self.rounds.unwrap_or(3),
+        }
+    }
+
+    /// Megabytes of files.
+    fn megabytes(&self) -> &'static [f64] {
+        match self.scale {
+            Scale::Smoke => &[0.02],
+            Scale::Quick => &[10.0],
+            Scale::Normal => &[10.0, 100.0],
+            Scale::Full => &[10.0, 100.0, 1_000.0],
+        }
+    }
+
+    /// Writes that wait in the queue.
+    fn backlog(&self) -> u64 {
+        match self.scale {
+            Scale::Smoke => 40,
+            Scale::Quick => 2_000,
+            Scale::Normal => 20_000,
+            Scale::Full => 1_000_000,
+        }
+    }
+
     fn rounds_of(&self, rows: u64) -> usize {
         self.rounds.unwrap_or(match self.scale {
             Scale::Smoke => 1,
@@ -124,6 +216,15 @@ pub async fn run(
     for name in names {
         let part = match name {
             Name::Import => Part::Import(import::measure(&ground, settings).await?),
+            Name::Writes => Part::Writes(writes::measure(&ground, settings).await?),
+            Name::Lookups => Part::Lookups(lookups::measure(&ground, settings).await?),
+            Name::Startup => Part::Startup(startup::measure(&ground, settings).await?),
+            Name::Memory => Part::Memory(memory::measure(&ground, settings).await?),
+            Name::Growth => Part::Growth {
+                import: growth::measure(&ground, settings, Table::Staff, settings.growth()).await?,
+                backlog: writes::drain(&ground, settings.backlog()).await?,
+            },
+            Name::Cost => Part::Cost(cost::measure(&ground, settings).await?),
         };
         for table in part.tables() {
             print(&table.show());

@@ -32,8 +32,11 @@ pub fn build() -> anyhow::Result<PathBuf> {
     if !status.success() {
         bail!("cargo could not build the programs; its messages are above");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("measured"))
+    Ok(target_folder(&root).join("measured"))
+}
+
+pub(super) fn target_folder(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 /// The functions of a folder where cargo put them.
