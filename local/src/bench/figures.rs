@@ -2,8 +2,6 @@
 //!
 //! Pure.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 /// The middle of several rounds, with the least and the most.
@@ -30,20 +28,6 @@ impl Spread {
             figures[middle]
         };
         Self { median, min: *min, max: *max }
-    }
-
-    pub(super) fn of_seconds(times: &[Duration]) -> Self {
-        Self::of(times.iter().map(Duration::as_secs_f64))
-    }
-
-    #[must_use]
-    pub(super) fn map(self, change: impl Fn(f64) -> f64) -> Self {
-        let ends = [change(self.min), change(self.max)];
-        Self {
-            median: change(self.median),
-            min: ends[0].min(ends[1]),
-            max: ends[0].max(ends[1]),
-        }
     }
 
     /// `3.2 (3.1–3.4)`.
@@ -176,8 +160,6 @@ mod tests {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
         assert_eq!(Spread::of([4.0, 1.0]).median, 2.5);
         assert_eq!(Spread::of([1.0]).show(), "1.00");
-        let halves = Spread::of([2.0, 4.0, 8.0]).map(|seconds| 8.0 / seconds);
-        assert_eq!(halves, Spread { median: 2.0, min: 1.0, max: 4.0 });
     }
 
     #[test]

@@ -135,8 +135,6 @@ pub(super) struct Run {
     pub took: Duration,
     pub deliveries: Vec<Duration>,
     pub calls: u64,
-    pub call_bytes: u64,
-    pub cpu: Duration,
 }
 
 pub(super) async fn measure(ground: &Ground, settings: &Settings) -> anyhow::Result<Measured> {
@@ -299,18 +297,8 @@ async fn run_lanes(
     )
     .await?;
     let took = started.elapsed();
-    let counters = ground.data_api.counters();
-    let mut cpu = Duration::ZERO;
-    for function in &functions {
-        cpu += function.usage()?.cpu;
-    }
-    Ok(Run {
-        took,
-        deliveries: deliveries.into_iter().flatten().collect(),
-        calls: counters.all_calls(),
-        call_bytes: counters.bytes_in(),
-        cpu,
-    })
+    let calls = ground.data_api.counters().all_calls();
+    Ok(Run { took, deliveries: deliveries.into_iter().flatten().collect(), calls })
 }
 
 async fn run_lane(
