@@ -19,5 +19,6 @@ mod lookups;
 mod migrations;
 mod pruning;
 mod plans;
+mod bench;
 mod end_to_end;
 mod tidy;
