@@ -11,7 +11,14 @@ pub struct ArrayLiteral {
 
 impl ArrayLiteral {
     pub fn new() -> Self {
-        Self { text: "{".to_owned() }
+        Self::with_capacity(0)
+    }
+
+    /// With room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut text = String::with_capacity(bytes + "{}".len());
+        text.push('{');
+        Self { text }
     }
 
     /// Appends one element; `None` is NULL.
@@ -24,12 +31,15 @@ impl ArrayLiteral {
             Some(element) if needs_no_quotes(element) => self.text.push_str(element),
             Some(element) => {
                 self.text.push('"');
-                for character in element.chars() {
-                    if matches!(character, '"' | '\\') {
-                        self.text.push('\\');
-                    }
-                    self.text.push(character);
+                let mut rest = element;
+                while let Some(at) = memchr::memchr2(b'"', b'\\', rest.as_bytes()) {
+                    let (plain, marked) = rest.split_at_checked(at).unwrap_or((rest, ""));
+                    self.text.push_str(plain);
+                    self.text.push('\\');
+                    self.text.push_str(marked.get(..1).unwrap_or_default());
+                    rest = marked.get(1..).unwrap_or_default();
                 }
+                self.text.push_str(rest);
                 self.text.push('"');
             }
         }

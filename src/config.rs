@@ -1,6 +1,7 @@
 //! The environment of the functions: the only place that reads it, once, at cold start.
 
 use crate::aws::data_api::Target;
+use crate::import::options::{Defaults, DefaultsError};
 use crate::prune::RETENTION_DAYS_MIN;
 
 /// A variable that is missing or cannot be understood.
@@ -12,10 +13,15 @@ pub enum ConfigError {
     Missing(&'static str),
     #[error("the environment variable {name} must be {expected}")]
     Invalid { name: &'static str, expected: &'static str },
+    #[error("the environment variable IMPORT_DEFAULTS is not good")]
+    ImportDefaults(#[source] DefaultsError),
 }
 
 /// Most partitions: more message groups than writers would only cost calls.
 const PARTITIONS_MAX: u32 = 10_000;
+
+/// Most lanes: each is a connection of the database.
+const LANES_MAX: usize = 64;
 
 /// The variables, by name.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +51,27 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
 
     pub fn results_bucket(&self) -> Result<String, ConfigError> {
         self.required("RESULTS_BUCKET")
+    }
+
+    /// `IMPORT_DEFAULTS`: options of imports by prefix, as JSON; none where it is not set.
+    pub fn import_defaults(&self) -> Result<Defaults, ConfigError> {
+        match self.required("IMPORT_DEFAULTS") {
+            Ok(json) => Defaults::parse(&json).map_err(ConfigError::ImportDefaults),
+            Err(_) => Ok(Defaults::none()),
+        }
+    }
+
+    /// `IMPORT_LANES`: the number of transactions in which a file is loaded.
+    pub fn import_lanes(&self) -> Result<usize, ConfigError> {
+        let name = "IMPORT_LANES";
+        let lanes = self.required(name)?.parse().ok();
+        lanes
+            .filter(|lanes| (1..=LANES_MAX).contains(lanes))
+            .ok_or(ConfigError::Invalid { name, expected: "a number from 1 to 64" })
+    }
+
+    pub fn imports_queue_url(&self) -> Result<String, ConfigError> {
+        self.required("IMPORTS_QUEUE_URL")
     }
 
     /// `PARTITIONS`: the number of message groups.
@@ -97,6 +124,15 @@ mod tests {
             assert_eq!(config.ledger_retention_days().ok(), expected, "{value}");
         }
         assert_eq!(RETENTION_DAYS_MIN, 29, "the message says so");
+    }
+
+    #[test]
+    fn defaults_of_imports_are_checked_at_the_start() {
+        let of = |value: &str| Config(|_: &str| Some(value.to_owned())).import_defaults();
+        assert_eq!(of(""), Ok(Defaults::none()));
+        assert_ne!(of(r#"{"imports/t/": {"delimiter": ";"}}"#).unwrap(), Defaults::none());
+        let error = of(r#"{"imports/t/": {"delimeter": ";"}}"#).unwrap_err();
+        assert!(crate::error::chain(&error).contains("did you mean \"delimiter\"?"), "{error}");
     }
 
     #[test]

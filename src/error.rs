@@ -212,10 +212,14 @@ impl DataApiError {
     }
 
     /// Whether another worker did the same work meanwhile: what it did is found when it is retried.
-    fn is_overtaken(&self) -> bool {
+    pub fn is_overtaken(&self) -> bool {
         matches!(
             self.constraint(),
-            Some(crate::statement::SETTLED_ONCE | crate::statement::LOADED_ONCE)
+            Some(
+                crate::statement::SETTLED_ONCE
+                    | crate::statement::LOADED_ONCE
+                    | crate::statement::IMPORT_RUNS
+            )
         )
     }
 

@@ -39,7 +39,7 @@ impl From<Key> for Vec<String> {
 ///
 /// Where they cannot (`interval`, arrays, `citext` and other types that are left to the database), all
 /// writes to the table keep one order: they share a message group, and none passes another in a batch.
-fn are_comparable(table: &Table) -> bool {
+pub(crate) fn are_comparable(table: &Table) -> bool {
     table.key_columns().all(|column| has_one_spelling(&column.column_type))
 }
 
@@ -72,6 +72,12 @@ impl Key {
             .map(|column| value(&column.name).map(|text| part(text, &column.column_type)))
             .collect::<Option<Vec<_>>>()?;
         Some(Self { parts, is_comparable: are_comparable(table) })
+    }
+
+    /// The key of these parts, each in its one spelling, of a table whose keys are comparable or not: see
+    /// [`are_comparable`].
+    pub(crate) fn of_canonical(parts: Vec<String>, is_comparable: bool) -> Self {
+        Self { parts, is_comparable }
     }
 
     /// The first column of a key whose value is spelt in a way that may mean another key's row, though
@@ -109,9 +115,8 @@ impl Key {
                 .map_err(|fault| KeyError::Part { column: column.name.clone(), fault })?;
             texts.push((column.name.as_str(), text));
         }
-        let value = |name: &str| {
-            texts.iter().find(|(column, _)| *column == name).map(|(_, text)| text.as_str())
-        };
+        let value =
+            |name: &str| texts.iter().find(|(column, _)| *column == name).map(|(_, text)| &**text);
         if let Some((column, fault)) = Self::misspelt(table, value) {
             return Err(KeyError::Part { column: column.to_owned(), fault });
         }
@@ -129,6 +134,12 @@ impl Key {
 
     /// Which of `partitions` the row belongs to: the same for ever, as it names the message group.
     pub fn partition(&self, table: &str, partitions: u32) -> u32 {
+        let partition = self.hash(table) % u64::from(partitions.max(1));
+        u32::try_from(partition).expect("a remainder is under its divisor")
+    }
+
+    /// The same for ever, and for all rows of a table whose keys cannot be told apart by their texts.
+    pub fn hash(&self, table: &str) -> u64 {
         // FNV, as the standard library's hasher may change between releases: a key that moved to
         // another message group while writes to it wait would lose its order.
         let mut hasher = fnv::FnvHasher::default();
@@ -138,8 +149,7 @@ impl Key {
             // An end mark, so that ("ab", "c") and ("a", "bc") differ.
             hasher.write(&[0xff]);
         }
-        let partition = hasher.finish() % u64::from(partitions.max(1));
-        u32::try_from(partition).expect("a remainder is under its divisor")
+        hasher.finish()
     }
 }
 

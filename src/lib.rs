@@ -37,8 +37,8 @@ pub mod query;
 pub mod openapi;
 
 pub mod deadline;
+pub mod redelivery;
 pub mod transaction;
-pub mod isolate;
 pub mod outcome;
 pub mod ledger;
 

@@ -2,8 +2,6 @@
 //!
 //! Pure. An outcome is not an error: a rejected write is a write that is settled.
 
-use crate::isolate::RowError;
-
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -32,18 +30,6 @@ impl Rejection {
             sqlstate: None,
             constraint: None,
             column: None,
-        }
-    }
-}
-
-impl From<RowError> for Rejection {
-    fn from(error: RowError) -> Self {
-        Self {
-            rule: "database".to_owned(),
-            reason: error.message,
-            sqlstate: Some(error.sqlstate),
-            constraint: error.constraint,
-            column: error.column,
         }
     }
 }

@@ -83,6 +83,11 @@ pub struct ForeignKey {
 }
 
 impl Table {
+    /// Whether rows of the table refer to other rows of it.
+    pub fn references_itself(&self) -> bool {
+        self.foreign_keys.iter().any(|key| key.parent == self.path())
+    }
+
     /// The name in URLs, in S3 keys and in the ledger: the table's own name, with its schema in
     /// front where that is neither left out nor `public`.
     pub fn path(&self) -> String {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use aurora_sync_catalog::{Catalog, Column, ColumnType};
+use aurora_sync_catalog::{Catalog, Column};
 
 use super::batch::Batch;
 use crate::array::array_literal;
@@ -104,19 +104,8 @@ fn has_unknown_types(catalog: &Catalog, batch: &Batch<'_>) -> bool {
     batch.writes.iter().any(|write| {
         let table = catalog.table(&write.table);
         let columns = write.row.iter().filter_map(|(name, _)| table?.column(name));
-        columns.into_iter().any(|column| unknown_type(column).is_some())
+        columns.into_iter().any(|column| statement::unknown_type(column).is_some())
     })
-}
-
-/// The SQL name of a column's type, where it is left to the database.
-fn unknown_type(column: &Column) -> Option<String> {
-    match &column.column_type {
-        ColumnType::Other { sql } => Some(sql.clone()),
-        ColumnType::Array(element) if matches!(**element, ColumnType::Other { .. }) => {
-            Some(column.column_type.cast_name())
-        }
-        _ => None,
-    }
 }
 
 /// Whether the ledger holds all of a batch: one transaction settles all of it or nothing.
@@ -267,7 +256,7 @@ fn parameter_set(
     if mode != Mode::Whole {
         let names = group.columns.iter().map(|name| Some(name.as_str()));
         set.push(parameter("column_names", array_literal(names)));
-        let types: Vec<_> = columns.iter().map(|column| unknown_type(column)).collect();
+        let types: Vec<_> = columns.iter().map(|column| statement::unknown_type(column)).collect();
         set.push(parameter("types", array_literal(types.iter().map(Option::as_deref))));
         set.push(parameter("is_immediate", (mode == Mode::ApartImmediately).to_string()));
     }

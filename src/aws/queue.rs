@@ -28,7 +28,7 @@ pub enum Reason {
     Refused,
 }
 
-/// A FIFO queue.
+/// A queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
@@ -79,6 +79,13 @@ impl Queue {
             untaken.push((place, reason));
         }
         untaken
+    }
+
+    /// Sends one message to a queue that is not FIFO. It may come more than once.
+    pub async fn send_one(&self, body: &str) -> Result<(), ServiceError> {
+        let request = self.client.send_message().queue_url(&self.url).message_body(body);
+        request.send().await.map_err(|error| service_error("SendMessage", &error))?;
+        Ok(())
     }
 
     /// Lets messages, by their receipt handles, be delivered again after these times, in whole seconds.

@@ -1,8 +1,8 @@
 //! The function behind the queue of files.
 
-use aurora_sync::aws::{self, data_api::DataApi, objects::Objects};
+use aurora_sync::aws::{self, data_api::DataApi, objects::Objects, queue::Queue};
 use aurora_sync::config::Config;
-use aurora_sync::import::{self, Import};
+use aurora_sync::import::{self, Import, chunk};
 use aurora_sync::{runtime, schema};
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,7 +14,11 @@ async fn main() -> anyhow::Result<()> {
         catalog: schema::catalog(),
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         objects: Objects::new(&sdk_config),
+        queue: Queue::new(&sdk_config, config.imports_queue_url()?),
         results_bucket: config.results_bucket()?,
+        defaults: config.import_defaults()?,
+        lanes: config.import_lanes()?,
+        limits: chunk::LIMITS,
     };
     runtime::serve(async |event, deadline| import::handle(&function, event, deadline).await).await
 }

@@ -3,7 +3,7 @@
 //! Pure. A line here ends after each CR and each LF, quoted or not: no encoding has either byte within a
 //! character, so that what a line holds can be decoded, and its place in the file is known.
 
-use encoding_rs::{Decoder, DecoderResult, UTF_16LE};
+use encoding_rs::{Decoder, DecoderResult, ISO_2022_JP, UTF_16LE};
 
 use super::encoding::Encoding;
 
@@ -33,13 +33,19 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// From the place behind the byte order mark on.
     pub fn new(encoding: Encoding) -> Self {
+        Self::at(encoding, encoding.mark().len() as u64)
+    }
+
+    /// From the beginning of a line on.
+    pub fn at(encoding: Encoding, byte_offset: u64) -> Self {
         let decoder = encoding.charset.new_decoder_without_bom_handling();
         Self {
             encoding,
             decoder: (!encoding.is_utf_8()).then_some(decoder),
             half_unit: None,
-            byte_offset: encoding.mark().len() as u64,
+            byte_offset,
             text: String::new(),
         }
     }
@@ -116,7 +122,7 @@ impl Lines {
                 decoder.decode_to_string_without_replacement(rest, &mut self.text, is_last);
             rest = rest.get(read..).unwrap_or_default();
             match result {
-                DecoderResult::InputEmpty => return malformed_at,
+                DecoderResult::InputEmpty => break,
                 DecoderResult::OutputFull => self.text.reserve(3 * rest.len() + 16),
                 DecoderResult::Malformed(len, after) => {
                     let end = self.byte_offset + (bytes.len() - rest.len()) as u64;
@@ -125,6 +131,18 @@ impl Lines {
                 }
             }
         }
+        // The only encoding with a state: each line begins in ASCII (RFC 1468), so that a damaged line
+        // spoils no other, and any line can be the first that is read.
+        if self.encoding.charset == ISO_2022_JP
+            && let Some(end @ (b'\r' | b'\n')) = bytes.last()
+        {
+            // Outside ASCII, the decoder takes an end of line for half of a character.
+            if !self.text.ends_with(char::from(*end)) {
+                self.text.push(char::from(*end));
+            }
+            *decoder = ISO_2022_JP.new_decoder_without_bom_handling();
+        }
+        malformed_at
     }
 }
 
@@ -176,5 +194,7 @@ mod tests {
         check("utf-16le", b"a\0\0\xd8\n\0b\0", &["a!2!\n", "b"]);
         check("utf-16le", b"a\0\n\0b", &["a\n", "!4!"]);
         check("euc-jp", b"ab\xff,", &["ab!2!,"]);
+        // The first line does not go back to ASCII.
+        check("iso-2022-jp", b"\x1b$B\x49\x3d\nab", &["表!5!\n", "ab"]);
     }
 }

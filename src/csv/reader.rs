@@ -6,6 +6,7 @@
 use super::dialect::Dialect;
 use super::encoding::{Charset, Contradiction, Encoding, MARK_BYTES_MAX};
 use super::inflate::{Compression, HEAD_BYTES, InflateError, Inflater};
+pub use super::records::Place;
 use super::records::{LineEnd, Record, Records};
 
 /// Bytes of the file that are read at a time: they bound the records that come at once.
@@ -72,6 +73,19 @@ impl<B: AsRef<[u8]>> Reader<B> {
             is_ended: false,
             source: Source::Head(Vec::new()),
             content: Content::Head { dialect, declared, head: Vec::new() },
+            block: Vec::new(),
+        }
+    }
+
+    /// Goes on in a file that is not packed, at a place at which a record begins. What it is given are the bytes
+    /// from there on. The end of its lines is that of the first record's from here.
+    pub fn at(dialect: Dialect, encoding: Encoding, place: Place) -> Self {
+        Self {
+            input: None,
+            taken: 0,
+            is_ended: false,
+            source: Source::Known { inflater: None, head: Vec::new() },
+            content: Content::Records(Box::new(Records::at(dialect, encoding, place))),
             block: Vec::new(),
         }
     }

@@ -26,6 +26,21 @@ pub struct Record {
     pub content: Content,
 }
 
+impl Record {
+    pub fn place(&self) -> Place {
+        Place { byte_offset: self.byte_offset, line: self.line }
+    }
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// From 0.
+    pub byte_offset: u64,
+    /// From 1.
+    pub line: u64,
+}
+
 /// What a record holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
@@ -59,6 +74,11 @@ struct FieldEnd {
 impl Fields {
     pub fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Of all fields.
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -105,6 +125,13 @@ pub struct Records {
 impl Records {
     pub fn new(dialect: Dialect, encoding: Encoding) -> Self {
         Self { encoding, lines: Lines::new(encoding), assembly: Assembly::new(dialect, encoding) }
+    }
+
+    /// From a place on at which a record begins.
+    pub fn at(dialect: Dialect, encoding: Encoding, place: Place) -> Self {
+        let mut assembly = Assembly::new(dialect, encoding);
+        assembly.line = place.line;
+        Self { encoding, lines: Lines::at(encoding, place.byte_offset), assembly }
     }
 
     pub fn encoding(&self) -> Encoding {

@@ -1,326 +1,166 @@
-//! Loads one chunk of a file: its rows, its counts and its rejects in one transaction.
+//! Cuts a file into chunks, and each chunk into the parts of its lanes.
 //!
-//! A chunk that stands in `sync.import_chunk` is done; whoever comes to it again leaves it alone.
+//! Pure. Where a chunk ends depends on the file and on the import's own limits alone, so that it is the same
+//! each time the file is read. A key is always in the same lane; its rows keep their order.
 
-use std::collections::HashSet;
+use fastbloom::BloomFilter;
 
-use aurora_sync_catalog::{Column, Table};
-use uuid::Uuid;
-
-use super::records::Record;
-use super::rows::{Layout, Row};
-use crate::aws::data_api::DataApi;
-use crate::deadline::Deadline;
-use crate::error::{Disposition, SyncError};
-use crate::field::{Parameter, parameter, storable};
-use crate::isolate::isolate;
+use super::layout::{Layout, Row};
+use crate::csv::records::{Place, Record};
 use crate::key::Key;
 use crate::outcome::Rejection;
-use crate::parameter_set::{column_parameters, number_column, size_bytes, text_column};
-use crate::plan::CALL_BYTES_MAX;
-use crate::plan::rows::{Call, Item, plan};
-use crate::statement;
-use crate::transaction::{End, Transaction, in_transaction};
 
-/// Most records of a chunk. Chunks are cut by the file alone, so that they are the same each time
-/// it is read.
-pub const CHUNK_RECORDS_MAX: usize = 5_000;
+/// When a chunk is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub records: usize,
+    /// Of the records as they stand in the file. The record that passes it is the last one.
+    pub bytes: usize,
+}
 
-/// A chunk is full when its records pass this many bytes: it is held in memory.
-pub const CHUNK_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What a chunk may hold by default: large enough that a call is worth it, small enough that a few of them are
+/// held in memory at once.
+pub const LIMITS: Limits = Limits { records: 10_000, bytes: 2 * 1024 * 1024 };
 
-const OPEN_CHUNK: &str =
-    "INSERT INTO sync.import_chunk (import_id, chunk, rows_read, rows_rejected)
-VALUES (:import_id::uuid, :chunk::integer, :rows_read::bigint, :rows_rejected::bigint)";
-
-const ADD_COUNTS: &str = "UPDATE sync.import_chunk
-SET rows_written = rows_written + :rows_written::bigint,
-    rows_unchanged = rows_unchanged + :rows_unchanged::bigint,
-    rows_rejected = rows_rejected + :rows_rejected::bigint
-WHERE import_id = :import_id::uuid AND chunk = :chunk::integer";
-
-const ADD_REJECTS: &str = "INSERT INTO sync.import_reject (import_id, record, line, byte_offset, column_name, rule, sqlstate,
-  reason, raw)
-SELECT :import_id::uuid, record, line, byte_offset, column_name, rule, sqlstate, reason, raw
-FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[],
-  :rule::text[], :sqlstate::text[], :reason::text[], :raw::text[])
-  AS reject (record, line, byte_offset, column_name, rule, sqlstate, reason, raw)";
-
-/// The import's own constraint refuses totals that do not add up.
-const CLOSE_CHUNK: &str = "UPDATE sync.import AS import
-SET rows_read = import.rows_read + chunk.rows_read,
-    rows_written = import.rows_written + chunk.rows_written,
-    rows_unchanged = import.rows_unchanged + chunk.rows_unchanged,
-    rows_rejected = import.rows_rejected + chunk.rows_rejected
-FROM sync.import_chunk AS chunk
-WHERE import.id = :import_id::uuid AND chunk.import_id = import.id AND chunk.chunk = :chunk::integer";
-
-/// The records of a chunk, checked against the table.
+/// A piece of the file.
 #[derive(Debug)]
 pub struct Chunk {
     /// From 0.
-    number: u32,
+    pub number: u32,
     /// The number of its first record in the file, from 1.
-    first_record: u64,
-    records: Vec<Record>,
+    pub first_record: u64,
+    /// Where that one begins; `None` as long as the chunk is empty.
+    pub place: Option<Place>,
+    /// One for each lane.
+    pub parts: Vec<Part>,
+    records: u64,
     bytes: usize,
-    rows: Vec<CheckedRecord>,
-    rejects: Vec<Reject>,
+}
+
+/// What a lane has to load of a chunk.
+#[derive(Debug, Default)]
+pub struct Part {
+    pub rows: Vec<PartRow>,
+    /// Records that do not fit the table.
+    pub rejects: Vec<Reject>,
 }
 
 /// A record that fits the table.
 #[derive(Debug)]
-struct CheckedRecord {
-    /// Its place in the chunk.
-    place: usize,
-    row: Row,
+pub struct PartRow {
+    pub origin: Origin,
+    pub row: Row,
+    /// Whether its key may have come before in the file.
+    pub may_repeat: bool,
 }
 
-/// A record that is not loaded, by its place in the chunk.
+/// Where a record stands, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// From 1, the header not counted.
+    pub record: u64,
+    pub place: Place,
+    /// Without its line end.
+    pub raw: Vec<u8>,
+}
+
+/// A record that is not loaded.
 #[derive(Debug, Clone)]
-struct Reject {
-    place: usize,
-    rejection: Rejection,
+pub struct Reject {
+    pub origin: Origin,
+    pub rejection: Rejection,
+}
+
+impl Part {
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.rejects.is_empty()
+    }
+
+    /// The number of its records.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.rejects.len()
+    }
 }
 
 impl Chunk {
-    /// The first chunk of a file.
-    pub fn first() -> Self {
-        Self::new(0, 1)
+    pub fn new(number: u32, first_record: u64, lanes: usize) -> Self {
+        let parts = (0..lanes).map(|_| Part::default()).collect();
+        Self { number, first_record, place: None, parts, records: 0, bytes: 0 }
     }
 
-    fn new(number: u32, first_record: u64) -> Self {
-        Self {
-            number,
-            first_record,
-            records: Vec::new(),
-            bytes: 0,
-            rows: Vec::new(),
-            rejects: Vec::new(),
-        }
-    }
-
-    /// The chunk after this one.
+    /// The empty chunk after this one.
     #[must_use]
     pub fn next(&self) -> Self {
-        Self::new(self.number + 1, self.first_record + self.records.len() as u64)
-    }
-
-    pub fn number(&self) -> u32 {
-        self.number
+        Self::new(self.number + 1, self.first_record + self.records, self.parts.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.records == 0
     }
 
-    pub fn is_full(&self) -> bool {
-        self.records.len() >= CHUNK_RECORDS_MAX || self.bytes >= CHUNK_BYTES_MAX
+    pub fn records(&self) -> u64 {
+        self.records
     }
 
-    pub fn push(&mut self, layout: &Layout<'_>, record: Record) {
-        let place = self.records.len();
-        match layout.row(&record) {
-            Ok(row) => self.rows.push(CheckedRecord { place, row }),
-            Err(rejection) => self.rejects.push(Reject { place, rejection }),
-        }
+    pub fn is_full(&self, limits: Limits) -> bool {
+        self.records >= limits.records as u64 || self.bytes >= limits.bytes
+    }
+
+    /// Checks a record and puts it into its lane. Rows without a key go round the lanes; what is not a row
+    /// goes with the chunk's number.
+    pub fn push(&mut self, layout: &Layout<'_>, record: Record, repeats: &mut Repeats) {
+        let lanes = self.parts.len() as u64;
+        let number = self.first_record + self.records;
+        let row = layout.row(&record);
+        self.place.get_or_insert(record.place());
+        self.records += 1;
         self.bytes += record.raw.len();
-        self.records.push(record);
-    }
-
-    fn items(&self) -> Vec<Item<(), Key>> {
-        self.rows
-            .iter()
-            .map(|checked| Item {
-                group: (),
-                key: checked.row.key.clone(),
-                size_bytes: size_bytes(&checked.row.cells),
-            })
-            .collect()
-    }
-}
-
-/// What the loading of chunks is about.
-#[derive(Debug)]
-pub struct Loader<'a> {
-    pub data_api: &'a DataApi,
-    pub import_id: Uuid,
-    pub table: &'a Table,
-    pub columns: Vec<&'a Column>,
-}
-
-impl Loader<'_> {
-    /// Loads a chunk, and gives how many of its rows were rejected.
-    pub async fn load(&self, chunk: &Chunk, deadline: Deadline) -> Result<usize, SyncError> {
-        let calls = plan(&chunk.items());
-        let mut one_by_one: HashSet<usize> = HashSet::new();
-        loop {
-            let attempt = in_transaction(self.data_api, deadline, async |transaction| {
-                let mut rejects = chunk.rejects.clone();
-                self.open(transaction, chunk).await?;
-                for (place, call) in calls.iter().enumerate() {
-                    if one_by_one.contains(&place) {
-                        rejects.extend(self.run_one_by_one(transaction, chunk, call).await?);
-                        continue;
-                    }
-                    let sql = statement::load_rows(self.table, &self.columns);
-                    let sets =
-                        call.sets.iter().map(|rows| self.parameter_set(chunk, rows)).collect();
-                    match transaction.batch_execute(&sql, sets).await {
-                        Ok(()) => {}
-                        Err(error) if error.disposition() == Disposition::Reject => {
-                            return Ok(End::Rollback(Attempt::Spoilt(place)));
-                        }
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                self.add_rejects(transaction, chunk, &rejects).await?;
-                transaction.execute(CLOSE_CHUNK, self.of_chunk(chunk)).await?;
-                Ok(End::Commit(Attempt::Loaded(rejects.len())))
-            });
-            match attempt.await {
-                Ok(Attempt::Loaded(rejected)) => return Ok(rejected),
-                Ok(Attempt::Spoilt(place)) => {
-                    one_by_one.insert(place);
-                }
-                // A deferred constraint spoke at the commit, which does not say whose row it was.
-                Err(SyncError::Database(error))
-                    if error.is_refused_commit() && one_by_one.len() < calls.len() =>
-                {
-                    one_by_one.extend(0..calls.len());
-                }
-                Err(error) => return Err(error),
+        let place = record.place();
+        let origin = Origin { record: number, place, raw: record.raw };
+        let lane = |number: u64| usize::try_from(number % lanes).unwrap_or_default();
+        match row {
+            Ok(row) => {
+                let may_repeat = row.key.as_ref().is_some_and(|key| repeats.may_repeat(key));
+                let of_key = row.key.as_ref().map(|key| lane(key.hash("")));
+                let lane = of_key.unwrap_or(lane(number));
+                self.parts[lane].rows.push(PartRow { origin, row, may_repeat });
+            }
+            Err(rejection) => {
+                self.parts[lane(u64::from(self.number))].rejects.push(Reject { origin, rejection });
             }
         }
     }
-
-    async fn open(&self, transaction: &Transaction<'_>, chunk: &Chunk) -> Result<(), SyncError> {
-        let mut parameters = self.of_chunk(chunk);
-        parameters.push(parameter("rows_read", chunk.records.len().to_string()));
-        parameters.push(parameter("rows_rejected", chunk.rejects.len().to_string()));
-        transaction.execute(OPEN_CHUNK, parameters).await?;
-        Ok(())
-    }
-
-    fn of_chunk(&self, chunk: &Chunk) -> Vec<Parameter> {
-        vec![
-            parameter("import_id", self.import_id.to_string()),
-            parameter("chunk", chunk.number.to_string()),
-        ]
-    }
-
-    fn parameter_set(&self, chunk: &Chunk, rows: &[usize]) -> Vec<Parameter> {
-        let cells: Vec<_> = rows.iter().map(|&row| &chunk.rows[row].row.cells).collect();
-        let mut parameters = column_parameters(&cells);
-        parameters.extend(self.of_chunk(chunk));
-        parameters
-    }
-
-    /// Row by row inside the server; gives those that are rejected.
-    async fn run_one_by_one(
-        &self,
-        transaction: &Transaction<'_>,
-        chunk: &Chunk,
-        call: &Call<()>,
-    ) -> Result<Vec<Reject>, SyncError> {
-        let sql = statement::load_row(self.table, &self.columns);
-        let mut rejects = Vec::new();
-        for set in &call.sets {
-            let cells: Vec<_> = set.iter().map(|&row| &chunk.rows[row].row.cells).collect();
-            let missed = isolate(transaction, &sql, &cells).await?;
-            let mut unchanged = 0;
-            let mut rejected = 0;
-            let mut written = set.len();
-            for missed in missed {
-                written -= 1;
-                match missed.error {
-                    None => unchanged += 1,
-                    Some(error) => {
-                        rejected += 1;
-                        let place = chunk.rows[set[missed.row]].place;
-                        rejects.push(Reject { place, rejection: error.into() });
-                    }
-                }
-            }
-            let mut parameters = self.of_chunk(chunk);
-            parameters.push(parameter("rows_written", written.to_string()));
-            parameters.push(parameter("rows_unchanged", unchanged.to_string()));
-            parameters.push(parameter("rows_rejected", rejected.to_string()));
-            transaction.execute(ADD_COUNTS, parameters).await?;
-        }
-        Ok(rejects)
-    }
-
-    async fn add_rejects(
-        &self,
-        transaction: &Transaction<'_>,
-        chunk: &Chunk,
-        rejects: &[Reject],
-    ) -> Result<(), SyncError> {
-        let rows: Vec<_> = rejects.iter().map(|reject| RejectRow::of(chunk, reject)).collect();
-        let mut rest = rows.as_slice();
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fitting = rest.iter().take_while(|row| {
-                bytes += row.size_bytes();
-                bytes <= CALL_BYTES_MAX
-            });
-            let (piece, later) = rest.split_at(fitting.count().max(1));
-            rest = later;
-            transaction.execute(ADD_REJECTS, self.reject_parameters(piece)).await?;
-        }
-        Ok(())
-    }
-
-    fn reject_parameters(&self, rows: &[RejectRow<'_>]) -> Vec<Parameter> {
-        vec![
-            parameter("import_id", self.import_id.to_string()),
-            number_column("record", rows.iter().map(|row| row.record)),
-            number_column("line", rows.iter().map(|row| row.line)),
-            number_column("byte_offset", rows.iter().map(|row| row.byte_offset)),
-            text_column("column_name", rows.iter().map(|row| row.rejection.column.as_deref())),
-            text_column("rule", rows.iter().map(|row| Some(row.rejection.rule.as_str()))),
-            text_column("sqlstate", rows.iter().map(|row| row.rejection.sqlstate.as_deref())),
-            text_column("reason", rows.iter().map(|row| Some(row.rejection.reason.as_str()))),
-            text_column("raw", rows.iter().map(|row| Some(row.raw.as_str()))),
-        ]
-    }
 }
 
-/// How an attempt at a chunk ended.
+/// Remembers which keys came before, in little memory: it may take a new key for an old one, never the other
+/// way round. Whether a row really repeats another is for the database to find out; this spares it from
+/// looking for most of them.
 #[derive(Debug)]
-enum Attempt {
-    Loaded(usize),
-    /// The call at this place failed because of its data.
-    Spoilt(usize),
+pub struct Repeats {
+    /// `None` where any key may have come before.
+    seen: Option<BloomFilter>,
 }
 
-/// A row of `sync.import_reject`.
-#[derive(Debug)]
-struct RejectRow<'a> {
-    record: i64,
-    line: i64,
-    byte_offset: i64,
-    rejection: &'a Rejection,
-    raw: String,
-}
+/// One in a hundred keys of 7 million is taken for an old one; one in ten of 14 million.
+const FILTER_BITS: usize = 8 * 8 * 1024 * 1024;
 
-impl<'a> RejectRow<'a> {
-    fn of(chunk: &Chunk, reject: &'a Reject) -> Self {
-        let record = &chunk.records[reject.place];
-        Self {
-            record: (chunk.first_record + reject.place as u64).cast_signed(),
-            line: record.line.cast_signed(),
-            byte_offset: record.byte_offset.cast_signed(),
-            rejection: &reject.rejection,
-            // PostgreSQL's text holds neither broken UTF-8 nor U+0000.
-            raw: storable(&String::from_utf8_lossy(&record.raw)),
-        }
+/// Bits that a key sets.
+const FILTER_HASHES: u32 = 4;
+
+impl Repeats {
+    /// From the beginning of a file.
+    pub fn none() -> Self {
+        let filter = BloomFilter::with_num_bits(FILTER_BITS).seed(&0).hashes(FILTER_HASHES);
+        Self { seen: Some(filter) }
     }
 
-    fn size_bytes(&self) -> usize {
-        // Numbers, words and names are short.
-        512 + crate::array::encoded_len(Some(&self.raw))
-            + crate::array::encoded_len(Some(&self.rejection.reason))
+    /// For a file that is not read from its beginning, or whose keys cannot be told apart by their texts.
+    pub fn unknown() -> Self {
+        Self { seen: None }
+    }
+
+    /// Whether the key may have come before. From now on it has.
+    fn may_repeat(&mut self, key: &Key) -> bool {
+        self.seen.as_mut().is_none_or(|seen| seen.insert(key))
     }
 }

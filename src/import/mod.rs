@@ -1,48 +1,53 @@
-//! Imports files: every row ends as written, unchanged or rejected, and is counted as such.
+//! Imports files: every row ends as written, unchanged, superseded or rejected, and is counted as such.
 //!
-//! One pass over the file, one chunk in memory, one transaction a chunk. A file that is delivered
-//! again goes on after its last complete chunk.
+//! One pass over the file, a few chunks in memory, a transaction for each lane's part of a chunk. A file that is
+//! delivered again goes on where it stopped.
 
 pub mod source;
-pub mod records;
-pub mod rows;
+pub mod options;
+pub mod layout;
 pub mod chunk;
+pub mod load;
 pub mod report;
+mod file;
+mod opened;
+mod claim;
+mod lanes;
+mod whole;
+mod replace;
+mod heartbeat;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aurora_sync_catalog::Catalog;
+use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
-use uuid::Uuid;
+use serde_json::{Value, json};
 
-use self::chunk::{Chunk, Loader};
-use self::records::{Record, Records};
-use self::report::Ending;
-use self::rows::Layout;
-use self::source::Source;
+use self::claim::{Entry, Progress, Standing};
+use self::heartbeat::Heartbeat;
+use self::load::Loader;
+use self::opened::{OpenError, Opened};
+use self::options::{Defaults, Mode, Options};
+use self::replace::{Replaced, replace};
+use self::report::Format;
+use self::source::{Ask, Source};
+use self::whole::Whole;
 use crate::aws::data_api::DataApi;
-use crate::aws::objects::Objects;
+use crate::aws::objects::{ObjectName, Objects};
+use crate::aws::queue::Queue;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, ServiceFault, SyncError};
-use crate::field::{Field, parameter, storable};
+use crate::key;
 use crate::problem::nearest;
-use crate::transaction::{End, in_transaction};
+use crate::redelivery;
 
-/// Left of an invocation's time when a file is given back: for the chunk under way.
-const STOP_BEFORE: Duration = Duration::from_mins(1);
+/// Most messages that an import leaves for itself. Each one follows on a chunk that was loaded; with 15 minutes
+/// between them, this is a hundred days.
+const CONTINUATIONS_MAX: u32 = 10_000;
 
-const CLAIM: &str =
-    "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
-VALUES (:import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text,
-  :table_name::text)
-ON CONFLICT (id) DO NOTHING";
-
-const PROGRESS: &str = "SELECT state,
-  (SELECT coalesce(max(chunk) + 1, 0) FROM sync.import_chunk WHERE import_id = import.id)
-FROM sync.import AS import WHERE id = :import_id::uuid";
-
-const END: &str = "UPDATE sync.import SET state = :state::text, error = :error::text, finished_at = clock_timestamp()
-WHERE id = :import_id::uuid AND state = 'running'";
+/// Until a file is looked at again that another worker has.
+const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
 
 /// What the function needs.
 #[derive(Debug)]
@@ -50,7 +55,15 @@ pub struct Import {
     pub catalog: Catalog,
     pub data_api: DataApi,
     pub objects: Objects,
+    /// The queue that the messages come from.
+    pub queue: Queue,
     pub results_bucket: String,
+    /// Options by prefix.
+    pub defaults: Defaults,
+    /// Into how many lanes the rows of a file go.
+    pub lanes: usize,
+    /// How a file is cut.
+    pub limits: chunk::Limits,
 }
 
 /// Imports the files of one delivery. What could not be done now is given back; fails only where a
@@ -66,232 +79,317 @@ pub async fn handle(
         let id = id.ok_or_else(|| {
             SyncError::Inconsistent("a message of the event has no id".to_owned())
         })?;
-        if !import_message(import, message.body.as_deref().unwrap_or_default(), deadline).await? {
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
-            response.batch_item_failures.push(failure);
-        }
+        let receipt_handle = message.receipt_handle.unwrap_or_default();
+        let heartbeat = Heartbeat { queue: &import.queue, receipt_handle: &receipt_handle };
+        let body = message.body.as_deref().unwrap_or_default();
+        let done = heartbeat.during(import_message(import, body, deadline)).await;
+        let receive_count = message.attributes.get("ApproximateReceiveCount");
+        let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
+        let delay = |disposition| redelivery::delay(receive_count, disposition);
+        let again_after = match &done {
+            Ok(Progressed::Done) => continue,
+            Ok(Progressed::Postponed(time)) => *time,
+            Ok(Progressed::GivenBack) => delay(Disposition::Retry),
+            Err(error) => delay(error.disposition()),
+        };
+        heartbeat.hide(again_after).await;
+        done?;
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = id;
+        response.batch_item_failures.push(failure);
     }
     Ok(response)
 }
 
-/// Imports what one message names, and tells whether the message is done with.
+/// How far an invocation came with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progressed {
+    Done,
+    /// The rest is for another delivery.
+    GivenBack,
+    /// The same, after this time.
+    Postponed(Duration),
+}
+
+/// Imports what one message names.
 async fn import_message(
     import: &Import,
     body: &str,
     deadline: Deadline,
-) -> Result<bool, SyncError> {
+) -> Result<Progressed, SyncError> {
     let notification = match source::read(body) {
         Ok(notification) => notification,
         Err(error) => {
             // No import to show it in: the dead-letter queue keeps it, and its alarm tells.
             tracing::error!(error = crate::error::chain(&error), "message is unreadable");
-            return Ok(false);
+            return Ok(Progressed::GivenBack);
         }
     };
     if notification.ignored > 0 {
         tracing::info!(ignored = notification.ignored, "notifications ask for nothing");
     }
-    for source in &notification.sources {
-        match import_file(import, source, deadline).await {
-            Ok(Progress::Done) => {}
-            Ok(Progress::GivenBack) => return Ok(false),
+    for ask in &notification.asks {
+        let import_id = ask.source.import_id();
+        match import_file(import, ask, deadline).await {
+            Ok(Progressed::Done) => {}
+            Ok(other) => return Ok(other),
             Err(error) if error.disposition() == Disposition::Retry => {
-                tracing::warn!(%error, import_id = %source.import_id(), "import given back");
-                return Ok(false);
+                tracing::warn!(%error, %import_id, "import given back");
+                return Ok(Progressed::GivenBack);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, %import_id, "import halted");
+                return Err(error);
+            }
         }
     }
-    Ok(true)
+    Ok(Progressed::Done)
 }
 
-/// How far an invocation came with a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Done,
-    /// The rest is for the next invocation.
-    GivenBack,
-}
-
-/// How a file was read to its end.
+/// How a file was read and loaded.
 #[derive(Debug)]
 enum Reading {
-    Whole {
-        header: Vec<u8>,
-    },
+    /// To its end.
+    Completed { format: Format },
     /// The import ends here, with what the user can do about it.
-    Failed {
-        error: String,
-    },
-    OutOfTime,
+    Failed { error: String, format: Option<Format> },
+    OutOfTime { advanced: bool },
+}
+
+impl Reading {
+    fn failed(error: impl Into<String>) -> Self {
+        Self::Failed { error: error.into(), format: None }
+    }
 }
 
 async fn import_file(
     import: &Import,
-    source: &Source,
+    ask: &Ask,
     deadline: Deadline,
-) -> Result<Progress, SyncError> {
-    let import_id = source.import_id();
-    let Some(chunks_done) = claim(import, source, import_id, deadline).await? else {
-        tracing::info!(%import_id, "import is done already");
-        return Ok(Progress::Done);
-    };
-    tracing::info!(%import_id, table = source.table, chunks_done, "import begins");
-    let reading = match read_file(import, source, import_id, chunks_done, deadline).await {
+) -> Result<Progressed, SyncError> {
+    let import_id = ask.source.import_id();
+    let entry = Entry { data_api: &import.data_api, import_id, deadline };
+    let result = claim_and_load(import, ask, entry).await;
+    let Err(SyncError::Database(error)) = &result else { return result };
+    if !error.is_overtaken() {
+        return result;
+    }
+    // Somebody else loaded what this worker was about to load, or ended the import.
+    tracing::info!(%import_id, reason = %error, "import was overtaken");
+    match entry.claim(ask).await? {
+        Standing::Begin => Ok(Progressed::Postponed(WHILE_OTHERS_WORK)),
+        Standing::Others => Ok(Progressed::Done),
+        Standing::Ended { state, error, is_reported } => {
+            tell_again(import, &ask.source, entry, &state, error.as_deref(), is_reported).await?;
+            Ok(Progressed::Done)
+        }
+    }
+}
+
+async fn claim_and_load(
+    import: &Import,
+    ask: &Ask,
+    entry: Entry<'_>,
+) -> Result<Progressed, SyncError> {
+    let Entry { import_id, deadline, .. } = entry;
+    let source = &ask.source;
+    match entry.claim(ask).await? {
+        Standing::Begin => {}
+        Standing::Others => {
+            tracing::info!(%import_id, "import goes on elsewhere");
+            return Ok(Progressed::Done);
+        }
+        Standing::Ended { state, error, is_reported } => {
+            tell_again(import, source, entry, &state, error.as_deref(), is_reported).await?;
+            return Ok(Progressed::Done);
+        }
+    }
+    tracing::info!(%import_id, table = source.table, continuation = ask.continuation, "import begins");
+    let reading = match load_file(import, source, entry).await {
         Err(SyncError::Service(error)) if error.fault == ServiceFault::NotFound => {
-            Reading::Failed { error: "the file is not there any more".to_owned() }
+            Reading::failed("the file is not there any more")
         }
-        Err(SyncError::Service(error)) if error.fault == ServiceFault::Changed => {
-            let error =
-                "the file was replaced before it was read whole; the newer one has its own import";
-            Reading::Failed { error: error.to_owned() }
-        }
+        Err(SyncError::Service(error)) if error.fault == ServiceFault::Changed => Reading::failed(
+            "the file was replaced before it was read whole; the newer one has its own import",
+        ),
         other => other?,
     };
-    let (state, error, header) = match &reading {
-        Reading::OutOfTime => {
+    let (state, error, format) = match &reading {
+        Reading::OutOfTime { advanced: false } => return Ok(Progressed::GivenBack),
+        Reading::OutOfTime { advanced: true } if ask.continuation < CONTINUATIONS_MAX => {
+            let body = source::continuation_body(source, ask.continuation + 1);
+            import.queue.send_one(&body).await?;
             tracing::info!(%import_id, "import goes on in another invocation");
-            return Ok(Progress::GivenBack);
+            return Ok(Progressed::Done);
         }
-        Reading::Failed { error } => ("failed", Some(error.as_str()), None),
-        Reading::Whole { header } => ("completed", None, Some(header.as_slice())),
+        Reading::OutOfTime { .. } => {
+            let error = "the file took more invocations than an import may; what is loaded stays";
+            ("failed", Some(error), None)
+        }
+        Reading::Failed { error, format } => ("failed", Some(error.as_str()), format.as_ref()),
+        Reading::Completed { format } => ("completed", None, Some(format)),
     };
     // The report before the state: whoever sees the end finds the report.
-    report::write(import, source, import_id, Ending { state, error, header }, deadline).await?;
-    end(import, import_id, state, error, deadline).await?;
+    let ending = report::Ending { state, error, format };
+    report::write(import, source, import_id, ending, deadline).await?;
+    entry.end(state, error).await?;
     tracing::info!(%import_id, state, "import ended");
-    Ok(Progress::Done)
+    Ok(Progressed::Done)
 }
 
-/// Registers the import, and gives how many of its chunks are done; `None` where all is done.
-async fn claim(
+/// An import that ended without its worker knowing has no report yet.
+async fn tell_again(
     import: &Import,
     source: &Source,
-    import_id: Uuid,
-    deadline: Deadline,
-) -> Result<Option<u32>, SyncError> {
-    let parameters = vec![
-        parameter("import_id", import_id.to_string()),
-        parameter("bucket", source.object.bucket.as_str()),
-        parameter("object_key", storable(&source.object.key)),
-        parameter("object_version", source.version()),
-        parameter("sequencer", source.sequencer.as_str()),
-        parameter("table_name", storable(&source.table)),
-    ];
-    let records = in_transaction(&import.data_api, deadline, async |transaction| {
-        transaction.execute(CLAIM, parameters.clone()).await?;
-        let id = vec![parameter("import_id", import_id.to_string())];
-        Ok(End::Commit(transaction.execute(PROGRESS, id).await?))
-    })
-    .await?;
-    let record = records.first().map(Vec::as_slice).unwrap_or_default();
-    match record {
-        [Field::Text(state), Field::Long(_)] if state != "running" => Ok(None),
-        [Field::Text(_), Field::Long(chunks)] => Ok(u32::try_from(*chunks).ok()),
-        _ => Err(SyncError::Inconsistent(format!("import {import_id} is not in sync.import"))),
-    }
-}
-
-async fn end(
-    import: &Import,
-    import_id: Uuid,
+    entry: Entry<'_>,
     state: &str,
     error: Option<&str>,
-    deadline: Deadline,
+    is_reported: bool,
 ) -> Result<(), SyncError> {
-    let parameters = vec![
-        parameter("import_id", import_id.to_string()),
-        parameter("state", state),
-        crate::field::Parameter { name: "error".into(), value: error.map(storable) },
-    ];
-    in_transaction(&import.data_api, deadline, async |transaction| {
-        transaction.execute(END, parameters.clone()).await?;
-        Ok(End::Commit(()))
-    })
-    .await
+    let import_id = entry.import_id;
+    tracing::info!(%import_id, state, "import is done already");
+    if !is_reported {
+        let state = if state == "completed" { "completed" } else { "failed" };
+        let ending = report::Ending { state, error, format: None };
+        report::write(import, source, import_id, ending, entry.deadline).await?;
+        entry.reported().await?;
+    }
+    Ok(())
 }
 
-/// Reads the file and loads its chunks, but for the first `chunks_done`.
-async fn read_file(
+/// Reads the file and loads what is not loaded of it.
+async fn load_file(
     import: &Import,
     source: &Source,
-    import_id: Uuid,
-    chunks_done: u32,
-    deadline: Deadline,
+    entry: Entry<'_>,
 ) -> Result<Reading, SyncError> {
     let Some(table) = import.catalog.table(&source.table) else {
-        return Ok(Reading::Failed { error: unknown_table(import, &source.table) });
+        return Ok(Reading::failed(unknown_table(import, &source.table)));
     };
     if !table.is_writable() {
-        let error = "the table is kept out of writes (@sync:no-write in its comment)".to_owned();
-        return Ok(Reading::Failed { error });
+        let error = "the table is kept out of writes (@sync:no-write in its comment)";
+        return Ok(Reading::failed(error));
     }
-    let mut body = import.objects.open(&source.object).await?;
-    let mut reader = Records::new();
-    let mut records: Vec<Record> = Vec::new();
-    let mut file: Option<OpenFile<'_>> = None;
-    let mut is_at_end = false;
-    while !is_at_end {
-        match body.next().await? {
-            Some(bytes) => reader.push(bytes.as_ref(), &mut records),
-            None => {
-                reader.finish(&mut records);
-                is_at_end = true;
-            }
-        }
-        for record in records.drain(..) {
-            let Some(open) = &mut file else {
-                let layout = match Layout::from_header(table, &record) {
-                    Ok(layout) => layout,
-                    Err(error) => return Ok(Reading::Failed { error: error.to_string() }),
-                };
-                let columns = layout.columns();
-                let loader = Loader { data_api: &import.data_api, import_id, table, columns };
-                file = Some(OpenFile { header: record.raw, layout, loader, chunk: Chunk::first() });
-                continue;
-            };
-            open.chunk.push(&open.layout, record);
-            if open.chunk.is_full() {
-                if deadline.less(STOP_BEFORE).remaining().is_zero() {
-                    return Ok(Reading::OutOfTime);
-                }
-                open.load(chunks_done, deadline).await?;
-            }
-        }
-    }
-    let Some(mut open) = file else {
-        let error = "the file is empty; its first line must name the columns".to_owned();
-        return Ok(Reading::Failed { error });
+    let head = import.objects.head(&source.object).await?;
+    let declared = match options::read(&import.defaults, &source.object.key, &head.metadata) {
+        Ok(options) => options,
+        Err(error) => return Ok(Reading::failed(error.to_string())),
     };
-    open.load(chunks_done, deadline).await?;
-    Ok(Reading::Whole { header: open.header })
-}
-
-/// A file whose header is read.
-#[derive(Debug)]
-struct OpenFile<'a> {
-    header: Vec<u8>,
-    layout: Layout<'a>,
-    loader: Loader<'a>,
-    chunk: Chunk,
-}
-
-impl OpenFile<'_> {
-    /// Loads the chunk, unless it is among those done, and begins the next.
-    async fn load(&mut self, chunks_done: u32, deadline: Deadline) -> Result<(), SyncError> {
-        if !self.chunk.is_empty() && self.chunk.number() >= chunks_done {
-            let rejected = self.loader.load(&self.chunk, deadline).await?;
-            tracing::info!(
-                import_id = %self.loader.import_id,
-                chunk = self.chunk.number(),
-                rejected,
-                "chunk loaded"
-            );
-        }
-        self.chunk = self.chunk.next();
-        Ok(())
+    let lanes = lanes_of(table, &declared, import.lanes);
+    let progress =
+        entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
+    let options = options_of(&progress, &source.object.key)?;
+    // What is read from now on is what was looked at.
+    let etag = source.object.etag.clone().or(head.etag);
+    let object = ObjectName { etag, ..source.object.clone() };
+    let opened = opened::open(
+        &import.objects,
+        &object,
+        head.size_bytes,
+        table,
+        &options,
+        progress.next,
+    );
+    let opened = match opened.await {
+        Ok(opened) => opened,
+        Err(OpenError::Refused(error)) => return Ok(Reading::failed(error)),
+        Err(OpenError::Sync(error)) => return Err(error),
+    };
+    let loader = Loader {
+        data_api: &import.data_api,
+        import_id: entry.import_id,
+        table,
+        columns: opened.layout.columns(),
+        mode: options.mode,
+        encoding: opened.encoding,
+    };
+    let format = opened.format.clone();
+    if options.is_atomic || options.is_dry_run {
+        let whole = Whole {
+            entry,
+            loader,
+            objects: &import.objects,
+            object: &object,
+            size_bytes: head.size_bytes,
+            options: &options,
+            deadline: entry.deadline,
+        };
+        return Ok(match whole.load(opened, &progress).await? {
+            whole::Ending::Whole => Reading::Completed { format },
+            whole::Ending::Stopped { error } => Reading::Failed { error, format: Some(format) },
+        });
     }
+    load_lanes(table, entry, &loader, opened, &progress, &options, format).await
+}
+
+async fn load_lanes(
+    table: &Table,
+    entry: Entry<'_>,
+    loader: &Loader<'_>,
+    opened: Opened<'_>,
+    progress: &Progress,
+    options: &Options,
+    format: Format,
+) -> Result<Reading, SyncError> {
+    let Entry { import_id, deadline, .. } = entry;
+    let max_rejects = options.max_rejects;
+    let records =
+        match lanes::load(entry, loader, opened, progress, max_rejects, deadline).await? {
+            lanes::Ending::Whole { records } => records,
+            lanes::Ending::OutOfTime { advanced } => return Ok(Reading::OutOfTime { advanced }),
+            lanes::Ending::Stopped { error } => {
+                entry.count().await?;
+                let error = format!("{error}; what was loaded before stays: mend the file and drop it again");
+                return Ok(Reading::Failed { error, format: Some(format) });
+            }
+        };
+    let (counted, rejected) = entry.count().await?;
+    if counted != records {
+        // Cannot be; and if it is, nobody may believe the counts.
+        let error = format!(
+            "the file has {records} records, but {counted} are accounted for: a defect of aurora-sync, \
+             please report it; what was loaded stays"
+        );
+        tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
+        return Ok(Reading::Failed { error, format: Some(format) });
+    }
+    if let Some(error) = lanes::too_many(max_rejects, records, rejected, true) {
+        let error = format!("{error}; the other rows were loaded and stay");
+        return Ok(Reading::Failed { error, format: Some(format) });
+    }
+    if options.mode == Mode::Replace {
+        if rejected > 0 {
+            let error = format!(
+                "{rejected} rows were rejected, so that nothing was deleted: the table holds the file's other rows \
+                 and all that it held before; mend the rows and drop the whole file again"
+            );
+            return Ok(Reading::Failed { error, format: Some(format) });
+        }
+        if let Replaced::Refused(error) = replace(entry, table, options.max_deletes).await? {
+            return Ok(Reading::Failed { error, format: Some(format) });
+        }
+    }
+    Ok(Reading::Completed { format })
+}
+
+/// The options as they were when the import began, whatever the configuration says now.
+fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
+    let stored = json!({ "imports/": Value::clone(&progress.options) }).to_string();
+    let unreadable = |error: String| {
+        SyncError::Inconsistent(format!("the options in sync.import cannot be read: {error}"))
+    };
+    let stored = Defaults::parse(&stored).map_err(|error| unreadable(error.to_string()))?;
+    options::read(&stored, key, &BTreeMap::new()).map_err(|error| unreadable(error.to_string()))
+}
+
+/// One lane where rows with different keys can depend on each other, or the same key can be spelt in ways that
+/// only the database knows to be equal, or all is one transaction.
+fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
+    let is_one = options.is_atomic
+        || options.is_dry_run
+        || !key::are_comparable(table)
+        || table.references_itself();
+    if is_one { 1 } else { lanes }
 }
 
 fn unknown_table(import: &Import, name: &str) -> String {

@@ -1,9 +1,11 @@
-//! Which file an S3 notification is about, which table it is for, and which import it is.
+//! Which file a message is about, which table it is for, and which import it is.
 //!
 //! Pure.
 
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::aws::objects::ObjectName;
@@ -12,7 +14,7 @@ use crate::aws::objects::ObjectName;
 const PREFIX: &str = "imports/";
 
 /// One file to import.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     pub object: ObjectName,
     /// As the key names it, whether or not there is such a table.
@@ -22,14 +24,14 @@ pub struct Source {
 }
 
 impl Source {
-    /// The same for every delivery of one notification, another for every other upload.
+    /// The same for every notification of one upload, another for every other upload.
     pub fn import_id(&self) -> Uuid {
         let name = format!(
             "{}\n{}\n{}\n{}",
             self.object.bucket,
             self.object.key,
             self.version(),
-            self.sequencer
+            self.sequencer.to_ascii_uppercase()
         );
         Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())
     }
@@ -38,88 +40,165 @@ impl Source {
     pub fn version(&self) -> &str {
         self.object.version_id.as_deref().or(self.object.etag.as_deref()).unwrap_or_default()
     }
+
+    /// `None` where the key is not that of a file under `imports/<table>/`.
+    fn of(key: String, bucket: String, object: Versions) -> Option<Self> {
+        let (table, file) = key.strip_prefix(PREFIX)?.split_once('/')?;
+        // A key that ends in a slash is a folder that a console made.
+        if table.is_empty() || file.is_empty() || key.ends_with('/') {
+            return None;
+        }
+        // Objects from before a bucket kept versions have the version "null", or none, by who tells.
+        let is_version = |version: &String| !version.is_empty() && version != "null";
+        let etag = object.etag.map(|etag| etag.trim_matches('"').to_owned());
+        Some(Self {
+            table: table.to_owned(),
+            object: ObjectName {
+                bucket,
+                version_id: object.version_id.filter(is_version),
+                etag: etag.filter(|etag| !etag.is_empty()),
+                key,
+            },
+            sequencer: object.sequencer.unwrap_or_default(),
+        })
+    }
+}
+
+/// Whether the event of the first sequencer came before that of the second, for one key.
+///
+/// Amazon S3 User Guide, "Event message structure": hexadecimal, the shorter one padded with zeros on the
+/// right, then compared as texts. What is empty or not hexadecimal says nothing.
+pub fn is_older(a: &str, b: &str) -> bool {
+    let is_sequencer =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_sequencer(a) || !is_sequencer(b) {
+        return false;
+    }
+    let padded = |text: &str, len: usize| {
+        let digits = text.bytes().map(|byte| byte.to_ascii_uppercase());
+        digits.chain(std::iter::repeat(b'0')).take(len).collect::<Vec<_>>()
+    };
+    let len = a.len().max(b.len());
+    padded(a, len) < padded(b, len)
+}
+
+/// One import that a message asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    pub source: Source,
+    /// 0: a notification. Else the number of the message that the import left for itself.
+    pub continuation: u32,
 }
 
 /// What the body of a message holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notification {
-    pub sources: Vec<Source>,
+    pub asks: Vec<Ask>,
     /// Records that ask for nothing: other events, other prefixes, `s3:TestEvent`.
     pub ignored: usize,
 }
 
-/// A body that is not an S3 event.
+/// A body that tells of no object.
 #[derive(Debug, thiserror::Error)]
-#[error("the message is not an S3 event notification")]
-pub struct NotANotification(#[source] serde_json::Error);
+pub enum NotANotification {
+    #[error("the message is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    #[error("the message is not an S3 event notification: {0}")]
+    Malformed(#[source] serde_json::Error),
+    #[error(
+        "the message is neither an event of S3, nor one of EventBridge or SNS around it, nor a continuation"
+    )]
+    Unknown,
+    #[error("the message is wrapped too often")]
+    TooDeep,
+}
 
-/// Reads all records of an event.
-///
-/// The form of the event: Amazon S3 User Guide, "Event message structure".
+/// The body of the message with which an import goes on.
+pub fn continuation_body(source: &Source, continuation: u32) -> String {
+    serde_json::json!({ "continuation": continuation, "source": source }).to_string()
+}
+
+/// Wrappers around a wrapper: an event of EventBridge that SNS delivers has one.
+const DEPTH_MAX: usize = 4;
+
+/// Reads all that a message tells of, in whatever envelope it comes.
 pub fn read(body: &str) -> Result<Notification, NotANotification> {
-    let event: Event = serde_json::from_str(body).map_err(NotANotification)?;
     let mut notification = Notification::default();
-    match event {
-        Event::Test { .. } => notification.ignored += 1,
-        Event::Records { records } => {
-            for record in records {
-                match source(record) {
-                    Some(source) => notification.sources.push(source),
-                    None => notification.ignored += 1,
-                }
-            }
-        }
-    }
+    read_into(body, 0, &mut notification)?;
     Ok(notification)
 }
 
-fn source(record: Record) -> Option<Source> {
-    // "ObjectCreated:Put"; some senders put "s3:" in front.
-    let event = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
-    if !event.starts_with("ObjectCreated:") {
-        return None;
+fn read_into(
+    body: &str,
+    depth: usize,
+    notification: &mut Notification,
+) -> Result<(), NotANotification> {
+    if depth > DEPTH_MAX {
+        return Err(NotANotification::TooDeep);
     }
-    let key = decode_key(&record.s3.object.key);
-    let (table, file) = key.strip_prefix(PREFIX)?.split_once('/')?;
-    // A key that ends in a slash is a folder that a console made.
-    if table.is_empty() || file.is_empty() || key.ends_with('/') {
-        return None;
+    let value: Value = serde_json::from_str(body).map_err(NotANotification::NotJson)?;
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    let mut add = |source: Option<Source>| match source {
+        Some(source) => notification.asks.push(Ask { source, continuation: 0 }),
+        None => notification.ignored += 1,
+    };
+    if value.get("Records").is_some() {
+        let event: S3Event = parse(value)?;
+        event.records.into_iter().for_each(|record| add(record.source()));
+        return Ok(());
     }
-    Some(Source {
-        table: table.to_owned(),
-        object: ObjectName {
-            bucket: record.s3.bucket.name,
-            version_id: record.s3.object.version_id.filter(|version| version != "null"),
-            etag: record.s3.object.e_tag.map(|etag| etag.trim_matches('"').to_owned()),
-            key,
-        },
-        sequencer: record.s3.object.sequencer.unwrap_or_default(),
-    })
+    if text("Event") == Some("s3:TestEvent") {
+        add(None);
+        return Ok(());
+    }
+    match (text("Type"), text("Message")) {
+        (Some("Notification"), Some(message)) => {
+            let message = message.to_owned();
+            return read_into(&message, depth + 1, notification);
+        }
+        // What SNS tells of itself.
+        (Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), Some(_)) => {
+            add(None);
+            return Ok(());
+        }
+        _ => {}
+    }
+    if text("detail-type").is_some() && text("source").is_some() {
+        let is_created =
+            text("source") == Some("aws.s3") && text("detail-type") == Some("Object Created");
+        add(if is_created { parse::<BridgeEvent>(value)?.detail.source() } else { None });
+        return Ok(());
+    }
+    if value.get("continuation").is_some() {
+        notification.asks.push(parse(value)?);
+        return Ok(());
+    }
+    Err(NotANotification::Unknown)
 }
 
-/// Keys come form-encoded: a space as `+`, a plus as `%2B`.
+fn parse<T: DeserializeOwned>(value: Value) -> Result<T, NotANotification> {
+    serde_json::from_value(value).map_err(NotANotification::Malformed)
+}
+
+/// Keys of S3's own events come form-encoded: a space as `+`, a plus as `%2B`.
 fn decode_key(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Event {
-    Records {
-        #[serde(rename = "Records")]
-        records: Vec<Record>,
-    },
-    /// `{"Service":"Amazon S3","Event":"s3:TestEvent",…}`.
-    Test {
-        #[serde(rename = "Event")]
-        _event: TestEvent,
-    },
+/// What tells one upload from another.
+#[derive(Debug)]
+struct Versions {
+    version_id: Option<String>,
+    etag: Option<String>,
+    sequencer: Option<String>,
 }
 
+/// Amazon S3 User Guide, "Event message structure".
 #[derive(Debug, Deserialize)]
-enum TestEvent {
-    #[serde(rename = "s3:TestEvent")]
-    TestEvent,
+struct S3Event {
+    #[serde(rename = "Records")]
+    records: Vec<Record>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,6 +206,19 @@ enum TestEvent {
 struct Record {
     event_name: String,
     s3: S3,
+}
+
+impl Record {
+    fn source(self) -> Option<Source> {
+        // "ObjectCreated:Put"; some senders put "s3:" in front.
+        let event = self.event_name.strip_prefix("s3:").unwrap_or(&self.event_name);
+        if !event.starts_with("ObjectCreated:") {
+            return None;
+        }
+        let Object { key, e_tag, version_id, sequencer } = self.s3.object;
+        let versions = Versions { version_id, etag: e_tag, sequencer };
+        Source::of(decode_key(&key), self.s3.bucket.name, versions)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,61 +241,34 @@ struct Object {
     sequencer: Option<String>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Amazon S3 User Guide, "EventBridge event message structure".
+#[derive(Debug, Deserialize)]
+struct BridgeEvent {
+    detail: Detail,
+}
 
-    fn event(name: &str, key: &str) -> String {
-        serde_json::json!({ "Records": [{
-            "eventName": name,
-            "s3": { "bucket": { "name": "uploads" }, "object": { "key": key, "eTag": "e", "sequencer": "01" } }
-        }]})
-        .to_string()
-    }
+#[derive(Debug, Deserialize)]
+struct Detail {
+    bucket: Bucket,
+    object: BridgeObject,
+}
 
-    fn check(name: &str, key: &str, expected: Option<(&str, &str)>) {
-        let notification = read(&event(name, key)).unwrap();
-        let found = notification.sources.first();
-        let found = found.map(|source| (source.table.as_str(), source.object.key.as_str()));
-        assert_eq!(found, expected, "{name} {key}");
-        assert_eq!(notification.ignored, usize::from(expected.is_none()));
-    }
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct BridgeObject {
+    /// As it is: EventBridge's keys are not encoded.
+    key: String,
+    etag: Option<String>,
+    version_id: Option<String>,
+    sequencer: Option<String>,
+}
 
-    #[test]
-    fn keys_are_decoded_as_s3_encodes_them() {
-        let put = "ObjectCreated:Put";
-        check(put, "imports/staff/a.csv", Some(("staff", "imports/staff/a.csv")));
-        check(put, "imports/staff/my+file.csv", Some(("staff", "imports/staff/my file.csv")));
-        check(put, "imports/staff/1%2B1.csv", Some(("staff", "imports/staff/1+1.csv")));
-        check(put, "imports/staff/%E8%A1%A8.csv", Some(("staff", "imports/staff/表.csv")));
-        check(put, "imports/staff/2026/11/a.csv", Some(("staff", "imports/staff/2026/11/a.csv")));
-    }
-
-    #[test]
-    fn what_asks_for_nothing_is_ignored() {
-        check("ObjectRemoved:Delete", "imports/staff/a.csv", None);
-        check("ObjectCreated:Put", "other/staff/a.csv", None);
-        check("ObjectCreated:Put", "imports/a.csv", None);
-        check("ObjectCreated:Put", "imports/staff/", None);
-        let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"uploads"}"#;
-        assert_eq!(read(test).unwrap(), Notification { sources: vec![], ignored: 1 });
-        assert_eq!(read(r#"{"Records":[]}"#).unwrap(), Notification::default());
-    }
-
-    #[test]
-    fn a_body_of_another_kind_is_an_error() {
-        for body in ["", "{}", "[]", "{\"Event\":\"other\"}", "{\"Records\":[{}]}"] {
-            assert!(read(body).is_err(), "{body}");
-        }
-    }
-
-    #[test]
-    fn another_upload_is_another_import() {
-        let source = |key: &str| read(&event("ObjectCreated:Put", key)).unwrap().sources.remove(0);
-        let first = source("imports/staff/a.csv");
-        let mut second = first.clone();
-        assert_eq!(first.import_id(), source("imports/staff/a.csv").import_id());
-        second.sequencer = "02".into();
-        assert_ne!(first.import_id(), second.import_id());
+impl Detail {
+    fn source(self) -> Option<Source> {
+        let BridgeObject { key, etag, version_id, sequencer } = self.object;
+        Source::of(key, self.bucket.name, Versions { version_id, etag, sequencer })
     }
 }
+
+#[cfg(test)]
+mod tests;

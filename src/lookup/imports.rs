@@ -12,8 +12,20 @@ use crate::key::Key;
 use crate::problem::{Kind, Problem};
 use crate::query::Relation;
 
-const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key AS \"key\", state, error,
-  rows_read, rows_written, rows_unchanged, rows_rejected, started_at, finished_at FROM sync.import)";
+/// Each import with how far it is. Told by what it last wrote and not by the clock, so that an answer stays
+/// the same as long as nothing happened.
+const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key AS \"key\",
+  object_version AS version, state, error, options,
+  bytes_total, bytes_read,
+  CASE WHEN state = 'completed' THEN 100
+    WHEN bytes_total > 0 THEN least(round(100.0 * bytes_read / bytes_total, 1), 100) END AS progress_percent,
+  rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected, rows_deleted,
+  round(rows_read / nullif(extract(epoch FROM coalesce(finished_at, progressed_at) - started_at), 0), 1)
+    AS rows_per_second,
+  continuation AS continuations, started_at, progressed_at,
+  CASE WHEN state = 'running' AND bytes_read > 0 AND bytes_total >= bytes_read THEN
+    started_at + (progressed_at - started_at) * (bytes_total::double precision / bytes_read) END AS estimated_end_at,
+  finished_at, reported_at FROM sync.import)";
 
 const REJECTS: &str =
     "(SELECT import_id, record, line, byte_offset, column_name AS \"column\", rule, sqlstate,
@@ -24,6 +36,7 @@ const NEWEST_FIRST: &str = "started_at.desc";
 /// What clients see of an import.
 pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
     let text = || ColumnType::Text;
+    let number = || ColumnType::Numeric { precision: None, scale: None };
     table(
         "import",
         &["id"],
@@ -32,14 +45,26 @@ pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
             column("table", text(), false),
             column("bucket", text(), false),
             column("key", text(), false),
+            column("version", text(), false),
             column("state", text(), false),
             column("error", text(), true),
+            column("options", ColumnType::JsonB, false),
+            column("bytes_total", ColumnType::BigInt, true),
+            column("bytes_read", ColumnType::BigInt, false),
+            column("progress_percent", number(), true),
             column("rows_read", ColumnType::BigInt, false),
             column("rows_written", ColumnType::BigInt, false),
             column("rows_unchanged", ColumnType::BigInt, false),
+            column("rows_superseded", ColumnType::BigInt, false),
             column("rows_rejected", ColumnType::BigInt, false),
+            column("rows_deleted", ColumnType::BigInt, false),
+            column("rows_per_second", number(), true),
+            column("continuations", ColumnType::Integer, false),
             column("started_at", ColumnType::TimestampTz, false),
+            column("progressed_at", ColumnType::TimestampTz, true),
+            column("estimated_end_at", ColumnType::TimestampTz, true),
             column("finished_at", ColumnType::TimestampTz, true),
+            column("reported_at", ColumnType::TimestampTz, true),
         ],
     )
 });

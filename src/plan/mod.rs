@@ -23,13 +23,16 @@ pub const CALL_BYTES_MAX: usize = REQUEST_BYTES_MAX - REQUEST_BYTES_RESERVED;
 
 /// Cuts rows, given by their sizes in bytes, into sets that keep both bounds. A row that is over the
 /// bound of bytes stands alone.
-fn cut(sizes_bytes: impl ExactSizeIterator<Item = usize>) -> Vec<Range<usize>> {
+fn cut(
+    sizes_bytes: impl ExactSizeIterator<Item = usize>,
+    rows_max: usize,
+) -> Vec<Range<usize>> {
     let rows = sizes_bytes.len();
     let mut sets = Vec::new();
     let mut start = 0;
     let mut bytes = 0;
     for (place, size_bytes) in sizes_bytes.enumerate() {
-        let is_full = place - start == SET_ROWS_MAX || bytes + size_bytes > CALL_BYTES_MAX;
+        let is_full = place - start == rows_max || bytes + size_bytes > CALL_BYTES_MAX;
         if place > start && is_full {
             sets.push(start..place);
             start = place;

@@ -28,8 +28,8 @@ pub struct Call<G> {
     pub sets: Vec<Vec<usize>>,
 }
 
-/// Plans the calls for these rows.
-pub fn plan<G, K>(items: &[Item<G, K>]) -> Vec<Call<G>>
+/// Plans the calls for these rows, with at most so many rows in a set.
+pub fn plan<G, K>(items: &[Item<G, K>], set_rows_max: usize) -> Vec<Call<G>>
 where
     G: Clone + Eq + Hash,
     K: Eq + Hash + Ord,
@@ -38,7 +38,7 @@ where
     let mut call_bytes = 0;
     for (group, mut rows) in groups_in_order(items) {
         rows.sort_by(|&a, &b| items[a].key.cmp(&items[b].key));
-        for set in cut(rows.iter().map(|&row| items[row].size_bytes)) {
+        for set in cut(rows.iter().map(|&row| items[row].size_bytes), set_rows_max) {
             let set_rows = &rows[set];
             let set_bytes: usize = set_rows.iter().map(|&row| items[row].size_bytes).sum();
             match calls.last_mut() {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn check(items: &[Item<&'static str, u32>], expected: &[(&str, &[&[usize]])]) {
-        let calls = plan(items);
+        let calls = plan(items, SET_ROWS_MAX);
         let found: Vec<_> = calls.iter().map(|call| (call.group, call.sets.clone())).collect();
         let expected: Vec<_> = expected
             .iter()
@@ -132,7 +132,7 @@ mod tests {
                 .into_iter()
                 .map(|(group, key, size_bytes)| Item { group, key, size_bytes })
                 .collect();
-            let calls = plan(&items);
+            let calls = plan(&items, SET_ROWS_MAX);
             let mut seen = Vec::new();
             for call in &calls {
                 let bytes: usize = call.sets.iter().flatten().map(|&row| items[row].size_bytes).sum();

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use aurora_sync_catalog::{Catalog, ForeignKey, Table};
 use uuid::Uuid;
 
-use super::cut;
+use super::{SET_ROWS_MAX, cut};
 use crate::array::encoded_len;
 use crate::key::Key;
 use crate::parameter_set::Cells;
@@ -89,7 +89,7 @@ fn steps(group: &Group, mut changes: Vec<Change>, folding: Folding) -> Vec<Step>
         // All writers lock rows in one order. (Row by row, the first accepted is the first served.)
         changes.sort_by(|a, b| a.key.cmp(&b.key));
     }
-    let cuts = cut(changes.iter().map(Change::size_bytes));
+    let cuts = cut(changes.iter().map(Change::size_bytes), SET_ROWS_MAX);
     let mut rest = changes.into_iter();
     cuts.into_iter()
         .map(|range| Step {

@@ -180,7 +180,8 @@ fn is_in(column: &Column, values: Option<Vec<String>>) -> Result<Condition<'_>, 
 }
 
 fn value_of(column: &Column, text: &str) -> Result<String, String> {
-    value::from_text(column, text).map_err(|fault| faulty(column, &fault.expected))
+    let text = value::from_text(column, text).map_err(|fault| faulty(column, &fault.expected))?;
+    Ok(text.into_owned())
 }
 
 fn faulty(column: &Column, expected: &str) -> String {

@@ -189,7 +189,7 @@ impl Reader<'_> {
             expected: format!("{} (element {place})", fault.expected),
             ..fault
         })?;
-        Ok(Some(Element(Some(value))))
+        Ok(Some(Element(Some(value.into_owned()))))
     }
 
     fn quoted(&mut self) -> Option<(String, bool)> {

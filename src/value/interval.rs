@@ -73,11 +73,11 @@ const WORDS: [&str; 58] = [
 ];
 
 /// An interval, without the blanks around it.
-pub(super) fn interval(text: &str) -> Option<String> {
+pub(super) fn interval(text: &str) -> Option<&str> {
     let text = trimmed(text);
     let is_iso = text.starts_with('P') && is_iso(text);
     let may_be = text.is_ascii() && text.len() <= LENGTH_MAX && (is_iso || is_verbose(text));
-    may_be.then(|| text.to_owned())
+    may_be.then_some(text)
 }
 
 fn is_iso(text: &str) -> bool {

@@ -13,7 +13,7 @@ use super::{Fault, Rule};
 pub(super) const DEPTH_MAX: usize = 1_000;
 
 /// A JSON text, as it was sent.
-pub(super) fn json(column_type: &ColumnType, text: &str) -> Result<String, Fault> {
+pub(super) fn json<'a>(column_type: &ColumnType, text: &'a str) -> Result<&'a str, Fault> {
     serde_json::from_str::<&RawValue>(text)
         .map_err(|_| Fault::new(Rule::Format, "a JSON value"))?;
     if depth(text) > DEPTH_MAX {
@@ -23,7 +23,7 @@ pub(super) fn json(column_type: &ColumnType, text: &str) -> Result<String, Fault
     if *column_type == ColumnType::JsonB {
         check_content(text)?;
     }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 /// How deep arrays and objects of a well-formed text are nested.

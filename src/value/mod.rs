@@ -14,6 +14,7 @@ mod number;
 mod text;
 mod time;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use aurora_sync_catalog::{Column, ColumnType};
@@ -98,8 +99,9 @@ pub fn from_json(column: &Column, value: &RawValue) -> Result<Option<String>, Fa
     typed_json(&column.column_type, raw).map(Some)
 }
 
-/// A field of a CSV file, or a part of a key in a URL. Never NULL.
-pub fn from_text(column: &Column, text: &str) -> Result<String, Fault> {
+/// A field of a CSV file, or a part of a key in a URL. Never NULL. Allocates nothing where the text is as it
+/// should be, as most are.
+pub fn from_text<'a>(column: &Column, text: &'a str) -> Result<Cow<'a, str>, Fault> {
     typed_text(&column.column_type, text)
 }
 
@@ -125,14 +127,14 @@ fn typed_json(column_type: &ColumnType, raw: &str) -> Result<String, Fault> {
     use ColumnType as Type;
     let wrong_kind = || Fault::new(Rule::Type, expected(column_type));
     match column_type {
-        Type::Json | Type::JsonB => json::json(column_type, raw),
+        Type::Json | Type::JsonB => json::json(column_type, raw).map(str::to_owned),
         Type::Array(element) => match raw.as_bytes().first() {
             Some(b'[') => array::from_json(element, raw),
-            Some(b'"') => typed_text(column_type, &json_string(raw)?),
+            Some(b'"') => Ok(typed_text(column_type, &json_string(raw)?)?.into_owned()),
             _ => Err(wrong_kind()),
         },
         _ => match raw.as_bytes().first() {
-            Some(b'"') => typed_text(column_type, &json_string(raw)?),
+            Some(b'"') => Ok(typed_text(column_type, &json_string(raw)?)?.into_owned()),
             Some(b't' | b'f') => match column_type {
                 Type::Boolean => Ok(raw.to_owned()),
                 _ => Err(wrong_kind()),
@@ -143,7 +145,7 @@ fn typed_json(column_type: &ColumnType, raw: &str) -> Result<String, Fault> {
                 | Type::BigInt
                 | Type::Numeric { .. }
                 | Type::Real
-                | Type::DoublePrecision => typed_text(column_type, raw),
+                | Type::DoublePrecision => typed_text(column_type, raw).map(Cow::into_owned),
                 _ => Err(wrong_kind()),
             },
             _ => Err(wrong_kind()),
@@ -159,16 +161,19 @@ fn json_string(raw: &str) -> Result<String, Fault> {
     })
 }
 
-fn typed_text(column_type: &ColumnType, text: &str) -> Result<String, Fault> {
+fn typed_text<'a>(column_type: &ColumnType, text: &'a str) -> Result<Cow<'a, str>, Fault> {
     use ColumnType as Type;
-    if text.contains('\0') {
+    if memchr::memchr(0, text.as_bytes()).is_some() {
         return Err(Fault::new(
             Rule::UnsupportedCharacter,
             "no U+0000, which PostgreSQL cannot store",
         ));
     }
     let format = || Fault::new(Rule::Format, expected(column_type));
-    let moment = |moment| time::moment(text, moment).map_err(|rule| broken(column_type, rule));
+    let moment = |moment| {
+        let moment = time::moment(text, moment).map_err(|rule| broken(column_type, rule));
+        moment.map(Cow::Borrowed)
+    };
     match column_type {
         Type::SmallInt => number::integer(text, i16::MIN.into(), i16::MAX.into()),
         Type::Integer => number::integer(text, i32::MIN.into(), i32::MAX.into()),
@@ -176,41 +181,43 @@ fn typed_text(column_type: &ColumnType, text: &str) -> Result<String, Fault> {
         Type::Numeric { precision, scale } => number::numeric(text, *precision, *scale),
         Type::Real => number::float(text, Float::Real),
         Type::DoublePrecision => number::float(text, Float::Double),
-        Type::Boolean => text::boolean(text).ok_or_else(format),
+        Type::Boolean => text::boolean(text).map(Cow::Borrowed).ok_or_else(format),
         // Blanks at the end mean nothing in char(n).
         Type::Char { length } => bounded(text.trim_end_matches(' '), text, *length),
         // In varchar(n) they do, and PostgreSQL cuts those beyond the length without a word.
         Type::VarChar { length: Some(length) } => bounded(text, text, *length),
-        Type::VarChar { length: None } | Type::Text | Type::Other { .. } => Ok(text.to_owned()),
+        Type::VarChar { length: None } | Type::Text | Type::Other { .. } => Ok(Cow::Borrowed(text)),
         Type::Uuid => text::uuid(text).ok_or_else(format),
-        Type::Json | Type::JsonB => json::json(column_type, text),
-        Type::Bytea => text::bytea(text).ok_or_else(format),
+        Type::Json | Type::JsonB => json::json(column_type, text).map(Cow::Borrowed),
+        Type::Bytea => text::bytea(text).map(Cow::Borrowed).ok_or_else(format),
         Type::Date => moment(Moment::Date),
         Type::Time => moment(Moment::Time { has_zone: false }),
         Type::TimeTz => moment(Moment::Time { has_zone: true }),
         Type::Timestamp => moment(Moment::Timestamp { has_zone: false }),
         Type::TimestampTz => moment(Moment::Timestamp { has_zone: true }),
-        Type::Interval => interval::interval(text).ok_or_else(format),
-        Type::Inet => network::network(text, false).ok_or_else(format),
-        Type::Cidr => network::network(text, true).ok_or_else(format),
+        Type::Interval => interval::interval(text).map(Cow::Borrowed).ok_or_else(format),
+        Type::Inet => network::network(text, false).map(Cow::Borrowed).ok_or_else(format),
+        Type::Cidr => network::network(text, true).map(Cow::Borrowed).ok_or_else(format),
         Type::Enum { labels, .. } => {
             if labels.iter().any(|label| label == text) {
-                Ok(text.to_owned())
+                Ok(Cow::Borrowed(text))
             } else {
                 Err(Fault::new(Rule::Enum, expected(column_type)))
             }
         }
-        Type::Array(element) => array::from_text(element, text),
+        Type::Array(element) => array::from_text(element, text).map(Cow::Owned),
     }
 }
 
 /// A text of which `counted` must not be longer than the column.
-fn bounded(counted: &str, text: &str, length: u32) -> Result<String, Fault> {
-    let is_too_long = counted.chars().nth(length as usize).is_some();
+fn bounded<'a>(counted: &str, text: &'a str, length: u32) -> Result<Cow<'a, str>, Fault> {
+    // No more bytes than that are no more characters.
+    let length_max = length as usize;
+    let is_too_long = counted.len() > length_max && counted.chars().nth(length_max).is_some();
     if is_too_long {
         return Err(Fault::new(Rule::Length, format!("at most {length} characters")));
     }
-    Ok(text.to_owned())
+    Ok(Cow::Borrowed(text))
 }
 
 fn broken(column_type: &ColumnType, rule: Rule) -> Fault {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::text::trimmed;
 
 /// An address, or a network with its prefix. A `cidr` has no bits set right of its prefix.
-pub(super) fn network(text: &str, is_cidr: bool) -> Option<String> {
+pub(super) fn network(text: &str, is_cidr: bool) -> Option<&str> {
     let text = trimmed(text);
     let (address, prefix) = match text.split_once('/') {
         None => (text, None),
@@ -28,7 +28,7 @@ pub(super) fn network(text: &str, is_cidr: bool) -> Option<String> {
         }
         Err(_) => is_short_form(address, prefix, is_cidr),
     };
-    may_be.then(|| text.to_owned())
+    may_be.then_some(text)
 }
 
 /// Whether the address is written out, so that it is checked whole.

@@ -47,8 +47,15 @@ fn based(text: &str) -> Option<i128> {
 }
 
 /// An integer of a column from `min` to `max`. `1.0` and `1e3` are integers too.
-pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<String, Fault> {
-    let text = without_underscores(trimmed(text));
+pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<Cow<'_, str>, Fault> {
+    let text = trimmed(text);
+    if is_written_out(text)
+        && !text.contains('.')
+        && text.parse().is_ok_and(|number| (min..=max).contains(&number) && text != "-0")
+    {
+        return Ok(Cow::Borrowed(text));
+    }
+    let text = without_underscores(text);
     let format = || Fault::new(Rule::Format, expected_integer(min, max));
     let range = || Fault::new(Rule::Range, expected_integer(min, max));
     let number = match based(&text) {
@@ -66,7 +73,15 @@ pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<String, Fault> {
             }
         }
     };
-    if (min..=max).contains(&number) { Ok(number.to_string()) } else { Err(range()) }
+    if (min..=max).contains(&number) { Ok(Cow::Owned(number.to_string())) } else { Err(range()) }
+}
+
+/// Whether a number is written as it would be here: no plus, no zeros before its whole part, no exponent.
+fn is_written_out(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    is_digits(whole) && is_digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
 /// A number of at most 19 digits and no fraction.
@@ -88,16 +103,16 @@ pub(super) fn numeric(
     text: &str,
     precision: Option<u16>,
     scale: Option<i16>,
-) -> Result<String, Fault> {
+) -> Result<Cow<'_, str>, Fault> {
     let text = without_underscores(trimmed(text));
     let format = || Fault::new(Rule::Format, "a decimal number");
     if text.eq_ignore_ascii_case("nan") {
-        return Ok(text.into_owned());
+        return Ok(text);
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(&text);
     if unsigned.eq_ignore_ascii_case("infinity") || unsigned.eq_ignore_ascii_case("inf") {
         let is_bounded = precision.is_some();
-        return if is_bounded { Err(format()) } else { Ok(text.into_owned()) };
+        return if is_bounded { Err(format()) } else { Ok(text) };
     }
     let text = based(&text).map_or(text, |number| Cow::Owned(number.to_string()));
     let decimal = Decimal::parse(&text).ok_or_else(format)?;
@@ -111,7 +126,10 @@ pub(super) fn numeric(
     if is_too_large || is_too_fine || !is_readable {
         return Err(Fault::new(Rule::Precision, expected_digits(whole_max, fraction_max)));
     }
-    Ok(if decimal.is_short() { decimal.written_out() } else { text.into_owned() })
+    if is_written_out(&text) || !decimal.is_short() {
+        return Ok(text);
+    }
+    Ok(Cow::Owned(decimal.written_out()))
 }
 
 /// Most digits before and after the point. Either can be negative: `numeric(2,4)` holds `0.0012`,
@@ -157,14 +175,14 @@ pub(super) enum Float {
 
 /// A float: any decimal number within its range, NaN and the infinities. PostgreSQL reads what C's
 /// `strtod` reads, the hexadecimal form with it.
-pub(super) fn float(text: &str, kind: Float) -> Result<String, Fault> {
+pub(super) fn float(text: &str, kind: Float) -> Result<Cow<'_, str>, Fault> {
     let format = || Fault::new(Rule::Format, "a number");
     let word = trimmed(text);
     let unsigned = word.strip_prefix(['-', '+']).unwrap_or(word);
     let is_word =
         ["nan", "infinity", "inf"].iter().any(|special| unsigned.eq_ignore_ascii_case(special));
     if is_word || is_hexadecimal(unsigned) {
-        return Ok(word.to_owned());
+        return Ok(Cow::Borrowed(word));
     }
     let decimal = Decimal::parse(word).ok_or_else(format)?;
     let (is_infinite, is_zero) = match kind {
@@ -184,7 +202,7 @@ pub(super) fn float(text: &str, kind: Float) -> Result<String, Fault> {
         };
         return Err(Fault::new(Rule::Range, range));
     }
-    Ok(word.to_owned())
+    Ok(Cow::Borrowed(word))
 }
 
 fn is_hexadecimal(unsigned: &str) -> bool {

@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use std::borrow::Cow;
+
 /// Without the blanks around it that PostgreSQL's input functions skip. Rust's own `trim` knows
 /// more kinds of blanks than PostgreSQL does.
 pub(super) fn trimmed(text: &str) -> &str {
@@ -9,13 +11,17 @@ pub(super) fn trimmed(text: &str) -> &str {
 }
 
 /// What PostgreSQL reads as a boolean: true, yes, on, 1 and their opposites, and their beginnings.
-pub(super) fn boolean(text: &str) -> Option<String> {
-    let word = trimmed(text).to_ascii_lowercase();
-    let begins = |whole: &str| !word.is_empty() && whole.starts_with(&word);
-    if begins("true") || begins("yes") || word == "on" || word == "1" {
-        Some("true".to_owned())
-    } else if begins("false") || begins("no") || word == "of" || word == "off" || word == "0" {
-        Some("false".to_owned())
+pub(super) fn boolean(text: &str) -> Option<&'static str> {
+    let word = trimmed(text);
+    let is = |whole: &str| word.eq_ignore_ascii_case(whole);
+    let begins = |whole: &str| {
+        !word.is_empty()
+            && whole.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
+    };
+    if begins("true") || begins("yes") || is("on") || word == "1" {
+        Some("true")
+    } else if begins("false") || begins("no") || is("of") || is("off") || word == "0" {
+        Some("false")
     } else {
         None
     }
@@ -23,8 +29,11 @@ pub(super) fn boolean(text: &str) -> Option<String> {
 
 /// A UUID in its one spelling. PostgreSQL takes braces around it, and a hyphen after any four of its
 /// digits ("UUID Type").
-pub(super) fn uuid(text: &str) -> Option<String> {
+pub(super) fn uuid(text: &str) -> Option<Cow<'_, str>> {
     let text = trimmed(text);
+    if is_hyphenated(text) {
+        return Some(Cow::Borrowed(text));
+    }
     let inner = match text.strip_prefix('{') {
         Some(inner) => inner.strip_suffix('}')?,
         None => text,
@@ -45,17 +54,26 @@ pub(super) fn uuid(text: &str) -> Option<String> {
     if was_hyphen || digits.len() != 32 {
         return None;
     }
-    uuid::Uuid::try_parse(&digits).ok().map(|uuid| uuid.hyphenated().to_string())
+    uuid::Uuid::try_parse(&digits).ok().map(|uuid| Cow::Owned(uuid.hyphenated().to_string()))
+}
+
+/// Whether the text is in that one spelling.
+fn is_hyphenated(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
 }
 
 /// Bytes: `\x` and pairs of hexadecimal digits, or the older form, where a backslash stands before
 /// another one or before three octal digits ("Binary Data Types").
-pub(super) fn bytea(text: &str) -> Option<String> {
+pub(super) fn bytea(text: &str) -> Option<&str> {
     let is_right = match text.strip_prefix("\\x") {
         Some(digits) => is_hexadecimal(digits),
         None => is_escaped(text),
     };
-    is_right.then(|| text.to_owned())
+    is_right.then_some(text)
 }
 
 /// Pairs of digits, with blanks between the pairs.

@@ -27,14 +27,14 @@ const LENGTH_MAX: usize = 128 + 25;
 const WORDS: [&str; 7] = ["epoch", "infinity", "now", "today", "tomorrow", "yesterday", "allballs"];
 
 /// A date, time or timestamp, without the blanks around it.
-pub(super) fn moment(text: &str, moment: Moment) -> Result<String, Rule> {
+pub(super) fn moment(text: &str, moment: Moment) -> Result<&str, Rule> {
     let text = trimmed(text);
     match Iso::parse(text) {
         Some(iso) => iso.check(moment)?,
         None if may_be_a_moment(text) => {}
         None => return Err(Rule::Format),
     }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 /// Whether the text is in the form of ISO 8601, which is checked whole.
@@ -171,21 +171,23 @@ impl Offset {
         }
         let is_negative = text.starts_with('-');
         let rest = text.strip_prefix(['-', '+'])?;
-        let mut parts: Vec<&str> = rest.split(':').collect();
-        if let [joined] = parts.as_slice()
-            && matches!(joined.len(), 4 | 6)
-            && joined.is_ascii()
-        {
-            let joined = *joined;
-            parts = (0..joined.len()).step_by(2).filter_map(|at| joined.get(at..at + 2)).collect();
-        }
-        let numbers: Vec<u32> = parts.iter().map(|part| digits(part, 2)).collect::<Option<_>>()?;
-        let [hours, minutes, seconds] = match numbers.as_slice() {
-            [hours] => [*hours, 0, 0],
-            [hours, minutes] => [*hours, *minutes, 0],
-            [hours, minutes, seconds] => [*hours, *minutes, *seconds],
-            _ => return None,
+        let mut numbers = [0; 3];
+        let mut count = 0;
+        let mut add = |part: &str| -> Option<()> {
+            *numbers.get_mut(count)? = digits(part, 2)?;
+            count += 1;
+            Some(())
         };
+        if matches!(rest.len(), 4 | 6) && rest.bytes().all(|byte| byte.is_ascii_digit()) {
+            for at in (0..rest.len()).step_by(2) {
+                add(rest.get(at..at + 2)?)?;
+            }
+        } else {
+            for part in rest.split(':') {
+                add(part)?;
+            }
+        }
+        let [hours, minutes, seconds] = numbers;
         Some(Self { is_negative, hours, minutes, seconds })
     }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::services::Bucket;
 use crate::support::{MEASUREMENT, STAFF, World, deadline, sample, sqs_event};
 
-const COUNTS: &str = "SELECT state, rows_read, rows_written, rows_unchanged, rows_rejected FROM sync.import ORDER BY started_at";
+const COUNTS: &str = "SELECT state, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected FROM sync.import ORDER BY started_at";
 
 /// A database, a bucket, and `import` over both.
 struct Importer {
@@ -64,7 +64,7 @@ async fn a_file_is_loaded_and_told_of() {
     let importer = Importer::with(STAFF).await;
     let file = "id,name,age\n0001,Aurora,12\n0004,Ada,\n0002,Changed,34\n00005,Long,1\n0006,,1\n0007,Bad,x\n0008,Few\n0009,\"a,\"\"b\"\"\nc\",5\n";
     importer.drop_file("imports/staff/a.csv", file).await;
-    assert_eq!(importer.world.rows(COUNTS).await, ["completed|8|3|1|4"]);
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|8|3|1|0|4"]);
     assert_eq!(
         importer.world.rows("SELECT id, name, age FROM staff ORDER BY id").await,
         ["0001|Aurora|12", "0002|Changed|34", "0003|Dynamo|56", "0004|Ada|-", "0009|a,\"b\"\nc|5"]
@@ -80,7 +80,10 @@ async fn a_file_is_loaded_and_told_of() {
     );
     let report = importer.report("staff").await;
     assert_eq!(report["state"], "completed");
-    assert_eq!(report["rows"], json!({"read": 8, "written": 3, "unchanged": 1, "rejected": 4}));
+    assert_eq!(
+        report["rows"],
+        json!({"read": 8, "written": 3, "unchanged": 1, "superseded": 0, "rejected": 4})
+    );
     assert_eq!(report["rejects"].as_array().unwrap().len(), 4);
     assert_eq!(
         importer.result("staff", "rejected.csv").await.unwrap(),
@@ -96,7 +99,7 @@ async fn rejected_rows_come_back_when_they_are_mended() {
     importer.drop_file("imports/staff/a.csv", "id,name,age\n0007,Bad,x\n0008,Good,1\n").await;
     let rejected = importer.result("staff", "rejected.csv").await.unwrap();
     importer.drop_file("imports/staff/mended.csv", rejected.replace(",x,", ",7,")).await;
-    assert_eq!(importer.world.rows(COUNTS).await, ["completed|2|1|0|1", "completed|1|1|0|0"]);
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|2|1|0|0|1", "completed|1|1|0|0|0"]);
     assert_eq!(
         importer.world.rows("SELECT name, age FROM staff WHERE id = '0007'").await,
         ["Bad|7"]
@@ -113,7 +116,7 @@ async fn what_the_database_refuses_is_rejected_row_by_row() {
             .unwrap();
     }
     importer.drop_file("imports/Measurement/a.csv", file).await;
-    assert_eq!(importer.world.rows(COUNTS).await, ["completed|20|16|0|4"]);
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|20|16|0|0|4"]);
     assert_eq!(
         importer
             .world
@@ -131,7 +134,7 @@ async fn the_last_of_a_repeated_key_wins() {
         .drop_file("imports/staff/a.csv", "id,name\n0004,first\n0004,second\n0005,x\n0004,last\n")
         .await;
     assert_eq!(importer.world.rows("SELECT name FROM staff WHERE id = '0004'").await, ["last"]);
-    assert_eq!(importer.world.rows(COUNTS).await, ["completed|4|4|0|0"]);
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|4|2|0|2|0"]);
 }
 
 #[tokio::test]
@@ -195,7 +198,7 @@ async fn an_outage_gives_the_file_back_and_it_goes_on_where_it_was() {
     while !importer.notify("imports/staff/a.csv", &etag, "01").await.batch_item_failures.is_empty()
     {
     }
-    assert_eq!(importer.world.rows(COUNTS).await, ["completed|10000|9996|0|4"]);
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|10000|9996|0|0|4"]);
     assert_eq!(
         importer.world.rows("SELECT count(*) FROM staff WHERE age IS NOT NULL").await,
         ["9996"]
@@ -250,7 +253,7 @@ fn any_file_conserves_its_rows() {
                 importer.world.rows("TRUNCATE t").await;
                 importer.world.rows("DELETE FROM sync.import").await;
                 importer.drop_file(&format!("imports/t/{}.csv", number.get()), file).await;
-                let counts = importer.world.rows("SELECT rows_read, rows_written + rows_unchanged, rows_rejected FROM sync.import").await;
+                let counts = importer.world.rows("SELECT rows_read, rows_written + rows_unchanged + rows_superseded, rows_rejected FROM sync.import").await;
                 let total = rows.len();
                 prop_assert_eq!(&counts[0], &format!("{total}|{good}|{}", total - good));
                 let found = importer.world.rows("SELECT k, v FROM t ORDER BY k").await;

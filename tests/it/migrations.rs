@@ -20,7 +20,8 @@ async fn each_file_is_applied_once() {
             "0001_tables.sql",
             "sync/0001_ledger.sql",
             "sync/0002_isolate.sql",
-            "sync/0003_settle.sql"
+            "sync/0003_settle.sql",
+            "sync/0004_imports.sql"
         ]
     );
     let again = migrate::run(&world.migrate(), deadline()).await.unwrap();
@@ -34,7 +35,7 @@ async fn two_at_once_apply_each_file_once() {
     let migrate = world.migrate();
     let (one, other) =
         tokio::join!(migrate::run(&migrate, deadline()), migrate::run(&migrate, deadline()));
-    assert_eq!(one.unwrap().len() + other.unwrap().len(), 4);
+    assert_eq!(one.unwrap().len() + other.unwrap().len(), 5);
     assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
 }
 

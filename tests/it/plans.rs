@@ -8,9 +8,11 @@ use aurora_sync::parameter_set::{
     Cells, column_literals, column_parameters, number_column, text_column,
 };
 use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
-use aurora_sync::statement::{Identity, load_rows, settle};
+use aurora_sync::import::options::Mode;
+use aurora_sync::statement::load::{Load, delete_missing};
+use aurora_sync::statement::{Identity, settle};
 use aurora_sync::write::Operation;
-use aurora_sync_catalog::Column;
+use aurora_sync_catalog::{Column, Table};
 use aurora_sync_local::postgres;
 use serde_json::Value;
 use uuid::Uuid;
@@ -31,8 +33,9 @@ const FILL: &str =
         SELECT gen_random_uuid(), 'insert', 'applied', now() FROM generate_series(1, 1000000);
     INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
         VALUES ('00000000-0000-0000-0000-000000000001', '', '', '', '', 'item');
-    INSERT INTO sync.import_chunk (import_id, chunk, rows_read)
-        VALUES ('00000000-0000-0000-0000-000000000001', 0, 0);
+    INSERT INTO sync.import_mark SELECT '00000000-0000-0000-0000-000000000001', n FROM generate_series(1, 1000000) n;
+    INSERT INTO sync.import_key
+        SELECT '00000000-0000-0000-0000-000000000001', ROW(kind, number)::text FROM item WHERE number % 10 > 0;
     ANALYZE";
 
 /// The most rows that one step of a statement over `rows` may touch: no table is scanned, and the input is
@@ -69,15 +72,17 @@ async fn no_statement_touches_more_rows_than_it_needs() {
                 }
             }
         }
-        let table = &catalog.tables()[0];
-        let all: Vec<&Column> = table.columns.iter().collect();
-        let mut parameters = column_parameters(
-            &rows_of(Operation::Upsert, rows, all.len()).iter().collect::<Vec<_>>(),
-        );
-        parameters.push(text("import_id", "00000000-0000-0000-0000-000000000001"));
-        parameters.push(text("chunk", "0"));
-        check(&client, &load_rows(table, &all), &parameters, rows, "load").await;
+        for table in catalog.tables() {
+            for mode in [Mode::Upsert, Mode::Insert, Mode::Ignore, Mode::Replace, Mode::Delete] {
+                for has_repeats in [false, true] {
+                    check_load(&client, table, mode, has_repeats, rows).await;
+                }
+            }
+        }
     }
+    let missing = [text("import_id", IMPORT_ID)];
+    let name = "delete missing";
+    check(&client, &delete_missing(&catalog.tables()[0]), &missing, 1_000_000, name).await;
     let table = &catalog.tables()[0];
     let relation = Relation { table, from: &table.sql_name() };
     let one = Asked::of_row(table, &[]).unwrap();
@@ -89,6 +94,35 @@ async fn no_statement_touches_more_rows_than_it_needs() {
         let (query, _) = list(relation, &asked, Form::Records, &Head::default(), 10);
         check(&client, &query.sql, &query.parameters, 10, "list").await;
     }
+}
+
+const IMPORT_ID: &str = "00000000-0000-0000-0000-000000000001";
+
+/// A set of a file's rows, as `BatchExecuteStatement` runs it.
+async fn check_load(
+    client: &tokio_postgres::Client,
+    table: &Table,
+    mode: Mode,
+    has_repeats: bool,
+    rows: usize,
+) {
+    let columns: Vec<&Column> = match mode {
+        Mode::Delete => table.key_columns().collect(),
+        _ => table.columns.iter().collect(),
+    };
+    let operation = if mode == Mode::Insert { Operation::Insert } else { Operation::Upsert };
+    let cells = rows_of(operation, rows, columns.len());
+    let mut parameters = column_parameters(&cells.iter().collect::<Vec<_>>());
+    if has_repeats {
+        let marks: Vec<_> = (0..rows).map(|_| Some("t")).collect();
+        parameters.push(text("is_repeat", &array_literal(marks)));
+    }
+    for (name, value) in [("import_id", IMPORT_ID), ("lane", "0"), ("chunk", "0"), ("piece", "0")] {
+        parameters.push(text(name, value));
+    }
+    let load = Load { table, columns: &columns, mode, has_repeats };
+    let name = format!("load {} {} {has_repeats}", mode.as_str(), table.name);
+    check(client, &load.set(), &parameters, rows, &name).await;
 }
 
 fn text(name: &'static str, value: &str) -> Parameter {

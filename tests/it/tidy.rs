@@ -1,7 +1,7 @@
 //! The house rules, as tests.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn files(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -46,11 +46,13 @@ fn pure_modules_do_no_io() {
 
 #[test]
 fn aws_crates_are_named_in_one_room_only() {
-    for (path, text) in files("src", "rs") {
-        if path.starts_with("src/aws") {
+    for (path, text) in files("src", "rs").into_iter().chain(files("cli/src", "rs")) {
+        if path.starts_with("src/aws") || path == Path::new("cli/src/aws.rs") {
             continue;
         }
-        for word in ["aws_sdk_", "aws_config", "aws_smithy", "aws_types"] {
+        for word in
+            ["aws_sdk_", "aws_config", "aws_credential", "aws_sigv4", "aws_smithy", "aws_types"]
+        {
             assert!(!code(&text).contains(word), "{}: {word}", path.display());
         }
     }
@@ -67,7 +69,7 @@ fn every_sample_event_is_used_by_a_test() {
 
 #[test]
 fn product_code_names_no_table_of_the_example() {
-    for folder in ["src", "catalog/src"] {
+    for folder in ["src", "catalog/src", "cli/src"] {
         for (path, text) in files(folder, "rs") {
             if path.ends_with("tests.rs") {
                 continue;
@@ -92,6 +94,17 @@ fn every_problem_type_is_documented() {
         assert!(docs.contains(&format!("`{word}`")), "{word}");
     }
     assert!(found > 10, "{found} problem types");
+}
+
+/// What the tools need is in no function.
+#[test]
+fn functions_know_nothing_of_the_tools() {
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    let (_, rest) = manifest.split_once("\n[dependencies]\n").unwrap();
+    let (dependencies, _) = rest.split_once("\n[dev-dependencies]\n").unwrap();
+    for word in ["clap", "indicatif", "aurora-sync-local", "aurora-sync-cli"] {
+        assert!(!dependencies.lines().any(|line| line.starts_with(word)), "{word}");
+    }
 }
 
 #[test]

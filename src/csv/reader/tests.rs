@@ -159,8 +159,87 @@ fn write(dialect: &Dialect, line_ends: &[&str], rows: &[Vec<Option<String>>]) ->
     file
 }
 
+/// What stands between two records of a file, or before and after them: ends of lines, empty lines and
+/// comments, and nothing else.
+fn is_skippable(dialect: &Dialect, encoding: Encoding, gap: &[u8]) -> bool {
+    let text = encoding.decode(gap);
+    text.split(['\r', '\n']).all(|line| {
+        line.is_empty()
+            || dialect.comment.is_some_and(|mark| line.as_bytes().first() == Some(&mark))
+    })
+}
+
+/// Bytes that have a meaning somewhere, or any.
+fn files() -> impl Strategy<Value = Vec<u8>> {
+    let marks = b"ab,;\"'\\#\n\r\0\xef\xbb\xbf\xff\xfe\x95\x5c\x1b$B(J";
+    prop_oneof![
+        prop::collection::vec(prop::sample::select(marks.to_vec()), 0..300),
+        prop::collection::vec(any::<u8>(), 0..300),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Any bytes: each is in one record, or in a comment, an empty line or an end of line.
+    #[test]
+    fn no_byte_of_a_file_is_lost(
+        dialect in dialects(),
+        has_quotes in any::<bool>(),
+        (declared, _) in encodings(),
+        file in files(),
+        pieces in prop::collection::vec(1_usize..40, 1..8),
+    ) {
+        let dialect = Dialect { quote: dialect.quote.filter(|_| has_quotes), ..dialect };
+        prop_assume!(Compression::of(&file).is_none());
+        let Ok((records, Some(encoding))) = read(&dialect, declared, &file, &pieces) else {
+            return Ok(());
+        };
+        let mut end = encoding.mark().len();
+        for record in &records {
+            let place = usize::try_from(record.byte_offset).unwrap();
+            prop_assert!(place >= end, "records do not overlap");
+            let gap = &file[end..place];
+            prop_assert!(is_skippable(&dialect, encoding, gap), "{:?} is lost", gap);
+            end = place + record.raw.len();
+            prop_assert_eq!(&file[place..end], &record.raw[..]);
+        }
+        let gap = &file[end..];
+        prop_assert!(is_skippable(&dialect, encoding, gap), "{:?} is lost", gap);
+    }
+
+    /// Any bytes, gone on with at any record: the same records from there on.
+    #[test]
+    fn reading_goes_on_at_any_record(
+        dialect in dialects(),
+        (declared, _) in encodings(),
+        file in files(),
+        at in any::<prop::sample::Index>(),
+        piece in 1_usize..40,
+    ) {
+        prop_assume!(Compression::of(&file).is_none());
+        let Ok((records, Some(encoding))) = read(&dialect, declared, &file, &[file.len()]) else {
+            return Ok(());
+        };
+        prop_assume!(!records.is_empty());
+        let at = at.index(records.len());
+        let place = records[at].place();
+        let mut reader = Reader::at(dialect, encoding, place);
+        let mut rest = file[usize::try_from(place.byte_offset).unwrap()..].chunks(piece);
+        let mut found = Vec::new();
+        loop {
+            match reader.read(&mut found).unwrap() {
+                Next::Again => {}
+                Next::Input => match rest.next() {
+                    Some(piece) => reader.push(piece),
+                    None => reader.end(),
+                },
+                Next::End => break,
+            }
+        }
+        prop_assert_eq!(reader.encoding(), Some(encoding));
+        prop_assert_eq!(&found, &records[at..]);
+    }
 
     /// Any table, written in any dialect and encoding, packed or not, and cut anywhere: the same cells.
     #[test]

@@ -44,6 +44,53 @@ async fn imports_are_listed_like_a_table_the_newest_first() {
     );
 }
 
+/// A running import at a quarter of its file after 30 s, one at its end, and one that did not begin.
+const UNDER_WAY: &str = "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name, state,
+        options, bytes_total, bytes_read, rows_read, rows_written, rows_superseded, rows_deleted, continuation,
+        started_at, progressed_at, finished_at)
+    VALUES
+    ('00000000-0000-0000-0000-000000000001', 'uploads', 'imports/staff/1.csv', 'v1', '', 'staff', 'running',
+        '{\"mode\": \"insert\"}', 4000, 1000, 150, 140, 10, 0, 2,
+        '2026-11-23 00:00:00Z', '2026-11-23 00:00:30Z', NULL),
+    ('00000000-0000-0000-0000-000000000002', 'uploads', 'imports/staff/2.csv', 'v1', '', 'staff', 'completed',
+        '{}', 0, 0, 100, 100, 0, 7, 0,
+        '2026-11-23 00:00:00Z', '2026-11-23 00:00:30Z', '2026-11-23 00:00:40Z'),
+    ('00000000-0000-0000-0000-000000000003', 'uploads', 'imports/staff/3.csv', 'v1', '', 'staff', 'running',
+        '{}', NULL, 0, 0, 0, 0, 0, 0,
+        '2026-11-23 00:00:00Z', NULL, NULL)";
+
+#[tokio::test]
+async fn an_import_tells_how_far_it_is_and_when_it_may_end() {
+    let world = World::with(STAFF).await;
+    world.rows(UNDER_WAY).await;
+    let one = async |n: u8| {
+        world
+            .read(&format!("/_sync/imports/00000000-0000-0000-0000-00000000000{n}"), &[])
+            .await
+            .json()
+    };
+    assert_eq!(
+        one(1).await,
+        json!({"id": "00000000-0000-0000-0000-000000000001", "table": "staff", "bucket": "uploads",
+            "key": "imports/staff/1.csv", "version": "v1", "state": "running", "error": null,
+            "options": {"mode": "insert"}, "bytes_total": 4000, "bytes_read": 1000, "progress_percent": 25.0,
+            "rows_read": 150, "rows_written": 140, "rows_unchanged": 0, "rows_superseded": 10, "rows_rejected": 0,
+            "rows_deleted": 0, "rows_per_second": 5.0, "continuations": 2,
+            "started_at": "2026-11-23T00:00:00+00:00", "progressed_at": "2026-11-23T00:00:30+00:00",
+            "estimated_end_at": "2026-11-23T00:02:00+00:00", "finished_at": null, "reported_at": null})
+    );
+    let ended = one(2).await;
+    assert_eq!(ended["progress_percent"], 100);
+    assert_eq!(ended["rows_per_second"], 2.5);
+    assert_eq!(ended["estimated_end_at"], Value::Null);
+    let begun = one(3).await;
+    assert_eq!(begun["progress_percent"], Value::Null);
+    assert_eq!(begun["rows_per_second"], Value::Null);
+    // What is computed is filtered and sorted by like all else.
+    let (rows, _) = world.walk("/_sync/imports?progress_percent=lt.50&order=rows_per_second").await;
+    assert_eq!(rows.len(), 1);
+}
+
 #[tokio::test]
 async fn the_rows_that_an_import_rejected_are_read_in_the_order_of_the_file() {
     let world = World::with(STAFF).await;

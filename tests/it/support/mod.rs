@@ -1,6 +1,7 @@
 //! A database of its own for each test, behind a Data API server of its own.
 
 pub(crate) mod door;
+pub(crate) mod faulty_store;
 pub(crate) mod flaky_queue;
 pub(crate) mod reading;
 pub(crate) mod services;
@@ -15,7 +16,8 @@ use aurora_sync::aws::queue::Queue;
 use aurora_sync::deadline::Deadline;
 use aurora_sync::error::SyncError;
 use aurora_sync::field::{Field, Record};
-use aurora_sync::import::Import;
+use aurora_sync::import::options::Defaults;
+use aurora_sync::import::{Import, chunk};
 use aurora_sync::lookup::{self, Lookup};
 use aurora_sync::migrate::{self, Migrate};
 use aurora_sync::write::{Message, Write, pack};
@@ -141,7 +143,11 @@ impl World {
             catalog: self.catalog(),
             data_api: self.data_api.clone(),
             objects: Objects::new(s3),
+            queue: Queue::new(s3, "http://localhost:1/queue".to_owned()),
             results_bucket: results_bucket.into(),
+            defaults: Defaults::none(),
+            lanes: 3,
+            limits: chunk::LIMITS,
         }
     }
 

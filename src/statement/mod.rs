@@ -5,6 +5,8 @@
 //! into rows (see [`crate::array`]). Columns are `c1`, `c2`, … inside a statement, whatever their
 //! names, so that no name can meet one of ours. Next: [`crate::aws::data_api`].
 
+pub mod load;
+
 use aurora_sync_catalog::{Column, ColumnType, Table, quote_identifier};
 
 use crate::write::Operation;
@@ -14,6 +16,9 @@ pub const SETTLED_ONCE: &str = "sync_write_settled_once";
 
 /// The constraint that fails when another worker loaded the same chunk meanwhile.
 pub const LOADED_ONCE: &str = "sync_chunk_loaded_once";
+
+/// Named by `sync.enter_import` where somebody else ended the import meanwhile.
+pub const IMPORT_RUNS: &str = "sync_import_is_running";
 
 /// The id under which a write is rejected whose own id was used for another before: made of both, so that
 /// it is the same each time the write is delivered, and so that its status can be found.
@@ -79,47 +84,15 @@ FROM settled",
     )
 }
 
-/// Loads a set of a file's rows and adds its counts to the chunk's.
-///
-/// Parameters: `c1`, `c2`, …, then `import_id` and `chunk`. A table without a primary key takes
-/// every row; in any other, a row whose key is there already is brought up to date.
-pub fn load_rows(table: &Table, columns: &[&Column]) -> String {
-    let target = Target { table, columns };
-    let merge = if table.primary_key.is_empty() { String::new() } else { target.merge() };
-    format!(
-        "WITH input AS MATERIALIZED (
-  SELECT * FROM unnest({parameters}) AS input ({names})
-), written AS (
-  {change}
-), counted AS (
-  SELECT (SELECT count(*) FROM input) AS read, (SELECT count(*) FROM written) AS written
-)
-UPDATE sync.import_chunk
-SET rows_written = rows_written + counted.written,
-    rows_unchanged = rows_unchanged + counted.read - counted.written
-FROM counted
-WHERE import_id = :import_id::uuid AND chunk = :chunk::integer",
-        parameters = target.parameters().trim_start_matches(", "),
-        names = target.names().trim_start_matches(", "),
-        change = target.insert("input", &merge, "1 AS one"),
-    )
-}
-
-/// Loads one row of a file, for `sync.isolate`: its values are the elements of the text array `$1`.
-pub fn load_row(table: &Table, columns: &[&Column]) -> String {
-    let target = Target { table, columns };
-    let cells: Vec<_> = columns
-        .iter()
-        .enumerate()
-        .map(|(place, column)| format!("($1)[{}]::{}", place + 1, column.column_type.cast_name()))
-        .collect();
-    let merge = if table.primary_key.is_empty() { String::new() } else { target.merge() };
-    format!(
-        "INSERT INTO {} AS target ({}) VALUES ({}){merge}",
-        table.sql_name(),
-        target.column_list(),
-        cells.join(", "),
-    )
+/// The SQL name of a column's type, where it is left to the database.
+pub fn unknown_type(column: &Column) -> Option<String> {
+    match &column.column_type {
+        ColumnType::Other { sql } => Some(sql.clone()),
+        ColumnType::Array(element) if matches!(**element, ColumnType::Other { .. }) => {
+            Some(column.column_type.cast_name())
+        }
+        _ => None,
+    }
 }
 
 /// A text as an SQL literal. Only for names from the catalog: values are parameters.
@@ -268,7 +241,7 @@ impl Target<'_> {
   SELECT fresh.write_key, {} AS is_same
   FROM fresh JOIN {} AS target ON {}
 )",
-                    self.is_same(),
+                    self.is_same("fresh"),
                     self.table.sql_name(),
                     self.key_equals("fresh"),
                 );
@@ -283,13 +256,13 @@ impl Target<'_> {
         }
     }
 
-    /// Whether a row of `fresh` would change nothing of the row that it meets.
-    fn is_same(&self) -> String {
+    /// Whether a row of the source would change nothing of the row that it meets.
+    fn is_same(&self, source: &str) -> String {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for column in self.columns.iter().filter(|column| !self.table.is_key(column)) {
             let as_text = if column.column_type.lacks_equality() { "::text" } else { "" };
             old.push(format!("target.{}{as_text}", quote_identifier(&column.name)));
-            new.push(format!("{}{as_text}", self.value("fresh", column)));
+            new.push(format!("{}{as_text}", self.value(source, column)));
         }
         format!("({}) IS NOT DISTINCT FROM ({})", old.join(", "), new.join(", "))
     }

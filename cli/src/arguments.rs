@@ -1,0 +1,195 @@
+//! What the command line says.
+
+#![allow(clippy::doc_markdown, reason = "the docs are the text of --help")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Loads files into tables through aurora-sync
+#[derive(Debug, Parser)]
+#[command(name = "aurora-sync", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Import(Import),
+}
+
+/// Upload files, follow their imports and print the reports
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 all rows are good, 1 an import failed or could not be followed, \
+    2 the command line is wrong, 3 imports completed with rejected rows."
+)]
+pub(crate) struct Import {
+    /// CSV files, packed (gzip, zstd, bzip2) or not, loaded one after the other; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The table that the rows are for
+    #[arg(long, short)]
+    pub(crate) table: String,
+    /// The object's name under imports/TABLE/, instead of the file's; for one file
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+    /// Save the rejected rows here, to mend and import again; for one file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) rejected: Option<PathBuf>,
+    /// Print report.json instead of a summary, a line for each file
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Stop following after this time; the import itself goes on
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// How the file is written and what is done with its rows: docs/imports.md, "Options".
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Options of the import")]
+pub(crate) struct Options {
+    /// upsert, insert, ignore, replace or delete
+    #[arg(long)]
+    pub(crate) mode: Option<String>,
+    /// One character, or tab, comma, semicolon, pipe, space
+    #[arg(long)]
+    pub(crate) delimiter: Option<String>,
+    /// One character, or none
+    #[arg(long)]
+    pub(crate) quote: Option<String>,
+    /// The character that takes the next one as it is, within quotes
+    #[arg(long)]
+    pub(crate) escape: Option<String>,
+    /// Lines that begin with this character are skipped
+    #[arg(long)]
+    pub(crate) comment: Option<String>,
+    /// Such as utf-8, shift_jis, windows-1252
+    #[arg(long)]
+    pub(crate) encoding: Option<String>,
+    /// The text that is NULL besides an empty field
+    #[arg(long)]
+    pub(crate) null: Option<String>,
+    /// Whether the first record names the columns
+    #[arg(long, value_name = "true|false")]
+    pub(crate) header: Option<String>,
+    /// The columns of the fields, separated by commas
+    #[arg(long)]
+    pub(crate) columns: Option<String>,
+    /// What to do with columns that the table does not have: ignore or refuse
+    #[arg(long)]
+    pub(crate) extra_columns: Option<String>,
+    /// How numbers are written: plain, 1,234.5 or 1.234,5
+    #[arg(long)]
+    pub(crate) numbers: Option<String>,
+    /// Fail as soon as more rows are rejected: a number, or a percentage such as 5%
+    #[arg(long)]
+    pub(crate) max_rejects: Option<String>,
+    /// With mode replace, fail rather than delete more rows: a number, or a percentage
+    #[arg(long)]
+    pub(crate) max_deletes: Option<String>,
+    /// All rows or none
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set, require_equals = true)]
+    pub(crate) atomic: Option<String>,
+    /// Check everything and write nothing
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set, require_equals = true)]
+    pub(crate) dry_run: Option<String>,
+}
+
+impl Options {
+    /// Those that are given, by their documented names.
+    pub(crate) fn given(&self) -> Vec<(&'static str, &str)> {
+        let options = [
+            ("mode", &self.mode),
+            ("delimiter", &self.delimiter),
+            ("quote", &self.quote),
+            ("escape", &self.escape),
+            ("comment", &self.comment),
+            ("encoding", &self.encoding),
+            ("null", &self.null),
+            ("header", &self.header),
+            ("columns", &self.columns),
+            ("extra-columns", &self.extra_columns),
+            ("numbers", &self.numbers),
+            ("max-rejects", &self.max_rejects),
+            ("max-deletes", &self.max_deletes),
+            ("atomic", &self.atomic),
+            ("dry-run", &self.dry_run),
+        ];
+        let mut given = Vec::new();
+        for (name, value) in options {
+            match value.as_deref() {
+                Some(value) if name == "delimiter" => given.push((name, delimiter_word(value))),
+                Some(value) => given.push((name, value)),
+                None => {}
+            }
+        }
+        given
+    }
+}
+
+/// Blanks at the ends of a header are lost on the way.
+fn delimiter_word(text: &str) -> &str {
+    match text {
+        "\t" | "\\t" => "tab",
+        " " => "space",
+        other => other,
+    }
+}
+
+/// Where aurora-sync is deployed. Flags come first, then the outputs of --stack, then the environment.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Where")]
+pub(crate) struct Place {
+    /// The uploads bucket, else $UPLOADS_BUCKET
+    #[arg(long)]
+    pub(crate) bucket: Option<String>,
+    /// The results bucket, else $RESULTS_BUCKET
+    #[arg(long)]
+    pub(crate) results: Option<String>,
+    /// The address of the API, else $API_URL
+    #[arg(long, value_name = "URL")]
+    pub(crate) api: Option<String>,
+    /// The CloudFormation stack whose outputs name all three
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stack: Option<String>,
+    /// A profile of ~/.aws/config
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
+    /// The AWS region
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<u64>().map_err(|_| "expected a number of seconds".to_owned())?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_have_their_documented_names() {
+        let line = "aurora-sync import a.csv --table t --delimiter \t --max-rejects 5% --dry-run --header false";
+        let Command::Import(import) = Arguments::parse_from(line.split(' ')).command;
+        assert_eq!(
+            import.options.given(),
+            [("delimiter", "tab"), ("header", "false"), ("max-rejects", "5%"), ("dry-run", "true")]
+        );
+    }
+}

@@ -1,0 +1,378 @@
+//! The only room that names AWS crates.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, anyhow};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4::SigningParams;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use bytes::Bytes;
+use hyper::Request;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+/// Parts that are under way at a time.
+const PARTS_AT_ONCE: usize = 4;
+
+/// Credentials that end within this time are asked for anew.
+const RENEWED_BEFORE: Duration = Duration::from_mins(2);
+
+/// Region, credentials and endpoints of the caller.
+#[derive(Debug)]
+pub(crate) struct Aws {
+    config: SdkConfig,
+}
+
+/// What of an object names this very upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Uploaded {
+    /// The version where the bucket keeps versions, else the `ETag`, as `sync.import` names it.
+    pub(crate) version: String,
+}
+
+impl Aws {
+    pub(crate) async fn load(profile: Option<&str>, region: Option<&str>) -> Self {
+        let http_client = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        Self { config: loader.load().await }
+    }
+
+    /// The outputs of a stack.
+    pub(crate) async fn stack_outputs(
+        &self,
+        stack: &str,
+    ) -> anyhow::Result<HashMap<String, String>> {
+        let client = aws_sdk_cloudformation::Client::new(&self.config);
+        let found = client.describe_stacks().stack_name(stack).send().await;
+        let found = found
+            .map_err(|error| anyhow!("{}", DisplayErrorContext(error)))
+            .with_context(|| format!("cannot read the outputs of the stack {stack}"))?;
+        let outputs = found
+            .stacks
+            .unwrap_or_default()
+            .into_iter()
+            .flat_map(|stack| stack.outputs.unwrap_or_default());
+        Ok(outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect())
+    }
+
+    pub(crate) fn objects(&self) -> Objects {
+        Objects { client: Client::new(&self.config) }
+    }
+
+    /// For the API at this address.
+    pub(crate) fn signer(&self, api_url: &str) -> anyhow::Result<Signer> {
+        let region = region_of(api_url).or_else(|| Some(self.config.region()?.to_string()));
+        let region = region.context("no AWS region is set: give --region, or set AWS_REGION")?;
+        let provider = self.config.credentials_provider();
+        let provider = provider
+            .context("no credentials of AWS are set: give --profile, or set AWS_ACCESS_KEY_ID")?;
+        Ok(Signer { region, provider, credentials: Mutex::new(None) })
+    }
+}
+
+/// The region in the name of an API's host.
+fn region_of(api_url: &str) -> Option<String> {
+    let (_, rest) = api_url.split_once(".execute-api.")?;
+    rest.split_once(".amazonaws.").map(|(region, _)| region.to_owned())
+}
+
+/// Signs requests to the API.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    region: String,
+    provider: SharedCredentialsProvider,
+    credentials: Mutex<Option<Credentials>>,
+}
+
+impl Signer {
+    /// Signs a request without a body.
+    pub(crate) async fn sign<B>(&self, request: &mut Request<B>) -> anyhow::Result<()> {
+        let identity = self.credentials().await?.into();
+        let parameters = SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name("execute-api")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let url = request.uri().to_string();
+        let method = request.method().as_str();
+        let signable =
+            SignableRequest::new(method, url, std::iter::empty(), SignableBody::Bytes(&[]))?;
+        let (signature, _) = sign(signable, &parameters)?.into_parts();
+        signature.apply_to_request_http1x(request);
+        Ok(())
+    }
+
+    /// A long import outlives the credentials of a role.
+    async fn credentials(&self) -> anyhow::Result<Credentials> {
+        let mut known = self.credentials.lock().await;
+        let renewed_at = SystemTime::now() + RENEWED_BEFORE;
+        if let Some(credentials) = known.as_ref()
+            && credentials.expiry().is_none_or(|expiry| expiry > renewed_at)
+        {
+            return Ok(credentials.clone());
+        }
+        let credentials = self.provider.provide_credentials().await;
+        let credentials = credentials
+            .map_err(|error| anyhow!("{}", DisplayErrorContext(error)))
+            .context("cannot get credentials of AWS: give --profile, or set AWS_ACCESS_KEY_ID")?;
+        *known = Some(credentials.clone());
+        Ok(credentials)
+    }
+}
+
+/// S3.
+#[derive(Debug, Clone)]
+pub(crate) struct Objects {
+    client: Client,
+}
+
+/// An object that is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    pub(crate) metadata: Vec<(&'static str, String)>,
+}
+
+/// Bytes of a file, part by part.
+pub(crate) trait Parts {
+    /// The next part; `None` at the end. Only the last is smaller than the others.
+    async fn next(&mut self) -> anyhow::Result<Option<Bytes>>;
+}
+
+impl Objects {
+    /// Writes an object of one part, or of several at a time; tells `sent` how many bytes have arrived.
+    pub(crate) async fn upload(
+        &self,
+        target: &Target,
+        parts: &mut impl Parts,
+        sent: impl Fn(u64),
+    ) -> anyhow::Result<Uploaded> {
+        let cannot = || format!("cannot upload to s3://{}/{}", target.bucket, target.key);
+        let first = parts.next().await?.unwrap_or_default();
+        let second = parts.next().await?;
+        let uploaded = match second {
+            None => self.put(target, first, sent).await,
+            Some(second) => self.in_parts(target, first, second, parts, sent).await,
+        };
+        uploaded.with_context(cannot)
+    }
+
+    async fn put(
+        &self,
+        target: &Target,
+        bytes: Bytes,
+        sent: impl Fn(u64),
+    ) -> anyhow::Result<Uploaded> {
+        let len = bytes.len() as u64;
+        let put = self.client.put_object().bucket(&target.bucket).key(&target.key);
+        let put = put.set_metadata(Some(metadata(target))).body(ByteStream::from(bytes));
+        let put = put.send().await.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
+        sent(len);
+        uploaded(put.version_id, put.e_tag)
+    }
+
+    async fn in_parts(
+        &self,
+        target: &Target,
+        first: Bytes,
+        second: Bytes,
+        parts: &mut impl Parts,
+        sent: impl Fn(u64),
+    ) -> anyhow::Result<Uploaded> {
+        let create = self.client.create_multipart_upload().bucket(&target.bucket).key(&target.key);
+        let created = create.set_metadata(Some(metadata(target))).send().await;
+        let created = created.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
+        let id = created.upload_id.context("S3 names no upload")?;
+        let completed = match self.send_parts(target, &id, [first, second], parts, sent).await {
+            Ok(sent) => self.complete(target, &id, sent).await,
+            Err(error) => Err(error),
+        };
+        if completed.is_err() {
+            // What is left is cleared away by the bucket's own rules.
+            let abort = self.client.abort_multipart_upload().bucket(&target.bucket);
+            drop(abort.key(&target.key).upload_id(&id).send().await);
+        }
+        completed
+    }
+
+    async fn send_parts(
+        &self,
+        target: &Target,
+        id: &str,
+        head: [Bytes; 2],
+        parts: &mut impl Parts,
+        sent: impl Fn(u64),
+    ) -> anyhow::Result<Vec<CompletedPart>> {
+        let mut head = head.into_iter();
+        let mut under_way = JoinSet::new();
+        let mut done = Vec::new();
+        let mut number = 0;
+        loop {
+            let next = match head.next() {
+                Some(part) => Some(part),
+                None => parts.next().await?,
+            };
+            if next.is_none() || under_way.len() == PARTS_AT_ONCE {
+                match under_way.join_next().await {
+                    Some(part) => {
+                        let (part, len) = part.context("a part was not sent")??;
+                        done.push(part);
+                        sent(len);
+                    }
+                    None => break,
+                }
+            }
+            let Some(bytes) = next else { continue };
+            number += 1;
+            under_way.spawn(send_part(
+                self.client.clone(),
+                target.clone(),
+                id.to_owned(),
+                number,
+                bytes,
+            ));
+        }
+        done.sort_by_key(|part| part.part_number);
+        Ok(done)
+    }
+
+    async fn complete(
+        &self,
+        target: &Target,
+        id: &str,
+        parts: Vec<CompletedPart>,
+    ) -> anyhow::Result<Uploaded> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let complete =
+            self.client.complete_multipart_upload().bucket(&target.bucket).key(&target.key);
+        let completed = complete.upload_id(id).multipart_upload(parts).send().await;
+        let completed = completed.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
+        uploaded(completed.version_id, completed.e_tag)
+    }
+
+    /// Reads an object; `None` where it is not there.
+    pub(crate) async fn get(&self, bucket: &str, key: &str) -> anyhow::Result<Option<Body>> {
+        match self.client.get_object().bucket(bucket).key(key).send().await {
+            Ok(object) => Ok(Some(Body(object.body))),
+            Err(error)
+                if error.as_service_error().is_some_and(
+                    aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key,
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(anyhow!("{}", DisplayErrorContext(error)))
+                .with_context(|| format!("cannot read s3://{bucket}/{key}")),
+        }
+    }
+}
+
+/// The bytes of an object.
+#[derive(Debug)]
+pub(crate) struct Body(ByteStream);
+
+impl Body {
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        self.0.try_next().await.context("the object cannot be read to its end")
+    }
+}
+
+async fn send_part(
+    client: Client,
+    target: Target,
+    id: String,
+    number: i32,
+    bytes: Bytes,
+) -> anyhow::Result<(CompletedPart, u64)> {
+    let len = bytes.len() as u64;
+    let part = client.upload_part().bucket(target.bucket).key(target.key).upload_id(id);
+    let sent = part.part_number(number).body(ByteStream::from(bytes)).send().await;
+    let sent = sent.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
+    let part = CompletedPart::builder()
+        .part_number(number)
+        .set_e_tag(sent.e_tag)
+        .set_checksum_crc32(sent.checksum_crc32)
+        .set_checksum_crc32_c(sent.checksum_crc32_c)
+        .set_checksum_crc64_nvme(sent.checksum_crc64_nvme);
+    Ok((part.build(), len))
+}
+
+fn uploaded(version_id: Option<String>, etag: Option<String>) -> anyhow::Result<Uploaded> {
+    let version = version_id.filter(|version| version != "null");
+    let version = version.or_else(|| etag.map(|etag| etag.trim_matches('"').to_owned()));
+    version.map(|version| Uploaded { version }).context("S3 does not say what it has stored")
+}
+
+fn metadata(target: &Target) -> HashMap<String, String> {
+    let header = |(name, value): &(&str, String)| ((*name).to_owned(), header_value(value));
+    target.metadata.iter().map(header).collect()
+}
+
+/// A text as the value of a header: as it is where it is plain ASCII, else in encoded words (RFC 2047).
+fn header_value(text: &str) -> String {
+    let is_plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+        && text.trim_matches(' ') == text
+        && !text.contains("=?");
+    if is_plain {
+        return text.to_owned();
+    }
+    // 75 characters are the longest word: "=?UTF-8?B?", 60 of Base64, "?=".
+    let mut words = vec![String::new()];
+    for character in text.chars() {
+        match words.last_mut() {
+            Some(word) if word.len() + character.len_utf8() <= 45 => word.push(character),
+            _ => words.push(character.to_string()),
+        }
+    }
+    let encode = |word: &String| format!("=?UTF-8?B?{}?=", aws_smithy_types::base64::encode(word));
+    words.iter().map(encode).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_of_an_api_is_in_its_name() {
+        let region = |url| region_of(url);
+        assert_eq!(
+            region("https://a1.execute-api.eu-west-1.amazonaws.com/v1").as_deref(),
+            Some("eu-west-1")
+        );
+        assert_eq!(
+            region("https://a1.execute-api.cn-north-1.amazonaws.com.cn/v1").as_deref(),
+            Some("cn-north-1")
+        );
+        assert_eq!(region("http://127.0.0.1:4566/_aws/execute-api/a1/v1"), None);
+    }
+
+    #[test]
+    fn values_that_a_header_cannot_hold_are_encoded() {
+        assert_eq!(header_value("id,full name;5%"), "id,full name;5%");
+        assert_eq!(header_value("名"), "=?UTF-8?B?5ZCN?=");
+        assert_eq!(header_value(" "), "=?UTF-8?B?IA==?=");
+        let long = header_value(&"é".repeat(50));
+        assert_eq!(long.split(' ').count(), 3);
+        assert!(long.split(' ').all(|word| word.len() <= 75));
+    }
+}

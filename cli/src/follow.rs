@@ -1,0 +1,171 @@
+//! Follows an import from its file to its end.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::api::{Api, ApiError, Import};
+use crate::telling::{Progress, grouped, rounded};
+
+/// How often the API is asked: at first often, since most files are small.
+const ASK_EVERY: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
+
+/// As long may the API not answer before it counts as gone.
+const SILENT_MAX: Duration = Duration::from_mins(3);
+
+/// After this time without an import, a hint is given.
+const BEGINS_WITHIN: Duration = Duration::from_mins(1);
+
+/// Until when an import is followed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    began: Instant,
+    timeout: Option<Duration>,
+}
+
+impl Patience {
+    pub(crate) fn new(timeout: Option<Duration>) -> Self {
+        Self { began: Instant::now(), timeout }
+    }
+
+    fn check(self) -> anyhow::Result<()> {
+        match self.timeout {
+            Some(timeout) if self.began.elapsed() >= timeout => {
+                bail!("not done within {} s; the import goes on by itself", timeout.as_secs())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Asks again and again.
+#[derive(Debug)]
+pub(crate) struct Follower<'a> {
+    pub(crate) api: &'a Api,
+    pub(crate) progress: &'a Progress,
+    pub(crate) patience: Patience,
+}
+
+impl Follower<'_> {
+    /// The imports that an object has had so far.
+    pub(crate) async fn known(&self, key: &str) -> anyhow::Result<Vec<String>> {
+        let imports = self.patiently(async || self.api.imports_of(key).await).await?;
+        Ok(imports.into_iter().map(|import| import.id).collect())
+    }
+
+    /// The import of this version of an object, none of those that were known before.
+    pub(crate) async fn begun(
+        &self,
+        key: &str,
+        version: &str,
+        known: &[String],
+    ) -> anyhow::Result<Import> {
+        let began = Instant::now();
+        let mut is_hinted = false;
+        loop {
+            let imports = self.patiently(async || self.api.imports_of(key).await).await?;
+            let is_ours =
+                |import: &Import| import.version == version && !known.contains(&import.id);
+            if let Some(import) = imports.into_iter().find(is_ours) {
+                return Ok(import);
+            }
+            self.progress.at(None, "waiting for its import to begin");
+            if !is_hinted && began.elapsed() > BEGINS_WITHIN {
+                is_hinted = true;
+                self.progress.note(
+                    "no import has begun for a minute: other files may be before it, or the bucket and the API \
+                     are not of one deployment",
+                );
+            }
+            self.wait(began).await?;
+        }
+    }
+
+    /// The import when it has ended.
+    pub(crate) async fn ended(&self, mut import: Import) -> anyhow::Result<Import> {
+        let began = Instant::now();
+        while import.is_running() {
+            self.progress
+                .at(import.progress_percent.map(|percent| percent / 100.0), &how_far(&import));
+            self.wait(began).await?;
+            import = self.patiently(async || self.api.import(&import.id).await).await?;
+        }
+        Ok(import)
+    }
+
+    /// The longer it takes, the longer may be waited.
+    async fn wait(&self, began: Instant) -> anyhow::Result<()> {
+        self.patience.check()?;
+        let [first, last] = ASK_EVERY;
+        tokio::time::sleep((began.elapsed() / 20).clamp(first, last)).await;
+        Ok(())
+    }
+
+    /// Asks until there is an answer, as long as the API is only away for a while.
+    async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, ApiError>) -> anyhow::Result<T> {
+        let began = Instant::now();
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(ApiError::Never(error)) => return Err(error),
+                Err(ApiError::Later(error)) if began.elapsed() > SILENT_MAX => return Err(error),
+                Err(ApiError::Later(error)) => {
+                    self.progress.at(None, &format!("waiting for the API: {error:#}"));
+                    self.patience.check()?;
+                    tokio::time::sleep(ASK_EVERY[1]).await;
+                }
+            }
+        }
+    }
+}
+
+fn how_far(import: &Import) -> String {
+    let mut text = String::new();
+    if let Some(percent) = import.progress_percent {
+        text.push_str(&format!("{percent:.1} %, "));
+    }
+    text.push_str(&format!("{} rows", grouped(import.rows_read)));
+    if let Some(rate) = import.rows_per_second {
+        text.push_str(&format!(", {} rows/s", rounded(rate)));
+    }
+    if import.rows_rejected > 0 {
+        text.push_str(&format!(", {} rejected", grouped(import.rows_rejected)));
+    }
+    let end = import.estimated_end_at.as_ref().and_then(|end| end.parse::<jiff::Timestamp>().ok());
+    if let Some(seconds) = end.map(|end| end.as_second() - jiff::Timestamp::now().as_second())
+        && let Ok(seconds @ 1..) = u64::try_from(seconds)
+    {
+        text.push_str(&format!(
+            ", about {} left",
+            indicatif::HumanDuration(Duration::from_secs(seconds))
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let mut import = Import {
+            id: String::new(),
+            version: String::new(),
+            state: "running".into(),
+            error: None,
+            rows_read: 0,
+            rows_rejected: 0,
+            rows_per_second: None,
+            progress_percent: None,
+            estimated_end_at: None,
+        };
+        assert_eq!(how_far(&import), "0 rows");
+        import.progress_percent = Some(12.5);
+        import.rows_read = 123_456;
+        import.rows_per_second = Some(4_321.6);
+        import.rows_rejected = 7;
+        import.estimated_end_at = Some("2026-01-01T00:00:00+00:00".into());
+        assert_eq!(how_far(&import), "12.5 %, 123,456 rows, 4,322 rows/s, 7 rejected");
+    }
+}

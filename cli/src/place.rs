@@ -1,0 +1,74 @@
+//! Where aurora-sync is deployed.
+
+use std::collections::HashMap;
+
+use anyhow::bail;
+
+use crate::arguments;
+
+/// The buckets and the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) uploads_bucket: String,
+    pub(crate) results_bucket: String,
+    /// Without a slash at its end.
+    pub(crate) api_url: String,
+}
+
+impl Place {
+    /// From flags, else from the outputs of a stack, else from the environment.
+    pub(crate) fn find(
+        flags: &arguments::Place,
+        outputs: &HashMap<String, String>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        let mut missing = Vec::new();
+        let mut find = |flag: &Option<String>, name: &str, output: &str, variable: &str| {
+            let found = flag.clone().or_else(|| outputs.get(output).cloned());
+            let found = found.or_else(|| environment(variable)).filter(|found| !found.is_empty());
+            found.unwrap_or_else(|| {
+                missing.push(format!("{name} (or {variable} in the environment)"));
+                String::new()
+            })
+        };
+        let place = Self {
+            uploads_bucket: find(&flags.bucket, "--bucket", "UploadsBucket", "UPLOADS_BUCKET"),
+            results_bucket: find(&flags.results, "--results", "ResultsBucket", "RESULTS_BUCKET"),
+            api_url: find(&flags.api, "--api", "ApiUrl", "API_URL")
+                .trim_end_matches('/')
+                .to_owned(),
+        };
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            bail!(
+                "where aurora-sync is deployed is not known: give {missing}, or all of them by --stack NAME"
+            );
+        }
+        Ok(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_come_before_the_stack_and_the_stack_before_the_environment() {
+        let flags = arguments::Place { bucket: Some("flag".into()), ..arguments::Place::default() };
+        let outputs = HashMap::from([
+            ("UploadsBucket".to_owned(), "stack".to_owned()),
+            ("ResultsBucket".to_owned(), "stack".to_owned()),
+        ]);
+        let environment = |name: &str| (name == "API_URL").then(|| "http://env/v1/".to_owned());
+        let place = Place::find(&flags, &outputs, environment).unwrap();
+        assert_eq!(
+            (place.uploads_bucket.as_str(), place.results_bucket.as_str(), place.api_url.as_str()),
+            ("flag", "stack", "http://env/v1")
+        );
+        let error = Place::find(&flags, &HashMap::new(), |_| None).unwrap_err().to_string();
+        assert!(
+            error.contains("--results (or RESULTS_BUCKET in the environment), --api"),
+            "{error}"
+        );
+    }
+}

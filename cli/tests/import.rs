@@ -1,0 +1,154 @@
+//! `aurora-sync import` against the deployed template on the emulator.
+
+#![allow(clippy::unwrap_used, reason = "clippy takes the helpers of tests for product code")]
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use aurora_sync_local::stack::{
+    ACCESS_KEY_ID, Options, Profile, REGION, SECRET_ACCESS_KEY, Stack, build_functions,
+};
+use aurora_sync_local::workspace;
+
+/// The command in a folder of its own, with what `cargo local up` writes to `.local/env`.
+struct Cli {
+    folder: tempfile::TempDir,
+    environment: HashMap<&'static str, String>,
+}
+
+impl Cli {
+    fn of(stack: &Stack) -> Self {
+        let addresses = stack.addresses();
+        let environment = HashMap::from([
+            ("API_URL", addresses.api_url.clone()),
+            ("UPLOADS_BUCKET", addresses.uploads_bucket.clone()),
+            ("RESULTS_BUCKET", addresses.results_bucket.clone()),
+            ("AWS_ENDPOINT_URL", addresses.endpoint_url.clone()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
+            ("AWS_REGION", REGION.to_owned()),
+        ]);
+        Self { folder: tempfile::tempdir().unwrap(), environment }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path().join(name), content).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    /// Runs `aurora-sync import` with these words, and gives its exit status and what it said.
+    fn import(&self, words: &str, input: &str) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aurora-sync"));
+        command.arg("import").args(words.split_whitespace()).current_dir(self.path());
+        command.env_clear().envs(&self.environment).env("HOME", self.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+}
+
+/// One stack for all of it: it takes its time to start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_uploaded_followed_and_told_of() {
+    let functions = build_functions(&workspace::root(), Profile::Dev).await.unwrap();
+    let stack = Stack::start(Options::new(functions)).await.unwrap();
+    tokio::task::spawn_blocking(move || {
+        let cli = Cli::of(&stack);
+        good_rows_are_status_0(&cli);
+        rejected_rows_are_status_3_and_come_back_to_be_mended(&cli);
+        what_fails_is_status_1(&cli);
+        an_unknown_place_is_status_2(&cli);
+        a_large_file_goes_in_parts(&cli);
+        the_outputs_of_a_stack_name_the_buckets(&cli);
+    })
+    .await
+    .unwrap();
+}
+
+fn good_rows_are_status_0(cli: &Cli) {
+    let (status, said, progress) =
+        cli.import("- --table staff --timeout 60", "id,name\n1001,Ada\n1002,Bob\n");
+    assert_eq!(status, 0, "{said}{progress}");
+    assert!(said.starts_with("stdin.csv: import "), "{said}");
+    assert!(said.contains("  written                  2\n"), "{said}");
+    assert!(progress.contains(" began\n"), "{progress}");
+    // The same name again is another import, which changes nothing.
+    let (status, said, _) = cli.import("- --table staff --json", "id,name\n1001,Ada\n1002,Bob\n");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, &report["rows"]["unchanged"]), (0, &2.into()), "{said}");
+}
+
+fn rejected_rows_are_status_3_and_come_back_to_be_mended(cli: &Cli) {
+    cli.write("june.csv", "id,name,age\n1003,Cy,old\n1004,Di,5\n10005,Ed,6\n");
+    let (status, said, _) = cli.import("june.csv -t staff --rejected bad.csv", "");
+    assert_eq!(status, 3, "{said}");
+    assert!(said.contains("  rejected                 2\n"), "{said}");
+    assert!(said.contains("\n  line 2: age: expected an integer"), "{said}");
+    assert!(said.contains("2 rejected rows, to mend and import again: s3://"), "{said}");
+    let bad = cli.read("bad.csv");
+    assert!(bad.starts_with("id,name,age,_error\n1003,Cy,old,age: expected an integer"), "{bad}");
+    cli.write("bad.csv", &bad.replace(",old,", ",4,").replace("10005,", "1005,"));
+    let (status, said, _) = cli.import("bad.csv -t staff", "");
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("  written                  2\n"), "{said}");
+}
+
+fn what_fails_is_status_1(cli: &Cli) {
+    cli.write("wrong.csv", "id,nmae\n1006,x\n");
+    let (status, said, _) = cli.import("wrong.csv june.csv --table staff", "");
+    // The files after it are imported all the same.
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("error: the header names \"nmae\""), "{said}");
+    assert!(said.contains("june.csv: import "), "{said}");
+    let (status, said, _) = cli.import("wrong.csv --table stuff", "");
+    assert_eq!(status, 1);
+    assert!(said.contains("there is no table \"stuff\""), "{said}");
+}
+
+fn an_unknown_place_is_status_2(cli: &Cli) {
+    let (status, _, said) = cli.import("missing.csv --table staff", "");
+    assert_eq!(status, 2);
+    assert!(said.contains("cannot read missing.csv"), "{said}");
+    let elsewhere = Cli { folder: tempfile::tempdir().unwrap(), environment: HashMap::new() };
+    let (status, _, said) = elsewhere.import("- --table staff --bucket b --region eu-west-1", "");
+    assert_eq!(status, 2);
+    assert!(said.contains("--results (or RESULTS_BUCKET in the environment), --api"), "{said}");
+    let (status, _, _) = cli.import("june.csv", "");
+    assert_eq!(status, 2);
+}
+
+fn a_large_file_goes_in_parts(cli: &Cli) {
+    // 40 MiB, three parts, one key in all rows.
+    let row = format!("1007,{}\n", "x".repeat(400_000));
+    cli.write("large.csv", &format!("id,name\n{}", row.repeat(105)));
+    let (status, said, progress) = cli.import("large.csv --table staff --name 2026/large.csv", "");
+    assert_eq!(status, 0, "{said}{progress}");
+    assert!(said.contains("  read                   105\n"), "{said}");
+}
+
+fn the_outputs_of_a_stack_name_the_buckets(cli: &Cli) {
+    let mut environment = cli.environment.clone();
+    environment.remove("UPLOADS_BUCKET");
+    environment.insert("RESULTS_BUCKET", "not-this-one".into());
+    // The emulator's API is not where its outputs say.
+    let api = environment.remove("API_URL").unwrap();
+    let cli = Cli { folder: tempfile::tempdir().unwrap(), environment };
+    let words = format!("- --table staff --stack aurora-sync --api {api}");
+    let (status, said, progress) = cli.import(&words, "id,name\n1008,Fay\n");
+    assert_eq!(status, 0, "{said}{progress}");
+    let (status, _, said) = cli.import("- --table staff --stack nowhere", "id,name\n1008,Fay\n");
+    assert_eq!(status, 1);
+    assert!(said.contains("cannot read the outputs of the stack nowhere"), "{said}");
+}

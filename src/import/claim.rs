@@ -1,0 +1,259 @@
+//! The import's row in `sync.import`: who has it, how it is read, how far it is, how it ended.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::chunk::Limits;
+use super::source::{Ask, Source};
+use crate::aws::data_api::DataApi;
+use crate::csv::records::Place;
+use crate::deadline::Deadline;
+use crate::error::{DataApiError, SyncError};
+use crate::field::{Field, Parameter, Record, null, parameter, storable};
+use crate::transaction::{End, awake, in_transaction};
+
+const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FROM sync.claim_import(
+  :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
+  :continuation::integer)";
+
+/// What an import is read by is set once: whoever goes on with it reads it the same way.
+const DESCRIBE: &str = "UPDATE sync.import AS import SET options = :options::jsonb, bytes_total = :bytes_total::bigint,
+  lanes = :lanes::smallint, chunk_records = :chunk_records::integer, chunk_bytes = :chunk_bytes::integer
+WHERE id = :import_id::uuid AND chunk_records IS NULL";
+
+const PROGRESS: &str = "SELECT options::text, lanes::integer, chunk_records, chunk_bytes, next_chunk, next_byte, next_line,
+  next_record,
+  (SELECT coalesce(sum(chunk.rows_read), 0)::bigint FROM sync.import_chunk AS chunk
+   WHERE chunk.import_id = import.id),
+  (SELECT coalesce(sum(chunk.rows_rejected), 0)::bigint FROM sync.import_chunk AS chunk
+   WHERE chunk.import_id = import.id),
+  (SELECT coalesce(json_agg(json_build_array(done.lane, done.next)), '[]')::text FROM (
+    SELECT chunk.lane, max(chunk.chunk) + 1 AS next FROM sync.import_chunk AS chunk
+    WHERE chunk.import_id = import.id GROUP BY chunk.lane
+  ) AS done)
+FROM sync.import AS import WHERE id = :import_id::uuid";
+
+/// Of a worker that was overtaken, the older news is not taken.
+const ADVANCE: &str = "UPDATE sync.import
+SET next_chunk = :next_chunk::integer, next_byte = :next_byte::bigint, next_line = :next_line::bigint,
+  next_record = :next_record::bigint, bytes_read = :bytes_read::bigint
+WHERE id = :import_id::uuid AND next_chunk <= :next_chunk::integer";
+
+const COUNT: &str = "SELECT sync.count_import(:import_id::uuid)";
+
+const ROWS: &str = "SELECT rows_read, rows_rejected FROM sync.import WHERE id = :import_id::uuid";
+
+const END: &str = "UPDATE sync.import
+SET state = :state::text, error = :error::text, finished_at = clock_timestamp(), reported_at = clock_timestamp(),
+  bytes_read = CASE WHEN :state::text = 'completed' THEN coalesce(bytes_total, 0) ELSE bytes_read END
+WHERE id = :import_id::uuid AND state = 'running'";
+
+const REPORTED: &str =
+    "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
+
+/// Some at a time: a statement may run for 45 s.
+const CLEAR: [&str; 2] = [
+    "WITH gone AS (DELETE FROM sync.import_mark WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM sync.import_mark WHERE import_id = :import_id::uuid LIMIT 50000)) RETURNING 1)
+SELECT count(*) FROM gone",
+    "WITH gone AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT 50000)) RETURNING 1)
+SELECT count(*) FROM gone",
+];
+
+/// How an import stands for the worker that asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is this worker's.
+    Begin,
+    /// A worker with a later message has it.
+    Others,
+    Ended {
+        state: String,
+        error: Option<String>,
+        is_reported: bool,
+    },
+}
+
+/// How a file is read, and what is loaded of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// As they were when the import began.
+    pub options: Value,
+    pub lanes: usize,
+    pub limits: Limits,
+    /// The first chunk that is not complete in all lanes.
+    pub next: Next,
+    pub rows_read: u64,
+    pub rows_rejected: u64,
+    /// The first chunk of each lane that is not loaded.
+    pub lane_next: Vec<u32>,
+}
+
+/// Where to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Next {
+    pub chunk: u32,
+    /// Where it begins, and with which record; `None` at the beginning of the file.
+    pub at: Option<(Place, u64)>,
+}
+
+/// The import's row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'a> {
+    pub data_api: &'a DataApi,
+    pub import_id: Uuid,
+    pub deadline: Deadline,
+}
+
+impl Entry<'_> {
+    /// Registers the import, or finds it.
+    pub(super) async fn claim(&self, ask: &Ask) -> Result<Standing, SyncError> {
+        let Source { object, table, sequencer } = &ask.source;
+        let parameters = vec![
+            self.id(),
+            parameter("bucket", object.bucket.as_str()),
+            parameter("object_key", storable(&object.key)),
+            parameter("object_version", ask.source.version()),
+            parameter("sequencer", sequencer.as_str()),
+            parameter("table_name", storable(table)),
+            parameter("continuation", ask.continuation.to_string()),
+        ];
+        let records = in_transaction(self.data_api, self.deadline, async |transaction| {
+            Ok(End::Commit(transaction.execute(CLAIM, parameters.clone()).await?))
+        });
+        let records = records.await?;
+        match records.first().map(Vec::as_slice) {
+            Some([Field::Text(standing), Field::Text(state), error, Field::Boolean(is_reported)]) => {
+                Ok(match standing.as_str() {
+                    "begin" => Standing::Begin,
+                    "running" => Standing::Others,
+                    _ => Standing::Ended {
+                        state: state.clone(),
+                        error: error.as_text().map(str::to_owned),
+                        is_reported: *is_reported,
+                    },
+                })
+            }
+            _ => Err(self.unreadable()),
+        }
+    }
+
+    /// Sets how the file is read, unless that is set, and tells how it is read and how far it is.
+    pub(super) async fn describe(
+        &self,
+        options: &Value,
+        bytes_total: u64,
+        lanes: usize,
+        limits: Limits,
+    ) -> Result<Progress, SyncError> {
+        let parameters = vec![
+            self.id(),
+            parameter("options", options.to_string()),
+            parameter("bytes_total", bytes_total.to_string()),
+            parameter("lanes", lanes.to_string()),
+            parameter("chunk_records", limits.records.to_string()),
+            parameter("chunk_bytes", limits.bytes.to_string()),
+        ];
+        self.run(DESCRIBE, parameters).await?;
+        let records = self.run(PROGRESS, vec![self.id()]).await?;
+        let progress = records.first().and_then(|record| progress(record));
+        progress.ok_or_else(|| self.unreadable())
+    }
+
+    /// Records where another worker would go on, and brings the counts up to date.
+    pub(super) async fn advance(&self, next: Next, bytes_read: u64) -> Result<(), DataApiError> {
+        let number = |name, value: Option<u64>| {
+            value.map_or_else(|| null(name), |value| parameter(name, value.to_string()))
+        };
+        let parameters = vec![
+            self.id(),
+            parameter("next_chunk", next.chunk.to_string()),
+            number("next_byte", next.at.map(|(place, _)| place.byte_offset)),
+            number("next_line", next.at.map(|(place, _)| place.line)),
+            number("next_record", next.at.map(|(_, record)| record)),
+            parameter("bytes_read", bytes_read.to_string()),
+        ];
+        self.data_api.execute(None, ADVANCE, parameters).await?;
+        self.data_api.execute(None, COUNT, vec![self.id()]).await?;
+        Ok(())
+    }
+
+    /// Brings the counts up to date, and gives how many rows stand as read and as rejected.
+    pub(super) async fn count(&self) -> Result<(u64, u64), SyncError> {
+        self.run(COUNT, vec![self.id()]).await?;
+        let records = self.run(ROWS, vec![self.id()]).await?;
+        let count = |place: usize| u64::try_from(records.first()?.get(place)?.as_long()?).ok();
+        count(0).zip(count(1)).ok_or_else(|| self.unreadable())
+    }
+
+    /// Ends the import, once its report is written.
+    pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<(), SyncError> {
+        let error = error.map_or_else(|| null("error"), |error| parameter("error", storable(error)));
+        self.run(END, vec![self.id(), parameter("state", state), error]).await?;
+        self.clear().await
+    }
+
+    /// An import that somebody else ended has its report.
+    pub(super) async fn reported(&self) -> Result<(), SyncError> {
+        self.clear().await?;
+        self.run(REPORTED, vec![self.id()]).await?;
+        Ok(())
+    }
+
+    /// Forgets what only a running import needs.
+    async fn clear(&self) -> Result<(), SyncError> {
+        for sql in CLEAR {
+            loop {
+                let gone = self.run(sql, vec![self.id()]).await?;
+                if gone.first().and_then(|record| record.first()?.as_long()) == Some(0) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A statement of its own, which may be done again.
+    pub(super) async fn run(
+        &self,
+        sql: &str,
+        parameters: Vec<Parameter>,
+    ) -> Result<Vec<Record>, SyncError> {
+        let call = async || self.data_api.execute(None, sql, parameters.clone()).await;
+        Ok(awake(self.deadline, call).await?)
+    }
+
+    pub(super) fn id(&self) -> Parameter {
+        parameter("import_id", self.import_id.to_string())
+    }
+
+    fn unreadable(&self) -> SyncError {
+        SyncError::Inconsistent(format!("import {} is not in sync.import", self.import_id))
+    }
+}
+
+fn progress(record: &Record) -> Option<Progress> {
+    let number = |place: usize| record.get(place)?.as_long();
+    let unsigned = |place: usize| u64::try_from(number(place)?).ok();
+    let lanes = usize::try_from(number(1)?).ok()?;
+    let place = unsigned(5).zip(unsigned(6));
+    let place = place.map(|(byte_offset, line)| Place { byte_offset, line });
+    let loaded: Vec<(usize, u32)> = serde_json::from_str(record.get(10)?.as_text()?).ok()?;
+    let mut lane_next = vec![0; lanes];
+    for (lane, next) in loaded {
+        *lane_next.get_mut(lane)? = next;
+    }
+    Some(Progress {
+        options: serde_json::from_str(record.first()?.as_text()?).ok()?,
+        lanes,
+        limits: Limits {
+            records: usize::try_from(number(2)?).ok()?,
+            bytes: usize::try_from(number(3)?).ok()?,
+        },
+        next: Next { chunk: u32::try_from(number(4)?).ok()?, at: place.zip(unsigned(7)) },
+        rows_read: unsigned(8)?,
+        rows_rejected: unsigned(9)?,
+        lane_next,
+    })
+}

@@ -1,0 +1,490 @@
+//! Loads the part that a lane has of a chunk: its rows, its counts and its rejects in one transaction.
+//!
+//! What stands in `sync.import_chunk` is loaded; whoever comes to it again is stopped by its primary key.
+
+use std::collections::BTreeMap;
+
+use aurora_sync_catalog::{Column, Table};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use uuid::Uuid;
+
+use super::chunk::{Origin, Part, PartRow, Reject};
+use super::options::Mode;
+use crate::array::array_literal;
+use crate::aws::data_api::DataApi;
+use crate::csv::encoding::Encoding;
+use crate::deadline::Deadline;
+use crate::error::{DataApiError, DataApiFault, Disposition, SyncError};
+use crate::field::{Field, Parameter, Record, encoded_len, parameter, storable};
+use crate::outcome::Rejection;
+use crate::parameter_set::{
+    PackedCells, number_column, packed_literals, packed_size_bytes, text_column,
+};
+use crate::plan::rows::{Item, plan};
+use crate::plan::CALL_BYTES_MAX;
+use crate::statement::load::Load;
+use crate::statement::unknown_type;
+use crate::transaction::{End, Transaction, awake, in_transaction};
+
+/// Most rows of one set. The figures behind it are in docs/benchmarks.md.
+pub const SET_ROWS_MAX: usize = 2_500;
+
+/// Fewest rows to which a set is cut that takes too long.
+const SET_ROWS_MIN: usize = 10;
+
+/// Most rows of one set among which bad ones are looked for: the answer has a record for each of them, and
+/// may hold 1 MiB.
+const APART_ROWS_MAX: usize = 500;
+
+/// Rejected rows that are kept of an import, at least: those that come first in each lane. The others are
+/// counted.
+pub const REJECTS_KEPT: u64 = 100_000;
+
+/// The bytes that are kept of a record that is too long to be one.
+const TOO_LONG_KEPT: usize = 1_000;
+
+/// How often a transaction whose commit was not answered is done again.
+const REPEATS_MAX: usize = 3;
+
+/// Records that are not rows, counted as a piece of their own.
+const REJECTED_PIECE: &str =
+    "INSERT INTO sync.import_chunk (import_id, lane, chunk, piece, rows_read, rows_rejected)
+SELECT sync.enter_import(:import_id::uuid), :lane::smallint, :chunk::integer, -1, :rows::bigint, :rows::bigint";
+
+const APART: &str = "WITH told AS MATERIALIZED (
+  SELECT * FROM sync.load_apart(:statement::text, :import_id::uuid, :column_names::text[], :columns::text[],
+    :types::text[], 1, :is_immediate::boolean)
+), recorded AS (
+  INSERT INTO sync.import_chunk (import_id, lane, chunk, piece, rows_read, rows_written, rows_unchanged,
+    rows_superseded, rows_rejected)
+  SELECT sync.enter_import(:import_id::uuid), :lane::smallint, :chunk::integer, :piece::integer,
+    sum(rows_written + rows_unchanged + rows_superseded) + count(row_number), sum(rows_written),
+    sum(rows_unchanged), sum(rows_superseded), count(row_number)
+  FROM told
+)
+SELECT row_number, error_sqlstate, error_message, error_constraint, error_column
+FROM told WHERE row_number IS NOT NULL ORDER BY row_number";
+
+const ADD_REJECTS: &str = "INSERT INTO sync.import_reject (import_id, record, line, byte_offset, column_name, rule, sqlstate,
+  reason, raw, raw_bytes)
+SELECT :import_id::uuid, record, line, byte_offset, column_name, rule, sqlstate, reason, raw,
+  decode(raw_bytes, 'base64')
+FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[],
+  :rule::text[], :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[])
+  WITH ORDINALITY AS reject (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, place)
+WHERE place + :before::bigint + coalesce((
+    SELECT sum(kind.rows) FROM sync.import_reject_kind AS kind
+    WHERE kind.import_id = :import_id::uuid AND kind.lane = :lane::smallint
+  ), 0) <= :kept::bigint";
+
+const COUNT_REJECTS: &str =
+    "INSERT INTO sync.import_reject_kind AS kind (import_id, lane, rule, sqlstate, column_name, rows)
+SELECT :import_id::uuid, :lane::smallint, rule, sqlstate, column_name, rows
+FROM unnest(:rule::text[], :sqlstate::text[], :column_name::text[], :rows::bigint[])
+  AS counted (rule, sqlstate, column_name, rows)
+ON CONFLICT (import_id, lane, rule, sqlstate, column_name) DO UPDATE SET rows = kind.rows + EXCLUDED.rows";
+
+const IS_LOADED: &str = "SELECT EXISTS (SELECT FROM sync.import_chunk
+  WHERE import_id = :import_id::uuid AND lane = :lane::smallint AND chunk = :chunk::integer)";
+
+/// What the loading of a file is about.
+#[derive(Debug)]
+pub struct Loader<'a> {
+    pub data_api: &'a DataApi,
+    pub import_id: Uuid,
+    pub table: &'a Table,
+    pub columns: Vec<&'a Column>,
+    pub mode: Mode,
+    pub encoding: Encoding,
+}
+
+/// Which part of which chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub lane: usize,
+    pub chunk: u32,
+}
+
+/// How rows are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Each set as one statement.
+    Whole,
+    /// Bad rows are told from good ones (`sync.load_apart`).
+    Apart,
+    /// The same, and deferred constraints speak at once.
+    ApartImmediately,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+enum Attempt {
+    Loaded {
+        rejected: u64,
+    },
+    /// A row is bad.
+    Spoilt,
+}
+
+impl Loader<'_> {
+    /// Loads a part in a transaction of its own, and gives how many of its records were rejected.
+    pub async fn load(
+        &self,
+        place: Place,
+        part: &Part,
+        deadline: Deadline,
+    ) -> Result<u64, SyncError> {
+        if part.is_empty() {
+            return Ok(0);
+        }
+        let mut manner = Manner::Whole;
+        let mut set_rows_max = SET_ROWS_MAX;
+        let mut repeats = 0;
+        loop {
+            let attempt = in_transaction(self.data_api, deadline, async |transaction| {
+                self.attempt(transaction, place, part, manner, set_rows_max).await
+            });
+            match attempt.await {
+                Ok(Attempt::Loaded { rejected }) => return Ok(rejected),
+                Ok(Attempt::Spoilt) => manner = Manner::Apart,
+                // What a type that we do not know says to a value can look like a mistake of ours.
+                Err(SyncError::Database(error))
+                    if error.is_about_a_statement()
+                        && manner == Manner::Whole
+                        && self.columns.iter().any(|column| unknown_type(column).is_some()) =>
+                {
+                    manner = Manner::Apart;
+                }
+                // A deferred constraint spoke at the commit, which does not say whose row it was.
+                Err(SyncError::Database(error))
+                    if error.is_refused_commit() && manner != Manner::ApartImmediately =>
+                {
+                    manner = Manner::ApartImmediately;
+                }
+                Err(error) if error.is_unanswered_commit() && repeats < REPEATS_MAX => {
+                    if self.is_loaded(place, deadline).await? {
+                        tracing::info!(reason = %error, "commit was not answered but done");
+                        return Ok(part.rejects.len() as u64);
+                    }
+                    repeats += 1;
+                    tracing::info!(reason = %error, "commit was not answered nor done; part is repeated");
+                }
+                // 45 s are not enough for so many rows: triggers, or a busy database.
+                Err(SyncError::Database(error))
+                    if error.fault == DataApiFault::StatementTimeout && set_rows_max > SET_ROWS_MIN =>
+                {
+                    set_rows_max /= 4;
+                    tracing::info!(reason = %error, set_rows_max, "part is repeated in smaller sets");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn is_loaded(&self, place: Place, deadline: Deadline) -> Result<bool, SyncError> {
+        let parameters = self.of(place);
+        let found = awake(deadline, async || {
+            self.data_api.execute(None, IS_LOADED, parameters.clone()).await
+        });
+        Ok(found.await?.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
+    }
+
+    async fn attempt(
+        &self,
+        transaction: &Transaction<'_>,
+        place: Place,
+        part: &Part,
+        manner: Manner,
+        set_rows_max: usize,
+    ) -> Result<End<Attempt>, SyncError> {
+        let loaded = if manner == Manner::Whole {
+            match self.whole(transaction, place, part, set_rows_max).await {
+                Ok(()) => Vec::new(),
+                Err(error) if error.disposition() == Disposition::Reject => {
+                    return Ok(End::Rollback(Attempt::Spoilt));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            self.apart(transaction, place, part, manner, set_rows_max).await?
+        };
+        self.count_unreadable(transaction, place, part).await?;
+        let rejects = in_order(part, &loaded);
+        let execute = async |sql: &str, parameters| transaction.execute(sql, parameters).await;
+        self.add_rejects(execute, place.lane, &rejects).await?;
+        Ok(End::Commit(Attempt::Loaded { rejected: rejects.len() as u64 }))
+    }
+
+    /// Counts the records that are not rows.
+    pub async fn count_unreadable(
+        &self,
+        transaction: &Transaction<'_>,
+        place: Place,
+        part: &Part,
+    ) -> Result<(), DataApiError> {
+        if !part.rejects.is_empty() {
+            let mut parameters = self.of(place);
+            parameters.push(parameter("rows", part.rejects.len().to_string()));
+            transaction.execute(REJECTED_PIECE, parameters).await?;
+        }
+        Ok(())
+    }
+
+    /// All sets, each as one statement.
+    async fn whole(
+        &self,
+        transaction: &Transaction<'_>,
+        place: Place,
+        part: &Part,
+        set_rows_max: usize,
+    ) -> Result<(), DataApiError> {
+        let mut piece = 0;
+        for sets in sets_of_calls(part, set_rows_max) {
+            let has_repeats = sets.iter().flatten().any(|row| row.may_repeat);
+            let sql = self.statement(has_repeats).set();
+            let sets: Vec<_> = sets
+                .iter()
+                .map(|rows| {
+                    let mut set = self.columns(rows);
+                    if has_repeats {
+                        set.push(parameter("is_repeat", repeats(rows)));
+                    }
+                    set.extend(self.of(place));
+                    set.push(parameter("piece", piece.to_string()));
+                    piece += 1;
+                    set
+                })
+                .collect();
+            // Sets that take too long have each a call, and its 45 s, of their own.
+            let in_call = if set_rows_max == SET_ROWS_MAX { sets.len() } else { 1 };
+            let mut sets = sets.into_iter().peekable();
+            while sets.peek().is_some() {
+                let call = sets.by_ref().take(in_call).collect();
+                transaction.batch_execute(&sql, call).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same in smaller sets, whose bad rows are told from the good ones. Gives the bad ones.
+    pub async fn apart(
+        &self,
+        transaction: &Transaction<'_>,
+        place: Place,
+        part: &Part,
+        manner: Manner,
+        set_rows_max: usize,
+    ) -> Result<Vec<Reject>, SyncError> {
+        let statement = self.statement(true).apart();
+        let mut rejects = Vec::new();
+        let mut piece = 0;
+        let sets = sets_of_calls(part, set_rows_max.min(APART_ROWS_MAX)).into_iter().flatten();
+        // The last one first, as on a stack.
+        let mut sets: Vec<_> = sets.collect();
+        sets.reverse();
+        while let Some(mut rows) = sets.pop() {
+            let mut parameters = self.of(place);
+            parameters.push(parameter("piece", piece.to_string()));
+            parameters.push(parameter("statement", statement.as_str()));
+            parameters.extend(self.elements(&rows, manner));
+            // A literal within a literal is escaped twice: what fitted one call may need several here.
+            if encoded_len(&parameters) > CALL_BYTES_MAX && rows.len() > 1 {
+                sets.push(rows.split_off(rows.len() / 2));
+                sets.push(rows);
+                continue;
+            }
+            for record in transaction.execute(APART, parameters).await? {
+                rejects.push(reject(&record, &rows)?);
+            }
+            piece += 1;
+        }
+        Ok(rejects)
+    }
+
+    fn statement(&self, has_repeats: bool) -> Load<'_> {
+        Load { table: self.table, columns: &self.columns, mode: self.mode, has_repeats }
+    }
+
+    fn of(&self, place: Place) -> Vec<Parameter> {
+        vec![
+            parameter("import_id", self.import_id.to_string()),
+            parameter("lane", place.lane.to_string()),
+            parameter("chunk", place.chunk.to_string()),
+        ]
+    }
+
+    fn columns(&self, rows: &[&PartRow]) -> Vec<Parameter> {
+        let literals = packed_literals(&cells(rows)).into_iter().enumerate();
+        literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
+    }
+
+    fn elements(&self, rows: &[&PartRow], manner: Manner) -> Vec<Parameter> {
+        let mut literals = packed_literals(&cells(rows));
+        literals.push(repeats(rows));
+        let names = self.columns.iter().map(|column| Some(column.name.as_str()));
+        let types: Vec<_> = self.columns.iter().map(|column| unknown_type(column)).collect();
+        let is_immediate = manner == Manner::ApartImmediately;
+        vec![
+            text_column("columns", literals.iter().map(|literal| Some(literal.as_str()))),
+            text_column("column_names", names),
+            text_column("types", types.iter().map(Option::as_deref)),
+            parameter("is_immediate", is_immediate.to_string()),
+        ]
+    }
+
+    /// Records rejects, which are in the order of the file: all of them are counted, and kept as far as there
+    /// is room.
+    pub async fn add_rejects(
+        &self,
+        execute: impl AsyncFn(&str, Vec<Parameter>) -> Result<Vec<Record>, DataApiError>,
+        lane: usize,
+        rejects: &[&Reject],
+    ) -> Result<(), SyncError> {
+        let rows: Vec<_> =
+            rejects.iter().map(|reject| RejectRow::of(reject, self.encoding)).collect();
+        let mut before = 0;
+        while before < rows.len() {
+            let mut bytes = 0;
+            let rest = &rows[before..];
+            let fitting = rest.iter().take_while(|row| {
+                bytes += row.size_bytes();
+                bytes <= CALL_BYTES_MAX
+            });
+            let piece = &rest[..fitting.count().max(1)];
+            let mut parameters = self.reject_parameters(piece);
+            parameters.push(parameter("lane", lane.to_string()));
+            parameters.push(parameter("before", before.to_string()));
+            parameters.push(parameter("kept", REJECTS_KEPT.to_string()));
+            execute(ADD_REJECTS, parameters).await?;
+            before += piece.len();
+        }
+        if !rejects.is_empty() {
+            execute(COUNT_REJECTS, self.kind_parameters(lane, rejects)).await?;
+        }
+        Ok(())
+    }
+
+    fn reject_parameters(&self, rows: &[RejectRow<'_>]) -> Vec<Parameter> {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let origin = |row: &RejectRow<'_>| row.reject.origin.place;
+        let rejection = |row: &RejectRow<'_>| row.reject.rejection.clone();
+        let rejections: Vec<_> = rows.iter().map(rejection).collect();
+        vec![
+            parameter("import_id", self.import_id.to_string()),
+            number_column("record", rows.iter().map(|row| number(row.reject.origin.record))),
+            number_column("line", rows.iter().map(|row| number(origin(row).line))),
+            number_column("byte_offset", rows.iter().map(|row| number(origin(row).byte_offset))),
+            text_column("column_name", rejections.iter().map(|of| of.column.as_deref())),
+            text_column("rule", rejections.iter().map(|of| Some(of.rule.as_str()))),
+            text_column("sqlstate", rejections.iter().map(|of| of.sqlstate.as_deref())),
+            text_column("reason", rows.iter().map(|row| Some(row.reason.as_str()))),
+            text_column("raw", rows.iter().map(|row| Some(row.raw.as_str()))),
+            text_column("raw_bytes", rows.iter().map(|row| row.raw_bytes.as_deref())),
+        ]
+    }
+
+    fn kind_parameters(&self, lane: usize, rejects: &[&Reject]) -> Vec<Parameter> {
+        let mut kinds: BTreeMap<(&str, &str, &str), i64> = BTreeMap::new();
+        for Reject { rejection, .. } in rejects {
+            let sqlstate = rejection.sqlstate.as_deref().unwrap_or_default();
+            let column = rejection.column.as_deref().unwrap_or_default();
+            *kinds.entry((&rejection.rule, sqlstate, column)).or_default() += 1;
+        }
+        vec![
+            parameter("import_id", self.import_id.to_string()),
+            parameter("lane", lane.to_string()),
+            text_column("rule", kinds.keys().map(|(rule, _, _)| Some(*rule))),
+            text_column("sqlstate", kinds.keys().map(|(_, sqlstate, _)| Some(*sqlstate))),
+            text_column("column_name", kinds.keys().map(|(_, _, column)| Some(*column))),
+            number_column("rows", kinds.values().copied()),
+        ]
+    }
+}
+
+/// The rows of a part as sets of calls: a key stands once in a set, its rows keep their order, and all writers
+/// lock in the order of the keys.
+fn sets_of_calls(part: &Part, set_rows_max: usize) -> Vec<Vec<Vec<&PartRow>>> {
+    let items: Vec<_> = part
+        .rows
+        .iter()
+        .map(|row| Item {
+            group: (),
+            key: row.row.key.as_ref(),
+            // With its mark in the column of repeats.
+            size_bytes: packed_size_bytes(&row.row.cells) + "f,".len(),
+        })
+        .collect();
+    let rows = |set: Vec<usize>| set.into_iter().map(|row| &part.rows[row]).collect();
+    plan(&items, set_rows_max)
+        .into_iter()
+        .map(|call| call.sets.into_iter().map(rows).collect())
+        .collect()
+}
+
+fn cells<'a>(rows: &[&'a PartRow]) -> Vec<&'a PackedCells> {
+    rows.iter().map(|row| &row.row.cells).collect()
+}
+
+/// The column that says of each row whether its key may have come before.
+fn repeats(rows: &[&PartRow]) -> String {
+    array_literal(rows.iter().map(|row| Some(if row.may_repeat { "t" } else { "f" })))
+}
+
+/// A bad row, as `sync.load_apart` tells of it.
+fn reject(record: &Record, rows: &[&PartRow]) -> Result<Reject, SyncError> {
+    let text = |place: usize| record.get(place)?.as_text().map(str::to_owned);
+    let number = record.first().and_then(Field::as_long);
+    let row = number
+        .and_then(|number| rows.get(usize::try_from(number).ok()?.checked_sub(1)?))
+        .ok_or_else(|| SyncError::Inconsistent("sync.load_apart names no row".to_owned()))?;
+    let rejection = Rejection {
+        rule: "database".to_owned(),
+        reason: text(2).unwrap_or_default(),
+        sqlstate: text(1),
+        constraint: text(3),
+        column: text(4),
+    };
+    Ok(Reject { origin: row.origin.clone(), rejection })
+}
+
+/// All rejects of a part in the order of the file.
+pub fn in_order<'a>(part: &'a Part, loaded: &'a [Reject]) -> Vec<&'a Reject> {
+    let mut rejects: Vec<_> = part.rejects.iter().chain(loaded).collect();
+    rejects.sort_by_key(|reject| reject.origin.record);
+    rejects
+}
+
+/// A row of `sync.import_reject`.
+#[derive(Debug)]
+struct RejectRow<'a> {
+    reject: &'a Reject,
+    reason: String,
+    raw: String,
+    /// In Base64, where the text is not all of it.
+    raw_bytes: Option<String>,
+}
+
+impl<'a> RejectRow<'a> {
+    fn of(reject: &'a Reject, encoding: Encoding) -> Self {
+        let Origin { raw, .. } = &reject.origin;
+        let is_too_long = reject.rejection.rule == "too-long";
+        let raw = if is_too_long { raw.get(..TOO_LONG_KEPT).unwrap_or(raw) } else { raw };
+        let text = encoding.decode(raw);
+        let is_whole = !text.contains('\0') && encoding.encode(&text) == raw;
+        Self {
+            reject,
+            reason: storable(&reject.rejection.reason),
+            raw: storable(&text),
+            raw_bytes: (!is_whole).then(|| BASE64_STANDARD.encode(raw)),
+        }
+    }
+
+    /// What it adds to a request, at most.
+    fn size_bytes(&self) -> usize {
+        const OTHER_COLUMNS: usize = 300;
+        let texts = [&self.reason, &self.raw];
+        let texts: usize = texts.iter().map(|text| crate::array::encoded_len(Some(text))).sum();
+        texts + self.raw_bytes.as_ref().map_or(0, String::len) + OTHER_COLUMNS
+    }
+}

@@ -1,0 +1,62 @@
+//! Mode `replace`, once the file is loaded: deletes the rows of the table that were not in it.
+
+use aurora_sync_catalog::Table;
+
+use super::claim::Entry;
+use super::options::Limit;
+use crate::error::SyncError;
+use crate::field::{Field, parameter};
+use crate::statement::load::delete_missing;
+use crate::transaction::{End, Transaction, in_transaction};
+
+const DELETED: &str = "UPDATE sync.import SET rows_deleted = rows_deleted + :rows::bigint WHERE id = :import_id::uuid";
+
+/// What became of the rows that were not in the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Replaced {
+    Deleted,
+    /// They are too many: what to tell of that. Nothing is deleted.
+    Refused(String),
+}
+
+/// Deletes them in a transaction of its own.
+pub(super) async fn replace(
+    entry: Entry<'_>,
+    table: &Table,
+    limit: Limit,
+) -> Result<Replaced, SyncError> {
+    in_transaction(entry.data_api, entry.deadline, async |transaction| {
+        Ok(match replace_in(transaction, entry, table, limit).await? {
+            Replaced::Deleted => End::Commit(Replaced::Deleted),
+            refused => End::Rollback(refused),
+        })
+    })
+    .await
+}
+
+/// Deletes them in this transaction, which must be rolled back where they are too many.
+pub(super) async fn replace_in(
+    transaction: &Transaction<'_>,
+    entry: Entry<'_>,
+    table: &Table,
+    limit: Limit,
+) -> Result<Replaced, SyncError> {
+    let records = transaction.execute(&delete_missing(table), vec![entry.id()]).await?;
+    let Some([Field::Long(missing), Field::Long(rows)]) = records.first().map(Vec::as_slice) else {
+        return Err(SyncError::Inconsistent("the deleted rows are not counted".to_owned()));
+    };
+    let is_over = match limit {
+        Limit::Rows(most) => u64::try_from(*missing).unwrap_or_default() > most,
+        #[expect(clippy::cast_precision_loss, reason = "percentages of row counts need no more than f64")]
+        Limit::Percent(percent) => *missing as f64 * 100.0 > percent * *rows as f64,
+    };
+    if is_over {
+        return Ok(Replaced::Refused(format!(
+            "{missing} of the table's {rows} rows are not in the file, more than max-deletes allows ({limit}): \
+             nothing was deleted; raise max-deletes if they are to go"
+        )));
+    }
+    let parameters = vec![entry.id(), parameter("rows", missing.to_string())];
+    transaction.execute(DELETED, parameters).await?;
+    Ok(Replaced::Deleted)
+}

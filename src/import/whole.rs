@@ -1,0 +1,265 @@
+//! Loads a file in one transaction, for `atomic` and `dry-run`: all of it stands, or none.
+//!
+//! Its rejects are recorded outside of that transaction, so that they can be told of whatever becomes of it.
+
+use std::cell::{Cell, RefCell};
+
+use super::chunk::Chunk;
+use super::claim::{Entry, Progress};
+use super::file::FileError;
+use super::lanes::{stop_before, too_many, unreadable};
+use super::load::{Loader, Manner, Place, SET_ROWS_MAX, in_order};
+use super::opened::Opened;
+use super::options::{Limit, Mode, Options};
+use super::replace::{Replaced, replace_in};
+use crate::aws::objects::{ObjectName, Objects};
+use crate::deadline::Deadline;
+use crate::error::{Disposition, SyncError};
+use crate::field::{Field, Parameter, Record, parameter};
+use crate::transaction::{End, Transaction, in_transaction};
+
+const FORGET_REJECTS: [&str; 2] = [
+    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid",
+    "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid",
+];
+
+const COUNTS: &str = "SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
+  coalesce(sum(rows_unchanged), 0)::bigint, coalesce(sum(rows_superseded), 0)::bigint,
+  coalesce(sum(rows_rejected), 0)::bigint,
+  (SELECT rows_deleted FROM sync.import WHERE id = :import_id::uuid)
+FROM sync.import_chunk WHERE import_id = :import_id::uuid";
+
+const SET_COUNTS: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_written = :written::bigint,
+  rows_unchanged = :unchanged::bigint, rows_superseded = :superseded::bigint, rows_rejected = :rejected::bigint,
+  rows_deleted = :deleted::bigint, progressed_at = clock_timestamp()
+WHERE id = :import_id::uuid AND state = 'running'";
+
+const SPEAK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+
+/// How the loading ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// All of the file is loaded, or would be.
+    Whole,
+    /// Nothing is loaded, and the import ends here.
+    Stopped { error: String },
+}
+
+/// What is loaded, and from where.
+pub(super) struct Whole<'a> {
+    pub entry: Entry<'a>,
+    pub loader: Loader<'a>,
+    pub objects: &'a Objects,
+    pub object: &'a ObjectName,
+    pub size_bytes: u64,
+    pub options: &'a Options,
+    pub deadline: Deadline,
+}
+
+/// An attempt: its end, and what it counted.
+struct Attempt {
+    ending: Ending,
+    counts: Record,
+}
+
+impl Whole<'_> {
+    /// Loads an opened file; opens it again where the transaction must be repeated.
+    pub(super) async fn load(
+        &self,
+        opened: Opened<'_>,
+        progress: &Progress,
+    ) -> Result<Ending, SyncError> {
+        if progress.rows_read > 0 {
+            // Its transaction was committed; only the telling of it is left.
+            return Ok(Ending::Whole);
+        }
+        let opened = RefCell::new(Some(opened));
+        let attempt = in_transaction(self.entry.data_api, self.deadline, async |transaction| {
+            let first = opened.borrow_mut().take();
+            let opened = match first {
+                Some(opened) => opened,
+                None => self.open_again(progress).await?,
+            };
+            self.attempt(transaction, opened, progress).await
+        });
+        match attempt.await {
+            Ok(attempt) => {
+                self.set_counts(&attempt.counts).await?;
+                Ok(attempt.ending)
+            }
+            Err(SyncError::OutOfTime) => Ok(Ending::Stopped { error: self.out_of_time() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open_again(&self, progress: &Progress) -> Result<Opened<'_>, SyncError> {
+        super::opened::open(
+            self.objects,
+            self.object,
+            self.size_bytes,
+            self.loader.table,
+            self.options,
+            progress.next,
+        )
+        .await
+        .map_err(|error| match error {
+            super::opened::OpenError::Sync(error) => error,
+            super::opened::OpenError::Refused(error) => SyncError::Inconsistent(error),
+        })
+    }
+
+    async fn attempt(
+        &self,
+        transaction: &Transaction<'_>,
+        mut opened: Opened<'_>,
+        progress: &Progress,
+    ) -> Result<End<Attempt>, SyncError> {
+        for sql in FORGET_REJECTS {
+            self.entry.run(sql, vec![self.entry.id()]).await?;
+        }
+        let stop_before = stop_before(self.deadline);
+        let rejected = Cell::new(0);
+        let mut chunk = Chunk::new(0, opened.first_record, 1);
+        let mut records = std::mem::take(&mut opened.records);
+        let mut may_have_more = true;
+        loop {
+            for record in records.drain(..) {
+                chunk.push(&opened.layout, record, &mut opened.repeats);
+                if chunk.is_full(progress.limits) {
+                    let next = chunk.next();
+                    let full = std::mem::replace(&mut chunk, next);
+                    self.load_chunk(transaction, &full, &rejected).await?;
+                    if let Some(error) = self.too_many(chunk.first_record - 1, rejected.get(), false)
+                    {
+                        return self.stop(transaction, error).await;
+                    }
+                }
+            }
+            if !may_have_more {
+                break;
+            }
+            if self.deadline.less(stop_before).remaining().is_zero() {
+                return self.stop(transaction, self.out_of_time()).await;
+            }
+            may_have_more = match opened.file.read(&mut records).await {
+                Ok(may_have_more) => may_have_more,
+                Err(FileError::Service(error)) => return Err(error.into()),
+                Err(FileError::Unreadable(error)) => {
+                    return self.stop(transaction, unreadable(&error)).await;
+                }
+            };
+        }
+        self.load_chunk(transaction, &chunk, &rejected).await?;
+        let records = chunk.first_record + chunk.records() - 1;
+        if let Some(error) = self.too_many(records, rejected.get(), true) {
+            return self.stop(transaction, error).await;
+        }
+        if self.options.mode == Mode::Replace
+            && let Replaced::Refused(error) =
+                replace_in(transaction, self.entry, self.loader.table, self.options.max_deletes).await?
+        {
+            return self.stop(transaction, error).await;
+        }
+        // Deferred constraints speak at the end of a transaction; this one may have none.
+        if let Err(error) = transaction.execute(SPEAK_NOW, Vec::new()).await {
+            if error.disposition() != Disposition::Reject {
+                return Err(error.into());
+            }
+            let error = format!("a deferred constraint refuses the file as a whole: {}", error.message);
+            return Ok(End::Rollback(Attempt { ending: Ending::Stopped { error }, counts: Vec::new() }));
+        }
+        let counts = self.counts(transaction).await?;
+        if counts.first() != Some(&Field::Long(i64::try_from(records).unwrap_or(i64::MAX))) {
+            // Cannot be; and if it is, nothing may stand of it.
+            tracing::error!(import_id = %self.entry.import_id, records, "rows of the file are not conserved");
+            let error = "not all records of the file are accounted for: a defect of aurora-sync, please report it";
+            return self.stop(transaction, error.to_owned()).await;
+        }
+        let attempt = Attempt { ending: Ending::Whole, counts };
+        if self.options.is_dry_run {
+            return Ok(End::Rollback(attempt));
+        }
+        transaction.execute(SET_COUNTS, self.count_parameters(&attempt.counts)).await?;
+        Ok(End::Commit(attempt))
+    }
+
+    async fn load_chunk(
+        &self,
+        transaction: &Transaction<'_>,
+        chunk: &Chunk,
+        rejected: &Cell<u64>,
+    ) -> Result<(), SyncError> {
+        for (lane, part) in chunk.parts.iter().enumerate().filter(|(_, part)| !part.is_empty()) {
+            let place = Place { lane, chunk: chunk.number };
+            // An error would end the transaction: bad rows are looked for from the beginning.
+            let bad = self.loader.apart(transaction, place, part, Manner::Apart, SET_ROWS_MAX).await?;
+            self.loader.count_unreadable(transaction, place, part).await?;
+            let rejects = in_order(part, &bad);
+            let outside = async |sql: &str, parameters: Vec<Parameter>| {
+                self.entry.data_api.execute(None, sql, parameters).await
+            };
+            self.loader.add_rejects(outside, lane, &rejects).await?;
+            rejected.set(rejected.get() + rejects.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Ends with nothing loaded; counts what was found out.
+    async fn stop(
+        &self,
+        transaction: &Transaction<'_>,
+        error: String,
+    ) -> Result<End<Attempt>, SyncError> {
+        let mut counts = self.counts(transaction).await?;
+        if !self.options.is_dry_run
+            && let [_, Field::Long(written), Field::Long(unchanged), Field::Long(superseded), ..] =
+                counts.as_mut_slice()
+        {
+            // What is not loaded leaves the table as it is.
+            *unchanged += std::mem::take(written) + std::mem::take(superseded);
+        }
+        let error = format!("{error}; nothing was loaded");
+        Ok(End::Rollback(Attempt { ending: Ending::Stopped { error }, counts }))
+    }
+
+    /// Where nothing may be half done, a single bad row is too many, unless `max-rejects` allows some.
+    fn too_many(&self, read: u64, rejected: u64, is_end: bool) -> Option<String> {
+        let default = (self.options.is_atomic && !self.options.is_dry_run).then_some(Limit::Rows(0));
+        // A bad row is no reason not to look for others: the file is read to its end.
+        let is_by_default = self.options.max_rejects.is_none();
+        if is_by_default && !is_end {
+            return None;
+        }
+        too_many(self.options.max_rejects.or(default), read, rejected, is_end)
+    }
+
+    fn out_of_time(&self) -> String {
+        let option = if self.options.is_dry_run { "dry-run" } else { "atomic" };
+        format!(
+            "with {option} a file must be loaded in one invocation, and the time of this one is over; \
+             cut the file, or leave {option} out"
+        )
+    }
+
+    async fn counts(&self, transaction: &Transaction<'_>) -> Result<Record, SyncError> {
+        let records = transaction.execute(COUNTS, vec![self.entry.id()]).await?;
+        let counts = records.into_iter().next();
+        counts.ok_or_else(|| SyncError::Inconsistent("the chunks are not counted".to_owned()))
+    }
+
+    async fn set_counts(&self, counts: &Record) -> Result<(), SyncError> {
+        if !counts.is_empty() {
+            self.entry.run(SET_COUNTS, self.count_parameters(counts)).await?;
+        }
+        Ok(())
+    }
+
+    fn count_parameters(&self, counts: &Record) -> Vec<Parameter> {
+        let names = ["read", "written", "unchanged", "superseded", "rejected", "deleted"];
+        let numbers = counts.iter().map(|field| field.as_long().unwrap_or_default().to_string());
+        let mut parameters: Vec<_> =
+            names.into_iter().zip(numbers).map(|(name, number)| parameter(name, number)).collect();
+        parameters.push(self.entry.id());
+        parameters
+    }
+}

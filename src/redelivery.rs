@@ -1,0 +1,47 @@
+//! When a message that is given back comes again.
+//!
+//! Pure.
+
+use std::time::Duration;
+
+use crate::error::Disposition;
+
+/// The first pause, and the longest: what `template.yaml` makes of `maxReceiveCount` rests on it.
+const DELAY_MIN: Duration = Duration::from_secs(2);
+const DELAY_MAX: Duration = Duration::from_mins(5);
+
+/// Until a human can have done something.
+const HALT_DELAY_MIN: Duration = Duration::from_mins(1);
+
+/// How long a message waits that was given back: twice as long each time it was delivered.
+///
+/// Without jitter: deliveries of different groups are not in step, and those of one group must not be.
+pub fn delay(receive_count: u32, disposition: Disposition) -> Duration {
+    let first = match disposition {
+        Disposition::Retry => DELAY_MIN,
+        Disposition::Halt | Disposition::Reject => HALT_DELAY_MIN,
+    };
+    let factor = 2_u32.saturating_pow(receive_count.saturating_sub(1).min(16));
+    first.saturating_mul(factor).min(DELAY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_wait_longer_each_time_they_are_given_back() {
+        let check = |receive_count, disposition, expected_s| {
+            let expected = Duration::from_secs(expected_s);
+            assert_eq!(delay(receive_count, disposition), expected, "{receive_count}");
+        };
+        check(0, Disposition::Retry, 2);
+        check(1, Disposition::Retry, 2);
+        check(2, Disposition::Retry, 4);
+        check(8, Disposition::Retry, 256);
+        check(9, Disposition::Retry, 300);
+        check(u32::MAX, Disposition::Retry, 300);
+        check(1, Disposition::Halt, 60);
+        check(4, Disposition::Halt, 300);
+    }
+}

@@ -1,0 +1,234 @@
+//! The SQL texts of imports: one for each table, columns and mode of a file.
+//!
+//! A statement loads a set of rows, counts what became of them and records the counts in
+//! `sync.import_chunk`. Rows of a file that share a key are told apart from rows that others wrote by the
+//! transactions that the import marked (`sync.import_mark`): PostgreSQL keeps, with each row, which
+//! transaction wrote it (`xmin`) and which one met it last (`xmax`).
+
+use aurora_sync_catalog::{Column, Table, quote_identifier};
+
+use super::{Target, is_newer};
+use crate::import::options::Mode;
+
+/// What one statement loads.
+#[derive(Debug, Clone, Copy)]
+pub struct Load<'a> {
+    pub table: &'a Table,
+    /// Of the rows' cells. All of the key's columns, or none that matters: see [`Load::is_keyed`].
+    pub columns: &'a [&'a Column],
+    pub mode: Mode,
+    /// Whether a row of the set may have a key that came before in the file.
+    pub has_repeats: bool,
+}
+
+/// How a statement is given its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As parameters `c1`, `c2`, …, `is_repeat` and `import_id`.
+    Parameters,
+    /// As `$1`, the import's id, and `$2`, all columns, for `sync.load_apart`.
+    Elements,
+}
+
+impl Load<'_> {
+    /// One set of a `BatchExecuteStatement`. Parameters: `c1`, `c2`, …, `is_repeat` where there may be repeats,
+    /// `import_id`, `lane`, `chunk` and `piece`.
+    pub fn set(&self) -> String {
+        format!(
+            "{},
+counts AS MATERIALIZED ({})
+INSERT INTO sync.import_chunk (import_id, lane, chunk, piece, rows_read, rows_written, rows_unchanged,
+  rows_superseded, rows_rejected)
+SELECT sync.enter_import(:import_id::uuid), :lane::smallint, :chunk::integer, :piece::integer,
+  rows_written + rows_unchanged + rows_superseded, rows_written, rows_unchanged, rows_superseded, 0
+FROM counts",
+            self.change(Form::Parameters),
+            self.counts(),
+        )
+    }
+
+    /// The same for `sync.load_apart`, which records the counts itself.
+    pub fn apart(&self) -> String {
+        // It always says of each row whether it may be a repeat: rows of the same key can stand in the other half.
+        let load = Self { has_repeats: true, ..*self };
+        format!("{}\n{}", load.change(Form::Elements), load.counts())
+    }
+
+    /// Whether rows are found by their keys.
+    fn is_keyed(&self) -> bool {
+        let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
+        !self.table.primary_key.is_empty() && self.table.primary_key.iter().all(has)
+    }
+
+    /// Whether rows that are there already are brought up to date.
+    fn merges(&self) -> bool {
+        self.is_keyed() && matches!(self.mode, Mode::Upsert | Mode::Replace)
+    }
+
+    /// Whether rows that are there are looked at before they change: those that may be the file's own, and
+    /// all of them where each one's version counts or its key must be kept.
+    fn looks(&self) -> bool {
+        self.merges() && (self.has_repeats || self.looks_at_all())
+    }
+
+    fn looks_at_all(&self) -> bool {
+        self.merges() && (self.mode == Mode::Replace || self.target().version().is_some())
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { table: self.table, columns: self.columns }
+    }
+
+    fn change(&self, form: Form) -> String {
+        let target = self.target();
+        let (mut parameters, import_id) = match form {
+            Form::Parameters => (target.parameters(), ":import_id::uuid"),
+            Form::Elements => (target.elements("$2"), "$1"),
+        };
+        let mut names = target.names();
+        if self.has_repeats {
+            let place = self.columns.len() + 1;
+            parameters.push_str(&match form {
+                Form::Parameters => ", :is_repeat::boolean[]".to_owned(),
+                Form::Elements => format!(", ($2)[{place}]::boolean[]"),
+            });
+            names.push_str(", is_repeat");
+        }
+        let (met, ready) = if self.looks() {
+            (format!(", {}", self.met(import_id)), "ready")
+        } else {
+            (String::new(), "input")
+        };
+        let written = match self.mode {
+            Mode::Delete => format!(
+                "DELETE FROM {} AS target USING {ready} WHERE {}\n  RETURNING 1 AS one",
+                self.table.sql_name(),
+                target.key_equals(ready),
+            ),
+            Mode::Ignore => target.insert(ready, " ON CONFLICT DO NOTHING", "1 AS one"),
+            Mode::Insert => target.insert(ready, "", "1 AS one"),
+            Mode::Upsert | Mode::Replace if self.merges() => {
+                target.insert(ready, &target.merge(), &target.returned_key())
+            }
+            Mode::Upsert | Mode::Replace => target.insert(ready, "", "1 AS one"),
+        };
+        let kept = if self.mode == Mode::Replace && self.merges() {
+            format!(", {}", self.kept(import_id))
+        } else {
+            String::new()
+        };
+        format!(
+            "WITH input AS MATERIALIZED (
+  SELECT * FROM unnest({parameters}) AS input ({names})
+){met}, written AS (
+  {written}
+){kept}",
+            parameters = parameters.trim_start_matches(", "),
+            names = names.trim_start_matches(", "),
+        )
+    }
+
+    /// The rows that are there, as they were before the statement: `ready` waits for them. The index is read
+    /// once for each row of the set: nothing here lets the planner choose to read the whole table.
+    fn met(&self, import_id: &str) -> String {
+        let target = self.target();
+        let is_own = |xid: &str| {
+            format!(
+                "EXISTS (SELECT FROM sync.import_mark AS mark
+      WHERE mark.import_id = {import_id} AND mark.xid = found.{xid}::text::bigint)"
+            )
+        };
+        let is_stale = match target.version() {
+            None => "false".to_owned(),
+            Some(version) => {
+                let newer = is_newer(version, &target.value("input", version));
+                format!("NOT {newer} AND NOT ({})", target.is_same("input"))
+            }
+        };
+        let places = 1..=self.table.primary_key.len();
+        let keys: Vec<_> = places.map(|place| format!("found.k{place}")).collect();
+        let chosen = if self.looks_at_all() { "" } else { "\n  WHERE input.is_repeat" };
+        format!(
+            "met AS MATERIALIZED (
+  SELECT {keys}, {is_written} AS is_written,
+    {is_seen} AS is_seen, found.is_stale
+  FROM input CROSS JOIN LATERAL (
+    SELECT target.xmin AS written_by, target.xmax AS met_by, {is_stale} AS is_stale, {returned}
+    FROM {table} AS target WHERE {key} OFFSET 0
+  ) AS found{chosen}
+), ready AS (
+  SELECT * FROM input WHERE (SELECT count(*) FROM met) >= 0
+)",
+            keys = keys.join(", "),
+            is_written = is_own("written_by"),
+            is_seen = is_own("met_by"),
+            returned = target.returned_key(),
+            table = self.table.sql_name(),
+            key = target.key_equals("input"),
+        )
+    }
+
+    /// The keys that are in the file, as PostgreSQL writes those of the table.
+    fn kept(&self, import_id: &str) -> String {
+        let keys: Vec<_> =
+            (1..=self.table.primary_key.len()).map(|place| format!("k{place}")).collect();
+        let keys = keys.join(", ");
+        format!(
+            "kept AS (
+  INSERT INTO sync.import_key (import_id, key)
+  SELECT {import_id}, ROW({keys})::text
+  FROM (SELECT {keys} FROM met UNION SELECT {keys} FROM written) AS kept
+)"
+        )
+    }
+
+    /// The three counts. A row that comes again takes the place of the earlier one, which becomes superseded;
+    /// it is written if the file changed the row at any time, else unchanged.
+    fn counts(&self) -> String {
+        if !self.looks() {
+            return "SELECT (SELECT count(*) FROM written) AS rows_written,
+  (SELECT count(*) FROM input) - (SELECT count(*) FROM written) AS rows_unchanged, 0::bigint AS rows_superseded"
+                .to_owned();
+        }
+        let keys: Vec<_> =
+            (1..=self.table.primary_key.len()).map(|place| format!("k{place}")).collect();
+        let keys = keys.join(", ");
+        format!(
+            "SELECT written - again AS rows_written,
+  read - written - rewritten + again - seen - stale AS rows_unchanged,
+  rewritten + seen + stale AS rows_superseded
+FROM (
+  SELECT (SELECT count(*) FROM input) AS read,
+    (SELECT count(*) FROM written) AS written,
+    (SELECT count(*) FROM written WHERE ({keys}) IN (SELECT {keys} FROM met WHERE met.is_written)) AS again,
+    (SELECT count(*) FROM met WHERE met.is_written) AS rewritten,
+    (SELECT count(*) FROM met WHERE met.is_seen AND NOT met.is_written) AS seen,
+    (SELECT count(*) FROM met WHERE met.is_stale AND NOT met.is_seen AND NOT met.is_written) AS stale
+) AS numbers"
+        )
+    }
+}
+
+/// Deletes the rows that were not in a file of mode `replace`, and tells how many they were and how many
+/// rows the table had. Rows that others wrote since the import began are left alone. Parameter: `import_id`.
+pub fn delete_missing(table: &Table) -> String {
+    let keys: Vec<_> = table
+        .primary_key
+        .iter()
+        .map(|name| format!("target.{}", quote_identifier(name)))
+        .collect();
+    let name = table.sql_name();
+    let key = format!("ROW({})::text", keys.join(", "));
+    format!(
+        "WITH deleted AS (
+  DELETE FROM {name} AS target
+  WHERE NOT EXISTS (
+      SELECT FROM sync.import_key AS known
+      WHERE known.import_id = :import_id::uuid AND md5(known.key) = md5({key}) AND known.key = {key}
+    )
+    AND age(target.xmin) > (SELECT age(began_xid::xid) FROM sync.import WHERE id = :import_id::uuid)
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM {name})"
+    )
+}

@@ -1,0 +1,157 @@
+//! S3 as one object behind HTTP, made by hand: it answers ranges, and goes wrong on demand.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::SdkConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::sdk_config;
+
+/// What happens to one `GetObject` call.
+#[derive(Debug, Clone)]
+pub(crate) enum Fate {
+    /// The range comes whole.
+    Whole,
+    /// So many bytes of it come, then the connection breaks.
+    Break(usize),
+    /// So many bytes of it come as a whole answer.
+    Short(usize),
+    /// Not a byte comes, not even an answer.
+    Hang,
+    /// The call fails with this status and code.
+    Fail(u16, &'static str),
+    /// The range is another object's.
+    OtherETag,
+    /// The object has grown meanwhile.
+    Grown,
+    /// The range is ignored: all comes.
+    All,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fates: VecDeque<Fate>,
+    /// The ranges asked for, in order of arrival.
+    asked: Vec<Range<usize>>,
+    /// The `If-Match` of each.
+    if_match: Vec<Option<String>>,
+    /// What was asked for besides the path's own.
+    paths: Vec<String>,
+}
+
+/// One object, whatever key is asked for.
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    pub sdk_config: SdkConfig,
+    state: Arc<Mutex<State>>,
+}
+
+impl FaultyStore {
+    /// Calls meet these fates, in this order; all further calls get their range.
+    pub(crate) async fn of(content: Vec<u8>, fates: &[Fate]) -> Self {
+        let state = State { fates: fates.iter().cloned().collect(), ..State::default() };
+        let state = Arc::new(Mutex::new(state));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shared, content) = (state.clone(), Arc::new(content));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, shared.clone(), content.clone()));
+            }
+        });
+        let config = sdk_config(&format!("http://{address}"));
+        Self { sdk_config: config, state }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Range<usize>> {
+        self.locked(|state| state.asked.clone())
+    }
+
+    pub(crate) fn if_match(&self) -> Vec<Option<String>> {
+        self.locked(|state| state.if_match.clone())
+    }
+
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.locked(|state| state.paths.clone())
+    }
+
+    /// The fates that no call has met.
+    pub(crate) fn left(&self) -> usize {
+        self.locked(|state| state.fates.len())
+    }
+
+    fn locked<T>(&self, ask: impl FnOnce(&State) -> T) -> T {
+        ask(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One call a connection.
+async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, content: Arc<Vec<u8>>) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => request.push(byte),
+            Err(_) => return,
+        }
+    }
+    let request = String::from_utf8(request).unwrap();
+    let header = |name: &str| {
+        let line = request.lines().find(|line| {
+            line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
+        });
+        line.and_then(|line| line.split_once(": ")).map(|(_, value)| value.to_owned())
+    };
+    let range = header("range").unwrap();
+    let (start, end) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+    let range = start.parse().unwrap()..end.parse::<usize>().unwrap() + 1;
+    let fate = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.asked.push(range.clone());
+        state.if_match.push(header("if-match"));
+        state.paths.push(request.split(' ').nth(1).unwrap().to_owned());
+        state.fates.pop_front().unwrap_or(Fate::Whole)
+    };
+    let size = content.len();
+    let (mut etag, mut total, mut range) = ("one", size, range);
+    let mut sent = range.len();
+    let mut is_whole = false;
+    match fate {
+        Fate::Whole => {}
+        Fate::Break(bytes) => sent = bytes,
+        Fate::Short(bytes) => {
+            range.end = range.start + bytes;
+            sent = bytes;
+        }
+        Fate::Hang => return,
+        Fate::Fail(status, code) => {
+            let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status} No\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).await.ok();
+            return;
+        }
+        Fate::OtherETag => etag = "other",
+        Fate::Grown => total += 1,
+        Fate::All => {
+            range = 0..size;
+            sent = size;
+            is_whole = true;
+        }
+    }
+    let content_range =
+        format!("content-range: bytes {}-{}/{total}\r\n", range.start, range.end - 1);
+    let (status, content_range) =
+        if is_whole { ("200 OK", "") } else { ("206 Partial Content", content_range.as_str()) };
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{content_range}etag: \"{etag}\"\r\nconnection: close\r\n\r\n",
+        range.len(),
+    );
+    stream.write_all(head.as_bytes()).await.ok();
+    let body = content.get(range).unwrap_or_default();
+    stream.write_all(body.get(..sent).unwrap_or(body)).await.ok();
+}
