@@ -20,7 +20,7 @@ DATABASE = {
 }
 SQL = {
     "insert": "INSERT INTO staff (id, name, age) VALUES (:id, :name, :age)",
-    "update": "UPDATE staff SET name = :name, age = :age WHERE id = :id",
+    "update": "UPDATE staff SET name = :name, age = :age WHERE id = :id::char(4)",
 }
 
 

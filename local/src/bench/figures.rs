@@ -66,6 +66,11 @@ pub(super) fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// All digits, thousands apart.
+pub(super) fn whole(count: u64) -> String {
+    thousands(&count.to_string())
+}
+
 fn thousands(digits: &str) -> String {
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -36,6 +36,8 @@ const BASE: &str = "bench_base";
 
 const MIGRATED_WITHIN: Duration = Duration::from_mins(5);
 
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 const COPY_PIECE_BYTES: usize = 1 << 20;
 
 /// Everything runs on it until it is dropped. Fields drop in this order.
@@ -239,8 +241,11 @@ impl Ground {
 
     /// What template.yaml and Lambda give a function.
     pub(super) fn environment(&self, database: &Database) -> Vec<(&'static str, String)> {
+        // One file of certificates, as Lambda's system has it: many systems have a folder of hundreds.
+        let certificates = Some(CERTIFICATES).filter(|path| Path::new(path).exists());
+        let certificates = certificates.map(|path| ("SSL_CERT_FILE", path.to_owned()));
         let queue = |name| format!("{}/000000000000/{name}", self.stand_in.url());
-        vec![
+        let variables = [
             ("AWS_LAMBDA_FUNCTION_NAME", "measured".into()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".into()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769".into()),
@@ -256,10 +261,12 @@ impl Ground {
             ("WRITES_QUEUE_URL", queue("writes.fifo")),
             ("IMPORTS_QUEUE_URL", queue("imports")),
             ("RESULTS_BUCKET", RESULTS.into()),
+            ("IMPORT_LANES", "4".into()),
             ("PARTITIONS", "32".into()),
             ("LEDGER_RETENTION_DAYS", "35".into()),
             ("LOG_LEVEL", "info".into()),
-        ]
+        ];
+        variables.into_iter().chain(certificates).collect()
     }
 
     /// The seconds that psql says its statements took, all together; `None` where there is no psql.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Settings;
 use super::data::{Table, Version};
-use super::figures::{self, Spread, count, float, mebibytes, number};
+use super::figures::{self, Spread, count, float, mebibytes, number, whole};
 use super::function::{Function, Usage};
 use super::ground::{Database, Ground, UPLOADS, object_created, queue_event};
 
@@ -452,7 +452,7 @@ fn table(measured: &Measured) -> figures::Table {
         number(mebibytes(float(measured.bytes)))
     );
     let columns =
-        ["way", "rows", "seconds", "rows/s", "aurora-sync is × as fast", "calls", "peak MiB", "CPU s"];
+        ["way", "rows", "seconds", "rows/s", "aurora-sync is × as fast", "Data API calls", "peak MiB", "CPU s"];
     let mut table = figures::Table::new(title, &columns);
     for way in &measured.ways {
         table.push([
@@ -461,7 +461,7 @@ fn table(measured: &Measured) -> figures::Table {
             way.seconds.show(),
             number(way.rows_per_second.median),
             way.ours_is_times.show(),
-            if way.calls == 0 { "–".to_owned() } else { number(float(way.calls)) },
+            if way.calls == 0 { "–".to_owned() } else { whole(way.calls) },
             way.peak_mib.map_or("–".to_owned(), number),
             way.cpu_seconds.map_or("–".to_owned(), number),
         ]);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::data::{Table, Version, staff_age, staff_id, staff_name};
-use super::figures::{self, Spread, count, float, number};
+use super::figures::{self, Spread, count, float, number, whole};
 use super::function::Function;
 use super::ground::{Database, Ground, queue_event};
 use crate::stack::{Options, Stack};
@@ -416,7 +416,7 @@ pub(super) fn backlog_table(backlog: &Backlog) -> figures::Table {
     let mut table = figures::Table::new(title, &columns);
     let Backlog { writes, seconds, calls } = *backlog;
     let speed = float(writes) / seconds;
-    table.push([count(writes), number(seconds), number(speed), number(float(calls))]);
+    table.push([count(writes), number(seconds), number(speed), whole(calls)]);
     table
 }
 
