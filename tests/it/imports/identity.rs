@@ -1,6 +1,7 @@
 //! Which import a file is: notifications that come twice, late, together, in envelopes, or for nothing.
 
 use aurora_sync::import;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::{COUNTS, Importer};
@@ -147,7 +148,7 @@ async fn keys_may_hold_any_characters() {
         let key = format!("imports/t/{name}");
         let etag = importer.bucket.put(&key, format!("k,v\n{n},\"{}\"\n", name.replace('"', "\"\""))).await;
         // As S3 encodes them.
-        let encoded: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        let encoded = utf8_percent_encode(&key, NON_ALPHANUMERIC).to_string().replace("%20", "+");
         let response = importer.notify(&encoded, &etag, "01").await;
         assert!(response.batch_item_failures.is_empty(), "{key}");
         expected.push(format!("{key}|completed|{name}"));

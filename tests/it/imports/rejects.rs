@@ -141,7 +141,8 @@ async fn a_rejected_file_may_be_mended_again_and_again() {
     let (text, _, _) = encoding_rs::SHIFT_JIS.decode(&rejected);
     assert_eq!(text.lines().collect::<Vec<_>>().len(), 2);
     assert_eq!(text.lines().next(), Some("id;name;age;_error"));
-    let (mended, _, _) = encoding_rs::SHIFT_JIS.encode(&text.replace(";y;", ";2;"));
+    let mended = text.replace(";y;", ";2;");
+    let (mended, _, _) = encoding_rs::SHIFT_JIS.encode(&mended);
     assert_eq!(importer.load("staff", &options, mended.into_owned()).await, "completed|1|1|0|0|0|0");
     assert_eq!(
         importer.world.rows("SELECT id, name, age FROM staff WHERE id > '0010' ORDER BY id").await,
