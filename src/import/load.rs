@@ -21,8 +21,8 @@ use crate::outcome::Rejection;
 use crate::parameter_set::{
     PackedCells, number_column, packed_literals, packed_size_bytes, text_column,
 };
-use crate::plan::rows::{Item, plan};
 use crate::plan::CALL_BYTES_MAX;
+use crate::plan::rows::{Item, plan};
 use crate::statement::load::Load;
 use crate::statement::unknown_type;
 use crate::transaction::{End, Transaction, awake, in_transaction};
@@ -172,7 +172,8 @@ impl Loader<'_> {
                 }
                 // 45 s are not enough for so many rows: triggers, or a busy database.
                 Err(SyncError::Database(error))
-                    if error.fault == DataApiFault::StatementTimeout && set_rows_max > SET_ROWS_MIN =>
+                    if error.fault == DataApiFault::StatementTimeout
+                        && set_rows_max > SET_ROWS_MIN =>
                 {
                     set_rows_max /= 4;
                     tracing::info!(reason = %error, set_rows_max, "part is repeated in smaller sets");
@@ -246,7 +247,7 @@ impl Loader<'_> {
             let sets: Vec<_> = sets
                 .iter()
                 .map(|rows| {
-                    let mut set = self.columns(rows);
+                    let mut set = column_parameters(rows);
                     if has_repeats {
                         set.push(parameter("is_repeat", repeats(rows)));
                     }
@@ -312,11 +313,6 @@ impl Loader<'_> {
             parameter("lane", place.lane.to_string()),
             parameter("chunk", place.chunk.to_string()),
         ]
-    }
-
-    fn columns(&self, rows: &[&PartRow]) -> Vec<Parameter> {
-        let literals = packed_literals(&cells(rows)).into_iter().enumerate();
-        literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
     }
 
     fn elements(&self, rows: &[&PartRow], manner: Manner) -> Vec<Parameter> {
@@ -424,6 +420,11 @@ fn sets_of_calls(part: &Part, set_rows_max: usize) -> Vec<Vec<Vec<&PartRow>>> {
 
 fn cells<'a>(rows: &[&'a PartRow]) -> Vec<&'a PackedCells> {
     rows.iter().map(|row| &row.row.cells).collect()
+}
+
+fn column_parameters(rows: &[&PartRow]) -> Vec<Parameter> {
+    let literals = packed_literals(&cells(rows)).into_iter().enumerate();
+    literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
 }
 
 /// The column that says of each row whether its key may have come before.

@@ -82,7 +82,7 @@ pub async fn handle(
         let receipt_handle = message.receipt_handle.unwrap_or_default();
         let heartbeat = Heartbeat { queue: &import.queue, receipt_handle: &receipt_handle };
         let body = message.body.as_deref().unwrap_or_default();
-        let done = heartbeat.during(import_message(import, body, deadline)).await;
+        let done = Box::pin(heartbeat.during(import_message(import, body, deadline))).await;
         let receive_count = message.attributes.get("ApproximateReceiveCount");
         let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
         let delay = |disposition| redelivery::delay(receive_count, disposition);
@@ -150,10 +150,17 @@ async fn import_message(
 #[derive(Debug)]
 enum Reading {
     /// To its end.
-    Completed { format: Format },
+    Completed {
+        format: Format,
+    },
     /// The import ends here, with what the user can do about it.
-    Failed { error: String, format: Option<Format> },
-    OutOfTime { advanced: bool },
+    Failed {
+        error: String,
+        format: Option<Format>,
+    },
+    OutOfTime {
+        advanced: bool,
+    },
 }
 
 impl Reading {
@@ -282,14 +289,8 @@ async fn load_file(
     // What is read from now on is what was looked at.
     let etag = source.object.etag.clone().or(head.etag);
     let object = ObjectName { etag, ..source.object.clone() };
-    let opened = opened::open(
-        &import.objects,
-        &object,
-        head.size_bytes,
-        table,
-        &options,
-        progress.next,
-    );
+    let opened =
+        opened::open(&import.objects, &object, head.size_bytes, table, &options, progress.next);
     let opened = match opened.await {
         Ok(opened) => opened,
         Err(OpenError::Refused(error)) => return Ok(Reading::failed(error)),
@@ -333,16 +334,16 @@ async fn load_lanes(
 ) -> Result<Reading, SyncError> {
     let Entry { import_id, deadline, .. } = entry;
     let max_rejects = options.max_rejects;
-    let records =
-        match lanes::load(entry, loader, opened, progress, max_rejects, deadline).await? {
-            lanes::Ending::Whole { records } => records,
-            lanes::Ending::OutOfTime { advanced } => return Ok(Reading::OutOfTime { advanced }),
-            lanes::Ending::Stopped { error } => {
-                entry.count().await?;
-                let error = format!("{error}; what was loaded before stays: mend the file and drop it again");
-                return Ok(Reading::Failed { error, format: Some(format) });
-            }
-        };
+    let records = match lanes::load(entry, loader, opened, progress, max_rejects, deadline).await? {
+        lanes::Ending::Whole { records } => records,
+        lanes::Ending::OutOfTime { advanced } => return Ok(Reading::OutOfTime { advanced }),
+        lanes::Ending::Stopped { error } => {
+            entry.count().await?;
+            let error =
+                format!("{error}; what was loaded before stays: mend the file and drop it again");
+            return Ok(Reading::Failed { error, format: Some(format) });
+        }
+    };
     let (counted, rejected) = entry.count().await?;
     if counted != records {
         // Cannot be; and if it is, nobody may believe the counts.

@@ -28,7 +28,7 @@ pub(super) async fn replace(
     in_transaction(entry.data_api, entry.deadline, async |transaction| {
         Ok(match replace_in(transaction, entry, table, limit).await? {
             Replaced::Deleted => End::Commit(Replaced::Deleted),
-            refused => End::Rollback(refused),
+            refused @ Replaced::Refused(_) => End::Rollback(refused),
         })
     })
     .await
@@ -47,7 +47,10 @@ pub(super) async fn replace_in(
     };
     let is_over = match limit {
         Limit::Rows(most) => u64::try_from(*missing).unwrap_or_default() > most,
-        #[expect(clippy::cast_precision_loss, reason = "percentages of row counts need no more than f64")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "percentages of row counts need no more than f64"
+        )]
         Limit::Percent(percent) => *missing as f64 * 100.0 > percent * *rows as f64,
     };
     if is_over {

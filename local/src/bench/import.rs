@@ -66,7 +66,10 @@ enum Way {
     /// psql's `\copy` into a stage table, and one `INSERT … ON CONFLICT` from there.
     CopyStage,
     /// A Python function of `local/bench/peers/`.
-    Peer { module: &'static str, rows_max: u64 },
+    Peer {
+        module: &'static str,
+        rows_max: u64,
+    },
 }
 
 impl Way {
@@ -74,9 +77,13 @@ impl Way {
         match self {
             Self::AuroraSync => "aurora-sync",
             Self::Copy => "psql `\\copy`, no Data API",
-            Self::CopyStage => "psql `\\copy` to a stage table, `INSERT … ON CONFLICT`, no Data API",
+            Self::CopyStage => {
+                "psql `\\copy` to a stage table, `INSERT … ON CONFLICT`, no Data API"
+            }
             Self::Peer { module: "import_values", .. } => "Python, multi-row `VALUES`, Data API",
-            Self::Peer { module: "import_batches", .. } => "Python, boto3 batches of 1,000, Data API",
+            Self::Peer { module: "import_batches", .. } => {
+                "Python, boto3 batches of 1,000, Data API"
+            }
             Self::Peer { .. } => "the tutorial's way, a statement a row, Data API",
         }
     }
@@ -162,10 +169,8 @@ async fn measure_scenario(
 ) -> anyhow::Result<Measured> {
     tracing::info!("import: {}", scenario.name());
     let prepared = Prepared::new(ground, scenario).await?;
-    let ways: Vec<_> = ways(scenario.mode)
-        .into_iter()
-        .filter(|way| settings.wants_way(way.name()))
-        .collect();
+    let ways: Vec<_> =
+        ways(scenario.mode).into_iter().filter(|way| settings.wants_way(way.name())).collect();
     let mut expected = Vec::new();
     for way in &ways {
         expected.push(prepared.expected(ground, way.rows(scenario)).await?);
@@ -177,7 +182,8 @@ async fn measure_scenario(
         for place in 0..ways.len() {
             let place = (place + round) % ways.len();
             let run = prepared.run(ground, ways[place], &expected[place]).await;
-            let run = run.with_context(|| format!("{}: {}", scenario.name(), ways[place].name()))?;
+            let run =
+                run.with_context(|| format!("{}: {}", scenario.name(), ways[place].name()))?;
             tracing::debug!("{}: {:.3} s", ways[place].name(), run.seconds);
             if round >= warm_ups {
                 runs[place].push(run);
@@ -188,9 +194,7 @@ async fn measure_scenario(
     let speeds: Vec<Vec<f64>> = ways
         .iter()
         .zip(&runs)
-        .map(|(way, runs)| {
-            runs.iter().map(|run| float(way.rows(scenario)) / run.seconds).collect()
-        })
+        .map(|(way, runs)| runs.iter().map(|run| float(way.rows(scenario)) / run.seconds).collect())
         .collect();
     let measured = ways.iter().zip(&runs).zip(&speeds).map(|((way, runs), speed)| {
         let usage = runs.last().and_then(|run| run.usage);
@@ -323,7 +327,8 @@ impl Prepared {
         ground.data_api.counters().reset();
         let event = object_created(&key, &etag, size_bytes);
         let took = deliver(ground, &function, event.to_string()).await?;
-        let outcome = "SELECT state || ' ' || coalesce(error, '') || ' ' || rows_read || ' ' || rows_rejected
+        let outcome =
+            "SELECT state || ' ' || coalesce(error, '') || ' ' || rows_read || ' ' || rows_rejected
              FROM sync.import";
         let outcome = ground.text(database, outcome).await?;
         ensure!(outcome == format!("completed  {rows} 0"), "the import ended as {outcome}");
@@ -446,13 +451,18 @@ pub(super) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
 }
 
 fn table(measured: &Measured) -> figures::Table {
-    let title = format!(
-        "Import: {} ({} MiB)",
-        measured.scenario,
-        number(mebibytes(float(measured.bytes)))
-    );
-    let columns =
-        ["way", "rows", "seconds", "rows/s", "aurora-sync is × as fast", "Data API calls", "peak MiB", "CPU s"];
+    let title =
+        format!("Import: {} ({} MiB)", measured.scenario, number(mebibytes(float(measured.bytes))));
+    let columns = [
+        "way",
+        "rows",
+        "seconds",
+        "rows/s",
+        "aurora-sync is × as fast",
+        "Data API calls",
+        "peak MiB",
+        "CPU s",
+    ];
     let mut table = figures::Table::new(title, &columns);
     for way in &measured.ways {
         table.push([

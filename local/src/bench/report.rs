@@ -28,8 +28,7 @@ pub(super) enum Part {
 }
 
 /// The parts, in the order of the document.
-const PARTS: [&str; 7] =
-    ["import", "writes", "lookups", "startup", "memory", "growth", "cost"];
+const PARTS: [&str; 7] = ["import", "writes", "lookups", "startup", "memory", "growth", "cost"];
 
 impl Part {
     fn name(&self) -> &'static str {
@@ -376,7 +375,10 @@ Prices: {}.
         table.push(row.into_iter().chain([price.date.clone()]));
     }
     write!(text, "\n## Prices and assumptions\n\n")?;
-    writeln!(text, "From [local/bench/prices.json](../local/bench/prices.json); change it and run again.\n")?;
+    writeln!(
+        text,
+        "From [local/bench/prices.json](../local/bench/prices.json); change it and run again.\n"
+    )?;
     writeln!(text, "{}", table.show())?;
     let mut table = Table::new("", &["assumption or limit", "value", "why"]);
     for (name, one) in prices.assumptions.iter().chain(&prices.limits) {
