@@ -22,11 +22,9 @@ async fn every_part_of_the_benchmark_runs_and_checks_its_results() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::new(Scale::Smoke);
     let mut printed = Vec::new();
+    let mut print = |text: &str| printed.push(text.to_owned());
     let keep = Some(folder.path().to_owned());
-    let ended = bench::run(&settings, Name::ALL, programs(), keep, &mut |text| {
-        printed.push(text.to_owned());
-    });
-    ended.await.unwrap();
+    bench::run(&settings, Name::ALL, programs(), keep, &mut print).await.unwrap();
     let printed = printed.join("\n");
     for words in [
         "Import: staff, 300 rows, insert",

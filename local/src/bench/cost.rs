@@ -25,6 +25,7 @@ const DATA_API_UNIT_BYTES: f64 = 32_768.0;
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as the file has them")]
 pub(super) struct Prices {
     pub region: String,
     pub prices: BTreeMap<String, Price>,
@@ -188,7 +189,7 @@ impl<'a> Meter<'a> {
     }
 
     fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        Ok((self.function.usage()?.cpu - self.before).as_secs_f64())
+        Ok(self.function.usage()?.cpu.saturating_sub(self.before).as_secs_f64())
     }
 }
 
@@ -263,7 +264,7 @@ async fn writes(
         data_api_calls: counters.all_calls(),
         data_api_bytes: counters.bytes_in(),
         log_bytes: (enqueue.log().len() + apply.log().len()) as u64,
-        postgres_cpu_seconds: (ground.postgres_cpu().await? - postgres).as_secs_f64(),
+        postgres_cpu_seconds: ground.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
     check_rows(ground, database, writes).await?;
@@ -311,7 +312,7 @@ async fn file(ground: &Ground, rows: u64) -> anyhow::Result<Sample> {
         s3_puts: puts + 1,
         s3_gets: gets,
         log_bytes: run.log_bytes,
-        postgres_cpu_seconds: (ground.postgres_cpu().await? - postgres).as_secs_f64(),
+        postgres_cpu_seconds: ground.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
     check_rows(ground, database, rows).await?;
@@ -377,7 +378,7 @@ async fn requests(
         data_api_calls: counters.all_calls(),
         data_api_bytes: counters.bytes_in(),
         log_bytes: function.log().len() as u64,
-        postgres_cpu_seconds: (ground.postgres_cpu().await? - postgres).as_secs_f64(),
+        postgres_cpu_seconds: ground.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
     check_rows(ground, database, units).await?;
@@ -543,6 +544,7 @@ pub(super) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
 

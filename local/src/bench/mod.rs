@@ -215,7 +215,7 @@ pub async fn run(
     let ground = Ground::prepare(programs, settings.environment.clone()).await?;
     for name in names {
         let part = match name {
-            Name::Import => Part::Import(import::measure(&ground, settings).await?),
+            Name::Import => Part::Import(import::measure(&ground, settings, print).await?),
             Name::Writes => Part::Writes(writes::measure(&ground, settings).await?),
             Name::Lookups => Part::Lookups(lookups::measure(&ground, settings).await?),
             Name::Startup => Part::Startup(startup::measure(&ground, settings).await?),
@@ -226,8 +226,8 @@ pub async fn run(
             },
             Name::Cost => Part::Cost(cost::measure(&ground, settings).await?),
         };
-        for table in part.tables() {
-            print(&table.show());
+        if !matches!(part, Part::Import(_)) {
+            part.tables().iter().for_each(|table| print(&table.show()));
         }
         if let Some(folder) = &keep {
             report::keep(folder, settings, &ground.postgres_version().await?, part)?;
