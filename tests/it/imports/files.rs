@@ -230,7 +230,7 @@ async fn bytes_that_are_no_text_reject_their_row_alone() {
     let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
     let file = b"k,v\n1,a\xff\n2,b\0c\n3,\xed\xa0\x80\n4,\xc3\xa9\n5,\xc3\n6,\xf0\x9f\x98\x80\n".to_vec();
     assert_eq!(importer.load("t", &[], file.clone()).await, "completed|6|2|0|0|4|0");
-    assert_eq!(importer.rejects().await, ["1|encoding|-|-", "2|format|-|v", "3|encoding|-|-", "5|encoding|-|-"]);
+    assert_eq!(importer.rejects().await, ["1|encoding|-|-", "2|unsupported-character|-|v", "3|encoding|-|-", "5|encoding|-|-"]);
     assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, ["4|é", "6|😀"]);
     // They come back byte by byte.
     let rejected = importer.rejected_bytes("t").await;
