@@ -104,10 +104,12 @@ pub(super) async fn open<'a>(
         first_chunk: 0,
         first_record: 1,
     };
-    // A packed file is read again from its beginning: there is no way into the middle of it.
+    // A packed file is read again from its beginning: there is no way into the middle of it. So is one whose rows
+    // refer to each other: which keys came before must be known, as a row that another refers to looks as if it had.
     if let Some((place, record)) = next.at
         && next.chunk > 0
         && opened.file.compression().is_none()
+        && !table.references_itself()
     {
         opened.file = File::open_at(objects, name, size_bytes, options, encoding, place);
         opened.records = Vec::new();

@@ -75,6 +75,12 @@ FROM counts",
         self.merges() && (self.mode == Mode::Replace || self.target().version().is_some())
     }
 
+    /// Whether rows can be older than those that are there. They are kept from these: a row that they met would
+    /// look as if the file had held it.
+    fn may_be_stale(&self) -> bool {
+        self.merges() && self.target().version().is_some()
+    }
+
     fn target(&self) -> Target<'_> {
         Target { table: self.table, columns: self.columns }
     }
@@ -99,6 +105,12 @@ FROM counts",
         } else {
             (String::new(), "input")
         };
+        let with_place = if self.may_be_stale() {
+            names.push_str(", place");
+            " WITH ORDINALITY"
+        } else {
+            ""
+        };
         let written = match self.mode {
             Mode::Delete => format!(
                 "DELETE FROM {} AS target USING {ready} WHERE {}\n  RETURNING 1 AS one",
@@ -119,7 +131,7 @@ FROM counts",
         };
         format!(
             "WITH input AS MATERIALIZED (
-  SELECT * FROM unnest({parameters}) AS input ({names})
+  SELECT * FROM unnest({parameters}){with_place} AS input ({names})
 ){met}, written AS (
   {written}
 ){kept}",
@@ -132,9 +144,14 @@ FROM counts",
     /// once for each row of the set: nothing here lets the planner choose to read the whole table.
     fn met(&self, import_id: &str) -> String {
         let target = self.target();
+        // A row whose key did not come before is not the file's own, even if the import wrote it (by a trigger) or
+        // met it (as the parent of another).
         let is_own = |xid: &str| {
+            if !self.has_repeats {
+                return "false".to_owned();
+            }
             format!(
-                "EXISTS (SELECT FROM sync.import_mark AS mark
+                "input.is_repeat AND EXISTS (SELECT FROM sync.import_mark AS mark
       WHERE mark.import_id = {import_id} AND mark.xid = found.{xid}::text::bigint)"
             )
         };
@@ -148,16 +165,21 @@ FROM counts",
         let places = 1..=self.table.primary_key.len();
         let keys: Vec<_> = places.map(|place| format!("found.k{place}")).collect();
         let chosen = if self.looks_at_all() { "" } else { "\n  WHERE input.is_repeat" };
+        let (place, is_ready) = if self.may_be_stale() {
+            ("input.place, ", "place NOT IN (SELECT met.place FROM met WHERE met.is_stale)")
+        } else {
+            ("", "(SELECT count(*) FROM met) >= 0")
+        };
         format!(
             "met AS MATERIALIZED (
-  SELECT {keys}, {is_written} AS is_written,
+  SELECT {place}{keys}, {is_written} AS is_written,
     {is_seen} AS is_seen, found.is_stale
   FROM input CROSS JOIN LATERAL (
     SELECT target.xmin AS written_by, target.xmax AS met_by, {is_stale} AS is_stale, {returned}
     FROM {table} AS target WHERE {key} OFFSET 0
   ) AS found{chosen}
 ), ready AS (
-  SELECT * FROM input WHERE (SELECT count(*) FROM met) >= 0
+  SELECT * FROM input WHERE {is_ready}
 )",
             keys = keys.join(", "),
             is_written = is_own("written_by"),

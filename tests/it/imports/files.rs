@@ -260,7 +260,7 @@ async fn bytes_that_are_no_text_reject_their_row_alone() {
     assert_eq!(importer.load("t", &[], file.clone()).await, "completed|6|2|0|0|4|0");
     assert_eq!(
         importer.rejects().await,
-        ["1|encoding|-|-", "2|format|-|v", "3|encoding|-|-", "5|encoding|-|-"]
+        ["1|encoding|-|-", "2|unsupported-character|-|v", "3|encoding|-|-", "5|encoding|-|-"]
     );
     assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, ["4|é", "6|😀"]);
     // They come back byte by byte.

@@ -1,7 +1,7 @@
 //! What becomes of a row in each mode, over tables of every kind.
 
 use super::Importer;
-use crate::support::{MEASUREMENT, STAFF};
+use crate::support::MEASUREMENT;
 
 const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
 
@@ -343,7 +343,7 @@ async fn keys_that_only_the_database_can_compare_are_one_row() {
     let file = "k,v\nada,1\nADA,2\nbob,3\nAda,4\nBOB,5\neve,6\n";
     assert_eq!(importer.load("t", &[], file).await, "completed|6|3|0|3|0|0");
     assert_eq!(
-        importer.world.rows("SELECT k, v FROM t ORDER BY k").await,
+        importer.world.rows("SELECT k::text, v FROM t ORDER BY k").await,
         ["ada|4", "bob|5", "eve|6"]
     );
     let replace = [("mode", "replace"), ("max-deletes", "1")];
@@ -352,7 +352,7 @@ async fn keys_that_only_the_database_can_compare_are_one_row() {
         importer.load("t", &[("mode", "delete")], "k\naDa\n").await,
         "completed|1|1|0|0|0|0"
     );
-    assert_eq!(importer.world.rows("SELECT k, v FROM t").await, ["bob|5"]);
+    assert_eq!(importer.world.rows("SELECT k::text, v FROM t").await, ["bob|5"]);
 }
 
 #[tokio::test]
@@ -387,5 +387,4 @@ async fn names_of_tables_and_columns_may_be_anything() {
     assert_eq!(importer.load(table, &[], file).await, "completed|3|2|0|1|0|0");
     let replace = [("mode", "replace"), ("max-deletes", "50%")];
     assert_eq!(importer.load(table, &replace, "select,a b\n1,z\n").await, "completed|1|0|1|0|0|1");
-    let _ = STAFF;
 }

@@ -45,7 +45,12 @@ async fn all_rejects_are_one_list_in_the_order_of_the_file() {
     for records in [10_000, 4, 1] {
         let importer = Importer::in_chunks(TABLES, records).await;
         importer.world.rows("INSERT INTO parent VALUES (1)").await;
-        assert_eq!(importer.load("t", &[], file).await, "completed|14|2|0|0|12|0");
+        assert_eq!(
+            importer.load("t", &[], file).await,
+            "completed|14|2|0|0|12|0",
+            "{:?}",
+            importer.rejects().await
+        );
         assert_eq!(
             importer.rejects().await,
             [
@@ -59,7 +64,7 @@ async fn all_rejects_are_one_list_in_the_order_of_the_file() {
                 "9|format|-|u",
                 "10|column-count|-|-",
                 "11|database|22000|-",
-                "12|format|-|x",
+                "12|unsupported-character|-|x",
                 "14|unclosed-quote|-|-",
             ]
         );
