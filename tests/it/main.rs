@@ -14,6 +14,7 @@ mod histories;
 mod objects;
 mod notifications;
 mod imports;
+mod import_histories;
 mod reports;
 mod lookups;
 mod migrations;
