@@ -124,17 +124,17 @@ impl Entry<'_> {
         });
         let records = records.await?;
         match records.first().map(Vec::as_slice) {
-            Some([Field::Text(standing), Field::Text(state), error, Field::Boolean(is_reported)]) => {
-                Ok(match standing.as_str() {
-                    "begin" => Standing::Begin,
-                    "running" => Standing::Others,
-                    _ => Standing::Ended {
-                        state: state.clone(),
-                        error: error.as_text().map(str::to_owned),
-                        is_reported: *is_reported,
-                    },
-                })
-            }
+            Some(
+                [Field::Text(standing), Field::Text(state), error, Field::Boolean(is_reported)],
+            ) => Ok(match standing.as_str() {
+                "begin" => Standing::Begin,
+                "running" => Standing::Others,
+                _ => Standing::Ended {
+                    state: state.clone(),
+                    error: error.as_text().map(str::to_owned),
+                    is_reported: *is_reported,
+                },
+            }),
             _ => Err(self.unreadable()),
         }
     }
@@ -189,7 +189,8 @@ impl Entry<'_> {
 
     /// Ends the import, once its report is written.
     pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<(), SyncError> {
-        let error = error.map_or_else(|| null("error"), |error| parameter("error", storable(error)));
+        let error =
+            error.map_or_else(|| null("error"), |error| parameter("error", storable(error)));
         self.run(END, vec![self.id(), parameter("state", state), error]).await?;
         self.clear().await
     }

@@ -16,8 +16,8 @@ use super::chunk::{Chunk, Part};
 use super::claim::{Entry, Next, Progress};
 use super::file::FileError;
 use super::load::{Loader, Place};
-use super::options::Limit;
 use super::opened::Opened;
+use super::options::Limit;
 use crate::csv::records::Record;
 use crate::deadline::Deadline;
 use crate::error::SyncError;
@@ -100,9 +100,10 @@ pub(super) async fn load(
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
     let is_too_many = |read, rejected| too_many(max_rejects, read, rejected, false);
     let records = {
-        let lanes = receivers.into_iter().enumerate().map(|(lane, orders)| {
-            run_lane(&shared, loader, lane, orders, deadline, is_too_many)
-        });
+        let lanes = receivers
+            .into_iter()
+            .enumerate()
+            .map(|(lane, orders)| run_lane(&shared, loader, lane, orders, deadline, is_too_many));
         let reading = read(&shared, opened, progress, senders, deadline);
         let mut work = pin!(join(reading, join_all(lanes)));
         tokio::select! {
@@ -282,10 +283,12 @@ pub(super) fn too_many(
     let limit = limit?;
     let is_over = match limit {
         Limit::Rows(rows) => rejected > rows,
-        #[expect(clippy::cast_precision_loss, reason = "percentages of row counts need no more than f64")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "percentages of row counts need no more than f64"
+        )]
         Limit::Percent(percent) => {
-            (is_end || read >= PERCENT_OF_MIN)
-                && rejected as f64 * 100.0 > percent * read as f64
+            (is_end || read >= PERCENT_OF_MIN) && rejected as f64 * 100.0 > percent * read as f64
         }
     };
     is_over.then(|| {

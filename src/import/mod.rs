@@ -38,7 +38,6 @@ use crate::aws::objects::{ObjectName, Objects};
 use crate::aws::queue::Queue;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, ServiceFault, SyncError};
-use crate::key;
 use crate::problem::nearest;
 use crate::redelivery;
 
@@ -150,10 +149,17 @@ async fn import_message(
 #[derive(Debug)]
 enum Reading {
     /// To its end.
-    Completed { format: Format },
+    Completed {
+        format: Format,
+    },
     /// The import ends here, with what the user can do about it.
-    Failed { error: String, format: Option<Format> },
-    OutOfTime { advanced: bool },
+    Failed {
+        error: String,
+        format: Option<Format>,
+    },
+    OutOfTime {
+        advanced: bool,
+    },
 }
 
 impl Reading {
@@ -282,14 +288,8 @@ async fn load_file(
     // What is read from now on is what was looked at.
     let etag = source.object.etag.clone().or(head.etag);
     let object = ObjectName { etag, ..source.object.clone() };
-    let opened = opened::open(
-        &import.objects,
-        &object,
-        head.size_bytes,
-        table,
-        &options,
-        progress.next,
-    );
+    let opened =
+        opened::open(&import.objects, &object, head.size_bytes, table, &options, progress.next);
     let opened = match opened.await {
         Ok(opened) => opened,
         Err(OpenError::Refused(error)) => return Ok(Reading::failed(error)),
@@ -333,16 +333,16 @@ async fn load_lanes(
 ) -> Result<Reading, SyncError> {
     let Entry { import_id, deadline, .. } = entry;
     let max_rejects = options.max_rejects;
-    let records =
-        match lanes::load(entry, loader, opened, progress, max_rejects, deadline).await? {
-            lanes::Ending::Whole { records } => records,
-            lanes::Ending::OutOfTime { advanced } => return Ok(Reading::OutOfTime { advanced }),
-            lanes::Ending::Stopped { error } => {
-                entry.count().await?;
-                let error = format!("{error}; what was loaded before stays: mend the file and drop it again");
-                return Ok(Reading::Failed { error, format: Some(format) });
-            }
-        };
+    let records = match lanes::load(entry, loader, opened, progress, max_rejects, deadline).await? {
+        lanes::Ending::Whole { records } => records,
+        lanes::Ending::OutOfTime { advanced } => return Ok(Reading::OutOfTime { advanced }),
+        lanes::Ending::Stopped { error } => {
+            entry.count().await?;
+            let error =
+                format!("{error}; what was loaded before stays: mend the file and drop it again");
+            return Ok(Reading::Failed { error, format: Some(format) });
+        }
+    };
     let (counted, rejected) = entry.count().await?;
     if counted != records {
         // Cannot be; and if it is, nobody may believe the counts.
@@ -385,10 +385,7 @@ fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
 /// One lane where rows with different keys can depend on each other, or the same key can be spelt in ways that
 /// only the database knows to be equal, or all is one transaction.
 fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
-    let is_one = options.is_atomic
-        || options.is_dry_run
-        || !key::are_comparable(table)
-        || table.references_itself();
+    let is_one = options.is_atomic || options.is_dry_run || load::keeps_order(table);
     if is_one { 1 } else { lanes }
 }
 

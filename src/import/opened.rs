@@ -82,7 +82,8 @@ pub(super) async fn open<'a>(
     };
     let encoding = match file.encoding() {
         Some(encoding) => encoding,
-        None => Encoding::of(options.encoding, &[]).map_err(|error| OpenError::Refused(error.to_string()))?,
+        None => Encoding::of(options.encoding, &[])
+            .map_err(|error| OpenError::Refused(error.to_string()))?,
     };
     let format = Format {
         dialect: options.dialect.clone(),

@@ -62,7 +62,10 @@ pub(super) async fn replace_in(
     };
     let is_over = match limit {
         Limit::Rows(most) => u64::try_from(*missing).unwrap_or_default() > most,
-        #[expect(clippy::cast_precision_loss, reason = "percentages of row counts need no more than f64")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "percentages of row counts need no more than f64"
+        )]
         Limit::Percent(percent) => *missing as f64 * 100.0 > percent * *rows as f64,
     };
     if is_over {

@@ -23,7 +23,8 @@ const FORGET_REJECTS: [&str; 2] = [
     "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid",
 ];
 
-const COUNTS: &str = "SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
+const COUNTS: &str =
+    "SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
   coalesce(sum(rows_unchanged), 0)::bigint, coalesce(sum(rows_superseded), 0)::bigint,
   coalesce(sum(rows_rejected), 0)::bigint,
   (SELECT rows_deleted FROM sync.import WHERE id = :import_id::uuid)
@@ -142,7 +143,8 @@ impl Whole<'_> {
                     let next = chunk.next();
                     let full = std::mem::replace(&mut chunk, next);
                     self.load_chunk(transaction, &full, manner, &rejected).await?;
-                    if let Some(error) = self.too_many(chunk.first_record - 1, rejected.get(), false)
+                    if let Some(error) =
+                        self.too_many(chunk.first_record - 1, rejected.get(), false)
                     {
                         return self.stop(transaction, error).await;
                     }
@@ -171,7 +173,8 @@ impl Whole<'_> {
         let counts = self.counts(transaction).await?;
         if self.options.mode == Mode::Replace
             && let Replaced::Refused(error) =
-                replace_in(transaction, self.entry, self.loader.table, self.options.max_deletes).await?
+                replace_in(transaction, self.entry, self.loader.table, self.options.max_deletes)
+                    .await?
         {
             return Ok(End::Rollback(self.stopped(&error, counts)));
         }
@@ -180,7 +183,8 @@ impl Whole<'_> {
             if error.disposition() != Disposition::Reject {
                 return Err(error.into());
             }
-            let error = format!("a deferred constraint refuses the file as a whole: {}", error.message);
+            let error =
+                format!("a deferred constraint refuses the file as a whole: {}", error.message);
             let attempt = Attempt { is_refused_at_end: true, ..self.stopped(&error, counts) };
             return Ok(End::Rollback(attempt));
         }
@@ -245,7 +249,8 @@ impl Whole<'_> {
 
     /// Where nothing may be half done, a single bad row is too many, unless `max-rejects` allows some.
     fn too_many(&self, read: u64, rejected: u64, is_end: bool) -> Option<String> {
-        let default = (self.options.is_atomic && !self.options.is_dry_run).then_some(Limit::Rows(0));
+        let default =
+            (self.options.is_atomic && !self.options.is_dry_run).then_some(Limit::Rows(0));
         // A bad row is no reason not to look for others: the file is read to its end.
         let is_by_default = self.options.max_rejects.is_none();
         if is_by_default && !is_end {

@@ -23,10 +23,7 @@ pub const CALL_BYTES_MAX: usize = REQUEST_BYTES_MAX - REQUEST_BYTES_RESERVED;
 
 /// Cuts rows, given by their sizes in bytes, into sets that keep both bounds. A row that is over the
 /// bound of bytes stands alone.
-fn cut(
-    sizes_bytes: impl ExactSizeIterator<Item = usize>,
-    rows_max: usize,
-) -> Vec<Range<usize>> {
+fn cut(sizes_bytes: impl ExactSizeIterator<Item = usize>, rows_max: usize) -> Vec<Range<usize>> {
     let rows = sizes_bytes.len();
     let mut sets = Vec::new();
     let mut start = 0;

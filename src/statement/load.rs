@@ -234,11 +234,8 @@ FROM (
 /// Deletes the rows that were not in a file of mode `replace`, and tells how many they were and how many
 /// rows the table had. Rows that others wrote since the import began are left alone. Parameter: `import_id`.
 pub fn delete_missing(table: &Table) -> String {
-    let keys: Vec<_> = table
-        .primary_key
-        .iter()
-        .map(|name| format!("target.{}", quote_identifier(name)))
-        .collect();
+    let keys: Vec<_> =
+        table.primary_key.iter().map(|name| format!("target.{}", quote_identifier(name))).collect();
     let name = table.sql_name();
     let key = format!("ROW({})::text", keys.join(", "));
     format!(

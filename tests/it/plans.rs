@@ -3,12 +3,12 @@
 
 use aurora_sync::array::array_literal;
 use aurora_sync::field::Parameter;
+use aurora_sync::import::options::Mode;
 use aurora_sync::key::Key;
 use aurora_sync::parameter_set::{
     Cells, column_literals, column_parameters, number_column, text_column,
 };
 use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
-use aurora_sync::import::options::Mode;
 use aurora_sync::statement::load::{Load, delete_missing};
 use aurora_sync::statement::{Identity, settle};
 use aurora_sync::write::Operation;

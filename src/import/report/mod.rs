@@ -24,7 +24,8 @@ use crate::field::parameter;
 use crate::transaction::awake;
 
 /// Each lane keeps its own first ones: beyond those that are the file's first, some would be missing in between.
-const TRIM: &str = "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid AND record > (
+const TRIM: &str =
+    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid AND record > (
   SELECT record FROM sync.import_reject WHERE import_id = :import_id::uuid
   ORDER BY record OFFSET :kept::bigint - 1 LIMIT 1)";
 
@@ -53,8 +54,10 @@ pub async fn write(
     deadline: Deadline,
 ) -> Result<(), SyncError> {
     let folder = format!("{}/{import_id}", source.table);
-    let parameters =
-        vec![parameter("import_id", import_id.to_string()), parameter("kept", REJECTS_KEPT.to_string())];
+    let parameters = vec![
+        parameter("import_id", import_id.to_string()),
+        parameter("kept", REJECTS_KEPT.to_string()),
+    ];
     awake(deadline, async || import.data_api.execute(None, TRIM, parameters.clone()).await).await?;
     let summary = Summary::read(&import.data_api, import_id, deadline).await?;
     let rejected = match ending.format {

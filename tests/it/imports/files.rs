@@ -5,7 +5,8 @@ use std::io::Write as _;
 
 use super::Importer;
 
-const T: &str = "CREATE TABLE t (id text PRIMARY KEY, name text, amount numeric, day date, good boolean)";
+const T: &str =
+    "CREATE TABLE t (id text PRIMARY KEY, name text, amount numeric, day date, good boolean)";
 
 const ROWS: &str = "SELECT id, name, amount::text, day::text, good FROM t ORDER BY id";
 
@@ -117,7 +118,11 @@ async fn corner_cases_of_csv_mean_what_rfc_4180_says() {
         ("empty fields", "a,b,c\n1,\"\",\n,,\n", &["1||-", "-|-|-"]),
         ("empty fields, CRLF", "a,b,c\r\n1,\"\",\"\"\r\n2,3,4\r\n", &["1||", "2|3|4"]),
         ("doubled quotes", "a,b,c\n1,\"ha \"\"ha\"\" ha\",\"\"\"\"\n", &["1|ha \"ha\" ha|\""]),
-        ("JSON", "a,b,c\n1,\"{\"\"type\"\": \"\"Point\"\", \"\"c\"\": [1,2]}\",\n", &["1|{\"type\": \"Point\", \"c\": [1,2]}|-"]),
+        (
+            "JSON",
+            "a,b,c\n1,\"{\"\"type\"\": \"\"Point\"\", \"\"c\"\": [1,2]}\",\n",
+            &["1|{\"type\": \"Point\", \"c\": [1,2]}|-"],
+        ),
         ("newlines", "a,b,c\n1,\"x\ny\",\"\n\"\n", &["1|x\ny|\n"]),
         ("newlines, CRLF", "a,b,c\r\n1,\"x\r\ny\",2\r\n", &["1|x\r\ny|2"]),
         ("newlines, CR", "a,b,c\r1,\"x\ry\",2\r", &["1|x\ry|2"]),
@@ -133,7 +138,12 @@ async fn corner_cases_of_csv_mean_what_rfc_4180_says() {
         importer.world.rows("TRUNCATE t").await;
         let counts = importer.load("t", &[], *file).await;
         let read = expected.len();
-        assert_eq!(counts, format!("completed|{read}|{read}|0|0|0|0"), "{name}: {:?}", importer.rejects().await);
+        assert_eq!(
+            counts,
+            format!("completed|{read}|{read}|0|0|0|0"),
+            "{name}: {:?}",
+            importer.rejects().await
+        );
         assert_eq!(importer.world.rows(rows).await, *expected, "{name}");
     }
 }
@@ -159,7 +169,10 @@ async fn files_with_little_or_nothing_in_them_have_an_end() {
 async fn tables_may_be_wide_and_fields_long() {
     let names: Vec<_> = (0..200).map(|n| format!("c{n}")).collect();
     let columns: Vec<_> = names.iter().map(|name| format!("{name} text")).collect();
-    let tables = format!("CREATE TABLE wide (id integer PRIMARY KEY, {}); CREATE TABLE t (k integer PRIMARY KEY, v text);", columns.join(", "));
+    let tables = format!(
+        "CREATE TABLE wide (id integer PRIMARY KEY, {}); CREATE TABLE t (k integer PRIMARY KEY, v text);",
+        columns.join(", ")
+    );
     let importer = Importer::with(&tables).await;
     let mut file = format!("id,{}\n", names.join(","));
     for row in 0..1_000 {
@@ -167,12 +180,22 @@ async fn tables_may_be_wide_and_fields_long() {
         writeln!(file, "{row},{}", fields.join(",")).unwrap();
     }
     assert_eq!(importer.load("wide", &[], file.clone()).await, "completed|1000|1000|0|0|0|0");
-    assert_eq!(importer.load("wide", &[("mode", "replace")], file).await, "completed|1000|0|1000|0|0|0");
+    assert_eq!(
+        importer.load("wide", &[("mode", "replace")], file).await,
+        "completed|1000|0|1000|0|0|0"
+    );
     assert_eq!(importer.world.rows("SELECT c0, c199 FROM wide WHERE id = 7").await, ["7-0|7-199"]);
 
     let long = |bytes: usize| "\\\"\u{e9}".repeat(bytes / 4);
     let field = |bytes| format!("\"{}\"", long(bytes).replace('"', "\"\""));
-    let file = format!("k,v\n1,{}\n2,{}\n3,{}\n4,{}\nx,{}\n5,\n", field(390_000), field(390_000), field(1_000_000), field(300_000), field(200_000));
+    let file = format!(
+        "k,v\n1,{}\n2,{}\n3,{}\n4,{}\nx,{}\n5,\n",
+        field(390_000),
+        field(390_000),
+        field(1_000_000),
+        field(300_000),
+        field(200_000)
+    );
     assert_eq!(importer.load("t", &[], file).await, "completed|6|4|0|0|2|0");
     assert_eq!(importer.rejects().await, ["3|too-long|-|-", "5|format|-|k"]);
     let lens = importer.world.rows("SELECT k, octet_length(v) FROM t ORDER BY k").await;
@@ -194,13 +217,14 @@ async fn packed_files_are_unpacked_whatever_they_are_called() {
     }
     let bytes = file.as_bytes();
     let members: Vec<u8> = bytes.chunks(777).flat_map(gzip).collect();
-    let packed = [
-        ("gzip", gzip(bytes)),
-        ("gzip of several members", members),
-    ];
+    let packed = [("gzip", gzip(bytes)), ("gzip of several members", members)];
     for (name, packed) in packed {
         importer.world.rows("TRUNCATE t").await;
-        assert_eq!(importer.load("t", &[], packed.clone()).await, "completed|1000|1000|0|0|0|0", "{name}");
+        assert_eq!(
+            importer.load("t", &[], packed.clone()).await,
+            "completed|1000|1000|0|0|0|0",
+            "{name}"
+        );
         assert_eq!(importer.world.rows("SELECT v FROM t WHERE k = 999").await, ["row 999"]);
         // Half of it: what was read is loaded, and the import says so.
         importer.world.rows("TRUNCATE t").await;
@@ -221,21 +245,33 @@ async fn a_file_that_unpacks_to_far_more_than_it_is_is_refused() {
     let mut bomb = b"k,v\n1,".to_vec();
     bomb.resize(300_000_000, b'a');
     let counts = importer.load("t", &[], gzip(&bomb)).await;
-    assert!(counts.starts_with("failed|0|0|") || counts.starts_with("completed|1|0|0|0|1|"), "{counts}");
+    assert!(
+        counts.starts_with("failed|0|0|") || counts.starts_with("completed|1|0|0|0|1|"),
+        "{counts}"
+    );
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
 }
 
 #[tokio::test]
 async fn bytes_that_are_no_text_reject_their_row_alone() {
     let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
-    let file = b"k,v\n1,a\xff\n2,b\0c\n3,\xed\xa0\x80\n4,\xc3\xa9\n5,\xc3\n6,\xf0\x9f\x98\x80\n".to_vec();
+    let file =
+        b"k,v\n1,a\xff\n2,b\0c\n3,\xed\xa0\x80\n4,\xc3\xa9\n5,\xc3\n6,\xf0\x9f\x98\x80\n".to_vec();
     assert_eq!(importer.load("t", &[], file.clone()).await, "completed|6|2|0|0|4|0");
-    assert_eq!(importer.rejects().await, ["1|encoding|-|-", "2|unsupported-character|-|v", "3|encoding|-|-", "5|encoding|-|-"]);
+    assert_eq!(
+        importer.rejects().await,
+        ["1|encoding|-|-", "2|unsupported-character|-|v", "3|encoding|-|-", "5|encoding|-|-"]
+    );
     assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, ["4|é", "6|😀"]);
     // They come back byte by byte.
     let rejected = importer.rejected_bytes("t").await;
     let holds = |bytes: &[u8]| rejected.windows(bytes.len()).any(|window| window == bytes);
-    assert!(holds(b"\n1,a\xff,") && holds(b"\n2,b\0c,") && holds(b"\n3,\xed\xa0\x80,") && holds(b"\n5,\xc3,"));
+    assert!(
+        holds(b"\n1,a\xff,")
+            && holds(b"\n2,b\0c,")
+            && holds(b"\n3,\xed\xa0\x80,")
+            && holds(b"\n5,\xc3,")
+    );
     let latin = importer.load("t", &[("encoding", "latin-1")], file).await;
     assert_eq!(latin, "completed|6|5|0|0|1|0");
 }
@@ -269,7 +305,8 @@ async fn options_that_cannot_be_followed_touch_no_row() {
 
 #[tokio::test]
 async fn headers_that_do_not_fit_say_what_would() {
-    let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text NOT NULL, w text)").await;
+    let importer =
+        Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text NOT NULL, w text)").await;
     let cases = [
         ("k;v\n1;a\n", "k;v"),
         ("k,v,k\n1,a,1\n", "twice"),

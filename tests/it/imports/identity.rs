@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 use super::{COUNTS, Importer};
 use crate::support::{STAFF, deadline, sqs_event};
 
-const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text); CREATE TABLE other (k integer PRIMARY KEY);";
+const T: &str =
+    "CREATE TABLE t (k integer PRIMARY KEY, v text); CREATE TABLE other (k integer PRIMARY KEY);";
 
 const STATES: &str = "SELECT sequencer, state, rows_read FROM sync.import ORDER BY started_at";
 
 #[tokio::test]
 async fn two_deliveries_of_one_notification_at_once_are_one_import() {
     let importer = Importer::in_chunks(T, 5).await;
-    let file: String = std::iter::once("k,v\n".to_owned()).chain((0..100).map(|n| format!("{n},x\n"))).collect();
+    let file: String =
+        std::iter::once("k,v\n".to_owned()).chain((0..100).map(|n| format!("{n},x\n"))).collect();
     let etag = importer.bucket.put("imports/t/a.csv", file).await;
     let notify = || importer.notify("imports/t/a.csv", &etag, "01");
     let (one, two) = tokio::join!(notify(), notify());
@@ -47,7 +49,8 @@ async fn an_older_notification_that_comes_late_is_not_imported() {
 async fn a_newer_file_ends_an_older_one_that_is_half_loaded() {
     let importer = Importer::in_chunks(T, 2).await;
     let key = "imports/t/a.csv";
-    let older = importer.bucket.put(key, "k,v\n1,older\n2,older\n3,older\n4,older\n5,older\n").await;
+    let older =
+        importer.bucket.put(key, "k,v\n1,older\n2,older\n3,older\n4,older\n5,older\n").await;
     importer.world.fault("commit@3 drop-answer");
     for _ in 0..3 {
         importer.world.fault("begin@5 drop-answer");
@@ -59,7 +62,8 @@ async fn a_newer_file_ends_an_older_one_that_is_half_loaded() {
     importer.notify(key, &newer, "0B").await;
     let response = importer.notify(key, &older, "0A").await;
     assert!(response.batch_item_failures.is_empty());
-    let reported = "SELECT sequencer, state, reported_at IS NOT NULL FROM sync.import ORDER BY sequencer";
+    let reported =
+        "SELECT sequencer, state, reported_at IS NOT NULL FROM sync.import ORDER BY sequencer";
     let found = importer.world.rows(reported).await;
     assert_eq!(found[0], if is_running { "0A|failed|true" } else { "0A|completed|true" });
     assert_eq!(found.last().unwrap(), "0B|completed|true");
@@ -98,7 +102,10 @@ async fn several_files_in_one_message_are_all_imported() {
     records.push(removed);
     let response = importer.deliver(&json!({ "Records": records })).await;
     assert!(response.batch_item_failures.is_empty());
-    let found = importer.world.rows("SELECT table_name, state, rows_written FROM sync.import ORDER BY started_at").await;
+    let found = importer
+        .world
+        .rows("SELECT table_name, state, rows_written FROM sync.import ORDER BY started_at")
+        .await;
     assert_eq!(found, ["t|completed|1", "nope|failed|0", "other|completed|2", "t|completed|1"]);
     assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["1", "2"]);
 }
@@ -134,7 +141,14 @@ async fn what_asks_for_nothing_leaves_nothing() {
         assert!(importer.deliver(body).await.batch_item_failures.is_empty(), "{body}");
     }
     // What nobody can read stays in the queue.
-    for body in [json!("hello"), json!({}), json!([]), json!({ "Records": [{}] }), json!({ "Records": "x" }), Value::Null] {
+    for body in [
+        json!("hello"),
+        json!({}),
+        json!([]),
+        json!({ "Records": [{}] }),
+        json!({ "Records": "x" }),
+        Value::Null,
+    ] {
         assert_eq!(importer.deliver(&body).await.batch_item_failures.len(), 1, "{body}");
     }
     assert_eq!(importer.world.rows("SELECT count(*) FROM sync.import").await, ["0"]);
@@ -144,9 +158,23 @@ async fn what_asks_for_nothing_leaves_nothing() {
 async fn keys_may_hold_any_characters() {
     let importer = Importer::with(T).await;
     let mut expected = Vec::new();
-    for (n, name) in ["a b+c%20d.csv", "社員 名簿.csv", "é/ü/ß.csv", "100%.csv", "&=?#'\"<>|.csv", "..csv", "\u{1f600}.csv"].iter().enumerate() {
+    for (n, name) in [
+        "a b+c%20d.csv",
+        "社員 名簿.csv",
+        "é/ü/ß.csv",
+        "100%.csv",
+        "&=?#'\"<>|.csv",
+        "..csv",
+        "\u{1f600}.csv",
+    ]
+    .iter()
+    .enumerate()
+    {
         let key = format!("imports/t/{name}");
-        let etag = importer.bucket.put(&key, format!("k,v\n{n},\"{}\"\n", name.replace('"', "\"\""))).await;
+        let etag = importer
+            .bucket
+            .put(&key, format!("k,v\n{n},\"{}\"\n", name.replace('"', "\"\"")))
+            .await;
         // As S3 encodes them.
         let encoded = utf8_percent_encode(&key, NON_ALPHANUMERIC).to_string().replace("%20", "+");
         let response = importer.notify(&encoded, &etag, "01").await;
@@ -196,17 +224,25 @@ async fn a_replacement_leaves_rows_that_others_write_meanwhile() {
     importer.world.rows("INSERT INTO t VALUES (7, 'written meanwhile')").await;
     while !importer.notify(key, &etag, "01").await.batch_item_failures.is_empty() {}
     assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["1", "2", "7"]);
-    assert_eq!(importer.world.rows("SELECT state, rows_deleted FROM sync.import").await, ["completed|1"]);
+    assert_eq!(
+        importer.world.rows("SELECT state, rows_deleted FROM sync.import").await,
+        ["completed|1"]
+    );
 }
 
 #[tokio::test]
 async fn one_message_that_fails_does_not_keep_back_another() {
     let importer = Importer::with(STAFF).await;
     let etag = importer.bucket.put("imports/staff/a.csv", "id,name\n0007,x\n").await;
-    let body = json!({ "Records": [importer.notification("imports/staff/a.csv", &etag, "01")] }).to_string();
+    let body = json!({ "Records": [importer.notification("imports/staff/a.csv", &etag, "01")] })
+        .to_string();
     let event = sqs_event(&[("m1", "", "{not json"), ("m2", "", &body)]);
     let response = import::handle(&importer.import, event, deadline()).await.unwrap();
-    let failed: Vec<_> = response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    let failed: Vec<_> = response
+        .batch_item_failures
+        .iter()
+        .map(|failure| failure.item_identifier.as_str())
+        .collect();
     assert_eq!(failed, ["m1"]);
     assert_eq!(importer.world.rows(COUNTS).await, ["completed|1|1|0|0|0"]);
 }

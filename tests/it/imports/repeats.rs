@@ -60,13 +60,17 @@ async fn a_bad_row_does_not_supersede_a_good_one() {
         let file = "k,v\n1,a\n1,no\n2,no\n2,b\n1,c\n1,no\n";
         assert_eq!(importer.load("t", &[], file).await, "completed|6|2|0|1|3|0", "{records}");
         assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, ["1|c", "2|b"]);
-        assert_eq!(importer.rejects().await, ["2|database|23514|-", "3|database|23514|-", "6|database|23514|-"]);
+        assert_eq!(
+            importer.rejects().await,
+            ["2|database|23514|-", "3|database|23514|-", "6|database|23514|-"]
+        );
     }
 }
 
 /// Lanes may not decide which of two rows is the bad one.
 #[tokio::test]
-async fn of_two_rows_that_exclude_each_other_the_same_one_is_rejected_through_any_number_of_lanes() {
+async fn of_two_rows_that_exclude_each_other_the_same_one_is_rejected_through_any_number_of_lanes()
+{
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text UNIQUE)";
     let mut file = String::from("k,v\n");
     for row in 0..200 {

@@ -45,7 +45,7 @@ async fn an_atomic_file_may_have_bad_rows_where_it_says_so() {
     let options = [("atomic", "true"), ("max-rejects", "1")];
     assert_eq!(importer.load("t", &options, "k,v\n3,a\nx,a\n4,b\n").await, "completed|3|2|0|0|1|0");
     let counts = importer.load("t", &options, "k,v\n5,a\nx,a\n6,no\n7,a\n").await;
-    assert!(counts.starts_with("failed|") && counts.contains("|0|") , "{counts}");
+    assert!(counts.starts_with("failed|") && counts.contains("|0|"), "{counts}");
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["4"]);
     let half = [("atomic", "true"), ("max-rejects", "50%")];
     assert_eq!(importer.load("t", &half, "k,v\n5,a\nx,a\n").await, "completed|2|1|0|0|1|0");
@@ -63,7 +63,10 @@ async fn a_constraint_that_speaks_last_refuses_an_atomic_file() {
     assert!(counts.starts_with("failed|4|0|"), "{counts}");
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
     let error = importer.error().await;
-    assert!(error.contains("deferred constraint") && error.contains("nothing was loaded"), "{error}");
+    assert!(
+        error.contains("deferred constraint") && error.contains("nothing was loaded"),
+        "{error}"
+    );
     // Not atomic: the rows are told apart.
     assert_eq!(importer.load("t", &[], file).await, "completed|4|2|0|0|2|0");
     assert_eq!(importer.rejects().await, ["2|database|23503|-", "4|database|23505|-"]);
@@ -117,7 +120,10 @@ async fn a_dry_run_of_replace_says_what_would_be_too_many() {
     let options = [("mode", "replace"), ("dry-run", "true")];
     assert_eq!(importer.load("t", &options, "k,v\n1,old\n").await, "failed|1|0|1|0|0|0");
     assert!(importer.error().await.contains("max-deletes"));
-    assert_eq!(importer.load("t", &options, "k,v\n1,old\nx,y\n").await.split('|').next(), Some("failed"));
+    assert_eq!(
+        importer.load("t", &options, "k,v\n1,old\nx,y\n").await.split('|').next(),
+        Some("failed")
+    );
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["2"]);
 }
 
@@ -125,13 +131,23 @@ async fn a_dry_run_of_replace_says_what_would_be_too_many() {
 async fn more_rejects_than_allowed_fail_the_import() {
     let importer = filled(10_000).await;
     let file = "k,v\n3,a\nx,a\ny,b\n4,b\n";
-    for (limit, is_enough) in [("2", true), ("1", false), ("0", false), ("50%", true), ("49.9%", false), ("0%", false)] {
+    for (limit, is_enough) in
+        [("2", true), ("1", false), ("0", false), ("50%", true), ("49.9%", false), ("0%", false)]
+    {
         let counts = importer.load("t", &[("max-rejects", limit)], file).await;
         let expected = if is_enough { "completed" } else { "failed" };
-        assert!(counts.starts_with(&format!("{expected}|4|")) && counts.ends_with("|2|0"), "{limit}: {counts}");
+        assert!(
+            counts.starts_with(&format!("{expected}|4|")) && counts.ends_with("|2|0"),
+            "{limit}: {counts}"
+        );
         if !is_enough {
             let error = importer.error().await;
-            assert!(error.starts_with(&format!("2 of the 4 rows read were rejected, more than max-rejects allows ({limit})")), "{error}");
+            assert!(
+                error.starts_with(&format!(
+                    "2 of the 4 rows read were rejected, more than max-rejects allows ({limit})"
+                )),
+                "{error}"
+            );
         }
     }
 }
@@ -151,7 +167,10 @@ async fn a_hopeless_file_is_not_read_to_its_end() {
         let read: u64 = numbers.next().unwrap().parse().unwrap();
         assert!(read < 20_000, "{limit}: {counts}");
         let error = importer.error().await;
-        assert!(error.contains("max-rejects") && error.contains("what was loaded before stays"), "{error}");
+        assert!(
+            error.contains("max-rejects") && error.contains("what was loaded before stays"),
+            "{error}"
+        );
         let kept = format!("SELECT count(*) >= {read} * 8 / 10 FROM t");
         assert_eq!(importer.world.rows(&kept).await, ["true"]);
     }
