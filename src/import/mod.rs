@@ -38,7 +38,6 @@ use crate::aws::objects::{ObjectName, Objects};
 use crate::aws::queue::Queue;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, ServiceFault, SyncError};
-use crate::key;
 use crate::problem::nearest;
 use crate::redelivery;
 
@@ -389,10 +388,7 @@ fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
 /// One lane where rows with different keys can depend on each other, or the same key can be spelt in ways that
 /// only the database knows to be equal, or all is one transaction.
 fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
-    let is_one = options.is_atomic
-        || options.is_dry_run
-        || !key::are_comparable(table)
-        || table.references_itself();
+    let is_one = options.is_atomic || options.is_dry_run || load::keeps_order(table);
     if is_one { 1 } else { lanes }
 }
 

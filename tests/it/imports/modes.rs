@@ -322,6 +322,15 @@ async fn rows_that_refer_to_each_other_are_loaded_in_the_order_of_the_file() {
 }
 
 #[tokio::test]
+async fn a_parent_comes_before_its_children_in_a_file_of_several_sets() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t)";
+    let importer = Importer::with(tables).await;
+    let children: String = (1..6_000).map(|n| format!("{n},9999\n")).collect();
+    let counts = importer.load("t", &[], format!("k,boss\n9999,\n{children}")).await;
+    assert_eq!(counts, "completed|6000|6000|0|0|0|0");
+}
+
+#[tokio::test]
 async fn a_row_that_others_of_the_file_refer_to_is_not_taken_for_a_repeated_one() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t)";
     let importer = Importer::in_chunks(tables, 1).await;
@@ -341,6 +350,9 @@ async fn keys_that_only_the_database_can_compare_are_one_row() {
     let tables = "CREATE EXTENSION citext; CREATE TABLE t (k citext PRIMARY KEY, v text)";
     let importer = Importer::in_chunks(tables, 3).await;
     let file = "k,v\nada,1\nADA,2\nbob,3\nAda,4\nBOB,5\neve,6\n";
+    // In one chunk and in several: the last of the file wins, not that of the alphabet.
+    assert_eq!(importer.load("t", &[], "k,v\nzoe,1\nZOE,2\n").await, "completed|2|1|0|1|0|0");
+    assert_eq!(importer.world.rows("DELETE FROM t RETURNING k::text, v").await, ["zoe|2"]);
     assert_eq!(importer.load("t", &[], file).await, "completed|6|3|0|3|0|0");
     assert_eq!(
         importer.world.rows("SELECT k::text, v FROM t ORDER BY k").await,
