@@ -58,6 +58,9 @@ pub struct Table {
     pub primary_key: Vec<String>,
     /// The foreign keys to tables of the catalog.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Whether rows with different keys can exclude each other: a unique index or constraint besides the primary key,
+    /// or an exclusion constraint.
+    pub rows_exclude: bool,
     /// The column of which a write must hold a greater value than the row does (`@sync:version`).
     pub version_column: Option<String>,
     pub access: Access,

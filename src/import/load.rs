@@ -17,6 +17,7 @@ use crate::csv::encoding::Encoding;
 use crate::deadline::Deadline;
 use crate::error::{DataApiError, DataApiFault, Disposition, SyncError};
 use crate::field::{Field, Parameter, Record, encoded_len, parameter, storable};
+use crate::key;
 use crate::outcome::Rejection;
 use crate::parameter_set::{
     PackedCells, number_column, packed_literals, packed_size_bytes, text_column,
@@ -241,13 +242,13 @@ impl Loader<'_> {
         set_rows_max: usize,
     ) -> Result<(), DataApiError> {
         let mut piece = 0;
-        for sets in sets_of_calls(part, set_rows_max) {
+        for sets in sets_of_calls(part, set_rows_max, keeps_order(self.table)) {
             let has_repeats = sets.iter().flatten().any(|row| row.may_repeat);
             let sql = self.statement(has_repeats).set();
             let sets: Vec<_> = sets
                 .iter()
                 .map(|rows| {
-                    let mut set = self.columns(rows);
+                    let mut set = column_parameters(rows);
                     if has_repeats {
                         set.push(parameter("is_repeat", repeats(rows)));
                     }
@@ -280,7 +281,8 @@ impl Loader<'_> {
         let statement = self.statement(true).apart();
         let mut rejects = Vec::new();
         let mut piece = 0;
-        let sets = sets_of_calls(part, set_rows_max.min(APART_ROWS_MAX)).into_iter().flatten();
+        let sets = sets_of_calls(part, set_rows_max.min(APART_ROWS_MAX), keeps_order(self.table));
+        let sets = sets.into_iter().flatten();
         // The last one first, as on a stack.
         let mut sets: Vec<_> = sets.collect();
         sets.reverse();
@@ -313,11 +315,6 @@ impl Loader<'_> {
             parameter("lane", place.lane.to_string()),
             parameter("chunk", place.chunk.to_string()),
         ]
-    }
-
-    fn columns(&self, rows: &[&PartRow]) -> Vec<Parameter> {
-        let literals = packed_literals(&cells(rows)).into_iter().enumerate();
-        literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
     }
 
     fn elements(&self, rows: &[&PartRow], manner: Manner) -> Vec<Parameter> {
@@ -403,15 +400,21 @@ impl Loader<'_> {
     }
 }
 
+/// Whether rows must be loaded in the order of the file, as those with different keys can depend on each other, or
+/// only the database knows which keys are equal.
+pub fn keeps_order(table: &Table) -> bool {
+    !key::are_comparable(table) || table.references_itself() || table.rows_exclude
+}
+
 /// The rows of a part as sets of calls: a key stands once in a set, its rows keep their order, and all writers
-/// lock in the order of the keys.
-fn sets_of_calls(part: &Part, set_rows_max: usize) -> Vec<Vec<Vec<&PartRow>>> {
+/// lock in the order of the keys. Where all rows keep their order, a repeated key is for `sync.load_apart`.
+fn sets_of_calls(part: &Part, set_rows_max: usize, keeps_order: bool) -> Vec<Vec<Vec<&PartRow>>> {
     let items: Vec<_> = part
         .rows
         .iter()
         .map(|row| Item {
             group: (),
-            key: row.row.key.as_ref(),
+            key: row.row.key.as_ref().filter(|_| !keeps_order),
             // With its mark in the column of repeats.
             size_bytes: packed_size_bytes(&row.row.cells) + "f,".len(),
         })
@@ -425,6 +428,11 @@ fn sets_of_calls(part: &Part, set_rows_max: usize) -> Vec<Vec<Vec<&PartRow>>> {
 
 fn cells<'a>(rows: &[&'a PartRow]) -> Vec<&'a PackedCells> {
     rows.iter().map(|row| &row.row.cells).collect()
+}
+
+fn column_parameters(rows: &[&PartRow]) -> Vec<Parameter> {
+    let literals = packed_literals(&cells(rows)).into_iter().enumerate();
+    literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
 }
 
 /// The column that says of each row whether its key may have come before.

@@ -38,7 +38,6 @@ use crate::aws::objects::{ObjectName, Objects};
 use crate::aws::queue::Queue;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, ServiceFault, SyncError};
-use crate::key;
 use crate::problem::nearest;
 use crate::redelivery;
 
@@ -82,7 +81,7 @@ pub async fn handle(
         let receipt_handle = message.receipt_handle.unwrap_or_default();
         let heartbeat = Heartbeat { queue: &import.queue, receipt_handle: &receipt_handle };
         let body = message.body.as_deref().unwrap_or_default();
-        let done = heartbeat.during(import_message(import, body, deadline)).await;
+        let done = Box::pin(heartbeat.during(import_message(import, body, deadline))).await;
         let receive_count = message.attributes.get("ApproximateReceiveCount");
         let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
         let delay = |disposition| redelivery::delay(receive_count, disposition);
@@ -389,10 +388,7 @@ fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
 /// One lane where rows with different keys can depend on each other, or the same key can be spelt in ways that
 /// only the database knows to be equal, or all is one transaction.
 fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
-    let is_one = options.is_atomic
-        || options.is_dry_run
-        || !key::are_comparable(table)
-        || table.references_itself();
+    let is_one = options.is_atomic || options.is_dry_run || load::keeps_order(table);
     if is_one { 1 } else { lanes }
 }
 

@@ -4,7 +4,7 @@ use aurora_sync_catalog::Table;
 
 use super::claim::Entry;
 use super::options::Limit;
-use crate::error::SyncError;
+use crate::error::{DataApiError, Disposition, SyncError};
 use crate::field::{Field, parameter};
 use crate::statement::load::delete_missing;
 use crate::transaction::{End, Transaction, in_transaction};
@@ -35,13 +35,25 @@ pub(super) async fn replace(
     table: &Table,
     limit: Limit,
 ) -> Result<Replaced, SyncError> {
-    in_transaction(entry.data_api, entry.deadline, async |transaction| {
+    let replaced = in_transaction(entry.data_api, entry.deadline, async |transaction| {
         Ok(match replace_in(transaction, entry, table, limit).await? {
             Replaced::Deleted => End::Commit(Replaced::Deleted),
-            refused => End::Rollback(refused),
+            refused @ Replaced::Refused(_) => End::Rollback(refused),
         })
-    })
-    .await
+    });
+    match replaced.await {
+        // A deferred constraint spoke.
+        Err(SyncError::Database(error)) if error.is_refused_commit() => Ok(refused(&error)),
+        other => other,
+    }
+}
+
+/// Rows that must stay, as others refer to them, or as a trigger says.
+fn refused(error: &DataApiError) -> Replaced {
+    Replaced::Refused(format!(
+        "the rows that are not in the file cannot be deleted: {}: nothing was deleted",
+        error.message
+    ))
 }
 
 /// Deletes them in this transaction, which must be rolled back where they are too many.
@@ -54,7 +66,10 @@ pub(super) async fn replace_in(
     transaction.execute(KEEP, vec![entry.id()]).await?;
     // Another worker may have ended it: then its keys are gone, and every row would seem to be missing.
     transaction.execute(ENTER, vec![entry.id()]).await?;
-    let records = transaction.execute(&delete_missing(table), vec![entry.id()]).await?;
+    let records = match transaction.execute(&delete_missing(table), vec![entry.id()]).await {
+        Err(error) if error.disposition() == Disposition::Reject => return Ok(refused(&error)),
+        other => other?,
+    };
     let Some([Field::Long(missing), Field::Long(rows)]) = records.first().map(Vec::as_slice) else {
         return Err(SyncError::Inconsistent("the deleted rows are not counted".to_owned()));
     };

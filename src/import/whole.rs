@@ -61,6 +61,8 @@ pub(super) struct Whole<'a> {
 struct Attempt {
     ending: Ending,
     counts: Record,
+    /// Whether a deferred constraint spoke, which does not say whose row it was.
+    is_refused_at_end: bool,
 }
 
 impl Whole<'_> {
@@ -75,15 +77,25 @@ impl Whole<'_> {
             return Ok(Ending::Whole);
         }
         let opened = RefCell::new(Some(opened));
-        let attempt = in_transaction(self.entry.data_api, self.deadline, async |transaction| {
-            let first = opened.borrow_mut().take();
-            let opened = match first {
-                Some(opened) => opened,
-                None => self.open_again(progress).await?,
-            };
-            self.attempt(transaction, opened, progress).await
-        });
-        match attempt.await {
+        let attempt = async |manner| {
+            in_transaction(self.entry.data_api, self.deadline, async |transaction| {
+                let first = opened.borrow_mut().take();
+                let opened = match first {
+                    Some(opened) => opened,
+                    None => self.open_again(progress).await?,
+                };
+                self.attempt(transaction, opened, progress, manner).await
+            })
+            .await
+        };
+        let mut attempted = attempt(Manner::Apart).await;
+        // Without a dry run, the rows of a chunk would now be told apart.
+        if !self.options.is_atomic
+            && attempted.as_ref().is_ok_and(|attempt| attempt.is_refused_at_end)
+        {
+            attempted = attempt(Manner::ApartImmediately).await;
+        }
+        match attempted {
             Ok(attempt) => {
                 self.set_counts(&attempt.counts).await?;
                 Ok(attempt.ending)
@@ -114,6 +126,7 @@ impl Whole<'_> {
         transaction: &Transaction<'_>,
         mut opened: Opened<'_>,
         progress: &Progress,
+        manner: Manner,
     ) -> Result<End<Attempt>, SyncError> {
         for sql in FORGET_REJECTS {
             self.entry.run(sql, vec![self.entry.id()]).await?;
@@ -129,7 +142,7 @@ impl Whole<'_> {
                 if chunk.is_full(progress.limits) {
                     let next = chunk.next();
                     let full = std::mem::replace(&mut chunk, next);
-                    self.load_chunk(transaction, &full, &rejected).await?;
+                    self.load_chunk(transaction, &full, manner, &rejected).await?;
                     if let Some(error) =
                         self.too_many(chunk.first_record - 1, rejected.get(), false)
                     {
@@ -151,7 +164,7 @@ impl Whole<'_> {
                 }
             };
         }
-        self.load_chunk(transaction, &chunk, &rejected).await?;
+        self.load_chunk(transaction, &chunk, manner, &rejected).await?;
         let records = chunk.first_record + chunk.records() - 1;
         if let Some(error) = self.too_many(records, rejected.get(), true) {
             return self.stop(transaction, error).await;
@@ -159,12 +172,14 @@ impl Whole<'_> {
         if self.options.mode == Mode::Replace && rejected.get() > 0 {
             return self.stop(transaction, not_deleted(rejected.get())).await;
         }
+        // After an error the transaction has no answers any more.
+        let counts = self.counts(transaction).await?;
         if self.options.mode == Mode::Replace
             && let Replaced::Refused(error) =
                 replace_in(transaction, self.entry, self.loader.table, self.options.max_deletes)
                     .await?
         {
-            return self.stop(transaction, error).await;
+            return Ok(End::Rollback(self.stopped(&error, counts)));
         }
         // Deferred constraints speak at the end of a transaction; this one may have none.
         if let Err(error) = transaction.execute(SPEAK_NOW, Vec::new()).await {
@@ -173,10 +188,8 @@ impl Whole<'_> {
             }
             let error =
                 format!("a deferred constraint refuses the file as a whole: {}", error.message);
-            return Ok(End::Rollback(Attempt {
-                ending: Ending::Stopped { error },
-                counts: Vec::new(),
-            }));
+            let attempt = Attempt { is_refused_at_end: true, ..self.stopped(&error, counts) };
+            return Ok(End::Rollback(attempt));
         }
         let counts = self.counts(transaction).await?;
         if counts.first() != Some(&Field::Long(i64::try_from(records).unwrap_or(i64::MAX))) {
@@ -185,7 +198,7 @@ impl Whole<'_> {
             let error = "not all records of the file are accounted for: a defect of aurora-sync, please report it";
             return self.stop(transaction, error.to_owned()).await;
         }
-        let attempt = Attempt { ending: Ending::Whole, counts };
+        let attempt = Attempt { ending: Ending::Whole, counts, is_refused_at_end: false };
         if self.options.is_dry_run {
             return Ok(End::Rollback(attempt));
         }
@@ -197,13 +210,13 @@ impl Whole<'_> {
         &self,
         transaction: &Transaction<'_>,
         chunk: &Chunk,
+        manner: Manner,
         rejected: &Cell<u64>,
     ) -> Result<(), SyncError> {
         for (lane, part) in chunk.parts.iter().enumerate().filter(|(_, part)| !part.is_empty()) {
             let place = Place { lane, chunk: chunk.number };
             // An error would end the transaction: bad rows are looked for from the beginning.
-            let bad =
-                self.loader.apart(transaction, place, part, Manner::Apart, SET_ROWS_MAX).await?;
+            let bad = self.loader.apart(transaction, place, part, manner, SET_ROWS_MAX).await?;
             self.loader.count_unreadable(transaction, place, part).await?;
             let rejects = in_order(part, &bad);
             let outside = async |sql: &str, parameters: Vec<Parameter>| {
@@ -221,7 +234,11 @@ impl Whole<'_> {
         transaction: &Transaction<'_>,
         error: String,
     ) -> Result<End<Attempt>, SyncError> {
-        let mut counts = self.counts(transaction).await?;
+        let counts = self.counts(transaction).await?;
+        Ok(End::Rollback(self.stopped(&error, counts)))
+    }
+
+    fn stopped(&self, error: &str, mut counts: Record) -> Attempt {
         if !self.options.is_dry_run
             && let [_, Field::Long(written), Field::Long(unchanged), Field::Long(superseded), ..] =
                 counts.as_mut_slice()
@@ -230,7 +247,7 @@ impl Whole<'_> {
             *unchanged += std::mem::take(written) + std::mem::take(superseded);
         }
         let error = format!("{error}; nothing was loaded");
-        Ok(End::Rollback(Attempt { ending: Ending::Stopped { error }, counts }))
+        Attempt { ending: Ending::Stopped { error }, counts, is_refused_at_end: false }
     }
 
     /// Where nothing may be half done, a single bad row is too many, unless `max-rejects` allows some.

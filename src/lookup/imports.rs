@@ -96,6 +96,7 @@ fn table(name: &str, key: &[&str], columns: Vec<Column>) -> Table {
         columns,
         primary_key: key.iter().map(|name| (*name).to_owned()).collect(),
         foreign_keys: Vec::new(),
+        rows_exclude: false,
         version_column: None,
         access: Access { no_read: false, no_write: true },
     }

@@ -136,15 +136,23 @@ FROM counts",
     /// once for each row of the set: nothing here lets the planner choose to read the whole table.
     fn met(&self, import_id: &str) -> String {
         let target = self.target();
-        let is_written = format!(
-            "EXISTS (SELECT FROM sync.import_mark AS mark
-      WHERE mark.import_id = {import_id} AND mark.xid = found.written_by::text::bigint)"
-        );
-        let is_seen = format!(
-            "EXISTS (SELECT FROM sync.import_met AS known
-      WHERE known.import_id = {import_id} AND known.key = {})",
+        // A row whose key did not come before is not the file's own, even if the import wrote it (by a trigger).
+        let is_own = |known: String| {
+            if self.has_repeats {
+                format!("input.is_repeat AND EXISTS ({known})")
+            } else {
+                "false".to_owned()
+            }
+        };
+        let is_written = is_own(format!(
+            "SELECT FROM sync.import_mark AS mark
+      WHERE mark.import_id = {import_id} AND mark.xid = found.written_by::text::bigint"
+        ));
+        let is_seen = is_own(format!(
+            "SELECT FROM sync.import_met AS known
+      WHERE known.import_id = {import_id} AND known.key = {}",
             self.hash("found"),
-        );
+        ));
         let is_stale = match target.version() {
             None => "false".to_owned(),
             Some(version) => {

@@ -20,5 +20,6 @@ mod lookups;
 mod migrations;
 mod pruning;
 mod plans;
+mod bench;
 mod end_to_end;
 mod tidy;

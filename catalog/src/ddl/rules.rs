@@ -18,6 +18,8 @@ use crate::{Access, Table};
 pub(super) enum Remark {
     /// Something that may refuse any value of any column: a check, a trigger, a unique index.
     Rule(Name),
+    /// A unique index, or a constraint that the parser does not know.
+    Exclusion(Name),
     Constraint(Name, Box<TableConstraint>),
     TableComment(Name, String),
     ColumnComment(Name, String, String),
@@ -27,6 +29,7 @@ impl Remark {
     pub(super) fn table(&self) -> &Name {
         match self {
             Self::Rule(table)
+            | Self::Exclusion(table)
             | Self::Constraint(table, _)
             | Self::TableComment(table, _)
             | Self::ColumnComment(table, _, _) => table,
@@ -81,7 +84,9 @@ fn rule_of_create(tokens: &[Token]) -> Option<Remark> {
     let place = kind + tokens.get(kind..)?.iter().position(|token| is_word(token, before_name))?;
     let skipped = tokens.get(place + 1).is_some_and(|token| is_word(token, "ONLY"));
     let (names, _) = name_at(tokens, place + 1 + usize::from(skipped))?;
-    Some(Remark::Rule(table_name(names)?))
+    let table = table_name(names)?;
+    let is_index = is_word(tokens.get(kind)?, "UNIQUE");
+    Some(if is_index { Remark::Exclusion(table) } else { Remark::Rule(table) })
 }
 
 /// `ALTER TABLE … ADD [CONSTRAINT name] …` where that is its only action and adds no primary key.
@@ -128,7 +133,7 @@ fn added_constraint(tokens: &[Token]) -> Option<Remark> {
     Some(match added {
         Ok(Some(constraint)) => Remark::Constraint(table, Box::new(constraint)),
         // UNIQUE USING INDEX, EXCLUDE with operators, and what else the parser does not know.
-        Ok(None) | Err(_) => Remark::Rule(table),
+        Ok(None) | Err(_) => Remark::Exclusion(table),
     })
 }
 

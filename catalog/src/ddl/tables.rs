@@ -148,6 +148,10 @@ impl Tables {
         let table = &mut self.tables[place];
         match remark {
             Remark::Rule(_) => has_rules(table, None),
+            Remark::Exclusion(_) => {
+                has_rules(table, None);
+                table.rows_exclude = true;
+            }
             Remark::Constraint(_, constraint) => add_constraint(table, &constraint)?,
             Remark::TableComment(_, comment) => {
                 table.access = Access::default();
@@ -204,6 +208,7 @@ impl Tables {
             columns: Vec::new(),
             primary_key: Vec::new(),
             foreign_keys: Vec::new(),
+            rows_exclude: false,
             version_column: None,
             access: Access::default(),
         };
@@ -245,7 +250,11 @@ impl Tables {
                 ColumnOption::NotNull => column.nullable = false,
                 ColumnOption::Default(_) => column.when_absent = WhenAbsent::Default,
                 ColumnOption::PrimaryKey(_) => is_key = true,
-                ColumnOption::Unique(_) | ColumnOption::Check(_) => column.has_rules = true,
+                ColumnOption::Unique(_) => {
+                    column.has_rules = true;
+                    table.rows_exclude = true;
+                }
+                ColumnOption::Check(_) => column.has_rules = true,
                 ColumnOption::ForeignKey(constraint) => {
                     column.has_rules = true;
                     foreign_keys.push(foreign_key(vec![name.clone()], constraint));
@@ -557,6 +566,7 @@ fn add_constraint(table: &mut Table, constraint: &TableConstraint) -> Result<(),
                 })
                 .collect();
             has_rules(table, names.as_deref());
+            table.rows_exclude = true;
             Ok(())
         }
         TableConstraint::ForeignKey(constraint) => {
@@ -566,8 +576,9 @@ fn add_constraint(table: &mut Table, constraint: &TableConstraint) -> Result<(),
             Ok(())
         }
         // CHECK and EXCLUDE: which columns an expression is about is not looked for.
-        _ => {
+        other => {
             has_rules(table, None);
+            table.rows_exclude |= !matches!(other, TableConstraint::Check(_));
             Ok(())
         }
     }

@@ -15,10 +15,19 @@ use self::rejected::RejectedFile;
 use self::rejects::Rejects;
 use self::summary::Summary;
 use super::Import;
+use super::load::REJECTS_KEPT;
 use super::source::Source;
 use crate::aws::objects::Upload;
 use crate::deadline::Deadline;
 use crate::error::SyncError;
+use crate::field::parameter;
+use crate::transaction::awake;
+
+/// Each lane keeps its own first ones: beyond those that are the file's first, some would be missing in between.
+const TRIM: &str =
+    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid AND record > (
+  SELECT record FROM sync.import_reject WHERE import_id = :import_id::uuid
+  ORDER BY record OFFSET :kept::bigint - 1 LIMIT 1)";
 
 /// How the import ended.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +54,11 @@ pub async fn write(
     deadline: Deadline,
 ) -> Result<(), SyncError> {
     let folder = format!("{}/{import_id}", source.table);
+    let parameters = vec![
+        parameter("import_id", import_id.to_string()),
+        parameter("kept", REJECTS_KEPT.to_string()),
+    ];
+    awake(deadline, async || import.data_api.execute(None, TRIM, parameters.clone()).await).await?;
     let summary = Summary::read(&import.data_api, import_id, deadline).await?;
     let rejected = match ending.format {
         Some(format) if summary.has_rejects() => {

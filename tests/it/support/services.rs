@@ -42,14 +42,31 @@ impl Bucket {
 
     /// Puts an object, and gives its `ETag`.
     pub(crate) async fn put(&self, key: &str, content: impl Into<Vec<u8>>) -> String {
+        self.put_with(key, content, &[]).await
+    }
+
+    /// The same, with metadata.
+    pub(crate) async fn put_with(
+        &self,
+        key: &str,
+        content: impl Into<Vec<u8>>,
+        metadata: &[(&str, &str)],
+    ) -> String {
         let body = ByteStream::from(content.into());
-        let put = self.client.put_object().bucket(&self.name).key(key).body(body);
+        let mut put = self.client.put_object().bucket(&self.name).key(key).body(body);
+        for (name, value) in metadata {
+            put = put.metadata(*name, *value);
+        }
         put.send().await.unwrap().e_tag.unwrap().trim_matches('"').to_owned()
     }
 
     pub(crate) async fn get(&self, key: &str) -> Option<String> {
+        Some(String::from_utf8(self.get_bytes(key).await?).unwrap())
+    }
+
+    pub(crate) async fn get_bytes(&self, key: &str) -> Option<Vec<u8>> {
         let object = self.client.get_object().bucket(&self.name).key(key).send().await.ok()?;
-        Some(String::from_utf8(object.body.collect().await.unwrap().to_vec()).unwrap())
+        Some(object.body.collect().await.unwrap().to_vec())
     }
 
     pub(crate) async fn delete(&self, key: &str) {

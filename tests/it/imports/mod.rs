@@ -1,5 +1,13 @@
 //! `import`: every row of a file is written, unchanged or rejected, and told of.
 
+mod modes;
+mod whole;
+mod repeats;
+mod rejects;
+mod identity;
+mod files;
+
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -14,18 +22,81 @@ use crate::support::{MEASUREMENT, STAFF, World, deadline, sample, sqs_event};
 
 const COUNTS: &str = "SELECT state, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected FROM sync.import ORDER BY started_at";
 
+/// What stands of the import that began last.
+const LAST: &str = "SELECT state, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected, rows_deleted
+FROM sync.import ORDER BY started_at DESC LIMIT 1";
+
+/// What a report says in the same words.
+const COUNTED: [&str; 5] = ["read", "written", "unchanged", "superseded", "rejected"];
+
 /// A database, a bucket, and `import` over both.
 struct Importer {
     world: World,
     bucket: Bucket,
     import: Import,
+    files: Cell<usize>,
 }
 
 impl Importer {
     async fn with(tables: &str) -> Self {
         let (world, bucket) = (World::with(tables).await, Bucket::new().await);
         let import = world.import(&bucket.sdk_config, &bucket.name);
-        Self { world, bucket, import }
+        Self { world, bucket, import, files: Cell::new(0) }
+    }
+
+    /// The same, which cuts files into chunks of so many records.
+    async fn in_chunks(tables: &str, records: usize) -> Self {
+        let mut importer = Self::with(tables).await;
+        importer.import.limits.records = records;
+        importer
+    }
+
+    /// Drops a new file with these options, and tells how its import ended: its state, and its rows as read,
+    /// written, unchanged, superseded, rejected and deleted. Its report and its rejects must say the same, and
+    /// nothing may be left that only a running import needs.
+    async fn load(
+        &self,
+        table: &str,
+        options: &[(&str, &str)],
+        content: impl Into<Vec<u8>>,
+    ) -> String {
+        self.files.set(self.files.get() + 1);
+        let key = format!("imports/{table}/{}.csv", self.files.get());
+        let etag = self.bucket.put_with(&key, content, options).await;
+        let response = self.notify(&key, &etag, "01").await;
+        assert!(response.batch_item_failures.is_empty(), "{:?}", self.world.rows(LAST).await);
+        let last = self.world.rows(LAST).await.remove(0);
+        let report = self.report(table).await;
+        let counted = COUNTED.map(|name| report["rows"][name].to_string()).join("|");
+        let state = report["state"].as_str().unwrap();
+        assert!(last.starts_with(&format!("{state}|{counted}|")), "{last}: {report}");
+        let left = "SELECT (SELECT count(*) FROM sync.import_mark), (SELECT count(*) FROM sync.import_key)";
+        assert_eq!(self.world.rows(left).await, ["0|0"]);
+        let kinds = "SELECT coalesce(sum(kind.rows), 0)::bigint, import.rows_rejected FROM sync.import AS import
+            LEFT JOIN sync.import_reject_kind AS kind ON kind.import_id = import.id
+            GROUP BY import.id ORDER BY import.started_at DESC LIMIT 1";
+        let kinds = self.world.rows(kinds).await.remove(0);
+        let (kinds, rejected) = kinds.split_once('|').unwrap();
+        assert_eq!(kinds, rejected, "{last}");
+        last
+    }
+
+    /// Why the last import failed.
+    async fn error(&self) -> String {
+        self.world
+            .rows("SELECT error FROM sync.import ORDER BY started_at DESC LIMIT 1")
+            .await
+            .remove(0)
+    }
+
+    /// What was rejected of the last file: record, rule, SQLSTATE and column.
+    async fn rejects(&self) -> Vec<String> {
+        self.world
+            .rows(
+                "SELECT record, rule, sqlstate, column_name FROM sync.import_reject
+                WHERE import_id = (SELECT id FROM sync.import ORDER BY started_at DESC LIMIT 1) ORDER BY record",
+            )
+            .await
     }
 
     /// Puts a file and delivers its notification.
@@ -35,13 +106,21 @@ impl Importer {
     }
 
     async fn notify(&self, key: &str, etag: &str, sequencer: &str) -> SqsBatchResponse {
-        let body = json!({ "Records": [{
+        self.deliver(&json!({ "Records": [self.notification(key, etag, sequencer)] })).await
+    }
+
+    fn notification(&self, key: &str, etag: &str, sequencer: &str) -> Value {
+        json!({
             "eventName": "ObjectCreated:Put",
             "s3": {
                 "bucket": { "name": self.bucket.name },
                 "object": { "key": key, "eTag": etag, "sequencer": sequencer },
             },
-        }]});
+        })
+    }
+
+    /// Delivers a message.
+    async fn deliver(&self, body: &Value) -> SqsBatchResponse {
         let event = sqs_event(&[("m1", "", &body.to_string())]);
         import::handle(&self.import, event, deadline()).await.unwrap()
     }
@@ -52,6 +131,13 @@ impl Importer {
             .rows("SELECT id::text FROM sync.import ORDER BY started_at DESC LIMIT 1")
             .await;
         self.bucket.get(&format!("{table}/{}/{file}", id[0])).await
+    }
+
+    /// The rejected rows of the last file.
+    async fn rejected_bytes(&self, table: &str) -> Vec<u8> {
+        let id = "SELECT id::text FROM sync.import ORDER BY started_at DESC LIMIT 1";
+        let id = self.world.rows(id).await.remove(0);
+        self.bucket.get_bytes(&format!("{table}/{id}/rejected.csv")).await.unwrap()
     }
 
     async fn report(&self, table: &str) -> Value {

@@ -1,0 +1,325 @@
+//! Files as programs write them, and as nobody should.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use super::Importer;
+
+const T: &str =
+    "CREATE TABLE t (id text PRIMARY KEY, name text, amount numeric, day date, good boolean)";
+
+const ROWS: &str = "SELECT id, name, amount::text, day::text, good FROM t ORDER BY id";
+
+type Options = &'static [(&'static str, &'static str)];
+
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+fn encoded(encoding: &'static encoding_rs::Encoding, text: &str) -> Vec<u8> {
+    encoding.encode(text).0.into_owned()
+}
+
+/// The same two rows, as programs export them.
+#[tokio::test]
+async fn files_of_well_known_programs_hold_the_same_rows() {
+    let rows = ["0001|Zoë, \"Z\"|1234.50|2026-11-23|true", "0002|-|-|-|false"];
+    let files: &[(&str, Options, Vec<u8>)] = &[
+        (
+            "Excel, CSV UTF-8, comma as decimal mark",
+            &[("delimiter", "semicolon"), ("numbers", "1.234,5")],
+            "\u{feff}id;name;amount;day;good\r\n0001;\"Zoë, \"\"Z\"\"\";1.234,50;2026-11-23;TRUE\r\n0002;;;;FALSE\r\n".into(),
+        ),
+        (
+            "Excel, Unicode Text",
+            &[("delimiter", "tab")],
+            utf16("\u{feff}id\tname\tamount\tday\tgood\r\n0001\t\"Zoë, \"\"Z\"\"\"\t1234.50\t2026-11-23\tTRUE\r\n0002\t\t\t\tFALSE\r\n"),
+        ),
+        (
+            "Excel, CSV of Windows in Western Europe",
+            &[("delimiter", ";"), ("encoding", "windows-1252"), ("numbers", "1.234,5")],
+            encoded(encoding_rs::WINDOWS_1252, "id;name;amount;day;good\r\n0001;\"Zoë, \"\"Z\"\"\";1234,50;2026-11-23;TRUE\r\n0002;;;;FALSE\r\n"),
+        ),
+        (
+            "Excel for Mac, of old",
+            &[("encoding", "macintosh")],
+            encoded(encoding_rs::MACINTOSH, "id,name,amount,day,good\r0001,\"Zoë, \"\"Z\"\"\",1234.50,2026-11-23,TRUE\r0002,,,,FALSE"),
+        ),
+        (
+            "LibreOffice, all texts quoted",
+            &[],
+            "\"id\",\"name\",\"amount\",\"day\",\"good\"\n\"0001\",\"Zoë, \"\"Z\"\"\",1234.50,2026-11-23,TRUE\n\"0002\",,,,FALSE\n".into(),
+        ),
+        (
+            "Google Sheets, no last end of line",
+            &[("numbers", "1,234.5")],
+            "id,name,amount,day,good\r\n0001,\"Zoë, \"\"Z\"\"\",\"1,234.50\",2026-11-23,TRUE\r\n0002,,,,FALSE".into(),
+        ),
+        (
+            "Numbers, with an empty row at the end",
+            &[],
+            "id,name,amount,day,good\n0001,\"Zoë, \"\"Z\"\"\",1234.50,2026-11-23,TRUE\n0002,,,,FALSE\n\n".into(),
+        ),
+        (
+            "pandas, with its index",
+            &[("extra-columns", "ignore")],
+            ",id,name,amount,day,good\n0,0001,\"Zoë, \"\"Z\"\"\",1234.50,2026-11-23,True\n1,0002,,,,False\n".into(),
+        ),
+        (
+            "MySQL's OUTFILE, with its escapes",
+            &[("delimiter", "tab"), ("escape", "\\"), ("null", "\\N"), ("header", "false"), ("columns", "id,name,amount,day,good")],
+            "\"0001\"\t\"Zoë, \\\"Z\\\"\"\t1234.50\t\"2026-11-23\"\t1\n\"0002\"\t\\N\t\\N\t\\N\t0\n".into(),
+        ),
+        (
+            "PostgreSQL's COPY as CSV",
+            &[],
+            "id,name,amount,day,good\n0001,\"Zoë, \"\"Z\"\"\",1234.50,2026-11-23,t\n0002,,,,f\n".into(),
+        ),
+        (
+            "PostgreSQL's COPY as text",
+            &[("delimiter", "tab"), ("quote", "none"), ("null", "\\N"), ("header", "false"), ("columns", "id,name,amount,day,good")],
+            "0001\tZoë, \"Z\"\t1234.50\t2026-11-23\tt\n0002\t\\N\t\\N\t\\N\tf\n".into(),
+        ),
+        (
+            "a program of one's own",
+            &[("delimiter", "pipe"), ("quote", "'"), ("comment", "#"), ("null", "NULL")],
+            "# nightly\nGOOD|Day|amount|NAME|Id\n\ntrue|2026-11-23| 1234.50 |'Zoë, \"Z\"'|0001\n# the second\nno|NULL|NULL|NULL|0002\n".into(),
+        ),
+    ];
+    let importer = Importer::with(T).await;
+    for (program, options, file) in files {
+        importer.world.rows("TRUNCATE t").await;
+        let counts = importer.load("t", options, file.clone()).await;
+        assert_eq!(counts, "completed|2|2|0|0|0|0", "{program}: {:?}", importer.rejects().await);
+        assert_eq!(importer.world.rows(ROWS).await, rows, "{program}");
+    }
+}
+
+#[tokio::test]
+async fn excel_on_japanese_windows_is_read_with_all_its_characters() {
+    let importer = Importer::with(T).await;
+    // Bytes that are a backslash and a bar, characters of NEC and IBM, and half-width ones.
+    let text = "id,name\r\n表1,\"ポ,ソ\"\r\n能2,①㈱髙﨑\r\n3,ｱｲｳ\r\n";
+    let file = encoded(encoding_rs::SHIFT_JIS, text);
+    assert_eq!(importer.load("t", &[("encoding", "cp932")], file).await, "completed|3|3|0|0|0|0");
+    assert_eq!(
+        importer.world.rows("SELECT id, name FROM t ORDER BY id COLLATE \"C\"").await,
+        ["3|ｱｲｳ", "能2|①㈱髙﨑", "表1|ポ,ソ"]
+    );
+}
+
+/// What `csv-spectrum` and its like are about.
+#[tokio::test]
+async fn corner_cases_of_csv_mean_what_rfc_4180_says() {
+    let importer = Importer::with("CREATE TABLE t (a text, b text, c text)").await;
+    let rows = "SELECT a, b, c FROM t";
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("comma in quotes", "a,b,c\n\"x,y\",2,3\n", &["x,y|2|3"]),
+        ("empty fields", "a,b,c\n1,\"\",\n,,\n", &["1||-", "-|-|-"]),
+        ("empty fields, CRLF", "a,b,c\r\n1,\"\",\"\"\r\n2,3,4\r\n", &["1||", "2|3|4"]),
+        ("doubled quotes", "a,b,c\n1,\"ha \"\"ha\"\" ha\",\"\"\"\"\n", &["1|ha \"ha\" ha|\""]),
+        (
+            "JSON",
+            "a,b,c\n1,\"{\"\"type\"\": \"\"Point\"\", \"\"c\"\": [1,2]}\",\n",
+            &["1|{\"type\": \"Point\", \"c\": [1,2]}|-"],
+        ),
+        ("newlines", "a,b,c\n1,\"x\ny\",\"\n\"\n", &["1|x\ny|\n"]),
+        ("newlines, CRLF", "a,b,c\r\n1,\"x\r\ny\",2\r\n", &["1|x\r\ny|2"]),
+        ("newlines, CR", "a,b,c\r1,\"x\ry\",2\r", &["1|x\ry|2"]),
+        ("quotes and newlines", "a,b,c\n1,\"ha\n\"\"ha\"\"\nha\",3\n", &["1|ha\n\"ha\"\nha|3"]),
+        ("UTF-8", "a,b,c\n1,ʤ,😀\n", &["1|ʤ|😀"]),
+        ("blanks", "a,b,c\n 1 ,\" 2 \",\t\n", &[" 1 | 2 |\t"]),
+        ("a quote in the middle", "a,b,c\n1\"2,5\",\"x\"y\n", &["1\"2|5\"|xy"]),
+        ("names in quotes with blanks", "\"a\" , b ,C\n1,2,3\n", &["1|2|3"]),
+        ("header twice as long", "c,a\n3,1\n", &["1|-|3"]),
+        ("empty lines", "\n\na,b,c\n\n\r\n1,2,3\n\n", &["1|2|3"]),
+    ];
+    for (name, file, expected) in cases {
+        importer.world.rows("TRUNCATE t").await;
+        let counts = importer.load("t", &[], *file).await;
+        let read = expected.len();
+        assert_eq!(
+            counts,
+            format!("completed|{read}|{read}|0|0|0|0"),
+            "{name}: {:?}",
+            importer.rejects().await
+        );
+        assert_eq!(importer.world.rows(rows).await, *expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn files_with_little_or_nothing_in_them_have_an_end() {
+    let importer = Importer::with("CREATE TABLE t (a text PRIMARY KEY)").await;
+    for file in ["", "\n\n\n", "\u{feff}"] {
+        assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0");
+        assert!(importer.error().await.starts_with("the file is empty"), "{file:?}");
+    }
+    for file in ["a", "a\n", "\"a\"\r\n", "\u{feff}a\n\n"] {
+        assert_eq!(importer.load("t", &[], file).await, "completed|0|0|0|0|0|0", "{file:?}");
+    }
+    // No header: an empty file has no rows.
+    let options = [("header", "false"), ("columns", "a")];
+    assert_eq!(importer.load("t", &options, "").await, "completed|0|0|0|0|0|0");
+    assert_eq!(importer.load("t", &options, "a\n\"b\"\n\"\"\n").await, "completed|3|3|0|0|0|0");
+    assert_eq!(importer.world.rows("SELECT a FROM t ORDER BY a").await, ["", "a", "b"]);
+}
+
+#[tokio::test]
+async fn tables_may_be_wide_and_fields_long() {
+    let names: Vec<_> = (0..200).map(|n| format!("c{n}")).collect();
+    let columns: Vec<_> = names.iter().map(|name| format!("{name} text")).collect();
+    let tables = format!(
+        "CREATE TABLE wide (id integer PRIMARY KEY, {}); CREATE TABLE t (k integer PRIMARY KEY, v text);",
+        columns.join(", ")
+    );
+    let importer = Importer::with(&tables).await;
+    let mut file = format!("id,{}\n", names.join(","));
+    for row in 0..1_000 {
+        let fields: Vec<_> = (0..200).map(|n| format!("{row}-{n}")).collect();
+        writeln!(file, "{row},{}", fields.join(",")).unwrap();
+    }
+    assert_eq!(importer.load("wide", &[], file.clone()).await, "completed|1000|1000|0|0|0|0");
+    assert_eq!(
+        importer.load("wide", &[("mode", "replace")], file).await,
+        "completed|1000|0|1000|0|0|0"
+    );
+    assert_eq!(importer.world.rows("SELECT c0, c199 FROM wide WHERE id = 7").await, ["7-0|7-199"]);
+
+    let long = |bytes: usize| "\\\"\u{e9}".repeat(bytes / 4);
+    let field = |bytes| format!("\"{}\"", long(bytes).replace('"', "\"\""));
+    let file = format!(
+        "k,v\n1,{}\n2,{}\n3,{}\n4,{}\nx,{}\n5,\n",
+        field(390_000),
+        field(390_000),
+        field(1_000_000),
+        field(300_000),
+        field(200_000)
+    );
+    assert_eq!(importer.load("t", &[], file).await, "completed|6|4|0|0|2|0");
+    assert_eq!(importer.rejects().await, ["3|too-long|-|-", "5|format|-|k"]);
+    let lens = importer.world.rows("SELECT k, octet_length(v) FROM t ORDER BY k").await;
+    assert_eq!(lens, ["1|390000", "2|390000", "4|300000", "5|-"]);
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn packed_files_are_unpacked_whatever_they_are_called() {
+    let importer = Importer::in_chunks("CREATE TABLE t (k integer PRIMARY KEY, v text)", 100).await;
+    let mut file = String::from("k,v\n");
+    for row in 0..1_000 {
+        writeln!(file, "{row},row {row}").unwrap();
+    }
+    let bytes = file.as_bytes();
+    let members: Vec<u8> = bytes.chunks(777).flat_map(gzip).collect();
+    let packed = [("gzip", gzip(bytes)), ("gzip of several members", members)];
+    for (name, packed) in packed {
+        importer.world.rows("TRUNCATE t").await;
+        assert_eq!(
+            importer.load("t", &[], packed.clone()).await,
+            "completed|1000|1000|0|0|0|0",
+            "{name}"
+        );
+        assert_eq!(importer.world.rows("SELECT v FROM t WHERE k = 999").await, ["row 999"]);
+        // Half of it: what was read is loaded, and the import says so.
+        importer.world.rows("TRUNCATE t").await;
+        let counts = importer.load("t", &[], &packed[..packed.len() - 9]).await;
+        assert!(counts.starts_with("failed|"), "{name}: {counts}");
+        let error = importer.error().await;
+        assert!(error.contains("cannot be read on") && error.contains("stays"), "{error}");
+        let written: Vec<_> = counts.split('|').collect();
+        assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, [written[2]]);
+        let atomic = importer.load("t", &[("atomic", "true")], &packed[..packed.len() - 9]).await;
+        assert!(atomic.starts_with("failed|") && atomic.split('|').nth(2) == Some("0"), "{atomic}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_unpacks_to_far_more_than_it_is_is_refused() {
+    let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
+    let mut bomb = b"k,v\n1,".to_vec();
+    bomb.resize(300_000_000, b'a');
+    let counts = importer.load("t", &[], gzip(&bomb)).await;
+    assert!(
+        counts.starts_with("failed|0|0|") || counts.starts_with("completed|1|0|0|0|1|"),
+        "{counts}"
+    );
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_reject_their_row_alone() {
+    let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
+    let file =
+        b"k,v\n1,a\xff\n2,b\0c\n3,\xed\xa0\x80\n4,\xc3\xa9\n5,\xc3\n6,\xf0\x9f\x98\x80\n".to_vec();
+    assert_eq!(importer.load("t", &[], file.clone()).await, "completed|6|2|0|0|4|0");
+    assert_eq!(
+        importer.rejects().await,
+        ["1|encoding|-|-", "2|unsupported-character|-|v", "3|encoding|-|-", "5|encoding|-|-"]
+    );
+    assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, ["4|é", "6|😀"]);
+    // They come back byte by byte.
+    let rejected = importer.rejected_bytes("t").await;
+    let holds = |bytes: &[u8]| rejected.windows(bytes.len()).any(|window| window == bytes);
+    assert!(
+        holds(b"\n1,a\xff,")
+            && holds(b"\n2,b\0c,")
+            && holds(b"\n3,\xed\xa0\x80,")
+            && holds(b"\n5,\xc3,")
+    );
+    let latin = importer.load("t", &[("encoding", "latin-1")], file).await;
+    assert_eq!(latin, "completed|6|5|0|0|1|0");
+}
+
+#[tokio::test]
+async fn options_that_cannot_be_followed_touch_no_row() {
+    let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
+    let cases: &[(Options, &str)] = &[
+        (&[("delimter", ";")], "delimiter"),
+        (&[("mode", "merge")], "upsert"),
+        (&[("delimiter", "\"")], "quote"),
+        (&[("encoding", "ebcdic")], "encoding"),
+        (&[("max-rejects", "-1")], "max-rejects"),
+        (&[("max-rejects", "101%")], "max-rejects"),
+        (&[("header", "false")], "columns"),
+        (&[("max-deletes", "5")], "replace"),
+        (&[("atomic", "maybe")], "atomic"),
+    ];
+    for (options, word) in cases {
+        let counts = importer.load("t", options, "k,v\n1,a\n").await;
+        assert_eq!(counts, "failed|0|0|0|0|0|0", "{options:?}");
+        let error = importer.error().await;
+        assert!(error.contains(word), "{options:?}: {error}");
+    }
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
+    // All of them at once are told of together.
+    importer.load("t", &[("mode", "x"), ("quote", "long"), ("nul", "y")], "k,v\n1,a\n").await;
+    let error = importer.error().await;
+    assert!(error.contains("mode") && error.contains("quote") && error.contains("nul"), "{error}");
+}
+
+#[tokio::test]
+async fn headers_that_do_not_fit_say_what_would() {
+    let importer =
+        Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text NOT NULL, w text)").await;
+    let cases = [
+        ("k;v\n1;a\n", "k;v"),
+        ("k,v,k\n1,a,1\n", "twice"),
+        ("K,k,v\n1,1,a\n", "twice"),
+        ("k,w\n1,a\n", "must have a value"),
+        ("k,v,\n1,a,\n", "field 3 of the header has no name"),
+        ("k,vv\n1,a\n", "did you mean"),
+        ("\"k,v\n1,a\n", "never closed"),
+        ("k,v\u{0}\n1,a\n", "is not a column"),
+    ];
+    for (file, word) in cases {
+        assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0", "{file:?}");
+        let error = importer.error().await;
+        assert!(error.contains(word), "{file:?}: {error}");
+    }
+}

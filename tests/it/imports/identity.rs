@@ -1,0 +1,248 @@
+//! Which import a file is: notifications that come twice, late, together, in envelopes, or for nothing.
+
+use aurora_sync::import;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use super::{COUNTS, Importer};
+use crate::support::{STAFF, deadline, sqs_event};
+
+const T: &str =
+    "CREATE TABLE t (k integer PRIMARY KEY, v text); CREATE TABLE other (k integer PRIMARY KEY);";
+
+const STATES: &str = "SELECT sequencer, state, rows_read FROM sync.import ORDER BY started_at";
+
+#[tokio::test]
+async fn two_deliveries_of_one_notification_at_once_are_one_import() {
+    let importer = Importer::in_chunks(T, 5).await;
+    let file: String =
+        std::iter::once("k,v\n".to_owned()).chain((0..100).map(|n| format!("{n},x\n"))).collect();
+    let etag = importer.bucket.put("imports/t/a.csv", file).await;
+    let notify = || importer.notify("imports/t/a.csv", &etag, "01");
+    let (one, two) = tokio::join!(notify(), notify());
+    assert!(one.batch_item_failures.is_empty() || two.batch_item_failures.is_empty());
+    assert!(notify().await.batch_item_failures.is_empty());
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|100|100|0|0|0"]);
+    assert_eq!(importer.report("t").await["rows"]["written"], 100);
+}
+
+#[tokio::test]
+async fn an_older_notification_that_comes_late_is_not_imported() {
+    let importer = Importer::with(T).await;
+    let key = "imports/t/a.csv";
+    // Sequencers are compared as AWS says: the shorter one is padded on the right.
+    for (older, newer) in [("00A1", "00A2"), ("0A", "0A01"), ("0055AED6DCD90281E5", "0056")] {
+        importer.world.rows("DELETE FROM sync.import").await;
+        importer.bucket.put(key, "k,v\n1,older\n").await;
+        let etag = importer.bucket.put(key, "k,v\n1,newer\n").await;
+        importer.notify(key, &etag, newer).await;
+        importer.notify(key, "0123456789abcdef0123456789abcdef", older).await;
+        let states = [format!("{newer}|completed|1"), format!("{older}|failed|0")];
+        assert_eq!(importer.world.rows(STATES).await, states);
+        assert!(importer.error().await.starts_with("a newer version of this file was dropped"));
+        assert_eq!(importer.report("t").await["state"], "failed");
+        assert_eq!(importer.world.rows("SELECT v FROM t").await, ["newer"]);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_file_ends_an_older_one_that_is_half_loaded() {
+    let importer = Importer::in_chunks(T, 2).await;
+    let key = "imports/t/a.csv";
+    let older =
+        importer.bucket.put(key, "k,v\n1,older\n2,older\n3,older\n4,older\n5,older\n").await;
+    importer.world.fault("commit@3 drop-answer");
+    for _ in 0..3 {
+        importer.world.fault("begin@5 drop-answer");
+    }
+    importer.notify(key, &older, "0A").await;
+    let is_running = importer.world.rows(STATES).await[0].starts_with("0A|running");
+    let newer = importer.bucket.put(key, "k,v\n1,newer\n").await;
+    importer.notify(key, &newer, "0A00").await;
+    importer.notify(key, &newer, "0B").await;
+    let response = importer.notify(key, &older, "0A").await;
+    assert!(response.batch_item_failures.is_empty());
+    let reported =
+        "SELECT sequencer, state, reported_at IS NOT NULL FROM sync.import ORDER BY sequencer";
+    let found = importer.world.rows(reported).await;
+    assert_eq!(found[0], if is_running { "0A|failed|true" } else { "0A|completed|true" });
+    assert_eq!(found.last().unwrap(), "0B|completed|true");
+    assert_eq!(importer.world.rows("SELECT v FROM t WHERE k = 1").await, ["newer"]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_overwritten_before_it_was_read_says_so() {
+    let importer = Importer::with(T).await;
+    let key = "imports/t/a.csv";
+    let older = importer.bucket.put(key, "k,v\n1,older\n").await;
+    let newer = importer.bucket.put(key, "k,v\n1,newer\n").await;
+    importer.notify(key, &older, "0A").await;
+    assert!(importer.error().await.starts_with("the file was replaced before it was read whole"));
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
+    importer.notify(key, &newer, "0B").await;
+    assert_eq!(importer.world.rows("SELECT v FROM t").await, ["newer"]);
+}
+
+#[tokio::test]
+async fn several_files_in_one_message_are_all_imported() {
+    let importer = Importer::with(T).await;
+    let mut records = Vec::new();
+    for (key, content) in [
+        ("imports/t/a.csv", "k,v\n1,a\n"),
+        ("imports/nope/a.csv", "k,v\n1,a\n"),
+        ("elsewhere/t/a.csv", "k,v\n9,a\n"),
+        ("imports/other/a.csv", "k\n1\n2\n"),
+        ("imports/t/b.csv", "k,v\nx,a\n2,b\n"),
+    ] {
+        let etag = importer.bucket.put(key, content).await;
+        records.push(importer.notification(key, &etag, "01"));
+    }
+    let mut removed = importer.notification("imports/t/gone.csv", "", "01");
+    removed["eventName"] = json!("ObjectRemoved:Delete");
+    records.push(removed);
+    let response = importer.deliver(&json!({ "Records": records })).await;
+    assert!(response.batch_item_failures.is_empty());
+    let found = importer
+        .world
+        .rows("SELECT table_name, state, rows_written FROM sync.import ORDER BY started_at")
+        .await;
+    assert_eq!(found, ["t|completed|1", "nope|failed|0", "other|completed|2", "t|completed|1"]);
+    assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn an_upload_is_one_import_in_whatever_envelope_it_comes() {
+    let importer = Importer::with(T).await;
+    let key = "imports/t/a.csv";
+    let etag = importer.bucket.put(key, "k,v\n1,a\n").await;
+    let direct = json!({ "Records": [importer.notification(key, &etag, "01")] });
+    let sns = json!({ "Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:us-east-1:1:t",
+        "Message": direct.to_string() });
+    let bridge = json!({ "version": "0", "id": "e", "detail-type": "Object Created", "source": "aws.s3", "detail": {
+        "version": "0", "bucket": { "name": importer.bucket.name },
+        "object": { "key": key, "size": 8, "etag": etag, "sequencer": "01" }, "reason": "PutObject" } });
+    let bridge_by_sns = json!({ "Type": "Notification", "Message": bridge.to_string() });
+    for body in [&sns, &direct, &bridge, &bridge_by_sns] {
+        assert!(importer.deliver(body).await.batch_item_failures.is_empty());
+    }
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|1|1|0|0|0"]);
+}
+
+#[tokio::test]
+async fn what_asks_for_nothing_leaves_nothing() {
+    let importer = Importer::with(T).await;
+    let test_event = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-01-01T00:00:00.000Z",
+        "Bucket": "b", "RequestId": "r", "HostId": "h" });
+    let folder = json!({ "Records": [importer.notification("imports/t/", "d41d8cd98f00b204e9800998ecf8427e", "01")] });
+    let none = json!({ "Records": [] });
+    let no_table = json!({ "Records": [importer.notification("imports/a.csv", "e", "01")] });
+    let foreign = json!({ "Records": [importer.notification("results/t/a.csv", "e", "01")] });
+    for body in [&test_event, &folder, &none, &no_table, &foreign] {
+        assert!(importer.deliver(body).await.batch_item_failures.is_empty(), "{body}");
+    }
+    // What nobody can read stays in the queue.
+    for body in [
+        json!("hello"),
+        json!({}),
+        json!([]),
+        json!({ "Records": [{}] }),
+        json!({ "Records": "x" }),
+        Value::Null,
+    ] {
+        assert_eq!(importer.deliver(&body).await.batch_item_failures.len(), 1, "{body}");
+    }
+    assert_eq!(importer.world.rows("SELECT count(*) FROM sync.import").await, ["0"]);
+}
+
+#[tokio::test]
+async fn keys_may_hold_any_characters() {
+    let importer = Importer::with(T).await;
+    let mut expected = Vec::new();
+    for (n, name) in [
+        "a b+c%20d.csv",
+        "社員 名簿.csv",
+        "é/ü/ß.csv",
+        "100%.csv",
+        "&=?#'\"<>|.csv",
+        "..csv",
+        "\u{1f600}.csv",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let key = format!("imports/t/{name}");
+        let etag = importer
+            .bucket
+            .put(&key, format!("k,v\n{n},\"{}\"\n", name.replace('"', "\"\"")))
+            .await;
+        // As S3 encodes them.
+        let encoded = utf8_percent_encode(&key, NON_ALPHANUMERIC).to_string().replace("%20", "+");
+        let response = importer.notify(&encoded, &etag, "01").await;
+        assert!(response.batch_item_failures.is_empty(), "{key}");
+        expected.push(format!("{key}|completed|{name}"));
+    }
+    let found = "SELECT import.object_key, import.state, t.v FROM sync.import AS import
+        JOIN t ON 'imports/t/' || t.v = import.object_key ORDER BY t.k";
+    assert_eq!(importer.world.rows(found).await, expected);
+}
+
+#[tokio::test]
+async fn two_files_for_one_table_at_once_each_count_their_rows() {
+    let importer = Importer::in_chunks(T, 20).await;
+    let file = |value: &str, from: usize| -> String {
+        let rows = (from..from + 200).map(|n| format!("{n},{value}\n"));
+        std::iter::once("k,v\n".to_owned()).chain(rows).collect()
+    };
+    let one = importer.bucket.put("imports/t/one.csv", file("one", 0)).await;
+    let two = importer.bucket.put("imports/t/two.csv", file("two", 100)).await;
+    for _ in 0..10 {
+        let (one, two) = tokio::join!(
+            importer.notify("imports/t/one.csv", &one, "01"),
+            importer.notify("imports/t/two.csv", &two, "01"),
+        );
+        if one.batch_item_failures.is_empty() && two.batch_item_failures.is_empty() {
+            break;
+        }
+    }
+    let found = importer.world.rows("SELECT state, rows_read, rows_written + rows_unchanged, rows_superseded, rows_rejected FROM sync.import").await;
+    assert_eq!(found, ["completed|200|200|0|0", "completed|200|200|0|0"]);
+    let found = "SELECT count(*), count(*) FILTER (WHERE k < 100 AND v = 'one'), count(*) FILTER (WHERE k >= 200 AND v = 'two') FROM t";
+    assert_eq!(importer.world.rows(found).await, ["300|100|100"]);
+}
+
+#[tokio::test]
+async fn a_replacement_leaves_rows_that_others_write_meanwhile() {
+    let importer = Importer::in_chunks(T, 2).await;
+    importer.world.rows("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')").await;
+    let key = "imports/t/a.csv";
+    let options = [("mode", "replace"), ("max-deletes", "100%")];
+    let etag = importer.bucket.put_with(key, "k,v\n1,a\n2,b\n", &options).await;
+    // The first delivery begins the import and does no more.
+    importer.world.fault("batch drop-answer");
+    let response = importer.notify(key, &etag, "01").await;
+    assert_eq!(response.batch_item_failures.len(), 1);
+    importer.world.rows("INSERT INTO t VALUES (7, 'written meanwhile')").await;
+    while !importer.notify(key, &etag, "01").await.batch_item_failures.is_empty() {}
+    assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["1", "2", "7"]);
+    assert_eq!(
+        importer.world.rows("SELECT state, rows_deleted FROM sync.import").await,
+        ["completed|1"]
+    );
+}
+
+#[tokio::test]
+async fn one_message_that_fails_does_not_keep_back_another() {
+    let importer = Importer::with(STAFF).await;
+    let etag = importer.bucket.put("imports/staff/a.csv", "id,name\n0007,x\n").await;
+    let body = json!({ "Records": [importer.notification("imports/staff/a.csv", &etag, "01")] })
+        .to_string();
+    let event = sqs_event(&[("m1", "", "{not json"), ("m2", "", &body)]);
+    let response = import::handle(&importer.import, event, deadline()).await.unwrap();
+    let failed: Vec<_> = response
+        .batch_item_failures
+        .iter()
+        .map(|failure| failure.item_identifier.as_str())
+        .collect();
+    assert_eq!(failed, ["m1"]);
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|1|1|0|0|0"]);
+}

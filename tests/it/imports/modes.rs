@@ -1,0 +1,402 @@
+//! What becomes of a row in each mode, over tables of every kind.
+
+use super::Importer;
+use crate::support::MEASUREMENT;
+
+const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
+
+const ROWS: &str = "SELECT k, v FROM t ORDER BY k";
+
+async fn filled() -> Importer {
+    let importer = Importer::with(T).await;
+    importer.world.rows("INSERT INTO t SELECT n, 'old' FROM generate_series(1, 4) n").await;
+    importer
+}
+
+#[tokio::test]
+async fn upsert_inserts_updates_and_does_not_touch_what_is_the_same() {
+    let importer = filled().await;
+    let versions = "SELECT k, xmin::text FROM t WHERE k IN (1, 3) ORDER BY k";
+    let before = importer.world.rows(versions).await;
+    let counts = importer.load("t", &[("mode", "upsert")], "k,v\n1,old\n2,new\n5,new\n").await;
+    assert_eq!(counts, "completed|3|2|1|0|0|0");
+    assert_eq!(importer.world.rows(ROWS).await, ["1|old", "2|new", "3|old", "4|old", "5|new"]);
+    assert_eq!(importer.world.rows(versions).await, before);
+}
+
+#[tokio::test]
+async fn insert_rejects_keys_that_are_there_and_those_that_come_again() {
+    let importer = filled().await;
+    let file = "k,v\n1,new\n5,first\n6,x\n5,second\n";
+    assert_eq!(importer.load("t", &[("mode", "insert")], file).await, "completed|4|2|0|0|2|0");
+    assert_eq!(importer.rejects().await, ["1|database|23505|-", "4|database|23505|-"]);
+    let rows = ["1|old", "2|old", "3|old", "4|old", "5|first", "6|x"];
+    assert_eq!(importer.world.rows(ROWS).await, rows);
+}
+
+#[tokio::test]
+async fn ignore_leaves_keys_that_are_there() {
+    let importer = filled().await;
+    let file = "k,v\n1,new\n5,first\n6,x\n5,second\n";
+    assert_eq!(importer.load("t", &[("mode", "ignore")], file).await, "completed|4|2|2|0|0|0");
+    assert!(importer.rejects().await.is_empty());
+    let rows = ["1|old", "2|old", "3|old", "4|old", "5|first", "6|x"];
+    assert_eq!(importer.world.rows(ROWS).await, rows);
+}
+
+#[tokio::test]
+async fn replace_makes_the_table_what_the_file_is() {
+    let mut importer = filled().await;
+    importer.import.limits.records = 2;
+    let options = [("mode", "replace"), ("max-deletes", "2")];
+    let file = "k,v\n5,new\n1,old\n2,first\n6,x\n2,second\n";
+    assert_eq!(importer.load("t", &options, file).await, "completed|5|3|1|1|0|2");
+    assert_eq!(importer.world.rows(ROWS).await, ["1|old", "2|second", "5|new", "6|x"]);
+    // Again: nothing to do.
+    let before = importer.world.rows("SELECT k, xmin::text FROM t WHERE k <> 2 ORDER BY k").await;
+    assert_eq!(
+        importer.load("t", &options, "k,v\n5,new\n1,old\n2,second\n6,x\n").await,
+        "completed|4|0|4|0|0|0"
+    );
+    let after = importer.world.rows("SELECT k, xmin::text FROM t WHERE k <> 2 ORDER BY k").await;
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn replace_deletes_no_more_than_it_may() {
+    let importer = filled().await;
+    for (limit, is_enough) in [("1", false), ("49%", false), ("0", false), ("50%", true)] {
+        let options = [("mode", "replace"), ("max-deletes", limit)];
+        let counts = importer.load("t", &options, "k,v\n1,old\n2,new\n").await;
+        if is_enough {
+            assert_eq!(counts, "completed|2|0|2|0|0|2", "{limit}");
+        } else {
+            assert!(counts.starts_with("failed|2|") && counts.ends_with("|0"), "{limit}: {counts}");
+            let error = importer.error().await;
+            assert!(error.starts_with("2 of the table's 4 rows are not in the file"), "{error}");
+            assert_eq!(importer.world.rows(ROWS).await, ["1|old", "2|new", "3|old", "4|old"]);
+        }
+    }
+    assert_eq!(importer.world.rows(ROWS).await, ["1|old", "2|new"]);
+    // By default a tenth of the table.
+    assert_eq!(
+        importer.load("t", &[("mode", "replace")], "k,v\n1,old\n").await,
+        "failed|1|0|1|0|0|0"
+    );
+}
+
+#[tokio::test]
+async fn replace_deletes_nothing_where_a_row_is_rejected() {
+    let importer = filled().await;
+    let options = [("mode", "replace"), ("max-deletes", "100%")];
+    assert_eq!(importer.load("t", &options, "k,v\n1,new\nx,bad\n").await, "failed|2|1|0|0|1|0");
+    assert!(importer.error().await.contains("nothing was deleted"));
+    assert_eq!(importer.world.rows(ROWS).await, ["1|new", "2|old", "3|old", "4|old"]);
+    // Its rejected.csv would delete all that was good.
+    let rejected = importer.result("t", "rejected.csv").await.unwrap().replace("x,", "9,");
+    assert_eq!(importer.load("t", &options, rejected.clone()).await, "failed|0|0|0|0|0|0");
+    assert!(importer.error().await.contains("drop it with mode upsert"));
+    assert_eq!(importer.load("t", &[("mode", "upsert")], rejected).await, "completed|1|1|0|0|0|0");
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["5"]);
+}
+
+#[tokio::test]
+async fn replace_with_no_rows_empties_the_table_only_if_it_may() {
+    let importer = filled().await;
+    assert_eq!(importer.load("t", &[("mode", "replace")], "k,v\n").await, "failed|0|0|0|0|0|0");
+    let options = [("mode", "replace"), ("max-deletes", "100%")];
+    assert_eq!(importer.load("t", &options, "k,v\n").await, "completed|0|0|0|0|0|4");
+    assert!(importer.world.rows(ROWS).await.is_empty());
+}
+
+#[tokio::test]
+async fn delete_looks_at_the_key_alone() {
+    let importer = filled().await;
+    // No value but the key must be good.
+    let file = "v,k\n,1\nwhatever,9\n,3\n,1\n,\n,x\n";
+    assert_eq!(importer.load("t", &[("mode", "delete")], file).await, "completed|6|2|2|0|2|0");
+    assert_eq!(importer.rejects().await, ["5|not-null|-|k", "6|format|-|k"]);
+    assert_eq!(importer.world.rows(ROWS).await, ["2|old", "4|old"]);
+    assert_eq!(importer.load("t", &[("mode", "delete")], "v\nx\n").await, "failed|0|0|0|0|0|0");
+}
+
+#[tokio::test]
+async fn delete_rejects_rows_that_others_refer_to() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY);
+        CREATE TABLE child (id integer PRIMARY KEY, k integer REFERENCES t);";
+    let importer = Importer::with(tables).await;
+    importer.world.rows("INSERT INTO t SELECT generate_series(1, 4)").await;
+    importer.world.rows("INSERT INTO child VALUES (1, 2)").await;
+    let counts = importer.load("t", &[("mode", "delete")], "k\n1\n2\n3\n").await;
+    assert_eq!(counts, "completed|3|2|0|0|1|0");
+    assert_eq!(importer.rejects().await, ["2|database|23503|-"]);
+    assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["2", "4"]);
+}
+
+#[tokio::test]
+async fn replace_that_may_not_delete_a_row_fails_and_says_why() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY);
+        CREATE TABLE child (id integer PRIMARY KEY, k integer REFERENCES t);";
+    let importer = Importer::with(tables).await;
+    importer.world.rows("INSERT INTO t SELECT generate_series(1, 4)").await;
+    importer.world.rows("INSERT INTO child VALUES (1, 2)").await;
+    let options = [("mode", "replace"), ("max-deletes", "100%")];
+    assert_eq!(importer.load("t", &options, "k\n1\n5\n").await, "failed|2|1|1|0|0|0");
+    let error = importer.error().await;
+    assert!(error.contains("child") && error.contains("nothing was deleted"), "{error}");
+    let atomic = [("mode", "replace"), ("max-deletes", "100%"), ("atomic", "true")];
+    assert_eq!(importer.load("t", &atomic, "k\n1\n6\n").await, "failed|2|0|2|0|0|0");
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["5"]);
+}
+
+#[tokio::test]
+async fn a_table_without_a_key_takes_every_row() {
+    let importer = Importer::in_chunks("CREATE TABLE t (k integer, v text)", 2).await;
+    for mode in ["upsert", "insert", "ignore"] {
+        let counts = importer.load("t", &[("mode", mode)], "k,v\n1,a\n1,a\n,\n2,b\nx,c\n").await;
+        assert_eq!(counts, "completed|5|4|0|0|1|0", "{mode}");
+    }
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["12"]);
+    for mode in ["replace", "delete"] {
+        assert_eq!(importer.load("t", &[("mode", mode)], "k,v\n1,a\n").await, "failed|0|0|0|0|0|0");
+        assert!(importer.error().await.contains("needs a table with a primary key"));
+    }
+}
+
+#[tokio::test]
+async fn a_version_decides_which_row_is_newer() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text, at bigint);
+        COMMENT ON COLUMN t.at IS '@sync:version';";
+    let mut importer = Importer::with(tables).await;
+    let all = "SELECT k, v, at FROM t ORDER BY k";
+    for limit in [10_000, 1] {
+        importer.import.limits.records = limit;
+        importer.world.rows("TRUNCATE t").await;
+        importer
+            .world
+            .rows("INSERT INTO t VALUES (1, 'old', 5), (2, 'old', 5), (3, 'old', 5), (6, 'old', 5)")
+            .await;
+        // Older, the same, newer, no version, new, and in the file: older after newer, stale before newer.
+        let file = "k,v,at\n1,new,4\n2,old,5\n3,new,6\n4,new,\n5,a,2\n5,b,1\n6,a,4\n6,b,7\n";
+        let counts = importer.load("t", &[], file).await;
+        assert_eq!(counts, "completed|8|3|1|3|1|0", "{limit}");
+        assert_eq!(importer.rejects().await, ["4|not-null|-|at"]);
+        let rows = ["1|old|5", "2|old|5", "3|new|6", "5|a|2", "6|b|7"];
+        assert_eq!(importer.world.rows(all).await, rows);
+    }
+    // No row may be older than the table's for ever: other modes do not compare.
+    assert_eq!(importer.load("t", &[], "k,v\n1,x\n").await, "failed|0|0|0|0|0|0");
+    assert_eq!(
+        importer.load("t", &[("mode", "insert")], "k,v\n7,x\n").await,
+        "completed|1|1|0|0|0|0"
+    );
+}
+
+#[tokio::test]
+async fn an_older_row_that_comes_twice_is_counted_once_each() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text, at bigint);
+        COMMENT ON COLUMN t.at IS '@sync:version';";
+    let importer = Importer::in_chunks(tables, 1).await;
+    importer.world.rows("INSERT INTO t VALUES (1, 'old', 5)").await;
+    let file = "k,v,at\n1,a,4\n1,b,3\n1,old,5\n1,old,5\n1,c,2\n";
+    for mode in ["upsert", "replace"] {
+        // Of the two that change nothing, the later one stands; the others are older than the table's.
+        assert_eq!(
+            importer.load("t", &[("mode", mode)], file).await,
+            "completed|5|0|1|4|0|0",
+            "{mode}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_database_makes_what_it_generates() {
+    let importer = Importer::with(
+        "CREATE TABLE t (k integer PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY,
+            d integer GENERATED BY DEFAULT AS IDENTITY, double integer GENERATED ALWAYS AS (k * 2) STORED,
+            v text DEFAULT 'none', s serial)",
+    )
+    .await;
+    assert_eq!(importer.load("t", &[], "k\n10\n20\n").await, "completed|2|2|0|0|0|0");
+    let rows = "SELECT k, n, d, double, v, s FROM t ORDER BY k";
+    assert_eq!(importer.world.rows(rows).await, ["10|1|1|20|none|1", "20|2|2|40|none|2"]);
+    assert_eq!(importer.load("t", &[], "k,d,v\n10,7,\n30,8,x\n").await, "completed|2|2|0|0|0|0");
+    let found = importer.world.rows("SELECT k, d, double, v FROM t ORDER BY k").await;
+    assert_eq!(found, ["10|7|20|-", "20|2|40|none", "30|8|60|x"]);
+    for column in ["n", "double"] {
+        assert_eq!(
+            importer.load("t", &[], format!("k,{column}\n40,1\n")).await,
+            "failed|0|0|0|0|0|0"
+        );
+        assert!(importer.error().await.contains("whose values the database makes"));
+        let ignore = [("extra-columns", "ignore")];
+        let file = format!("k,{column},more\n40,x,y\n");
+        assert!(importer.load("t", &ignore, file).await.starts_with("completed|1|"));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_the_database_makes_makes_every_row_new() {
+    let importer = Importer::with(
+        "CREATE TABLE t (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, v text)",
+    )
+    .await;
+    for _ in 0..2 {
+        assert_eq!(importer.load("t", &[], "v\na\na\n").await, "completed|2|2|0|0|0|0");
+    }
+    assert_eq!(importer.load("t", &[], "id,v\n1,b\n2,a\n").await, "completed|2|1|1|0|0|0");
+    assert_eq!(
+        importer.world.rows("SELECT id, v FROM t ORDER BY id").await,
+        ["1|b", "2|a", "3|a", "4|a"]
+    );
+}
+
+#[tokio::test]
+async fn keys_of_several_columns_are_one_however_they_are_spelt() {
+    let importer = Importer::in_chunks(MEASUREMENT, 1).await;
+    let id = "0190C0DE-0000-7000-8000-00000000000A";
+    let lower = id.to_lowercase();
+    let file = format!(
+        "sensor,taken at,note\n{id},2026-01-01T00:00:00Z,a\n{lower},2026-01-01 01:00:00+01:00,b\n\
+         {lower},2026-01-01T00:00:00.000001Z,c\n{{{id}}},2025-12-31T19:00:00-05:00,d\n"
+    );
+    assert_eq!(importer.load("Measurement", &[], file).await, "completed|4|2|0|2|0|0");
+    let rows = "SELECT note FROM \"Measurement\" ORDER BY note";
+    assert_eq!(importer.world.rows(rows).await, ["c", "d"]);
+    let again = format!("taken at,sensor,note\n2026-01-01T00:00:00Z,{id},d\n");
+    let replace = [("mode", "replace"), ("max-deletes", "50%")];
+    assert_eq!(importer.load("Measurement", &replace, again).await, "completed|1|0|1|0|0|1");
+    let delete = format!("sensor,taken at\n{lower},2026-01-01T09:00:00+09:00\n");
+    assert_eq!(
+        importer.load("Measurement", &[("mode", "delete")], delete).await,
+        "completed|1|1|0|0|0|0"
+    );
+    assert_eq!(importer.world.rows(rows).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn columns_of_every_kind_arrive_as_they_were_written() {
+    let tables = "CREATE TYPE mood AS ENUM ('sad', 'happy');
+        CREATE DOMAIN plus AS integer CHECK (VALUE > 0);
+        CREATE TABLE t (k integer PRIMARY KEY, a text[], j jsonb, js json, b bytea, e mood, p plus, n numeric(6,2),
+            c char(3), f double precision, d date, i interval, x xml);";
+    let importer = Importer::with(tables).await;
+    let file = "k,a,j,js,b,e,p,n,c,f,d,i,x\n\
+        1,\"{a,\"\"b,c\"\",NULL}\",\"{\"\"x\"\": [1, 2]}\",\"{\"\"y\"\" : 1}\",\\x00ff,happy,5,12.34,ab,1e308,2026-02-28,1 day,<a/>\n\
+        2,,,,,,,,,,,,\n\
+        3,,,,,angry,,,,,,,\n\
+        4,,,,,,0,,,,,,\n\
+        5,,{,,,,,,,,,,\n\
+        6,{a,,,,,,,,,,,\n\
+        7,,,,\\x0,,,,,,,,\n\
+        8,,,,,,,12345.6,,,,,\n\
+        9,,,,,,,,abcd,,,,\n\
+        10,,,,,,,,,,2026-02-30,,\n\
+        11,,,,,,,,,,,soon,\n\
+        12,,,,,,,,,,,,<a\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|12|2|0|0|10|0");
+    let columns = "SELECT k, a::text, j::text, js::text, b::text, e::text, p, n::text, c, f::text, d::text, i::text, x::text FROM t ORDER BY k";
+    assert_eq!(
+        importer.world.rows(columns).await,
+        [
+            "1|{a,\"b,c\",NULL}|{\"x\": [1, 2]}|{\"y\" : 1}|\\x00ff|happy|5|12.34|ab |1e+308|2026-02-28|1 day|<a/>",
+            "2|-|-|-|-|-|-|-|-|-|-|-|-"
+        ]
+    );
+    let records = importer.rejects().await;
+    let records: Vec<_> = records.iter().map(|reject| reject.split('|').next().unwrap()).collect();
+    assert_eq!(records, ["3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]);
+    // The same file again changes nothing, whatever the types.
+    assert_eq!(importer.load("t", &[], file).await, "completed|12|0|2|0|10|0");
+}
+
+#[tokio::test]
+async fn rows_that_refer_to_each_other_are_loaded_in_the_order_of_the_file() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t)";
+    let importer = Importer::in_chunks(tables, 2).await;
+    let file = "k,boss\n9,\n8,9\n7,8\n6,7\n5,6\n4,5\n1,2\n2,3\n";
+    // 1 asks for 2, which comes with it; 2 asks for 3, which never comes.
+    assert_eq!(importer.load("t", &[], file).await, "completed|8|6|0|0|2|0");
+    assert_eq!(importer.rejects().await, ["7|database|23503|-", "8|database|23503|-"]);
+    assert_eq!(importer.load("t", &[], "k,boss\n1,2\n2,9\n").await, "completed|2|2|0|0|0|0");
+}
+
+#[tokio::test]
+async fn a_parent_comes_before_its_children_in_a_file_of_several_sets() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t)";
+    let importer = Importer::with(tables).await;
+    let children: String = (1..6_000).map(|n| format!("{n},9999\n")).collect();
+    let counts = importer.load("t", &[], format!("k,boss\n9999,\n{children}")).await;
+    assert_eq!(counts, "completed|6000|6000|0|0|0|0");
+}
+
+#[tokio::test]
+async fn a_row_that_others_of_the_file_refer_to_is_not_taken_for_a_repeated_one() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t)";
+    let importer = Importer::in_chunks(tables, 1).await;
+    importer.world.rows("INSERT INTO t VALUES (1, NULL)").await;
+    for mode in ["replace", "upsert"] {
+        importer.world.rows("DELETE FROM t WHERE k = 2").await;
+        assert_eq!(
+            importer.load("t", &[("mode", mode)], "k,boss\n2,1\n1,\n").await,
+            "completed|2|1|1|0|0|0",
+            "{mode}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn keys_that_only_the_database_can_compare_are_one_row() {
+    let tables = "CREATE EXTENSION citext; CREATE TABLE t (k citext PRIMARY KEY, v text)";
+    let importer = Importer::in_chunks(tables, 3).await;
+    let file = "k,v\nada,1\nADA,2\nbob,3\nAda,4\nBOB,5\neve,6\n";
+    // In one chunk and in several: the last of the file wins, not that of the alphabet.
+    assert_eq!(importer.load("t", &[], "k,v\nzoe,1\nZOE,2\n").await, "completed|2|1|0|1|0|0");
+    assert_eq!(importer.world.rows("DELETE FROM t RETURNING k::text, v").await, ["zoe|2"]);
+    assert_eq!(importer.load("t", &[], file).await, "completed|6|3|0|3|0|0");
+    assert_eq!(
+        importer.world.rows("SELECT k::text, v FROM t ORDER BY k").await,
+        ["ada|4", "bob|5", "eve|6"]
+    );
+    let replace = [("mode", "replace"), ("max-deletes", "1")];
+    assert_eq!(importer.load("t", &replace, "k,v\nADA,4\nBoB,5\n").await, "completed|2|0|2|0|0|1");
+    assert_eq!(
+        importer.load("t", &[("mode", "delete")], "k\naDa\n").await,
+        "completed|1|1|0|0|0|0"
+    );
+    assert_eq!(importer.world.rows("SELECT k::text, v FROM t").await, ["bob|5"]);
+}
+
+#[tokio::test]
+async fn a_table_of_keys_alone_is_loaded_in_every_mode() {
+    let importer =
+        Importer::in_chunks("CREATE TABLE t (a text, b integer, PRIMARY KEY (a, b))", 2).await;
+    let file = "a,b\nx,1\nx,2\ny,1\nx,1\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|4|3|0|1|0|0");
+    assert_eq!(importer.load("t", &[], "a,b\nx,1\nx,2\ny,1\n").await, "completed|3|0|3|0|0|0");
+    assert_eq!(importer.load("t", &[("mode", "ignore")], file).await, "completed|4|0|4|0|0|0");
+    let replace = [("mode", "replace"), ("max-deletes", "99%")];
+    assert_eq!(importer.load("t", &replace, "a,b\nx,2\n\"\",3\n").await, "completed|2|1|1|0|0|2");
+    assert_eq!(importer.world.rows("SELECT a, b FROM t ORDER BY b").await, ["x|2", "|3"]);
+}
+
+#[tokio::test]
+async fn a_key_whose_constraint_may_be_deferred_is_told_of() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v text)";
+    let importer = Importer::with(tables).await;
+    let file = "k,v\n1,a\n2,b\n1,c\n";
+    assert_eq!(importer.load("t", &[("mode", "insert")], file).await, "completed|3|2|0|0|1|0");
+    assert_eq!(importer.rejects().await, ["3|database|23505|-"]);
+}
+
+#[tokio::test]
+async fn names_of_tables_and_columns_may_be_anything() {
+    let tables = "CREATE SCHEMA \"my app\"; CREATE TABLE \"my app\".\"Order \"\"x\"\" :y\" (
+        \"select\" integer PRIMARY KEY, \"a b\" text, \":p\" text, \"ü\" text, c1 text, is_repeat boolean, k1 integer, input text)";
+    let importer = Importer::in_chunks(tables, 2).await;
+    let file = "SELECT,A b,:P,Ü,c1,is_repeat,k1,input\n1,a,b,c,d,t,5,e\n2,a,b,c,d,f,5,e\n1,z,b,c,d,t,5,e\n";
+    let table = "my app.Order \"x\" :y";
+    assert_eq!(importer.load(table, &[], file).await, "completed|3|2|0|1|0|0");
+    let replace = [("mode", "replace"), ("max-deletes", "50%")];
+    assert_eq!(importer.load(table, &replace, "select,a b\n1,z\n").await, "completed|1|0|1|0|0|1");
+}

@@ -1,0 +1,170 @@
+//! Rows that are not loaded: one list, whoever refuses them.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::Importer;
+use crate::support::STAFF;
+
+const TABLES: &str = "CREATE TABLE parent (k integer PRIMARY KEY);
+    CREATE TABLE t (
+        k integer PRIMARY KEY,
+        u integer UNIQUE,
+        p integer REFERENCES parent,
+        c integer CONSTRAINT positive CHECK (c > 0),
+        during int4range,
+        x text,
+        EXCLUDE USING gist (during WITH &&)
+    );
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.x = 'trigger' THEN RAISE EXCEPTION 'x may not be %', NEW.x; END IF;
+        IF NEW.x = 'null' THEN NEW.x := NULL; NEW.k := NULL; END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION refuse();";
+
+#[tokio::test]
+async fn all_rejects_are_one_list_in_the_order_of_the_file() {
+    let file = "k,u,p,c,during,x\n\
+        1,1,1,1,\"[1,5)\",good\n\
+        2,1,,,,unique\n\
+        3,,9,,,foreign key\n\
+        4,,,0,,check\n\
+        ,,,,,key is null\n\
+        6,,,,\"[4,9)\",exclusion\n\
+        7,,,,,trigger\n\
+        8,,,,,null\n\
+        9,x,,,,type\n\
+        10,1\n\
+        11,,,,\"[5,1)\",range\n\
+        12,,,,,\"a\u{0}b\"\n\
+        13,2,1,3,,good\n\
+        14,,,,,\"never closed\n";
+    for records in [10_000, 4, 1] {
+        let importer = Importer::in_chunks(TABLES, records).await;
+        importer.world.rows("INSERT INTO parent VALUES (1)").await;
+        assert_eq!(
+            importer.load("t", &[], file).await,
+            "completed|14|2|0|0|12|0",
+            "{:?}",
+            importer.rejects().await
+        );
+        assert_eq!(
+            importer.rejects().await,
+            [
+                "2|database|23505|-",
+                "3|database|23503|-",
+                "4|database|23514|-",
+                "5|not-null|-|k",
+                "6|database|23P01|-",
+                "7|database|P0001|-",
+                "8|database|23502|k",
+                "9|format|-|u",
+                "10|column-count|-|-",
+                "11|database|22000|-",
+                "12|unsupported-character|-|x",
+                "14|unclosed-quote|-|-",
+            ]
+        );
+        let report = importer.report("t").await;
+        let kinds = report["rejected_by_rule"].as_array().unwrap();
+        assert_eq!(kinds.len(), 12);
+        let list = report["rejects"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|reject| reject["record"].as_u64().unwrap());
+        assert_eq!(list.collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14]);
+        let rejected = importer.result("t", "rejected.csv").await.unwrap();
+        let lines: Vec<_> = rejected.lines().collect();
+        assert_eq!(lines.len(), 13);
+        assert!(
+            lines[6].starts_with("7,,,,,trigger,") && lines[6].contains("x may not be trigger"),
+            "{}",
+            lines[6]
+        );
+    }
+}
+
+#[tokio::test]
+async fn rejects_are_counted_by_kind_with_the_largest_number_first() {
+    let importer = Importer::in_chunks(STAFF, 5).await;
+    let mut file = String::from("id,name,age\n");
+    for row in 0..30 {
+        match row % 6 {
+            0 => writeln!(file, "{row:04},n,x"),
+            1 | 2 => writeln!(file, "{row:05},n,1"),
+            3..=4 => writeln!(file, "{row:04}"),
+            _ => writeln!(file, "{row:04},n,1"),
+        }
+        .unwrap();
+    }
+    assert_eq!(importer.load("staff", &[], file).await, "completed|30|5|0|0|25|0");
+    assert_eq!(
+        importer.report("staff").await["rejected_by_rule"],
+        json!([
+            {"rule": "column-count", "sqlstate": null, "column": null, "count": 10},
+            {"rule": "length", "sqlstate": null, "column": "id", "count": 10},
+            {"rule": "format", "sqlstate": null, "column": "age", "count": 5},
+        ])
+    );
+}
+
+#[tokio::test]
+async fn rejects_beyond_those_that_are_kept_are_counted() {
+    // Three lanes, of which each keeps its own.
+    let importer = Importer::with(STAFF).await;
+    let file = format!("id,name\n{}0001,good\n", "x\n".repeat(100_010));
+    assert_eq!(importer.load("staff", &[], file).await, "completed|100011|1|0|0|100010|0");
+    let report = importer.report("staff").await;
+    assert_eq!(report["rejected_by_rule"][0]["count"], 100_010);
+    assert_eq!(report["rejects_kept"], 100_000);
+    assert_eq!(report["rejects_complete"], false);
+    let rejected = importer.result("staff", "rejected.csv").await.unwrap();
+    assert_eq!(rejected.lines().count(), 100_001);
+}
+
+#[tokio::test]
+async fn a_thousand_bad_rows_among_good_ones_are_found() {
+    let importer =
+        Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v integer CHECK (v > 0))").await;
+    let mut file = String::from("k,v\n");
+    for row in 0..5_000 {
+        writeln!(file, "{row},{}", row % 5).unwrap();
+    }
+    assert_eq!(importer.load("t", &[], file).await, "completed|5000|4000|0|0|1000|0");
+    assert_eq!(importer.world.rows("SELECT count(*), min(v) FROM t").await, ["4000|1"]);
+}
+
+#[tokio::test]
+async fn a_rejected_file_may_be_mended_again_and_again() {
+    let importer = Importer::with(STAFF).await;
+    let options = [("delimiter", "semicolon"), ("encoding", "shift_jis")];
+    let (file, _, _) =
+        encoding_rs::SHIFT_JIS.encode("id;name;age\r\n0011;表;x\r\n0012;ポ;y\r\n0013;能;3\r\n");
+    assert_eq!(importer.load("staff", &options, file.into_owned()).await, "completed|3|1|0|0|2|0");
+    let rejected = importer.rejected_bytes("staff").await;
+    let (text, _, _) = encoding_rs::SHIFT_JIS.decode(&rejected);
+    let mended = text.replace(";x;", ";1;");
+    let (mended, _, _) = encoding_rs::SHIFT_JIS.encode(&mended);
+    assert_eq!(
+        importer.load("staff", &options, mended.into_owned()).await,
+        "completed|2|1|0|0|1|0"
+    );
+    let rejected = importer.rejected_bytes("staff").await;
+    let (text, _, _) = encoding_rs::SHIFT_JIS.decode(&rejected);
+    assert_eq!(text.lines().collect::<Vec<_>>().len(), 2);
+    assert_eq!(text.lines().next(), Some("id;name;age;_error"));
+    let mended = text.replace(";y;", ";2;");
+    let (mended, _, _) = encoding_rs::SHIFT_JIS.encode(&mended);
+    assert_eq!(
+        importer.load("staff", &options, mended.into_owned()).await,
+        "completed|1|1|0|0|0|0"
+    );
+    assert_eq!(
+        importer.world.rows("SELECT id, name, age FROM staff WHERE id > '0010' ORDER BY id").await,
+        ["0011|表|1", "0012|ポ|2", "0013|能|3"]
+    );
+}

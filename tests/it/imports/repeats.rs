@@ -1,0 +1,88 @@
+//! Keys that come more than once, in a file and from file to file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::Importer;
+
+const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
+
+#[tokio::test]
+async fn the_last_row_of_a_key_wins_however_the_file_is_cut() {
+    let mut file = String::from("k,v\n");
+    let mut last = BTreeMap::new();
+    for row in 0..60 {
+        let key = row * 7 % 20;
+        writeln!(file, "{key},{row}").unwrap();
+        last.insert(key, row);
+    }
+    let rows: Vec<_> = last.iter().map(|(key, row)| format!("{key}|{row}")).collect();
+    for (records, lanes) in [(1, 1), (1, 3), (7, 2), (25, 4), (10_000, 3)] {
+        for mode in ["upsert", "replace"] {
+            let mut importer = Importer::in_chunks(T, records).await;
+            importer.import.lanes = lanes;
+            let counts = importer.load("t", &[("mode", mode)], file.clone()).await;
+            assert_eq!(counts, "completed|60|20|0|40|0|0", "{records} {lanes} {mode}");
+            assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, rows);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_file_again_leaves_the_table_as_it_is() {
+    for records in [1, 3, 10_000] {
+        let importer = Importer::in_chunks(T, records).await;
+        let file = "k,v\n1,a\n2,b\n1,a\n3,c\n2,b\n1,a\n4,\n5,\"\"\n";
+        assert_eq!(importer.load("t", &[], file).await, "completed|8|5|0|3|0|0", "{records}");
+        let rows = "SELECT k, v, xmin::text, ctid::text FROM t ORDER BY k";
+        let before = importer.world.rows(rows).await;
+        for mode in ["upsert", "replace"] {
+            let counts = importer.load("t", &[("mode", mode)], file).await;
+            assert_eq!(counts, "completed|8|0|5|3|0|0", "{records} {mode}");
+            assert_eq!(importer.world.rows(rows).await, before);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_ends_as_it_began_was_written_on_the_way() {
+    let importer = Importer::in_chunks(T, 1).await;
+    importer.world.rows("INSERT INTO t VALUES (1, 'old')").await;
+    let file = "k,v\n1,new\n1,old\n1,old\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|3|1|0|2|0|0");
+}
+
+#[tokio::test]
+async fn a_bad_row_does_not_supersede_a_good_one() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text CHECK (v <> 'no'))";
+    for records in [1, 2, 10_000] {
+        let importer = Importer::in_chunks(tables, records).await;
+        let file = "k,v\n1,a\n1,no\n2,no\n2,b\n1,c\n1,no\n";
+        assert_eq!(importer.load("t", &[], file).await, "completed|6|2|0|1|3|0", "{records}");
+        assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, ["1|c", "2|b"]);
+        assert_eq!(
+            importer.rejects().await,
+            ["2|database|23514|-", "3|database|23514|-", "6|database|23514|-"]
+        );
+    }
+}
+
+/// Lanes may not decide which of two rows is the bad one.
+#[tokio::test]
+async fn of_two_rows_that_exclude_each_other_the_same_one_is_rejected_through_any_number_of_lanes()
+{
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text UNIQUE)";
+    let mut file = String::from("k,v\n");
+    for row in 0..200 {
+        writeln!(file, "{row},{}", row % 50).unwrap();
+    }
+    let mut found = Vec::new();
+    for lanes in [1, 2, 5] {
+        let mut importer = Importer::in_chunks(tables, 20).await;
+        importer.import.lanes = lanes;
+        assert_eq!(importer.load("t", &[], file.clone()).await, "completed|200|50|0|0|150|0");
+        found.push(importer.world.rows("SELECT k FROM t ORDER BY k").await);
+    }
+    assert_eq!(found[1], found[0]);
+    assert_eq!(found[2], found[0]);
+}

@@ -1,0 +1,180 @@
+//! All or nothing, only looking, and how much may be rejected.
+
+use std::fmt::Write as _;
+
+use super::Importer;
+
+const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v varchar(3) NOT NULL CHECK (v <> 'no'))";
+
+const ROWS: &str = "SELECT k, v FROM t ORDER BY k";
+
+async fn filled(records: usize) -> Importer {
+    let importer = Importer::in_chunks(T, records).await;
+    importer.world.rows("INSERT INTO t VALUES (1, 'old'), (2, 'old')").await;
+    importer
+}
+
+#[tokio::test]
+async fn an_atomic_file_is_loaded_whole() {
+    let importer = filled(2).await;
+    let file = "k,v\n1,new\n2,old\n3,a\n4,b\n3,c\n";
+    assert_eq!(importer.load("t", &[("atomic", "true")], file).await, "completed|5|3|1|1|0|0");
+    assert_eq!(importer.world.rows(ROWS).await, ["1|new", "2|old", "3|c", "4|b"]);
+    // All by one transaction, though not by one subtransaction.
+    assert_eq!(importer.load("t", &[("atomic", "true")], "k,v\n").await, "completed|0|0|0|0|0|0");
+}
+
+#[tokio::test]
+async fn a_bad_row_of_an_atomic_file_keeps_all_others_out() {
+    let importer = filled(2).await;
+    let before = importer.world.rows("SELECT k, v, xmin::text FROM t ORDER BY k").await;
+    for (bad, reject) in [("x,a", "4|format|-|k"), ("9,no", "4|database|23514|-")] {
+        let file = format!("k,v\n1,new\n3,a\n3,b\n{bad}\n2,old\n4,b\n");
+        let counts = importer.load("t", &[("atomic", "true")], file).await;
+        // What would have been written is left as it was.
+        assert_eq!(counts, "failed|6|0|5|0|1|0");
+        assert!(importer.error().await.ends_with("nothing was loaded"));
+        assert_eq!(importer.rejects().await, [reject]);
+    }
+    assert_eq!(importer.world.rows("SELECT k, v, xmin::text FROM t ORDER BY k").await, before);
+}
+
+#[tokio::test]
+async fn an_atomic_file_may_have_bad_rows_where_it_says_so() {
+    let importer = filled(2).await;
+    let options = [("atomic", "true"), ("max-rejects", "1")];
+    assert_eq!(importer.load("t", &options, "k,v\n3,a\nx,a\n4,b\n").await, "completed|3|2|0|0|1|0");
+    let counts = importer.load("t", &options, "k,v\n5,a\nx,a\n6,no\n7,a\n").await;
+    assert!(counts.starts_with("failed|") && counts.contains("|0|"), "{counts}");
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["4"]);
+    let half = [("atomic", "true"), ("max-rejects", "50%")];
+    assert_eq!(importer.load("t", &half, "k,v\n5,a\nx,a\n").await, "completed|2|1|0|0|1|0");
+}
+
+#[tokio::test]
+async fn a_constraint_that_speaks_last_refuses_an_atomic_file() {
+    let tables = "CREATE TABLE p (k integer PRIMARY KEY);
+        CREATE TABLE t (k integer PRIMARY KEY, p integer REFERENCES p DEFERRABLE INITIALLY DEFERRED,
+            u integer UNIQUE DEFERRABLE INITIALLY DEFERRED)";
+    let importer = Importer::in_chunks(tables, 2).await;
+    importer.world.rows("INSERT INTO p VALUES (1)").await;
+    let file = "k,p,u\n1,1,1\n2,2,2\n3,1,3\n4,1,3\n";
+    let counts = importer.load("t", &[("atomic", "true")], file).await;
+    assert!(counts.starts_with("failed|4|0|"), "{counts}");
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
+    let error = importer.error().await;
+    assert!(
+        error.contains("deferred constraint") && error.contains("nothing was loaded"),
+        "{error}"
+    );
+    // Not atomic: the rows are told apart.
+    assert_eq!(importer.load("t", &[], file).await, "completed|4|2|0|0|2|0");
+    assert_eq!(importer.rejects().await, ["2|database|23503|-", "4|database|23505|-"]);
+    // What is good at the end is good: two rows that change places.
+    let file = "k,p,u\n1,1,3\n3,1,1\n";
+    assert_eq!(importer.load("t", &[("atomic", "true")], file).await, "completed|2|2|0|0|0|0");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_would_be_and_does_nothing() {
+    let file = "k,v\n1,new\n2,old\n3,a\nx,a\n4,no\n5,long\n3,b\n6,\n";
+    for mode in ["upsert", "insert", "ignore", "delete", "replace"] {
+        let file = if mode == "replace" { "k,v\n1,new\n3,a\n3,b\n" } else { file };
+        let importer = filled(2).await;
+        let before = importer.world.rows("SELECT k, v, xmin::text FROM t ORDER BY k").await;
+        let mut options = vec![("mode", mode)];
+        if mode == "replace" {
+            options.push(("max-deletes", "1"));
+        }
+        let dry: Vec<_> = options.iter().copied().chain([("dry-run", "true")]).collect();
+        let told = importer.load("t", &dry, file).await;
+        let (report, rejects) = (importer.report("t").await, importer.rejects().await);
+        assert_eq!(report["dry_run"], true);
+        assert_eq!(importer.world.rows("SELECT k, v, xmin::text FROM t ORDER BY k").await, before);
+        assert_eq!(importer.load("t", &options, file).await, told, "{mode}");
+        assert_eq!(importer.rejects().await, rejects, "{mode}");
+        let real = importer.report("t").await;
+        for name in ["rows", "rejected_by_rule", "rejects", "state"] {
+            assert_eq!(real[name], report[name], "{mode} {name}");
+        }
+        assert_eq!(real["dry_run"], false);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_finds_what_a_deferred_constraint_would_say() {
+    let tables = "CREATE TABLE p (k integer PRIMARY KEY);
+        CREATE TABLE t (k integer PRIMARY KEY, p integer REFERENCES p DEFERRABLE INITIALLY DEFERRED)";
+    let importer = Importer::with(tables).await;
+    let dry = [("dry-run", "true")];
+    let told = importer.load("t", &dry, "k,p\n1,1\n2,\n").await;
+    let rejects = importer.rejects().await;
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
+    assert_eq!(importer.load("t", &[], "k,p\n1,1\n2,\n").await, told);
+    assert_eq!(importer.rejects().await, rejects);
+}
+
+#[tokio::test]
+async fn a_dry_run_of_replace_says_what_would_be_too_many() {
+    let importer = filled(10).await;
+    let options = [("mode", "replace"), ("dry-run", "true")];
+    assert_eq!(importer.load("t", &options, "k,v\n1,old\n").await, "failed|1|0|1|0|0|0");
+    assert!(importer.error().await.contains("max-deletes"));
+    assert_eq!(
+        importer.load("t", &options, "k,v\n1,old\nx,y\n").await.split('|').next(),
+        Some("failed")
+    );
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["2"]);
+}
+
+#[tokio::test]
+async fn more_rejects_than_allowed_fail_the_import() {
+    let importer = filled(10_000).await;
+    let file = "k,v\n3,a\nx,a\ny,b\n4,b\n";
+    for (limit, is_enough) in
+        [("2", true), ("1", false), ("0", false), ("50%", true), ("49.9%", false), ("0%", false)]
+    {
+        let counts = importer.load("t", &[("max-rejects", limit)], file).await;
+        let expected = if is_enough { "completed" } else { "failed" };
+        assert!(
+            counts.starts_with(&format!("{expected}|4|")) && counts.ends_with("|2|0"),
+            "{limit}: {counts}"
+        );
+        if !is_enough {
+            let error = importer.error().await;
+            assert!(
+                error.starts_with(&format!(
+                    "2 of the 4 rows read were rejected, more than max-rejects allows ({limit})"
+                )),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hopeless_file_is_not_read_to_its_end() {
+    let mut file = String::from("k,v\n");
+    for row in 0..30_000 {
+        let key = if row % 10 == 0 { "bad".to_owned() } else { (row + 10).to_string() };
+        writeln!(file, "{key},a").unwrap();
+    }
+    let importer = filled(1_000).await;
+    for limit in ["100", "5%"] {
+        let counts = importer.load("t", &[("max-rejects", limit)], file.clone()).await;
+        let mut numbers = counts.split('|');
+        assert_eq!(numbers.next(), Some("failed"));
+        let read: u64 = numbers.next().unwrap().parse().unwrap();
+        assert!(read < 20_000, "{limit}: {counts}");
+        let error = importer.error().await;
+        assert!(
+            error.contains("max-rejects") && error.contains("what was loaded before stays"),
+            "{error}"
+        );
+        let kept = format!("SELECT count(*) >= {read} * 8 / 10 FROM t");
+        assert_eq!(importer.world.rows(&kept).await, ["true"]);
+    }
+    // A tenth is bad: 11% allow that.
+    let counts = importer.load("t", &[("max-rejects", "11%")], file).await;
+    assert!(counts.starts_with("completed|30000|"), "{counts}");
+}
