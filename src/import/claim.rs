@@ -157,7 +157,7 @@ impl Entry<'_> {
         ];
         self.run(DESCRIBE, parameters).await?;
         let records = self.run(PROGRESS, vec![self.id()]).await?;
-        let progress = records.first().and_then(|record| progress(record));
+        let progress = records.first().and_then(progress);
         progress.ok_or_else(|| self.unreadable())
     }
 

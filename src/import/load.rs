@@ -248,7 +248,7 @@ impl Loader<'_> {
             let sets: Vec<_> = sets
                 .iter()
                 .map(|rows| {
-                    let mut set = self.columns(rows);
+                    let mut set = Self::columns(rows);
                     if has_repeats {
                         set.push(parameter("is_repeat", repeats(rows)));
                     }
@@ -317,7 +317,7 @@ impl Loader<'_> {
         ]
     }
 
-    fn columns(&self, rows: &[&PartRow]) -> Vec<Parameter> {
+    fn columns(rows: &[&PartRow]) -> Vec<Parameter> {
         let literals = packed_literals(&cells(rows)).into_iter().enumerate();
         literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
     }

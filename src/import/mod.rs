@@ -81,7 +81,7 @@ pub async fn handle(
         let receipt_handle = message.receipt_handle.unwrap_or_default();
         let heartbeat = Heartbeat { queue: &import.queue, receipt_handle: &receipt_handle };
         let body = message.body.as_deref().unwrap_or_default();
-        let done = heartbeat.during(import_message(import, body, deadline)).await;
+        let done = Box::pin(heartbeat.during(import_message(import, body, deadline))).await;
         let receive_count = message.attributes.get("ApproximateReceiveCount");
         let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
         let delay = |disposition| redelivery::delay(receive_count, disposition);

@@ -28,7 +28,7 @@ pub(super) async fn replace(
     let replaced = in_transaction(entry.data_api, entry.deadline, async |transaction| {
         Ok(match replace_in(transaction, entry, table, limit).await? {
             Replaced::Deleted => End::Commit(Replaced::Deleted),
-            refused => End::Rollback(refused),
+            refused @ Replaced::Refused(_) => End::Rollback(refused),
         })
     });
     match replaced.await {
