@@ -1,6 +1,6 @@
 //! Reads `sql/` when the functions are built: a table that the catalog cannot hold stops the build.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs};
 
 use anyhow::Context;
@@ -8,8 +8,11 @@ use aurora_sync_catalog::ddl;
 
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=sql");
-    let schema = match ddl::read_dir(Path::new("sql")) {
+    println!("cargo::rerun-if-env-changed=AURORA_SYNC_SQL");
+    // Another folder for other tables: those of the benchmark.
+    let sql = env::var_os("AURORA_SYNC_SQL").map_or_else(|| PathBuf::from("sql"), PathBuf::from);
+    println!("cargo::rerun-if-changed={}", sql.display());
+    let schema = match ddl::read_dir(&sql) {
         Ok(schema) => schema,
         Err(error) => {
             println!("cargo::error={error}");

@@ -8,4 +8,5 @@ pub mod postgres;
 pub mod data_api;
 pub mod stack;
 pub mod story;
+pub mod bench;
 pub mod cli;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aurora_sync_local::cli::{self, demo, migrate, up};
+use aurora_sync_local::cli::{self, bench, demo, migrate, up};
 use aurora_sync_local::data_api::cli as data_api;
 use clap::{Parser, Subcommand};
 
@@ -23,6 +23,7 @@ enum Command {
     /// Bring a database to what sql/ says, through the RDS Data API
     Migrate(migrate::Arguments),
     DataApi(data_api::Arguments),
+    Bench(bench::Arguments),
 }
 
 #[tokio::main]
@@ -34,6 +35,7 @@ async fn main() -> ExitCode {
         Command::Up(arguments) => up::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::DataApi(arguments) => data_api::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -197,13 +197,12 @@ impl Entry<'_> {
 
     /// An import that somebody else ended has its report.
     pub(super) async fn reported(&self) -> Result<(), SyncError> {
-        self.clear().await?;
         self.run(REPORTED, vec![self.id()]).await?;
         Ok(())
     }
 
     /// Forgets what only a running import needs.
-    async fn clear(&self) -> Result<(), SyncError> {
+    pub(super) async fn clear(&self) -> Result<(), SyncError> {
         for sql in CLEAR {
             loop {
                 let gone = self.run(sql, vec![self.id()]).await?;

@@ -248,7 +248,7 @@ impl Loader<'_> {
             let sets: Vec<_> = sets
                 .iter()
                 .map(|rows| {
-                    let mut set = Self::columns(rows);
+                    let mut set = column_parameters(rows);
                     if has_repeats {
                         set.push(parameter("is_repeat", repeats(rows)));
                     }
@@ -315,11 +315,6 @@ impl Loader<'_> {
             parameter("lane", place.lane.to_string()),
             parameter("chunk", place.chunk.to_string()),
         ]
-    }
-
-    fn columns(rows: &[&PartRow]) -> Vec<Parameter> {
-        let literals = packed_literals(&cells(rows)).into_iter().enumerate();
-        literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
     }
 
     fn elements(&self, rows: &[&PartRow], manner: Manner) -> Vec<Parameter> {
@@ -433,6 +428,11 @@ fn sets_of_calls(part: &Part, set_rows_max: usize, keeps_order: bool) -> Vec<Vec
 
 fn cells<'a>(rows: &[&'a PartRow]) -> Vec<&'a PackedCells> {
     rows.iter().map(|row| &row.row.cells).collect()
+}
+
+fn column_parameters(rows: &[&PartRow]) -> Vec<Parameter> {
+    let literals = packed_literals(&cells(rows)).into_iter().enumerate();
+    literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
 }
 
 /// The column that says of each row whether its key may have come before.

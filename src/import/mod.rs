@@ -29,7 +29,7 @@ use self::heartbeat::Heartbeat;
 use self::load::Loader;
 use self::opened::{OpenError, Opened};
 use self::options::{Defaults, Mode, Options};
-use self::replace::{Replaced, replace};
+use self::replace::{Replaced, not_deleted, replace};
 use self::report::Format;
 use self::source::{Ask, Source};
 use self::whole::Whole;
@@ -254,6 +254,8 @@ async fn tell_again(
 ) -> Result<(), SyncError> {
     let import_id = entry.import_id;
     tracing::info!(%import_id, state, "import is done already");
+    // Its worker may have died between the end and this.
+    entry.clear().await?;
     if !is_reported {
         let state = if state == "completed" { "completed" } else { "failed" };
         let ending = report::Ending { state, error, format: None };
@@ -360,8 +362,9 @@ async fn load_lanes(
     if options.mode == Mode::Replace {
         if rejected > 0 {
             let error = format!(
-                "{rejected} rows were rejected, so that nothing was deleted: the table holds the file's other rows \
-                 and all that it held before; mend the rows and drop the whole file again"
+                "{}: the table holds the file's other rows and all that it held before; mend the rows and drop \
+                 the whole file again",
+                not_deleted(rejected)
             );
             return Ok(Reading::Failed { error, format: Some(format) });
         }

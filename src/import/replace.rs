@@ -11,12 +11,22 @@ use crate::transaction::{End, Transaction, in_transaction};
 
 const DELETED: &str = "UPDATE sync.import SET rows_deleted = rows_deleted + :rows::bigint WHERE id = :import_id::uuid";
 
+/// Nobody ends the import, and forgets the keys of its file, before this transaction is over.
+const KEEP: &str = "SELECT 1 FROM sync.import WHERE id = :import_id::uuid FOR SHARE";
+
+const ENTER: &str = "SELECT sync.enter_import(:import_id::uuid)::text";
+
 /// What became of the rows that were not in the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Replaced {
     Deleted,
     /// They are too many: what to tell of that. Nothing is deleted.
     Refused(String),
+}
+
+/// Rows that were rejected are not known to be in the file: what to tell of that.
+pub(super) fn not_deleted(rejected: u64) -> String {
+    format!("{rejected} rows were rejected, so that no others were deleted")
 }
 
 /// Deletes them in a transaction of its own.
@@ -53,6 +63,9 @@ pub(super) async fn replace_in(
     table: &Table,
     limit: Limit,
 ) -> Result<Replaced, SyncError> {
+    transaction.execute(KEEP, vec![entry.id()]).await?;
+    // Another worker may have ended it: then its keys are gone, and every row would seem to be missing.
+    transaction.execute(ENTER, vec![entry.id()]).await?;
     let records = match transaction.execute(&delete_missing(table), vec![entry.id()]).await {
         Err(error) if error.disposition() == Disposition::Reject => return Ok(refused(&error)),
         other => other?,

@@ -11,7 +11,7 @@ use super::lanes::{stop_before, too_many, unreadable};
 use super::load::{Loader, Manner, Place, SET_ROWS_MAX, in_order};
 use super::opened::Opened;
 use super::options::{Limit, Mode, Options};
-use super::replace::{Replaced, replace_in};
+use super::replace::{Replaced, not_deleted, replace_in};
 use crate::aws::objects::{ObjectName, Objects};
 use crate::deadline::Deadline;
 use crate::error::{Disposition, SyncError};
@@ -168,6 +168,9 @@ impl Whole<'_> {
         let records = chunk.first_record + chunk.records() - 1;
         if let Some(error) = self.too_many(records, rejected.get(), true) {
             return self.stop(transaction, error).await;
+        }
+        if self.options.mode == Mode::Replace && rejected.get() > 0 {
+            return self.stop(transaction, not_deleted(rejected.get())).await;
         }
         // After an error the transaction has no answers any more.
         let counts = self.counts(transaction).await?;

@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod up;
+pub mod bench;
 pub mod migrate;
 
 use std::io::{self, IsTerminal as _, Write as _};

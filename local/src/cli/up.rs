@@ -36,7 +36,7 @@ pub struct Arguments {
     parameters: Vec<(String, String)>,
 }
 
-fn parse_parameter(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

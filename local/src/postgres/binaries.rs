@@ -60,6 +60,10 @@ impl Binaries {
         command
     }
 
+    pub(super) fn optional_command(&self, program: &str) -> Option<Command> {
+        self.folder.join(program).exists().then(|| self.command(program))
+    }
+
     /// Such as `15.18`.
     pub(super) fn version(&self) -> anyhow::Result<String> {
         let output = self.command("postgres").arg("--version").output();

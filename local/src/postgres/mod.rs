@@ -106,6 +106,11 @@ impl Postgres {
     }
 }
 
+/// A program of the same PostgreSQL, such as `psql`; `None` where it came without.
+pub fn program(name: &str) -> anyhow::Result<Option<Command>> {
+    Ok(Binaries::find()?.optional_command(name))
+}
+
 /// A connection whose other half runs in the background until the client is dropped.
 pub async fn connect(url: &str) -> anyhow::Result<Client> {
     let connected = tokio_postgres::connect(url, NoTls).await;

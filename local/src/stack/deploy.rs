@@ -32,7 +32,7 @@ pub(super) struct Deployed {
 }
 
 /// The emulator as the AWS SDKs want to be told of it; nothing of this is read from the environment.
-pub(super) fn sdk_config(endpoint_url: &str) -> SdkConfig {
+pub(crate) fn sdk_config(endpoint_url: &str) -> SdkConfig {
     let credentials = Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY, None, None, "local");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -17,7 +17,7 @@ mod template;
 pub use functions::{BINARIES, Functions, Profile, build_functions};
 pub use http::{Answer, Http};
 pub use logs::Sink;
-pub use python::interpreter;
+pub use python::{interpreter, peers_interpreter};
 pub use services::Services;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use aws_config::SdkConfig;
 use bytes::Bytes;
 use hyper::Method;
 
+pub(crate) use self::deploy::sdk_config;
 use self::deploy::{Deployed, deploy};
 use self::emulator::Emulator;
 use self::logs::{Follower, Sources};

@@ -13,8 +13,29 @@ use rustix::process::Signal;
 use crate::process::Child;
 use crate::workspace;
 
-const REQUIREMENTS: &str = include_str!("../../requirements.txt");
+const EMULATOR: Kit = Kit {
+    name: "python",
+    what: "the AWS emulator",
+    file: "local/requirements.txt",
+    requirements: include_str!("../../requirements.txt"),
+};
+/// What the benchmark's peers import, and nothing of the emulator's.
+const PEERS: Kit = Kit {
+    name: "python-peers",
+    what: "the benchmark's Python peers",
+    file: "local/bench/requirements.txt",
+    requirements: include_str!("../../bench/requirements.txt"),
+};
 const POLL_EVERY: Duration = Duration::from_millis(100);
+
+/// What is installed together, in an environment of its own.
+#[derive(Debug, Clone, Copy)]
+struct Kit {
+    name: &'static str,
+    what: &'static str,
+    file: &'static str,
+    requirements: &'static str,
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct Python {
@@ -25,16 +46,20 @@ impl Python {
     /// Installs what is missing, which takes some twenty seconds once. When two processes come at the
     /// same time, the second waits for the first.
     pub(super) async fn ensure(local: &Path) -> anyhow::Result<Self> {
-        let venv = local.join("python");
-        let _lock = lock(&local.join("python.lock")).await?;
+        Self::ensure_kit(local, EMULATOR).await
+    }
+
+    async fn ensure_kit(local: &Path, kit: Kit) -> anyhow::Result<Self> {
+        let venv = local.join(kit.name);
+        let _lock = lock(&local.join(format!("{}.lock", kit.name)), kit).await?;
         // Written last: a half-made environment is made anew.
         let stamp = venv.join("installed.txt");
-        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS) {
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == kit.requirements) {
             return Ok(Self { venv });
         }
-        tracing::info!("installing the AWS emulator into {} (once)", venv.display());
-        install(local, &venv).await?;
-        fs::write(&stamp, REQUIREMENTS)
+        tracing::info!("installing {} into {} (once)", kit.what, venv.display());
+        install(local, &venv, kit).await?;
+        fs::write(&stamp, kit.requirements)
             .with_context(|| format!("cannot write {}", stamp.display()))?;
         Ok(Self { venv })
     }
@@ -53,8 +78,13 @@ pub async fn interpreter() -> anyhow::Result<PathBuf> {
     Ok(Python::ensure(&workspace::local_folder()?).await?.interpreter())
 }
 
+/// The Python of the benchmark's peers, with all of `local/bench/requirements.txt`.
+pub async fn peers_interpreter() -> anyhow::Result<PathBuf> {
+    Ok(Python::ensure_kit(&workspace::local_folder()?, PEERS).await?.interpreter())
+}
+
 /// Held until the file is dropped, or its process ends.
-async fn lock(path: &Path) -> anyhow::Result<File> {
+async fn lock(path: &Path, kit: Kit) -> anyhow::Result<File> {
     let cannot = || format!("cannot lock {}", path.display());
     let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.with_context(cannot)?;
@@ -65,7 +95,7 @@ async fn lock(path: &Path) -> anyhow::Result<File> {
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
             Err(TryLockError::WouldBlock) if told => {}
             Err(TryLockError::WouldBlock) => {
-                tracing::info!("waiting for another process that installs the AWS emulator");
+                tracing::info!("waiting for another process that installs {}", kit.what);
                 told = true;
             }
         }
@@ -73,23 +103,24 @@ async fn lock(path: &Path) -> anyhow::Result<File> {
     }
 }
 
-async fn install(local: &Path, venv: &Path) -> anyhow::Result<()> {
-    let log = local.join("python-install.log");
+async fn install(local: &Path, venv: &Path, kit: Kit) -> anyhow::Result<()> {
+    let log = local.join(format!("{}-install.log", kit.name));
     let mut make = Command::new("python3");
     make.args(["-m", "venv", "--clear"]).arg(venv);
     run(make, &log).await.context(
         "cannot make a virtual environment; install Python 3.10 or newer, \
          on Debian and Ubuntu python3 and python3-venv",
     )?;
-    let requirements = local.join("python-requirements.txt");
-    fs::write(&requirements, REQUIREMENTS)
+    let requirements = local.join(format!("{}-requirements.txt", kit.name));
+    fs::write(&requirements, kit.requirements)
         .with_context(|| format!("cannot write {}", requirements.display()))?;
     let mut pip = Command::new(venv.join("bin/python"));
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"])
         // Python compiles what it imports when it imports it, which is a fraction of what comes along.
         .args(["--no-compile", "--requirement"])
         .arg(&requirements);
-    run(pip, &log).await.context("cannot install local/requirements.txt; PyPI is needed once")
+    let cannot = || format!("cannot install {}; PyPI is needed once", kit.file);
+    run(pip, &log).await.with_context(cannot)
 }
 
 /// Runs a command to its end, telling of what it collects meanwhile.

@@ -8,17 +8,17 @@
 
 mod model;
 mod queue;
-mod process;
 
 use std::time::Duration;
 
 use aurora_sync::apply;
-use aurora_sync_local::data_api::{Operation, Rule};
+use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsEvent;
 
 use self::model::{History, TABLES};
-use self::process::Function;
 use self::queue::Queue;
+use crate::support::process::Function;
+use crate::support::trouble::{fault, hang, reached, seeds};
 use crate::support::{STAFF, World, deadline};
 
 /// Seeds of a plain `cargo test`.
@@ -33,20 +33,6 @@ const DELIVERIES_MAX: usize = 300;
 /// Longer than the Data API keeps an idle transaction. SQS hides the messages of a killed function for
 /// longer than that (`WritesVisibilityTimeout`).
 const UNTIL_NEXT_DELIVERY: Duration = Duration::from_mins(6);
-
-fn seeds(count: u64) -> std::ops::Range<u64> {
-    #[expect(clippy::disallowed_methods, reason = "what to try is asked for on the command line")]
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    match number("AURORA_SYNC_SEED") {
-        Some(seed) => {
-            // What the function says belongs to a replay.
-            static LOGS: std::sync::Once = std::sync::Once::new();
-            LOGS.call_once(|| aurora_sync::runtime::init_logs("info"));
-            seed..seed + 1
-        }
-        None => 0..number("AURORA_SYNC_SEEDS").unwrap_or(count),
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_write_is_settled_once_whatever_goes_wrong_on_the_way() {
@@ -65,7 +51,11 @@ async fn lane(lane: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_write_is_settled_once_though_its_process_is_killed() {
     let world = World::with(STAFF).await;
-    let mut function = Function::new(&world).await;
+    // No queue: the visibility of messages is the business of other tests.
+    let url = world.server.url();
+    let queue =
+        [("AWS_ENDPOINT_URL_SQS", url.clone()), ("WRITES_QUEUE_URL", format!("{url}/queue"))];
+    let mut function = Function::new(&world, env!("CARGO_BIN_EXE_apply"), &queue).await;
     for seed in seeds(PROCESS_SEEDS) {
         run(&world, seed, &mut function).await;
     }
@@ -96,6 +86,18 @@ impl Runner for InProcess {
     }
 
     async fn kill(&mut self) {}
+}
+
+impl Runner for Function {
+    const HAS_ALL_TABLES: bool = false;
+
+    async fn deliver(&mut self, _world: &World, event: SqsEvent) -> Option<Vec<String>> {
+        self.invoke(&event).await
+    }
+
+    async fn kill(&mut self) {
+        Function::kill(self).await;
+    }
 }
 
 /// Lives a history through, and compares its end with the model's.
@@ -150,32 +152,6 @@ impl Trouble {
     }
 }
 
-fn fault(random: &mut fastrand::Rng) -> String {
-    const EXCEPTIONS: [&str; 8] = [
-        "ThrottlingException",
-        "InternalServerErrorException",
-        "ServiceUnavailableError",
-        "DatabaseUnavailableException",
-        "InvalidResourceStateException",
-        "ForbiddenException",
-        "SecretsErrorException",
-        "UnsupportedResultException",
-    ];
-    const STATES: [&str; 6] = ["40001", "40P01", "53300", "55P03", "57P01", "08006"];
-    match random.u8(..12) {
-        0 | 1 => format!("fail-before={}", random.choice(EXCEPTIONS).unwrap()),
-        2 | 3 => format!("fail-after={}", random.choice(EXCEPTIONS).unwrap()),
-        4 => "drop-request".into(),
-        5 => "drop-answer".into(),
-        6 => "cut-answer".into(),
-        7 => "timeout".into(),
-        8 => "timeout-after".into(),
-        9 => "lose-transaction".into(),
-        10 => "restart".into(),
-        _ => format!("sql={}", random.choice(STATES).unwrap()),
-    }
-}
-
 /// Delivers under these troubles.
 async fn suffer<R: Runner>(
     world: &World,
@@ -200,16 +176,6 @@ async fn suffer<R: Runner>(
             runner.kill().await;
             None
         }
-    }
-}
-
-fn hang(call: u64) -> Rule {
-    format!("any@{call} delay=1h").parse().unwrap()
-}
-
-async fn reached(world: &World, calls: u64) {
-    while world.server.counters().all_calls() < calls {
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

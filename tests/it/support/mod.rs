@@ -1,10 +1,13 @@
 //! A database of its own for each test, behind a Data API server of its own.
 
+pub(crate) mod cloud;
 pub(crate) mod door;
 pub(crate) mod faulty_store;
 pub(crate) mod flaky_queue;
+pub(crate) mod process;
 pub(crate) mod reading;
 pub(crate) mod services;
+pub(crate) mod trouble;
 pub(crate) mod writes;
 
 use std::time::Duration;

@@ -16,14 +16,14 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::Runner;
-use crate::support::World;
+use super::World;
 
 /// One invocation: the event, and where its answer goes.
 type Invocation = (String, oneshot::Sender<Value>);
 
-/// `apply`, as Lambda runs it.
-pub(super) struct Function {
+/// A program, as Lambda runs it.
+pub(crate) struct Function {
+    program: &'static str,
     environment: Vec<(&'static str, String)>,
     invocations: mpsc::Sender<Invocation>,
     process: Option<Child>,
@@ -36,7 +36,12 @@ struct RuntimeApi {
 }
 
 impl Function {
-    pub(super) async fn new(world: &World) -> Self {
+    /// Of a path such as `CARGO_BIN_EXE_apply`; what the program needs besides the database is `more`.
+    pub(crate) async fn new(
+        world: &World,
+        program: &'static str,
+        more: &[(&'static str, String)],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (invocations, waiting) = mpsc::channel(1);
@@ -45,27 +50,25 @@ impl Function {
         let target = world.target();
         let environment = [
             ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
-            ("AWS_LAMBDA_FUNCTION_NAME", "apply".into()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "test".into()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".into()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".into()),
             ("AWS_REGION", "us-east-1".into()),
             ("AWS_ACCESS_KEY_ID", "test".into()),
             ("AWS_SECRET_ACCESS_KEY", "test".into()),
             ("AWS_ENDPOINT_URL_RDS_DATA", world.server.url()),
-            // No queue: the visibility of messages is the business of other tests.
-            ("AWS_ENDPOINT_URL_SQS", world.server.url()),
-            ("WRITES_QUEUE_URL", format!("{}/queue", world.server.url())),
             ("CLUSTER_ARN", target.cluster_arn),
             ("SECRET_ARN", target.secret_arn),
             ("DATABASE", target.database),
             ("LOG_LEVEL", "warn".into()),
         ];
-        Self { environment: environment.into(), invocations, process: None }
+        let environment = environment.into_iter().chain(more.iter().cloned()).collect();
+        Self { program, environment, invocations, process: None }
     }
 
     fn start(&mut self) {
         if self.process.is_none() {
-            let process = Command::new(env!("CARGO_BIN_EXE_apply"))
+            let process = Command::new(self.program)
                 .env_clear()
                 .envs(self.environment.iter().map(|(name, value)| (name, value)))
                 .stdout(Stdio::null())
@@ -75,22 +78,20 @@ impl Function {
             self.process = Some(process.unwrap());
         }
     }
-}
 
-impl Runner for Function {
-    const HAS_ALL_TABLES: bool = false;
-
-    async fn deliver(&mut self, _world: &World, event: SqsEvent) -> Option<Vec<String>> {
+    /// Gives the ids of the messages that are left; `None` where the invocation died.
+    pub(crate) async fn invoke(&mut self, event: &SqsEvent) -> Option<Vec<String>> {
         self.start();
         let (answer, answered) = oneshot::channel();
-        let event = serde_json::to_string(&event).unwrap();
+        let event = serde_json::to_string(event).unwrap();
         self.invocations.send((event, answer)).await.unwrap();
         let answer = answered.await.ok()?;
         let left = answer["batchItemFailures"].as_array()?;
         Some(left.iter().map(|left| left["itemIdentifier"].as_str().unwrap().to_owned()).collect())
     }
 
-    async fn kill(&mut self) {
+    /// Ends it as `kill -9` does.
+    pub(crate) async fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().await.unwrap();
         }
@@ -127,7 +128,7 @@ impl RuntimeApi {
                 .header("lambda-runtime-deadline-ms", deadline_ms.to_string())
                 .header(
                     "lambda-runtime-invoked-function-arn",
-                    "arn:aws:lambda:us-east-1:0:function:apply",
+                    "arn:aws:lambda:us-east-1:0:function:test",
                 )
                 .body(Full::new(event.into()))
                 .unwrap();

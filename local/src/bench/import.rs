@@ -1,0 +1,491 @@
+//! Imports beside other ways to load the same file: from S3's GET to the last commit.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Settings;
+use super::data::{Table, Version};
+use super::figures::{self, Spread, count, float, mebibytes, number, whole};
+use super::function::{Function, Usage};
+use super::ground::{Database, Ground, UPLOADS, object_created, queue_event};
+
+/// What the file meets in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Into an empty table, where a row that is there would be an error.
+    Insert,
+    /// Into an empty table, where a row that is there would be updated.
+    UpsertNew,
+    /// All rows are there already, as they are in the file.
+    UpsertSame,
+    /// Every other row is there already, with other values.
+    UpsertHalf,
+}
+
+const MODES: [Mode; 4] = [Mode::Insert, Mode::UpsertNew, Mode::UpsertSame, Mode::UpsertHalf];
+
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::UpsertNew => "upsert of new rows",
+            Self::UpsertSame => "upsert of identical rows",
+            Self::UpsertHalf => "upsert, half new, half changed",
+        }
+    }
+
+    fn is_upsert(self) -> bool {
+        self != Self::Insert
+    }
+}
+
+/// One file into one table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scenario {
+    pub table: Table,
+    pub mode: Mode,
+    pub rows: u64,
+}
+
+impl Scenario {
+    fn name(&self) -> String {
+        format!("{}, {} rows, {}", self.table.name(), count(self.rows), self.mode.name())
+    }
+}
+
+/// A way to load the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    AuroraSync,
+    /// psql's `\copy` alone.
+    Copy,
+    /// psql's `\copy` into a stage table, and one `INSERT … ON CONFLICT` from there.
+    CopyStage,
+    /// A Python function of `local/bench/peers/`.
+    Peer {
+        module: &'static str,
+        rows_max: u64,
+    },
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AuroraSync => "aurora-sync",
+            Self::Copy => "psql `\\copy`, no Data API",
+            Self::CopyStage => {
+                "psql `\\copy` to a stage table, `INSERT … ON CONFLICT`, no Data API"
+            }
+            Self::Peer { module: "import_values", .. } => "Python, multi-row `VALUES`, Data API",
+            Self::Peer { module: "import_batches", .. } => {
+                "Python, boto3 batches of 1,000, Data API"
+            }
+            Self::Peer { .. } => "the tutorial's way, a statement a row, Data API",
+        }
+    }
+
+    /// Slow ways load the first rows only.
+    fn rows(self, scenario: &Scenario) -> u64 {
+        match self {
+            Self::Peer { rows_max, .. } => rows_max.min(scenario.rows),
+            _ => scenario.rows,
+        }
+    }
+}
+
+fn ways(mode: Mode) -> Vec<Way> {
+    let psql = if mode.is_upsert() { Way::CopyStage } else { Way::Copy };
+    vec![
+        Way::AuroraSync,
+        psql,
+        Way::Peer { module: "import_values", rows_max: 10_000 },
+        Way::Peer { module: "import_batches", rows_max: 10_000 },
+        Way::Peer { module: "import_tutorial", rows_max: 1_000 },
+    ]
+}
+
+/// The figures of one scenario.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Measured {
+    pub scenario: String,
+    pub table: String,
+    pub mode: String,
+    pub rows: u64,
+    pub bytes: u64,
+    pub ways: Vec<MeasuredWay>,
+}
+
+/// One way to load the file. Ours comes first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct MeasuredWay {
+    pub name: String,
+    /// That were loaded; fewer than the scenario's where the way is slow.
+    pub rows: u64,
+    pub seconds: Spread,
+    pub rows_per_second: Spread,
+    pub rounds: usize,
+    /// Of a round's speed of ours by its speed.
+    pub ours_is_times: Spread,
+    pub peak_mib: Option<f64>,
+    pub cpu_seconds: Option<f64>,
+    pub calls: u64,
+    pub call_bytes: u64,
+}
+
+/// One run of one way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Run {
+    pub seconds: f64,
+    pub usage: Option<Usage>,
+    pub calls: u64,
+    pub call_bytes: u64,
+    /// What the function printed.
+    pub log_bytes: u64,
+}
+
+/// Measures each scenario, and prints it as soon as it is done: the whole takes long.
+pub(super) async fn measure(
+    ground: &Ground,
+    settings: &Settings,
+    print: &mut dyn FnMut(&str),
+) -> anyhow::Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    for table in [Table::Staff, Table::Wide] {
+        for &rows in &settings.sizes(table) {
+            for mode in MODES {
+                let scenario = Scenario { table, mode, rows };
+                if settings.wants(&scenario.name()) {
+                    let scenario = measure_scenario(ground, settings, &scenario).await?;
+                    print(&shown(&scenario).show());
+                    measured.push(scenario);
+                }
+            }
+        }
+    }
+    Ok(measured)
+}
+
+async fn measure_scenario(
+    ground: &Ground,
+    settings: &Settings,
+    scenario: &Scenario,
+) -> anyhow::Result<Measured> {
+    tracing::info!("import: {}", scenario.name());
+    let prepared = Prepared::new(ground, scenario).await?;
+    let ways: Vec<_> =
+        ways(scenario.mode).into_iter().filter(|way| settings.wants_way(way.name())).collect();
+    let mut expected = Vec::new();
+    for way in &ways {
+        expected.push(prepared.expected(ground, way.rows(scenario)).await?);
+    }
+    let rounds = settings.rounds_of(scenario.rows);
+    let warm_ups = usize::from(scenario.rows <= settings.warm_up_rows_max);
+    let mut runs = vec![Vec::new(); ways.len()];
+    for round in 0..rounds + warm_ups {
+        for place in 0..ways.len() {
+            let place = (place + round) % ways.len();
+            // Peers take seconds for what others do in an instant: nothing cold is left to be seen.
+            if round < warm_ups && matches!(ways[place], Way::Peer { .. }) {
+                continue;
+            }
+            let run = prepared.run(ground, ways[place], &expected[place]).await;
+            let run =
+                run.with_context(|| format!("{}: {}", scenario.name(), ways[place].name()))?;
+            tracing::debug!("{}: {:.3} s", ways[place].name(), run.seconds);
+            if round >= warm_ups {
+                runs[place].push(run);
+            }
+        }
+    }
+    let bytes = prepared.file(scenario.rows)?.1;
+    let speeds: Vec<Vec<f64>> = ways
+        .iter()
+        .zip(&runs)
+        .map(|(way, runs)| runs.iter().map(|run| float(way.rows(scenario)) / run.seconds).collect())
+        .collect();
+    let measured = ways.iter().zip(&runs).zip(&speeds).map(|((way, runs), speed)| {
+        let usage = runs.last().and_then(|run| run.usage);
+        MeasuredWay {
+            name: way.name().to_owned(),
+            rows: way.rows(scenario),
+            seconds: Spread::of(runs.iter().map(|run| run.seconds)),
+            rows_per_second: Spread::of(speed.iter().copied()),
+            rounds: runs.len(),
+            ours_is_times: Spread::of(speeds[0].iter().zip(speed).map(|(ours, its)| ours / its)),
+            peak_mib: usage.map(|usage| mebibytes(float(usage.peak_bytes))),
+            cpu_seconds: usage.map(|usage| usage.cpu.as_secs_f64()),
+            calls: runs.last().map_or(0, |run| run.calls),
+            call_bytes: runs.last().map_or(0, |run| run.call_bytes),
+        }
+    });
+    let measured = Measured {
+        scenario: scenario.name(),
+        table: scenario.table.name().to_owned(),
+        mode: scenario.mode.name().to_owned(),
+        rows: scenario.rows,
+        bytes,
+        ways: measured.collect(),
+    };
+    prepared.remove(ground).await?;
+    Ok(measured)
+}
+
+/// What the runs of a scenario share.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    scenario: Scenario,
+    /// Where the table is as it is before the load.
+    template: Database,
+    /// The columns with their types.
+    columns: Vec<(String, String)>,
+    folder: PathBuf,
+}
+
+impl Prepared {
+    pub(super) async fn new(ground: &Ground, scenario: &Scenario) -> anyhow::Result<Self> {
+        let Scenario { table, mode, rows } = *scenario;
+        let folder = ground.folder.path().to_owned();
+        let template = ground.fresh().await?;
+        let columns = ground.columns(&template, table).await?;
+        let rows_there = match mode {
+            Mode::Insert | Mode::UpsertNew => None,
+            Mode::UpsertSame => Some((1, Version::New)),
+            Mode::UpsertHalf => Some((2, Version::Old)),
+        };
+        if let Some((step, version)) = rows_there {
+            let path = folder.join("there.csv");
+            table.write_csv(&path, (0..rows).step_by(step), version)?;
+            let name = table.name();
+            let copy = format!("COPY {name} FROM STDIN WITH (FORMAT csv, HEADER)");
+            ground.copy_file(&template, ["", &copy, ""], &path).await?;
+            // As it would have been long since.
+            ground.run_sql(&template, &format!("VACUUM (FREEZE, ANALYZE) {name}")).await?;
+        }
+        Ok(Self { scenario: *scenario, template, columns, folder })
+    }
+
+    /// The file with the first rows, and its size. Written once.
+    pub(super) fn file(&self, rows: u64) -> anyhow::Result<(PathBuf, u64)> {
+        let table = self.scenario.table;
+        let path = self.folder.join(format!("{}-{rows}.csv", table.name()));
+        if !path.exists() {
+            table.write_csv(&path, 0..rows, Version::New)?;
+        }
+        let size_bytes = std::fs::metadata(&path)?.len();
+        Ok((path, size_bytes))
+    }
+
+    /// What the table must hold afterwards, by PostgreSQL alone.
+    pub(super) async fn expected(&self, ground: &Ground, rows: u64) -> anyhow::Result<String> {
+        let database = ground.copy_of(&self.template.name).await?;
+        let name = self.scenario.table.name();
+        let stage = format!("CREATE TEMP TABLE stage (LIKE {name}) ON COMMIT DROP");
+        let copy = "COPY stage FROM STDIN WITH (FORMAT csv, HEADER)";
+        let (path, _) = self.file(rows)?;
+        let delete = format!(
+            "DELETE FROM {name} USING stage WHERE {name}.id = stage.id;
+             INSERT INTO {name} SELECT * FROM stage"
+        );
+        ground.copy_file(&database, [&stage, copy, &delete], &path).await?;
+        let checksum = ground.checksum(&database, self.scenario.table).await?;
+        ground.remove(database).await?;
+        Ok(checksum)
+    }
+
+    async fn run(&self, ground: &Ground, way: Way, expected: &str) -> anyhow::Result<Run> {
+        let database = ground.copy_of(&self.template.name).await?;
+        let rows = way.rows(&self.scenario);
+        let run = match way {
+            Way::AuroraSync => self.run_ours(ground, &database, rows).await?,
+            Way::Copy | Way::CopyStage => self.run_psql(ground, &database, rows).await?,
+            Way::Peer { module, .. } => self.run_peer(ground, &database, module, rows).await?,
+        };
+        self.check(ground, database, expected).await?;
+        Ok(run)
+    }
+
+    pub(super) async fn check(
+        &self,
+        ground: &Ground,
+        database: Database,
+        expected: &str,
+    ) -> anyhow::Result<()> {
+        let found = ground.checksum(&database, self.scenario.table).await?;
+        ensure!(found == expected, "the table holds {found}, expected {expected}");
+        ground.remove(database).await
+    }
+
+    /// Our import, of a process that has just started.
+    pub(super) async fn run_ours(
+        &self,
+        ground: &Ground,
+        database: &Database,
+        rows: u64,
+    ) -> anyhow::Result<Run> {
+        let function = ground.function(&ground.programs.import, database).await?;
+        let (path, size_bytes) = self.file(rows)?;
+        let key = format!("imports/{}/file.csv", self.scenario.table.name());
+        let metadata: &[(&str, &str)] = match self.scenario.mode {
+            Mode::Insert => &[("mode", "insert")],
+            _ => &[],
+        };
+        ground.stand_in.serve_file(UPLOADS, &key, &path, metadata)?;
+        let etag = ground.stand_in.etag(UPLOADS, &key).context("the file is not served")?;
+        ground.data_api.counters().reset();
+        let event = object_created(&key, &etag, size_bytes);
+        let took = deliver(ground, &function, event.to_string()).await?;
+        let outcome =
+            "SELECT state || ' ' || coalesce(error, '') || ' ' || rows_read || ' ' || rows_rejected
+             FROM sync.import";
+        let outcome = ground.text(database, outcome).await?;
+        ensure!(outcome == format!("completed  {rows} 0"), "the import ended as {outcome}");
+        let log_bytes = function.log().len() as u64;
+        Ok(Run { usage: Some(function.usage()?), log_bytes, ..Run::new(ground, took) })
+    }
+
+    async fn run_psql(
+        &self,
+        ground: &Ground,
+        database: &Database,
+        rows: u64,
+    ) -> anyhow::Result<Run> {
+        let (path, _) = self.file(rows)?;
+        let name = self.scenario.table.name();
+        let options = "WITH (FORMAT csv, HEADER)";
+        let upsert = self.scenario.mode.is_upsert();
+        let target = if upsert { "stage" } else { name };
+        let merge = self.merge();
+        let stage = format!("CREATE TEMP TABLE stage (LIKE {name}) ON COMMIT DROP;");
+        let mut script = format!("\\copy {target} FROM '{}' {options}", path.display());
+        if upsert {
+            script = format!("BEGIN;\n{stage}\n{script}\n{merge};\nCOMMIT;");
+        }
+        ground.data_api.counters().reset();
+        if let Some(seconds) = ground.psql(database, &script).await? {
+            return Ok(Run { seconds, ..Run::default() });
+        }
+        // Without psql: the same statements by our own client.
+        let copy = format!("COPY {target} FROM STDIN {options}");
+        let (before, after) = if upsert { (stage.as_str(), merge.as_str()) } else { ("", "") };
+        let started = Instant::now();
+        ground.copy_file(database, [before, &copy, after], &path).await?;
+        Ok(Run { seconds: started.elapsed().as_secs_f64(), ..Run::default() })
+    }
+
+    /// As it is written by hand: every row is updated, changed or not.
+    fn merge(&self) -> String {
+        let name = self.scenario.table.name();
+        let changes = self.columns.iter().filter(|(column, _)| column != "id");
+        let changes: Vec<_> =
+            changes.map(|(column, _)| format!("{column} = EXCLUDED.{column}")).collect();
+        format!(
+            "INSERT INTO {name} SELECT * FROM stage ON CONFLICT (id) DO UPDATE SET {}",
+            changes.join(", ")
+        )
+    }
+
+    async fn run_peer(
+        &self,
+        ground: &Ground,
+        database: &Database,
+        module: &str,
+        rows: u64,
+    ) -> anyhow::Result<Run> {
+        let function = ground.peer(module, database).await?;
+        let (path, _) = self.file(rows)?;
+        ground.stand_in.serve_file(UPLOADS, "peer.csv", &path, &[])?;
+        ground.data_api.counters().reset();
+        let event = json!({
+            "bucket": UPLOADS,
+            "key": "peer.csv",
+            "table": self.scenario.table.name(),
+            "columns": self.columns,
+            "upsert": self.scenario.mode.is_upsert(),
+        });
+        let answer = function.invoke(event.to_string()).await?;
+        Ok(Run { usage: Some(function.usage()?), ..Run::new(ground, answer.took) })
+    }
+
+    pub(super) async fn remove(self, ground: &Ground) -> anyhow::Result<()> {
+        ground.remove(self.template).await
+    }
+
+    pub(super) fn template(&self) -> &str {
+        &self.template.name
+    }
+}
+
+impl Run {
+    fn new(ground: &Ground, took: Duration) -> Self {
+        let counters = ground.data_api.counters();
+        Self {
+            seconds: took.as_secs_f64(),
+            usage: None,
+            log_bytes: 0,
+            calls: counters.all_calls(),
+            call_bytes: counters.bytes_in(),
+        }
+    }
+}
+
+/// Delivers an event, and then every message that the function has left for itself.
+pub(super) async fn deliver(
+    ground: &Ground,
+    function: &Function,
+    event: String,
+) -> anyhow::Result<Duration> {
+    ground.stand_in.take_sent();
+    let mut took = Duration::ZERO;
+    let mut event = event;
+    loop {
+        let answer = function.invoke(event).await?;
+        took += answer.took;
+        let failures = answer.value["batchItemFailures"].as_array().map_or(0, Vec::len);
+        ensure!(failures == 0, "the message was given back: {}", function.log());
+        match ground.stand_in.take_sent().as_slice() {
+            [] => return Ok(took),
+            sent => {
+                let messages: Vec<_> = sent.iter().map(|body| (body.clone(), None)).collect();
+                event = queue_event(&messages, "imports").to_string();
+            }
+        }
+    }
+}
+
+/// A table a scenario.
+pub(super) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
+    measured.iter().map(shown).collect()
+}
+
+fn shown(measured: &Measured) -> figures::Table {
+    let title =
+        format!("Import: {} ({} MiB)", measured.scenario, number(mebibytes(float(measured.bytes))));
+    let columns = [
+        "way",
+        "rows",
+        "seconds",
+        "rows/s",
+        "aurora-sync is × as fast",
+        "Data API calls",
+        "peak MiB",
+        "CPU s",
+    ];
+    let mut table = figures::Table::new(title, &columns);
+    for way in &measured.ways {
+        table.push([
+            way.name.clone(),
+            count(way.rows),
+            way.seconds.show(),
+            number(way.rows_per_second.median),
+            way.ours_is_times.show(),
+            if way.calls == 0 { "–".to_owned() } else { whole(way.calls) },
+            way.peak_mib.map_or("–".to_owned(), number),
+            way.cpu_seconds.map_or("–".to_owned(), number),
+        ]);
+    }
+    table
+}

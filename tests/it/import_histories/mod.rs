@@ -1,0 +1,610 @@
+//! Histories of imports: random files, delivered as SQS may deliver their messages, while everything goes
+//! wrong. At the end each row of the file has had its effect once, in the order of its key, and is counted as
+//! what became of it.
+//!
+//! A history follows from its seed, as those of writes do (`histories`): `AURORA_SYNC_SEEDS=1000` tries so many
+//! of them, `AURORA_SYNC_SEED=17` that one alone, with the function's log. Short deadlines are of real time, so
+//! that two runs of a seed need not make the same calls; their ends are the same.
+
+mod file;
+mod model;
+mod queue;
+mod tables;
+
+use std::time::Duration;
+
+use aurora_sync::aws::objects::Objects;
+use aurora_sync::aws::queue::Queue as Sqs;
+use aurora_sync::deadline::Deadline;
+use aurora_sync::import::chunk::Limits;
+use aurora_sync::import::options::Defaults;
+use aurora_sync::import::source::{self, Source};
+use aurora_sync::import::{self, Import};
+use aws_lambda_events::sqs::SqsEvent;
+use serde_json::{Value, json};
+
+use self::file::{File, Size, row};
+use self::model::{Asked, Expected, Mode, Row, expect, sorted};
+use self::queue::Queue;
+use self::tables::{GUARD, Kind, OTHERS, TABLES};
+use crate::support::cloud::{Cloud, Mishap};
+use crate::support::process::Function;
+use crate::support::trouble::{fault, hang, reached, seeds};
+use crate::support::{STAFF, World, deadline, sqs_event};
+
+/// Seeds of a plain `cargo test`.
+const SEEDS: u64 = 40;
+
+/// Of those with real processes, which take longer.
+const PROCESS_SEEDS: u64 = 12;
+
+/// Of those with two workers at once.
+const PAIR_SEEDS: u64 = 16;
+
+/// A history that is not over after so many deliveries never will be.
+const DELIVERIES_MAX: usize = 300;
+
+/// Longer than the Data API keeps an idle transaction.
+const UNTIL_NEXT_DELIVERY: Duration = Duration::from_mins(6);
+
+const BUCKET: &str = "uploads";
+const RESULTS: &str = "results";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_of_a_file_is_loaded_once_whatever_goes_wrong_on_the_way() {
+    // Several at once, each over a database of its own.
+    tokio::join!(Box::pin(lane(0)), Box::pin(lane(1)), Box::pin(lane(2)), Box::pin(lane(3)));
+}
+
+/// Every fourth seed.
+async fn lane(lane: u64) {
+    let place = Place::new().await;
+    for seed in seeds(SEEDS).filter(|seed| seed % 4 == lane) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let size =
+            Size { records: random.usize(0..100), keys: random.choice([3, 15, 200]).unwrap() };
+        let history = History::new(&mut random, size);
+        Box::pin(run(&place, seed, &history, &mut random, &mut InProcess)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_of_a_file_is_loaded_once_though_its_process_is_killed() {
+    let place = Place::new().await;
+    let mut function = place.function().await;
+    for seed in seeds(PROCESS_SEEDS) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        // The program's own chunks have 10,000 records.
+        let size = Size {
+            records: random.usize(15_000..45_000),
+            keys: random.choice([50, 9_000]).unwrap(),
+        };
+        let history = History::of(Kind::Staff, &mut random, size);
+        Box::pin(run(&place, seed, &history, &mut random, &mut function)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_on_one_import_never_load_a_chunk_twice() {
+    let place = Place::new().await;
+    for seed in seeds(PAIR_SEEDS) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let size = Size { records: random.usize(20..200), keys: 50 };
+        let history = History::new(&mut random, size);
+        history.begin(&place).await;
+        let body = history.notification(&place);
+        let event = sqs_event(&[("m1", "", &body)]);
+        let mut log = Vec::new();
+        while history.is_running(&place).await {
+            assert!(log.len() < DELIVERIES_MAX, "seed {seed}: not over\n{history:#?}");
+            let (one, other) = (place.import(&history), place.import(&history));
+            let done = tokio::join!(
+                Box::pin(import::handle(&one, event.clone(), deadline())),
+                Box::pin(import::handle(&other, event.clone(), deadline())),
+            );
+            log.push(format!("{done:?}"));
+        }
+        history.check(&place, seed, &log).await;
+    }
+}
+
+/// Where histories happen.
+struct Place {
+    world: World,
+    cloud: Cloud,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let (world, cloud) = (World::with(&format!("{STAFF};{TABLES}")).await, Cloud::new().await);
+        for sql in GUARD {
+            world.rows(sql).await;
+        }
+        Self { world, cloud }
+    }
+
+    fn import(&self, history: &History) -> Import {
+        Import {
+            catalog: self.world.catalog(),
+            data_api: self.world.data_api.clone(),
+            objects: Objects::new(&self.cloud.sdk_config),
+            queue: Sqs::new(&self.cloud.sdk_config, self.cloud.queue_url()),
+            results_bucket: RESULTS.into(),
+            defaults: Defaults::none(),
+            lanes: history.lanes,
+            limits: history.limits,
+        }
+    }
+
+    /// The program, as Lambda runs it.
+    async fn function(&self) -> Function {
+        let more = [
+            ("AWS_ENDPOINT_URL_SQS", self.cloud.url.clone()),
+            ("AWS_ENDPOINT_URL_S3", self.cloud.url.clone()),
+            ("IMPORTS_QUEUE_URL", self.cloud.queue_url()),
+            ("RESULTS_BUCKET", RESULTS.into()),
+            ("IMPORT_LANES", "3".into()),
+        ];
+        Function::new(&self.world, env!("CARGO_BIN_EXE_import"), &more).await
+    }
+}
+
+/// What runs a delivery.
+trait Runner {
+    /// Gives the ids of the messages that are left; `None` where the invocation died.
+    async fn deliver(
+        &mut self,
+        place: &Place,
+        history: &History,
+        event: SqsEvent,
+        deadline: Deadline,
+    ) -> Option<Vec<String>>;
+
+    /// Ends the function as `kill -9` does, while a delivery runs.
+    async fn kill(&mut self);
+}
+
+/// `import` in the process of the test; a kill drops it where it stands.
+struct InProcess;
+
+impl Runner for InProcess {
+    async fn deliver(
+        &mut self,
+        place: &Place,
+        history: &History,
+        event: SqsEvent,
+        deadline: Deadline,
+    ) -> Option<Vec<String>> {
+        let response =
+            Box::pin(import::handle(&place.import(history), event, deadline)).await.ok()?;
+        Some(response.batch_item_failures.into_iter().map(|left| left.item_identifier).collect())
+    }
+
+    async fn kill(&mut self) {}
+}
+
+impl Runner for Function {
+    async fn deliver(
+        &mut self,
+        _place: &Place,
+        _history: &History,
+        event: SqsEvent,
+        _deadline: Deadline,
+    ) -> Option<Vec<String>> {
+        self.invoke(&event).await
+    }
+
+    async fn kill(&mut self) {
+        Function::kill(self).await;
+    }
+}
+
+/// Lives a history through, and compares its end with the model's.
+async fn run<R: Runner>(
+    place: &Place,
+    seed: u64,
+    history: &History,
+    random: &mut fastrand::Rng,
+    runner: &mut R,
+) {
+    history.begin(place).await;
+    let mut queue = Queue::of(history.notification(place));
+    let mut log = Vec::new();
+    for delivery in 0.. {
+        let about = || format!("seed {seed}: not over\n{}\n{history:#?}", log.join("\n"));
+        assert!(delivery < DELIVERIES_MAX, "{}", about());
+        let Some(event) = queue.deliver(random) else { break };
+        let ids: Vec<_> =
+            event.records.iter().filter_map(|message| message.message_id.clone()).collect();
+        let trouble = Trouble::new(random, history);
+        let left = suffer(place, history, runner, event, &trouble).await;
+        log.push(format!("{ids:?} {trouble:?}: {left:?} left"));
+        // The answer does not always get back to SQS.
+        if let Some(left) = left.filter(|_| !trouble.loses_answer) {
+            queue.acknowledge(&ids, &left);
+        }
+        queue.send(place.cloud.take_sent());
+        place.world.server.faults().clear();
+        place.cloud.clear_mishaps();
+        place.world.server.pass(UNTIL_NEXT_DELIVERY);
+    }
+    history.check(place, seed, &log).await;
+}
+
+/// What goes wrong in one delivery.
+#[derive(Debug)]
+struct Trouble {
+    faults: Vec<String>,
+    mishaps: Vec<(u64, Mishap)>,
+    /// The function is killed when it makes this call of the Data API, or of S3 and SQS, from 1.
+    killed_at: Option<(Service, u64)>,
+    /// An invocation that is shorter than the file needs.
+    time: Option<Duration>,
+    loses_answer: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    DataApi,
+    Cloud,
+}
+
+impl Trouble {
+    fn new(random: &mut fastrand::Rng, history: &History) -> Self {
+        // As often early as late.
+        let call = |random: &mut fastrand::Rng| {
+            let most = 1 << random.u32(2..=7);
+            random.u64(1..=most)
+        };
+        let mut faults = Vec::new();
+        while faults.len() < 3 && random.u8(..) < 110 {
+            let operation =
+                random.choice(["any", "any", "begin", "batch", "execute", "commit", "rollback"]);
+            let call = call(random);
+            let fault = if random.u8(..30) == 0 { "resume=1s".into() } else { fault(random) };
+            faults.push(format!("{}@{call} {fault}", operation.unwrap()));
+        }
+        let mut mishaps = Vec::new();
+        if random.u8(..10) == 0 {
+            let mishap = random.choice([Mishap::Fail, Mishap::LoseAnswer]).unwrap();
+            mishaps.push((random.u64(1..=6), mishap));
+        }
+        let killed_at = match random.u8(..12) {
+            0 | 1 => Some((Service::DataApi, call(random))),
+            2 => Some((Service::Cloud, random.u64(1..=6))),
+            _ => None,
+        };
+        let is_short = random.u8(..4) == 0 && !history.asked.is_atomic && !history.asked.is_dry_run;
+        let time = is_short.then(|| Duration::from_millis(random.u64(20..400)));
+        Self { faults, mishaps, killed_at, time, loses_answer: random.u8(..) < 20 }
+    }
+}
+
+/// Delivers under these troubles.
+async fn suffer<R: Runner>(
+    place: &Place,
+    history: &History,
+    runner: &mut R,
+    event: SqsEvent,
+    trouble: &Trouble,
+) -> Option<Vec<String>> {
+    let Place { world, cloud } = place;
+    for fault in &trouble.faults {
+        world.fault(fault);
+    }
+    for (call, mishap) in &trouble.mishaps {
+        cloud.go_wrong(*call, *mishap);
+    }
+    let deadline = trouble.time.map_or_else(deadline, Deadline::after);
+    let Some((service, call)) = trouble.killed_at else {
+        return runner.deliver(place, history, event, deadline).await;
+    };
+    // The call hangs, and is never done: so the moment is the same each time.
+    let killed = async {
+        match service {
+            Service::DataApi => {
+                let calls = world.server.counters().all_calls() + call;
+                world.server.faults().add(hang(call));
+                reached(world, calls).await;
+            }
+            Service::Cloud => {
+                let calls = cloud.calls() + call;
+                cloud.go_wrong(call, Mishap::Hang);
+                while cloud.calls() < calls {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
+    };
+    let left = tokio::select! {
+        biased;
+        () = killed => None,
+        left = runner.deliver(place, history, event, deadline) => Some(left),
+    };
+    match left {
+        Some(left) => left,
+        None => {
+            runner.kill().await;
+            None
+        }
+    }
+}
+
+/// A file, what is there before it, and how it is imported.
+struct History {
+    asked: Asked,
+    before: Vec<Row>,
+    file: File,
+    lanes: usize,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let file = String::from_utf8_lossy(&self.file.content);
+        let records: Vec<_> = self.file.records.iter().take(300).collect();
+        f.debug_struct("History")
+            .field("asked", &self.asked)
+            .field("lanes", &self.lanes)
+            .field("limits", &self.limits)
+            .field("options", &self.file.options)
+            .field("before", &format!("{:?}", self.before))
+            .field("records", &format!("{records:?}"))
+            .field("file", &file.chars().take(10_000).collect::<String>())
+            .finish()
+    }
+}
+
+impl History {
+    fn new(random: &mut fastrand::Rng, size: Size) -> Self {
+        let kind = random.choice(Kind::ALL).unwrap();
+        Self::of(kind, random, size)
+    }
+
+    fn of(kind: Kind, random: &mut fastrand::Rng, size: Size) -> Self {
+        let modes =
+            [Mode::Upsert, Mode::Upsert, Mode::Insert, Mode::Ignore, Mode::Replace, Mode::Delete];
+        let mode = random.choice(modes).unwrap();
+        // Without a key, rows can only be added.
+        let needs_key = matches!(mode, Mode::Replace | Mode::Delete);
+        let mode = if needs_key && !kind.has_key() { Mode::Upsert } else { mode };
+        let (is_atomic, is_dry_run) = (random.u8(..8) == 0, random.u8(..8) == 0);
+        let allows_rejects = is_atomic && random.bool();
+        let asked = Asked { kind, mode, is_atomic, allows_rejects, is_dry_run };
+        // In one transaction, a constraint that speaks at its end refuses the file as a whole.
+        let is_one = is_atomic || is_dry_run;
+        let allows_refusals = random.bool() && !(kind == Kind::Deferred && is_one);
+        let mut file = File::new(random, kind, mode, size, allows_refusals);
+        let mut set = |name: &str, value: &str| file.options.insert(name.into(), value.into());
+        if mode == Mode::Replace {
+            set("max-deletes", "100%");
+        }
+        if is_atomic {
+            set("atomic", "true");
+        }
+        if allows_rejects {
+            set("max-rejects", "100000");
+        }
+        if is_dry_run {
+            set("dry-run", "true");
+        }
+        let before = before(random, kind, &file);
+        let bytes = if random.u8(..4) == 0 { random.usize(20..2_000) } else { 1_000_000 };
+        Self {
+            asked,
+            before,
+            file,
+            lanes: random.usize(1..=4),
+            limits: Limits { records: random.usize(1..=50), bytes },
+        }
+    }
+
+    fn key(&self) -> String {
+        format!("imports/{}/file.csv", self.asked.kind.table())
+    }
+
+    fn source(&self, place: &Place) -> Source {
+        let notification = source::read(&self.notification(place)).unwrap();
+        notification.asks.into_iter().next().unwrap().source
+    }
+
+    /// Empties everything, and puts what is there before.
+    async fn begin(&self, place: &Place) {
+        let Place { world, cloud } = place;
+        let table = self.asked.kind.table();
+        world
+            .rows(&format!(
+                "TRUNCATE sync.import, sync.import_mark, sync.import_key, {table} CASCADE"
+            ))
+            .await;
+        let [_, text, number, ..] = self.asked.kind.columns() else { unreachable!() };
+        let rows = serde_json::to_string(
+            &self
+                .before
+                .iter()
+                .map(|row| {
+                    let (id, c) = row.key.split_once('/').unwrap_or((&row.key, ""));
+                    json!({ "id": id, "c": c, *text: row.a, *number: row.b })
+                })
+                .collect::<Vec<_>>(),
+        )
+        .unwrap();
+        let columns = self.asked.kind.columns().join(", ");
+        let rows = vec![aurora_sync::field::parameter("rows", rows)];
+        let sql = format!(
+            "INSERT INTO {table} ({columns}) SELECT {columns}
+            FROM json_populate_recordset(NULL::{table}, :rows::json)"
+        );
+        world.data_api.execute(None, &sql, rows).await.unwrap();
+        cloud.forget_objects();
+        cloud.put(BUCKET, &self.key(), self.file.content.clone(), self.file.options.clone());
+        cloud.take_sent();
+    }
+
+    /// The message of S3.
+    fn notification(&self, place: &Place) -> String {
+        let etag = place.cloud.put(
+            BUCKET,
+            &self.key(),
+            self.file.content.clone(),
+            self.file.options.clone(),
+        );
+        json!({ "Records": [{
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "bucket": { "name": BUCKET },
+                "object": { "key": self.key(), "eTag": etag, "sequencer": "01" },
+            },
+        }]})
+        .to_string()
+    }
+
+    async fn is_running(&self, place: &Place) -> bool {
+        let states = place.world.rows("SELECT state FROM sync.import").await;
+        states.is_empty() || states == ["running"]
+    }
+
+    /// Compares what is there with what must be.
+    async fn check(&self, place: &Place, seed: u64, log: &[String]) {
+        let Place { world, cloud } = place;
+        let about = || format!("seed {seed}\n{}\n{self:#?}", log.join("\n"));
+        let expected = expect(self.asked, &self.before, &self.file.records);
+        let Expected { state, counts, .. } = &expected;
+        let found = world
+            .rows(
+                "SELECT state, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected,
+                rows_deleted FROM sync.import",
+            )
+            .await;
+        let line = format!(
+            "{state}|{}|{}|{}|{}|{}|{}",
+            counts.read,
+            counts.written,
+            counts.unchanged,
+            counts.superseded,
+            counts.rejected,
+            counts.deleted
+        );
+        let error = world.rows("SELECT error FROM sync.import").await;
+        let relax = |l: &str| {
+            let mut f: Vec<String> = l.split('|').map(str::to_owned).collect();
+            let n = f[3].parse::<i64>().unwrap() + f[4].parse::<i64>().unwrap();
+            f[3] = n.to_string();
+            f[4] = String::new();
+            f.join("|")
+        };
+        let (found, line) = if std::env::var("RELAX").is_ok() {
+            (vec![relax(&found[0])], relax(&line))
+        } else {
+            (found, line)
+        };
+        assert_eq!(found, [line], "{error:?} {}", about());
+        let key = if self.asked.kind == Kind::Paired { "id || '/' || c" } else { "id::text" };
+        let [_, text, number, ..] = self.asked.kind.columns() else { unreachable!() };
+        let table = self.asked.kind.table();
+        let found = world
+            .rows(&format!(
+                "SELECT json_agg(json_build_object('key', {key}, 'a', {text}, 'b', {number}))::text FROM {table}"
+            ))
+            .await;
+        let found: Value = serde_json::from_str(&found[0]).unwrap_or_default();
+        let found = found.as_array().into_iter().flatten().map(|row| Row {
+            key: row["key"].as_str().unwrap().to_owned(),
+            a: row["a"].as_str().map(str::to_owned),
+            b: row["b"].as_i64(),
+        });
+        assert!(sorted(found.collect()) == expected.rows, "rows differ: {}", about());
+        let rejects =
+            world.rows("SELECT record, byte_offset FROM sync.import_reject ORDER BY record").await;
+        let expected_rejects: Vec<_> = expected
+            .rejected
+            .iter()
+            .map(|number| format!("{number}|{}", self.file.offsets[number - 1]))
+            .collect();
+        assert_eq!(rejects, expected_rejects, "{}", about());
+        let kinds =
+            world.rows("SELECT coalesce(sum(rows), 0)::bigint FROM sync.import_reject_kind").await;
+        assert_eq!(kinds, [counts.rejected.to_string()], "{}", about());
+        let left = world
+            .rows("SELECT (SELECT count(*) FROM sync.import_mark), (SELECT count(*) FROM sync.import_key)")
+            .await;
+        assert_eq!(left, ["0|0"], "{}", about());
+        self.check_report(place, &expected, &about);
+        drop(cloud.take_sent());
+    }
+
+    fn check_report(&self, place: &Place, expected: &Expected, about: &dyn Fn() -> String) {
+        let Expected { state, counts, .. } = expected;
+        let folder = format!("{}/{}", self.asked.kind.table(), self.source(place).import_id());
+        let report = place.cloud.get(RESULTS, &format!("{folder}/report.json"));
+        let report = report.unwrap_or_else(|| panic!("no report: {}", about()));
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["state"], *state, "{}", about());
+        if std::env::var("RELAX").is_err() {
+            assert_eq!(
+                report["rows"],
+                json!({
+                    "read": counts.read,
+                    "written": counts.written,
+                    "unchanged": counts.unchanged,
+                    "superseded": counts.superseded,
+                    "rejected": counts.rejected,
+                }),
+                "{}",
+                about()
+            );
+        }
+        assert_eq!(report["rows_deleted"], counts.deleted, "{}", about());
+        let shown =
+            report["rejects"].as_array().unwrap().iter().map(|reject| reject["record"].as_u64());
+        let shown: Vec<_> = shown.flatten().collect();
+        let first: Vec<_> =
+            expected.rejected.iter().take(100).map(|number| *number as u64).collect();
+        assert_eq!(shown, first, "{}", about());
+        assert_eq!(report["rejected_file_rows"], counts.rejected, "{}", about());
+        let rejected = place.cloud.get(RESULTS, &format!("{folder}/rejected.csv"));
+        assert_eq!(rejected.is_some(), counts.rejected > 0, "{}", about());
+    }
+}
+
+/// Some of the file's rows, some others of its keys, and some that are in no file.
+fn before(random: &mut fastrand::Rng, kind: Kind, file: &File) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut add = |row: Row| {
+        let is_refused = kind.refuses_always(&row)
+            || kind.refuses_where_stored(&row)
+            || kind == Kind::Checked && row.b.is_none();
+        let is_there = kind.has_key() && rows.iter().any(|other| other.key == row.key);
+        if !is_refused && !is_there {
+            rows.push(row);
+        }
+    };
+    let share = random.u8(..4);
+    for record in file.records.iter().take(200) {
+        if let model::Record::Row(known) = record
+            && random.u8(..4) < share
+        {
+            let mut known = known.clone();
+            if random.bool() {
+                known.b = Some(random.i64(0..3));
+            }
+            add(known);
+        }
+    }
+    for number in 0..random.u32(..4) {
+        add(Row { b: Some(1), ..row(random, kind, Mode::Upsert, 1, &[Some("z")], false) });
+        let key = match kind {
+            Kind::Paired => format!("{}/x", OTHERS - 1 - number),
+            Kind::Staff => format!("{}", 9_000 + number),
+            _ => (OTHERS - 1 - number).to_string(),
+        };
+        add(Row { key, a: Some("other".to_owned()), b: Some(1) });
+    }
+    if kind == Kind::Single {
+        for number in 0..2 {
+            let key = (OTHERS + 50 + number).to_string();
+            rows.push(Row { key, a: Some(format!("taken-{number}")), b: None });
+        }
+    }
+    rows
+}

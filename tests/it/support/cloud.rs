@@ -1,0 +1,258 @@
+//! S3 and SQS in memory behind HTTP: quick enough for thousands of histories, and going wrong on demand.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::SdkConfig;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderMap;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::sdk_config;
+
+/// What happens to one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mishap {
+    /// Nothing is done, and 503 answered.
+    Fail,
+    /// The call is done, but the connection closes without an answer.
+    LoseAnswer,
+    /// Nothing is done, and nothing ever answered.
+    Hang,
+}
+
+#[derive(Debug)]
+struct Object {
+    content: Bytes,
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By bucket and key, as in the path.
+    objects: HashMap<String, Object>,
+    /// Bodies of messages that were sent and not taken.
+    sent: Vec<String>,
+    calls: u64,
+    /// By the number of the call.
+    mishaps: HashMap<u64, Mishap>,
+}
+
+/// The services of one world.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    pub url: String,
+    pub sdk_config: SdkConfig,
+    state: Arc<Mutex<State>>,
+}
+
+impl Cloud {
+    pub(crate) async fn new() -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = state.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = shared.clone();
+                let service = service_fn(move |request| answer(state.clone(), request));
+                stream.set_nodelay(true).ok();
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        Self { sdk_config: sdk_config(&url), url, state }
+    }
+
+    pub(crate) fn queue_url(&self) -> String {
+        format!("{}/queue", self.url)
+    }
+
+    /// Puts an object, and gives its `ETag`.
+    pub(crate) fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        content: Vec<u8>,
+        metadata: BTreeMap<String, String>,
+    ) -> String {
+        let object = Object { content: content.into(), metadata };
+        let etag = etag(&object.content);
+        self.locked(|state| state.objects.insert(format!("{bucket}/{key}"), object));
+        etag
+    }
+
+    pub(crate) fn get(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        let path = format!("{bucket}/{key}");
+        self.locked(|state| state.objects.get(&path).map(|object| object.content.to_vec()))
+    }
+
+    pub(crate) fn forget_objects(&self) {
+        self.locked(|state| state.objects.clear());
+    }
+
+    /// The bodies of the messages that were sent since the last time.
+    pub(crate) fn take_sent(&self) -> Vec<String> {
+        self.locked(|state| std::mem::take(&mut state.sent))
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.locked(|state| state.calls)
+    }
+
+    /// Lets a call to come go wrong, the next one being 1.
+    pub(crate) fn go_wrong(&self, call: u64, mishap: Mishap) {
+        self.locked(|state| {
+            let number = state.calls + call;
+            state.mishaps.insert(number, mishap);
+        });
+    }
+
+    pub(crate) fn clear_mishaps(&self) {
+        self.locked(|state| state.mishaps.clear());
+    }
+
+    fn locked<T>(&self, ask: impl FnOnce(&mut State) -> T) -> T {
+        ask(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn etag(content: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(&Sha256::digest(content)[..16])
+}
+
+async fn answer(
+    state: Arc<Mutex<State>>,
+    request: Request<Incoming>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let path = head.uri.path().trim_start_matches('/').to_owned();
+    let path = percent_encoding::percent_decode_str(&path).decode_utf8_lossy().into_owned();
+    let mishap = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Heartbeats have their own time, and are not counted.
+        if target(&head.headers).ends_with("ChangeMessageVisibilityBatch") {
+            None
+        } else {
+            state.calls += 1;
+            let number = state.calls;
+            state.mishaps.remove(&number)
+        }
+    };
+    match mishap {
+        Some(Mishap::Fail) => return Ok(failure(503, "SlowDown")),
+        Some(Mishap::Hang) => std::future::pending().await,
+        Some(Mishap::LoseAnswer) | None => {}
+    }
+    let response = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        match head.method {
+            Method::POST => sqs(&mut state, target(&head.headers), &body)?,
+            Method::PUT => {
+                let object = Object {
+                    content: unchunked(&head.headers, body),
+                    metadata: metadata(&head.headers),
+                };
+                let etag = etag(&object.content);
+                state.objects.insert(path, object);
+                Response::builder().header("etag", format!("\"{etag}\"")).body(Full::default())?
+            }
+            Method::HEAD | Method::GET => read(&state, &head.method, &path, &head.headers)?,
+            _ => Response::builder().status(204).body(Full::default())?,
+        }
+    };
+    anyhow::ensure!(mishap.is_none(), "the answer is lost");
+    Ok(response)
+}
+
+fn target(headers: &HeaderMap) -> &str {
+    headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn metadata(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let own = headers.iter().filter_map(|(name, value)| {
+        Some((name.as_str().strip_prefix("x-amz-meta-")?, value.to_str().ok()?))
+    });
+    own.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn failure(status: u16, code: &str) -> Response<Full<Bytes>> {
+    let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+    Response::builder().status(status).body(Full::new(body.into())).unwrap()
+}
+
+fn sqs(state: &mut State, target: &str, body: &[u8]) -> anyhow::Result<Response<Full<Bytes>>> {
+    let call: Value = serde_json::from_slice(body)?;
+    let answer = match target {
+        "AmazonSQS.SendMessage" => {
+            state.sent.push(call["MessageBody"].as_str().unwrap_or_default().to_owned());
+            json!({ "MessageId": uuid::Uuid::now_v7(), "MD5OfMessageBody": "" })
+        }
+        "AmazonSQS.ChangeMessageVisibilityBatch" => {
+            let entries = call["Entries"].as_array().into_iter().flatten();
+            let done: Vec<_> = entries.map(|entry| json!({ "Id": entry["Id"] })).collect();
+            json!({ "Successful": done, "Failed": [] })
+        }
+        other => anyhow::bail!("{other} is not of this queue"),
+    };
+    let response = Response::builder().header("content-type", "application/x-amz-json-1.0");
+    Ok(response.body(Full::new(answer.to_string().into()))?)
+}
+
+fn read(
+    state: &State,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let Some(object) = state.objects.get(path) else { return Ok(failure(404, "NoSuchKey")) };
+    let etag = format!("\"{}\"", etag(&object.content));
+    if headers.get("if-match").is_some_and(|wanted| wanted != etag.as_str()) {
+        return Ok(failure(412, "PreconditionFailed"));
+    }
+    let mut response = Response::builder().header("etag", etag);
+    for (name, value) in &object.metadata {
+        response = response.header(format!("x-amz-meta-{name}"), value);
+    }
+    if method == Method::HEAD {
+        let response = response.header("content-length", object.content.len());
+        return Ok(response.body(Full::default())?);
+    }
+    let size = object.content.len();
+    let range = headers.get("range").and_then(|range| range.to_str().ok()?.strip_prefix("bytes="));
+    let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
+        return Ok(response.body(Full::new(object.content.clone()))?);
+    };
+    let (first, last): (usize, usize) = (first.parse()?, last.parse::<usize>()?.min(size - 1));
+    let response = response
+        .status(206)
+        .header("content-range", format!("bytes {first}-{last}/{size}"))
+        .body(Full::new(object.content.slice(first..=last)))?;
+    Ok(response)
+}
+
+/// The SDK may send its bodies in chunks of its own, with a checksum behind them.
+fn unchunked(headers: &HeaderMap, body: Bytes) -> Bytes {
+    if !headers.contains_key("x-amz-decoded-content-length") {
+        return body;
+    }
+    let mut content = Vec::new();
+    let mut rest: &[u8] = &body;
+    while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
+        let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+        let size = line.split(';').next().unwrap_or_default();
+        let Ok(size @ 1..) = usize::from_str_radix(size, 16) else { break };
+        content.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 2 + size + 2..];
+    }
+    content.into()
+}

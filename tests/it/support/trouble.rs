@@ -1,0 +1,61 @@
+//! What random histories share: their seeds, and what goes wrong in them.
+
+use std::time::Duration;
+
+use aurora_sync_local::data_api::Rule;
+
+use super::World;
+
+/// The seeds to be tried: `AURORA_SYNC_SEED=17` that one alone, with the function's log,
+/// `AURORA_SYNC_SEEDS=1000` so many of them.
+pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
+    #[expect(clippy::disallowed_methods, reason = "what to try is asked for on the command line")]
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    match number("AURORA_SYNC_SEED") {
+        Some(seed) => {
+            // What the function says belongs to a replay.
+            static LOGS: std::sync::Once = std::sync::Once::new();
+            LOGS.call_once(|| aurora_sync::runtime::init_logs("info"));
+            seed..seed + 1
+        }
+        None => 0..number("AURORA_SYNC_SEEDS").unwrap_or(count),
+    }
+}
+
+/// A fault of the Data API.
+pub(crate) fn fault(random: &mut fastrand::Rng) -> String {
+    const EXCEPTIONS: [&str; 8] = [
+        "ThrottlingException",
+        "InternalServerErrorException",
+        "ServiceUnavailableError",
+        "DatabaseUnavailableException",
+        "InvalidResourceStateException",
+        "ForbiddenException",
+        "SecretsErrorException",
+        "UnsupportedResultException",
+    ];
+    const STATES: [&str; 6] = ["40001", "40P01", "53300", "55P03", "57P01", "08006"];
+    match random.u8(..12) {
+        0 | 1 => format!("fail-before={}", random.choice(EXCEPTIONS).unwrap()),
+        2 | 3 => format!("fail-after={}", random.choice(EXCEPTIONS).unwrap()),
+        4 => "drop-request".into(),
+        5 => "drop-answer".into(),
+        6 => "cut-answer".into(),
+        7 => "timeout".into(),
+        8 => "timeout-after".into(),
+        9 => "lose-transaction".into(),
+        10 => "restart".into(),
+        _ => format!("sql={}", random.choice(STATES).unwrap()),
+    }
+}
+
+/// A call that is never done: so the moment of a kill is the same each time.
+pub(crate) fn hang(call: u64) -> Rule {
+    format!("any@{call} delay=1h").parse().unwrap()
+}
+
+pub(crate) async fn reached(world: &World, calls: u64) {
+    while world.server.counters().all_calls() < calls {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
