@@ -26,7 +26,7 @@ pub(super) enum Replaced {
 
 /// Rows that were rejected are not known to be in the file: what to tell of that.
 pub(super) fn not_deleted(rejected: u64) -> String {
-    format!("{rejected} rows were rejected, so that no others were deleted")
+    format!("{rejected} rows were rejected, so that nothing was deleted")
 }
 
 /// Deletes them in a transaction of its own.
