@@ -1,5 +1,7 @@
 //! What becomes of a row in each mode, over tables of every kind.
 
+use std::fmt::Write as _;
+
 use super::Importer;
 use crate::support::MEASUREMENT;
 
@@ -325,8 +327,11 @@ async fn rows_that_refer_to_each_other_are_loaded_in_the_order_of_the_file() {
 async fn a_parent_comes_before_its_children_in_a_file_of_several_sets() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t)";
     let importer = Importer::with(tables).await;
-    let children: String = (1..6_000).map(|n| format!("{n},9999\n")).collect();
-    let counts = importer.load("t", &[], format!("k,boss\n9999,\n{children}")).await;
+    let mut file = String::from("k,boss\n9999,\n");
+    for child in 1..6_000 {
+        writeln!(file, "{child},9999").unwrap();
+    }
+    let counts = importer.load("t", &[], file).await;
     assert_eq!(counts, "completed|6000|6000|0|0|0|0");
 }
 
