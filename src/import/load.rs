@@ -2,7 +2,7 @@
 //!
 //! What stands in `sync.import_chunk` is loaded; whoever comes to it again is stopped by its primary key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use aurora_sync_catalog::{Column, Table};
 use base64::Engine;
@@ -407,23 +407,62 @@ pub fn keeps_order(table: &Table) -> bool {
 }
 
 /// The rows of a part as sets of calls: a key stands once in a set, its rows keep their order, and all writers
-/// lock in the order of the keys. Where all rows keep their order, a repeated key is for `sync.load_apart`.
+/// lock in the order of the keys. Where all rows keep their order, a repeated key begins a set, and one that is spelt
+/// in another way is for `sync.load_apart`.
 fn sets_of_calls(part: &Part, set_rows_max: usize, keeps_order: bool) -> Vec<Vec<Vec<&PartRow>>> {
-    let items: Vec<_> = part
-        .rows
-        .iter()
-        .map(|row| Item {
-            group: (),
-            key: row.row.key.as_ref().filter(|_| !keeps_order),
-            // With its mark in the column of repeats.
-            size_bytes: packed_size_bytes(&row.row.cells) + "f,".len(),
-        })
-        .collect();
-    let rows = |set: Vec<usize>| set.into_iter().map(|row| &part.rows[row]).collect();
-    plan(&items, set_rows_max)
-        .into_iter()
-        .map(|call| call.sets.into_iter().map(rows).collect())
-        .collect()
+    let mut calls: Vec<Vec<Vec<&PartRow>>> = Vec::new();
+    let mut call_bytes = 0;
+    for run in runs(&part.rows, keeps_order) {
+        let items: Vec<_> = run
+            .iter()
+            .map(|row| Item {
+                group: (),
+                key: row.row.key.as_ref().filter(|_| !keeps_order),
+                size_bytes: size_bytes(row),
+            })
+            .collect();
+        for set in plan(&items, set_rows_max).into_iter().flat_map(|call| call.sets) {
+            let set: Vec<_> = set.into_iter().map(|row| &run[row]).collect();
+            let set_bytes: usize = set.iter().map(|row| size_bytes(row)).sum();
+            match calls.last_mut() {
+                Some(call) if call_bytes + set_bytes <= CALL_BYTES_MAX => {
+                    call.push(set);
+                    call_bytes += set_bytes;
+                }
+                _ => {
+                    calls.push(vec![set]);
+                    call_bytes = set_bytes;
+                }
+            }
+        }
+    }
+    calls
+}
+
+/// What is planned on its own: all rows or, where their order is kept, as many as have each another key.
+fn runs(rows: &[PartRow], keeps_order: bool) -> Vec<&[PartRow]> {
+    if !keeps_order {
+        return vec![rows];
+    }
+    let mut seen = HashSet::new();
+    let mut runs = Vec::new();
+    let mut begin = 0;
+    for (place, row) in rows.iter().enumerate() {
+        let is_new = row.row.key.as_ref().is_none_or(|key| seen.insert(key));
+        if !is_new {
+            runs.push(&rows[begin..place]);
+            begin = place;
+            seen.clear();
+            seen.extend(&row.row.key);
+        }
+    }
+    runs.push(&rows[begin..]);
+    runs
+}
+
+/// What a row adds to a request, with its mark in the column of repeats.
+fn size_bytes(row: &PartRow) -> usize {
+    packed_size_bytes(&row.row.cells) + "f,".len()
 }
 
 fn cells<'a>(rows: &[&'a PartRow]) -> Vec<&'a PackedCells> {

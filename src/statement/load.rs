@@ -242,7 +242,8 @@ FROM counts",
     }
 
     /// The three counts. A row that comes again takes the place of the earlier one, which becomes superseded;
-    /// it is written if the file changed the row at any time, else unchanged.
+    /// it is written if the file changed the row at any time, else unchanged. A key that only the database can
+    /// compare may even stand twice in the set: as long as all its rows but the last leave the row as it is.
     fn counts(&self) -> String {
         if !self.looks() {
             return "SELECT (SELECT count(*) FROM written) AS rows_written,
@@ -252,15 +253,17 @@ FROM counts",
         let keys = self.keys("");
         format!(
             "SELECT written - again AS rows_written,
-  read - written - rewritten + again - seen - stale AS rows_unchanged,
-  rewritten + seen + stale AS rows_superseded
+  read - written - rewritten + again - seen - stale - twice AS rows_unchanged,
+  rewritten + seen + stale + twice AS rows_superseded
 FROM (
   SELECT (SELECT count(*) FROM input) AS read,
     (SELECT count(*) FROM written) AS written,
     (SELECT count(*) FROM written WHERE ({keys}) IN (SELECT {keys} FROM met WHERE met.is_written)) AS again,
     (SELECT count(*) FROM met WHERE met.is_written) AS rewritten,
     (SELECT count(*) FROM met WHERE met.is_seen AND NOT met.is_written) AS seen,
-    (SELECT count(*) FROM met WHERE met.is_stale AND NOT met.is_seen AND NOT met.is_written) AS stale
+    (SELECT count(*) FROM met WHERE met.is_stale AND NOT met.is_seen AND NOT met.is_written) AS stale,
+    (SELECT count(*) - count(DISTINCT ({keys})) FROM met
+     WHERE NOT met.is_written AND NOT met.is_seen AND NOT met.is_stale) AS twice
 ) AS numbers"
         )
     }
