@@ -138,7 +138,11 @@ impl Whole<'_> {
         let is_loaded = transaction.execute(IS_LOADED, vec![self.entry.id()]).await?;
         if is_loaded.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)) {
             // By another worker, whose rejects stand.
-            return Ok(End::Rollback(Attempt { ending: Ending::Whole, counts: Vec::new() }));
+            return Ok(End::Rollback(Attempt {
+                ending: Ending::Whole,
+                counts: Vec::new(),
+                is_refused_at_end: false,
+            }));
         }
         for sql in FORGET_REJECTS {
             self.entry.run(sql, vec![self.entry.id()]).await?;
