@@ -35,6 +35,12 @@ const SET_COUNTS: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows
   rows_deleted = :deleted::bigint, progressed_at = clock_timestamp()
 WHERE id = :import_id::uuid AND state = 'running'";
 
+/// Nobody else loads the file before this transaction is over. (Rejects may be added meanwhile.)
+const LOCK: &str = "SELECT 1 FROM sync.import WHERE id = :import_id::uuid FOR NO KEY UPDATE";
+
+const IS_LOADED: &str =
+    "SELECT EXISTS (SELECT FROM sync.import_chunk WHERE import_id = :import_id::uuid)";
+
 const SPEAK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// How the loading ended.
@@ -128,6 +134,16 @@ impl Whole<'_> {
         progress: &Progress,
         manner: Manner,
     ) -> Result<End<Attempt>, SyncError> {
+        transaction.execute(LOCK, vec![self.entry.id()]).await?;
+        let is_loaded = transaction.execute(IS_LOADED, vec![self.entry.id()]).await?;
+        if is_loaded.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)) {
+            // By another worker, whose rejects stand.
+            return Ok(End::Rollback(Attempt {
+                ending: Ending::Whole,
+                counts: Vec::new(),
+                is_refused_at_end: false,
+            }));
+        }
         for sql in FORGET_REJECTS {
             self.entry.run(sql, vec![self.entry.id()]).await?;
         }

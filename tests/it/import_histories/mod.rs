@@ -91,6 +91,11 @@ async fn two_workers_on_one_import_never_load_a_chunk_twice() {
         let mut random = fastrand::Rng::with_seed(seed);
         let size = Size { records: random.usize(20..200), keys: 50 };
         let history = History::new(&mut random, size);
+        // Of a dry run nothing stands that could tell another worker that it is done: the later worker does it
+        // again, and may be about to collect the rejects anew while the first one reports them.
+        if history.asked.is_dry_run {
+            continue;
+        }
         history.begin(&place).await;
         let body = history.notification(&place);
         let event = sqs_event(&[("m1", "", &body)]);
@@ -104,18 +109,8 @@ async fn two_workers_on_one_import_never_load_a_chunk_twice() {
             );
             log.push(format!("{done:?}"));
         }
-        // A worker that loses takes back what it did, and with it the marks on rows that it met: which of the
-        // good rows of a key is told as superseded can then differ, never the sum of them.
-        history.check(&place, seed, &log, Counts::Sum).await;
+        history.check(&place, seed, &log).await;
     }
-}
-
-/// How closely counts are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counts {
-    Each,
-    /// Written, unchanged and superseded together.
-    Sum,
 }
 
 /// Where histories happen.
@@ -238,7 +233,7 @@ async fn run<R: Runner>(
         place.cloud.clear_mishaps();
         place.world.server.pass(UNTIL_NEXT_DELIVERY);
     }
-    history.check(place, seed, &log, Counts::Each).await;
+    history.check(place, seed, &log).await;
 }
 
 /// What goes wrong in one delivery.
@@ -475,29 +470,25 @@ impl History {
     }
 
     /// Compares what is there with what must be.
-    async fn check(&self, place: &Place, seed: u64, log: &[String], compared: Counts) {
+    async fn check(&self, place: &Place, seed: u64, log: &[String]) {
         let Place { world, cloud } = place;
         let about = || format!("seed {seed}\n{}\n{self:#?}", log.join("\n"));
         let expected = expect(self.asked, &self.before, &self.file.records);
         let Expected { state, counts, .. } = &expected;
-        let (good, expected_good) = match compared {
-            Counts::Each => (
-                "rows_written || '+' || rows_unchanged || '+' || rows_superseded",
-                format!("{}+{}+{}", counts.written, counts.unchanged, counts.superseded),
-            ),
-            Counts::Sum => (
-                "rows_written + rows_unchanged + rows_superseded",
-                (counts.written + counts.unchanged + counts.superseded).to_string(),
-            ),
-        };
         let found = world
-            .rows(&format!(
-                "SELECT state, rows_read, {good}, rows_rejected, rows_deleted FROM sync.import"
-            ))
+            .rows(
+                "SELECT state, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected,
+                rows_deleted FROM sync.import",
+            )
             .await;
         let line = format!(
-            "{state}|{}|{expected_good}|{}|{}",
-            counts.read, counts.rejected, counts.deleted
+            "{state}|{}|{}|{}|{}|{}|{}",
+            counts.read,
+            counts.written,
+            counts.unchanged,
+            counts.superseded,
+            counts.rejected,
+            counts.deleted
         );
         let error = world.rows("SELECT error FROM sync.import").await;
         assert_eq!(found, [line], "{error:?} {}", about());

@@ -19,8 +19,8 @@ async fn two_deliveries_of_one_notification_at_once_are_one_import() {
         std::iter::once("k,v\n".to_owned()).chain((0..100).map(|n| format!("{n},x\n"))).collect();
     let etag = importer.bucket.put("imports/t/a.csv", file).await;
     let notify = || importer.notify("imports/t/a.csv", &etag, "01");
-    let (one, two) = tokio::join!(notify(), notify());
-    assert!(one.batch_item_failures.is_empty() || two.batch_item_failures.is_empty());
+    tokio::join!(notify(), notify());
+    // Each may have lost a lane to the other, and have left the rest to a later delivery.
     assert!(notify().await.batch_item_failures.is_empty());
     assert_eq!(importer.world.rows(COUNTS).await, ["completed|100|100|0|0|0"]);
     assert_eq!(importer.report("t").await["rows"]["written"], 100);
