@@ -37,7 +37,7 @@ impl Queue {
             && let Some(ghost) = random.choice(&self.deleted)
         {
             self.ghosts += 1;
-            return Some(event(&[ghost.clone()]));
+            return Some(event(std::slice::from_ref(ghost)));
         }
         let mut places: Vec<_> = (0..self.waiting.len()).collect();
         random.shuffle(&mut places);
