@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::data::{Table, Version, staff_age, staff_id, staff_name};
-use super::figures::{self, count, float, number};
+use super::figures::{self, count, float, number, whole};
 use super::function::Function;
 use super::ground::{Database, Ground, queue_event};
 use super::import::{Mode, Prepared, Scenario};
@@ -133,10 +133,7 @@ pub(super) fn cost(prices: &Prices, sample: &Sample) -> Cost {
     Cost {
         lines: vec![
             ("API Gateway", usd("api_gateway_rest_request", float(sample.api_requests))),
-            (
-                "Lambda",
-                usd("lambda_request", float(invoked)) + usd("lambda_gb_second", gb_seconds),
-            ),
+            ("Lambda", usd("lambda_request", float(invoked)) + usd("lambda_gb_second", gb_seconds)),
             (
                 "SQS",
                 usd("sqs_fifo_request", sample.sqs_fifo_requests)
@@ -149,10 +146,7 @@ pub(super) fn cost(prices: &Prices, sample: &Sample) -> Cost {
                     data_api_units(sample.data_api_calls, sample.data_api_bytes),
                 ),
             ),
-            (
-                "S3",
-                usd("s3_put", float(sample.s3_puts)) + usd("s3_get", float(sample.s3_gets)),
-            ),
+            ("S3", usd("s3_put", float(sample.s3_puts)) + usd("s3_get", float(sample.s3_gets))),
             ("Logs", usd("logs_gb", float(sample.log_bytes) / 1e9)),
             ("Aurora capacity", usd("aurora_acu_hour", acu_hours)),
         ],
@@ -418,9 +412,8 @@ pub(super) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
     let postgres_acus = |sample: &Sample, rate: f64| {
         per_unit(sample, sample.postgres_cpu_seconds) * rate / prices.value("processors_per_acu")
     };
-    let calls_per_second = |sample: &Sample, rate: f64| {
-        per_unit(sample, float(sample.data_api_calls)) * rate
-    };
+    let calls_per_second =
+        |sample: &Sample, rate: f64| per_unit(sample, float(sample.data_api_calls)) * rate;
     // Functions that are busy at once: invocation time of a second's work (Little's law).
     let busy = |sample: &Sample, rate: f64, place: usize| {
         let seconds = sample.invocations.get(place).map(|one| billed_seconds(prices, one));
@@ -462,7 +455,13 @@ pub(super) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
         let rows = 1e12 / 25.0;
         let seconds = busy(sample, rows, 0);
         let usd = cost(prices, sample).total() / MILLION * rows;
-        let columns = ["1 TB of CSV", "one file after the other, days", "64 files at once, hours", "ACUs at 64", "USD"];
+        let columns = [
+            "1 TB of CSV",
+            "one file after the other, days",
+            "64 files at once, hours",
+            "ACUs at 64",
+            "USD",
+        ];
         let mut table = figures::Table::new("", &columns);
         table.push([
             format!("{} rows of 25 bytes", number(rows)),
@@ -530,9 +529,9 @@ pub(super) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
         counted.push([
             sample.name.clone(),
             count(sample.units),
-            sample.invocations.iter().map(|one| one.count).sum::<u64>().to_string(),
-            number(cpu * MILLION / float(sample.units)),
-            sample.data_api_calls.to_string(),
+            whole(sample.invocations.iter().map(|one| one.count).sum()),
+            number(cpu * 1_000.0 * 1_000.0 / float(sample.units)),
+            whole(sample.data_api_calls),
             number(float(sample.data_api_bytes) / 1_024.0),
             number(sample.sqs_fifo_requests + sample.sqs_standard_requests),
             format!("{} / {}", sample.s3_puts, sample.s3_gets),
@@ -566,7 +565,8 @@ mod tests {
         };
         let cost = cost(&prices, &sample);
         let line = |name| cost.lines.iter().find(|line| line.0 == name).unwrap().1;
-        let is = |name, usd: f64| assert!((line(name) - usd).abs() < 1e-6, "{name}: {}", line(name));
+        let is =
+            |name, usd: f64| assert!((line(name) - usd).abs() < 1e-6, "{name}: {}", line(name));
         is("API Gateway", 3.5);
         is("Data API", 0.35);
         // A million requests, and 17 ms of half a gigabyte for each.

@@ -131,10 +131,7 @@ fn push_wide(line: &mut String, n: u64, version: Version) {
     push(line, format_args!("{:02}:30:{second:02},", n % 24));
     push(line, format_args!("2026-{:02}-{day:02} 12:{:02}:{second:02},", 1 + n % 12, n % 60));
     push(line, format_args!("2026-11-{day:02}T08:{:02}:{second:02}.123456Z,", n % 60));
-    push(
-        line,
-        format_args!("{:08x}-0000-4000-8000-{:012x},", spread & 0xffff_ffff, spread >> 16),
-    );
+    push(line, format_args!("{:08x}-0000-4000-8000-{:012x},", spread & 0xffff_ffff, spread >> 16));
     push(line, format_args!("\"{{tag{},{category}}}\",", n % 9));
     push(line, format_args!("\"{{\"\"rank\"\": {}, \"\"of\"\": [{n}]}}\",", n % 1_000));
     push(line, format_args!("10.{}.{}.{}\n", n % 256, (n / 256) % 256, spread % 256));

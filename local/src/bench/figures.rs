@@ -42,7 +42,11 @@ impl Spread {
 /// The value below which this share of the sorted figures lies (nearest rank).
 pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (float(sorted.len() as u64) * share).ceil();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place in a list"
+    )]
     let place = (rank as usize).saturating_sub(1);
     sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
@@ -61,7 +65,11 @@ pub(super) fn number(value: f64) -> String {
         let step = 10f64.powf(magnitude - 2.0);
         return thousands(&format!("{:.0}", (value / step).round() * step));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small and positive"
+    )]
     let digits = (2.0 - magnitude) as usize;
     format!("{value:.digits$}")
 }
@@ -181,10 +189,7 @@ mod tests {
         ] {
             assert_eq!(number(value), expected);
         }
-        assert_eq!(
-            [10_000, 1_000_000, 2_500_000, 512].map(count),
-            ["10 k", "1 M", "2.5 M", "512"]
-        );
+        assert_eq!([10_000, 1_000_000, 2_500_000, 512].map(count), ["10 k", "1 M", "2.5 M", "512"]);
     }
 
     #[test]
@@ -198,9 +203,6 @@ mod tests {
     fn a_table_is_markdown() {
         let mut table = Table::new("T", &["what", "s"]);
         table.push(["a".to_owned(), "1.5".to_owned()]);
-        assert_eq!(
-            table.show(),
-            "**T**\n\n| what |   s |\n| ---- | --: |\n| a    | 1.5 |\n"
-        );
+        assert_eq!(table.show(), "**T**\n\n| what |   s |\n| ---- | --: |\n| a    | 1.5 |\n");
     }
 }

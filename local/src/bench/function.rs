@@ -89,8 +89,7 @@ impl Function {
         let address = listener.local_addr()?;
         let (invocations, waiting) = mpsc::channel(1);
         let (polled, mut first_poll) = watch::channel(None);
-        let api =
-            Arc::new(RuntimeApi { waiting: waiting.into(), running: None.into(), polled });
+        let api = Arc::new(RuntimeApi { waiting: waiting.into(), running: None.into(), polled });
         let server = tokio::spawn(serve(listener, api));
         let output = std::fs::File::create(log)
             .with_context(|| format!("cannot write {}", log.display()))?;
@@ -204,7 +203,8 @@ fn times(pid: u32) -> anyhow::Result<Times> {
     let fields: Vec<u64> =
         rest.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
     let field = |place: usize| fields.get(place - 1).copied().unwrap_or_default();
-    let time = |ticks| Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second());
+    let time =
+        |ticks| Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second());
     Ok(Times {
         parent: u32::try_from(field(2)).unwrap_or_default(),
         own: time(field(12) + field(13)),

@@ -142,15 +142,13 @@ impl Ground {
 
     /// The version of PostgreSQL.
     pub(super) async fn postgres_version(&self) -> anyhow::Result<String> {
-        let base =
-            Database { name: BASE.to_owned(), url: self.postgres.database_url("postgres") };
+        let base = Database { name: BASE.to_owned(), url: self.postgres.database_url("postgres") };
         self.text(&base, "SHOW server_version").await
     }
 
     /// Processor time that the server and its sessions have used so far.
     pub(super) async fn postgres_cpu(&self) -> anyhow::Result<Duration> {
-        let base =
-            Database { name: BASE.to_owned(), url: self.postgres.database_url("postgres") };
+        let base = Database { name: BASE.to_owned(), url: self.postgres.database_url("postgres") };
         let pid = self.text(&base, "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)");
         function::cpu_of_family(pid.await?.trim().parse().context("postmaster.pid has no number")?)
     }
@@ -180,7 +178,11 @@ impl Ground {
     }
 
     /// Rows and a checksum of all their values, whatever their order.
-    pub(super) async fn checksum(&self, database: &Database, table: Table) -> anyhow::Result<String> {
+    pub(super) async fn checksum(
+        &self,
+        database: &Database,
+        table: Table,
+    ) -> anyhow::Result<String> {
         let name = table.name();
         let sql = format!(
             "SELECT count(*) || ' rows, ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)
@@ -270,7 +272,11 @@ impl Ground {
     }
 
     /// The seconds that psql says its statements took, all together; `None` where there is no psql.
-    pub(super) async fn psql(&self, database: &Database, script: &str) -> anyhow::Result<Option<f64>> {
+    pub(super) async fn psql(
+        &self,
+        database: &Database,
+        script: &str,
+    ) -> anyhow::Result<Option<f64>> {
         let Some(mut command) = postgres::program("psql")? else { return Ok(None) };
         command
             .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname"])

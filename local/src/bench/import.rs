@@ -66,7 +66,10 @@ enum Way {
     /// psql's `\copy` into a stage table, and one `INSERT … ON CONFLICT` from there.
     CopyStage,
     /// A Python function of `local/bench/peers/`.
-    Peer { module: &'static str, rows_max: u64 },
+    Peer {
+        module: &'static str,
+        rows_max: u64,
+    },
 }
 
 impl Way {
@@ -74,9 +77,13 @@ impl Way {
         match self {
             Self::AuroraSync => "aurora-sync",
             Self::Copy => "psql `\\copy`, no Data API",
-            Self::CopyStage => "psql `\\copy` to a stage table, `INSERT … ON CONFLICT`, no Data API",
+            Self::CopyStage => {
+                "psql `\\copy` to a stage table, `INSERT … ON CONFLICT`, no Data API"
+            }
             Self::Peer { module: "import_values", .. } => "Python, multi-row `VALUES`, Data API",
-            Self::Peer { module: "import_batches", .. } => "Python, boto3 batches of 1,000, Data API",
+            Self::Peer { module: "import_batches", .. } => {
+                "Python, boto3 batches of 1,000, Data API"
+            }
             Self::Peer { .. } => "the tutorial's way, a statement a row, Data API",
         }
     }
@@ -84,7 +91,11 @@ impl Way {
     /// Slow ways load the first rows only.
     fn rows(self, scenario: &Scenario) -> u64 {
         match self {
-            Self::Peer { rows_max, .. } => rows_max.min(scenario.rows),
+            // A wide row is some ten narrow ones.
+            Self::Peer { rows_max, .. } => match scenario.table {
+                Table::Staff => rows_max.min(scenario.rows),
+                Table::Wide => (rows_max / 5).min(scenario.rows),
+            },
             _ => scenario.rows,
         }
     }
@@ -140,11 +151,11 @@ pub(super) struct Run {
     pub log_bytes: u64,
 }
 
-/// Measures each scenario, and prints it as soon as it is done: the whole takes long.
+/// Measures each scenario, and hands over all that are done after each: the whole takes long.
 pub(super) async fn measure(
     ground: &Ground,
     settings: &Settings,
-    print: &mut dyn FnMut(&str),
+    done: &mut dyn FnMut(&[Measured]) -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<Measured>> {
     let mut measured = Vec::new();
     for table in [Table::Staff, Table::Wide] {
@@ -152,9 +163,8 @@ pub(super) async fn measure(
             for mode in MODES {
                 let scenario = Scenario { table, mode, rows };
                 if settings.wants(&scenario.name()) {
-                    let scenario = measure_scenario(ground, settings, &scenario).await?;
-                    print(&shown(&scenario).show());
-                    measured.push(scenario);
+                    measured.push(measure_scenario(ground, settings, &scenario).await?);
+                    done(&measured)?;
                 }
             }
         }
@@ -169,10 +179,8 @@ async fn measure_scenario(
 ) -> anyhow::Result<Measured> {
     tracing::info!("import: {}", scenario.name());
     let prepared = Prepared::new(ground, scenario).await?;
-    let ways: Vec<_> = ways(scenario.mode)
-        .into_iter()
-        .filter(|way| settings.wants_way(way.name()))
-        .collect();
+    let ways: Vec<_> =
+        ways(scenario.mode).into_iter().filter(|way| settings.wants_way(way.name())).collect();
     let mut expected = Vec::new();
     for way in &ways {
         expected.push(prepared.expected(ground, way.rows(scenario)).await?);
@@ -188,7 +196,8 @@ async fn measure_scenario(
                 continue;
             }
             let run = prepared.run(ground, ways[place], &expected[place]).await;
-            let run = run.with_context(|| format!("{}: {}", scenario.name(), ways[place].name()))?;
+            let run =
+                run.with_context(|| format!("{}: {}", scenario.name(), ways[place].name()))?;
             tracing::debug!("{}: {:.3} s", ways[place].name(), run.seconds);
             if round >= warm_ups {
                 runs[place].push(run);
@@ -199,9 +208,7 @@ async fn measure_scenario(
     let speeds: Vec<Vec<f64>> = ways
         .iter()
         .zip(&runs)
-        .map(|(way, runs)| {
-            runs.iter().map(|run| float(way.rows(scenario)) / run.seconds).collect()
-        })
+        .map(|(way, runs)| runs.iter().map(|run| float(way.rows(scenario)) / run.seconds).collect())
         .collect();
     let measured = ways.iter().zip(&runs).zip(&speeds).map(|((way, runs), speed)| {
         let usage = runs.last().and_then(|run| run.usage);
@@ -334,7 +341,8 @@ impl Prepared {
         ground.data_api.counters().reset();
         let event = object_created(&key, &etag, size_bytes);
         let took = deliver(ground, &function, event.to_string()).await?;
-        let outcome = "SELECT state || ' ' || coalesce(error, '') || ' ' || rows_read || ' ' || rows_rejected
+        let outcome =
+            "SELECT state || ' ' || coalesce(error, '') || ' ' || rows_read || ' ' || rows_rejected
              FROM sync.import";
         let outcome = ground.text(database, outcome).await?;
         ensure!(outcome == format!("completed  {rows} 0"), "the import ended as {outcome}");
@@ -457,13 +465,18 @@ pub(super) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
 }
 
 fn shown(measured: &Measured) -> figures::Table {
-    let title = format!(
-        "Import: {} ({} MiB)",
-        measured.scenario,
-        number(mebibytes(float(measured.bytes)))
-    );
-    let columns =
-        ["way", "rows", "seconds", "rows/s", "aurora-sync is × as fast", "Data API calls", "peak MiB", "CPU s"];
+    let title =
+        format!("Import: {} ({} MiB)", measured.scenario, number(mebibytes(float(measured.bytes))));
+    let columns = [
+        "way",
+        "rows",
+        "seconds",
+        "rows/s",
+        "aurora-sync is × as fast",
+        "Data API calls",
+        "peak MiB",
+        "CPU s",
+    ];
     let mut table = figures::Table::new(title, &columns);
     for way in &measured.ways {
         table.push([

@@ -160,14 +160,8 @@ fn check(answer: &Value, what: What, row: u64) -> anyhow::Result<()> {
 }
 
 pub(super) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
-    let columns = [
-        "way",
-        "requests/s",
-        "aurora-sync is × as fast",
-        "p50 ms",
-        "p99 ms",
-        "calls per request",
-    ];
+    let columns =
+        ["way", "requests/s", "aurora-sync is × as fast", "p50 ms", "p99 ms", "calls per request"];
     measured
         .iter()
         .map(|measured| {

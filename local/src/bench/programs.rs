@@ -68,9 +68,11 @@ fn cargos_own_variables() -> Vec<OsString> {
 fn assemble_sql(root: &Path) -> anyhow::Result<PathBuf> {
     let target = workspace::local_folder()?.join("bench-sql");
     fs::create_dir_all(target.join("sync")).context("cannot make the folder of tables")?;
-    for (from, to) in
-        [("sql", target.clone()), ("sql/sync", target.join("sync")), ("local/bench/sql", target.clone())]
-    {
+    for (from, to) in [
+        ("sql", target.clone()),
+        ("sql/sync", target.join("sync")),
+        ("local/bench/sql", target.clone()),
+    ] {
         for entry in fs::read_dir(root.join(from)).with_context(|| format!("cannot read {from}"))? {
             let path = entry?.path();
             let (Some(name), true) = (path.file_name(), path.is_file()) else { continue };

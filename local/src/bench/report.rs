@@ -28,8 +28,7 @@ pub(super) enum Part {
 }
 
 /// The parts, in the order of the document.
-const PARTS: [&str; 7] =
-    ["import", "writes", "lookups", "startup", "memory", "growth", "cost"];
+const PARTS: [&str; 7] = ["import", "writes", "lookups", "startup", "memory", "growth", "cost"];
 
 impl Part {
     fn name(&self) -> &'static str {
@@ -95,7 +94,7 @@ pub(super) fn keep(
     folder: &Path,
     settings: &Settings,
     postgres: &str,
-    part: Part,
+    part: &Part,
 ) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.json", part.name()));
     let kept = Kept {
@@ -104,7 +103,7 @@ pub(super) fn keep(
         commit: commit(),
         machine: machine(),
         versions: format!("PostgreSQL {postgres}, {}", rust_version()),
-        part,
+        part: part.clone(),
     };
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let text = serde_json::to_string_pretty(&kept)?;
@@ -376,7 +375,10 @@ Prices: {}.
         table.push(row.into_iter().chain([price.date.clone()]));
     }
     write!(text, "\n## Prices and assumptions\n\n")?;
-    writeln!(text, "From [local/bench/prices.json](../local/bench/prices.json); change it and run again.\n")?;
+    writeln!(
+        text,
+        "From [local/bench/prices.json](../local/bench/prices.json); change it and run again.\n"
+    )?;
     writeln!(text, "{}", table.show())?;
     let mut table = Table::new("", &["assumption or limit", "value", "why"]);
     for (name, one) in prices.assumptions.iter().chain(&prices.limits) {

@@ -258,8 +258,7 @@ impl Shared {
     }
 
     fn store(&self, path: String, content: Bytes, etag: String) {
-        let object =
-            Object { content: Content::Memory(content), etag, metadata: BTreeMap::new() };
+        let object = Object { content: Content::Memory(content), etag, metadata: BTreeMap::new() };
         self.lock().objects.insert(path, object);
     }
 
@@ -479,7 +478,8 @@ mod tests {
         assert_eq!(content(&headers, plain.clone()), plain);
         let value = "STREAMING-UNSIGNED-PAYLOAD-TRAILER".parse().unwrap();
         headers.insert("x-amz-content-sha256", value);
-        let body = Bytes::from_static(b"5\r\na,b\r\n\r\n2;x=y\r\ncd\r\n0\r\nx-amz-checksum:1\r\n\r\n");
+        let body =
+            Bytes::from_static(b"5\r\na,b\r\n\r\n2;x=y\r\ncd\r\n0\r\nx-amz-checksum:1\r\n\r\n");
         assert_eq!(content(&headers, body), Bytes::from_static(b"a,b\r\ncd"));
     }
 }

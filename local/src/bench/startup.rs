@@ -195,8 +195,7 @@ fn zipped_bytes(program: &Path) -> anyhow::Result<u64> {
 
 fn build_empty() -> anyhow::Result<PathBuf> {
     let root = workspace::root();
-    let mut command =
-        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(&root).args(["build", "--release", "--package", "empty-function"]);
     if !command.status().context("cannot run cargo")?.success() {
         bail!("cargo could not build the empty function; its messages are above");

@@ -301,10 +301,7 @@ async fn run_lanes(
     Ok(Run { took, deliveries: deliveries.into_iter().flatten().collect(), calls })
 }
 
-async fn run_lane(
-    function: &Function,
-    deliveries: Vec<String>,
-) -> anyhow::Result<Vec<Duration>> {
+async fn run_lane(function: &Function, deliveries: Vec<String>) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::new();
     for delivery in deliveries {
         let answer = function.invoke(delivery).await?;
@@ -460,8 +457,7 @@ pub(super) fn tables(measured: &Measured) -> Vec<figures::Table> {
         .scenarios
         .iter()
         .map(|scenario| {
-            let mut table =
-                figures::Table::new(format!("Writes: {}", scenario.scenario), &columns);
+            let mut table = figures::Table::new(format!("Writes: {}", scenario.scenario), &columns);
             for way in &scenario.ways {
                 table.push([
                     way.name.clone(),
@@ -476,7 +472,8 @@ pub(super) fn tables(measured: &Measured) -> Vec<figures::Table> {
         })
         .collect();
     if let Some(latency) = &measured.latency {
-        let title = "Writes: from accepted to applied, whole local stack, posted one after the other";
+        let title =
+            "Writes: from accepted to applied, whole local stack, posted one after the other";
         let mut table = figures::Table::new(title, &["writes", "p50 ms", "p99 ms"]);
         table.push([count(latency.writes), number(latency.p50_ms), number(latency.p99_ms)]);
         tables.push(table);
