@@ -27,7 +27,8 @@ const SECONDS_PER_HOUR: f64 = 3_600.0;
 #[derive(Debug, Deserialize)]
 pub(super) struct Prices {
     pub region: String,
-    pub prices: BTreeMap<String, Price>,
+    #[serde(rename = "prices")]
+    pub by_name: BTreeMap<String, Price>,
     pub assumptions: BTreeMap<String, Assumption>,
     pub limits: BTreeMap<String, Assumption>,
 }
@@ -52,7 +53,7 @@ impl Prices {
     }
 
     fn usd(&self, name: &str) -> f64 {
-        self.prices.get(name).map_or(f64::NAN, |price| price.usd)
+        self.by_name.get(name).map_or(f64::NAN, |price| price.usd)
     }
 
     pub(super) fn value(&self, name: &str) -> f64 {
@@ -188,7 +189,7 @@ impl<'a> Meter<'a> {
     }
 
     fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        Ok((self.function.usage()?.cpu - self.before).as_secs_f64())
+        Ok(self.function.usage()?.cpu.saturating_sub(self.before).as_secs_f64())
     }
 }
 
@@ -263,7 +264,7 @@ async fn writes(
         data_api_calls: counters.all_calls(),
         data_api_bytes: counters.bytes_in(),
         log_bytes: (enqueue.log().len() + apply.log().len()) as u64,
-        postgres_cpu_seconds: (ground.postgres_cpu().await? - postgres).as_secs_f64(),
+        postgres_cpu_seconds: ground.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
     check_rows(ground, database, writes).await?;
@@ -311,7 +312,7 @@ async fn file(ground: &Ground, rows: u64) -> anyhow::Result<Sample> {
         s3_puts: puts + 1,
         s3_gets: gets,
         log_bytes: run.log_bytes,
-        postgres_cpu_seconds: (ground.postgres_cpu().await? - postgres).as_secs_f64(),
+        postgres_cpu_seconds: ground.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
     check_rows(ground, database, rows).await?;
@@ -377,7 +378,7 @@ async fn requests(
         data_api_calls: counters.all_calls(),
         data_api_bytes: counters.bytes_in(),
         log_bytes: function.log().len() as u64,
-        postgres_cpu_seconds: (ground.postgres_cpu().await? - postgres).as_secs_f64(),
+        postgres_cpu_seconds: ground.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
     check_rows(ground, database, units).await?;
@@ -576,8 +577,8 @@ mod tests {
 
     #[test]
     fn large_calls_are_metered_by_their_bytes() {
-        assert_eq!(data_api_units(3, 100), 3.0);
-        assert_eq!(data_api_units(1, 4 << 20), 129.0);
+        let units = [data_api_units(3, 100), data_api_units(1, 4 << 20)].map(number);
+        assert_eq!(units, ["3.00", "129"]);
     }
 
     #[test]

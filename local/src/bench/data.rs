@@ -102,7 +102,7 @@ pub(super) fn staff_name(n: u64, version: Version) -> String {
 
 /// NULL for every seventeenth.
 pub(super) fn staff_age(n: u64) -> Option<u64> {
-    (n % 17 != 0).then_some(18 + n % 50)
+    (!n.is_multiple_of(17)).then_some(18 + n % 50)
 }
 
 fn push_staff(line: &mut String, n: u64, version: Version) {
@@ -121,10 +121,11 @@ fn push_wide(line: &mut String, n: u64, version: Version) {
         1 => format!("\"says \"\"no. {n}\"\", twice\""),
         _ => format!("note of row {n}"),
     };
-    let quantity = if n % 11 == 0 { String::new() } else { (spread % 1_000_000).to_string() };
+    let quantity =
+        if n.is_multiple_of(11) { String::new() } else { (spread % 1_000_000).to_string() };
     let (day, second) = (1 + n % 28, spread % 60);
     push(line, format_args!("{n},{:08x},{name},{note},{category},", spread >> 32));
-    push(line, format_args!("{},{},{quantity},", n % 2 == 0, n % 100));
+    push(line, format_args!("{},{},{quantity},", n.is_multiple_of(2), n % 100));
     push(line, format_args!("{},{}.5,{}.25,", spread >> 8, spread % 10_000, n % 1_000));
     push(line, format_args!("{}.{:02},", spread % 100_000 + changed, n % 100));
     push(line, format_args!("19{:02}-{:02}-{day:02},", 50 + n % 50, 1 + n % 12));

@@ -95,9 +95,10 @@ async fn run(
     rows: u64,
     requests: u64,
 ) -> anyhow::Result<Run> {
-    let function = match is_ours {
-        true => ground.function(&ground.programs.lookup, database).await?,
-        false => ground.peer("lookup_tutorial", database).await?,
+    let function = if is_ours {
+        ground.function(&ground.programs.lookup, database).await?
+    } else {
+        ground.peer("lookup_tutorial", database).await?
     };
     // The connection is made by the first.
     function.invoke(event(is_ours, what, 0).to_string()).await?;

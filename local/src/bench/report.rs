@@ -369,7 +369,7 @@ Prices: {}.
     writeln!(text, "{}", idle.show())?;
     text.push_str(&cost::at_scale(&prices, samples));
     let mut table = Table::new("", &["price", "USD", "for a", "source", "date"]);
-    for (name, price) in &prices.prices {
+    for (name, price) in &prices.by_name {
         let usd = format!("{}", price.usd);
         let row = [name.clone(), usd, price.unit.clone(), price.source.clone()];
         table.push(row.into_iter().chain([price.date.clone()]));
