@@ -182,8 +182,8 @@ least and the most in parentheses; the ways run in turns, each time in another o
 table was compared, row for row by a checksum, with what PostgreSQL alone makes of the same file.
 
 - **Functions** are the real programs, each in a process of its own behind a Runtime API; peers in Python run
-  behind the same one. Time is from the event's way out to the answer's way in. Imports and peers are built with the
-  profile `measured`, cold starts and sizes are of `release`.
+  behind the same one. Time is from the event's way out to the answer's way in. Our programs are
+  built with the profile `measured`; for cold starts and sizes they are those of `release`.
 - **S3 and SQS** are a small server of the benchmark's own (`local/src/bench/stand_in.rs`): the emulator's S3 is slow
   and would be what is measured. It serves files from this machine's cache, so S3 costs nearly nothing here, for anybody.
 - **The Data API** is `cargo local data-api` over PostgreSQL as it is found on the machine, `fsync` off. psql talks to
