@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::data::{Table, Version, staff_age, staff_id, staff_name};
-use super::figures::{self, count, float, number};
+use super::figures::{self, count, float, number, whole};
 use super::function::Function;
 use super::ground::{Database, Ground, queue_event};
 use super::import::{Mode, Prepared, Scenario};
@@ -28,7 +28,8 @@ const SECONDS_PER_HOUR: f64 = 3_600.0;
 #[expect(clippy::struct_field_names, reason = "as the file has them")]
 pub(super) struct Prices {
     pub region: String,
-    pub prices: BTreeMap<String, Price>,
+    #[serde(rename = "prices")]
+    pub by_name: BTreeMap<String, Price>,
     pub assumptions: BTreeMap<String, Assumption>,
     pub limits: BTreeMap<String, Assumption>,
 }
@@ -53,7 +54,7 @@ impl Prices {
     }
 
     fn usd(&self, name: &str) -> f64 {
-        self.prices.get(name).map_or(f64::NAN, |price| price.usd)
+        self.by_name.get(name).map_or(f64::NAN, |price| price.usd)
     }
 
     pub(super) fn value(&self, name: &str) -> f64 {
@@ -530,9 +531,9 @@ pub(super) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
         counted.push([
             sample.name.clone(),
             count(sample.units),
-            sample.invocations.iter().map(|one| one.count).sum::<u64>().to_string(),
-            number(cpu * MILLION / float(sample.units)),
-            sample.data_api_calls.to_string(),
+            whole(sample.invocations.iter().map(|one| one.count).sum()),
+            number(cpu * 1_000.0 * 1_000.0 / float(sample.units)),
+            whole(sample.data_api_calls),
             number(float(sample.data_api_bytes) / 1_024.0),
             number(sample.sqs_fifo_requests + sample.sqs_standard_requests),
             format!("{} / {}", sample.s3_puts, sample.s3_gets),
@@ -578,8 +579,8 @@ mod tests {
 
     #[test]
     fn large_calls_are_metered_by_their_bytes() {
-        assert_eq!(data_api_units(3, 100), 3.0);
-        assert_eq!(data_api_units(1, 4 << 20), 129.0);
+        let units = [data_api_units(3, 100), data_api_units(1, 4 << 20)].map(number);
+        assert_eq!(units, ["3.00", "129"]);
     }
 
     #[test]

@@ -91,7 +91,11 @@ impl Way {
     /// Slow ways load the first rows only.
     fn rows(self, scenario: &Scenario) -> u64 {
         match self {
-            Self::Peer { rows_max, .. } => rows_max.min(scenario.rows),
+            // A wide row is some ten narrow ones.
+            Self::Peer { rows_max, .. } => match scenario.table {
+                Table::Staff => rows_max.min(scenario.rows),
+                Table::Wide => (rows_max / 5).min(scenario.rows),
+            },
             _ => scenario.rows,
         }
     }
@@ -147,11 +151,11 @@ pub(super) struct Run {
     pub log_bytes: u64,
 }
 
-/// Measures each scenario, and prints it as soon as it is done: the whole takes long.
+/// Measures each scenario, and hands over all that are done after each: the whole takes long.
 pub(super) async fn measure(
     ground: &Ground,
     settings: &Settings,
-    print: &mut dyn FnMut(&str),
+    done: &mut dyn FnMut(&[Measured]) -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<Measured>> {
     let mut measured = Vec::new();
     for table in [Table::Staff, Table::Wide] {
@@ -159,9 +163,8 @@ pub(super) async fn measure(
             for mode in MODES {
                 let scenario = Scenario { table, mode, rows };
                 if settings.wants(&scenario.name()) {
-                    let scenario = measure_scenario(ground, settings, &scenario).await?;
-                    print(&shown(&scenario).show());
-                    measured.push(scenario);
+                    measured.push(measure_scenario(ground, settings, &scenario).await?);
+                    done(&measured)?;
                 }
             }
         }

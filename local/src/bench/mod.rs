@@ -204,7 +204,7 @@ impl Settings {
     }
 }
 
-/// Measures these parts, prints each as it is done, and keeps the figures in `keep`.
+/// Measures these parts, prints each as it is done, and keeps the figures in the folder `keep`.
 pub async fn run(
     settings: &Settings,
     names: &[Name],
@@ -213,9 +213,23 @@ pub async fn run(
     print: &mut dyn FnMut(&str),
 ) -> anyhow::Result<()> {
     let ground = Ground::prepare(programs, settings.environment.clone()).await?;
+    let postgres = ground.postgres_version().await?;
+    let keep = |part: &Part| match &keep {
+        Some(folder) => report::keep(folder, settings, &postgres, part),
+        None => Ok(()),
+    };
     for name in names {
         let part = match name {
-            Name::Import => Part::Import(import::measure(&ground, settings, print).await?),
+            Name::Import => {
+                let mut done = |measured: &[import::Measured]| {
+                    if let Some(table) = import::tables(measured).last() {
+                        print(&table.show());
+                    }
+                    keep(&Part::Import(measured.to_vec()))
+                };
+                import::measure(&ground, settings, &mut done).await?;
+                continue;
+            }
             Name::Writes => Part::Writes(writes::measure(&ground, settings).await?),
             Name::Lookups => Part::Lookups(lookups::measure(&ground, settings).await?),
             Name::Startup => Part::Startup(startup::measure(&ground, settings).await?),
@@ -226,12 +240,8 @@ pub async fn run(
             },
             Name::Cost => Part::Cost(cost::measure(&ground, settings).await?),
         };
-        if !matches!(part, Part::Import(_)) {
-            part.tables().iter().for_each(|table| print(&table.show()));
-        }
-        if let Some(folder) = &keep {
-            report::keep(folder, settings, &ground.postgres_version().await?, part)?;
-        }
+        part.tables().iter().for_each(|table| print(&table.show()));
+        keep(&part)?;
     }
     Ok(())
 }

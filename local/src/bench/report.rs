@@ -94,7 +94,7 @@ pub(super) fn keep(
     folder: &Path,
     settings: &Settings,
     postgres: &str,
-    part: Part,
+    part: &Part,
 ) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.json", part.name()));
     let kept = Kept {
@@ -103,7 +103,7 @@ pub(super) fn keep(
         commit: commit(),
         machine: machine(),
         versions: format!("PostgreSQL {postgres}, {}", rust_version()),
-        part,
+        part: part.clone(),
     };
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let text = serde_json::to_string_pretty(&kept)?;
@@ -182,8 +182,8 @@ least and the most in parentheses; the ways run in turns, each time in another o
 table was compared, row for row by a checksum, with what PostgreSQL alone makes of the same file.
 
 - **Functions** are the real programs, each in a process of its own behind a Runtime API; peers in Python run
-  behind the same one. Time is from the event's way out to the answer's way in. Imports and peers are built with the
-  profile `measured`, cold starts and sizes are of `release`.
+  behind the same one. Time is from the event's way out to the answer's way in. Our programs are
+  built with the profile `measured`; for cold starts and sizes they are those of `release`.
 - **S3 and SQS** are a small server of the benchmark's own (`local/src/bench/stand_in.rs`): the emulator's S3 is slow
   and would be what is measured. It serves files from this machine's cache, so S3 costs nearly nothing here, for anybody.
 - **The Data API** is `cargo local data-api` over PostgreSQL as it is found on the machine, `fsync` off. psql talks to
@@ -369,7 +369,7 @@ Prices: {}.
     writeln!(text, "{}", idle.show())?;
     text.push_str(&cost::at_scale(&prices, samples));
     let mut table = Table::new("", &["price", "USD", "for a", "source", "date"]);
-    for (name, price) in &prices.prices {
+    for (name, price) in &prices.by_name {
         let usd = format!("{}", price.usd);
         let row = [name.clone(), usd, price.unit.clone(), price.source.clone()];
         table.push(row.into_iter().chain([price.date.clone()]));
