@@ -25,7 +25,6 @@ const DATA_API_UNIT_BYTES: f64 = 32_768.0;
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 #[derive(Debug, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "as the file has them")]
 pub(super) struct Prices {
     pub region: String,
     #[serde(rename = "prices")]
@@ -545,7 +544,6 @@ pub(super) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
 

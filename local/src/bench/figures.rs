@@ -165,7 +165,6 @@ impl Table {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
 
