@@ -60,7 +60,7 @@ async fn a_file_that_fails_leaves_nothing_and_names_its_line() {
     let text = aurora_sync::error::chain(&error);
     assert!(text.starts_with("0001_tables.sql, line 3: "), "{text}");
     assert_eq!(world.rows("SELECT to_regclass('a')::text").await, ["-"]);
-    assert_eq!(world.rows(APPLIED).await.len(), 3);
+    assert_eq!(world.rows(APPLIED).await.len(), 4);
 }
 
 #[tokio::test]

@@ -160,13 +160,17 @@ const IMPORT_MB: f64 = 1_769.0;
 /// What the tutorial's functions are given there.
 const TUTORIAL_MB: f64 = 128.0;
 
+/// Writes of one request, where they come in arrays.
+const ARRAY_WRITES: u64 = 500;
+
 pub(super) async fn measure(ground: &Ground, settings: &Settings) -> anyhow::Result<Vec<Sample>> {
     let size = if settings.is_smoke() { 20 } else { 1_000 };
     let mut samples = Vec::new();
     tracing::info!("cost: writes, one by one");
     samples.push(writes(ground, "single writes", size, 1).await?);
     tracing::info!("cost: writes in arrays");
-    samples.push(writes(ground, "writes in arrays of 500", size * 20, 500).await?);
+    let in_arrays = (size * 20).max(ARRAY_WRITES);
+    samples.push(writes(ground, "writes in arrays of 500", in_arrays, ARRAY_WRITES).await?);
     tracing::info!("cost: a file");
     samples.push(file(ground, size * 100).await?);
     tracing::info!("cost: look-ups");

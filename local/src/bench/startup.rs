@@ -104,7 +104,9 @@ pub(super) async fn measure(ground: &Ground, settings: &Settings) -> anyhow::Res
     }
     ground.remove(database).await?;
     let base = empty.map(|_| Spread::of(candidates[0].ready.iter().copied()).median);
-    candidates.into_iter().map(|candidate| candidate.measured(base)).collect()
+    // What is not built as it is deployed is many times as large, and takes minutes to pack.
+    let is_deployed = !settings.is_smoke();
+    candidates.into_iter().map(|candidate| candidate.measured(base, is_deployed)).collect()
 }
 
 /// The event of a first invocation: something new each time.
@@ -164,11 +166,11 @@ impl Candidate {
         Ok(())
     }
 
-    fn measured(self, base: Option<f64>) -> anyhow::Result<Measured> {
+    fn measured(self, base: Option<f64>, is_deployed: bool) -> anyhow::Result<Measured> {
         let ready_ms = Spread::of(self.ready);
         let zipped = match &self.start {
-            Start::Program(path) => Some(zipped_bytes(path)?),
-            Start::Peer(_) => None,
+            Start::Program(path) if is_deployed => Some(zipped_bytes(path)?),
+            Start::Program(_) | Start::Peer(_) => None,
         };
         Ok(Measured {
             name: self.name.to_owned(),
@@ -224,4 +226,17 @@ pub(super) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
         ]);
     }
     vec![table]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_measured_as_it_is_packed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [b'a'; 100_000]).unwrap();
+        let bytes = zipped_bytes(file.path()).unwrap();
+        assert!((1..1_000).contains(&bytes), "{bytes}");
+    }
 }
