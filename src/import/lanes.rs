@@ -18,7 +18,6 @@ use super::file::FileError;
 use super::load::{Loader, Place};
 use super::opened::Opened;
 use super::options::Limit;
-use crate::csv::records::Record;
 use crate::deadline::Deadline;
 use crate::error::SyncError;
 
@@ -53,7 +52,6 @@ struct Shared {
     lane_next: RefCell<Vec<u32>>,
     /// Chunks that are cut and not loaded in all lanes, and how far the reader was before each.
     cut: RefCell<VecDeque<(Next, u64)>>,
-    bytes_read: Cell<u64>,
 }
 
 enum Stop {
@@ -95,7 +93,6 @@ pub(super) async fn load(
         advanced: Cell::new(false),
         lane_next: RefCell::new(progress.lane_next.clone()),
         cut: RefCell::new(VecDeque::new()),
-        bytes_read: Cell::new(0),
     };
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
     let is_too_many = |read, rejected| too_many(max_rejects, read, rejected, false);
@@ -104,7 +101,7 @@ pub(super) async fn load(
             .into_iter()
             .enumerate()
             .map(|(lane, orders)| run_lane(&shared, loader, lane, orders, deadline, is_too_many));
-        let reading = read(&shared, opened, progress, senders, deadline);
+        let reading = read(&shared, opened, senders, deadline);
         let mut work = pin!(join(reading, join_all(lanes)));
         tokio::select! {
             (records, _) = &mut work => records,
@@ -133,36 +130,21 @@ pub(super) async fn load(
 async fn read(
     shared: &Shared,
     mut opened: Opened<'_>,
-    progress: &Progress,
     senders: Vec<Sender<Order>>,
     deadline: Deadline,
 ) -> Option<u64> {
     let stop_before = stop_before(deadline);
-    let first_record = opened.first_record;
-    let mut chunk = Chunk::new(opened.first_chunk, first_record, progress.lanes);
-    let mut records: Vec<Record> = std::mem::take(&mut opened.records);
-    let mut may_have_more = true;
     loop {
-        for record in records.drain(..) {
-            chunk.push(&opened.layout, record, &mut opened.repeats);
-            if chunk.is_full(progress.limits) {
-                let next = chunk.next();
-                let full = std::mem::replace(&mut chunk, next);
-                order(shared, &senders, full, opened.file.bytes_read()).await?;
-            }
-        }
         if shared.is_stopped() {
             return None;
-        }
-        if !may_have_more {
-            break;
         }
         if deadline.less(stop_before).remaining().is_zero() {
             shared.stop(Stop::OutOfTime);
             return None;
         }
-        may_have_more = match opened.file.read(&mut records).await {
-            Ok(may_have_more) => may_have_more,
+        match opened.next_chunk().await {
+            Ok(Some(chunk)) => order(shared, &senders, chunk, opened.bytes_read()).await?,
+            Ok(None) => return Some(opened.records_cut()),
             Err(FileError::Service(error)) => {
                 shared.stop(Stop::Error(error.into()));
                 return None;
@@ -171,14 +153,8 @@ async fn read(
                 shared.stop(Stop::Refused(unreadable(&error)));
                 return None;
             }
-        };
-        shared.bytes_read.set(opened.file.bytes_read());
-        // The lanes wait for the same thread.
-        tokio::task::yield_now().await;
+        }
     }
-    let records = chunk.first_record + chunk.records() - 1;
-    order(shared, &senders, chunk, opened.file.bytes_read()).await?;
-    Some(records)
 }
 
 pub(super) fn unreadable(error: &crate::csv::reader::ReadError) -> String {

@@ -291,7 +291,7 @@ async fn load_file(
     let etag = source.object.etag.clone().or(head.etag);
     let object = ObjectName { etag, ..source.object.clone() };
     let opened =
-        opened::open(&import.objects, &object, head.size_bytes, table, &options, progress.next);
+        opened::open(&import.objects, &object, head.size_bytes, table, &options, &progress);
     let opened = match opened.await {
         Ok(opened) => opened,
         Err(OpenError::Refused(error)) => return Ok(Reading::failed(error)),

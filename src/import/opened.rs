@@ -2,8 +2,8 @@
 
 use aurora_sync_catalog::Table;
 
-use super::chunk::Repeats;
-use super::claim::Next;
+use super::chunk::{Chunk, Limits, Repeats};
+use super::claim::Progress;
 use super::file::{File, FileError};
 use super::layout::{HeaderError, Layout};
 use super::options::Options;
@@ -17,16 +17,55 @@ use crate::key;
 /// A file whose columns are known, at the place from which it is to be loaded.
 #[derive(Debug)]
 pub(super) struct Opened<'a> {
-    pub file: File,
     pub layout: Layout<'a>,
     pub encoding: Encoding,
     pub format: Format,
-    /// Records that were read together with the header.
-    pub records: Vec<Record>,
-    pub repeats: Repeats,
-    pub first_chunk: u32,
-    /// The number of the next record, from 1.
-    pub first_record: u64,
+    file: File,
+    /// Records that were read and not cut.
+    records: std::vec::IntoIter<Record>,
+    may_have_more: bool,
+    repeats: Repeats,
+    /// The chunk that is being filled.
+    chunk: Chunk,
+    limits: Limits,
+}
+
+impl Opened<'_> {
+    /// Reads, checks and cuts the next chunk; `None` at the end of the file. The last one may not be full.
+    pub(super) async fn next_chunk(&mut self) -> Result<Option<Chunk>, FileError> {
+        loop {
+            for record in self.records.by_ref() {
+                self.chunk.push(&self.layout, record, &mut self.repeats);
+                if self.chunk.is_full(self.limits) {
+                    return Ok(Some(self.cut()));
+                }
+            }
+            if !self.may_have_more {
+                let last = self.cut();
+                return Ok((!last.is_empty()).then_some(last));
+            }
+            let mut records = Vec::new();
+            self.may_have_more = self.file.read(&mut records).await?;
+            self.records = records.into_iter();
+            // Those that load wait for the same thread.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn cut(&mut self) -> Chunk {
+        let next = self.chunk.next();
+        std::mem::replace(&mut self.chunk, next)
+    }
+
+    /// The records of all chunks that were cut, and of those before the first.
+    pub(super) fn records_cut(&self) -> u64 {
+        self.chunk.first_record - 1
+    }
+
+    /// Bytes of the object that were read so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.file.bytes_read()
+    }
 }
 
 /// Why a file cannot be opened.
@@ -61,7 +100,7 @@ pub(super) async fn open<'a>(
     size_bytes: u64,
     table: &'a Table,
     options: &Options,
-    next: Next,
+    progress: &Progress,
 ) -> Result<Opened<'a>, OpenError> {
     let mut file = File::open(objects, name, size_bytes, options);
     let mut records = Vec::new();
@@ -95,25 +134,27 @@ pub(super) async fn open<'a>(
     };
     let knows_keys = key::are_comparable(table);
     let mut opened = Opened {
-        file,
         layout,
         encoding,
         format,
-        records,
+        file,
+        records: records.into_iter(),
+        may_have_more,
         repeats: if knows_keys { Repeats::none() } else { Repeats::unknown() },
-        first_chunk: 0,
-        first_record: 1,
+        chunk: Chunk::new(0, 1, progress.lanes),
+        limits: progress.limits,
     };
+    let next = progress.next;
     // A packed file is read again from its beginning: there is no way into the middle of it.
     if let Some((place, record)) = next.at
         && next.chunk > 0
         && opened.file.compression().is_none()
     {
         opened.file = File::open_at(objects, name, size_bytes, options, encoding, place);
-        opened.records = Vec::new();
+        opened.records = Vec::new().into_iter();
+        opened.may_have_more = true;
         opened.repeats = Repeats::unknown();
-        opened.first_chunk = next.chunk;
-        opened.first_record = record;
+        opened.chunk = Chunk::new(next.chunk, record, progress.lanes);
     }
     Ok(opened)
 }

@@ -78,10 +78,6 @@ impl Whole<'_> {
         opened: Opened<'_>,
         progress: &Progress,
     ) -> Result<Ending, SyncError> {
-        if progress.rows_read > 0 {
-            // Its transaction was committed; only the telling of it is left.
-            return Ok(Ending::Whole);
-        }
         let opened = RefCell::new(Some(opened));
         let attempt = async |manner| {
             in_transaction(self.entry.data_api, self.deadline, async |transaction| {
@@ -90,7 +86,7 @@ impl Whole<'_> {
                     Some(opened) => opened,
                     None => self.open_again(progress).await?,
                 };
-                self.attempt(transaction, opened, progress, manner).await
+                self.attempt(transaction, opened, manner).await
             })
             .await
         };
@@ -118,7 +114,7 @@ impl Whole<'_> {
             self.size_bytes,
             self.loader.table,
             self.options,
-            progress.next,
+            progress,
         )
         .await
         .map_err(|error| match error {
@@ -131,13 +127,12 @@ impl Whole<'_> {
         &self,
         transaction: &Transaction<'_>,
         mut opened: Opened<'_>,
-        progress: &Progress,
         manner: Manner,
     ) -> Result<End<Attempt>, SyncError> {
         transaction.execute(LOCK, vec![self.entry.id()]).await?;
         let is_loaded = transaction.execute(IS_LOADED, vec![self.entry.id()]).await?;
         if is_loaded.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)) {
-            // By another worker, whose rejects stand.
+            // Its transaction was committed, by this worker or another: only the telling of it is left.
             return Ok(End::Rollback(Attempt {
                 ending: Ending::Whole,
                 counts: Vec::new(),
@@ -149,39 +144,25 @@ impl Whole<'_> {
         }
         let stop_before = stop_before(self.deadline);
         let rejected = Cell::new(0);
-        let mut chunk = Chunk::new(0, opened.first_record, 1);
-        let mut records = std::mem::take(&mut opened.records);
-        let mut may_have_more = true;
         loop {
-            for record in records.drain(..) {
-                chunk.push(&opened.layout, record, &mut opened.repeats);
-                if chunk.is_full(progress.limits) {
-                    let next = chunk.next();
-                    let full = std::mem::replace(&mut chunk, next);
-                    self.load_chunk(transaction, &full, manner, &rejected).await?;
-                    if let Some(error) =
-                        self.too_many(chunk.first_record - 1, rejected.get(), false)
-                    {
-                        return self.stop(transaction, error).await;
-                    }
-                }
-            }
-            if !may_have_more {
-                break;
-            }
             if self.deadline.less(stop_before).remaining().is_zero() {
                 return self.stop(transaction, self.out_of_time()).await;
             }
-            may_have_more = match opened.file.read(&mut records).await {
-                Ok(may_have_more) => may_have_more,
+            match opened.next_chunk().await {
+                Ok(Some(chunk)) => {
+                    self.load_chunk(transaction, &chunk, manner, &rejected).await?;
+                }
+                Ok(None) => break,
                 Err(FileError::Service(error)) => return Err(error.into()),
                 Err(FileError::Unreadable(error)) => {
                     return self.stop(transaction, unreadable(&error)).await;
                 }
-            };
+            }
+            if let Some(error) = self.too_many(opened.records_cut(), rejected.get(), false) {
+                return self.stop(transaction, error).await;
+            }
         }
-        self.load_chunk(transaction, &chunk, manner, &rejected).await?;
-        let records = chunk.first_record + chunk.records() - 1;
+        let records = opened.records_cut();
         if let Some(error) = self.too_many(records, rejected.get(), true) {
             return self.stop(transaction, error).await;
         }
