@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_program_is_measured_as_it_is_packed() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), [b'a'; 100_000]).unwrap();
+        std::fs::write(file.path(), vec![b'a'; 100_000]).unwrap();
         let bytes = zipped_bytes(file.path()).unwrap();
         assert!((1..1_000).contains(&bytes), "{bytes}");
     }
