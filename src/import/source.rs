@@ -64,24 +64,6 @@ impl Source {
     }
 }
 
-/// Whether the event of the first sequencer came before that of the second, for one key.
-///
-/// Amazon S3 User Guide, "Event message structure": hexadecimal, the shorter one padded with zeros on the
-/// right, then compared as texts. What is empty or not hexadecimal says nothing.
-pub fn is_older(a: &str, b: &str) -> bool {
-    let is_sequencer =
-        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_sequencer(a) || !is_sequencer(b) {
-        return false;
-    }
-    let padded = |text: &str, len: usize| {
-        let digits = text.bytes().map(|byte| byte.to_ascii_uppercase());
-        digits.chain(std::iter::repeat(b'0')).take(len).collect::<Vec<_>>()
-    };
-    let len = a.len().max(b.len());
-    padded(a, len) < padded(b, len)
-}
-
 /// One import that a message asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

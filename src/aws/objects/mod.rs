@@ -54,12 +54,6 @@ pub struct ObjectHead {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// An object that is being read.
-#[derive(Debug)]
-pub struct Body {
-    stream: ByteStream,
-}
-
 impl Objects {
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
@@ -118,21 +112,6 @@ impl Objects {
         RangeReader::new(self.client.clone(), name.clone(), size_bytes, from_byte)
     }
 
-    /// Opens an object, as long as it is still the one that is named.
-    pub async fn open(&self, name: &ObjectName) -> Result<Body, ServiceError> {
-        let output = self
-            .client
-            .get_object()
-            .bucket(&name.bucket)
-            .key(&name.key)
-            .set_version_id(name.version_id.clone())
-            .set_if_match(name.if_match())
-            .send()
-            .await
-            .map_err(|error| service_error("GetObject", &error))?;
-        Ok(Body { stream: output.body })
-    }
-
     pub async fn put(
         &self,
         bucket: &str,
@@ -165,17 +144,6 @@ impl Objects {
         content_type: &str,
     ) -> Result<Upload, ServiceError> {
         Ok(Upload::new(self.client.clone(), bucket, key, content_type))
-    }
-}
-
-impl Body {
-    /// The next bytes; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, ServiceError> {
-        self.stream.try_next().await.map_err(|error| ServiceError {
-            operation: "GetObject",
-            fault: ServiceFault::Unavailable,
-            message: super::error_text(&error),
-        })
     }
 }
 

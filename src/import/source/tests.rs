@@ -108,24 +108,6 @@ fn another_upload_is_another_import() {
     }
 }
 
-#[test]
-fn sequencers_are_compared_as_s3_says() {
-    let check = |a: &str, b: &str, expected: bool| assert_eq!(is_older(a, b), expected, "{a} {b}");
-    check("0055AED6DCD90281E5", "0055AED6DCD90281E6", true);
-    check("0055AED6DCD90281E6", "0055AED6DCD90281E5", false);
-    check("01", "01", false);
-    // Padded on the right: 1 is 1000.
-    check("1", "0FFF", false);
-    check("0FFF", "1", true);
-    check("01", "0100", false);
-    check("01", "0101", true);
-    check("0a", "0B", true);
-    check("0A", "0a", false);
-    check("", "01", false);
-    check("01", "", false);
-    check("zz", "01", false);
-}
-
 proptest! {
     /// One upload, by whatever way S3 tells of it.
     #[test]
