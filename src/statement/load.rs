@@ -12,6 +12,9 @@ use aurora_sync_catalog::{Column, Table, quote_identifier};
 use super::{Target, is_newer};
 use crate::import::options::Mode;
 
+/// So many rows of a set say whether most of it is in the table already.
+const SAMPLE_ROWS: usize = 50;
+
 /// What one statement loads.
 #[derive(Debug, Clone, Copy)]
 pub struct Load<'a> {
@@ -67,8 +70,8 @@ FROM counts",
         self.is_keyed() && matches!(self.mode, Mode::Upsert | Mode::Replace)
     }
 
-    /// Whether rows that are there are looked at before they change: those that may be the file's own, and
-    /// all of them where each one's version counts or its key must be kept.
+    /// Whether rows that are there are looked at before they change, and told of: those that may be the file's own,
+    /// and all of them where each one's version counts or its key must be kept.
     fn looks(&self) -> bool {
         self.merges() && (self.has_repeats || self.looks_at_all())
     }
@@ -96,11 +99,11 @@ FROM counts",
             });
             names.push_str(", is_repeat");
         }
-        let (met, ready) = if self.looks() {
-            (format!(", {}", self.met(import_id)), "ready")
-        } else {
-            (String::new(), "input")
-        };
+        let ready = if self.merges() { "ready" } else { "input" };
+        if self.merges() {
+            names.push_str(", n");
+        }
+        let ordinality = if self.merges() { " WITH ORDINALITY" } else { "" };
         let written = match self.mode {
             Mode::Delete => format!(
                 "DELETE FROM {} AS target USING {ready} WHERE {}\n  RETURNING 1 AS one",
@@ -114,26 +117,30 @@ FROM counts",
             }
             Mode::Upsert | Mode::Replace => target.insert(ready, "", "1 AS one"),
         };
-        let mut kept = String::new();
+        let (mut before, mut after) = (String::new(), String::new());
         if self.merges() {
-            kept = format!(", {}", self.left_alone(import_id));
+            if self.looks() {
+                before.push_str(&format!(", {}", self.met(import_id)));
+            }
+            before.push_str(&format!(", {}", self.ready()));
+            after = format!(", {}", self.left_alone(import_id));
             if self.mode == Mode::Replace {
-                kept.push_str(&format!(", {}", self.kept(import_id)));
+                after.push_str(&format!(", {}", self.kept(import_id)));
             }
         }
         format!(
             "WITH input AS MATERIALIZED (
-  SELECT * FROM unnest({parameters}) AS input ({names})
-){met}, written AS (
+  SELECT * FROM unnest({parameters}){ordinality} AS input ({names})
+){before}, written AS (
   {written}
-){kept}",
+){after}",
             parameters = parameters.trim_start_matches(", "),
             names = names.trim_start_matches(", "),
         )
     }
 
-    /// The rows that are there, as they were before the statement: `ready` waits for them. The index is read
-    /// once for each row of the set: nothing here lets the planner choose to read the whole table.
+    /// The rows that are there, as they were before the statement. The index is read once for each row of the set:
+    /// nothing here lets the planner choose to read the whole table.
     fn met(&self, import_id: &str) -> String {
         let target = self.target();
         // A row whose key did not come before is not the file's own, even if the import wrote it (by a trigger).
@@ -160,17 +167,19 @@ FROM counts",
                 format!("NOT {newer} AND NOT ({})", target.is_same("input"))
             }
         };
-        let chosen = if self.looks_at_all() { "" } else { "\n  WHERE input.is_repeat" };
+        let (is_same, chosen) = if self.looks_at_all() {
+            (target.is_same("input"), "")
+        } else {
+            ("false".to_owned(), "\n  WHERE input.is_repeat")
+        };
         format!(
             "met AS MATERIALIZED (
-  SELECT {keys}, {is_written} AS is_written,
-    {is_seen} AS is_seen, found.is_stale
+  SELECT input.n, {keys}, {is_written} AS is_written,
+    {is_seen} AS is_seen, found.is_stale, found.is_same
   FROM input CROSS JOIN LATERAL (
-    SELECT target.xmin AS written_by, {is_stale} AS is_stale, {returned}
+    SELECT target.xmin AS written_by, {is_stale} AS is_stale, {is_same} AS is_same, {returned}
     FROM {table} AS target WHERE {key} OFFSET 0
   ) AS found{chosen}
-), ready AS (
-  SELECT * FROM input WHERE (SELECT count(*) FROM met) >= 0
 )",
             keys = self.keys("found."),
             returned = target.returned_key(),
@@ -179,42 +188,84 @@ FROM counts",
         )
     }
 
+    /// The rows to be written: without those that are there as the file has them, where these are known. To try to
+    /// write such a row would lock it, which costs more than to look for it; to look for new rows in vain costs
+    /// something too. So the first rows of a set say whether it is worth it.
+    fn ready(&self) -> String {
+        let target = self.target();
+        let ready = |same| {
+            format!(
+                "ready AS MATERIALIZED (
+  SELECT * FROM input WHERE n NOT IN (SELECT n FROM {same})
+)"
+            )
+        };
+        if self.looks_at_all() {
+            return ready("met WHERE is_same");
+        }
+        let found = format!(
+            "FROM {} AS target WHERE {} AND {} OFFSET 0",
+            self.table.sql_name(),
+            target.key_equals("input"),
+            target.is_same("input"),
+        );
+        let is_repeat = if self.has_repeats { ", input.is_repeat" } else { "" };
+        format!(
+            "sample AS MATERIALIZED (
+  SELECT 2 * count(found.one) > count(*) AS is_same FROM (SELECT * FROM input LIMIT {SAMPLE_ROWS}) AS input
+  LEFT JOIN LATERAL (SELECT 1 AS one {found}) AS found ON true
+), same AS MATERIALIZED (
+  SELECT input.n, {keys}{is_repeat} FROM input CROSS JOIN LATERAL (
+    SELECT {returned} {found}
+  ) AS found
+  WHERE (SELECT is_same FROM sample)
+), {ready}",
+            keys = self.keys("found."),
+            returned = target.returned_key(),
+            ready = ready("same"),
+        )
+    }
+
     /// Remembers the rows that are as the file has them. Those that were looked at are known; the others are
-    /// looked up once the statement has written fewer rows than it was given.
+    /// looked up once the statement has written fewer rows than it was to.
     fn left_alone(&self, import_id: &str) -> String {
         let target = self.target();
+        let keys = self.keys("");
         let mut alone = Vec::new();
         if self.looks() {
             alone.push(format!(
-                "SELECT {} FROM met WHERE NOT is_written AND NOT is_seen AND NOT is_stale",
-                self.keys("")
+                "SELECT {keys} FROM met WHERE NOT is_written AND NOT is_seen AND NOT is_stale"
             ));
         }
         if !self.looks_at_all() {
-            let others = if self.has_repeats { "NOT input.is_repeat AND " } else { "" };
+            let is_new = if self.has_repeats { " WHERE NOT is_repeat" } else { "" };
+            let others = if self.has_repeats { "NOT ready.is_repeat AND " } else { "" };
+            alone.push(format!("SELECT {keys} FROM same{is_new}"));
             alone.push(format!(
-                "SELECT {} FROM input CROSS JOIN LATERAL (
+                "SELECT {} FROM ready CROSS JOIN LATERAL (
       SELECT {} FROM {} AS target WHERE {} OFFSET 0
     ) AS found
-    WHERE {others}(SELECT count(*) FROM written) < (SELECT count(*) FROM input)",
+    WHERE {others}(SELECT count(*) FROM written) < (SELECT count(*) FROM ready)",
                 self.keys("found."),
                 target.returned_key(),
                 self.table.sql_name(),
-                target.key_equals("input"),
+                target.key_equals("ready"),
             ));
         }
+        // OFFSET 0: the planner would look among the written rows once for each row that it looks up, and think so
+        // much of that cost that the statement is compiled (JIT), which takes longer than the statement.
         format!(
             "left_alone AS (
   INSERT INTO sync.import_met (import_id, key)
   SELECT {import_id}, {hash}
   FROM (
     {alone}
+    OFFSET 0
   ) AS alone
   WHERE ({keys}) NOT IN (SELECT {keys} FROM written)
 )",
             hash = self.hash("alone"),
             alone = alone.join("\n    UNION ALL\n    "),
-            keys = self.keys(""),
         )
     }
 

@@ -256,13 +256,16 @@ impl Target<'_> {
         }
     }
 
-    /// Whether a row of the source would change nothing of the row that it meets.
+    /// Whether a row of the source would change nothing of the row that it meets: surely, if this is true.
     fn is_same(&self, source: &str) -> String {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for column in self.columns.iter().filter(|column| !self.table.is_key(column)) {
             let as_text = if column.column_type.lacks_equality() { "::text" } else { "" };
             old.push(format!("target.{}{as_text}", quote_identifier(&column.name)));
             new.push(format!("{}{as_text}", self.value(source, column)));
+        }
+        if old.is_empty() {
+            return "true".to_owned();
         }
         format!("({}) IS NOT DISTINCT FROM ({})", old.join(", "), new.join(", "))
     }

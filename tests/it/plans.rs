@@ -3,6 +3,7 @@
 
 use aurora_sync::array::array_literal;
 use aurora_sync::field::Parameter;
+use aurora_sync::import::load::SET_ROWS_MAX;
 use aurora_sync::import::options::Mode;
 use aurora_sync::key::Key;
 use aurora_sync::parameter_set::{
@@ -44,6 +45,9 @@ fn touched_max(rows: usize) -> usize {
     5 * rows + 50
 }
 
+/// PostgreSQL's default of `jit_above_cost`. To compile one of our statements takes longer than to run it.
+const JIT_ABOVE_COST: f64 = 100_000.0;
+
 const OPERATIONS: [Operation; 5] = [
     Operation::Insert,
     Operation::InsertIgnore,
@@ -58,7 +62,7 @@ async fn no_statement_touches_more_rows_than_it_needs() {
     let client = postgres::connect(&world.database_url).await.unwrap();
     client.batch_execute(FILL).await.unwrap();
     let catalog = world.catalog();
-    for rows in [10, 1_000, 5_000] {
+    for rows in [10, 1_000, SET_ROWS_MAX, 5_000] {
         for table in catalog.tables() {
             let all: Vec<&Column> = table.columns.iter().collect();
             let key: Vec<&Column> = table.key_columns().collect();
@@ -215,10 +219,16 @@ async fn explain(
         _ => None,
     });
     let plan: Value = serde_json::from_str(plan.unwrap()).unwrap();
-    let touched = touched_most(&plan[0]["Plan"]);
+    let plan = &plan[0]["Plan"];
+    let touched = touched_most(plan);
     assert!(
         touched <= touched_max(rows),
         "{name}, {rows} rows, {mode}: a step touches {touched} rows\n{plan:#}"
+    );
+    let cost = plan["Total Cost"].as_f64().unwrap();
+    assert!(
+        rows > SET_ROWS_MAX || cost < JIT_ABOVE_COST,
+        "{name}, {rows} rows, {mode}: a cost of {cost} has it compiled\n{plan:#}"
     );
 }
 
