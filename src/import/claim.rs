@@ -1,5 +1,7 @@
 //! The import's row in `sync.import`: who has it, how it is read, how far it is, how it ended.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -30,7 +32,12 @@ const PROGRESS: &str = "SELECT options::text, lanes::integer, chunk_records, chu
   (SELECT coalesce(json_agg(json_build_array(done.lane, done.next)), '[]')::text FROM (
     SELECT chunk.lane, max(chunk.chunk) + 1 AS next FROM sync.import_chunk AS chunk
     WHERE chunk.import_id = import.id GROUP BY chunk.lane
-  ) AS done)
+  ) AS done),
+  (SELECT coalesce(json_agg(json_build_array(told.lane, told.chunks)), '[]')::text FROM (
+    SELECT chunk.lane, array_agg(DISTINCT chunk.chunk) AS chunks FROM sync.import_chunk AS chunk
+    WHERE chunk.import_id = import.id AND chunk.piece >= 0 AND chunk.rows_rejected > 0 AND chunk.chunk < 10000
+    GROUP BY chunk.lane
+  ) AS told)
 FROM sync.import AS import WHERE id = :import_id::uuid";
 
 /// Of a worker that was overtaken, the older news is not taken.
@@ -91,6 +98,9 @@ pub(super) struct Progress {
     pub rows_rejected: u64,
     /// The first chunk of each lane that is not loaded.
     pub lane_next: Vec<u32>,
+    /// The chunks of each lane of which the database refused rows: those that come first, as an answer has its
+    /// limits, and only they matter.
+    pub told_apart: Vec<HashSet<u32>>,
 }
 
 /// Where to go on.
@@ -160,7 +170,8 @@ impl Entry<'_> {
         ];
         self.run(DESCRIBE, parameters).await?;
         let records = self.run(PROGRESS, vec![self.id()]).await?;
-        let progress = records.first().and_then(progress);
+        let progress = records.first();
+        let progress = progress.and_then(|record| self::progress(record, limits.sure_records));
         progress.ok_or_else(|| self.unreadable())
     }
 
@@ -236,7 +247,7 @@ impl Entry<'_> {
     }
 }
 
-fn progress(record: &Record) -> Option<Progress> {
+fn progress(record: &Record, sure_records: u64) -> Option<Progress> {
     let number = |place: usize| record.get(place)?.as_long();
     let unsigned = |place: usize| u64::try_from(number(place)?).ok();
     let lanes = usize::try_from(number(1)?).ok()?;
@@ -247,16 +258,24 @@ fn progress(record: &Record) -> Option<Progress> {
     for (lane, next) in loaded {
         *lane_next.get_mut(lane)? = next;
     }
+    let refused: Vec<(usize, HashSet<u32>)> =
+        serde_json::from_str(record.get(11)?.as_text()?).ok()?;
+    let mut told_apart = vec![HashSet::new(); lanes];
+    for (lane, chunks) in refused {
+        *told_apart.get_mut(lane)? = chunks;
+    }
     Some(Progress {
         options: serde_json::from_str(record.first()?.as_text()?).ok()?,
         lanes,
         limits: Limits {
             records: usize::try_from(number(2)?).ok()?,
             bytes: usize::try_from(number(3)?).ok()?,
+            sure_records,
         },
         next: Next { chunk: u32::try_from(number(4)?).ok()?, at: place.zip(unsigned(7)) },
         rows_read: unsigned(8)?,
         rows_rejected: unsigned(9)?,
         lane_next,
+        told_apart,
     })
 }

@@ -4,7 +4,7 @@
 //! read ahead is bounded: a part waits for its lane, and the reader for the part.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use tokio::time::Instant;
 use super::chunk::{Chunk, Part};
 use super::claim::{Entry, Next, Progress};
 use super::file::FileError;
-use super::load::{Loader, Place};
+use super::load::{Loaded, Loader, Manner, Place};
 use super::opened::Opened;
 use super::options::Limit;
+use super::repeats::Repeats;
 use crate::deadline::Deadline;
 use crate::error::SyncError;
 
@@ -50,6 +51,8 @@ struct Shared {
     advanced: Cell<bool>,
     /// The first chunk of each lane that is not loaded.
     lane_next: RefCell<Vec<u32>>,
+    /// The keys of the rows that are loaded; `None` where they do not matter.
+    repeats: RefCell<Option<Repeats>>,
     /// Chunks that are cut and not loaded in all lanes, and how far the reader was before each.
     cut: RefCell<VecDeque<(Next, u64)>>,
 }
@@ -92,17 +95,28 @@ pub(super) async fn load(
         rejected: Cell::new(progress.rows_rejected),
         advanced: Cell::new(false),
         lane_next: RefCell::new(progress.lane_next.clone()),
+        repeats: RefCell::new(loader.repeats()),
         cut: RefCell::new(VecDeque::new()),
     };
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
     let is_too_many = |read, rejected| too_many(max_rejects, read, rejected, false);
     let records = {
-        let lanes = receivers
-            .into_iter()
+        let lanes: Vec<_> = progress
+            .told_apart
+            .iter()
             .enumerate()
-            .map(|(lane, orders)| run_lane(&shared, loader, lane, orders, deadline, is_too_many));
+            .map(|(number, told_apart)| Lane {
+                number,
+                shared: &shared,
+                loader,
+                told_apart,
+                deadline,
+            })
+            .collect();
+        let loading =
+            lanes.iter().zip(receivers).map(|(lane, orders)| lane.run(orders, is_too_many));
         let reading = read(&shared, opened, senders, deadline);
-        let mut work = pin!(join(reading, join_all(lanes)));
+        let mut work = pin!(join(reading, join_all(loading)));
         tokio::select! {
             (records, _) = &mut work => records,
             () = keep_books(&shared, entry) => None,
@@ -143,7 +157,14 @@ async fn read(
             return None;
         }
         match opened.next_chunk().await {
-            Ok(Some(chunk)) => order(shared, &senders, chunk, opened.bytes_read()).await?,
+            Ok(Some(chunk)) => {
+                if opened.has_skipped()
+                    && let Some(repeats) = shared.repeats.borrow_mut().as_mut()
+                {
+                    repeats.skip();
+                }
+                order(shared, &senders, chunk, opened.bytes_read()).await?;
+            }
             Ok(None) => return Some(opened.records_cut()),
             Err(FileError::Service(error)) => {
                 shared.stop(Stop::Error(error.into()));
@@ -183,38 +204,67 @@ async fn order(
     Some(())
 }
 
-/// Loads the parts of one lane, in the order of the file.
-async fn run_lane(
-    shared: &Shared,
-    loader: &Loader<'_>,
-    lane: usize,
-    mut orders: Receiver<Order>,
+/// What loads the parts of one lane, in the order of the file.
+struct Lane<'a> {
+    number: usize,
+    shared: &'a Shared,
+    loader: &'a Loader<'a>,
+    /// Its loaded chunks of which the database refused rows.
+    told_apart: &'a HashSet<u32>,
     deadline: Deadline,
-    is_too_many: impl Fn(u64, u64) -> Option<String>,
-) {
-    while let Some(Order { chunk, part }) = orders.recv().await {
-        if shared.is_stopped() {
-            return;
-        }
-        let is_loaded = shared.lane_next.borrow().get(lane).is_some_and(|next| chunk < *next);
-        if !is_loaded {
-            match loader.load(Place { lane, chunk }, &part, deadline).await {
-                Ok(rejected) => {
-                    shared.advanced.set(shared.advanced.get() || !part.is_empty());
-                    shared.read.set(shared.read.get() + part.len() as u64);
-                    shared.rejected.set(shared.rejected.get() + rejected);
+}
+
+impl Lane<'_> {
+    async fn run(
+        &self,
+        mut orders: Receiver<Order>,
+        is_too_many: impl Fn(u64, u64) -> Option<String>,
+    ) {
+        let Shared { lane_next, repeats, read, rejected, .. } = self.shared;
+        while let Some(Order { chunk, mut part }) = orders.recv().await {
+            if self.shared.is_stopped() {
+                return;
+            }
+            let next = lane_next.borrow().get(self.number).copied().unwrap_or_default();
+            let is_recorded = if chunk < next {
+                let is_told_apart = self.told_apart.contains(&chunk);
+                let manner = if is_told_apart { Manner::Apart } else { Manner::Whole };
+                self.loader.is_recorded(&part, manner)
+            } else {
+                if let Some(repeats) = repeats.borrow().as_ref() {
+                    repeats.mark(&mut part);
                 }
-                Err(SyncError::OutOfTime) => return shared.stop(Stop::OutOfTime),
-                Err(error) => return shared.stop(Stop::Error(error)),
+                let Some(loaded) = self.load(chunk, &part).await else { return };
+                read.set(read.get() + part.len() as u64);
+                rejected.set(rejected.get() + loaded.rejected);
+                if let Some(error) = is_too_many(read.get(), rejected.get()) {
+                    return self.shared.stop(Stop::Refused(error));
+                }
+                loaded.is_recorded
+            };
+            if let Some(repeats) = repeats.borrow_mut().as_mut() {
+                repeats.remember(&part, is_recorded);
             }
-            if let Some(next) = shared.lane_next.borrow_mut().get_mut(lane) {
-                *next = chunk + 1;
-            }
-            if let Some(error) = is_too_many(shared.read.get(), shared.rejected.get()) {
-                return shared.stop(Stop::Refused(error));
-            }
+            settle(self.shared);
         }
-        settle(shared);
+    }
+
+    /// `None` where everything stops.
+    async fn load(&self, chunk: u32, part: &Part) -> Option<Loaded> {
+        let place = Place { lane: self.number, chunk };
+        match self.loader.load(place, part, self.deadline).await {
+            Ok(loaded) => {
+                let Shared { advanced, lane_next, .. } = self.shared;
+                advanced.set(advanced.get() || !part.is_empty());
+                if let Some(next) = lane_next.borrow_mut().get_mut(self.number) {
+                    *next = chunk + 1;
+                }
+                return Some(loaded);
+            }
+            Err(SyncError::OutOfTime) => self.shared.stop(Stop::OutOfTime),
+            Err(error) => self.shared.stop(Stop::Error(error)),
+        }
+        None
     }
 }
 

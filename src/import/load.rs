@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::chunk::{Origin, Part, PartRow, Reject};
 use super::options::Mode;
+use super::repeats::{Repeat, Repeats};
 use crate::array::array_literal;
 use crate::aws::data_api::DataApi;
 use crate::csv::encoding::Encoding;
@@ -121,23 +122,30 @@ pub enum Manner {
 /// How an attempt ended.
 #[derive(Debug)]
 enum Attempt {
-    Loaded {
-        rejected: u64,
-    },
+    Loaded(Loaded),
     /// A row is bad.
     Spoilt,
 }
 
+/// What became of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// Of its records.
+    pub rejected: u64,
+    /// Whether `sync.import_met` says which rows were left as they are.
+    pub is_recorded: bool,
+}
+
 impl Loader<'_> {
-    /// Loads a part in a transaction of its own, and gives how many of its records were rejected.
+    /// Loads a part in a transaction of its own.
     pub async fn load(
         &self,
         place: Place,
         part: &Part,
         deadline: Deadline,
-    ) -> Result<u64, SyncError> {
+    ) -> Result<Loaded, SyncError> {
         if part.is_empty() {
-            return Ok(0);
+            return Ok(Loaded { rejected: 0, is_recorded: false });
         }
         let mut manner = Manner::Whole;
         let mut set_rows_max = SET_ROWS_MAX;
@@ -147,7 +155,7 @@ impl Loader<'_> {
                 self.attempt(transaction, place, part, manner, set_rows_max).await
             });
             match attempt.await {
-                Ok(Attempt::Loaded { rejected }) => return Ok(rejected),
+                Ok(Attempt::Loaded(loaded)) => return Ok(loaded),
                 Ok(Attempt::Spoilt) => manner = Manner::Apart,
                 // What a type that we do not know says to a value can look like a mistake of ours.
                 Err(SyncError::Database(error))
@@ -166,7 +174,10 @@ impl Loader<'_> {
                 Err(error) if error.is_unanswered_commit() && repeats < REPEATS_MAX => {
                     if self.is_loaded(place, deadline).await? {
                         tracing::info!(reason = %error, "commit was not answered but done");
-                        return Ok(part.rejects.len() as u64);
+                        return Ok(Loaded {
+                            rejected: part.rejects.len() as u64,
+                            is_recorded: self.is_recorded(part, manner),
+                        });
                     }
                     repeats += 1;
                     tracing::info!(reason = %error, "commit was not answered nor done; part is repeated");
@@ -215,7 +226,28 @@ impl Loader<'_> {
         let rejects = in_order(part, &loaded);
         let execute = async |sql: &str, parameters| transaction.execute(sql, parameters).await;
         self.add_rejects(execute, place.lane, &rejects).await?;
-        Ok(End::Commit(Attempt::Loaded { rejected: rejects.len() as u64 }))
+        Ok(End::Commit(Attempt::Loaded(Loaded {
+            rejected: rejects.len() as u64,
+            is_recorded: self.is_recorded(part, manner),
+        })))
+    }
+
+    /// Whether the database records which rows it leaves as they are: where it is not known for sure which keys came
+    /// before in rows that stand, or rows can be left alone for more than one reason.
+    pub fn is_recorded(&self, part: &Part, manner: Manner) -> bool {
+        manner != Manner::Whole
+            || part.is_late
+            || self.statement(false, true).has_versions()
+            || !key::are_comparable(self.table)
+    }
+
+    /// The keys of a file of which nothing is loaded; `None` where they do not matter.
+    pub fn repeats(&self) -> Option<Repeats> {
+        if Repeats::matter(self.table, self.mode) {
+            return Some(Repeats::none());
+        }
+        // Only the database can tell such keys apart.
+        (!key::are_comparable(self.table)).then(Repeats::unknown)
     }
 
     /// Counts the records that are not rows.
@@ -243,14 +275,15 @@ impl Loader<'_> {
     ) -> Result<(), DataApiError> {
         let mut piece = 0;
         for sets in sets_of_calls(part, set_rows_max, keeps_order(self.table)) {
-            let has_repeats = sets.iter().flatten().any(|row| row.may_repeat);
-            let sql = self.statement(has_repeats).set();
+            let has_repeats = sets.iter().flatten().any(|row| row.repeat != Repeat::No);
+            let is_recorded = self.is_recorded(part, Manner::Whole);
+            let sql = self.statement(has_repeats, is_recorded).set();
             let sets: Vec<_> = sets
                 .iter()
                 .map(|rows| {
                     let mut set = column_parameters(rows);
                     if has_repeats {
-                        set.push(parameter("is_repeat", repeats(rows)));
+                        set.push(parameter("is_repeat", repeats(rows, is_recorded)));
                     }
                     set.extend(self.of(place));
                     set.push(parameter("piece", piece.to_string()));
@@ -278,7 +311,7 @@ impl Loader<'_> {
         manner: Manner,
         set_rows_max: usize,
     ) -> Result<Vec<Reject>, SyncError> {
-        let statement = self.statement(true).apart();
+        let statement = self.statement(true, true).apart();
         let mut rejects = Vec::new();
         let mut piece = 0;
         let sets = sets_of_calls(part, set_rows_max.min(APART_ROWS_MAX), keeps_order(self.table));
@@ -305,8 +338,14 @@ impl Loader<'_> {
         Ok(rejects)
     }
 
-    fn statement(&self, has_repeats: bool) -> Load<'_> {
-        Load { table: self.table, columns: &self.columns, mode: self.mode, has_repeats }
+    fn statement(&self, has_repeats: bool, is_recorded: bool) -> Load<'_> {
+        Load {
+            table: self.table,
+            columns: &self.columns,
+            mode: self.mode,
+            has_repeats,
+            is_recorded,
+        }
     }
 
     fn of(&self, place: Place) -> Vec<Parameter> {
@@ -319,7 +358,7 @@ impl Loader<'_> {
 
     fn elements(&self, rows: &[&PartRow], manner: Manner) -> Vec<Parameter> {
         let mut literals = packed_literals(&cells(rows));
-        literals.push(repeats(rows));
+        literals.push(repeats(rows, true));
         let names = self.columns.iter().map(|column| Some(column.name.as_str()));
         let types: Vec<_> = self.columns.iter().map(|column| unknown_type(column)).collect();
         let is_immediate = manner == Manner::ApartImmediately;
@@ -462,7 +501,7 @@ fn runs(rows: &[PartRow], keeps_order: bool) -> Vec<&[PartRow]> {
 
 /// What a row adds to a request, with its mark in the column of repeats.
 fn size_bytes(row: &PartRow) -> usize {
-    packed_size_bytes(&row.row.cells) + "f,".len()
+    packed_size_bytes(&row.row.cells) + "NULL,".len()
 }
 
 fn cells<'a>(rows: &[&'a PartRow]) -> Vec<&'a PackedCells> {
@@ -474,9 +513,14 @@ fn column_parameters(rows: &[&PartRow]) -> Vec<Parameter> {
     literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
 }
 
-/// The column that says of each row whether its key may have come before.
-fn repeats(rows: &[&PartRow]) -> String {
-    array_literal(rows.iter().map(|row| Some(if row.may_repeat { "t" } else { "f" })))
+/// The column that says of each row whether its key came before; NULL where the database has to find out.
+fn repeats(rows: &[&PartRow], is_recorded: bool) -> String {
+    array_literal(rows.iter().map(|row| match row.repeat {
+        Repeat::No => Some("f"),
+        Repeat::Surely => Some("t"),
+        Repeat::InPart if !is_recorded => Some("t"),
+        Repeat::InPart | Repeat::Perhaps => None,
+    }))
 }
 
 /// A bad row, as `sync.load_apart` tells of it.

@@ -2,17 +2,17 @@
 
 use aurora_sync_catalog::Table;
 
-use super::chunk::{Chunk, Limits, Repeats};
+use super::chunk::Chunk;
 use super::claim::Progress;
 use super::file::{File, FileError};
 use super::layout::{HeaderError, Layout};
 use super::options::Options;
+use super::repeats::Repeats;
 use super::report::Format;
 use crate::aws::objects::{ObjectName, Objects};
 use crate::csv::encoding::Encoding;
-use crate::csv::records::{LineEnd, Record};
+use crate::csv::records::{LineEnd, Place, Record};
 use crate::error::SyncError;
-use crate::key;
 
 /// A file whose columns are known, at the place from which it is to be loaded.
 #[derive(Debug)]
@@ -24,19 +24,36 @@ pub(super) struct Opened<'a> {
     /// Records that were read and not cut.
     records: std::vec::IntoIter<Record>,
     may_have_more: bool,
-    repeats: Repeats,
     /// The chunk that is being filled.
     chunk: Chunk,
-    limits: Limits,
+    /// Where to go on once the keys before it are read.
+    rest: Option<Rest<'a>>,
+    has_skipped: bool,
+}
+
+/// What is not loaded of a file.
+#[derive(Debug)]
+struct Rest<'a> {
+    objects: &'a Objects,
+    name: &'a ObjectName,
+    size_bytes: u64,
+    options: &'a Options,
+    chunk: u32,
+    place: Place,
+    /// The number of its first record.
+    record: u64,
 }
 
 impl Opened<'_> {
     /// Reads, checks and cuts the next chunk; `None` at the end of the file. The last one may not be full.
     pub(super) async fn next_chunk(&mut self) -> Result<Option<Chunk>, FileError> {
+        if self.chunk.is_late() {
+            self.skip_to_rest();
+        }
         loop {
             for record in self.records.by_ref() {
-                self.chunk.push(&self.layout, record, &mut self.repeats);
-                if self.chunk.is_full(self.limits) {
+                self.chunk.push(&self.layout, record);
+                if self.chunk.is_full() {
                     return Ok(Some(self.cut()));
                 }
             }
@@ -50,6 +67,24 @@ impl Opened<'_> {
             // Those that load wait for the same thread.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Goes to what is not loaded, unless that is reached already.
+    fn skip_to_rest(&mut self) {
+        let Some(rest) = self.rest.take().filter(|rest| rest.chunk > self.chunk.number) else {
+            return;
+        };
+        let Rest { objects, name, size_bytes, options, chunk, place, record } = rest;
+        self.file = File::open_at(objects, name, size_bytes, options, self.encoding, place);
+        self.records = Vec::new().into_iter();
+        self.may_have_more = true;
+        self.chunk = self.chunk.at(chunk, record);
+        self.has_skipped = true;
+    }
+
+    /// Whether loaded rows were not read again.
+    pub(super) fn has_skipped(&self) -> bool {
+        self.has_skipped
     }
 
     fn cut(&mut self) -> Chunk {
@@ -95,11 +130,11 @@ impl From<HeaderError> for OpenError {
 
 /// Reads the header, and goes to where the loading is to go on.
 pub(super) async fn open<'a>(
-    objects: &Objects,
-    name: &ObjectName,
+    objects: &'a Objects,
+    name: &'a ObjectName,
     size_bytes: u64,
     table: &'a Table,
-    options: &Options,
+    options: &'a Options,
     progress: &Progress,
 ) -> Result<Opened<'a>, OpenError> {
     let mut file = File::open(objects, name, size_bytes, options);
@@ -132,7 +167,13 @@ pub(super) async fn open<'a>(
         columns: options.columns.clone().unwrap_or_default(),
         has_error_column: layout.has_error_column(),
     };
-    let knows_keys = key::are_comparable(table);
+    let next = progress.next;
+    // A packed file is read again from its beginning: there is no way into the middle of it.
+    let rest = next.at.filter(|_| next.chunk > 0 && file.compression().is_none());
+    let rest = rest.map(|(place, record)| {
+        let chunk = next.chunk;
+        Rest { objects, name, size_bytes, options, chunk, place, record }
+    });
     let mut opened = Opened {
         layout,
         encoding,
@@ -140,21 +181,12 @@ pub(super) async fn open<'a>(
         file,
         records: records.into_iter(),
         may_have_more,
-        repeats: if knows_keys { Repeats::none() } else { Repeats::unknown() },
-        chunk: Chunk::new(0, 1, progress.lanes),
-        limits: progress.limits,
+        chunk: Chunk::new(0, 1, progress.lanes, progress.limits),
+        rest,
+        has_skipped: false,
     };
-    let next = progress.next;
-    // A packed file is read again from its beginning: there is no way into the middle of it.
-    if let Some((place, record)) = next.at
-        && next.chunk > 0
-        && opened.file.compression().is_none()
-    {
-        opened.file = File::open_at(objects, name, size_bytes, options, encoding, place);
-        opened.records = Vec::new().into_iter();
-        opened.may_have_more = true;
-        opened.repeats = Repeats::unknown();
-        opened.chunk = Chunk::new(next.chunk, record, progress.lanes);
+    if !Repeats::matter(table, options.mode) {
+        opened.skip_to_rest();
     }
     Ok(opened)
 }

@@ -144,13 +144,20 @@ impl Whole<'_> {
         }
         let stop_before = stop_before(self.deadline);
         let rejected = Cell::new(0);
+        let mut repeats = self.loader.repeats();
         loop {
             if self.deadline.less(stop_before).remaining().is_zero() {
                 return self.stop(transaction, self.out_of_time()).await;
             }
             match opened.next_chunk().await {
-                Ok(Some(chunk)) => {
+                Ok(Some(mut chunk)) => {
+                    for part in &mut chunk.parts {
+                        repeats.iter().for_each(|repeats| repeats.mark(part));
+                    }
                     self.load_chunk(transaction, &chunk, manner, &rejected).await?;
+                    for part in &chunk.parts {
+                        repeats.iter_mut().for_each(|repeats| repeats.remember(part, true));
+                    }
                 }
                 Ok(None) => break,
                 Err(FileError::Service(error)) => return Err(error.into()),

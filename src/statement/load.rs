@@ -22,8 +22,10 @@ pub struct Load<'a> {
     /// Of the rows' cells. All of the key's columns, or none that matters: see [`Load::is_keyed`].
     pub columns: &'a [&'a Column],
     pub mode: Mode,
-    /// Whether a row of the set may have a key that came before in the file.
+    /// Whether a row of the set has, or may have, a key that came before in the file.
     pub has_repeats: bool,
+    /// Whether the rows that are left as they are have to be remembered.
+    pub is_recorded: bool,
 }
 
 /// How a statement is given its rows.
@@ -77,7 +79,12 @@ FROM counts",
     }
 
     fn looks_at_all(&self) -> bool {
-        self.merges() && (self.mode == Mode::Replace || self.target().version().is_some())
+        self.merges() && (self.mode == Mode::Replace || self.has_versions())
+    }
+
+    /// Whether a row can be left as it is because it is newer than the file's.
+    pub fn has_versions(&self) -> bool {
+        self.target().version().is_some()
     }
 
     fn target(&self) -> Target<'_> {
@@ -113,7 +120,10 @@ FROM counts",
             Mode::Ignore => target.insert(ready, " ON CONFLICT DO NOTHING", "1 AS one"),
             Mode::Insert => target.insert(ready, "", "1 AS one"),
             Mode::Upsert | Mode::Replace if self.merges() => {
-                target.insert(ready, &target.merge(), &target.returned_key())
+                let key_is_used = self.looks() || self.is_recorded;
+                let returned =
+                    if key_is_used { target.returned_key() } else { "1 AS one".to_owned() };
+                target.insert(ready, &target.merge(), &returned)
             }
             Mode::Upsert | Mode::Replace => target.insert(ready, "", "1 AS one"),
         };
@@ -123,7 +133,9 @@ FROM counts",
                 before.push_str(&format!(", {}", self.met(import_id)));
             }
             before.push_str(&format!(", {}", self.ready()));
-            after = format!(", {}", self.left_alone(import_id));
+            if self.is_recorded {
+                after.push_str(&format!(", {}", self.left_alone(import_id)));
+            }
             if self.mode == Mode::Replace {
                 after.push_str(&format!(", {}", self.kept(import_id)));
             }
@@ -143,23 +155,27 @@ FROM counts",
     /// nothing here lets the planner choose to read the whole table.
     fn met(&self, import_id: &str) -> String {
         let target = self.target();
-        // A row whose key did not come before is not the file's own, even if the import wrote it (by a trigger).
-        let is_own = |known: String| {
-            if self.has_repeats {
-                format!("input.is_repeat AND EXISTS ({known})")
-            } else {
-                "false".to_owned()
-            }
+        // A row whose key did not come before is not the file's own, even if the import wrote it (by a trigger). One
+        // that came before for sure, and stands as it was before the import, was left alone.
+        let (is_written, is_seen) = if self.has_repeats {
+            (
+                format!(
+                    "input.is_repeat IS NOT FALSE AND EXISTS (
+      SELECT FROM sync.import_mark AS mark
+      WHERE mark.import_id = {import_id} AND mark.xid = found.written_by::text::bigint)"
+                ),
+                format!(
+                    "CASE WHEN input.is_repeat
+      THEN age(found.written_by) > (SELECT age(began_xid::xid) FROM sync.import WHERE id = {import_id})
+      WHEN input.is_repeat IS NULL THEN EXISTS (
+        SELECT FROM sync.import_met AS known WHERE known.import_id = {import_id} AND known.key = {})
+      ELSE false END",
+                    self.hash("found"),
+                ),
+            )
+        } else {
+            ("false".to_owned(), "false".to_owned())
         };
-        let is_written = is_own(format!(
-            "SELECT FROM sync.import_mark AS mark
-      WHERE mark.import_id = {import_id} AND mark.xid = found.written_by::text::bigint"
-        ));
-        let is_seen = is_own(format!(
-            "SELECT FROM sync.import_met AS known
-      WHERE known.import_id = {import_id} AND known.key = {}",
-            self.hash("found"),
-        ));
         let is_stale = match target.version() {
             None => "false".to_owned(),
             Some(version) => {
@@ -170,7 +186,7 @@ FROM counts",
         let (is_same, chosen) = if self.looks_at_all() {
             (target.is_same("input"), "")
         } else {
-            ("false".to_owned(), "\n  WHERE input.is_repeat")
+            ("false".to_owned(), "\n  WHERE input.is_repeat IS NOT FALSE")
         };
         format!(
             "met AS MATERIALIZED (
@@ -195,7 +211,7 @@ FROM counts",
         let target = self.target();
         let ready = |same| {
             format!(
-                "ready AS MATERIALIZED (
+                "ready AS (
   SELECT * FROM input WHERE n NOT IN (SELECT n FROM {same})
 )"
             )
@@ -238,8 +254,8 @@ FROM counts",
             ));
         }
         if !self.looks_at_all() {
-            let is_new = if self.has_repeats { " WHERE NOT is_repeat" } else { "" };
-            let others = if self.has_repeats { "NOT ready.is_repeat AND " } else { "" };
+            let is_new = if self.has_repeats { " WHERE is_repeat IS FALSE" } else { "" };
+            let others = if self.has_repeats { "ready.is_repeat IS FALSE AND " } else { "" };
             alone.push(format!("SELECT {keys} FROM same{is_new}"));
             alone.push(format!(
                 "SELECT {} FROM ready CROSS JOIN LATERAL (

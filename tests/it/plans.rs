@@ -13,7 +13,7 @@ use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
 use aurora_sync::statement::load::{Load, delete_missing};
 use aurora_sync::statement::{Identity, settle};
 use aurora_sync::write::Operation;
-use aurora_sync_catalog::{Column, Table};
+use aurora_sync_catalog::Column;
 use aurora_sync_local::postgres;
 use serde_json::Value;
 use uuid::Uuid;
@@ -79,7 +79,16 @@ async fn no_statement_touches_more_rows_than_it_needs() {
         for table in catalog.tables() {
             for mode in [Mode::Upsert, Mode::Insert, Mode::Ignore, Mode::Replace, Mode::Delete] {
                 for has_repeats in [false, true] {
-                    check_load(&client, table, mode, has_repeats, rows).await;
+                    for is_recorded in [false, true] {
+                        let columns: Vec<&Column> = if mode == Mode::Delete {
+                            table.key_columns().collect()
+                        } else {
+                            table.columns.iter().collect()
+                        };
+                        let load =
+                            Load { table, columns: &columns, mode, has_repeats, is_recorded };
+                        check_load(&client, load, rows).await;
+                    }
                 }
             }
         }
@@ -103,29 +112,19 @@ async fn no_statement_touches_more_rows_than_it_needs() {
 const IMPORT_ID: &str = "00000000-0000-0000-0000-000000000001";
 
 /// A set of a file's rows, as `BatchExecuteStatement` runs it.
-async fn check_load(
-    client: &tokio_postgres::Client,
-    table: &Table,
-    mode: Mode,
-    has_repeats: bool,
-    rows: usize,
-) {
-    let columns: Vec<&Column> = match mode {
-        Mode::Delete => table.key_columns().collect(),
-        _ => table.columns.iter().collect(),
-    };
+async fn check_load(client: &tokio_postgres::Client, load: Load<'_>, rows: usize) {
+    let Load { table, columns, mode, has_repeats, is_recorded } = load;
     let operation = if mode == Mode::Insert { Operation::Insert } else { Operation::Upsert };
     let cells = rows_of(operation, rows, columns.len());
     let mut parameters = column_parameters(&cells.iter().collect::<Vec<_>>());
     if has_repeats {
-        let marks: Vec<_> = (0..rows).map(|_| Some("t")).collect();
+        let marks: Vec<_> = (0..rows).map(|row| [Some("t"), None][row % 2]).collect();
         parameters.push(text("is_repeat", &array_literal(marks)));
     }
     for (name, value) in [("import_id", IMPORT_ID), ("lane", "0"), ("chunk", "0"), ("piece", "0")] {
         parameters.push(text(name, value));
     }
-    let load = Load { table, columns: &columns, mode, has_repeats };
-    let name = format!("load {} {} {has_repeats}", mode.as_str(), table.name);
+    let name = format!("load {} {} {has_repeats} {is_recorded}", mode.as_str(), table.name);
     check(client, &load.set(), &parameters, rows, &name).await;
 }
 

@@ -395,12 +395,13 @@ impl History {
         }
         let before = before(random, kind, &file);
         let bytes = if random.u8(..4) == 0 { random.usize(20..2_000) } else { 1_000_000 };
+        let sure_records = random.choice([0, 30, 1_000_000]).unwrap();
         Self {
             asked,
             before,
             file,
             lanes: random.usize(1..=4),
-            limits: Limits { records: random.usize(1..=50), bytes },
+            limits: Limits { records: random.usize(1..=50), bytes, sure_records },
         }
     }
 

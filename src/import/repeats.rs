@@ -1,0 +1,157 @@
+//! Whether a row's key came before in its file: which rows are superseded follows from it.
+//!
+//! Pure. Keys are remembered once their rows are loaded. Of the first rows of a file it is known for sure;
+//! after them, and where rows were told apart, only that a key may have come before, and the database has to
+//! record the rows that it leaves as they are (`sync.import_met`). Next: [`crate::statement::load`].
+
+use std::collections::HashSet;
+
+use aurora_sync_catalog::Table;
+use fastbloom::BloomFilter;
+
+use super::chunk::Part;
+use super::options::Mode;
+use crate::key::{self, Key};
+
+/// So many records of a file, at least, have their keys remembered for sure.
+pub const SURE_RECORDS: u64 = 1_000_000;
+
+/// With 16 bits for each of a million keys, one file in a million of that size has a key that is taken for
+/// another one.
+const SURE_BITS: usize = 8 * 8 * 1024 * 1024;
+const SURE_HASHES: u32 = 16;
+
+/// One in a hundred of 3.5 million keys is taken for another one, one in ten of 7 million: the database
+/// finds out.
+const PERHAPS_BITS: usize = 4 * 8 * 1024 * 1024;
+const PERHAPS_HASHES: u32 = 4;
+
+/// Whether the key of a row came before in its file, in a row that stands or stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repeat {
+    #[default]
+    No,
+    /// In its own part: surely, if all rows of that are good.
+    InPart,
+    /// The database knows.
+    Perhaps,
+    Surely,
+}
+
+/// The keys of the rows that were loaded.
+#[derive(Debug)]
+pub struct Repeats {
+    sure: BloomFilter,
+    /// `None` where any key may have come before.
+    perhaps: Option<BloomFilter>,
+}
+
+impl Repeats {
+    /// Of a file of which nothing is loaded.
+    pub fn none() -> Self {
+        let filter = |bits, hashes| BloomFilter::with_num_bits(bits).seed(&0).hashes(hashes);
+        Self {
+            sure: filter(SURE_BITS, SURE_HASHES),
+            perhaps: Some(filter(PERHAPS_BITS, PERHAPS_HASHES)),
+        }
+    }
+
+    /// Where keys cannot be told apart by their texts.
+    pub fn unknown() -> Self {
+        Self { perhaps: None, ..Self::none() }
+    }
+
+    /// Whether it matters which keys came before: where a later row takes the place of an earlier one, and texts say
+    /// which keys are equal.
+    pub fn matter(table: &Table, mode: Mode) -> bool {
+        let merges = matches!(mode, Mode::Upsert | Mode::Replace);
+        merges && !table.primary_key.is_empty() && key::are_comparable(table)
+    }
+
+    /// Rows were loaded that are not read again: from now on, any key may have come before.
+    pub fn skip(&mut self) {
+        self.perhaps = None;
+    }
+
+    /// Says of each row of a part that is about to be loaded whether its key came before.
+    pub fn mark(&self, part: &mut Part) {
+        let mut here = HashSet::new();
+        for row in &mut part.rows {
+            let Some(key) = &row.row.key else { continue };
+            let is_first_here = here.insert(key);
+            row.repeat = if self.sure.contains(key) {
+                Repeat::Surely
+            } else if self.perhaps.as_ref().is_none_or(|perhaps| perhaps.contains(key)) {
+                Repeat::Perhaps
+            } else if is_first_here {
+                Repeat::No
+            } else {
+                Repeat::InPart
+            };
+        }
+    }
+
+    /// Remembers the keys of a loaded part. Where the database records what it left alone, it need not be that all
+    /// rows stand.
+    pub fn remember(&mut self, part: &Part, is_recorded: bool) {
+        let filter = if is_recorded { self.perhaps.as_mut() } else { Some(&mut self.sure) };
+        let Some(filter) = filter else { return };
+        let keys = part.rows.iter().filter_map(|row| row.row.key.as_ref());
+        keys.for_each(|key: &Key| {
+            filter.insert(key);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aurora_sync_catalog::ddl;
+
+    use super::*;
+    use crate::csv::records::Place;
+    use crate::import::chunk::{Origin, PartRow};
+    use crate::import::layout::Row;
+    use crate::parameter_set::PackedCells;
+
+    fn part(keys: impl IntoIterator<Item = u64>) -> Part {
+        let sql = "CREATE TABLE t (k bigint PRIMARY KEY);".to_owned();
+        let schema = ddl::parse(&[("0001_t.sql".to_owned(), sql)]).unwrap();
+        let table = &schema.catalog.tables()[0];
+        let rows = keys.into_iter().map(|key| PartRow {
+            origin: Origin { record: 1, place: Place { byte_offset: 0, line: 1 }, raw: Vec::new() },
+            row: Row {
+                key: Some(Key::from_path(table, &key.to_string()).unwrap()),
+                cells: PackedCells::default(),
+            },
+            repeat: Repeat::No,
+        });
+        Part { rows: rows.collect(), rejects: Vec::new(), is_late: false }
+    }
+
+    fn marks(repeats: &Repeats, keys: impl IntoIterator<Item = u64>) -> Vec<Repeat> {
+        let mut part = part(keys);
+        repeats.mark(&mut part);
+        part.rows.iter().map(|row| row.repeat).collect()
+    }
+
+    #[test]
+    fn a_key_came_before_in_a_loaded_part_or_in_its_own() {
+        use Repeat::{InPart, No, Perhaps, Surely};
+
+        let mut repeats = Repeats::none();
+        assert_eq!(marks(&repeats, [1, 2, 1]), [No, No, InPart]);
+        repeats.remember(&part([1, 2]), false);
+        repeats.remember(&part([3]), true);
+        assert_eq!(marks(&repeats, [1, 3, 4, 3]), [Surely, Perhaps, No, Perhaps]);
+        repeats.skip();
+        assert_eq!(marks(&repeats, [1, 3, 4]), [Surely, Perhaps, Perhaps]);
+    }
+
+    #[test]
+    fn of_a_million_keys_none_is_taken_for_another() {
+        let mut repeats = Repeats::none();
+        repeats.remember(&part(0..SURE_RECORDS), false);
+        let found = marks(&repeats, SURE_RECORDS..2 * SURE_RECORDS);
+        assert_eq!(found.iter().filter(|mark| **mark != Repeat::No).count(), 0);
+    }
+}
