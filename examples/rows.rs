@@ -16,7 +16,7 @@ use aurora_sync::csv::reader::{Next, Reader};
 use aurora_sync::csv::records::Record;
 use aurora_sync::import::layout::{Layout, Row};
 use aurora_sync::import::options::Options;
-use aurora_sync::parameter_set::{PackedCells, packed_literals};
+use aurora_sync::parameter_set::{PackedRow, packed_literals};
 use aurora_sync_catalog::ddl;
 
 const TABLE: &str = "CREATE TABLE t (
@@ -69,7 +69,7 @@ fn main() -> anyhow::Result<()> {
             let set: Vec<_> = waiting.drain(..waiting.len().min(SET_ROWS)).collect();
             let begin = Instant::now();
             let allocated = allocation_counter::measure(|| {
-                let cells: Vec<&PackedCells> = set.iter().map(|row| &row.cells).collect();
+                let cells: Vec<PackedRow<'_>> = set.iter().map(|row| row.cells.as_row()).collect();
                 let literals = black_box(packed_literals(&cells));
                 literal_bytes += literals.iter().map(String::len).sum::<usize>();
             });

@@ -71,12 +71,11 @@ impl PackedCells {
 
     /// The cells; `None` is NULL.
     pub fn iter(&self) -> impl Iterator<Item = Option<&str>> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let cell = self.cell(end, start);
-            start = (end & !NULL_MARK) as usize;
-            cell
-        })
+        self.as_row().iter()
+    }
+
+    pub fn as_row(&self) -> PackedRow<'_> {
+        PackedRow { text: &self.text, ends: &self.ends }
     }
 
     /// The bytes that it holds in memory.
@@ -93,12 +92,71 @@ impl PackedCells {
     }
 }
 
+/// The cells of one row, wherever they are packed.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedRow<'a> {
+    text: &'a str,
+    ends: &'a [u32],
+}
+
+impl<'a> PackedRow<'a> {
+    /// The cells; `None` is NULL.
+    pub fn iter(self) -> impl Iterator<Item = Option<&'a str>> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let stop = (end & !NULL_MARK) as usize;
+            let cell = if end & NULL_MARK == 0 { self.text.get(start..stop) } else { None };
+            start = stop;
+            cell
+        })
+    }
+
+    fn text_bytes(self) -> usize {
+        self.ends.last().map_or(0, |end| (end & !NULL_MARK) as usize)
+    }
+
+    /// The bytes that it adds to a request.
+    pub fn size_bytes(self) -> usize {
+        self.iter().map(encoded_len).sum()
+    }
+}
+
+/// The cells of many rows, one behind the other. All have as many.
+#[derive(Debug, Default)]
+pub struct PackedRows {
+    text: String,
+    /// Where each row's text begins.
+    starts: Vec<usize>,
+    ends: Vec<u32>,
+}
+
+impl PackedRows {
+    /// Adds a row, and gives the bytes that it adds to a request.
+    pub fn push(&mut self, cells: &PackedCells) -> usize {
+        self.starts.push(self.text.len());
+        self.text.push_str(&cells.text);
+        self.ends.extend_from_slice(&cells.ends);
+        cells.as_row().size_bytes()
+    }
+
+    /// The row with this number, from 0.
+    pub fn row(&self, number: usize) -> PackedRow<'_> {
+        let columns = self.ends.len().checked_div(self.starts.len()).unwrap_or_default();
+        let start = self.starts.get(number).copied().unwrap_or_default();
+        let ends = self.ends.get(number * columns..(number + 1) * columns);
+        PackedRow {
+            text: self.text.get(start..).unwrap_or_default(),
+            ends: ends.unwrap_or_default(),
+        }
+    }
+}
+
 /// The literal of each column of these rows.
-pub fn packed_literals(rows: &[&PackedCells]) -> Vec<String> {
-    let columns = rows.first().map_or(0, |row| row.len());
+pub fn packed_literals(rows: &[PackedRow<'_>]) -> Vec<String> {
+    let columns = rows.first().map_or(0, |row| row.ends.len());
     // Columns are as wide as those of the rows before, more or less: on average, quotes and commas
     // included.
-    let bytes: usize = rows.iter().map(|row| row.text.len() + 3 * columns).sum();
+    let bytes: usize = rows.iter().map(|row| row.text_bytes() + 3 * columns).sum();
     let capacity = bytes.checked_div(columns).unwrap_or_default();
     let mut literals: Vec<_> =
         (0..columns).map(|_| ArrayLiteral::with_capacity(capacity)).collect();
@@ -108,11 +166,6 @@ pub fn packed_literals(rows: &[&PackedCells]) -> Vec<String> {
         }
     }
     literals.into_iter().map(ArrayLiteral::finish).collect()
-}
-
-/// The bytes that a row adds to a request.
-pub fn packed_size_bytes(row: &PackedCells) -> usize {
-    row.iter().map(encoded_len).sum()
 }
 
 /// A column of a bookkeeping statement: one text a row.
@@ -161,9 +214,17 @@ mod tests {
                 for place in 0..=row.len() {
                     prop_assert_eq!(packed.get(place), row.get(place).and_then(Option::as_deref));
                 }
-                prop_assert_eq!(packed_size_bytes(packed), size_bytes(row));
+                prop_assert_eq!(packed.as_row().size_bytes(), size_bytes(row));
             }
-            let literals = packed_literals(&packed.iter().collect::<Vec<_>>());
+            let mut behind = PackedRows::default();
+            for (row, packed) in rows.iter().zip(&packed) {
+                prop_assert_eq!(behind.push(packed), size_bytes(row));
+            }
+            for (place, packed) in packed.iter().enumerate() {
+                let cells: Vec<_> = behind.row(place).iter().collect();
+                prop_assert_eq!(cells, packed.iter().collect::<Vec<_>>());
+            }
+            let literals = packed_literals(&packed.iter().map(PackedCells::as_row).collect::<Vec<_>>());
             prop_assert_eq!(literals, column_literals(&rows.iter().collect::<Vec<_>>()));
         }
     }

@@ -3,10 +3,10 @@
 //! Pure. Where a chunk ends depends on the file and on the import's own limits alone, so that it is the same
 //! each time the file is read. A key is always in the same lane; its rows keep their order.
 
-use super::layout::{Layout, Row};
-use super::repeats::{Repeat, SURE_RECORDS};
+use super::layout::Layout;
+use super::part::{Origin, Part, Reject};
+use super::repeats::SURE_RECORDS;
 use crate::csv::records::{Place, Record};
-use crate::outcome::Rejection;
 
 /// When a chunk is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,57 +39,10 @@ pub struct Chunk {
     bytes: usize,
 }
 
-/// What a lane has to load of a chunk.
-#[derive(Debug, Default)]
-pub struct Part {
-    pub rows: Vec<PartRow>,
-    /// Records that do not fit the table.
-    pub rejects: Vec<Reject>,
-    /// Whether it stands so far in the file that keys are not remembered for sure.
-    pub is_late: bool,
-}
-
-/// A record that fits the table.
-#[derive(Debug)]
-pub struct PartRow {
-    pub origin: Origin,
-    pub row: Row,
-    /// Said when it is about to be loaded.
-    pub repeat: Repeat,
-}
-
-/// Where a record stands, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// From 1, the header not counted.
-    pub record: u64,
-    pub place: Place,
-    /// Without its line end.
-    pub raw: Vec<u8>,
-}
-
-/// A record that is not loaded.
-#[derive(Debug, Clone)]
-pub struct Reject {
-    pub origin: Origin,
-    pub rejection: Rejection,
-}
-
-impl Part {
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.rejects.is_empty()
-    }
-
-    /// The number of its records.
-    pub fn len(&self) -> usize {
-        self.rows.len() + self.rejects.len()
-    }
-}
-
 impl Chunk {
     pub fn new(number: u32, first_record: u64, lanes: usize, limits: Limits) -> Self {
         let is_late = first_record > limits.sure_records;
-        let parts = (0..lanes).map(|_| Part { is_late, ..Part::default() }).collect();
+        let parts = (0..lanes).map(|_| Part::new(is_late)).collect();
         Self { number, first_record, place: None, parts, limits, records: 0, bytes: 0 }
     }
 
@@ -132,15 +85,15 @@ impl Chunk {
         self.records += 1;
         self.bytes += record.raw.len();
         let place = record.place();
-        let origin = Origin { record: number, place, raw: record.raw };
         let lane = |number: u64| usize::try_from(number % lanes).unwrap_or_default();
         match row {
             Ok(row) => {
                 let of_key = row.key.as_ref().map(|key| lane(key.hash("")));
-                let lane = of_key.unwrap_or(lane(number));
-                self.parts[lane].rows.push(PartRow { origin, row, repeat: Repeat::No });
+                let part = &mut self.parts[of_key.unwrap_or(lane(number))];
+                part.push(number, place, &record.raw, &row);
             }
             Err(rejection) => {
+                let origin = Origin { record: number, place, raw: record.raw };
                 self.parts[lane(u64::from(self.number))].rejects.push(Reject { origin, rejection });
             }
         }

@@ -12,12 +12,13 @@ use futures_util::future::{join, join_all};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 
-use super::chunk::{Chunk, Part};
+use super::chunk::Chunk;
 use super::claim::{Entry, Next, Progress};
 use super::file::FileError;
 use super::load::{Loaded, Loader, Manner, Place};
 use super::opened::Opened;
 use super::options::Limit;
+use super::part::Part;
 use super::repeats::Repeats;
 use crate::deadline::Deadline;
 use crate::error::SyncError;

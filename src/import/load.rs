@@ -9,8 +9,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use uuid::Uuid;
 
-use super::chunk::{Origin, Part, PartRow, Reject};
 use super::options::Mode;
+use super::part::{Origin, Part, PartRow, Reject};
 use super::repeats::{Repeat, Repeats};
 use crate::array::array_literal;
 use crate::aws::data_api::DataApi;
@@ -20,9 +20,7 @@ use crate::error::{DataApiError, DataApiFault, Disposition, SyncError};
 use crate::field::{Field, Parameter, Record, encoded_len, parameter, storable};
 use crate::key;
 use crate::outcome::Rejection;
-use crate::parameter_set::{
-    PackedCells, number_column, packed_literals, packed_size_bytes, text_column,
-};
+use crate::parameter_set::{PackedRow, number_column, packed_literals, text_column};
 use crate::plan::CALL_BYTES_MAX;
 use crate::plan::rows::{Item, plan};
 use crate::statement::load::Load;
@@ -275,7 +273,7 @@ impl Loader<'_> {
     ) -> Result<(), DataApiError> {
         let mut piece = 0;
         for sets in sets_of_calls(part, set_rows_max, keeps_order(self.table)) {
-            let has_repeats = sets.iter().flatten().any(|row| row.repeat != Repeat::No);
+            let has_repeats = sets.iter().flatten().any(|row| row.repeat() != Repeat::No);
             let is_recorded = self.is_recorded(part, Manner::Whole);
             let sql = self.statement(has_repeats, is_recorded).set();
             let sets: Vec<_> = sets
@@ -287,6 +285,7 @@ impl Loader<'_> {
                     }
                     set.extend(self.of(place));
                     set.push(parameter("piece", piece.to_string()));
+                    set.push(parameter("rows", rows.len().to_string()));
                     piece += 1;
                     set
                 })
@@ -356,7 +355,7 @@ impl Loader<'_> {
         ]
     }
 
-    fn elements(&self, rows: &[&PartRow], manner: Manner) -> Vec<Parameter> {
+    fn elements(&self, rows: &[PartRow<'_>], manner: Manner) -> Vec<Parameter> {
         let mut literals = packed_literals(&cells(rows));
         literals.push(repeats(rows, true));
         let names = self.columns.iter().map(|column| Some(column.name.as_str()));
@@ -448,21 +447,26 @@ pub fn keeps_order(table: &Table) -> bool {
 /// The rows of a part as sets of calls: a key stands once in a set, its rows keep their order, and all writers
 /// lock in the order of the keys. Where all rows keep their order, a repeated key begins a set, and one that is spelt
 /// in another way is for `sync.load_apart`.
-fn sets_of_calls(part: &Part, set_rows_max: usize, keeps_order: bool) -> Vec<Vec<Vec<&PartRow>>> {
-    let mut calls: Vec<Vec<Vec<&PartRow>>> = Vec::new();
+fn sets_of_calls(
+    part: &Part,
+    set_rows_max: usize,
+    keeps_order: bool,
+) -> Vec<Vec<Vec<PartRow<'_>>>> {
+    let mut calls: Vec<Vec<Vec<PartRow<'_>>>> = Vec::new();
     let mut call_bytes = 0;
-    for run in runs(&part.rows, keeps_order) {
+    let rows: Vec<_> = part.rows().collect();
+    for run in runs(&rows, keeps_order) {
         let items: Vec<_> = run
             .iter()
             .map(|row| Item {
                 group: (),
-                key: row.row.key.as_ref().filter(|_| !keeps_order),
-                size_bytes: size_bytes(row),
+                key: row.key().filter(|_| !keeps_order),
+                size_bytes: size_bytes(*row),
             })
             .collect();
         for set in plan(&items, set_rows_max).into_iter().flat_map(|call| call.sets) {
-            let set: Vec<_> = set.into_iter().map(|row| &run[row]).collect();
-            let set_bytes: usize = set.iter().map(|row| size_bytes(row)).sum();
+            let set: Vec<_> = set.into_iter().map(|row| run[row]).collect();
+            let set_bytes: usize = set.iter().map(|row| size_bytes(*row)).sum();
             match calls.last_mut() {
                 Some(call) if call_bytes + set_bytes <= CALL_BYTES_MAX => {
                     call.push(set);
@@ -479,7 +483,7 @@ fn sets_of_calls(part: &Part, set_rows_max: usize, keeps_order: bool) -> Vec<Vec
 }
 
 /// What is planned on its own: all rows or, where their order is kept, as many as have each another key.
-fn runs(rows: &[PartRow], keeps_order: bool) -> Vec<&[PartRow]> {
+fn runs<'r, 'a>(rows: &'r [PartRow<'a>], keeps_order: bool) -> Vec<&'r [PartRow<'a>]> {
     if !keeps_order {
         return vec![rows];
     }
@@ -487,12 +491,12 @@ fn runs(rows: &[PartRow], keeps_order: bool) -> Vec<&[PartRow]> {
     let mut runs = Vec::new();
     let mut begin = 0;
     for (place, row) in rows.iter().enumerate() {
-        let is_new = row.row.key.as_ref().is_none_or(|key| seen.insert(key));
+        let is_new = row.key().is_none_or(|key| seen.insert(key));
         if !is_new {
             runs.push(&rows[begin..place]);
             begin = place;
             seen.clear();
-            seen.extend(&row.row.key);
+            seen.extend(row.key());
         }
     }
     runs.push(&rows[begin..]);
@@ -500,22 +504,22 @@ fn runs(rows: &[PartRow], keeps_order: bool) -> Vec<&[PartRow]> {
 }
 
 /// What a row adds to a request, with its mark in the column of repeats.
-fn size_bytes(row: &PartRow) -> usize {
-    packed_size_bytes(&row.row.cells) + "NULL,".len()
+fn size_bytes(row: PartRow<'_>) -> usize {
+    row.size_bytes() + "NULL,".len()
 }
 
-fn cells<'a>(rows: &[&'a PartRow]) -> Vec<&'a PackedCells> {
-    rows.iter().map(|row| &row.row.cells).collect()
+fn cells<'a>(rows: &[PartRow<'a>]) -> Vec<PackedRow<'a>> {
+    rows.iter().map(|row| row.cells()).collect()
 }
 
-fn column_parameters(rows: &[&PartRow]) -> Vec<Parameter> {
+fn column_parameters(rows: &[PartRow<'_>]) -> Vec<Parameter> {
     let literals = packed_literals(&cells(rows)).into_iter().enumerate();
     literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
 }
 
 /// The column that says of each row whether its key came before; NULL where the database has to find out.
-fn repeats(rows: &[&PartRow], is_recorded: bool) -> String {
-    array_literal(rows.iter().map(|row| match row.repeat {
+fn repeats(rows: &[PartRow<'_>], is_recorded: bool) -> String {
+    array_literal(rows.iter().map(|row| match row.repeat() {
         Repeat::No => Some("f"),
         Repeat::Surely => Some("t"),
         Repeat::InPart if !is_recorded => Some("t"),
@@ -524,7 +528,7 @@ fn repeats(rows: &[&PartRow], is_recorded: bool) -> String {
 }
 
 /// A bad row, as `sync.load_apart` tells of it.
-fn reject(record: &Record, rows: &[&PartRow]) -> Result<Reject, SyncError> {
+fn reject(record: &Record, rows: &[PartRow<'_>]) -> Result<Reject, SyncError> {
     let text = |place: usize| record.get(place)?.as_text().map(str::to_owned);
     let number = record.first().and_then(Field::as_long);
     let row = number
@@ -537,7 +541,7 @@ fn reject(record: &Record, rows: &[&PartRow]) -> Result<Reject, SyncError> {
         constraint: text(3),
         column: text(4),
     };
-    Ok(Reject { origin: row.origin.clone(), rejection })
+    Ok(Reject { origin: row.origin(), rejection })
 }
 
 /// All rejects of a part in the order of the file.

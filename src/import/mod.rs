@@ -9,6 +9,7 @@ pub mod layout;
 pub mod chunk;
 pub mod load;
 pub mod report;
+pub mod part;
 pub mod repeats;
 mod file;
 mod opened;

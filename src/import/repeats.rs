@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use aurora_sync_catalog::Table;
 use fastbloom::BloomFilter;
 
-use super::chunk::Part;
 use super::options::Mode;
-use crate::key::{self, Key};
+use super::part::{Part, PartRow};
+use crate::key;
 
 /// So many records of a file, at least, have their keys remembered for sure.
 pub const SURE_RECORDS: u64 = 1_000_000;
@@ -76,19 +76,20 @@ impl Repeats {
     /// Says of each row of a part that is about to be loaded whether its key came before.
     pub fn mark(&self, part: &mut Part) {
         let mut here = HashSet::new();
-        for row in &mut part.rows {
-            let Some(key) = &row.row.key else { continue };
-            let is_first_here = here.insert(key);
-            row.repeat = if self.sure.contains(key) {
+        part.mark(|key| {
+            // 64 bits stand for a key, the same in both filters.
+            let hash = self.sure.source_hash(key);
+            let is_first_here = here.insert(hash);
+            if self.sure.contains_hash(hash) {
                 Repeat::Surely
-            } else if self.perhaps.as_ref().is_none_or(|perhaps| perhaps.contains(key)) {
+            } else if self.perhaps.as_ref().is_none_or(|perhaps| perhaps.contains_hash(hash)) {
                 Repeat::Perhaps
             } else if is_first_here {
                 Repeat::No
             } else {
                 Repeat::InPart
-            };
-        }
+            }
+        });
     }
 
     /// Remembers the keys of a loaded part. Where the database records what it left alone, it need not be that all
@@ -96,10 +97,9 @@ impl Repeats {
     pub fn remember(&mut self, part: &Part, is_recorded: bool) {
         let filter = if is_recorded { self.perhaps.as_mut() } else { Some(&mut self.sure) };
         let Some(filter) = filter else { return };
-        let keys = part.rows.iter().filter_map(|row| row.row.key.as_ref());
-        keys.for_each(|key: &Key| {
+        for key in part.rows().filter_map(PartRow::key) {
             filter.insert(key);
-        });
+        }
     }
 }
 
@@ -109,29 +109,27 @@ mod tests {
 
     use super::*;
     use crate::csv::records::Place;
-    use crate::import::chunk::{Origin, PartRow};
     use crate::import::layout::Row;
+    use crate::key::Key;
     use crate::parameter_set::PackedCells;
 
     fn part(keys: impl IntoIterator<Item = u64>) -> Part {
         let sql = "CREATE TABLE t (k bigint PRIMARY KEY);".to_owned();
         let schema = ddl::parse(&[("0001_t.sql".to_owned(), sql)]).unwrap();
         let table = &schema.catalog.tables()[0];
-        let rows = keys.into_iter().map(|key| PartRow {
-            origin: Origin { record: 1, place: Place { byte_offset: 0, line: 1 }, raw: Vec::new() },
-            row: Row {
-                key: Some(Key::from_path(table, &key.to_string()).unwrap()),
-                cells: PackedCells::default(),
-            },
-            repeat: Repeat::No,
-        });
-        Part { rows: rows.collect(), rejects: Vec::new(), is_late: false }
+        let mut part = Part::default();
+        for key in keys {
+            let key = Key::from_path(table, &key.to_string()).ok();
+            let row = Row { key, cells: PackedCells::default() };
+            part.push(1, Place { byte_offset: 0, line: 1 }, b"", &row);
+        }
+        part
     }
 
     fn marks(repeats: &Repeats, keys: impl IntoIterator<Item = u64>) -> Vec<Repeat> {
         let mut part = part(keys);
         repeats.mark(&mut part);
-        part.rows.iter().map(|row| row.repeat).collect()
+        part.rows().map(PartRow::repeat).collect()
     }
 
     #[test]

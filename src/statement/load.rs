@@ -39,18 +39,18 @@ enum Form {
 
 impl Load<'_> {
     /// One set of a `BatchExecuteStatement`. Parameters: `c1`, `c2`, …, `is_repeat` where there may be repeats,
-    /// `import_id`, `lane`, `chunk` and `piece`.
+    /// `rows` (their number), `import_id`, `lane`, `chunk` and `piece`.
     pub fn set(&self) -> String {
         format!(
             "{},
-counts AS MATERIALIZED ({})
+counts AS ({})
 INSERT INTO sync.import_chunk (import_id, lane, chunk, piece, rows_read, rows_written, rows_unchanged,
   rows_superseded, rows_rejected)
 SELECT sync.enter_import(:import_id::uuid), :lane::smallint, :chunk::integer, :piece::integer,
   rows_written + rows_unchanged + rows_superseded, rows_written, rows_unchanged, rows_superseded, 0
 FROM counts",
             self.change(Form::Parameters),
-            self.counts(),
+            self.counts(Form::Parameters),
         )
     }
 
@@ -58,7 +58,7 @@ FROM counts",
     pub fn apart(&self) -> String {
         // It always says of each row whether it may be a repeat: rows of the same key can stand in the other half.
         let load = Self { has_repeats: true, ..*self };
-        format!("{}\n{}", load.change(Form::Elements), load.counts())
+        format!("{}\n{}", load.change(Form::Elements), load.counts(Form::Elements))
     }
 
     /// Whether rows are found by their keys.
@@ -141,7 +141,7 @@ FROM counts",
             }
         }
         format!(
-            "WITH input AS MATERIALIZED (
+            "WITH input AS (
   SELECT * FROM unnest({parameters}){ordinality} AS input ({names})
 ){before}, written AS (
   {written}
@@ -311,11 +311,17 @@ FROM counts",
     /// The three counts. A row that comes again takes the place of the earlier one, which becomes superseded;
     /// it is written if the file changed the row at any time, else unchanged. A key that only the database can
     /// compare may even stand twice in the set: as long as all its rows but the last leave the row as it is.
-    fn counts(&self) -> String {
+    fn counts(&self, form: Form) -> String {
+        // A set that is looked at once need not be kept.
+        let read = match form {
+            Form::Parameters => ":rows::bigint",
+            Form::Elements => "(SELECT count(*) FROM input)",
+        };
         if !self.looks() {
-            return "SELECT (SELECT count(*) FROM written) AS rows_written,
-  (SELECT count(*) FROM input) - (SELECT count(*) FROM written) AS rows_unchanged, 0::bigint AS rows_superseded"
-                .to_owned();
+            return format!(
+                "SELECT rows_written, {read} - rows_written AS rows_unchanged, 0::bigint AS rows_superseded
+FROM (SELECT count(*) AS rows_written FROM written) AS numbers"
+            );
         }
         let keys = self.keys("");
         format!(
@@ -323,7 +329,7 @@ FROM counts",
   read - written - rewritten + again - seen - stale - twice AS rows_unchanged,
   rewritten + seen + stale + twice AS rows_superseded
 FROM (
-  SELECT (SELECT count(*) FROM input) AS read,
+  SELECT {read} AS read,
     (SELECT count(*) FROM written) AS written,
     (SELECT count(*) FROM written WHERE ({keys}) IN (SELECT {keys} FROM met WHERE met.is_written)) AS again,
     (SELECT count(*) FROM met WHERE met.is_written) AS rewritten,

@@ -121,6 +121,7 @@ async fn check_load(client: &tokio_postgres::Client, load: Load<'_>, rows: usize
         let marks: Vec<_> = (0..rows).map(|row| [Some("t"), None][row % 2]).collect();
         parameters.push(text("is_repeat", &array_literal(marks)));
     }
+    parameters.push(text("rows", &rows.to_string()));
     for (name, value) in [("import_id", IMPORT_ID), ("lane", "0"), ("chunk", "0"), ("piece", "0")] {
         parameters.push(text(name, value));
     }

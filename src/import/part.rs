@@ -1,0 +1,153 @@
+//! What a lane has to load of a chunk.
+//!
+//! Pure. Rows lie packed, one behind the other: a row of a file is a few short texts, and each in memory of its own
+//! would take more time and room than all that is done with them. Next: [`super::load`].
+
+use super::layout::Row;
+use super::repeats::Repeat;
+use crate::csv::records::Place;
+use crate::key::Key;
+use crate::outcome::Rejection;
+use crate::parameter_set::{PackedRow, PackedRows};
+
+/// The rows of a chunk that one lane loads, in the order of the file.
+#[derive(Debug, Default)]
+pub struct Part {
+    rows: Vec<Packed>,
+    /// The records as they stand in the file.
+    raw: Vec<u8>,
+    /// Their cells.
+    cells: PackedRows,
+    /// Their keys, in order as the keys themselves are.
+    keys: String,
+    /// Records that do not fit the table.
+    pub rejects: Vec<Reject>,
+    /// Whether it stands so far in the file that keys are not remembered for sure.
+    pub is_late: bool,
+}
+
+/// A record that fits the table.
+#[derive(Debug)]
+struct Packed {
+    /// From 1, the header not counted.
+    record: u64,
+    place: Place,
+    /// Where its bytes and its key end.
+    raw_end: usize,
+    key_end: usize,
+    size_bytes: usize,
+    repeat: Repeat,
+}
+
+/// Where a record stands, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// From 1, the header not counted.
+    pub record: u64,
+    pub place: Place,
+    /// Without its line end.
+    pub raw: Vec<u8>,
+}
+
+/// A record that is not loaded.
+#[derive(Debug, Clone)]
+pub struct Reject {
+    pub origin: Origin,
+    pub rejection: Rejection,
+}
+
+/// Ends each part of a packed key. No value holds it, and it comes before all other characters.
+const KEY_PART_END: char = '\0';
+
+impl Part {
+    pub fn new(is_late: bool) -> Self {
+        Self { is_late, ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of its records.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.rejects.len()
+    }
+
+    /// Adds a row, whose key is not known to have come before.
+    pub fn push(&mut self, record: u64, place: Place, raw: &[u8], row: &Row) {
+        self.raw.extend_from_slice(raw);
+        for part in row.key.iter().flat_map(Key::parts) {
+            self.keys.push_str(part);
+            self.keys.push(KEY_PART_END);
+        }
+        self.rows.push(Packed {
+            record,
+            place,
+            raw_end: self.raw.len(),
+            key_end: self.keys.len(),
+            size_bytes: self.cells.push(&row.cells),
+            repeat: Repeat::No,
+        });
+    }
+
+    /// The records that fit the table.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = PartRow<'_>> {
+        (0..self.rows.len()).map(|number| PartRow { part: self, number })
+    }
+
+    /// Says of each row whether its key came before.
+    pub fn mark(&mut self, mut repeat: impl FnMut(&str) -> Repeat) {
+        let mut start = 0;
+        for row in &mut self.rows {
+            row.repeat = match self.keys.get(start..row.key_end) {
+                None | Some("") => Repeat::No,
+                Some(key) => repeat(key),
+            };
+            start = row.key_end;
+        }
+    }
+}
+
+/// A record that fits the table, of its part.
+#[derive(Debug, Clone, Copy)]
+pub struct PartRow<'a> {
+    part: &'a Part,
+    number: usize,
+}
+
+impl<'a> PartRow<'a> {
+    /// Its key as one text, which orders rows as their keys do; `None` where it has none.
+    pub fn key(self) -> Option<&'a str> {
+        let start = self.before().map_or(0, |before| before.key_end);
+        self.part.keys.get(start..self.packed().key_end).filter(|key| !key.is_empty())
+    }
+
+    pub fn cells(self) -> PackedRow<'a> {
+        self.part.cells.row(self.number)
+    }
+
+    /// The bytes that its cells add to a request.
+    pub fn size_bytes(self) -> usize {
+        self.packed().size_bytes
+    }
+
+    /// Whether its key came before in the file.
+    pub fn repeat(self) -> Repeat {
+        self.packed().repeat
+    }
+
+    pub fn origin(self) -> Origin {
+        let Packed { record, place, raw_end, .. } = *self.packed();
+        let start = self.before().map_or(0, |before| before.raw_end);
+        let raw = self.part.raw.get(start..raw_end).unwrap_or_default();
+        Origin { record, place, raw: raw.to_vec() }
+    }
+
+    fn packed(self) -> &'a Packed {
+        &self.part.rows[self.number]
+    }
+
+    fn before(self) -> Option<&'a Packed> {
+        self.part.rows.get(self.number.checked_sub(1)?)
+    }
+}
