@@ -21,7 +21,7 @@ pub struct Limits {
 /// What a chunk may hold by default: large enough that a call is worth it, small enough that a few of them are
 /// held in memory at once.
 pub const LIMITS: Limits =
-    Limits { records: 10_000, bytes: 2 * 1024 * 1024, sure_records: SURE_RECORDS };
+    Limits { records: 20_000, bytes: 2 * 1024 * 1024, sure_records: SURE_RECORDS };
 
 /// A piece of the file.
 #[derive(Debug)]
@@ -88,9 +88,9 @@ impl Chunk {
         let lane = |number: u64| usize::try_from(number % lanes).unwrap_or_default();
         match row {
             Ok(row) => {
-                let of_key = row.key.as_ref().map(|key| lane(key.hash("")));
-                let part = &mut self.parts[of_key.unwrap_or(lane(number))];
-                part.push(number, place, &record.raw, &row);
+                let key_hash = row.key.as_ref().map(|key| key.hash(""));
+                let part = &mut self.parts[lane(key_hash.unwrap_or(number))];
+                part.push(number, place, &record.raw, &row, key_hash);
             }
             Err(rejection) => {
                 let origin = Origin { record: number, place, raw: record.raw };

@@ -28,7 +28,7 @@ use crate::statement::unknown_type;
 use crate::transaction::{End, Transaction, awake, in_transaction};
 
 /// Most rows of one set. The figures behind it are in docs/benchmarks.md.
-pub const SET_ROWS_MAX: usize = 2_500;
+pub const SET_ROWS_MAX: usize = 5_000;
 
 /// Fewest rows to which a set is cut that takes too long.
 const SET_ROWS_MIN: usize = 10;

@@ -35,6 +35,8 @@ struct Packed {
     /// Where its bytes and its key end.
     raw_end: usize,
     key_end: usize,
+    /// `None` where it has no key.
+    key_hash: Option<u64>,
     size_bytes: usize,
     repeat: Repeat,
 }
@@ -73,8 +75,15 @@ impl Part {
         self.rows.len() + self.rejects.len()
     }
 
-    /// Adds a row, whose key is not known to have come before.
-    pub fn push(&mut self, record: u64, place: Place, raw: &[u8], row: &Row) {
+    /// Adds a row, whose key is not known to have come before, with the hash of its key.
+    pub fn push(
+        &mut self,
+        record: u64,
+        place: Place,
+        raw: &[u8],
+        row: &Row,
+        key_hash: Option<u64>,
+    ) {
         self.raw.extend_from_slice(raw);
         for part in row.key.iter().flat_map(Key::parts) {
             self.keys.push_str(part);
@@ -85,6 +94,7 @@ impl Part {
             place,
             raw_end: self.raw.len(),
             key_end: self.keys.len(),
+            key_hash,
             size_bytes: self.cells.push(&row.cells),
             repeat: Repeat::No,
         });
@@ -95,16 +105,15 @@ impl Part {
         (0..self.rows.len()).map(|number| PartRow { part: self, number })
     }
 
-    /// Says of each row whether its key came before.
-    pub fn mark(&mut self, mut repeat: impl FnMut(&str) -> Repeat) {
-        let mut start = 0;
+    /// Says of each row that has a key whether that came before.
+    pub fn mark(&mut self, mut repeat: impl FnMut(u64) -> Repeat) {
         for row in &mut self.rows {
-            row.repeat = match self.keys.get(start..row.key_end) {
-                None | Some("") => Repeat::No,
-                Some(key) => repeat(key),
-            };
-            start = row.key_end;
+            row.repeat = row.key_hash.map_or(Repeat::No, &mut repeat);
         }
+    }
+
+    pub fn key_hashes(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().filter_map(|row| row.key_hash)
     }
 }
 

@@ -10,16 +10,14 @@ use aurora_sync_catalog::Table;
 use fastbloom::BloomFilter;
 
 use super::options::Mode;
-use super::part::{Part, PartRow};
+use super::part::Part;
 use crate::key;
 
-/// So many records of a file, at least, have their keys remembered for sure.
-pub const SURE_RECORDS: u64 = 1_000_000;
+/// So many records of a file have their keys remembered for sure.
+pub const SURE_RECORDS: u64 = 850_000;
 
-/// With 16 bits for each of a million keys, one file in a million of that size has a key that is taken for
-/// another one.
-const SURE_BITS: usize = 8 * 8 * 1024 * 1024;
-const SURE_HASHES: u32 = 16;
+/// As many keys as fit 9 MiB: those of [`SURE_RECORDS`], and of the chunk in which these end.
+const SURE_KEYS: usize = 917_504;
 
 /// One in a hundred of 3.5 million keys is taken for another one, one in ten of 7 million: the database
 /// finds out.
@@ -38,10 +36,11 @@ pub enum Repeat {
     Surely,
 }
 
-/// The keys of the rows that were loaded.
+/// The keys of the rows that were loaded, as hashes of 64 bits: among those of a million keys, one file in 40
+/// million has two that are the same.
 #[derive(Debug)]
 pub struct Repeats {
-    sure: BloomFilter,
+    sure: HashSet<u64>,
     /// `None` where any key may have come before.
     perhaps: Option<BloomFilter>,
 }
@@ -49,16 +48,13 @@ pub struct Repeats {
 impl Repeats {
     /// Of a file of which nothing is loaded.
     pub fn none() -> Self {
-        let filter = |bits, hashes| BloomFilter::with_num_bits(bits).seed(&0).hashes(hashes);
-        Self {
-            sure: filter(SURE_BITS, SURE_HASHES),
-            perhaps: Some(filter(PERHAPS_BITS, PERHAPS_HASHES)),
-        }
+        let perhaps = BloomFilter::with_num_bits(PERHAPS_BITS).seed(&0).hashes(PERHAPS_HASHES);
+        Self { sure: HashSet::with_capacity(SURE_KEYS), perhaps: Some(perhaps) }
     }
 
     /// Where keys cannot be told apart by their texts.
     pub fn unknown() -> Self {
-        Self { perhaps: None, ..Self::none() }
+        Self { sure: HashSet::new(), perhaps: None }
     }
 
     /// Whether it matters which keys came before: where a later row takes the place of an earlier one, and texts say
@@ -76,13 +72,11 @@ impl Repeats {
     /// Says of each row of a part that is about to be loaded whether its key came before.
     pub fn mark(&self, part: &mut Part) {
         let mut here = HashSet::new();
-        part.mark(|key| {
-            // 64 bits stand for a key, the same in both filters.
-            let hash = self.sure.source_hash(key);
+        part.mark(|hash| {
             let is_first_here = here.insert(hash);
-            if self.sure.contains_hash(hash) {
+            if self.sure.contains(&hash) {
                 Repeat::Surely
-            } else if self.perhaps.as_ref().is_none_or(|perhaps| perhaps.contains_hash(hash)) {
+            } else if self.perhaps.as_ref().is_none_or(|perhaps| perhaps.contains(&hash)) {
                 Repeat::Perhaps
             } else if is_first_here {
                 Repeat::No
@@ -95,10 +89,12 @@ impl Repeats {
     /// Remembers the keys of a loaded part. Where the database records what it left alone, it need not be that all
     /// rows stand.
     pub fn remember(&mut self, part: &Part, is_recorded: bool) {
-        let filter = if is_recorded { self.perhaps.as_mut() } else { Some(&mut self.sure) };
-        let Some(filter) = filter else { return };
-        for key in part.rows().filter_map(PartRow::key) {
-            filter.insert(key);
+        if !is_recorded {
+            self.sure.extend(part.key_hashes());
+        } else if let Some(perhaps) = &mut self.perhaps {
+            part.key_hashes().for_each(|hash| {
+                perhaps.insert(&hash);
+            });
         }
     }
 }
@@ -110,6 +106,7 @@ mod tests {
     use super::*;
     use crate::csv::records::Place;
     use crate::import::layout::Row;
+    use crate::import::part::PartRow;
     use crate::key::Key;
     use crate::parameter_set::PackedCells;
 
@@ -121,7 +118,8 @@ mod tests {
         for key in keys {
             let key = Key::from_path(table, &key.to_string()).ok();
             let row = Row { key, cells: PackedCells::default() };
-            part.push(1, Place { byte_offset: 0, line: 1 }, b"", &row);
+            let hash = row.key.as_ref().map(|key| key.hash(""));
+            part.push(1, Place { byte_offset: 0, line: 1 }, b"", &row, hash);
         }
         part
     }
@@ -146,10 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn of_a_million_keys_none_is_taken_for_another() {
+    fn no_key_is_taken_for_another_for_sure() {
         let mut repeats = Repeats::none();
         repeats.remember(&part(0..SURE_RECORDS), false);
         let found = marks(&repeats, SURE_RECORDS..2 * SURE_RECORDS);
         assert_eq!(found.iter().filter(|mark| **mark != Repeat::No).count(), 0);
+        assert!(repeats.sure.capacity() < 2 * SURE_KEYS);
     }
 }

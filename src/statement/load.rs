@@ -37,6 +37,15 @@ enum Form {
     Elements,
 }
 
+impl Form {
+    fn import_id(self) -> &'static str {
+        match self {
+            Self::Parameters => ":import_id::uuid",
+            Self::Elements => "$1",
+        }
+    }
+}
+
 impl Load<'_> {
     /// One set of a `BatchExecuteStatement`. Parameters: `c1`, `c2`, …, `is_repeat` where there may be repeats,
     /// `rows` (their number), `import_id`, `lane`, `chunk` and `piece`.
@@ -93,24 +102,8 @@ FROM counts",
 
     fn change(&self, form: Form) -> String {
         let target = self.target();
-        let (mut parameters, import_id) = match form {
-            Form::Parameters => (target.parameters(), ":import_id::uuid"),
-            Form::Elements => (target.elements("$2"), "$1"),
-        };
-        let mut names = target.names();
-        if self.has_repeats {
-            let place = self.columns.len() + 1;
-            parameters.push_str(&match form {
-                Form::Parameters => ", :is_repeat::boolean[]".to_owned(),
-                Form::Elements => format!(", ($2)[{place}]::boolean[]"),
-            });
-            names.push_str(", is_repeat");
-        }
+        let import_id = form.import_id();
         let ready = if self.merges() { "ready" } else { "input" };
-        if self.merges() {
-            names.push_str(", n");
-        }
-        let ordinality = if self.merges() { " WITH ORDINALITY" } else { "" };
         let written = match self.mode {
             Mode::Delete => format!(
                 "DELETE FROM {} AS target USING {ready} WHERE {}\n  RETURNING 1 AS one",
@@ -141,14 +134,40 @@ FROM counts",
             }
         }
         format!(
-            "WITH input AS (
-  SELECT * FROM unnest({parameters}){ordinality} AS input ({names})
-){before}, written AS (
-  {written}
-){after}",
-            parameters = parameters.trim_start_matches(", "),
-            names = names.trim_start_matches(", "),
+            "WITH input AS (\n  {}\n){before}, written AS (\n  {written}\n){after}",
+            self.input(form)
         )
+    }
+
+    /// The rows of the set: `c1`, `c2`, …, `is_repeat` where there may be repeats, and `n`, a number for each, where
+    /// some are left out.
+    fn input(&self, form: Form) -> String {
+        let target = self.target();
+        match form {
+            Form::Parameters => {
+                let mut columns = target.parameters();
+                if self.has_repeats {
+                    columns.push("unnest(:is_repeat::boolean[]) AS is_repeat".to_owned());
+                }
+                if self.merges() {
+                    columns.push("generate_series(1, :rows::bigint) AS n".to_owned());
+                }
+                format!("SELECT {}", columns.join(", "))
+            }
+            Form::Elements => {
+                let mut elements = target.elements("$2");
+                let mut names = target.names();
+                if self.has_repeats {
+                    elements.push_str(&format!(", ($2)[{}]::boolean[]", self.columns.len() + 1));
+                    names.push_str(", is_repeat");
+                }
+                format!(
+                    "SELECT * FROM unnest({}) WITH ORDINALITY AS input ({}, n)",
+                    elements.trim_start_matches(", "),
+                    names.trim_start_matches(", "),
+                )
+            }
+        }
     }
 
     /// The rows that are there, as they were before the statement. The index is read once for each row of the set:

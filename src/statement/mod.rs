@@ -100,6 +100,16 @@ fn quote_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The type of the array that a column travels as.
+fn array_type(column: &Column) -> String {
+    match &column.column_type {
+        // An array of arrays would be one array of two dimensions, which unnests into cells: a column that is an
+        // array travels as text and is cast after unnesting.
+        ColumnType::Array(_) => "text[]".to_owned(),
+        other => format!("{}[]", other.cast_name()),
+    }
+}
+
 /// Whether the row that is met has an older version than the new one.
 fn is_newer(version: &Column, new: &str) -> String {
     let old = format!("target.{}", quote_identifier(&version.name));
@@ -114,28 +124,23 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// `, :c1::bpchar[], :c2::text[]`.
-    fn parameters(&self) -> String {
-        self.cast(|place| format!(":c{place}"))
+    /// `unnest(:c1::bpchar[]) AS c1, unnest(:c2::text[]) AS c2`: in step, and without keeping the rows as a function
+    /// in `FROM` does.
+    fn parameters(&self) -> Vec<String> {
+        let columns = self.columns.iter().enumerate();
+        columns
+            .map(|(place, column)| {
+                format!("unnest(:c{n}::{}) AS c{n}", array_type(column), n = place + 1)
+            })
+            .collect()
     }
 
     /// `, ($5)[1]::bpchar[], ($5)[2]::text[]`.
     fn elements(&self, array: &str) -> String {
-        self.cast(|place| format!("({array})[{place}]"))
-    }
-
-    fn cast(&self, literal: impl Fn(usize) -> String) -> String {
-        let mut text = String::new();
-        for (place, column) in self.columns.iter().enumerate() {
-            // An array of arrays would be one array of two dimensions, which unnests into cells:
-            // a column that is an array travels as text and is cast after unnesting.
-            let element = match &column.column_type {
-                ColumnType::Array(_) => "text".to_owned(),
-                other => other.cast_name(),
-            };
-            text.push_str(&format!(", {}::{element}[]", literal(place + 1)));
-        }
-        text
+        let columns = self.columns.iter().enumerate();
+        columns
+            .map(|(place, column)| format!(", ({array})[{}]::{}", place + 1, array_type(column)))
+            .collect()
     }
 
     /// `, c1, c2`.
