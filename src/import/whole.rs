@@ -151,12 +151,12 @@ impl Whole<'_> {
             }
             match opened.next_chunk().await {
                 Ok(Some(mut chunk)) => {
-                    for part in &mut chunk.parts {
-                        repeats.iter().for_each(|repeats| repeats.mark(part));
+                    if let Some(repeats) = &repeats {
+                        chunk.parts.iter_mut().for_each(|part| repeats.mark(part));
                     }
                     self.load_chunk(transaction, &chunk, manner, &rejected).await?;
-                    for part in &chunk.parts {
-                        repeats.iter_mut().for_each(|repeats| repeats.remember(part, true));
+                    if let Some(repeats) = &mut repeats {
+                        chunk.parts.iter().for_each(|part| repeats.remember(part, true));
                     }
                 }
                 Ok(None) => break,

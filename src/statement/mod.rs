@@ -137,10 +137,11 @@ impl Target<'_> {
 
     /// `, ($5)[1]::bpchar[], ($5)[2]::text[]`.
     fn elements(&self, array: &str) -> String {
-        let columns = self.columns.iter().enumerate();
-        columns
-            .map(|(place, column)| format!(", ({array})[{}]::{}", place + 1, array_type(column)))
-            .collect()
+        let mut text = String::new();
+        for (place, column) in self.columns.iter().enumerate() {
+            text.push_str(&format!(", ({array})[{}]::{}", place + 1, array_type(column)));
+        }
+        text
     }
 
     /// `, c1, c2`.

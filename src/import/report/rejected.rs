@@ -100,9 +100,10 @@ impl<'a> RejectedFile<'a> {
                     bytes.truncate(start + raw.len());
                 }
             }
-            // A record with other fields than the header keeps them: which of them would be the reason?
+            // A record with other fields than the header keeps them: which of them would be the reason? And one with
+            // characters that have no way back to their bytes (those that users of Shift_JIS define) keeps these.
             ErrorField::Replaced { place, fields }
-                if !is_malformed && spans.fields.len() == fields =>
+                if spans.fields.len() == fields && encoding.encode(&text) == raw =>
             {
                 let old = spans.fields.get(place).map(|field| field.range.clone());
                 let old = old.unwrap_or(text.len()..text.len());

@@ -113,6 +113,16 @@ fn half_a_character_takes_no_delimiter() {
     assert_eq!(found, b"id|name|_error\n1|\x95\n2|\xff|bad\n");
 }
 
+#[test]
+fn characters_without_a_way_back_keep_their_bytes() {
+    let shift_jis = Format {
+        encoding: Encoding { charset: encoding_rs::SHIFT_JIS, has_mark: false },
+        ..format("id,_error")
+    };
+    let found = written(&shift_jis, &[(b"\xf0\x5d,old", "new"), (b"2,old", "new")]);
+    assert_eq!(found, b"id,_error\n\xf0\x5d,old\n2,new\n");
+}
+
 fn read(
     dialect: &Dialect,
     declared: Option<Charset>,
