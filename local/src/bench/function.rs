@@ -212,6 +212,11 @@ fn times(pid: u32) -> anyhow::Result<Times> {
     })
 }
 
+/// Processor time of this process: of the Data API server and what stands in for S3.
+pub(super) fn own_cpu() -> anyhow::Result<Duration> {
+    Ok(times(std::process::id())?.own)
+}
+
 /// Processor time of a process and its children, those that have ended too.
 pub(super) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
     let own = times(pid)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Settings;
 use super::data::{Table, Version};
 use super::figures::{self, Spread, count, float, mebibytes, number, whole};
-use super::function::{Function, Usage};
+use super::function::{self, Function, Usage};
 use super::ground::{Database, Ground, UPLOADS, object_created, queue_event};
 
 /// What the file meets in the table.
@@ -135,7 +135,12 @@ pub(super) struct MeasuredWay {
     /// Of a round's speed of ours by its speed.
     pub ours_is_times: Spread,
     pub peak_mib: Option<f64>,
+    /// Processor time: of the function, of the server between (the Data API and S3), and of PostgreSQL.
     pub cpu_seconds: Option<f64>,
+    #[serde(default)]
+    pub server_cpu_seconds: f64,
+    #[serde(default)]
+    pub postgres_cpu_seconds: f64,
     pub calls: u64,
     pub call_bytes: u64,
 }
@@ -149,6 +154,8 @@ pub(super) struct Run {
     pub call_bytes: u64,
     /// What the function printed.
     pub log_bytes: u64,
+    pub server_cpu: Duration,
+    pub postgres_cpu: Duration,
 }
 
 /// Measures each scenario, and hands over all that are done after each: the whole takes long.
@@ -221,6 +228,8 @@ async fn measure_scenario(
             ours_is_times: Spread::of(speeds[0].iter().zip(speed).map(|(ours, its)| ours / its)),
             peak_mib: usage.map(|usage| mebibytes(float(usage.peak_bytes))),
             cpu_seconds: usage.map(|usage| usage.cpu.as_secs_f64()),
+            server_cpu_seconds: median(runs, |run| run.server_cpu),
+            postgres_cpu_seconds: median(runs, |run| run.postgres_cpu),
             calls: runs.last().map_or(0, |run| run.calls),
             call_bytes: runs.last().map_or(0, |run| run.call_bytes),
         }
@@ -302,11 +311,14 @@ impl Prepared {
     async fn run(&self, ground: &Ground, way: Way, expected: &str) -> anyhow::Result<Run> {
         let database = ground.copy_of(&self.template.name).await?;
         let rows = way.rows(&self.scenario);
-        let run = match way {
+        let (server, postgres) = (function::own_cpu()?, ground.postgres_cpu().await?);
+        let mut run = match way {
             Way::AuroraSync => self.run_ours(ground, &database, rows).await?,
             Way::Copy | Way::CopyStage => self.run_psql(ground, &database, rows).await?,
             Way::Peer { module, .. } => self.run_peer(ground, &database, module, rows).await?,
         };
+        run.server_cpu = function::own_cpu()?.saturating_sub(server);
+        run.postgres_cpu = ground.postgres_cpu().await?.saturating_sub(postgres);
         self.check(ground, database, expected).await?;
         Ok(run)
     }
@@ -427,12 +439,15 @@ impl Run {
         let counters = ground.data_api.counters();
         Self {
             seconds: took.as_secs_f64(),
-            usage: None,
-            log_bytes: 0,
             calls: counters.all_calls(),
             call_bytes: counters.bytes_in(),
+            ..Self::default()
         }
     }
+}
+
+fn median(runs: &[Run], time: impl Fn(&Run) -> Duration) -> f64 {
+    Spread::of(runs.iter().map(|run| time(run).as_secs_f64())).median
 }
 
 /// Delivers an event, and then every message that the function has left for itself.
@@ -475,7 +490,9 @@ fn shown(measured: &Measured) -> figures::Table {
         "aurora-sync is × as fast",
         "Data API calls",
         "peak MiB",
-        "CPU s",
+        "CPU s: function",
+        "server",
+        "PostgreSQL",
     ];
     let mut table = figures::Table::new(title, &columns);
     for way in &measured.ways {
@@ -488,6 +505,8 @@ fn shown(measured: &Measured) -> figures::Table {
             if way.calls == 0 { "–".to_owned() } else { whole(way.calls) },
             way.peak_mib.map_or("–".to_owned(), number),
             way.cpu_seconds.map_or("–".to_owned(), number),
+            number(way.server_cpu_seconds),
+            number(way.postgres_cpu_seconds),
         ]);
     }
     table
