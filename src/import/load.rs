@@ -27,8 +27,9 @@ use crate::statement::load::Load;
 use crate::statement::unknown_type;
 use crate::transaction::{End, Transaction, awake, in_transaction};
 
-/// Most rows of one set. The figures behind it are in docs/benchmarks.md.
-pub const SET_ROWS_MAX: usize = 5_000;
+/// Most rows of one set: as many as PostgreSQL does not think worth compiling the statement for
+/// (`jit_above_cost`), with a fifth to spare. Larger ones gain nothing.
+pub const SET_ROWS_MAX: usize = 4_000;
 
 /// Fewest rows to which a set is cut that takes too long.
 const SET_ROWS_MIN: usize = 10;

@@ -16,7 +16,7 @@ use crate::key;
 /// So many records of a file have their keys remembered for sure.
 pub const SURE_RECORDS: u64 = 850_000;
 
-/// As many keys as fit 9 MiB: those of [`SURE_RECORDS`], and of the chunk in which these end.
+/// As many keys as fit into 9 MiB: those of [`SURE_RECORDS`], and of the chunk in which these end.
 const SURE_KEYS: usize = 917_504;
 
 /// One in a hundred of 3.5 million keys is taken for another one, one in ten of 7 million: the database
