@@ -219,18 +219,22 @@ pub(super) fn own_cpu() -> anyhow::Result<Duration> {
 
 /// Processor time of a process and its children, those that have ended too.
 pub(super) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
-    let own = times(pid)?;
-    let mut cpu = own.own + own.of_ended_children;
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let child = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        // Some end while one looks.
-        if let Some(Ok(child)) = child.map(times)
-            && child.parent == pid
-        {
-            cpu += child.own;
+    loop {
+        let Times { own, of_ended_children, .. } = times(pid)?;
+        let mut cpu = own + of_ended_children;
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let child = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(Ok(child)) = child.map(times)
+                && child.parent == pid
+            {
+                cpu += child.own;
+            }
+        }
+        // One that ended meanwhile was counted nowhere, or twice.
+        if times(pid)?.of_ended_children == of_ended_children {
+            return Ok(cpu);
         }
     }
-    Ok(cpu)
 }
 
 async fn serve(listener: TcpListener, api: Arc<RuntimeApi>) {
