@@ -76,12 +76,12 @@ impl Repeats {
             let is_first_here = here.insert(hash);
             if self.sure.contains(&hash) {
                 Repeat::Surely
+            } else if !is_first_here {
+                Repeat::InPart
             } else if self.perhaps.as_ref().is_none_or(|perhaps| perhaps.contains(&hash)) {
                 Repeat::Perhaps
-            } else if is_first_here {
-                Repeat::No
             } else {
-                Repeat::InPart
+                Repeat::No
             }
         });
     }
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(marks(&repeats, [1, 2, 1]), [No, No, InPart]);
         repeats.remember(&part([1, 2]), false);
         repeats.remember(&part([3]), true);
-        assert_eq!(marks(&repeats, [1, 3, 4, 3]), [Surely, Perhaps, No, Perhaps]);
+        assert_eq!(marks(&repeats, [1, 3, 4, 3]), [Surely, Perhaps, No, InPart]);
         repeats.skip();
         assert_eq!(marks(&repeats, [1, 3, 4]), [Surely, Perhaps, Perhaps]);
     }

@@ -67,6 +67,17 @@ async fn a_bad_row_does_not_supersede_a_good_one() {
     }
 }
 
+/// Its first row was refused, so whether its key came before in a row that stands is for the database to say; the
+/// two that follow stand in one part.
+#[tokio::test]
+async fn of_two_rows_behind_a_bad_one_the_first_is_superseded() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text CHECK (v <> 'no'));
+        INSERT INTO t VALUES (1, 'a')";
+    let importer = Importer::in_chunks(tables, 2).await;
+    let file = "k,v\n1,no\n2,b\n1,a\n1,a\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|4|1|1|1|1|0");
+}
+
 /// Lanes may not decide which of two rows is the bad one.
 #[tokio::test]
 async fn of_two_rows_that_exclude_each_other_the_same_one_is_rejected_through_any_number_of_lanes()
