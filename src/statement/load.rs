@@ -3,8 +3,8 @@
 //! A statement loads a set of rows, counts what became of them and records the counts in
 //! `sync.import_chunk`. Rows of a file that share a key are told apart from rows that others wrote by the
 //! transactions that the import marked (`sync.import_mark`): PostgreSQL keeps, with each row, which
-//! transaction wrote it (`xmin`). Rows that the file left as they were are remembered by their keys
-//! (`sync.import_met`): which transaction locked a row (`xmax`) does not outlive the next one, not even one
+//! transaction wrote it (`xmin`). Where it is not known for sure which keys came before, rows that the file left as
+//! they were are remembered by their keys (`sync.import_met`): which transaction locked a row (`xmax`) does not outlive the next one, not even one
 //! that is rolled back.
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};

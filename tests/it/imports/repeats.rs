@@ -34,7 +34,8 @@ async fn the_same_file_again_leaves_the_table_as_it_is() {
         let importer = Importer::in_chunks(T, records).await;
         let file = "k,v\n1,a\n2,b\n1,a\n3,c\n2,b\n1,a\n4,\n5,\"\"\n";
         assert_eq!(importer.load("t", &[], file).await, "completed|8|5|0|3|0|0", "{records}");
-        let rows = "SELECT k, v, xmin::text, ctid::text FROM t ORDER BY k";
+        // Not even a lock (`xmax`) touches them.
+        let rows = "SELECT k, v, xmin::text, xmax::text, ctid::text FROM t ORDER BY k";
         let before = importer.world.rows(rows).await;
         for mode in ["upsert", "replace"] {
             let counts = importer.load("t", &[("mode", mode)], file).await;
