@@ -27,16 +27,12 @@ use crate::statement::load::Load;
 use crate::statement::unknown_type;
 use crate::transaction::{End, Transaction, awake, in_transaction};
 
-/// Most rows of one set: as many as PostgreSQL does not think worth compiling the statement for
-/// (`jit_above_cost`), with a fifth to spare. Larger ones gain nothing.
-pub const SET_ROWS_MAX: usize = 4_000;
-
 /// Fewest rows to which a set is cut that takes too long.
 const SET_ROWS_MIN: usize = 10;
 
 /// Most rows of one set among which bad ones are looked for: the answer has a record for each of them, and
 /// may hold 1 MiB.
-const APART_ROWS_MAX: usize = 500;
+pub const APART_ROWS_MAX: usize = 500;
 
 /// Rejected rows that are kept of an import, at least: those that come first in each lane. The others are
 /// counted.
@@ -147,7 +143,7 @@ impl Loader<'_> {
             return Ok(Loaded { rejected: 0, is_recorded: false });
         }
         let mut manner = Manner::Whole;
-        let mut set_rows_max = SET_ROWS_MAX;
+        let mut set_rows_max = self.statement(true, true).rows_max();
         let mut repeats = 0;
         loop {
             let attempt = in_transaction(self.data_api, deadline, async |transaction| {
@@ -246,7 +242,7 @@ impl Loader<'_> {
             return Some(Repeats::none());
         }
         // Only the database can tell such keys apart.
-        (!key::are_comparable(self.table)).then(Repeats::unknown)
+        (self.mode != Mode::Delete && !key::are_comparable(self.table)).then(Repeats::unknown)
     }
 
     /// Counts the records that are not rows.
@@ -292,7 +288,8 @@ impl Loader<'_> {
                 })
                 .collect();
             // Sets that take too long have each a call, and its 45 s, of their own.
-            let in_call = if set_rows_max == SET_ROWS_MAX { sets.len() } else { 1 };
+            let are_slow = set_rows_max < self.statement(true, true).rows_max();
+            let in_call = if are_slow { 1 } else { sets.len() };
             let mut sets = sets.into_iter().peekable();
             while sets.peek().is_some() {
                 let call = sets.by_ref().take(in_call).collect();

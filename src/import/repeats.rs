@@ -60,8 +60,7 @@ impl Repeats {
     /// Whether it matters which keys came before: where a later row takes the place of an earlier one, and texts say
     /// which keys are equal.
     pub fn matter(table: &Table, mode: Mode) -> bool {
-        let merges = matches!(mode, Mode::Upsert | Mode::Replace);
-        merges && !table.primary_key.is_empty() && key::are_comparable(table)
+        mode != Mode::Delete && !table.primary_key.is_empty() && key::are_comparable(table)
     }
 
     /// Rows were loaded that are not read again: from now on, any key may have come before.

@@ -8,7 +8,7 @@ use super::chunk::Chunk;
 use super::claim::{Entry, Progress};
 use super::file::FileError;
 use super::lanes::{stop_before, too_many, unreadable};
-use super::load::{Loader, Manner, Place, SET_ROWS_MAX, in_order};
+use super::load::{APART_ROWS_MAX, Loader, Manner, Place, in_order};
 use super::opened::Opened;
 use super::options::{Limit, Mode, Options};
 use super::replace::{Replaced, not_deleted, replace_in};
@@ -220,7 +220,7 @@ impl Whole<'_> {
         for (lane, part) in chunk.parts.iter().enumerate().filter(|(_, part)| !part.is_empty()) {
             let place = Place { lane, chunk: chunk.number };
             // An error would end the transaction: bad rows are looked for from the beginning.
-            let bad = self.loader.apart(transaction, place, part, manner, SET_ROWS_MAX).await?;
+            let bad = self.loader.apart(transaction, place, part, manner, APART_ROWS_MAX).await?;
             self.loader.count_unreadable(transaction, place, part).await?;
             let rejects = in_order(part, &bad);
             let outside = async |sql: &str, parameters: Vec<Parameter>| {

@@ -11,6 +11,7 @@ use aurora_sync_catalog::{Column, Table, quote_identifier};
 
 use super::{Target, is_newer};
 use crate::import::options::Mode;
+use crate::key;
 
 /// So many rows of a set say whether most of it is in the table already.
 const SAMPLE_ROWS: usize = 50;
@@ -70,6 +71,12 @@ FROM counts",
         format!("{}\n{}", load.change(Form::Elements), load.counts(Form::Elements))
     }
 
+    /// Most rows of one set: as many as PostgreSQL does not think worth compiling the statement for
+    /// (`jit_above_cost`), with a fifth to spare. Larger ones gain nothing.
+    pub fn rows_max(&self) -> usize {
+        if self.looks_at_all() { 3_000 } else { 4_000 }
+    }
+
     /// Whether rows are found by their keys.
     fn is_keyed(&self) -> bool {
         let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
@@ -81,10 +88,25 @@ FROM counts",
         self.is_keyed() && matches!(self.mode, Mode::Upsert | Mode::Replace)
     }
 
+    /// Whether rows are only added, but for those that the file itself added.
+    fn adds(&self) -> bool {
+        self.is_keyed() && matches!(self.mode, Mode::Insert | Mode::Ignore)
+    }
+
+    /// Whether rows of the file that the file itself added are brought up to date.
+    fn revises(&self) -> bool {
+        self.adds() && self.has_repeats
+    }
+
     /// Whether rows that are there are looked at before they change, and told of: those that may be the file's own,
     /// and all of them where each one's version counts or its key must be kept.
     fn looks(&self) -> bool {
-        self.merges() && (self.has_repeats || self.looks_at_all())
+        self.merges() && (self.has_repeats || self.looks_at_all()) || self.revises()
+    }
+
+    /// Whether rows that are there can be left as they are, and are remembered.
+    fn remembers(&self) -> bool {
+        self.is_recorded && self.is_keyed() && !matches!(self.mode, Mode::Insert | Mode::Delete)
     }
 
     fn looks_at_all(&self) -> bool {
@@ -100,38 +122,52 @@ FROM counts",
         Target { table: self.table, columns: self.columns }
     }
 
+    /// The rows that are written.
+    fn source(&self) -> &'static str {
+        if self.merges() {
+            "ready"
+        } else if self.revises() {
+            "fresh"
+        } else {
+            "input"
+        }
+    }
+
     fn change(&self, form: Form) -> String {
         let target = self.target();
         let import_id = form.import_id();
-        let ready = if self.merges() { "ready" } else { "input" };
+        let ready = self.source();
+        let key_is_used = self.merges() && self.looks() || self.remembers();
+        let returned = if key_is_used { target.returned_key() } else { "1 AS one".to_owned() };
         let written = match self.mode {
             Mode::Delete => format!(
                 "DELETE FROM {} AS target USING {ready} WHERE {}\n  RETURNING 1 AS one",
                 self.table.sql_name(),
                 target.key_equals(ready),
             ),
-            Mode::Ignore => target.insert(ready, " ON CONFLICT DO NOTHING", "1 AS one"),
-            Mode::Insert => target.insert(ready, "", "1 AS one"),
+            Mode::Ignore => target.insert(ready, " ON CONFLICT DO NOTHING", &returned),
             Mode::Upsert | Mode::Replace if self.merges() => {
-                let key_is_used = self.looks() || self.is_recorded;
-                let returned =
-                    if key_is_used { target.returned_key() } else { "1 AS one".to_owned() };
                 target.insert(ready, &target.merge(), &returned)
             }
-            Mode::Upsert | Mode::Replace => target.insert(ready, "", "1 AS one"),
+            Mode::Insert | Mode::Upsert | Mode::Replace => target.insert(ready, "", &returned),
         };
         let (mut before, mut after) = (String::new(), String::new());
+        if self.looks() {
+            before.push_str(&format!(", {}", self.met(import_id)));
+        }
         if self.merges() {
-            if self.looks() {
-                before.push_str(&format!(", {}", self.met(import_id)));
-            }
             before.push_str(&format!(", {}", self.ready()));
-            if self.is_recorded {
-                after.push_str(&format!(", {}", self.left_alone(import_id)));
-            }
-            if self.mode == Mode::Replace {
-                after.push_str(&format!(", {}", self.kept(import_id)));
-            }
+        }
+        if self.revises() {
+            before.push_str(&format!(", {}", self.fresh()));
+            let revised = target.insert("again", &target.merge(), "1");
+            after.push_str(&format!(", revised AS (\n  {revised}\n)"));
+        }
+        if self.remembers() {
+            after.push_str(&format!(", {}", self.left_alone(import_id)));
+        }
+        if self.mode == Mode::Replace && self.merges() {
+            after.push_str(&format!(", {}", self.kept(import_id)));
         }
         format!(
             "WITH input AS (\n  {}\n){before}, written AS (\n  {written}\n){after}",
@@ -149,7 +185,7 @@ FROM counts",
                 if self.has_repeats {
                     columns.push("unnest(:is_repeat::boolean[]) AS is_repeat".to_owned());
                 }
-                if self.merges() {
+                if self.merges() || self.revises() {
                     columns.push("generate_series(1, :rows::bigint) AS n".to_owned());
                 }
                 format!("SELECT {}", columns.join(", "))
@@ -176,26 +212,29 @@ FROM counts",
         let target = self.target();
         // A row whose key did not come before is not the file's own, even if the import wrote it (by a trigger). One
         // that came before for sure, and stands as it was before the import, was left alone.
-        let (is_written, is_seen) = if self.has_repeats {
-            (
-                format!(
-                    "input.is_repeat IS NOT FALSE AND EXISTS (
+        let is_written = if self.has_repeats {
+            format!(
+                "input.is_repeat IS NOT FALSE AND EXISTS (
       SELECT FROM sync.import_mark AS mark
       WHERE mark.import_id = {import_id} AND mark.xid = found.written_by::text::bigint)"
-                ),
-                format!(
-                    "CASE WHEN input.is_repeat
+            )
+        } else {
+            "false".to_owned()
+        };
+        // In mode `insert`, a row that is there is never left alone.
+        let is_seen = if self.has_repeats && self.mode != Mode::Insert {
+            format!(
+                "CASE WHEN input.is_repeat
       THEN age(found.written_by) > (SELECT age(began_xid::xid) FROM sync.import WHERE id = {import_id})
       WHEN input.is_repeat IS NULL THEN EXISTS (
         SELECT FROM sync.import_met AS known WHERE known.import_id = {import_id} AND known.key = {})
       ELSE false END",
-                    self.hash("found"),
-                ),
+                self.hash("found"),
             )
         } else {
-            ("false".to_owned(), "false".to_owned())
+            "false".to_owned()
         };
-        let is_stale = match target.version() {
+        let is_stale = match target.version().filter(|_| self.merges()) {
             None => "false".to_owned(),
             Some(version) => {
                 let newer = is_newer(version, &target.value("input", version));
@@ -221,6 +260,26 @@ FROM counts",
             table = self.table.sql_name(),
             key = target.key_equals("input"),
         )
+    }
+
+    /// The rows to be added, and those that take the place of the file's own.
+    fn fresh(&self) -> String {
+        let again = "SELECT n FROM met WHERE is_written";
+        format!(
+            "fresh AS (\n  {}\n), again AS (\n  {}\n)",
+            self.last_of_each(&format!("n NOT IN ({again})")),
+            self.last_of_each(&format!("n IN ({again})")),
+        )
+    }
+
+    /// Rows of the set. Of keys that only the database can compare, one may stand twice in it: its last row counts.
+    fn last_of_each(&self, condition: &str) -> String {
+        if key::are_comparable(self.table) {
+            return format!("SELECT * FROM input WHERE {condition}");
+        }
+        let key = self.table.key_columns().map(|column| self.target().value("input", column));
+        let key = key.collect::<Vec<_>>().join(", ");
+        format!("SELECT DISTINCT ON ({key}) * FROM input WHERE {condition} ORDER BY {key}, n DESC")
     }
 
     /// The rows to be written: without those that are there as the file has them, where these are known. To try to
@@ -273,18 +332,25 @@ FROM counts",
             ));
         }
         if !self.looks_at_all() {
+            let source = self.source();
             let is_new = if self.has_repeats { " WHERE is_repeat IS FALSE" } else { "" };
-            let others = if self.has_repeats { "ready.is_repeat IS FALSE AND " } else { "" };
-            alone.push(format!("SELECT {keys} FROM same{is_new}"));
+            let others = if self.has_repeats {
+                format!("{source}.is_repeat IS FALSE AND ")
+            } else {
+                String::new()
+            };
+            if self.merges() {
+                alone.push(format!("SELECT {keys} FROM same{is_new}"));
+            }
             alone.push(format!(
-                "SELECT {} FROM ready CROSS JOIN LATERAL (
+                "SELECT {} FROM {source} CROSS JOIN LATERAL (
       SELECT {} FROM {} AS target WHERE {} OFFSET 0
     ) AS found
-    WHERE {others}(SELECT count(*) FROM written) < (SELECT count(*) FROM ready)",
+    WHERE {others}(SELECT count(*) FROM written) < (SELECT count(*) FROM {source})",
                 self.keys("found."),
                 target.returned_key(),
                 self.table.sql_name(),
-                target.key_equals("ready"),
+                target.key_equals(source),
             ));
         }
         // OFFSET 0: the planner would look among the written rows once for each row that it looks up, and think so
@@ -343,6 +409,17 @@ FROM (SELECT count(*) AS rows_written FROM written) AS numbers"
             );
         }
         let keys = self.keys("");
+        if self.revises() {
+            return format!(
+                "SELECT written AS rows_written, fresh - written - seen AS rows_unchanged,
+  {read} - fresh + seen AS rows_superseded
+FROM (
+  SELECT (SELECT count(*) FROM written) AS written,
+    (SELECT count(*) FROM fresh) AS fresh,
+    (SELECT count(DISTINCT ({keys})) FROM met WHERE met.is_seen AND NOT met.is_written) AS seen
+) AS numbers"
+            );
+        }
         format!(
             "SELECT written - again AS rows_written,
   read - written - rewritten + again - seen - stale - twice AS rows_unchanged,

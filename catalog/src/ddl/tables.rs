@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, AlterTypeAddValuePosition,
     AlterTypeOperation, ColumnDef, ColumnOption, CreateTable, ForeignKeyConstraint, GeneratedAs,
-    Ident, ObjectName, ObjectNamePart, ObjectType, RenameTableNameKind, Statement, TableConstraint,
-    UserDefinedTypeRepresentation,
+    Ident, ObjectName, ObjectNamePart, ObjectType, PrimaryKeyConstraint, RenameTableNameKind,
+    Statement, TableConstraint, UserDefinedTypeRepresentation,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -249,7 +249,10 @@ impl Tables {
             match &option.option {
                 ColumnOption::NotNull => column.nullable = false,
                 ColumnOption::Default(_) => column.when_absent = WhenAbsent::Default,
-                ColumnOption::PrimaryKey(_) => is_key = true,
+                ColumnOption::PrimaryKey(key) => {
+                    can_be_met(key)?;
+                    is_key = true;
+                }
                 ColumnOption::Unique(_) => {
                     column.has_rules = true;
                     table.rows_exclude = true;
@@ -542,6 +545,7 @@ fn when_generated(generated_as: GeneratedAs, has_expression: bool) -> WhenAbsent
 fn add_constraint(table: &mut Table, constraint: &TableConstraint) -> Result<(), String> {
     match constraint {
         TableConstraint::PrimaryKey(key) => {
+            can_be_met(key)?;
             let columns = key
                 .columns
                 .iter()
@@ -598,6 +602,17 @@ fn has_rules(table: &mut Table, names: Option<&[String]>) {
     for column in &mut table.columns {
         column.has_rules |= names.is_none_or(|names| names.contains(&column.name));
     }
+}
+
+/// `ON CONFLICT` finds no rows by a key that is checked at the commit (source: PostgreSQL, "INSERT").
+fn can_be_met(key: &PrimaryKeyConstraint) -> Result<(), String> {
+    let characteristics = key.characteristics.as_ref();
+    if characteristics.and_then(|characteristics| characteristics.deferrable) == Some(true) {
+        return Err("a primary key that is DEFERRABLE cannot be written by (PostgreSQL has no ON CONFLICT for it); \
+             leave DEFERRABLE out"
+            .to_owned());
+    }
+    Ok(())
 }
 
 fn set_primary_key(table: &mut Table, columns: Vec<String>) -> Result<(), String> {

@@ -213,6 +213,14 @@ fn what_the_catalog_cannot_hold_names_file_and_line() {
         "CREATE TABLE t (a int, PRIMARY KEY (b))",
         "sql/0001_test.sql:1: there is no column \"b\"",
     );
+    for key in
+        ["a int PRIMARY KEY DEFERRABLE", "a int, PRIMARY KEY (a) DEFERRABLE INITIALLY DEFERRED"]
+    {
+        check_error(
+            &format!("CREATE TABLE t ({key})"),
+            "sql/0001_test.sql:1: a primary key that is DEFERRABLE cannot be written by",
+        );
+    }
     check_error("CREATE TABLE _sync (a int)", "sql/0001_test.sql:1: a table cannot be reached");
     check_error(
         "CREATE TABLE t (a int); CREATE TABLE public.t (a int)",

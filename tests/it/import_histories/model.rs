@@ -163,21 +163,22 @@ impl Table {
             return true;
         }
         let known = self.rows.get(&row.key);
+        let of_key = self.keys.entry(row.key.clone()).or_default();
+        let is_others = known.is_some() && !of_key.is_written;
         match mode {
-            Mode::Insert if known.is_some() || kind.refuses_where_stored(row) => return false,
-            Mode::Ignore if known.is_some() || kind.conflicts(row) => {
+            Mode::Insert if is_others => return false,
+            Mode::Ignore if is_others => {
+                of_key.good += 1;
+                of_key.is_met = true;
+                return true;
+            }
+            Mode::Ignore if known.is_none() && kind.conflicts(row) => {
                 self.unchanged += 1;
                 return true;
             }
             _ if kind.refuses_where_stored(row) => return false,
-            Mode::Insert | Mode::Ignore => {
-                self.written += 1;
-                self.rows.insert(row.key.clone(), row.clone());
-                return true;
-            }
             _ => {}
         }
-        let of_key = self.keys.entry(row.key.clone()).or_default();
         of_key.good += 1;
         match known {
             Some(known) if known == row => of_key.is_met = true,
@@ -193,7 +194,7 @@ impl Table {
     fn counts(&self) -> Counts {
         let mut counts =
             Counts { written: self.written, unchanged: self.unchanged, ..Counts::default() };
-        for of_key in self.keys.values() {
+        for of_key in self.keys.values().filter(|of_key| of_key.good > 0) {
             let last = if of_key.is_written {
                 &mut counts.written
             } else if of_key.is_met {

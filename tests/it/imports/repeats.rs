@@ -28,6 +28,37 @@ async fn the_last_row_of_a_key_wins_however_the_file_is_cut() {
     }
 }
 
+/// The file's own rows take each other's place; rows that were there before it do as the mode says.
+#[tokio::test]
+async fn the_last_row_of_a_key_wins_also_where_rows_are_only_added() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text CHECK (v <> 'no'));
+        INSERT INTO t VALUES (1, 'old')";
+    let file = "k,v\n1,new\n5,first\n6,x\n5,second\n1,newer\n5,no\n5,third\n7,no\n7,y\n";
+    for (records, sure_records) in [(1, 0), (1, 100), (2, 0), (2, 3), (4, 100), (10_000, 100)] {
+        for (mode, counts) in [("insert", "9|3|0|2|4|0"), ("ignore", "9|3|1|3|2|0")] {
+            let mut importer = Importer::in_chunks(tables, records).await;
+            importer.import.limits.sure_records = sure_records;
+            let found = importer.load("t", &[("mode", mode)], file).await;
+            assert_eq!(found, format!("completed|{counts}"), "{records} {sure_records} {mode}");
+            let rows = importer.world.rows("SELECT k, v FROM t ORDER BY k").await;
+            assert_eq!(rows, ["1|old", "5|third", "6|x", "7|y"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_the_spellings_of_a_key_the_last_one_wins_also_where_rows_are_only_added() {
+    let tables = "CREATE EXTENSION citext; CREATE TABLE t (k citext PRIMARY KEY, v text);
+        INSERT INTO t VALUES ('Old', '0')";
+    for records in [1, 3, 10_000] {
+        let importer = Importer::in_chunks(tables, records).await;
+        let file = "k,v\na,1\nB,2\nA,3\nold,4\nb,5\na,6\nOLD,7\n";
+        assert_eq!(importer.load("t", &[("mode", "ignore")], file).await, "completed|7|2|1|4|0|0");
+        let rows = importer.world.rows("SELECT lower(k::text), v FROM t ORDER BY v").await;
+        assert_eq!(rows, ["old|0", "b|5", "a|6"], "{records}");
+    }
+}
+
 #[tokio::test]
 async fn the_same_file_again_leaves_the_table_as_it_is() {
     for records in [1, 3, 10_000] {
