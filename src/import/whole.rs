@@ -11,7 +11,7 @@ use super::lanes::{stop_before, too_many, unreadable};
 use super::load::{APART_ROWS_MAX, Loader, Manner, Place, in_order};
 use super::opened::Opened;
 use super::options::{Limit, Mode, Options};
-use super::replace::{Replaced, not_deleted, replace_in};
+use super::replace::{Replaced, STRETCH_ROWS, not_deleted, replace_in};
 use crate::aws::objects::{ObjectName, Objects};
 use crate::deadline::Deadline;
 use crate::error::{Disposition, SyncError};
@@ -179,9 +179,14 @@ impl Whole<'_> {
         // After an error the transaction has no answers any more.
         let counts = self.counts(transaction).await?;
         if self.options.mode == Mode::Replace
-            && let Replaced::Refused(error) =
-                replace_in(transaction, self.entry, self.loader.table, self.options.max_deletes)
-                    .await?
+            && let Replaced::Refused(error) = replace_in(
+                transaction,
+                self.entry,
+                self.loader.table,
+                self.options.max_deletes,
+                STRETCH_ROWS,
+            )
+            .await?
         {
             return Ok(End::Rollback(self.stopped(&error, counts)));
         }

@@ -13,7 +13,7 @@ use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
 use aurora_sync::statement::load::{Load, delete_missing};
 use aurora_sync::statement::{Identity, settle};
 use aurora_sync::write::Operation;
-use aurora_sync_catalog::Column;
+use aurora_sync_catalog::{Column, Table};
 use aurora_sync_local::postgres;
 use serde_json::Value;
 use uuid::Uuid;
@@ -93,9 +93,9 @@ async fn no_statement_touches_more_rows_than_it_needs() {
             }
         }
     }
-    let missing = [text("import_id", IMPORT_ID)];
-    let name = "delete missing";
-    check(&client, &delete_missing(&catalog.tables()[0]), &missing, 1_000_000, name).await;
+    for table in catalog.tables() {
+        check_delete_missing(&client, table).await;
+    }
     let table = &catalog.tables()[0];
     let relation = Relation { table, from: &table.sql_name() };
     let one = Asked::of_row(table, &[]).unwrap();
@@ -130,6 +130,22 @@ async fn check_load(client: &tokio_postgres::Client, load: Load<'_>, rows: usize
     for mode in PLANS {
         let plan = explain(client, &sql, &values(&parameters), mode).await;
         check_plan(&plan, rows, load.rows_max(), &format!("{name}, {mode}"));
+    }
+}
+
+/// A thousand rows of the table are looked at, for those that were not in a file.
+async fn check_delete_missing(client: &tokio_postgres::Client, table: &Table) {
+    for after in [None, Some("500000"), Some("999900")] {
+        let mut parameters = vec![text("import_id", IMPORT_ID), text("rows", "1000")];
+        if let Some(number) = after {
+            parameters.extend([text("after1", "a"), text("after2", number)]);
+        }
+        let sql = prepared(&delete_missing(table, after.is_some()), &parameters);
+        for mode in PLANS {
+            let plan = explain(client, &sql, &values(&parameters), mode).await;
+            // It looks at so many rows at once that it may well be compiled.
+            check_plan(&plan, 1_000, 0, &format!("delete missing, {mode}"));
+        }
     }
 }
 

@@ -64,6 +64,24 @@ async fn replace_makes_the_table_what_the_file_is() {
     assert_eq!(after, before);
 }
 
+/// More rows than one statement looks at.
+#[tokio::test]
+async fn replace_deletes_from_a_large_table() {
+    let tables = "CREATE TABLE t (a varchar(9), b numeric(9, 1), v text, PRIMARY KEY (b, a));
+        INSERT INTO t SELECT 'x' || n % 7, n / 2, 'old' FROM generate_series(1, 120000) n;";
+    let importer = Importer::with(tables).await;
+    let file = "a,b,v\nx1,0.0,old\nx0,25000,new\nx1,50001.0,old\nx6,60000,old\ny,7,new\n";
+    let at_most = |limit| [("mode", "replace"), ("max-deletes", limit)];
+    assert_eq!(importer.load("t", &at_most("99%"), file).await, "failed|5|2|3|0|0|0");
+    let error = importer.error().await;
+    assert!(error.starts_with("119996 of the table's 120001 rows are not in the file"), "{error}");
+    assert_eq!(importer.load("t", &at_most("119996"), file).await, "completed|5|0|5|0|0|119996");
+    assert_eq!(
+        importer.world.rows("SELECT a, b, v FROM t ORDER BY b").await,
+        ["x1|0.0|old", "y|7.0|new", "x0|25000.0|new", "x1|50001.0|old", "x6|60000.0|old"]
+    );
+}
+
 #[tokio::test]
 async fn replace_deletes_no_more_than_it_may() {
     let importer = filled().await;
