@@ -28,6 +28,9 @@ ALTER TABLE sync.import
     ADD COLUMN progressed_at timestamptz,
     -- When report.json was written. An ended import without a report gets one at the next delivery.
     ADD COLUMN reported_at timestamptz,
+    -- When a load in one transaction was rolled back, after all was found out: a dry run, or more rejects than allowed.
+    -- Its counts stand then in this row, and why it was (not for a dry run) in "error".
+    ADD COLUMN rolled_back_at timestamptz,
     -- Row versions older than this transaction are not the import's own.
     ADD COLUMN began_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     DROP CONSTRAINT import_conserves_rows,

@@ -242,7 +242,7 @@ impl Entry<'_> {
         parameter("import_id", self.import_id.to_string())
     }
 
-    fn unreadable(&self) -> SyncError {
+    pub(super) fn unreadable(&self) -> SyncError {
         SyncError::Inconsistent(format!("import {} is not in sync.import", self.import_id))
     }
 }

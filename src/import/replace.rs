@@ -24,7 +24,9 @@ const STRETCH_ROWS_MIN: usize = 100;
 /// What became of the rows that were not in the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Replaced {
-    Deleted,
+    Deleted {
+        rows: i64,
+    },
     /// They are too many: what to tell of that. Nothing is deleted.
     Refused(String),
 }
@@ -43,10 +45,12 @@ pub(super) async fn replace(
     let mut stretch_rows = STRETCH_ROWS;
     loop {
         let replaced = in_transaction(entry.data_api, entry.deadline, async |transaction| {
-            Ok(match replace_in(transaction, entry, table, limit, stretch_rows).await? {
-                Replaced::Deleted => End::Commit(Replaced::Deleted),
-                refused @ Replaced::Refused(_) => End::Rollback(refused),
-            })
+            transaction.execute(KEEP, vec![entry.id()]).await?;
+            let replaced = replace_in(transaction, entry, table, limit, stretch_rows).await?;
+            let Replaced::Deleted { rows } = replaced else { return Ok(End::Rollback(replaced)) };
+            let parameters = vec![entry.id(), parameter("rows", rows.to_string())];
+            transaction.execute(DELETED, parameters).await?;
+            Ok(End::Commit(replaced))
         });
         match replaced.await {
             // A deferred constraint spoke.
@@ -74,7 +78,8 @@ fn refused(error: &DataApiError) -> Replaced {
     ))
 }
 
-/// Deletes them in this transaction, which must be rolled back where they are too many.
+/// Deletes them in this transaction, which must be rolled back where they are too many. Until it is over, nobody may end
+/// the import.
 pub(super) async fn replace_in(
     transaction: &Transaction<'_>,
     entry: Entry<'_>,
@@ -82,7 +87,6 @@ pub(super) async fn replace_in(
     limit: Limit,
     stretch_rows: usize,
 ) -> Result<Replaced, SyncError> {
-    transaction.execute(KEEP, vec![entry.id()]).await?;
     // Another worker may have ended it: then its keys are gone, and every row would seem to be missing.
     transaction.execute(ENTER, vec![entry.id()]).await?;
     // Rows that refer to each other go in one statement: whether they may is looked at when it ends.
@@ -119,9 +123,7 @@ pub(super) async fn replace_in(
              nothing was deleted; raise max-deletes if they are to go"
         )));
     }
-    let parameters = vec![entry.id(), parameter("rows", missing.to_string())];
-    transaction.execute(DELETED, parameters).await?;
-    Ok(Replaced::Deleted)
+    Ok(Replaced::Deleted { rows: missing })
 }
 
 fn is_over(limit: Limit, missing: i64, rows: i64) -> bool {

@@ -15,7 +15,7 @@ use super::replace::{Replaced, STRETCH_ROWS, not_deleted, replace_in};
 use crate::aws::objects::{ObjectName, Objects};
 use crate::deadline::Deadline;
 use crate::error::{Disposition, SyncError};
-use crate::field::{Field, Parameter, Record, parameter};
+use crate::field::{Field, Parameter, Record, null, parameter, storable};
 use crate::transaction::{End, Transaction, in_transaction};
 
 const FORGET_REJECTS: [&str; 2] = [
@@ -26,27 +26,33 @@ const FORGET_REJECTS: [&str; 2] = [
 const COUNTS: &str =
     "SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
   coalesce(sum(rows_unchanged), 0)::bigint, coalesce(sum(rows_superseded), 0)::bigint,
-  coalesce(sum(rows_rejected), 0)::bigint,
-  (SELECT rows_deleted FROM sync.import WHERE id = :import_id::uuid)
+  coalesce(sum(rows_rejected), 0)::bigint
 FROM sync.import_chunk WHERE import_id = :import_id::uuid";
 
-const SET_COUNTS: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_written = :written::bigint,
+/// What was found out, by a transaction that commits this or is about to be rolled back.
+const FOUND_OUT: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_written = :written::bigint,
   rows_unchanged = :unchanged::bigint, rows_superseded = :superseded::bigint, rows_rejected = :rejected::bigint,
-  rows_deleted = :deleted::bigint, progressed_at = clock_timestamp()
+  rows_deleted = :deleted::bigint, progressed_at = clock_timestamp(), error = :error::text,
+  rolled_back_at = CASE WHEN :is_rolled_back::boolean THEN clock_timestamp() END
 WHERE id = :import_id::uuid AND state = 'running'";
 
-/// Nobody else loads the file before this transaction is over. (Rejects may be added meanwhile.)
-const LOCK: &str = "SELECT 1 FROM sync.import WHERE id = :import_id::uuid FOR NO KEY UPDATE";
+/// Nobody else loads the file before this transaction is over. (Its row is kept up to date meanwhile.)
+const LOCK: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('sync.import ' || :import_id::uuid, 0)) IS NULL";
 
-const IS_LOADED: &str =
-    "SELECT EXISTS (SELECT FROM sync.import_chunk WHERE import_id = :import_id::uuid)";
+/// Whether a transaction came to its end: committed, or rolled back with all that was to be found out.
+const ENDED: &str = "SELECT rolled_back_at IS NOT NULL OR EXISTS (
+    SELECT FROM sync.import_chunk WHERE import_id = :import_id::uuid
+  ), error
+FROM sync.import WHERE id = :import_id::uuid";
 
 const SPEAK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// How the loading ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Ending {
     /// All of the file is loaded, or would be.
+    #[default]
     Whole,
     /// Nothing is loaded, and the import ends here.
     Stopped { error: String },
@@ -64,6 +70,7 @@ pub(super) struct Whole<'a> {
 }
 
 /// An attempt: its end, and what it counted.
+#[derive(Default)]
 struct Attempt {
     ending: Ending,
     counts: Record,
@@ -91,17 +98,11 @@ impl Whole<'_> {
             .await
         };
         let mut attempted = attempt(Manner::Apart).await;
-        // Without a dry run, the rows of a chunk would now be told apart.
-        if !self.options.is_atomic
-            && attempted.as_ref().is_ok_and(|attempt| attempt.is_refused_at_end)
-        {
+        if attempted.as_ref().is_ok_and(|attempt| self.tries_again(attempt, Manner::Apart)) {
             attempted = attempt(Manner::ApartImmediately).await;
         }
         match attempted {
-            Ok(attempt) => {
-                self.set_counts(&attempt.counts).await?;
-                Ok(attempt.ending)
-            }
+            Ok(attempt) => Ok(attempt.ending),
             Err(SyncError::OutOfTime) => Ok(Ending::Stopped { error: self.out_of_time() }),
             Err(error) => Err(error),
         }
@@ -130,14 +131,18 @@ impl Whole<'_> {
         manner: Manner,
     ) -> Result<End<Attempt>, SyncError> {
         transaction.execute(LOCK, vec![self.entry.id()]).await?;
-        let is_loaded = transaction.execute(IS_LOADED, vec![self.entry.id()]).await?;
-        if is_loaded.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)) {
-            // Its transaction was committed, by this worker or another: only the telling of it is left.
-            return Ok(End::Rollback(Attempt {
-                ending: Ending::Whole,
-                counts: Vec::new(),
-                is_refused_at_end: false,
-            }));
+        let ended = transaction.execute(ENDED, vec![self.entry.id()]).await?;
+        match ended.first().map(Vec::as_slice) {
+            Some([Field::Boolean(false), _]) => {}
+            // By this worker or another: only the telling of it is left.
+            Some([Field::Boolean(true), error]) => {
+                let ending = match error.as_text() {
+                    Some(error) => Ending::Stopped { error: error.to_owned() },
+                    None => Ending::Whole,
+                };
+                return Ok(End::Rollback(Attempt { ending, ..Attempt::default() }));
+            }
+            _ => return Err(self.entry.unreadable()),
         }
         for sql in FORGET_REJECTS {
             self.entry.run(sql, vec![self.entry.id()]).await?;
@@ -177,18 +182,16 @@ impl Whole<'_> {
             return self.stop(transaction, not_deleted(rejected.get())).await;
         }
         // After an error the transaction has no answers any more.
-        let counts = self.counts(transaction).await?;
-        if self.options.mode == Mode::Replace
-            && let Replaced::Refused(error) = replace_in(
-                transaction,
-                self.entry,
-                self.loader.table,
-                self.options.max_deletes,
-                STRETCH_ROWS,
-            )
-            .await?
-        {
-            return Ok(End::Rollback(self.stopped(&error, counts)));
+        let mut counts = self.counts(transaction).await?;
+        if self.options.mode == Mode::Replace {
+            let Loader { table, .. } = self.loader;
+            let limit = self.options.max_deletes;
+            match replace_in(transaction, self.entry, table, limit, STRETCH_ROWS).await? {
+                Replaced::Deleted { rows } => counts.push(Field::Long(rows)),
+                Replaced::Refused(error) => {
+                    return self.take_back(self.stopped(&error, counts)).await;
+                }
+            }
         }
         // Deferred constraints speak at the end of a transaction; this one may have none.
         if let Err(error) = transaction.execute(SPEAK_NOW, Vec::new()).await {
@@ -198,9 +201,11 @@ impl Whole<'_> {
             let error =
                 format!("a deferred constraint refuses the file as a whole: {}", error.message);
             let attempt = Attempt { is_refused_at_end: true, ..self.stopped(&error, counts) };
-            return Ok(End::Rollback(attempt));
+            if self.tries_again(&attempt, manner) {
+                return Ok(End::Rollback(attempt));
+            }
+            return self.take_back(attempt).await;
         }
-        let counts = self.counts(transaction).await?;
         if counts.first() != Some(&Field::Long(i64::try_from(records).unwrap_or(i64::MAX))) {
             // Cannot be; and if it is, nothing may stand of it.
             tracing::error!(import_id = %self.entry.import_id, records, "rows of the file are not conserved");
@@ -209,9 +214,9 @@ impl Whole<'_> {
         }
         let attempt = Attempt { ending: Ending::Whole, counts, is_refused_at_end: false };
         if self.options.is_dry_run {
-            return Ok(End::Rollback(attempt));
+            return self.take_back(attempt).await;
         }
-        transaction.execute(SET_COUNTS, self.count_parameters(&attempt.counts)).await?;
+        transaction.execute(FOUND_OUT, self.found_out(&attempt, false)).await?;
         Ok(End::Commit(attempt))
     }
 
@@ -244,7 +249,18 @@ impl Whole<'_> {
         error: String,
     ) -> Result<End<Attempt>, SyncError> {
         let counts = self.counts(transaction).await?;
-        Ok(End::Rollback(self.stopped(&error, counts)))
+        self.take_back(self.stopped(&error, counts)).await
+    }
+
+    /// Rolls back. What was found out is recorded before: whoever comes next may see it, or its lock, but not neither.
+    async fn take_back(&self, attempt: Attempt) -> Result<End<Attempt>, SyncError> {
+        self.entry.run(FOUND_OUT, self.found_out(&attempt, true)).await?;
+        Ok(End::Rollback(attempt))
+    }
+
+    /// Without a dry run, the rows of a chunk would now be told apart.
+    fn tries_again(&self, attempt: &Attempt, manner: Manner) -> bool {
+        attempt.is_refused_at_end && !self.options.is_atomic && manner == Manner::Apart
     }
 
     fn stopped(&self, error: &str, mut counts: Record) -> Attempt {
@@ -285,18 +301,18 @@ impl Whole<'_> {
         counts.ok_or_else(|| SyncError::Inconsistent("the chunks are not counted".to_owned()))
     }
 
-    async fn set_counts(&self, counts: &Record) -> Result<(), SyncError> {
-        if !counts.is_empty() {
-            self.entry.run(SET_COUNTS, self.count_parameters(counts)).await?;
-        }
-        Ok(())
-    }
-
-    fn count_parameters(&self, counts: &Record) -> Vec<Parameter> {
+    fn found_out(&self, attempt: &Attempt, is_rolled_back: bool) -> Vec<Parameter> {
         let names = ["read", "written", "unchanged", "superseded", "rejected", "deleted"];
-        let numbers = counts.iter().map(|field| field.as_long().unwrap_or_default().to_string());
+        let numbers = attempt.counts.iter().map(|field| field.as_long().unwrap_or_default());
+        // None are deleted where they are not told of.
+        let numbers = numbers.chain(std::iter::repeat(0)).map(|number| number.to_string());
         let mut parameters: Vec<_> =
             names.into_iter().zip(numbers).map(|(name, number)| parameter(name, number)).collect();
+        parameters.push(match &attempt.ending {
+            Ending::Stopped { error } => parameter("error", storable(error)),
+            Ending::Whole => null("error"),
+        });
+        parameters.push(parameter("is_rolled_back", is_rolled_back.to_string()));
         parameters.push(self.entry.id());
         parameters
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Importer;
+use super::{Importer, LAST};
 
 const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v varchar(3) NOT NULL CHECK (v <> 'no'))";
 
@@ -99,6 +99,29 @@ async fn a_dry_run_tells_what_would_be_and_does_nothing() {
         }
         assert_eq!(real["dry_run"], false);
     }
+}
+
+/// The second one waits, and then knows what the first found out.
+#[tokio::test]
+async fn of_two_workers_on_one_dry_run_only_one_tries_the_rows() {
+    let tables = "CREATE SEQUENCE tries; CREATE TABLE t (k integer PRIMARY KEY,
+        v varchar(3) NOT NULL CHECK (v <> 'no'), try bigint DEFAULT nextval('tries'))";
+    let importer = Importer::in_chunks(tables, 2).await;
+    let mut file = String::from("k,v\n");
+    for row in 0..20 {
+        writeln!(file, "{row},{}", ["a", "no", "long"][row % 3]).unwrap();
+    }
+    let dry_run = [("dry-run", "true")];
+    let tries = "SELECT last_value FROM tries";
+    assert_eq!(importer.load("t", &dry_run, file.clone()).await, "completed|20|7|0|0|13|0");
+    let alone: usize = importer.world.rows(tries).await.remove(0).parse().unwrap();
+    let key = "imports/t/a.csv";
+    let etag = importer.bucket.put_with(key, file, &dry_run).await;
+    tokio::join!(importer.notify(key, &etag, "01"), importer.notify(key, &etag, "01"));
+    assert_eq!(importer.world.rows(LAST).await, ["completed|20|7|0|0|13|0"]);
+    assert_eq!(importer.rejects().await.len(), 13);
+    assert_eq!(importer.report("t").await["rejects"].as_array().unwrap().len(), 13);
+    assert_eq!(importer.world.rows(tries).await, [(2 * alone).to_string()]);
 }
 
 #[tokio::test]
