@@ -290,9 +290,9 @@ BEGIN
 END
 $$;
 
--- Brings the counts of an import up to date with its chunks.
+-- Brings the counts of an import up to date with its chunks, and tells how many rows were read and rejected.
 CREATE FUNCTION sync.count_import(counted_id uuid)
-RETURNS void
+RETURNS TABLE (read bigint, rejected bigint)
 LANGUAGE sql
 AS $$
     UPDATE sync.import AS import
@@ -311,6 +311,7 @@ AS $$
         FROM sync.import_chunk AS chunk WHERE chunk.import_id = counted_id
     ) AS counted
     WHERE import.id = counted_id
+    RETURNING import.rows_read, import.rows_rejected
 $$;
 
 -- Rows are told apart by halving since this version.

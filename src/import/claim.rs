@@ -12,19 +12,21 @@ use crate::csv::records::Place;
 use crate::deadline::Deadline;
 use crate::error::{DataApiError, SyncError};
 use crate::field::{Field, Parameter, Record, null, parameter, storable};
-use crate::transaction::{End, awake, in_transaction};
+use crate::transaction::awake;
 
 const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FROM sync.claim_import(
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
   :continuation::integer)";
 
-/// What an import is read by is set once: whoever goes on with it reads it the same way.
-const DESCRIBE: &str = "UPDATE sync.import AS import SET options = :options::jsonb, bytes_total = :bytes_total::bigint,
-  lanes = :lanes::smallint, chunk_records = :chunk_records::integer, chunk_bytes = :chunk_bytes::integer
-WHERE id = :import_id::uuid AND chunk_records IS NULL";
-
-const PROGRESS: &str = "SELECT options::text, lanes::integer, chunk_records, chunk_bytes, next_chunk, next_byte, next_line,
-  next_record,
+/// What an import is read by is set once: whoever goes on with it reads it the same way. Tells how far it is.
+const DESCRIBE: &str = "UPDATE sync.import AS import
+SET options = CASE WHEN chunk_records IS NULL THEN :options::jsonb ELSE options END,
+  bytes_total = CASE WHEN chunk_records IS NULL THEN :bytes_total::bigint ELSE bytes_total END,
+  lanes = CASE WHEN chunk_records IS NULL THEN :lanes::smallint ELSE lanes END,
+  chunk_records = coalesce(chunk_records, :chunk_records::integer),
+  chunk_bytes = CASE WHEN chunk_records IS NULL THEN :chunk_bytes::integer ELSE chunk_bytes END
+WHERE id = :import_id::uuid
+RETURNING options::text, lanes::integer, chunk_records, chunk_bytes, next_chunk, next_byte, next_line, next_record,
   (SELECT coalesce(sum(chunk.rows_read), 0)::bigint FROM sync.import_chunk AS chunk
    WHERE chunk.import_id = import.id),
   (SELECT coalesce(sum(chunk.rows_rejected), 0)::bigint FROM sync.import_chunk AS chunk
@@ -37,8 +39,7 @@ const PROGRESS: &str = "SELECT options::text, lanes::integer, chunk_records, chu
     SELECT chunk.lane, array_agg(DISTINCT chunk.chunk) AS chunks FROM sync.import_chunk AS chunk
     WHERE chunk.import_id = import.id AND chunk.piece >= 0 AND chunk.rows_rejected > 0 AND chunk.chunk < 10000
     GROUP BY chunk.lane
-  ) AS told)
-FROM sync.import AS import WHERE id = :import_id::uuid";
+  ) AS told)";
 
 /// Of a worker that was overtaken, the older news is not taken.
 const ADVANCE: &str = "UPDATE sync.import
@@ -46,9 +47,7 @@ SET next_chunk = :next_chunk::integer, next_byte = :next_byte::bigint, next_line
   next_record = :next_record::bigint, bytes_read = :bytes_read::bigint
 WHERE id = :import_id::uuid AND next_chunk <= :next_chunk::integer";
 
-const COUNT: &str = "SELECT sync.count_import(:import_id::uuid)";
-
-const ROWS: &str = "SELECT rows_read, rows_rejected FROM sync.import WHERE id = :import_id::uuid";
+const COUNT: &str = "SELECT read, rejected FROM sync.count_import(:import_id::uuid)";
 
 const END: &str = "UPDATE sync.import
 SET state = :state::text, error = :error::text, finished_at = clock_timestamp(), reported_at = clock_timestamp(),
@@ -58,18 +57,17 @@ WHERE id = :import_id::uuid AND state = 'running'";
 const REPORTED: &str =
     "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
 
-/// Some at a time: a statement may run for 45 s.
-const CLEAR: [&str; 3] = [
-    "WITH gone AS (DELETE FROM sync.import_met WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM sync.import_met WHERE import_id = :import_id::uuid LIMIT 50000)) RETURNING 1)
-SELECT count(*) FROM gone",
-    "WITH gone AS (DELETE FROM sync.import_mark WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM sync.import_mark WHERE import_id = :import_id::uuid LIMIT 50000)) RETURNING 1)
-SELECT count(*) FROM gone",
-    "WITH gone AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT 50000)) RETURNING 1)
-SELECT count(*) FROM gone",
-];
+/// So many rows of each table at a time: a statement may run for 45 s.
+const CLEAR_ROWS: i64 = 30_000;
+
+/// Tells how many rows of the fullest table are gone.
+const CLEAR: &str = "WITH met AS (DELETE FROM sync.import_met WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM sync.import_met WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1),
+mark AS (DELETE FROM sync.import_mark WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM sync.import_mark WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1),
+key AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1)
+SELECT greatest((SELECT count(*) FROM met), (SELECT count(*) FROM mark), (SELECT count(*) FROM key))";
 
 /// How an import stands for the worker that asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,10 +130,7 @@ impl Entry<'_> {
             parameter("table_name", storable(table)),
             parameter("continuation", ask.continuation.to_string()),
         ];
-        let records = in_transaction(self.data_api, self.deadline, async |transaction| {
-            Ok(End::Commit(transaction.execute(CLAIM, parameters.clone()).await?))
-        });
-        let records = records.await?;
+        let records = self.run(CLAIM, parameters).await?;
         match records.first().map(Vec::as_slice) {
             Some(
                 [Field::Text(standing), Field::Text(state), error, Field::Boolean(is_reported)],
@@ -168,8 +163,7 @@ impl Entry<'_> {
             parameter("chunk_records", limits.records.to_string()),
             parameter("chunk_bytes", limits.bytes.to_string()),
         ];
-        self.run(DESCRIBE, parameters).await?;
-        let records = self.run(PROGRESS, vec![self.id()]).await?;
+        let records = self.run(DESCRIBE, parameters).await?;
         let progress = records.first();
         let progress = progress.and_then(|record| self::progress(record, limits.sure_records));
         progress.ok_or_else(|| self.unreadable())
@@ -195,8 +189,7 @@ impl Entry<'_> {
 
     /// Brings the counts up to date, and gives how many rows stand as read and as rejected.
     pub(super) async fn count(&self) -> Result<(u64, u64), SyncError> {
-        self.run(COUNT, vec![self.id()]).await?;
-        let records = self.run(ROWS, vec![self.id()]).await?;
+        let records = self.run(COUNT, vec![self.id()]).await?;
         let count = |place: usize| u64::try_from(records.first()?.get(place)?.as_long()?).ok();
         count(0).zip(count(1)).ok_or_else(|| self.unreadable())
     }
@@ -217,15 +210,14 @@ impl Entry<'_> {
 
     /// Forgets what only a running import needs.
     pub(super) async fn clear(&self) -> Result<(), SyncError> {
-        for sql in CLEAR {
-            loop {
-                let gone = self.run(sql, vec![self.id()]).await?;
-                if gone.first().and_then(|record| record.first()?.as_long()) == Some(0) {
-                    break;
-                }
+        loop {
+            let parameters = vec![self.id(), parameter("rows", CLEAR_ROWS.to_string())];
+            let gone = self.run(CLEAR, parameters).await?;
+            let gone = gone.first().and_then(|record| record.first()?.as_long());
+            if gone.is_none_or(|gone| gone < CLEAR_ROWS) {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// A statement of its own, which may be done again.

@@ -123,11 +123,11 @@ pub(super) async fn load(
             () = keep_books(&shared, entry) => None,
         }
     };
-    // However it ended: the next one goes on from here.
+    // Unless all is loaded, the next one goes on from here.
     let next = first_incomplete(&shared);
     let stopped = shared.stop.into_inner();
     if let Some((next, bytes_read)) = next
-        && !matches!(stopped, Some(Stop::Error(_)))
+        && !matches!((&stopped, records), (Some(Stop::Error(_)), _) | (None, Some(_)))
     {
         entry.advance(next, bytes_read).await?;
     }

@@ -54,14 +54,18 @@ pub async fn write(
     deadline: Deadline,
 ) -> Result<(), SyncError> {
     let folder = format!("{}/{import_id}", source.table);
-    let parameters = vec![
-        parameter("import_id", import_id.to_string()),
-        parameter("kept", REJECTS_KEPT.to_string()),
-    ];
-    awake(deadline, async || import.data_api.execute(None, TRIM, parameters.clone()).await).await?;
-    let summary = Summary::read(&import.data_api, import_id, deadline).await?;
+    let mut summary = Summary::read(&import.data_api, import_id, deadline).await?;
+    if summary.rejects_kept() > REJECTS_KEPT {
+        let parameters = vec![
+            parameter("import_id", import_id.to_string()),
+            parameter("kept", REJECTS_KEPT.to_string()),
+        ];
+        let trim = async || import.data_api.execute(None, TRIM, parameters.clone()).await;
+        awake(deadline, trim).await?;
+        summary = Summary::read(&import.data_api, import_id, deadline).await?;
+    }
     let rejected = match ending.format {
-        Some(format) if summary.has_rejects() => {
+        Some(format) if summary.rejects_kept() > 0 => {
             let file = RejectedFile::new(format);
             let key = format!("{folder}/rejected.csv");
             let upload = import.objects.upload(&import.results_bucket, &key, "text/csv").await?;

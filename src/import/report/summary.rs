@@ -66,9 +66,9 @@ impl Summary {
         })
     }
 
-    /// Whether rejected records are kept.
-    pub(super) fn has_rejects(&self) -> bool {
-        self.0["rejects_kept"] != json!(0)
+    /// How many rejected records are kept.
+    pub(super) fn rejects_kept(&self) -> u64 {
+        self.0["rejects_kept"].as_u64().unwrap_or_default()
     }
 
     /// The option `mode`.
