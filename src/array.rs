@@ -73,36 +73,55 @@ pub fn array_literal<'a>(elements: impl IntoIterator<Item = Option<&'a str>>) ->
     elements.into_iter().collect::<ArrayLiteral>().finish()
 }
 
+/// What a byte of an element is, in one look: the bytes that it adds to a JSON request where the element is quoted, and
+/// [`PLAIN`] where it needs no quotes.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte: u8 = 0;
+    loop {
+        let encoded_len = match byte {
+            // A quote or backslash of the value is escaped by a backslash in the literal, and both are escaped again
+            // in JSON.
+            b'"' | b'\\' => 4,
+            b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+            0x00..=0x1f => 6,
+            _ => 1,
+        };
+        let is_plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+        kinds[byte as usize] = if is_plain { PLAIN | encoded_len } else { encoded_len };
+        if byte == u8::MAX {
+            break kinds;
+        }
+        byte += 1;
+    }
+};
+
+const PLAIN: u8 = 0x80;
+
 /// The bytes that an element adds to a JSON request, its separator and all escapes included.
 pub fn encoded_len(element: Option<&str>) -> usize {
     const COMMA: usize = 1;
-    match element {
-        None => COMMA + "NULL".len(),
-        Some(element) if needs_no_quotes(element) => COMMA + element.len(),
-        Some(element) => {
-            // A quote of the literal costs two bytes in JSON; a quote or backslash of the value is
-            // escaped by a backslash in the literal, and both are escaped again in JSON.
-            let content: usize = element
-                .bytes()
-                .map(|byte| match byte {
-                    b'"' | b'\\' => 4,
-                    b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
-                    0x00..=0x1f => 6,
-                    _ => 1,
-                })
-                .sum();
-            COMMA + content + 4
-        }
+    // A quote of the literal costs two bytes in JSON.
+    const QUOTES: usize = 4;
+    let Some(element) = element else { return COMMA + "NULL".len() };
+    let mut len = 0;
+    let mut is_plain = PLAIN;
+    for byte in element.bytes() {
+        let kind = KINDS[usize::from(byte)];
+        len += usize::from(kind & !PLAIN);
+        is_plain &= kind;
     }
+    let is_bare = is_plain & PLAIN != 0 && !is_empty_or_null(element);
+    COMMA + len + if is_bare { 0 } else { QUOTES }
 }
 
 /// Whether PostgreSQL reads the element as itself without quotes ("Array Value Input").
 fn needs_no_quotes(element: &str) -> bool {
-    !element.is_empty()
-        && element
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
-        && !element.eq_ignore_ascii_case("null")
+    element.bytes().all(|byte| KINDS[usize::from(byte)] & PLAIN != 0) && !is_empty_or_null(element)
+}
+
+fn is_empty_or_null(element: &str) -> bool {
+    element.is_empty() || element.eq_ignore_ascii_case("null")
 }
 
 #[cfg(test)]
