@@ -212,6 +212,10 @@ impl Ground {
     ) -> anyhow::Result<Function> {
         let mut command = Command::new(program);
         command.env_clear().envs(self.environment(database));
+        // As in template.yaml.
+        if program.file_name().is_some_and(|name| name == "import") {
+            command.env("MALLOC_MMAP_THRESHOLD_", "131072");
+        }
         command.envs(self.extra_environment.iter().map(|(name, value)| (name, value)));
         Function::start(command, &self.next_log()).await
     }
