@@ -75,6 +75,13 @@ pub(super) struct Usage {
     pub cpu: Duration,
 }
 
+impl Usage {
+    /// The same, but for the processor time that was used before.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { cpu: self.cpu.saturating_sub(before.cpu), ..self }
+    }
+}
+
 #[derive(Debug)]
 struct RuntimeApi {
     waiting: Mutex<mpsc::Receiver<Invocation>>,

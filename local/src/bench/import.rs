@@ -311,14 +311,11 @@ impl Prepared {
     async fn run(&self, ground: &Ground, way: Way, expected: &str) -> anyhow::Result<Run> {
         let database = ground.copy_of(&self.template.name).await?;
         let rows = way.rows(&self.scenario);
-        let (server, postgres) = (function::own_cpu()?, ground.postgres_cpu().await?);
-        let mut run = match way {
+        let run = match way {
             Way::AuroraSync => self.run_ours(ground, &database, rows).await?,
             Way::Copy | Way::CopyStage => self.run_psql(ground, &database, rows).await?,
             Way::Peer { module, .. } => self.run_peer(ground, &database, module, rows).await?,
         };
-        run.server_cpu = function::own_cpu()?.saturating_sub(server);
-        run.postgres_cpu = ground.postgres_cpu().await?.saturating_sub(postgres);
         self.check(ground, database, expected).await?;
         Ok(run)
     }
@@ -334,7 +331,8 @@ impl Prepared {
         ground.remove(database).await
     }
 
-    /// Our import, of a process that has just started.
+    /// Our import, of a process that has imported a file without rows before: it has its connections, and so has psql
+    /// when its time begins.
     pub(super) async fn run_ours(
         &self,
         ground: &Ground,
@@ -342,24 +340,37 @@ impl Prepared {
         rows: u64,
     ) -> anyhow::Result<Run> {
         let function = ground.function(&ground.programs.import, database).await?;
+        self.drop_file(ground, database, &function, "empty", 0).await?;
+        let before = Before::of(ground, Some(&function)).await?;
+        let took = self.drop_file(ground, database, &function, "file", rows).await?;
+        before.run(ground, Some(&function), took).await
+    }
+
+    /// Has the first rows of the file imported, under this name.
+    async fn drop_file(
+        &self,
+        ground: &Ground,
+        database: &Database,
+        function: &Function,
+        name: &str,
+        rows: u64,
+    ) -> anyhow::Result<Duration> {
         let (path, size_bytes) = self.file(rows)?;
-        let key = format!("imports/{}/file.csv", self.scenario.table.name());
+        let key = format!("imports/{}/{name}.csv", self.scenario.table.name());
         let metadata: &[(&str, &str)] = match self.scenario.mode {
             Mode::Insert => &[("mode", "insert")],
             _ => &[],
         };
         ground.stand_in.serve_file(UPLOADS, &key, &path, metadata)?;
         let etag = ground.stand_in.etag(UPLOADS, &key).context("the file is not served")?;
-        ground.data_api.counters().reset();
         let event = object_created(&key, &etag, size_bytes);
-        let took = deliver(ground, &function, event.to_string()).await?;
+        let took = deliver(ground, function, event.to_string()).await?;
         let outcome =
             "SELECT state || ' ' || coalesce(error, '') || ' ' || rows_read || ' ' || rows_rejected
-             FROM sync.import";
+             FROM sync.import ORDER BY started_at DESC LIMIT 1";
         let outcome = ground.text(database, outcome).await?;
         ensure!(outcome == format!("completed  {rows} 0"), "the import ended as {outcome}");
-        let log_bytes = function.log().len() as u64;
-        Ok(Run { usage: Some(function.usage()?), log_bytes, ..Run::new(ground, took) })
+        Ok(took)
     }
 
     async fn run_psql(
@@ -379,16 +390,16 @@ impl Prepared {
         if upsert {
             script = format!("BEGIN;\n{stage}\n{script}\n{merge};\nCOMMIT;");
         }
-        ground.data_api.counters().reset();
+        let before_all = Before::of(ground, None).await?;
         if let Some(seconds) = ground.psql(database, &script).await? {
-            return Ok(Run { seconds, ..Run::default() });
+            return before_all.run(ground, None, Duration::from_secs_f64(seconds)).await;
         }
         // Without psql: the same statements by our own client.
         let copy = format!("COPY {target} FROM STDIN {options}");
         let (before, after) = if upsert { (stage.as_str(), merge.as_str()) } else { ("", "") };
         let started = Instant::now();
         ground.copy_file(database, [before, &copy, after], &path).await?;
-        Ok(Run { seconds: started.elapsed().as_secs_f64(), ..Run::default() })
+        before_all.run(ground, None, started.elapsed()).await
     }
 
     /// As it is written by hand: every row is updated, changed or not.
@@ -411,18 +422,23 @@ impl Prepared {
         rows: u64,
     ) -> anyhow::Result<Run> {
         let function = ground.peer(module, database).await?;
-        let (path, _) = self.file(rows)?;
-        ground.stand_in.serve_file(UPLOADS, "peer.csv", &path, &[])?;
-        ground.data_api.counters().reset();
-        let event = json!({
-            "bucket": UPLOADS,
-            "key": "peer.csv",
-            "table": self.scenario.table.name(),
-            "columns": self.columns,
-            "upsert": self.scenario.mode.is_upsert(),
-        });
-        let answer = function.invoke(event.to_string()).await?;
-        Ok(Run { usage: Some(function.usage()?), ..Run::new(ground, answer.took) })
+        let load = async |rows| {
+            let (path, _) = self.file(rows)?;
+            ground.stand_in.serve_file(UPLOADS, "peer.csv", &path, &[])?;
+            let event = json!({
+                "bucket": UPLOADS,
+                "key": "peer.csv",
+                "table": self.scenario.table.name(),
+                "columns": self.columns,
+                "upsert": self.scenario.mode.is_upsert(),
+            });
+            function.invoke(event.to_string()).await
+        };
+        // As ours.
+        load(0).await?;
+        let before = Before::of(ground, Some(&function)).await?;
+        let answer = load(rows).await?;
+        before.run(ground, Some(&function), answer.took).await
     }
 
     pub(super) async fn remove(self, ground: &Ground) -> anyhow::Result<()> {
@@ -434,15 +450,45 @@ impl Prepared {
     }
 }
 
-impl Run {
-    fn new(ground: &Ground, took: Duration) -> Self {
+/// What everything had used before a run.
+#[derive(Debug)]
+struct Before {
+    server_cpu: Duration,
+    postgres_cpu: Duration,
+    usage: Usage,
+    log_bytes: usize,
+}
+
+impl Before {
+    async fn of(ground: &Ground, function: Option<&Function>) -> anyhow::Result<Self> {
+        ground.data_api.counters().reset();
+        Ok(Self {
+            server_cpu: function::own_cpu()?,
+            postgres_cpu: ground.postgres_cpu().await?,
+            usage: function.map(Function::usage).transpose()?.unwrap_or_default(),
+            log_bytes: function.map_or(0, |function| function.log().len()),
+        })
+    }
+
+    /// What a run that is over has used since.
+    async fn run(
+        self,
+        ground: &Ground,
+        function: Option<&Function>,
+        took: Duration,
+    ) -> anyhow::Result<Run> {
         let counters = ground.data_api.counters();
-        Self {
+        let usage = function.map(Function::usage).transpose()?;
+        let log_bytes = function.map_or(0, |function| function.log().len()) - self.log_bytes;
+        Ok(Run {
             seconds: took.as_secs_f64(),
+            usage: usage.map(|usage| usage.since(self.usage)),
             calls: counters.all_calls(),
             call_bytes: counters.bytes_in(),
-            ..Self::default()
-        }
+            log_bytes: log_bytes as u64,
+            server_cpu: function::own_cpu()?.saturating_sub(self.server_cpu),
+            postgres_cpu: ground.postgres_cpu().await?.saturating_sub(self.postgres_cpu),
+        })
     }
 }
 
