@@ -257,8 +257,8 @@ that had kept their symbols (2026-11-25):
 ## What limits a program's size
 
 `import` alone is over 3 MiB: it holds what the others do, and with it the SDK of S3 (0.5 MiB before zipping), its checksums
-(crc-fast, 0.7 MiB), the encodings (0.2 MiB) and three kinds of compression (by
-`nm --size-sort` of a program with its symbols). The SDK links all checksums, used or not.
+(crc-fast, 0.7 MiB, nearly all of it tables; the SDK links them whether they are used or not), the encodings (0.2 MiB) and
+three kinds of compression (0.1 MiB), by `nm --size-sort` of a program that had kept its symbols.
 
 ## What is not here
 
