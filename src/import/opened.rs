@@ -11,7 +11,7 @@ use super::repeats::Repeats;
 use super::report::Format;
 use crate::aws::objects::{ObjectName, Objects};
 use crate::csv::encoding::Encoding;
-use crate::csv::records::{LineEnd, Place, Record};
+use crate::csv::records::{Content, LineEnd, Place, Record};
 use crate::error::SyncError;
 
 /// A file whose columns are known, at the place from which it is to be loaded.
@@ -128,6 +128,32 @@ impl From<HeaderError> for OpenError {
     }
 }
 
+/// Reads on until there is a record; `false` at the end of the file.
+async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, FileError> {
+    while records.is_empty() {
+        if !file.read(records).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The delimiter in a line such as `sep=;`, which programs put before the header for Excel. Where it is the file's own,
+/// it ends a field.
+fn told_delimiter(record: &Record, own: u8) -> Option<u8> {
+    let Content::Fields(fields) = &record.content else { return None };
+    let fields: Vec<_> = fields.iter().map(Option::unwrap_or_default).collect();
+    match fields.as_slice() {
+        [first, ""] => first.eq_ignore_ascii_case("sep=").then_some(own),
+        [only] => {
+            let (name, delimiter) = only.split_at_checked("sep=".len())?;
+            let is_one = name.eq_ignore_ascii_case("sep=") && delimiter.len() == 1;
+            delimiter.bytes().next().filter(|_| is_one)
+        }
+        _ => None,
+    }
+}
+
 /// Reads the header, and goes to where the loading is to go on.
 pub(super) async fn open<'a>(
     objects: &'a Objects,
@@ -139,9 +165,20 @@ pub(super) async fn open<'a>(
 ) -> Result<Opened<'a>, OpenError> {
     let mut file = File::open(objects, name, size_bytes, options);
     let mut records = Vec::new();
-    let mut may_have_more = true;
-    while records.is_empty() && may_have_more {
-        may_have_more = file.read(&mut records).await?;
+    let mut may_have_more = read_some(&mut file, &mut records).await?;
+    let delimiter = options.dialect.delimiter;
+    if let Some(told) = records.first().and_then(|record| told_delimiter(record, delimiter)) {
+        if told != delimiter {
+            let told = char::from(told);
+            let error = format!(
+                "the first line, sep={told}, says where fields end; set delimiter to {told:?}"
+            );
+            return Err(OpenError::Refused(error));
+        }
+        records.remove(0);
+        if records.is_empty() && may_have_more {
+            may_have_more = read_some(&mut file, &mut records).await?;
+        }
     }
     let header = (options.has_header && !records.is_empty()).then(|| records.remove(0));
     let layout = match (&header, &options.columns) {

@@ -41,6 +41,11 @@ async fn files_of_well_known_programs_hold_the_same_rows() {
             encoded(encoding_rs::WINDOWS_1252, "id;name;amount;day;good\r\n0001;\"Zoë, \"\"Z\"\"\";1234,50;2026-11-23;TRUE\r\n0002;;;;FALSE\r\n"),
         ),
         (
+            "a program that tells Excel the delimiter",
+            &[("delimiter", ";")],
+            "\u{feff}sep=;\r\nid;name;amount;day;good\r\n0001;\"Zoë, \"\"Z\"\"\";1234.50;2026-11-23;TRUE\r\n0002;;;;FALSE\r\n".into(),
+        ),
+        (
             "Excel for Mac, of old",
             &[("encoding", "macintosh")],
             encoded(encoding_rs::MACINTOSH, "id,name,amount,day,good\r0001,\"Zoë, \"\"Z\"\"\",1234.50,2026-11-23,TRUE\r0002,,,,FALSE"),
@@ -93,6 +98,17 @@ async fn files_of_well_known_programs_hold_the_same_rows() {
         assert_eq!(counts, "completed|2|2|0|0|0|0", "{program}: {:?}", importer.rejects().await);
         assert_eq!(importer.world.rows(ROWS).await, rows, "{program}");
     }
+}
+
+#[tokio::test]
+async fn a_line_that_tells_excel_another_delimiter_is_told_of() {
+    let importer = Importer::with(T).await;
+    let file = "sep=;\nid;name\n0001;Zoë\n";
+    assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0");
+    let error = "the first line, sep=;, says where fields end; set delimiter to ';'";
+    assert_eq!(importer.error().await, error);
+    assert_eq!(importer.load("t", &[("delimiter", ";")], "sep=;\n").await, "failed|0|0|0|0|0|0");
+    assert!(importer.error().await.starts_with("the file is empty"));
 }
 
 #[tokio::test]
