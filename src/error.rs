@@ -237,6 +237,11 @@ impl DataApiError {
         matches!(&self.fault, DataApiFault::Sql(state) if state.class() == "42")
     }
 
+    /// Whether a row has a key, or another value, that a row has already.
+    pub fn is_unique_violation(&self) -> bool {
+        matches!(&self.fault, DataApiFault::Sql(state) if state.0 == "23505")
+    }
+
     /// Whether doing the transaction again at once is likely to succeed.
     pub fn is_serialization_failure(&self) -> bool {
         matches!(&self.fault, DataApiFault::Sql(state) if matches!(state.0.as_str(), "40001" | "40P01"))

@@ -111,6 +111,11 @@ impl<'a> PackedRow<'a> {
         })
     }
 
+    /// The cell at this place; `None` is NULL, or no cell.
+    pub fn get(self, place: usize) -> Option<&'a str> {
+        self.iter().nth(place)?
+    }
+
     fn text_bytes(self) -> usize {
         self.ends.last().map_or(0, |end| (end & !NULL_MARK) as usize)
     }

@@ -111,6 +111,7 @@ pub(super) async fn load(
                 shared: &shared,
                 loader,
                 told_apart,
+                are_new: Cell::new(None),
                 deadline,
             })
             .collect();
@@ -212,6 +213,8 @@ struct Lane<'a> {
     loader: &'a Loader<'a>,
     /// Its loaded chunks of which the database refused rows.
     told_apart: &'a HashSet<u32>,
+    /// Whether its rows are new to the table, as far as that is known.
+    are_new: Cell<Option<bool>>,
     deadline: Deadline,
 }
 
@@ -253,7 +256,7 @@ impl Lane<'_> {
     /// `None` where everything stops.
     async fn load(&self, chunk: u32, part: &Part) -> Option<Loaded> {
         let place = Place { lane: self.number, chunk };
-        match self.loader.load(place, part, self.deadline).await {
+        match self.loader.load(place, part, &self.are_new, self.deadline).await {
             Ok(loaded) => {
                 let Shared { advanced, lane_next, .. } = self.shared;
                 advanced.set(advanced.get() || !part.is_empty());

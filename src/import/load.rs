@@ -2,6 +2,7 @@
 //!
 //! What stands in `sync.import_chunk` is loaded; whoever comes to it again is stopped by its primary key.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 
 use aurora_sync_catalog::{Column, Table};
@@ -26,6 +27,9 @@ use crate::plan::rows::{Item, plan};
 use crate::statement::load::Load;
 use crate::statement::unknown_type;
 use crate::transaction::{End, Transaction, awake, in_transaction};
+
+/// So many rows of a lane's first part say whether its rows are new to the table.
+const PROBED_ROWS: usize = 50;
 
 /// Fewest rows to which a set is cut that takes too long.
 const SET_ROWS_MIN: usize = 10;
@@ -106,6 +110,8 @@ pub struct Place {
 /// How rows are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
+    /// Each set as one statement, which inserts its rows and does not look whether they are there.
+    New,
     /// Each set as one statement.
     Whole,
     /// Bad rows are told from good ones (`sync.load_apart`).
@@ -114,12 +120,20 @@ pub enum Manner {
     ApartImmediately,
 }
 
+impl Manner {
+    fn is_apart(self) -> bool {
+        matches!(self, Self::Apart | Self::ApartImmediately)
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug)]
 enum Attempt {
     Loaded(Loaded),
-    /// A row is bad.
-    Spoilt,
+    /// A row is bad. Whether it is because of another row.
+    Spoilt {
+        is_conflict: bool,
+    },
 }
 
 /// What became of a part.
@@ -132,17 +146,22 @@ pub struct Loaded {
 }
 
 impl Loader<'_> {
-    /// Loads a part in a transaction of its own.
+    /// Loads a part in a transaction of its own. `are_new` is what the lane's parts before told of its rows: whether they
+    /// are new to the table.
     pub async fn load(
         &self,
         place: Place,
         part: &Part,
+        are_new: &Cell<Option<bool>>,
         deadline: Deadline,
     ) -> Result<Loaded, SyncError> {
         if part.is_empty() {
             return Ok(Loaded { rejected: 0, is_recorded: false });
         }
-        let mut manner = Manner::Whole;
+        if are_new.get().is_none() {
+            are_new.set(self.seem_new(part, deadline).await?);
+        }
+        let mut manner = if are_new.get() == Some(true) { Manner::New } else { Manner::Whole };
         let mut set_rows_max = self.statement(true, true).rows_max();
         let mut repeats = 0;
         loop {
@@ -151,11 +170,15 @@ impl Loader<'_> {
             });
             match attempt.await {
                 Ok(Attempt::Loaded(loaded)) => return Ok(loaded),
-                Ok(Attempt::Spoilt) => manner = Manner::Apart,
+                Ok(Attempt::Spoilt { is_conflict: true }) if manner == Manner::New => {
+                    are_new.set(Some(false));
+                    manner = Manner::Whole;
+                }
+                Ok(Attempt::Spoilt { .. }) => manner = Manner::Apart,
                 // What a type that we do not know says to a value can look like a mistake of ours.
                 Err(SyncError::Database(error))
                     if error.is_about_a_statement()
-                        && manner == Manner::Whole
+                        && !manner.is_apart()
                         && self.columns.iter().any(|column| unknown_type(column).is_some()) =>
                 {
                     manner = Manner::Apart;
@@ -206,16 +229,17 @@ impl Loader<'_> {
         manner: Manner,
         set_rows_max: usize,
     ) -> Result<End<Attempt>, SyncError> {
-        let loaded = if manner == Manner::Whole {
-            match self.whole(transaction, place, part, set_rows_max).await {
+        let loaded = if manner.is_apart() {
+            self.apart(transaction, place, part, manner, set_rows_max).await?
+        } else {
+            match self.whole(transaction, place, part, manner, set_rows_max).await {
                 Ok(()) => Vec::new(),
                 Err(error) if error.disposition() == Disposition::Reject => {
-                    return Ok(End::Rollback(Attempt::Spoilt));
+                    let is_conflict = error.is_unique_violation();
+                    return Ok(End::Rollback(Attempt::Spoilt { is_conflict }));
                 }
                 Err(error) => return Err(error.into()),
             }
-        } else {
-            self.apart(transaction, place, part, manner, set_rows_max).await?
         };
         self.count_unreadable(transaction, place, part).await?;
         let rejects = in_order(part, &loaded);
@@ -230,10 +254,47 @@ impl Loader<'_> {
     /// Whether the database records which rows it leaves as they are: where it is not known for sure which keys came
     /// before in rows that stand, or rows can be left alone for more than one reason.
     pub fn is_recorded(&self, part: &Part, manner: Manner) -> bool {
-        manner != Manner::Whole
+        manner.is_apart()
             || part.is_late
             || self.statement(false, true).has_versions()
             || !key::are_comparable(self.table)
+    }
+
+    /// Whether a part's rows seem to be new to the table: a few of them are looked for. `None` where there are none.
+    async fn seem_new(&self, part: &Part, deadline: Deadline) -> Result<Option<bool>, SyncError> {
+        let statement = self.statement(false, false);
+        if !statement.can_insert() {
+            return Ok(Some(false));
+        }
+        let rows = part.rows();
+        if rows.len() == 0 {
+            return Ok(None);
+        }
+        let step = rows.len().div_ceil(PROBED_ROWS);
+        let rows: Vec<_> = rows.step_by(step).collect();
+        let places = self
+            .table
+            .key_columns()
+            .filter_map(|key| self.columns.iter().position(|column| column.name == key.name));
+        let parameters: Vec<_> = places
+            .enumerate()
+            .map(|(number, place)| {
+                let cells = rows.iter().map(|row| row.cells().get(place));
+                parameter(format!("c{}", number + 1), array_literal(cells))
+            })
+            .collect();
+        let sql = statement.is_any_there();
+        let found =
+            awake(deadline, async || self.data_api.execute(None, &sql, parameters.clone()).await);
+        match found.await {
+            Ok(found) => {
+                let is_any_there = found.first().and_then(|record| record.first());
+                Ok(Some(is_any_there == Some(&Field::Boolean(false))))
+            }
+            // What is wrong with the rows, or with the statement, is for the load to say.
+            Err(error) if error.disposition() != Disposition::Retry => Ok(Some(false)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The keys of a file of which nothing is loaded; `None` where they do not matter.
@@ -266,13 +327,18 @@ impl Loader<'_> {
         transaction: &Transaction<'_>,
         place: Place,
         part: &Part,
+        manner: Manner,
         set_rows_max: usize,
     ) -> Result<(), DataApiError> {
         let mut piece = 0;
         for sets in sets_of_calls(part, set_rows_max, keeps_order(self.table)) {
             let has_repeats = sets.iter().flatten().any(|row| row.repeat() != Repeat::No);
-            let is_recorded = self.is_recorded(part, Manner::Whole);
-            let sql = self.statement(has_repeats, is_recorded).set();
+            let is_recorded = self.is_recorded(part, manner);
+            let mut statement = self.statement(has_repeats, is_recorded);
+            if manner == Manner::New && !has_repeats {
+                statement.mode = Mode::Insert;
+            }
+            let sql = statement.set();
             let sets: Vec<_> = sets
                 .iter()
                 .map(|rows| {

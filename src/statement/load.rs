@@ -77,6 +77,28 @@ FROM counts",
         if self.looks_at_all() { 3_000 } else { 4_000 }
     }
 
+    /// Whether rows that are new can as well be inserted, by the statement of mode `insert`: it takes less time, and
+    /// fails where one of them is there.
+    pub fn can_insert(&self) -> bool {
+        self.mode == Mode::Upsert && self.merges() && !self.looks_at_all()
+    }
+
+    /// Whether a row with one of these keys is in the table. Parameters: `c1`, `c2`, …, the columns of the key.
+    pub fn is_any_there(&self) -> String {
+        let key: Vec<_> = self.table.key_columns().collect();
+        let target = Target { table: self.table, columns: &key };
+        format!(
+            "SELECT EXISTS (
+  SELECT FROM (SELECT {}) AS input CROSS JOIN LATERAL (
+    SELECT FROM {} AS target WHERE {} OFFSET 0
+  ) AS found
+)",
+            target.parameters().join(", "),
+            self.table.sql_name(),
+            target.key_equals("input"),
+        )
+    }
+
     /// Whether rows are found by their keys.
     fn is_keyed(&self) -> bool {
         let has = |name: &String| self.columns.iter().any(|column| column.name == *name);

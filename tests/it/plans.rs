@@ -95,6 +95,14 @@ async fn no_statement_touches_more_rows_than_it_needs() {
     }
     for table in catalog.tables() {
         check_delete_missing(&client, table).await;
+        let columns: Vec<&Column> = table.columns.iter().collect();
+        let mode = Mode::Upsert;
+        let load = Load { table, columns: &columns, mode, has_repeats: false, is_recorded: false };
+        for operation in [Operation::Insert, Operation::Upsert] {
+            let cells = rows_of(operation, 50, 2);
+            let parameters = column_parameters(&cells.iter().collect::<Vec<_>>());
+            check(&client, &load.is_any_there(), &parameters, 50, "is any there").await;
+        }
     }
     let table = &catalog.tables()[0];
     let relation = Relation { table, from: &table.sql_name() };

@@ -64,6 +64,41 @@ async fn replace_makes_the_table_what_the_file_is() {
     assert_eq!(after, before);
 }
 
+/// Rows that seem to be new are inserted without looking for them, until one is there.
+#[tokio::test]
+async fn an_upsert_finds_known_rows_behind_new_ones() {
+    for lanes in [1, 3] {
+        let mut importer = Importer::in_chunks(T, 20).await;
+        importer.import.lanes = lanes;
+        importer.world.rows("INSERT INTO t SELECT n, 'old' FROM generate_series(61, 99) n").await;
+        let mut file = String::from("k,v\n");
+        for row in 1..=120 {
+            writeln!(file, "{row},{}", if row % 3 == 0 { "new" } else { "old" }).unwrap();
+            // Rows that come again, before and behind the first known one.
+            if row % 40 == 0 {
+                writeln!(file, "{},last", row - 39).unwrap();
+            }
+        }
+        // Of the known rows, 26 are as the file has them, and one of those is not in its last row.
+        assert_eq!(importer.load("t", &[], file).await, "completed|123|95|25|3|0|0", "{lanes}");
+        let rows = "SELECT count(*), count(*) FILTER (WHERE v = 'last'),
+            count(*) FILTER (WHERE v = CASE WHEN k % 3 = 0 THEN 'new' ELSE 'old' END) FROM t";
+        assert_eq!(importer.world.rows(rows).await, ["120|3|117"]);
+    }
+}
+
+/// The check of one row and the unique value of another: neither keeps the good ones out.
+#[tokio::test]
+async fn bad_rows_among_new_ones_are_rejected_alone() {
+    let tables =
+        "CREATE TABLE t (k integer PRIMARY KEY, v text CHECK (v <> 'no'), u integer UNIQUE)";
+    let importer = Importer::in_chunks(tables, 3).await;
+    let file = "k,v,u\n1,a,1\n2,no,2\n3,c,3\n4,d,1\n5,e,5\n6,f,6\n7,g,7\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|7|5|0|0|2|0");
+    assert_eq!(importer.rejects().await, ["2|database|23514|-", "4|database|23505|-"]);
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["5"]);
+}
+
 /// More rows than one statement looks at.
 #[tokio::test]
 async fn replace_deletes_from_a_large_table() {
