@@ -4,10 +4,9 @@
 //! after them, and where rows were told apart, only that a key may have come before, and the database has to
 //! record the rows that it leaves as they are (`sync.import_met`). Next: [`crate::statement::load`].
 
-use std::collections::HashSet;
-
 use aurora_sync_catalog::Table;
 use fastbloom::BloomFilter;
+use foldhash::{HashSet, HashSetExt};
 
 use super::options::Mode;
 use super::part::Part;

@@ -3,8 +3,9 @@
 //! Pure. It keeps every row, keeps the order of rows that share a key, and never lets a key stand
 //! twice in one parameter set (a statement with `ON CONFLICT` cannot touch a row a second time).
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::{CALL_BYTES_MAX, cut};
 
