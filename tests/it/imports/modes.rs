@@ -79,8 +79,8 @@ async fn an_upsert_finds_known_rows_behind_new_ones() {
                 writeln!(file, "{},last", row - 39).unwrap();
             }
         }
-        // Of the known rows, 26 are as the file has them, and one of those is not in its last row.
-        assert_eq!(importer.load("t", &[], file).await, "completed|123|95|25|3|0|0", "{lanes}");
+        // Of the 39 known rows, 26 are as the file has them.
+        assert_eq!(importer.load("t", &[], file).await, "completed|123|94|26|3|0|0", "{lanes}");
         let rows = "SELECT count(*), count(*) FILTER (WHERE v = 'last'),
             count(*) FILTER (WHERE v = CASE WHEN k % 3 = 0 THEN 'new' ELSE 'old' END) FROM t";
         assert_eq!(importer.world.rows(rows).await, ["120|3|117"]);
