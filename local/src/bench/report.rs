@@ -228,14 +228,15 @@ fn benchmarks(parts: &[Kept], docs: &Path) -> anyhow::Result<String> {
 const NOT_MEASURED: &str = "
 ## What limits an import
 
-The columns of processor time say it. Most of an import's time is PostgreSQL's, and that is more than psql needs of it:
-`COPY` inserts a page of rows at once, a statement one after the other, and its arrays are read from text; only where rows
-are there already does it need less. For new wide rows, half of PostgreSQL's processor time (there are two processors) is
-about as long as psql takes in all: with a function and a server that cost nothing, the two would be even. With PostgreSQL on
-a machine of its own, the lanes of an import keep several of its processors busy, and `COPY` one (not measured).
+The columns of processor time say it. On two processors, an import lasts about half of what function, server and PostgreSQL
+take together; psql has one of them to itself and needs no more. PostgreSQL's part is larger than psql's: `COPY` inserts a
+page of rows at once, a statement one after the other, and its arrays are read from text; rows that change are looked for
+one by one. Where rows are there already and stay, it is the other way round. Of a wide row, the function checks and writes
+twenty values, and takes more than half of what PostgreSQL does. With PostgreSQL on a machine of its own, the lanes of an
+import keep several of its processors busy, and `COPY` one (not measured).
 
-Of a file of 10 k rows, 6 of the 18 calls begin and end the import, one after the other, and the 12 that load it are
-the first ones of three of its four lanes' connections.
+Of a file of 10 k rows, 6 calls begin and end the import, one after the other, and the others, up to 16, load it: the first
+ones of its lanes, each of which plans its statement.
 
 In the function no place stands out. Its processor time for 100 k wide rows, by `perf record -a` while
 `cargo local bench --only import --rows 100000 --scenario 'wide, 100 k rows, upsert of new' --way none` ran, with programs
@@ -253,6 +254,12 @@ that had kept their symbols (2026-11-25):
 | signing requests: SHA-256                                                    |   4 % |
 | columns to cells, cutting into chunks (`import/layout`, `import/chunk`)      |   3 % |
 | all else, no function of it over 1 %                                         |  12 % |
+
+## What limits a write
+
+Each write has a row of its own in the ledger, with an index, an outcome and the time of its acceptance: PostgreSQL inserts
+two rows and reads JSON where an import inserts one of an array. That is what makes it exactly once, and what its status is
+read from.
 
 ## What limits a program's size
 
@@ -335,10 +342,33 @@ fn targets(parts: &[Kept]) -> Table {
                 });
                 push(&mut table, "time for ten times the rows", "≤ 10.5 ×", steps);
             }
+            Part::Writes(measured) => {
+                let imported = imported_per_second(parts);
+                let ours = measured.scenarios.iter().filter(|one| is_of_inserted_arrays(one));
+                let ours = ours.filter_map(|one| one.ways.first());
+                let ratios = ours.filter_map(|one| Some(one.writes_per_second.median / imported?));
+                push(&mut table, "writes of arrays, insert: × import, insert", "≥ 0.4", ratios);
+            }
             _ => {}
         }
     }
     table
+}
+
+/// Rows a second of our import of 100 k narrow rows, inserted.
+fn imported_per_second(parts: &[Kept]) -> Option<f64> {
+    let imports = parts.iter().filter_map(|kept| match &kept.part {
+        Part::Import(measured) => Some(measured),
+        _ => None,
+    });
+    let same = |one: &&import::Measured| {
+        one.table == "staff" && one.mode == "insert" && one.rows == 100_000
+    };
+    Some(imports.flatten().find(same)?.ways.first()?.rows_per_second.median)
+}
+
+fn is_of_inserted_arrays(one: &writes::MeasuredScenario) -> bool {
+    one.scenario.contains("500 writes a message, insert")
 }
 
 fn import_targets(measured: &[import::Measured], table: &mut Table) {
