@@ -509,7 +509,8 @@ pub fn keeps_order(table: &Table) -> bool {
 }
 
 /// The rows of a part as sets of calls: a key stands once in a set, its rows keep their order, and all writers
-/// lock in the order of the keys. Where all rows keep their order, a repeated key begins a set, and one that is spelt
+/// lock in the order of the keys. Rows whose keys may have come before have calls of their own: it takes longer to find
+/// out, and of the late rows of a long file there are always some. Where all rows keep their order, a repeated key begins a set, and one that is spelt
 /// in another way is for `sync.load_apart`.
 fn sets_of_calls(
     part: &Part,
@@ -517,28 +518,31 @@ fn sets_of_calls(
     keeps_order: bool,
 ) -> Vec<Vec<Vec<PartRow<'_>>>> {
     let mut calls: Vec<Vec<Vec<PartRow<'_>>>> = Vec::new();
-    let mut call_bytes = 0;
+    let (mut call_bytes, mut call_group) = (0, false);
     let rows: Vec<_> = part.rows().collect();
     for run in runs(&rows, keeps_order) {
         let items: Vec<_> = run
             .iter()
             .map(|row| Item {
-                group: (),
+                group: !keeps_order && row.repeat() != Repeat::No,
                 key: row.key().filter(|_| !keeps_order),
                 size_bytes: size_bytes(*row),
             })
             .collect();
-        for set in plan(&items, set_rows_max).into_iter().flat_map(|call| call.sets) {
+        let planned = plan(&items, set_rows_max).into_iter();
+        for (group, set) in
+            planned.flat_map(|call| call.sets.into_iter().map(move |set| (call.group, set)))
+        {
             let set: Vec<_> = set.into_iter().map(|row| run[row]).collect();
             let set_bytes: usize = set.iter().map(|row| size_bytes(*row)).sum();
             match calls.last_mut() {
-                Some(call) if call_bytes + set_bytes <= CALL_BYTES_MAX => {
+                Some(call) if call_group == group && call_bytes + set_bytes <= CALL_BYTES_MAX => {
                     call.push(set);
                     call_bytes += set_bytes;
                 }
                 _ => {
                     calls.push(vec![set]);
-                    call_bytes = set_bytes;
+                    (call_bytes, call_group) = (set_bytes, group);
                 }
             }
         }
