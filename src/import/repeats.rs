@@ -18,9 +18,8 @@ pub const SURE_RECORDS: u64 = 850_000;
 /// As many keys as fit into 9 MiB: those of [`SURE_RECORDS`], and of the chunk in which these end.
 const SURE_KEYS: usize = 917_504;
 
-/// One in a hundred of 3.5 million keys is taken for another one, one in ten of 7 million: the database
-/// finds out.
-const PERHAPS_BITS: usize = 4 * 8 * 1024 * 1024;
+/// One in fifty of 2 million keys is taken for another one, one in four of 5 million: the database finds out.
+const PERHAPS_BITS: usize = 2 * 8 * 1024 * 1024;
 const PERHAPS_HASHES: u32 = 4;
 
 /// Whether the key of a row came before in its file, in a row that stands or stood.
