@@ -299,7 +299,7 @@ impl Loader<'_> {
 
     /// The keys of a file of which nothing is loaded; `None` where they do not matter.
     pub fn repeats(&self) -> Option<Repeats> {
-        if Repeats::matter(self.table, self.mode) {
+        if Repeats::matter(self.table) {
             return Some(Repeats::none());
         }
         // Only the database can tell such keys apart.

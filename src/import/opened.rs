@@ -222,7 +222,7 @@ pub(super) async fn open<'a>(
         rest,
         has_skipped: false,
     };
-    if !Repeats::matter(table, options.mode) {
+    if !Repeats::matter(table) {
         opened.skip_to_rest();
     }
     Ok(opened)

@@ -8,7 +8,6 @@ use aurora_sync_catalog::Table;
 use fastbloom::BloomFilter;
 use foldhash::{HashSet, HashSetExt};
 
-use super::options::Mode;
 use super::part::Part;
 use crate::key;
 
@@ -55,10 +54,9 @@ impl Repeats {
         Self { sure: HashSet::new(), perhaps: None }
     }
 
-    /// Whether it matters which keys came before: where a later row takes the place of an earlier one, and texts say
-    /// which keys are equal.
-    pub fn matter(table: &Table, mode: Mode) -> bool {
-        mode != Mode::Delete && !table.primary_key.is_empty() && key::are_comparable(table)
+    /// Whether it matters which keys came before: where rows have keys, and texts say which of them are equal.
+    pub fn matter(table: &Table) -> bool {
+        !table.primary_key.is_empty() && key::are_comparable(table)
     }
 
     /// Rows were loaded that are not read again: from now on, any key may have come before.

@@ -131,6 +131,12 @@ FROM counts",
         self.is_recorded && self.is_keyed() && !matches!(self.mode, Mode::Insert | Mode::Delete)
     }
 
+    /// Whether keys are remembered, and known again: nothing else is left of a row that is deleted. Those that only the
+    /// database can compare have no text to know them by.
+    fn deletes_known(&self) -> bool {
+        self.mode == Mode::Delete && key::are_comparable(self.table)
+    }
+
     fn looks_at_all(&self) -> bool {
         self.merges() && (self.mode == Mode::Replace || self.has_versions())
     }
@@ -163,9 +169,10 @@ FROM counts",
         let returned = if key_is_used { target.returned_key() } else { "1 AS one".to_owned() };
         let written = match self.mode {
             Mode::Delete => format!(
-                "DELETE FROM {} AS target USING {ready} WHERE {}\n  RETURNING 1 AS one",
+                "DELETE FROM {} AS target USING {ready} WHERE {}\n  RETURNING {}",
                 self.table.sql_name(),
                 target.key_equals(ready),
+                if self.has_repeats { "input.n" } else { "1 AS one" },
             ),
             Mode::Ignore => target.insert(ready, " ON CONFLICT DO NOTHING", &returned),
             Mode::Upsert | Mode::Replace if self.merges() => {
@@ -188,6 +195,12 @@ FROM counts",
         if self.remembers() {
             after.push_str(&format!(", {}", self.left_alone(import_id)));
         }
+        if self.mode == Mode::Delete && self.has_repeats {
+            before.push_str(&format!(", {}", self.known(import_id)));
+        }
+        if self.deletes_known() && self.is_recorded {
+            after.push_str(&format!(", {}", self.remembered(import_id)));
+        }
         if self.mode == Mode::Replace && self.merges() {
             after.push_str(&format!(", {}", self.kept(import_id)));
         }
@@ -207,7 +220,7 @@ FROM counts",
                 if self.has_repeats {
                     columns.push("unnest(:is_repeat::boolean[]) AS is_repeat".to_owned());
                 }
-                if self.merges() || self.revises() {
+                if self.has_repeats || self.merges() {
                     columns.push("generate_series(1, :rows::bigint) AS n".to_owned());
                 }
                 format!("SELECT {}", columns.join(", "))
@@ -392,6 +405,36 @@ FROM counts",
         )
     }
 
+    /// In mode `delete`, the rows whose keys came before. LIMIT 1: the planner could take EXISTS for a reason to read all
+    /// keys that are known.
+    fn known(&self, import_id: &str) -> String {
+        let is_known = if self.deletes_known() {
+            format!(
+                "input.is_repeat IS NULL AND (
+    SELECT true FROM sync.import_met AS known WHERE known.import_id = {import_id} AND known.key = {} LIMIT 1
+  ) IS NOT NULL",
+                self.input_hash(),
+            )
+        } else {
+            "false".to_owned()
+        };
+        format!(
+            "known AS MATERIALIZED (\n  SELECT n FROM input WHERE input.is_repeat OR {is_known}\n)"
+        )
+    }
+
+    /// Remembers all keys, in mode `delete`.
+    fn remembered(&self, import_id: &str) -> String {
+        let is_new = if self.has_repeats { " WHERE n NOT IN (SELECT n FROM known)" } else { "" };
+        format!(
+            "remembered AS (
+  INSERT INTO sync.import_met (import_id, key)
+  SELECT {import_id}, {} FROM input{is_new}
+)",
+            self.input_hash(),
+        )
+    }
+
     /// `k1, k2, …`, each behind this.
     fn keys(&self, of: &str) -> String {
         let places = 1..=self.table.primary_key.len();
@@ -401,6 +444,12 @@ FROM counts",
     /// A row's key, as `sync.import_met` knows it.
     fn hash(&self, of: &str) -> String {
         format!("hashtextextended(ROW({})::text, 0)", self.keys(&format!("{of}.")))
+    }
+
+    /// The same of a row of the set, which may not be in the table.
+    fn input_hash(&self) -> String {
+        let key = self.table.key_columns().map(|column| self.target().value("input", column));
+        format!("hashtextextended(ROW({})::text, 0)", key.collect::<Vec<_>>().join(", "))
     }
 
     /// The keys that are in the file, as PostgreSQL writes those of the table.
@@ -419,11 +468,22 @@ FROM counts",
     /// it is written if the file changed the row at any time, else unchanged. A key that only the database can
     /// compare may even stand twice in the set: as long as all its rows but the last leave the row as it is.
     fn counts(&self, form: Form) -> String {
-        // A set that is looked at once need not be kept.
+        // A set that is looked at once need not be kept. OFFSET 0: else each number would be counted anew wherever it
+        // is named.
         let read = match form {
             Form::Parameters => ":rows::bigint",
             Form::Elements => "(SELECT count(*) FROM input)",
         };
+        if self.mode == Mode::Delete && self.has_repeats {
+            return format!(
+                "SELECT written AS rows_written, {read} - written - known AS rows_unchanged, known AS rows_superseded
+FROM (
+  SELECT (SELECT count(*) FROM written WHERE n NOT IN (SELECT n FROM known)) AS written,
+    (SELECT count(*) FROM known) AS known
+  OFFSET 0
+) AS numbers"
+            );
+        }
         if !self.looks() {
             return format!(
                 "SELECT rows_written, {read} - rows_written AS rows_unchanged, 0::bigint AS rows_superseded
@@ -439,6 +499,7 @@ FROM (
   SELECT (SELECT count(*) FROM written) AS written,
     (SELECT count(*) FROM fresh) AS fresh,
     (SELECT count(DISTINCT ({keys})) FROM met WHERE met.is_seen AND NOT met.is_written) AS seen
+  OFFSET 0
 ) AS numbers"
             );
         }
@@ -455,6 +516,7 @@ FROM (
     (SELECT count(*) FROM met WHERE met.is_stale AND NOT met.is_seen AND NOT met.is_written) AS stale,
     (SELECT count(*) - count(DISTINCT ({keys})) FROM met
      WHERE NOT met.is_written AND NOT met.is_seen AND NOT met.is_stale) AS twice
+  OFFSET 0
 ) AS numbers"
         )
     }

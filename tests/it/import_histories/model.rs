@@ -148,10 +148,11 @@ impl Table {
     fn take(&mut self, row: &Row) -> bool {
         let Asked { kind, mode, .. } = self.asked;
         if mode == Mode::Delete {
-            match self.rows.remove(&row.key) {
-                Some(_) => self.written += 1,
-                None => self.unchanged += 1,
-            }
+            let is_deleted = self.rows.remove(&row.key).is_some();
+            let of_key = self.keys.entry(row.key.clone()).or_default();
+            of_key.good += 1;
+            of_key.is_written |= is_deleted;
+            of_key.is_met = true;
             return true;
         }
         if kind.refuses_always(row) {

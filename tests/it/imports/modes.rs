@@ -171,7 +171,7 @@ async fn delete_looks_at_the_key_alone() {
     let importer = filled().await;
     // No value but the key must be good.
     let file = "v,k\n,1\nwhatever,9\n,3\n,1\n,\n,x\n";
-    assert_eq!(importer.load("t", &[("mode", "delete")], file).await, "completed|6|2|2|0|2|0");
+    assert_eq!(importer.load("t", &[("mode", "delete")], file).await, "completed|6|2|1|1|2|0");
     assert_eq!(importer.rejects().await, ["5|not-null|-|k", "6|format|-|k"]);
     assert_eq!(importer.world.rows(ROWS).await, ["2|old", "4|old"]);
     assert_eq!(importer.load("t", &[("mode", "delete")], "v\nx\n").await, "failed|0|0|0|0|0|0");
@@ -184,9 +184,9 @@ async fn delete_rejects_rows_that_others_refer_to() {
     let importer = Importer::with(tables).await;
     importer.world.rows("INSERT INTO t SELECT generate_series(1, 4)").await;
     importer.world.rows("INSERT INTO child VALUES (1, 2)").await;
-    let counts = importer.load("t", &[("mode", "delete")], "k\n1\n2\n3\n").await;
-    assert_eq!(counts, "completed|3|2|0|0|1|0");
-    assert_eq!(importer.rejects().await, ["2|database|23503|-"]);
+    let counts = importer.load("t", &[("mode", "delete")], "k\n1\n2\n3\n2\n3\n9\n9\n").await;
+    assert_eq!(counts, "completed|7|2|1|2|2|0");
+    assert_eq!(importer.rejects().await, ["2|database|23503|-", "4|database|23503|-"]);
     assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["2", "4"]);
 }
 
