@@ -18,6 +18,11 @@ pub(super) enum FileError {
     Unreadable(#[from] ReadError),
 }
 
+/// What to tell of a file whose content cannot be read.
+pub(super) fn unreadable(error: &ReadError) -> String {
+    format!("the file cannot be read on: {}", crate::error::chain(error))
+}
+
 /// A file that is being read.
 #[derive(Debug)]
 pub(super) struct File {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::chunk::Chunk;
 use super::claim::{Entry, Next, Progress};
-use super::file::FileError;
+use super::file::{FileError, unreadable};
 use super::load::{Loaded, Loader, Manner, Place};
 use super::opened::Opened;
 use super::options::Limit;
@@ -178,10 +178,6 @@ async fn read(
             }
         }
     }
-}
-
-pub(super) fn unreadable(error: &crate::csv::reader::ReadError) -> String {
-    format!("the file cannot be read on: {}", crate::error::chain(error))
 }
 
 /// Left of an invocation's time when reading stops: for the parts under way.

@@ -2,28 +2,31 @@
 //!
 //! What stands in `sync.import_chunk` is loaded; whoever comes to it again is stopped by its primary key.
 
+mod rejects;
+mod sets;
+
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
 
 use aurora_sync_catalog::{Column, Table};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use uuid::Uuid;
 
+pub use self::rejects::{REJECTS_KEPT, in_order};
+pub use self::sets::keeps_order;
+
+use self::sets::{cells, column_parameters, repeats, sets_of_calls};
 use super::options::Mode;
-use super::part::{Origin, Part, PartRow, Reject};
-use super::repeats::{Repeat, Repeats};
+use super::part::{Part, PartRow, Reject, Repeat};
+use super::repeats::Repeats;
 use crate::array::array_literal;
 use crate::aws::data_api::DataApi;
 use crate::csv::encoding::Encoding;
 use crate::deadline::Deadline;
 use crate::error::{DataApiError, DataApiFault, Disposition, SyncError};
-use crate::field::{Field, Parameter, Record, encoded_len, parameter, storable};
+use crate::field::{Field, Parameter, Record, encoded_len, parameter};
 use crate::key;
 use crate::outcome::Rejection;
-use crate::parameter_set::{PackedRow, number_column, packed_literals, text_column};
+use crate::parameter_set::{packed_literals, text_column};
 use crate::plan::CALL_BYTES_MAX;
-use crate::plan::rows::{Item, plan};
 use crate::statement::load::Load;
 use crate::statement::unknown_type;
 use crate::transaction::{End, Transaction, awake, in_transaction};
@@ -37,13 +40,6 @@ const SET_ROWS_MIN: usize = 10;
 /// Most rows of one set among which bad ones are looked for: the answer has a record for each of them, and
 /// may hold 1 MiB.
 pub const APART_ROWS_MAX: usize = 500;
-
-/// Rejected rows that are kept of an import, at least: those that come first in each lane. The others are
-/// counted.
-pub const REJECTS_KEPT: u64 = 100_000;
-
-/// The bytes that are kept of a record that is too long to be one.
-const TOO_LONG_KEPT: usize = 1_000;
 
 /// How often a transaction whose commit was not answered is done again.
 const REPEATS_MAX: usize = 3;
@@ -66,25 +62,6 @@ const APART: &str = "WITH told AS MATERIALIZED (
 )
 SELECT row_number, error_sqlstate, error_message, error_constraint, error_column
 FROM told WHERE row_number IS NOT NULL ORDER BY row_number";
-
-const ADD_REJECTS: &str = "INSERT INTO sync.import_reject (import_id, record, line, byte_offset, column_name, rule, sqlstate,
-  reason, raw, raw_bytes)
-SELECT :import_id::uuid, record, line, byte_offset, column_name, rule, sqlstate, reason, raw,
-  decode(raw_bytes, 'base64')
-FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[],
-  :rule::text[], :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[])
-  WITH ORDINALITY AS reject (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, place)
-WHERE place + :before::bigint + coalesce((
-    SELECT sum(kind.rows) FROM sync.import_reject_kind AS kind
-    WHERE kind.import_id = :import_id::uuid AND kind.lane = :lane::smallint
-  ), 0) <= :kept::bigint";
-
-const COUNT_REJECTS: &str =
-    "INSERT INTO sync.import_reject_kind AS kind (import_id, lane, rule, sqlstate, column_name, rows)
-SELECT :import_id::uuid, :lane::smallint, rule, sqlstate, column_name, rows
-FROM unnest(:rule::text[], :sqlstate::text[], :column_name::text[], :rows::bigint[])
-  AS counted (rule, sqlstate, column_name, rows)
-ON CONFLICT (import_id, lane, rule, sqlstate, column_name) DO UPDATE SET rows = kind.rows + EXCLUDED.rows";
 
 const IS_LOADED: &str = "SELECT EXISTS (SELECT FROM sync.import_chunk
   WHERE import_id = :import_id::uuid AND lane = :lane::smallint AND chunk = :chunk::integer)";
@@ -432,167 +409,6 @@ impl Loader<'_> {
             parameter("is_immediate", is_immediate.to_string()),
         ]
     }
-
-    /// Records rejects, which are in the order of the file: all of them are counted, and kept as far as there
-    /// is room.
-    pub async fn add_rejects(
-        &self,
-        execute: impl AsyncFn(&str, Vec<Parameter>) -> Result<Vec<Record>, DataApiError>,
-        lane: usize,
-        rejects: &[&Reject],
-    ) -> Result<(), SyncError> {
-        let rows: Vec<_> =
-            rejects.iter().map(|reject| RejectRow::of(reject, self.encoding)).collect();
-        let mut before = 0;
-        while before < rows.len() {
-            let mut bytes = 0;
-            let rest = &rows[before..];
-            let fitting = rest.iter().take_while(|row| {
-                bytes += row.size_bytes();
-                bytes <= CALL_BYTES_MAX
-            });
-            let piece = &rest[..fitting.count().max(1)];
-            let mut parameters = self.reject_parameters(piece);
-            parameters.push(parameter("lane", lane.to_string()));
-            parameters.push(parameter("before", before.to_string()));
-            parameters.push(parameter("kept", REJECTS_KEPT.to_string()));
-            execute(ADD_REJECTS, parameters).await?;
-            before += piece.len();
-        }
-        if !rejects.is_empty() {
-            execute(COUNT_REJECTS, self.kind_parameters(lane, rejects)).await?;
-        }
-        Ok(())
-    }
-
-    fn reject_parameters(&self, rows: &[RejectRow<'_>]) -> Vec<Parameter> {
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let origin = |row: &RejectRow<'_>| row.reject.origin.place;
-        let rejection = |row: &RejectRow<'_>| row.reject.rejection.clone();
-        let rejections: Vec<_> = rows.iter().map(rejection).collect();
-        vec![
-            parameter("import_id", self.import_id.to_string()),
-            number_column("record", rows.iter().map(|row| number(row.reject.origin.record))),
-            number_column("line", rows.iter().map(|row| number(origin(row).line))),
-            number_column("byte_offset", rows.iter().map(|row| number(origin(row).byte_offset))),
-            text_column("column_name", rejections.iter().map(|of| of.column.as_deref())),
-            text_column("rule", rejections.iter().map(|of| Some(of.rule.as_str()))),
-            text_column("sqlstate", rejections.iter().map(|of| of.sqlstate.as_deref())),
-            text_column("reason", rows.iter().map(|row| Some(row.reason.as_str()))),
-            text_column("raw", rows.iter().map(|row| Some(row.raw.as_str()))),
-            text_column("raw_bytes", rows.iter().map(|row| row.raw_bytes.as_deref())),
-        ]
-    }
-
-    fn kind_parameters(&self, lane: usize, rejects: &[&Reject]) -> Vec<Parameter> {
-        let mut kinds: BTreeMap<(&str, &str, &str), i64> = BTreeMap::new();
-        for Reject { rejection, .. } in rejects {
-            let sqlstate = rejection.sqlstate.as_deref().unwrap_or_default();
-            let column = rejection.column.as_deref().unwrap_or_default();
-            *kinds.entry((&rejection.rule, sqlstate, column)).or_default() += 1;
-        }
-        vec![
-            parameter("import_id", self.import_id.to_string()),
-            parameter("lane", lane.to_string()),
-            text_column("rule", kinds.keys().map(|(rule, _, _)| Some(*rule))),
-            text_column("sqlstate", kinds.keys().map(|(_, sqlstate, _)| Some(*sqlstate))),
-            text_column("column_name", kinds.keys().map(|(_, _, column)| Some(*column))),
-            number_column("rows", kinds.values().copied()),
-        ]
-    }
-}
-
-/// Whether rows must be loaded in the order of the file, as those with different keys can depend on each other, or
-/// only the database knows which keys are equal.
-pub fn keeps_order(table: &Table) -> bool {
-    !key::are_comparable(table) || table.references_itself() || table.rows_exclude
-}
-
-/// The rows of a part as sets of calls: a key stands once in a set, its rows keep their order, and all writers
-/// lock in the order of the keys. Rows whose keys may have come before have calls of their own: it takes longer to find
-/// out, and of the late rows of a long file there are always some. Where all rows keep their order, a repeated key begins a set, and one that is spelt
-/// in another way is for `sync.load_apart`.
-fn sets_of_calls(
-    part: &Part,
-    set_rows_max: usize,
-    keeps_order: bool,
-) -> Vec<Vec<Vec<PartRow<'_>>>> {
-    let mut calls: Vec<Vec<Vec<PartRow<'_>>>> = Vec::new();
-    let (mut call_bytes, mut call_group) = (0, false);
-    let rows: Vec<_> = part.rows().collect();
-    for run in runs(&rows, keeps_order) {
-        let items: Vec<_> = run
-            .iter()
-            .map(|row| Item {
-                group: !keeps_order && row.repeat() != Repeat::No,
-                key: row.key().filter(|_| !keeps_order),
-                size_bytes: size_bytes(*row),
-            })
-            .collect();
-        let planned = plan(&items, set_rows_max).into_iter();
-        for (group, set) in
-            planned.flat_map(|call| call.sets.into_iter().map(move |set| (call.group, set)))
-        {
-            let set: Vec<_> = set.into_iter().map(|row| run[row]).collect();
-            let set_bytes: usize = set.iter().map(|row| size_bytes(*row)).sum();
-            match calls.last_mut() {
-                Some(call) if call_group == group && call_bytes + set_bytes <= CALL_BYTES_MAX => {
-                    call.push(set);
-                    call_bytes += set_bytes;
-                }
-                _ => {
-                    calls.push(vec![set]);
-                    (call_bytes, call_group) = (set_bytes, group);
-                }
-            }
-        }
-    }
-    calls
-}
-
-/// What is planned on its own: all rows or, where their order is kept, as many as have each another key.
-fn runs<'r, 'a>(rows: &'r [PartRow<'a>], keeps_order: bool) -> Vec<&'r [PartRow<'a>]> {
-    if !keeps_order {
-        return vec![rows];
-    }
-    let mut seen = HashSet::new();
-    let mut runs = Vec::new();
-    let mut begin = 0;
-    for (place, row) in rows.iter().enumerate() {
-        let is_new = row.key().is_none_or(|key| seen.insert(key));
-        if !is_new {
-            runs.push(&rows[begin..place]);
-            begin = place;
-            seen.clear();
-            seen.extend(row.key());
-        }
-    }
-    runs.push(&rows[begin..]);
-    runs
-}
-
-/// What a row adds to a request, with its mark in the column of repeats.
-fn size_bytes(row: PartRow<'_>) -> usize {
-    row.size_bytes() + "NULL,".len()
-}
-
-fn cells<'a>(rows: &[PartRow<'a>]) -> Vec<PackedRow<'a>> {
-    rows.iter().map(|row| row.cells()).collect()
-}
-
-fn column_parameters(rows: &[PartRow<'_>]) -> Vec<Parameter> {
-    let literals = packed_literals(&cells(rows)).into_iter().enumerate();
-    literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal)).collect()
-}
-
-/// The column that says of each row whether its key came before; NULL where the database has to find out.
-fn repeats(rows: &[PartRow<'_>], is_recorded: bool) -> String {
-    array_literal(rows.iter().map(|row| match row.repeat() {
-        Repeat::No => Some("f"),
-        Repeat::Surely => Some("t"),
-        Repeat::InPart if !is_recorded => Some("t"),
-        Repeat::InPart | Repeat::Perhaps => None,
-    }))
 }
 
 /// A bad row, as `sync.load_apart` tells of it.
@@ -610,45 +426,4 @@ fn reject(record: &Record, rows: &[PartRow<'_>]) -> Result<Reject, SyncError> {
         column: text(4),
     };
     Ok(Reject { origin: row.origin(), rejection })
-}
-
-/// All rejects of a part in the order of the file.
-pub fn in_order<'a>(part: &'a Part, loaded: &'a [Reject]) -> Vec<&'a Reject> {
-    let mut rejects: Vec<_> = part.rejects.iter().chain(loaded).collect();
-    rejects.sort_by_key(|reject| reject.origin.record);
-    rejects
-}
-
-/// A row of `sync.import_reject`.
-#[derive(Debug)]
-struct RejectRow<'a> {
-    reject: &'a Reject,
-    reason: String,
-    raw: String,
-    /// In Base64, where the text is not all of it.
-    raw_bytes: Option<String>,
-}
-
-impl<'a> RejectRow<'a> {
-    fn of(reject: &'a Reject, encoding: Encoding) -> Self {
-        let Origin { raw, .. } = &reject.origin;
-        let is_too_long = reject.rejection.rule == "too-long";
-        let raw = if is_too_long { raw.get(..TOO_LONG_KEPT).unwrap_or(raw) } else { raw };
-        let text = encoding.decode(raw);
-        let is_whole = !text.contains('\0') && encoding.encode(&text) == raw;
-        Self {
-            reject,
-            reason: storable(&reject.rejection.reason),
-            raw: storable(&text),
-            raw_bytes: (!is_whole).then(|| BASE64_STANDARD.encode(raw)),
-        }
-    }
-
-    /// What it adds to a request, at most.
-    fn size_bytes(&self) -> usize {
-        const OTHER_COLUMNS: usize = 300;
-        let texts = [&self.reason, &self.raw];
-        let texts: usize = texts.iter().map(|text| crate::array::encoded_len(Some(text))).sum();
-        texts + self.raw_bytes.as_ref().map_or(0, String::len) + OTHER_COLUMNS
-    }
 }

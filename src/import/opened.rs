@@ -4,7 +4,7 @@ use aurora_sync_catalog::Table;
 
 use super::chunk::Chunk;
 use super::claim::Progress;
-use super::file::{File, FileError};
+use super::file::{File, FileError, unreadable};
 use super::layout::{HeaderError, Layout};
 use super::options::Options;
 use super::repeats::Repeats;
@@ -117,7 +117,7 @@ impl From<FileError> for OpenError {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Service(error) => Self::Sync(error.into()),
-            FileError::Unreadable(error) => Self::Refused(super::lanes::unreadable(&error)),
+            FileError::Unreadable(error) => Self::Refused(unreadable(&error)),
         }
     }
 }

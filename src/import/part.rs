@@ -4,7 +4,6 @@
 //! would take more time and room than all that is done with them. Next: [`super::load`].
 
 use super::layout::Row;
-use super::repeats::Repeat;
 use crate::csv::records::Place;
 use crate::key::Key;
 use crate::outcome::Rejection;
@@ -39,6 +38,18 @@ struct Packed {
     key_hash: Option<u64>,
     size_bytes: usize,
     repeat: Repeat,
+}
+
+/// Whether the key of a row came before in its file, in a row that stands or stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repeat {
+    #[default]
+    No,
+    /// In its own part: surely, if all rows of that are good.
+    InPart,
+    /// The database knows.
+    Perhaps,
+    Surely,
 }
 
 /// Where a record stands, and how.
@@ -114,6 +125,22 @@ impl Part {
 
     pub fn key_hashes(&self) -> impl Iterator<Item = u64> {
         self.rows.iter().filter_map(|row| row.key_hash)
+    }
+
+    /// Rows of nothing but these keys.
+    #[cfg(test)]
+    pub fn of_keys(keys: impl IntoIterator<Item = u64>) -> Self {
+        let sql = "CREATE TABLE t (k bigint PRIMARY KEY);".to_owned();
+        let schema = aurora_sync_catalog::ddl::parse(&[("0001_t.sql".to_owned(), sql)]).unwrap();
+        let table = &schema.catalog.tables()[0];
+        let mut part = Self::default();
+        for key in keys {
+            let key = Key::from_path(table, &key.to_string()).ok();
+            let row = Row { key, cells: crate::parameter_set::PackedCells::default() };
+            let hash = row.key.as_ref().map(|key| key.hash(""));
+            part.push(1, Place { byte_offset: 0, line: 1 }, b"", &row, hash);
+        }
+        part
     }
 }
 

@@ -8,7 +8,7 @@ use aurora_sync_catalog::Table;
 use fastbloom::BloomFilter;
 use foldhash::{HashSet, HashSetExt};
 
-use super::part::Part;
+use super::part::{Part, Repeat};
 use crate::key;
 
 /// So many records of a file have their keys remembered for sure.
@@ -20,18 +20,6 @@ const SURE_KEYS: usize = 917_504;
 /// One in fifty of 2 million keys is taken for another one, one in four of 5 million: the database finds out.
 const PERHAPS_BITS: usize = 2 * 8 * 1024 * 1024;
 const PERHAPS_HASHES: u32 = 4;
-
-/// Whether the key of a row came before in its file, in a row that stands or stood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Repeat {
-    #[default]
-    No,
-    /// In its own part: surely, if all rows of that are good.
-    InPart,
-    /// The database knows.
-    Perhaps,
-    Surely,
-}
 
 /// The keys of the rows that were loaded, as hashes of 64 bits: among those of a million keys, one file in 40
 /// million has two that are the same.
@@ -96,31 +84,11 @@ impl Repeats {
 
 #[cfg(test)]
 mod tests {
-    use aurora_sync_catalog::ddl;
-
     use super::*;
-    use crate::csv::records::Place;
-    use crate::import::layout::Row;
     use crate::import::part::PartRow;
-    use crate::key::Key;
-    use crate::parameter_set::PackedCells;
-
-    fn part(keys: impl IntoIterator<Item = u64>) -> Part {
-        let sql = "CREATE TABLE t (k bigint PRIMARY KEY);".to_owned();
-        let schema = ddl::parse(&[("0001_t.sql".to_owned(), sql)]).unwrap();
-        let table = &schema.catalog.tables()[0];
-        let mut part = Part::default();
-        for key in keys {
-            let key = Key::from_path(table, &key.to_string()).ok();
-            let row = Row { key, cells: PackedCells::default() };
-            let hash = row.key.as_ref().map(|key| key.hash(""));
-            part.push(1, Place { byte_offset: 0, line: 1 }, b"", &row, hash);
-        }
-        part
-    }
 
     fn marks(repeats: &Repeats, keys: impl IntoIterator<Item = u64>) -> Vec<Repeat> {
-        let mut part = part(keys);
+        let mut part = Part::of_keys(keys);
         repeats.mark(&mut part);
         part.rows().map(PartRow::repeat).collect()
     }
@@ -131,8 +99,8 @@ mod tests {
 
         let mut repeats = Repeats::none();
         assert_eq!(marks(&repeats, [1, 2, 1]), [No, No, InPart]);
-        repeats.remember(&part([1, 2]), false);
-        repeats.remember(&part([3]), true);
+        repeats.remember(&Part::of_keys([1, 2]), false);
+        repeats.remember(&Part::of_keys([3]), true);
         assert_eq!(marks(&repeats, [1, 3, 4, 3]), [Surely, Perhaps, No, InPart]);
         repeats.skip();
         assert_eq!(marks(&repeats, [1, 3, 4]), [Surely, Perhaps, Perhaps]);
@@ -141,7 +109,7 @@ mod tests {
     #[test]
     fn no_key_is_taken_for_another_for_sure() {
         let mut repeats = Repeats::none();
-        repeats.remember(&part(0..SURE_RECORDS), false);
+        repeats.remember(&Part::of_keys(0..SURE_RECORDS), false);
         let found = marks(&repeats, SURE_RECORDS..2 * SURE_RECORDS);
         assert_eq!(found.iter().filter(|mark| **mark != Repeat::No).count(), 0);
         assert!(repeats.sure.capacity() < 2 * SURE_KEYS);

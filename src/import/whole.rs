@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 
 use super::chunk::Chunk;
 use super::claim::{Entry, Progress};
-use super::file::FileError;
-use super::lanes::{stop_before, too_many, unreadable};
+use super::file::{FileError, unreadable};
+use super::lanes::{stop_before, too_many};
 use super::load::{APART_ROWS_MAX, Loader, Manner, Place, in_order};
 use super::opened::Opened;
 use super::options::{Limit, Mode, Options};
