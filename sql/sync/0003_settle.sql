@@ -61,7 +61,7 @@ BEGIN
             settled_payloads
         USING ids, accepted_at_ms, keys, fingerprints, columns;
     RETURN QUERY
-        SELECT settled.id, to_timestamp(settled.accepted_at_ms / 1000.0), settled.key, settled.fingerprint,
+        SELECT settled.id, to_timestamp(settled.accepted_at_ms::double precision / 1000), settled.key, settled.fingerprint,
             CASE WHEN settled.outcome IN ('applied', 'unchanged', 'superseded') THEN settled.outcome
                 ELSE 'rejected' END,
             CASE WHEN settled.outcome NOT IN ('applied', 'unchanged', 'superseded') THEN settled.outcome END,
@@ -70,7 +70,7 @@ BEGIN
                 settled_outcomes, settled_payloads)
             AS settled (id, accepted_at_ms, key, fingerprint, outcome, payload);
     -- An update that others were folded into met no row: without its payload it cannot be rejected.
-    IF EXISTS (
+    IF NOT settled_outcomes <@ ARRAY['applied', 'unchanged', 'superseded'] AND EXISTS (
         SELECT FROM unnest(settled_outcomes, settled_payloads) AS settled (outcome, payload)
         WHERE settled.outcome NOT IN ('applied', 'unchanged', 'superseded') AND settled.payload IS NULL
     ) THEN

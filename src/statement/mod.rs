@@ -38,7 +38,7 @@ pub enum Identity {
 /// for `sync.settle` (`sql/sync/0003_settle.sql`), which says what the parameters are.
 ///
 /// `columns` hold the whole key for every operation but an insert. Writes that stand in the ledger
-/// already are left out.
+/// already are left out; LIMIT 1: they are looked up one by one, as a join could read the whole ledger.
 pub fn settle(
     table: &Table,
     operation: Operation,
@@ -69,7 +69,7 @@ pub fn settle(
     AS input (write_id, accepted_at_ms, write_key, fingerprint{names})
 ), fresh AS MATERIALIZED (
   SELECT * FROM input
-  WHERE NOT EXISTS (SELECT FROM sync.write AS settled WHERE settled.id = input.write_id)
+  WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ){stored}, written AS (
   {change}
 ), settled AS (
