@@ -58,9 +58,9 @@ impl SyncError {
         }
     }
 
-    /// Whether not even a transaction could be begun.
+    /// Whether the error came before anything that was asked for: nobody could have begun.
     pub fn begins_nothing(&self) -> bool {
-        matches!(self, Self::Database(error) if error.operation == "BeginTransaction")
+        matches!(self, Self::Database(error) if error.operation == "BeginTransaction" || error.is_no_access())
     }
 
     pub fn is_resuming(&self) -> bool {
@@ -71,10 +71,13 @@ impl SyncError {
     /// ledger can.
     pub fn is_unanswered_commit(&self) -> bool {
         let Self::Database(error) = self else { return false };
-        error.operation == "CommitTransaction"
+        error.commits
             && match &error.fault {
                 // PostgreSQL itself says that it did not commit.
                 DataApiFault::Sql(state) => state.class() == "08" || state.class() == "57",
+                DataApiFault::Resuming | DataApiFault::Throttling => false,
+                // What took too long was ended.
+                DataApiFault::StatementTimeout => error.operation == "CommitTransaction",
                 _ => error.disposition() == Disposition::Retry,
             }
     }
@@ -85,6 +88,8 @@ impl SyncError {
 pub struct DataApiError {
     /// The operation, such as `BeginTransaction`.
     pub operation: &'static str,
+    /// Whether what was done would have been committed with it: a commit, or a statement outside of a transaction.
+    pub commits: bool,
     pub fault: DataApiFault,
     /// What the service says. With a data error it may hold values of the row: not for logs.
     pub message: String,
@@ -230,6 +235,22 @@ impl DataApiError {
 
     pub fn is_resuming(&self) -> bool {
         self.fault == DataApiFault::Resuming
+    }
+
+    /// Whether nobody may or can get to the database, whatever the call.
+    fn is_no_access(&self) -> bool {
+        match &self.fault {
+            // Class 28, "invalid authorization specification", and 3D, "invalid catalog name".
+            DataApiFault::Sql(state) => matches!(state.class(), "28" | "3D"),
+            DataApiFault::DatabaseNotFound
+            | DataApiFault::NotFound
+            | DataApiFault::HttpEndpointNotEnabled
+            | DataApiFault::SecretsError
+            | DataApiFault::InvalidSecret
+            | DataApiFault::AccessDenied
+            | DataApiFault::Forbidden => true,
+            _ => false,
+        }
     }
 
     /// Whether PostgreSQL complains of a statement: class 42, "syntax error or access rule violation".
@@ -387,7 +408,8 @@ mod tests {
             (Fault::Validation, Halt),
             (Fault::Unknown("NewException".into()), Halt),
         ] {
-            let error = DataApiError { operation: "Test", fault, message: String::new() };
+            let error =
+                DataApiError { operation: "Test", commits: false, fault, message: String::new() };
             assert_eq!(error.disposition(), expected, "{error}");
         }
     }
@@ -396,6 +418,7 @@ mod tests {
         let state = SqlState::from_message(message).unwrap();
         DataApiError {
             operation: "BatchExecuteStatement",
+            commits: false,
             fault: DataApiFault::Sql(state),
             message: message.into(),
         }
@@ -420,6 +443,28 @@ mod tests {
             "ERROR: duplicate key value violates unique constraint \"sync_write_settled_once\"; SQLState: 23505",
         );
         assert_eq!(overtaken.disposition(), Disposition::Retry);
+    }
+
+    #[test]
+    fn only_what_commits_can_be_left_unanswered() {
+        let check = |operation, commits, fault: DataApiFault, expected: bool| {
+            let error = DataApiError { operation, commits, fault, message: String::new() };
+            let about = error.to_string();
+            assert_eq!(SyncError::from(error).is_unanswered_commit(), expected, "{about}");
+        };
+        let sql = |state: &str| DataApiFault::Sql(SqlState(state.to_owned()));
+        for operation in ["ExecuteStatement", "CommitTransaction"] {
+            check(operation, true, DataApiFault::NoAnswer, true);
+            check(operation, true, DataApiFault::InternalServerError, true);
+            check(operation, true, sql("57P01"), true);
+            check(operation, true, sql("08006"), true);
+            check(operation, true, sql("23505"), false);
+            check(operation, true, DataApiFault::Throttling, false);
+            check(operation, true, DataApiFault::AccessDenied, false);
+        }
+        check("CommitTransaction", true, DataApiFault::StatementTimeout, true);
+        check("ExecuteStatement", true, DataApiFault::StatementTimeout, false);
+        check("ExecuteStatement", false, DataApiFault::NoAnswer, false);
     }
 
     #[test]

@@ -35,36 +35,58 @@ ON CONFLICT (id) DO NOTHING";
 
 /// Runs a statement over a set of writes and records their outcomes, where no row is bad.
 pub fn settle_sql(columns: usize) -> String {
-    settle_with(&format!(
-        "sync.settle(:statement::text, :ids::uuid[], :accepted_at_ms::bigint[], :keys::text[],
-  :fingerprints::text[], {})",
-        columns_array(columns)
-    ))
+    format!("{SETTLE}{}", settle_select("", columns))
 }
 
-/// The same, telling bad rows from good ones.
+/// The same for a number of sets in one statement, one after the other. The parameters of each end with its place:
+/// see [`of_set`].
+pub fn settle_sets_sql(sets: usize, columns: usize) -> String {
+    // PostgreSQL runs the parts of a UNION ALL in their order: these functions are not to run in parallel.
+    let sets = (0..sets).map(|set| settle_select(&of_set("", set), columns));
+    format!("{SETTLE}{}", sets.collect::<Vec<_>>().join("\nUNION ALL\n"))
+}
+
+/// The name of a parameter of one of several sets.
+pub fn of_set(name: &str, set: usize) -> String {
+    format!("{name}_{}", set + 1)
+}
+
+/// The same as [`settle_sql`], telling bad rows from good ones.
 pub fn settle_apart_sql(columns: usize) -> String {
-    settle_with(&format!(
+    let function = format!(
         "sync.settle_apart(:statement::text, :table_path::text, :operation::text,
   :column_names::text[], :ids::uuid[], :accepted_at_ms::bigint[], :keys::text[],
   :fingerprints::text[], {}, :types::text[], :is_immediate::boolean)",
-        columns_array(columns)
-    ))
+        columns_array("", columns)
+    );
+    format!("{SETTLE}{}", outcomes_of("", &function))
+}
+
+fn settle_select(of: &str, columns: usize) -> String {
+    let function = format!(
+        "sync.settle(:statement{of}::text, :ids{of}::uuid[], :accepted_at_ms{of}::bigint[], :keys{of}::text[],
+  :fingerprints{of}::text[], {})",
+        columns_array(of, columns)
+    );
+    outcomes_of(of, &function)
 }
 
 /// `ARRAY[:c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would
 /// be escaped twice.
-fn columns_array(columns: usize) -> String {
-    let columns: Vec<_> = (1..=columns).map(|place| format!(":c{place}::text")).collect();
+fn columns_array(of: &str, columns: usize) -> String {
+    let columns: Vec<_> = (1..=columns).map(|place| format!(":c{place}{of}::text")).collect();
     format!("ARRAY[{}]", columns.join(", "))
 }
 
 /// The insert into the ledger is the statement that changes the data: neither is without the other.
-fn settle_with(function: &str) -> String {
-    format!(
-        "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, reason, sqlstate,
+const SETTLE: &str =
+    "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, reason, sqlstate,
   constraint_name, column_name, payload, fingerprint, accepted_at)
-SELECT write_id, :table_path::text, write_key, :operation::text, write_outcome, write_rule, write_reason,
+";
+
+fn outcomes_of(of: &str, function: &str) -> String {
+    format!(
+        "SELECT write_id, :table_path{of}::text, write_key, :operation{of}::text, write_outcome, write_rule, write_reason,
   write_sqlstate, write_constraint, write_column, write_payload, write_fingerprint, write_accepted_at
 FROM {function}"
     )

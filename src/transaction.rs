@@ -1,5 +1,6 @@
 //! One transaction from begin to commit: waits for a waking database, rolls back whatever fails,
-//! and does the whole again where PostgreSQL asks for that.
+//! and does the whole again where PostgreSQL asks for that. A statement alone is a transaction too, in one call
+//! instead of three.
 //!
 //! A transaction is never left open and never committed after a failed call: PostgreSQL would
 //! answer such a commit with a rollback and no error.
@@ -60,13 +61,41 @@ pub async fn in_transaction<T>(
     deadline: Deadline,
     work: impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
 ) -> Result<T, SyncError> {
+    repeated(deadline, async || once(data_api, deadline, &work).await).await
+}
+
+/// Makes the call of one statement that is a transaction of its own.
+///
+/// After an error nothing has happened, unless [`SyncError::is_unanswered_commit`] says otherwise, or the deadline
+/// came: then only the ledger can tell. `call` may be made several times.
+pub async fn in_one_statement<T>(
+    deadline: Deadline,
+    call: impl AsyncFn() -> Result<T, DataApiError>,
+) -> Result<T, SyncError> {
+    repeated(deadline, async || {
+        if deadline.remaining().is_zero() {
+            return Err(SyncError::OutOfTime);
+        }
+        match timeout(deadline.remaining(), awake(deadline, &call)).await {
+            Ok(result) => result.map_err(SyncError::from),
+            Err(_) => Err(SyncError::OutOfTime),
+        }
+    })
+    .await
+}
+
+/// Does a transaction again that lost a deadlock or a serialization conflict.
+async fn repeated<T>(
+    deadline: Deadline,
+    transaction: impl AsyncFn() -> Result<T, SyncError>,
+) -> Result<T, SyncError> {
     let mut repeats = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(20))
         .with_jitter()
         .with_max_times(REPEATS_MAX)
         .build();
     loop {
-        match once(data_api, deadline, &work).await {
+        match transaction().await {
             Err(SyncError::Database(error)) if error.is_serialization_failure() => {
                 let delay = repeats.next().filter(|delay| *delay < deadline.remaining());
                 let Some(delay) = delay else { return Err(error.into()) };

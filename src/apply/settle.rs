@@ -1,8 +1,9 @@
 //! Settles writes: one transaction that changes the tables and records every outcome.
 //!
-//! A batch costs three calls of the Data API, whatever is in it (one more for each 4 MiB): begin, a
-//! `BatchExecuteStatement` with a parameter set for each step of the plan, commit. One more where updates
-//! fold, and four more where a row is bad.
+//! A batch costs one call of the Data API, whatever is in it: a statement that settles all steps of the plan, and is
+//! a transaction of its own. Where that cannot be (updates that fold, messages that cannot be read, more than 4 MiB)
+//! it costs three: begin, a `BatchExecuteStatement` with a parameter set for each step, commit; one more for each
+//! further 4 MiB and where updates fold. A batch with a bad row costs four more.
 
 use std::collections::HashSet;
 
@@ -19,8 +20,11 @@ use crate::parameter_set::{column_literals, number_column, text_column};
 use crate::plan::CALL_BYTES_MAX;
 use crate::plan::writes::{Folding, Step, plan};
 use crate::statement::{self, Identity};
-use crate::transaction::{End, Transaction, in_transaction};
+use crate::transaction::{End, Transaction, in_one_statement, in_transaction};
 use crate::write::Write;
+
+/// Most steps of one statement, lest its text become as long as all others together.
+const STEPS_MAX: usize = 16;
 
 /// How often a batch whose commit was not answered is done again at once, where the ledger says that it
 /// was not done.
@@ -55,13 +59,20 @@ pub(super) async fn settle(
     batch: &Batch<'_>,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
+    let alone = one_statement(catalog, batch)?;
     let mut mode = Mode::Whole;
     let mut repeats = 0;
     loop {
-        let attempt = in_transaction(data_api, deadline, async |transaction| {
-            attempt(catalog, transaction, batch, mode).await
-        });
-        match attempt.await {
+        let attempted = match &alone {
+            Some(call) if mode == Mode::Whole => attempt_alone(data_api, call, deadline).await,
+            _ => {
+                in_transaction(data_api, deadline, async |transaction| {
+                    attempt(catalog, transaction, batch, mode).await
+                })
+                .await
+            }
+        };
+        match attempted {
             Ok(Attempt::Settled) => return Ok(()),
             Ok(Attempt::Spoilt) if mode == Mode::Whole => mode = Mode::Apart,
             // What a single row did was caught inside the server; what is left is a defect of ours.
@@ -117,6 +128,43 @@ async fn is_settled(data_api: &DataApi, batch: &Batch<'_>) -> Result<bool, SyncE
     Ok(ids.iter().all(|id| settled.contains(id)))
 }
 
+/// The statement that settles a batch alone, and its parameters; `None` where it takes more than that.
+fn one_statement(
+    catalog: &Catalog,
+    batch: &Batch<'_>,
+) -> Result<Option<(String, Vec<Parameter>)>, SyncError> {
+    let steps = plan(catalog, &batch.writes, Folding::Neighbours);
+    if !batch.entries.is_empty() || steps.len() > STEPS_MAX || folds(&steps) {
+        return Ok(None);
+    }
+    let columns_max = columns_max(&steps);
+    let mut parameters = Vec::new();
+    for (place, step) in steps.iter().enumerate() {
+        let set = parameter_set(catalog, &batch.writes, step, columns_max, Mode::Whole)?;
+        parameters.extend(set.into_iter().map(|Parameter { name, value }| Parameter {
+            name: ledger::of_set(&name, place).into(),
+            value,
+        }));
+    }
+    let fits = encoded_len(&parameters) <= CALL_BYTES_MAX;
+    Ok(fits.then(|| (ledger::settle_sets_sql(steps.len(), columns_max), parameters)))
+}
+
+async fn attempt_alone(
+    data_api: &DataApi,
+    (sql, parameters): &(String, Vec<Parameter>),
+    deadline: Deadline,
+) -> Result<Attempt, SyncError> {
+    let call = async || data_api.execute(None, sql, parameters.clone()).await;
+    match in_one_statement(deadline, call).await {
+        Ok(_) => Ok(Attempt::Settled),
+        Err(SyncError::Database(error)) if error.disposition() == Disposition::Reject => {
+            Ok(Attempt::Spoilt)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 async fn attempt(
     catalog: &Catalog,
     transaction: &Transaction<'_>,
@@ -159,8 +207,7 @@ async fn steps<'a>(
         return Ok((batch.writes.clone(), plan(catalog, &batch.writes, Folding::None)));
     }
     let steps = plan(catalog, &batch.writes, Folding::Neighbours);
-    let folds = steps.iter().flat_map(|step| &step.changes).any(|change| change.writes.len() > 1);
-    if !folds {
+    if !folds(&steps) {
         return Ok((batch.writes.clone(), steps));
     }
     // A settled write must not be done again as a part of the change into which it folds.
@@ -180,6 +227,16 @@ async fn steps<'a>(
     Ok((writes, steps))
 }
 
+/// Whether some change stands for several writes.
+fn folds(steps: &[Step]) -> bool {
+    steps.iter().flat_map(|step| &step.changes).any(|change| change.writes.len() > 1)
+}
+
+/// All steps have the parameters of the one with most columns, so that they share an SQL text.
+fn columns_max(steps: &[Step]) -> usize {
+    steps.iter().map(|step| step.group.columns.len()).max().unwrap_or_default()
+}
+
 /// One `BatchExecuteStatement`: an SQL text and its parameter sets.
 type Call = (String, Vec<Vec<Parameter>>);
 
@@ -190,8 +247,7 @@ fn calls(
     steps: &[Step],
     mode: Mode,
 ) -> Result<Vec<Call>, SyncError> {
-    // All steps have the parameters of the one with most columns, so that they share an SQL text.
-    let columns_max = steps.iter().map(|step| step.group.columns.len()).max().unwrap_or_default();
+    let columns_max = columns_max(steps);
     let sql = match mode {
         Mode::Whole => ledger::settle_sql(columns_max),
         Mode::Apart | Mode::ApartImmediately => ledger::settle_apart_sql(columns_max),

@@ -40,7 +40,7 @@ impl DataApi {
         Self { client: Client::from_conf(config), target }
     }
 
-    /// Runs one statement and gives its records.
+    /// Runs one statement and gives its records. Without a transaction it is one of its own.
     pub async fn execute(
         &self,
         transaction: Option<&TransactionId>,
@@ -58,7 +58,7 @@ impl DataApi {
             .set_parameters(Some(sql_parameters(parameters)))
             .send()
             .await
-            .map_err(|error| data_api_error("ExecuteStatement", &error))?;
+            .map_err(|error| data_api_error("ExecuteStatement", transaction.is_none(), &error))?;
         let records = output.records.unwrap_or_default();
         Ok(records.into_iter().map(|record| record.into_iter().map(field).collect()).collect())
     }
@@ -82,7 +82,7 @@ impl DataApi {
             .set_parameter_sets(Some(sets.into_iter().map(sql_parameters).collect()))
             .send()
             .await
-            .map_err(|error| data_api_error("BatchExecuteStatement", &error))?;
+            .map_err(|error| data_api_error("BatchExecuteStatement", false, &error))?;
         Ok(())
     }
 
@@ -95,9 +95,10 @@ impl DataApi {
             .database(&self.target.database)
             .send()
             .await
-            .map_err(|error| data_api_error("BeginTransaction", &error))?;
+            .map_err(|error| data_api_error("BeginTransaction", false, &error))?;
         output.transaction_id.map(TransactionId).ok_or(DataApiError {
             operation: "BeginTransaction",
+            commits: false,
             fault: DataApiFault::NoAnswer,
             message: "the answer holds no transaction id".to_owned(),
         })
@@ -112,7 +113,7 @@ impl DataApi {
             .transaction_id(&transaction.0)
             .send()
             .await
-            .map_err(|error| data_api_error("CommitTransaction", &error))?;
+            .map_err(|error| data_api_error("CommitTransaction", true, &error))?;
         Ok(())
     }
 
@@ -124,7 +125,7 @@ impl DataApi {
             .transaction_id(&transaction.0)
             .send()
             .await
-            .map_err(|error| data_api_error("RollbackTransaction", &error))?;
+            .map_err(|error| data_api_error("RollbackTransaction", false, &error))?;
         Ok(())
     }
 }
@@ -172,7 +173,11 @@ fn base64(blob: &Blob) -> String {
 }
 
 /// The one translation of the service's errors.
-fn data_api_error<E, R>(operation: &'static str, error: &SdkError<E, R>) -> DataApiError
+fn data_api_error<E, R>(
+    operation: &'static str,
+    commits: bool,
+    error: &SdkError<E, R>,
+) -> DataApiError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug + 'static,
@@ -181,11 +186,12 @@ where
         SdkError::ServiceError(answer) => {
             let message = answer.err().message().unwrap_or_default().to_owned();
             let fault = fault(answer.err().code().unwrap_or_default(), &message);
-            DataApiError { operation, fault, message }
+            DataApiError { operation, commits, fault, message }
         }
         // Not sent, no answer in time, or an answer that cannot be read.
         other => DataApiError {
             operation,
+            commits,
             fault: DataApiFault::NoAnswer,
             message: super::error_text(other),
         },

@@ -25,6 +25,13 @@ fn messages(world: &World, texts: &[&str]) -> Vec<Envelope> {
         .collect()
 }
 
+/// The same with a message that cannot be read: more than one statement can settle.
+fn messages_and_another(world: &World, texts: &[&str]) -> Vec<Envelope> {
+    let mut messages = messages(world, texts);
+    messages.push(Envelope::raw("unreadable", "z", "{}"));
+    messages
+}
+
 fn left(response: &SqsBatchResponse) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
 }
@@ -46,30 +53,43 @@ async fn a_table_that_is_not_there_stops_its_own_groups_from_its_message_on() {
 #[tokio::test]
 async fn an_outage_gives_everything_back_after_one_attempt() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
-    world.fault("begin@1.. fail-before=ServiceUnavailableError");
+    world.fault("any@1.. fail-before=ServiceUnavailableError");
     world.server.counters().reset();
     let response = world.apply(event(&messages(&world, &["a:t:1", "b:t:2"]))).await.unwrap();
     assert_eq!(left(&response), ["a:t:1", "b:t:2"]);
-    assert_eq!(world.server.counters().all_calls(), 1);
+    assert_eq!(world.server.counters().all_calls(), 2, "a statement, and a look at the ledger");
+    world.server.counters().reset();
+    let messages = messages_and_another(&world, &["a:t:1", "b:t:2"]);
+    let response = world.apply(event(&messages)).await.unwrap();
+    assert_eq!(left(&response), ["a:t:1", "b:t:2", "unreadable"]);
+    assert_eq!(world.server.counters().all_calls(), 1, "no transaction begins");
 }
 
 #[tokio::test]
 async fn an_outage_in_the_middle_keeps_what_was_settled_before_it() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     // The whole delivery runs into its time; then the second message meets an outage.
-    world.fault("batch@1 timeout");
-    world.fault("begin@3 fail-before=ServiceUnavailableError");
+    world.fault("execute@1 timeout");
+    world.fault("execute@3.. fail-before=ServiceUnavailableError");
     let response =
         world.apply(event(&messages(&world, &["a:t:1", "b:t:2", "c:t:3"]))).await.unwrap();
     assert_eq!(left(&response), ["b:t:2", "c:t:3"]);
+    world.server.faults().clear();
     assert_eq!(world.rows("SELECT id FROM t").await, ["1"]);
 }
 
 #[tokio::test]
 async fn a_lost_transaction_and_a_lost_conflict_are_done_again_at_once() {
-    for fault in ["batch sql=40001", "batch@1..3 sql=40P01", "commit sql=40001"] {
+    for fault in [
+        "execute sql=40001",
+        "execute@1..3 sql=40P01",
+        "batch sql=40001",
+        "batch@1..3 sql=40P01",
+        "commit sql=40001",
+    ] {
         let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
         world.fault(fault);
+        let messages = if fault.starts_with("execute") { messages } else { messages_and_another };
         let response = world.apply(event(&messages(&world, &["a:t:1"]))).await.unwrap();
         assert_eq!(left(&response), [""; 0], "{fault}");
         assert_eq!(world.rows("SELECT id FROM t").await, ["1"], "{fault}");
@@ -91,12 +111,53 @@ async fn an_unanswered_commit_is_looked_up_and_not_repeated_blindly() {
         let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
         world.fault(fault);
         world.server.counters().reset();
-        let response = world.apply(event(&messages(&world, &["a:t:1"]))).await.unwrap();
+        let messages = messages_and_another(&world, &["a:t:1"]);
+        let response = world.apply(event(&messages)).await.unwrap();
         assert_eq!(left(&response), [""; 0], "{fault}");
         assert_eq!(world.server.counters().calls(Operation::Commit), commits, "{fault}");
         assert_eq!(world.rows("SELECT id FROM t").await, ["1"], "{fault}");
+        let outcomes = world.rows("SELECT outcome FROM sync.write ORDER BY outcome").await;
+        assert_eq!(outcomes, ["applied", "rejected"], "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn an_unanswered_statement_is_looked_up_and_not_repeated_blindly() {
+    for (fault, calls) in [
+        ("execute drop-answer", 2),
+        ("execute cut-answer", 2),
+        ("execute fail-after=InternalServerErrorException", 2),
+        // Not done: done again, once the ledger has said so.
+        ("execute drop-request", 3),
+        ("execute fail-before=DatabaseUnavailableException", 3),
+        ("execute sql=57P01", 3),
+    ] {
+        let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+        world.fault(fault);
+        world.server.counters().reset();
+        let response = world.apply(event(&messages(&world, &["a:t:1"]))).await.unwrap();
+        assert_eq!(left(&response), [""; 0], "{fault}");
+        assert_eq!(world.server.counters().all_calls(), calls, "{fault}");
+        assert_eq!(world.rows("SELECT id FROM t").await, ["1"], "{fault}");
         assert_eq!(world.rows("SELECT outcome FROM sync.write").await, ["applied"], "{fault}");
     }
+}
+
+#[tokio::test]
+async fn a_statement_that_is_done_though_its_time_was_over_is_not_done_again() {
+    let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+    world.fault("execute timeout-after");
+    let message = event(&messages(&world, &["a:t:1"]));
+    assert_eq!(left(&world.apply(message.clone()).await.unwrap()), ["a:t:1"]);
+    assert_eq!(left(&world.apply(message).await.unwrap()), [""; 0]);
+    // Nobody waits for this one's answer, and it may be done at any time after.
+    world.fault("execute@1 delay=2s");
+    let message = event(&messages(&world, &["a:t:2"]));
+    let soon = Deadline::after(Duration::from_millis(500));
+    assert_eq!(left(&world.apply_within(message.clone(), soon).await.unwrap()), ["a:t:2"]);
+    assert_eq!(left(&world.apply(message).await.unwrap()), [""; 0]);
+    assert_eq!(world.rows("SELECT id FROM t ORDER BY id").await, ["1", "2"]);
+    assert_eq!(world.rows("SELECT outcome FROM sync.write").await, ["applied", "applied"]);
 }
 
 #[tokio::test]
@@ -127,15 +188,16 @@ async fn nothing_is_begun_when_the_time_is_over() {
 #[tokio::test]
 async fn a_transaction_is_not_left_open_at_the_deadline() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
-    world.fault("batch@1.. delay=2s");
+    world.fault("execute@1.. delay=2s");
     let soon = Deadline::after(Duration::from_millis(1_500));
-    let response = world.apply_within(event(&messages(&world, &["a:t:1"])), soon).await.unwrap();
-    assert_eq!(left(&response), ["a:t:1"]);
+    let messages = messages_and_another(&world, &[]);
+    let response = world.apply_within(event(&messages), soon).await.unwrap();
+    assert_eq!(left(&response), ["unreadable"]);
     world.server.faults().clear();
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL
         AND pid <> pg_backend_pid()";
     assert_eq!(world.rows(open).await, ["0"]);
-    assert_eq!(world.rows("SELECT count(*) FROM t").await, ["0"]);
+    assert_eq!(world.rows("SELECT count(*) FROM sync.write").await, ["0"]);
 }
 
 #[tokio::test]
@@ -158,7 +220,7 @@ async fn messages_that_are_given_back_come_again_after_their_pause() {
     received.records[0].attributes.insert("ApproximateReceiveCount".into(), "2".into());
     let mut function = world.apply_function();
     function.queue = sender;
-    world.fault("begin fail-before=ServiceUnavailableError");
+    world.fault("any@1.. fail-before=ServiceUnavailableError");
     let response = aurora_sync::apply::handle(&function, received, deadline()).await.unwrap();
     assert_eq!(response.batch_item_failures.len(), 1);
     assert!(queue.receive().await.records.is_empty(), "its pause of four seconds has begun");
@@ -186,6 +248,7 @@ async fn the_server_catches_just_what_the_table_of_errors_calls_the_datas_fault(
     for (id, state) in STATES.iter().enumerate() {
         let error = DataApiError {
             operation: "BatchExecuteStatement",
+            commits: false,
             fault: DataApiFault::Sql(SqlState((*state).to_owned())),
             message: String::new(),
         };
