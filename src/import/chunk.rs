@@ -19,9 +19,9 @@ pub struct Limits {
 }
 
 /// What a chunk may hold by default: large enough that a call is worth it, small enough that a few of them are
-/// held in memory at once.
+/// held in memory at once, and that the part of one of four lanes is one set ([`crate::statement::load::Load::rows_max`]).
 pub const LIMITS: Limits =
-    Limits { records: 16_000, bytes: 2 * 1024 * 1024, sure_records: SURE_RECORDS };
+    Limits { records: 15_000, bytes: 2 * 1024 * 1024, sure_records: SURE_RECORDS };
 
 /// A piece of the file.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ use crate::parameter_set::{packed_literals, text_column};
 use crate::plan::CALL_BYTES_MAX;
 use crate::statement::load::Load;
 use crate::statement::unknown_type;
-use crate::transaction::{End, Transaction, awake, in_transaction};
+use crate::transaction::{End, Transaction, awake, in_one_statement, in_transaction};
 
 /// So many rows of a lane's first part say whether its rows are new to the table.
 const PROBED_ROWS: usize = 50;
@@ -123,8 +123,8 @@ pub struct Loaded {
 }
 
 impl Loader<'_> {
-    /// Loads a part in a transaction of its own. `are_new` is what the lane's parts before told of its rows: whether they
-    /// are new to the table.
+    /// Loads a part in a transaction of its own: one call where it is one set of good rows, else three or more.
+    /// `are_new` is what the lane's parts before told of its rows: whether they are new to the table.
     pub async fn load(
         &self,
         place: Place,
@@ -142,10 +142,19 @@ impl Loader<'_> {
         let mut set_rows_max = self.statement(true, true).rows_max();
         let mut repeats = 0;
         loop {
-            let attempt = in_transaction(self.data_api, deadline, async |transaction| {
-                self.attempt(transaction, place, part, manner, set_rows_max).await
-            });
-            match attempt.await {
+            let calls = sets_of_calls(part, set_rows_max, keeps_order(self.table));
+            let attempted = match calls.as_slice() {
+                [sets] if sets.len() == 1 && part.rejects.is_empty() && !manner.is_apart() => {
+                    self.attempt_alone(place, part, manner, sets, deadline).await
+                }
+                _ => {
+                    in_transaction(self.data_api, deadline, async |transaction| {
+                        self.attempt(transaction, place, part, manner, &calls, set_rows_max).await
+                    })
+                    .await
+                }
+            };
+            match attempted {
                 Ok(Attempt::Loaded(loaded)) => return Ok(loaded),
                 Ok(Attempt::Spoilt { is_conflict: true }) if manner == Manner::New => {
                     are_new.set(Some(false));
@@ -198,18 +207,46 @@ impl Loader<'_> {
         Ok(found.await?.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
     }
 
+    /// One set by one statement, which is a transaction of its own.
+    async fn attempt_alone(
+        &self,
+        place: Place,
+        part: &Part,
+        manner: Manner,
+        sets: &[Vec<PartRow<'_>>],
+        deadline: Deadline,
+    ) -> Result<Attempt, SyncError> {
+        let statement = self.whole_statement(part, manner, sets);
+        let sql = statement.set();
+        let call = async || {
+            let set = self.set(place, statement, &sets[0], 0);
+            self.data_api.execute(None, &sql, set).await
+        };
+        match in_one_statement(deadline, call).await {
+            Ok(_) => {
+                let is_recorded = self.is_recorded(part, manner);
+                Ok(Attempt::Loaded(Loaded { rejected: 0, is_recorded }))
+            }
+            Err(SyncError::Database(error)) if error.disposition() == Disposition::Reject => {
+                Ok(Attempt::Spoilt { is_conflict: error.is_unique_violation() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn attempt(
         &self,
         transaction: &Transaction<'_>,
         place: Place,
         part: &Part,
         manner: Manner,
+        calls: &[Vec<Vec<PartRow<'_>>>],
         set_rows_max: usize,
     ) -> Result<End<Attempt>, SyncError> {
         let loaded = if manner.is_apart() {
             self.apart(transaction, place, part, manner, set_rows_max).await?
         } else {
-            match self.whole(transaction, place, part, manner, set_rows_max).await {
+            match self.whole(transaction, place, part, manner, calls, set_rows_max).await {
                 Ok(()) => Vec::new(),
                 Err(error) if error.disposition() == Disposition::Reject => {
                     let is_conflict = error.is_unique_violation();
@@ -305,29 +342,18 @@ impl Loader<'_> {
         place: Place,
         part: &Part,
         manner: Manner,
+        calls: &[Vec<Vec<PartRow<'_>>>],
         set_rows_max: usize,
     ) -> Result<(), DataApiError> {
         let mut piece = 0;
-        for sets in sets_of_calls(part, set_rows_max, keeps_order(self.table)) {
-            let has_repeats = sets.iter().flatten().any(|row| row.repeat() != Repeat::No);
-            let is_recorded = self.is_recorded(part, manner);
-            let mut statement = self.statement(has_repeats, is_recorded);
-            if manner == Manner::New && !has_repeats {
-                statement.mode = Mode::Insert;
-            }
+        for sets in calls {
+            let statement = self.whole_statement(part, manner, sets);
             let sql = statement.set();
             let sets: Vec<_> = sets
                 .iter()
                 .map(|rows| {
-                    let mut set = column_parameters(rows);
-                    if has_repeats {
-                        set.push(parameter("is_repeat", repeats(rows, is_recorded)));
-                    }
-                    set.extend(self.of(place));
-                    set.push(parameter("piece", piece.to_string()));
-                    set.push(parameter("rows", rows.len().to_string()));
                     piece += 1;
-                    set
+                    self.set(place, statement, rows, piece - 1)
                 })
                 .collect();
             // Sets that take too long have each a call, and its 45 s, of their own.
@@ -340,6 +366,34 @@ impl Loader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What loads the sets of a call, of which none is bad.
+    fn whole_statement(&self, part: &Part, manner: Manner, sets: &[Vec<PartRow<'_>>]) -> Load<'_> {
+        let has_repeats = sets.iter().flatten().any(|row| row.repeat() != Repeat::No);
+        let mut statement = self.statement(has_repeats, self.is_recorded(part, manner));
+        if manner == Manner::New && !has_repeats {
+            statement.mode = Mode::Insert;
+        }
+        statement
+    }
+
+    /// The parameters of one set.
+    fn set(
+        &self,
+        place: Place,
+        statement: Load<'_>,
+        rows: &[PartRow<'_>],
+        piece: usize,
+    ) -> Vec<Parameter> {
+        let mut set = column_parameters(rows);
+        if statement.has_repeats {
+            set.push(parameter("is_repeat", repeats(rows, statement.is_recorded)));
+        }
+        set.extend(self.of(place));
+        set.push(parameter("piece", piece.to_string()));
+        set.push(parameter("rows", rows.len().to_string()));
+        set
     }
 
     /// The same in smaller sets, whose bad rows are told from the good ones. Gives the bad ones.

@@ -74,7 +74,7 @@ async fn every_row_of_a_file_is_loaded_once_though_its_process_is_killed() {
     let mut function = place.function().await;
     for seed in seeds(PROCESS_SEEDS) {
         let mut random = fastrand::Rng::with_seed(seed);
-        // The program's own chunks have 16,000 records.
+        // The program's own chunks have 15,000 records.
         let size = Size {
             records: random.usize(16_500..30_000),
             keys: random.choice([1_000, 9_000]).unwrap(),

@@ -52,8 +52,10 @@ async fn a_newer_file_ends_an_older_one_that_is_half_loaded() {
     let key = "imports/t/a.csv";
     let older =
         importer.bucket.put(key, "k,v\n1,older\n2,older\n3,older\n4,older\n5,older\n").await;
-    importer.world.fault("batch@2 drop-answer");
+    // Its claim, its description, a look for known keys and the first chunk go well.
+    importer.world.fault("execute@5.. fail-before=ServiceUnavailableError");
     assert_eq!(importer.notify(key, &older, "0A").await.batch_item_failures.len(), 1);
+    importer.world.server.faults().clear();
     assert!(importer.world.rows(STATES).await[0].starts_with("0A|running"));
     assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["1", "2"]);
     let newer = importer.bucket.put(key, "k,v\n1,newer\n").await;
@@ -219,9 +221,10 @@ async fn a_replacement_leaves_rows_that_others_write_meanwhile() {
     let options = [("mode", "replace"), ("max-deletes", "100%")];
     let etag = importer.bucket.put_with(key, "k,v\n1,a\n2,b\n", &options).await;
     // The first delivery begins the import and does no more.
-    importer.world.fault("batch drop-answer");
+    importer.world.fault("execute@3.. fail-before=ServiceUnavailableError");
     let response = importer.notify(key, &etag, "01").await;
     assert_eq!(response.batch_item_failures.len(), 1);
+    importer.world.server.faults().clear();
     importer.world.rows("INSERT INTO t VALUES (7, 'written meanwhile')").await;
     while !importer.notify(key, &etag, "01").await.batch_item_failures.is_empty() {}
     assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["1", "2", "7"]);

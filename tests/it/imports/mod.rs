@@ -292,6 +292,37 @@ async fn an_outage_gives_the_file_back_and_it_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_part_that_is_not_answered_is_looked_up_and_not_repeated_blindly() {
+    let mut without_a_fault = 0;
+    // Before the part: the claim, the description, a look for known keys.
+    for (fault, more) in [
+        ("", 0),
+        ("execute@4 drop-answer", 1),
+        ("execute@4 fail-after=InternalServerErrorException", 1),
+        // Not done: done again, once that is known.
+        ("execute@4 fail-before=DatabaseUnavailableException", 2),
+        ("execute@4 sql=57P01", 2),
+        // PostgreSQL asks for it.
+        ("execute@4 sql=40P01", 1),
+    ] {
+        let mut importer = Importer::with(STAFF).await;
+        importer.import.lanes = 1;
+        if !fault.is_empty() {
+            importer.world.fault(fault);
+        }
+        importer.world.server.counters().reset();
+        let counts = importer.load("staff", &[], "id,name\n0004,x\n0005,y\n").await;
+        let calls = importer.world.server.counters().all_calls();
+        assert_eq!(counts, "completed|2|2|0|0|0|0", "{fault}");
+        assert_eq!(importer.world.rows("SELECT count(*) FROM staff").await, ["5"]);
+        if fault.is_empty() {
+            without_a_fault = calls;
+        }
+        assert_eq!(calls - without_a_fault, more, "{fault}");
+    }
+}
+
+#[tokio::test]
 async fn the_sample_events_of_the_bucket_are_handled() {
     let importer = Importer::with(STAFF).await;
     let event = serde_json::from_value(sample("sqs-s3-test-event")).unwrap();
