@@ -184,8 +184,8 @@ the time goes: in the function, in the one process that is the Data API and S3 h
 on the machine, has one processor and all caches to itself; ours shares two among six processes.
 
 - **Functions** are the real programs, each in a process of its own behind a Runtime API; peers in Python run
-  behind the same one. Time is from the event's way out to the answer's way in; for imports, of a function that
-  has loaded a file without rows before, as psql is connected when its time begins. Our programs are
+  behind the same one. Time is from the event's way out to the answer's way in, of a function that has had a first
+  event (a file without rows, an update of a row that is not there), as psql is connected when its time begins. Our programs are
   built with the profile `measured`; for cold starts and sizes they are those of `release`.
 - **S3 and SQS** are a small server of the benchmark's own (`local/src/bench/stand_in.rs`): the emulator's S3 is slow
   and would be what is measured. It serves files from this machine's cache, so S3 costs nearly nothing here, for anybody.
@@ -235,8 +235,9 @@ one by one. Where rows are there already and stay, it is the other way round. Of
 twenty values, and takes more than half of what PostgreSQL does. With PostgreSQL on a machine of its own, the lanes of an
 import keep several of its processors busy, and `COPY` one (not measured).
 
-Of a file of 10 k rows, 6 calls begin and end the import, one after the other, and the others, up to 16, load it: the first
-ones of its lanes, each of which plans its statement.
+Of a file of 10 k rows, 6 calls begin and end the import, one after the other. It is one chunk, read before its four parts
+are loaded at once, on four sessions of PostgreSQL that each plan the statement. Smaller chunks, or fewer lanes, would be a
+tenth faster here, and slower on AWS, where a call takes longer than its rows.
 
 In the function no place stands out. Its processor time for 100 k wide rows, by `perf record -a` while
 `cargo local bench --only import --rows 100000 --scenario 'wide, 100 k rows, upsert of new' --way none` ran, with programs
@@ -257,9 +258,10 @@ that had kept their symbols (2026-11-25):
 
 ## What limits a write
 
-Each write has a row of its own in the ledger, with an index, an outcome and the time of its acceptance: PostgreSQL inserts
-two rows and reads JSON where an import inserts one of an array. That is what makes it exactly once, and what its status is
-read from.
+Each write has a row of its own in the ledger, with two indexes, an outcome and the time of its acceptance, and is looked
+for there before: PostgreSQL inserts two rows where an import inserts one. That is what makes it exactly once, and what its
+status is read from. Deliveries of one partition come one after the other, so that function and PostgreSQL wait for each
+other.
 
 ## What limits a program's size
 

@@ -264,7 +264,18 @@ async fn run(
             }
         })
         .collect();
-    run_lanes(ground, database, way.module(), lanes).await
+    // An update of a row that is not there.
+    let update = Scenario { what: What::Update, form: Form::Single, ..*scenario };
+    let warm_up = |lane: u64| {
+        let rows = [scenario.writes + lane];
+        match way {
+            Way::AuroraSync => our_deliveries(&update, lane, &rows),
+            Way::Powertools => powertools_deliveries(&update, lane, &rows),
+            Way::Tutorial => tutorial_requests(&update, &rows),
+        }
+    };
+    let warm_ups = (0..scenario.partitions).map(warm_up).collect();
+    run_lanes(ground, database, way.module(), warm_ups, lanes).await
 }
 
 impl Way {
@@ -278,11 +289,13 @@ impl Way {
     }
 }
 
-/// A function for each lane, one delivery after the other; the lanes beside each other.
+/// A function for each lane, one delivery after the other; the lanes beside each other. Time begins once each function
+/// has handled a first delivery.
 async fn run_lanes(
     ground: &Ground,
     database: &Database,
     module: Option<&str>,
+    warm_ups: Vec<Vec<String>>,
     lanes: Vec<Vec<String>>,
 ) -> anyhow::Result<Run> {
     let functions = try_join_all(lanes.iter().map(async |_| match module {
@@ -290,6 +303,9 @@ async fn run_lanes(
         Some(module) => ground.peer(module, database).await,
     }))
     .await?;
+    for (function, deliveries) in functions.iter().zip(warm_ups) {
+        run_lane(function, deliveries).await?;
+    }
     ground.data_api.counters().reset();
     let started = Instant::now();
     let deliveries = try_join_all(
