@@ -236,8 +236,8 @@ twenty values, and takes more than half of what PostgreSQL does. With PostgreSQL
 import keep several of its processors busy, and `COPY` one (not measured).
 
 Of a file of 10 k rows, 6 calls begin and end the import, one after the other. It is one chunk, read before its four parts
-are loaded at once, on four sessions of PostgreSQL that each plan the statement. Smaller chunks, or fewer lanes, would be a
-tenth faster here, and slower on AWS, where a call takes longer than its rows.
+are loaded at once, on four sessions of PostgreSQL that each plan the statement. Two lanes are a tenth faster on two
+processors (`--env IMPORT_LANES=2`).
 
 In the function no place stands out. Its processor time for 100 k wide rows, by `perf record -a` while
 `cargo local bench --only import --rows 100000 --scenario 'wide, 100 k rows, upsert of new' --way none` ran, with programs
