@@ -13,6 +13,8 @@ pub struct FieldSpan {
     pub range: Range<usize>,
     /// A field is quoted if it begins with a quote.
     pub is_quoted: bool,
+    /// Something stands behind its closing quote.
+    pub is_loose: bool,
 }
 
 /// The fields of a record.
@@ -32,14 +34,15 @@ pub fn spans(text: &[u8], dialect: &Dialect) -> Spans {
         let is_quoted = !rest.is_empty() && rest.first().copied() == dialect.quote;
         let closed = if is_quoted { end_of_quotes(rest, dialect) } else { Some(0) };
         let Some(closed) = closed else {
-            fields.push(FieldSpan { range: start..text.len(), is_quoted });
+            fields.push(FieldSpan { range: start..text.len(), is_quoted, is_loose: false });
             return Spans { fields, is_unclosed: true };
         };
         // After the closing quote, and without quotes, only the delimiter has a meaning.
         let tail = rest.get(closed..).unwrap_or_default();
         let delimiter = memchr::memchr(dialect.delimiter, tail);
         let end = start + closed + delimiter.unwrap_or(tail.len());
-        fields.push(FieldSpan { range: start..end, is_quoted });
+        let is_loose = is_quoted && start + closed < end;
+        fields.push(FieldSpan { range: start..end, is_quoted, is_loose });
         if delimiter.is_none() {
             return Spans { fields, is_unclosed: false };
         }
@@ -47,25 +50,51 @@ pub fn spans(text: &[u8], dialect: &Dialect) -> Spans {
     }
 }
 
-/// The place after the closing quote of a text that begins with a quote.
-fn end_of_quotes(text: &[u8], dialect: &Dialect) -> Option<usize> {
-    let mut place = 1;
-    while let Some(&byte) = text.get(place) {
-        if dialect.escape == Some(byte) {
-            place += 2;
-        } else if dialect.quote != Some(byte) {
-            place += 1;
-        } else if text.get(place + 1).copied() == dialect.quote {
-            place += 2;
-        } else {
-            return Some(place + 1);
+/// Whether each quoted field ends with its closing quote. Looks at quotes only: faster than [`spans`].
+pub fn are_quotes_sound(text: &[u8], dialect: &Dialect) -> bool {
+    let Some(quote) = dialect.quote else { return true };
+    let mut place = 0;
+    while let Some(found) = text.get(place..).and_then(|rest| memchr::memchr(quote, rest)) {
+        let begin = place + found;
+        let before = begin.checked_sub(1).and_then(|before| text.get(before));
+        if before.is_some_and(|before| *before != dialect.delimiter) {
+            // A quote in the middle of a field without quotes is a character.
+            place = begin + 1;
+            continue;
+        }
+        let quoted = text.get(begin..).unwrap_or_default();
+        let Some(closed) = end_of_quotes(quoted, dialect) else { return false };
+        place = begin + closed;
+        if text.get(place).is_some_and(|after| *after != dialect.delimiter) {
+            return false;
         }
     }
-    None
+    true
+}
+
+/// The place after the closing quote of a text that begins with a quote.
+fn end_of_quotes(text: &[u8], dialect: &Dialect) -> Option<usize> {
+    let quote = dialect.quote?;
+    let mark = |rest| match dialect.escape {
+        Some(escape) => memchr::memchr2(quote, escape, rest),
+        None => memchr::memchr(quote, rest),
+    };
+    let mut place = 1;
+    loop {
+        place += mark(text.get(place..)?)?;
+        let is_quote = text.get(place) == Some(&quote);
+        if is_quote && text.get(place + 1) != Some(&quote) {
+            return Some(place + 1);
+        }
+        // A quote that is written twice, or an escape and what it stands before.
+        place += 2;
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Each field, a quoted one marked with `q`; an unclosed record ends with `!`.
@@ -79,10 +108,13 @@ mod tests {
                 if field.is_quoted { format!("q{text}") } else { text.to_owned() }
             })
             .collect();
+        let is_loose = spans.fields.iter().any(|field| field.is_loose);
         if spans.is_unclosed {
             found.push("!".to_owned());
         }
         assert_eq!(found, expected, "{text}");
+        let is_sound = are_quotes_sound(text.as_bytes(), dialect);
+        assert_eq!(is_sound, !spans.is_unclosed && !is_loose, "{text}");
     }
 
     #[test]
@@ -98,6 +130,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_stands_behind_a_closing_quote() {
+        let check = |text: &str, expected: Option<usize>| {
+            let spans = spans(text.as_bytes(), &Dialect::default());
+            let found = spans.fields.iter().position(|field| field.is_loose);
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(are_quotes_sound(text.as_bytes(), &Dialect::default()), found.is_none());
+        };
+        check("\"a\",\"\",\"b\"\"c\",\"\"\"\"", None);
+        check("5\" pipe,a \"b\" c, \"d\"", None);
+        check("1,\"a \"b\" c\",3", Some(1));
+        check("1,2,\"a\" ", Some(2));
+        check("\"\"a\"", Some(0));
+        check("\"a\"\"\"b\"", Some(0));
+    }
+
+    #[test]
     fn an_escape_takes_the_next_character() {
         let escaped = Dialect { escape: Some(b'\\'), ..Dialect::default() };
         check(&escaped, r#""a\",b",c"#, &[r#"q"a\",b""#, "c"]);
@@ -108,5 +156,19 @@ mod tests {
     #[test]
     fn without_quotes_only_delimiters_count() {
         check(&Dialect { quote: None, ..Dialect::default() }, "\"a,b\"", &["\"a", "b\""]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_looks_at_quotes_only_sees_the_same(
+            text in "[a,\"\\\\]{0,30}",
+            escape in prop::option::of(Just(b'\\')),
+        ) {
+            let dialect = Dialect { escape, ..Dialect::default() };
+            let spans = spans(text.as_bytes(), &dialect);
+            let is_loose = spans.fields.iter().any(|field| field.is_loose);
+            let is_sound = are_quotes_sound(text.as_bytes(), &dialect);
+            prop_assert_eq!(is_sound, !spans.is_unclosed && !is_loose);
+        }
     }
 }

@@ -8,7 +8,7 @@ use csv_core::ReadRecordResult;
 
 use super::dialect::Dialect;
 use super::encoding::Encoding;
-use super::fields::spans;
+use super::fields::{are_quotes_sound, spans};
 use super::lines::{Line, Lines};
 
 /// Most bytes of one record, its line end included. A longer one is rejected; only its beginning is kept.
@@ -56,6 +56,10 @@ pub enum Content {
     },
     /// A quote was opened, and the file ended.
     Unclosed,
+    /// In this field, from 0, something stands behind the closing quote: what was meant is not certain.
+    Misquoted {
+        field: usize,
+    },
 }
 
 /// The fields of a record, one text after the other.
@@ -341,12 +345,11 @@ impl Assembly {
             span.raw.truncate(span.raw.len().saturating_sub(self.encoding.unit_bytes()));
             span.text.truncate(span.text.len().saturating_sub(1));
         }
-        let content =
-            if is_too_long { Content::TooLong { is_last } } else { self.content(&span, is_last) };
+        let content = if is_too_long { Content::TooLong { is_last } } else { self.content(&span) };
         Record { line: span.line, byte_offset: span.byte_offset, raw: span.raw, content }
     }
 
-    fn content(&self, span: &Span, is_last: bool) -> Content {
+    fn content(&self, span: &Span) -> Content {
         let text = if self.encoding.is_utf_8() { &span.raw } else { &span.text };
         let malformed_at = span.malformed_at.or_else(|| {
             let error = std::str::from_utf8(text).err()?;
@@ -371,10 +374,14 @@ impl Assembly {
             .collect();
         let has_quote =
             self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, text).is_some());
-        if has_quote && (is_last || ends.iter().any(|field| field.is_null)) {
+        let is_sound = !has_quote || are_quotes_sound(text, &self.dialect);
+        if !is_sound || has_quote && ends.iter().any(|field| field.is_null) {
             let spans = spans(text, &self.dialect);
             if spans.is_unclosed {
                 return Content::Unclosed;
+            }
+            if let Some(field) = spans.fields.iter().position(|field| field.is_loose) {
+                return Content::Misquoted { field };
             }
             for (field, span) in ends.iter_mut().zip(spans.fields) {
                 field.is_null &= !span.is_quoted;

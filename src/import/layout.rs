@@ -113,6 +113,7 @@ impl<'a> Layout<'a> {
                 return Err(unreadable(&reason));
             }
             Content::Unclosed => return Err(unreadable("a quote in it is never closed")),
+            Content::Misquoted { field } => return Err(unreadable(&misquoted(*field))),
         };
         let Some(columns) = &options.columns else {
             return Self::of(table, names.iter().map(Option::unwrap_or_default), options);
@@ -416,7 +417,15 @@ fn unreadable(content: &Content) -> Rejection {
             let reason = "a quote is opened and never closed: the record goes on to the file's end";
             Rejection::by_rule("unclosed-quote", reason)
         }
+        Content::Misquoted { field } => Rejection::by_rule("misquoted", misquoted(*field)),
     }
+}
+
+fn misquoted(field: usize) -> String {
+    format!(
+        "something stands behind the closing quote of field {}; a quote within quotes is written twice",
+        field + 1
+    )
 }
 
 fn faulty(column: &Column, fault: &Fault) -> Rejection {

@@ -140,6 +140,18 @@ fn a_quote_that_is_never_closed_is_told() {
 }
 
 #[test]
+fn what_is_quoted_in_part_is_not_guessed() {
+    check(
+        b"1,\"a \"b\" c\"\n\"d\" ,2\n3,e \"f\"\n",
+        &[
+            "1@0 1,\"a \"b\" c\" [Misquoted { field: 1 }]",
+            "2@12 \"d\" ,2 [Misquoted { field: 0 }]",
+            "3@19 3,e \"f\" [\"3\" \"e \\\"f\\\"\"]",
+        ],
+    );
+}
+
+#[test]
 fn a_record_that_is_too_long_spoils_no_other() {
     for (begin, long, content) in [
         ("", "x", Content::TooLong { is_last: false }),

@@ -142,7 +142,10 @@ fn fields(record: &Record) -> Option<Vec<Option<String>>> {
         Content::Fields(fields) => {
             Some(fields.iter().map(|field| field.map(str::to_owned)).collect())
         }
-        Content::TooLong { .. } | Content::Malformed { .. } | Content::Unclosed => None,
+        Content::TooLong { .. }
+        | Content::Malformed { .. }
+        | Content::Misquoted { .. }
+        | Content::Unclosed => None,
     }
 }
 
@@ -227,6 +230,8 @@ proptest! {
                     }
                     Some(_) => prop_assert_eq!(before, after),
                 },
+                // What stood behind a quote may have been in the old reason, which is gone.
+                (None, _) if place.is_some() && matches!(before.content, Content::Misquoted { .. }) => {}
                 (None, None) => prop_assert!(after.raw.starts_with(&before.raw)),
                 (before, after) => prop_assert_eq!(before, after),
             }
