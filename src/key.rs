@@ -8,7 +8,7 @@ mod spelling;
 use std::fmt;
 use std::hash::Hasher;
 
-use aurora_sync_catalog::Table;
+use aurora_sync_catalog::{Column, Table};
 use serde::{Deserialize, Serialize};
 
 pub use self::spelling::{canonical, has_one_spelling};
@@ -40,7 +40,9 @@ impl From<Key> for Vec<String> {
 /// Where they cannot (`interval`, arrays, `citext` and other types that are left to the database), all
 /// writes to the table keep one order: they share a message group, and none passes another in a batch.
 pub(crate) fn are_comparable(table: &Table) -> bool {
-    table.key_columns().all(|column| has_one_spelling(&column.column_type))
+    let is_comparable =
+        |column: &Column| !column.has_own_equality && has_one_spelling(&column.column_type);
+    table.key_columns().all(is_comparable)
 }
 
 /// Why a path does not name a row.

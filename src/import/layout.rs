@@ -252,6 +252,9 @@ impl<'a> Layout<'a> {
                 Some(text) => {
                     let text =
                         if is_grouped { self.plain_number(column, text)? } else { text.into() };
+                    if let Some(doubt) = value::doubt(&column.column_type, &text) {
+                        return Err(doubtful(column, doubt));
+                    }
                     let text =
                         value::from_text(column, &text).map_err(|fault| faulty(column, &fault))?;
                     cells.push(Some(&text));
@@ -426,6 +429,11 @@ fn misquoted(field: usize) -> String {
         "something stands behind the closing quote of field {}; a quote within quotes is written twice",
         field + 1
     )
+}
+
+fn doubtful(column: &Column, doubt: &str) -> Rejection {
+    let expected = value::expected(&column.column_type);
+    rejection(column, &value::Rule::Format.to_string(), format!("expected {expected}: {doubt}"))
 }
 
 fn faulty(column: &Column, fault: &Fault) -> Rejection {

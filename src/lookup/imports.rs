@@ -109,6 +109,8 @@ fn column(name: &str, column_type: ColumnType, nullable: bool) -> Column {
         nullable,
         when_absent: WhenAbsent::Null,
         has_rules: false,
+        has_own_equality: false,
+        fraction_digits: None,
         access: Access::default(),
     }
 }

@@ -96,13 +96,28 @@ pub fn from_json(column: &Column, value: &RawValue) -> Result<Option<String>, Fa
         }
         return Err(Fault::new(Rule::NotNull, "a value: the column is NOT NULL"));
     }
-    typed_json(&column.column_type, raw).map(Some)
+    let text = typed_json(&column.column_type, raw)?;
+    check_fraction(column, &text)?;
+    Ok(Some(text))
 }
 
 /// A field of a CSV file, or a part of a key in a URL. Never NULL. Allocates nothing where the text is as it
 /// should be, as most are.
 pub fn from_text<'a>(column: &Column, text: &'a str) -> Result<Cow<'a, str>, Fault> {
-    typed_text(&column.column_type, text)
+    let text = typed_text(&column.column_type, text)?;
+    check_fraction(column, &text)?;
+    Ok(text)
+}
+
+/// PostgreSQL would round, without a word, to the digits that the column keeps of a second.
+fn check_fraction(column: &Column, text: &str) -> Result<(), Fault> {
+    match column.fraction_digits {
+        Some(digits) if time::fraction_digits(text) > usize::from(digits) => {
+            let expected = format!("at most {digits} digits after the point of a second");
+            Err(Fault::new(Rule::Precision, expected))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether PostgreSQL is certain to take this text as it is, and to keep all of it. Of some types it
@@ -120,6 +135,42 @@ pub fn is_certain(column: &Column, text: &str) -> bool {
         _ => true,
     };
     is_checked_whole && from_text(column, text).as_deref() == Ok(text)
+}
+
+/// Why it is not certain what a field of a file means, though PostgreSQL would take it: `11/12/2026` is a day of November
+/// or of December as the database is set, `today` another day each day, and digits are grouped only as declared.
+pub fn doubt(column_type: &ColumnType, text: &str) -> Option<&'static str> {
+    use ColumnType as Type;
+    match column_type {
+        // Most begin with a year of four digits.
+        Type::Date | Type::Timestamp | Type::TimestampTz
+            if text.as_bytes().get(4) == Some(&b'-') =>
+        {
+            None
+        }
+        Type::Date | Type::Timestamp | Type::TimestampTz if time::is_of_uncertain_order(text) => {
+            Some("which of the numbers is the day is not certain")
+        }
+        Type::Date | Type::Time | Type::TimeTz | Type::Timestamp | Type::TimestampTz
+            if time::is_relative(text) =>
+        {
+            Some("it would depend on when the file is loaded")
+        }
+        Type::SmallInt
+        | Type::Integer
+        | Type::BigInt
+        | Type::Numeric { .. }
+        | Type::Real
+        | Type::DoublePrecision
+            if text.contains('_') =>
+        {
+            Some("digits are not to be grouped")
+        }
+        Type::Array(element) => {
+            text.split(['{', '}', ',', '"']).find_map(|part| doubt(element, part))
+        }
+        _ => None,
+    }
 }
 
 /// A JSON value other than null.

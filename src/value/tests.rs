@@ -163,6 +163,52 @@ fn booleans_are_what_postgresql_reads() {
 }
 
 #[test]
+fn what_a_field_of_a_file_means_is_certain_or_refused() {
+    let check = |definition, text: &str, is_certain: bool| {
+        let doubt = doubt(&column(definition).column_type, text);
+        assert_eq!(doubt.is_none(), is_certain, "{definition} {text}: {doubt:?}");
+    };
+    let days = [
+        "11/12/2026",
+        "23.11.2026",
+        "1-2-26",
+        "26-11-23",
+        "11/12/2026 10:00",
+        "Mon 11/12/26",
+        "10:00 1.2.2026",
+    ];
+    for text in days.into_iter().chain(["today", "Tomorrow 10:00", "now"]) {
+        check("date", text, false);
+        check("timestamptz", text, false);
+        check("text", text, true);
+    }
+    for text in [
+        "2026-11-23",
+        "2026/11/23 10:00",
+        "20261123",
+        "23 Nov 2026",
+        "Nov 23, 2026",
+        "23-Nov-26",
+        "infinity",
+        "2026-11-23 10:00:00.12-05",
+        "10:00:00.12-05",
+        "1999.008",
+        "Nov 23 10:00:00 2026",
+        "",
+    ] {
+        check("date", text, true);
+        check("timestamp", text, true);
+    }
+    check("date[]", "{2026-11-23,2026-11-24}", true);
+    check("date[]", "{2026-11-23,\"11/12/2026\"}", false);
+    check("time", "now", false);
+    check("integer", "1_000", false);
+    check("numeric", "1_000.5", false);
+    check("integer", "-1000", true);
+    check("text", "1_000", true);
+}
+
+#[test]
 fn dates_and_times_are_on_the_calendar_and_the_clock() {
     check_text(
         "date",

@@ -42,6 +42,32 @@ pub(super) fn is_iso(text: &str) -> bool {
     Iso::parse(text).is_some()
 }
 
+/// How many digits of a second's fraction a moment in the form of ISO 8601 has, zeros at their end not counted.
+pub(super) fn fraction_digits(text: &str) -> usize {
+    Iso::parse(text).map_or(0, |iso| iso.fraction_digits())
+}
+
+/// Whether a text has a date in numbers that does not begin with the year: which of them is the day is a setting
+/// (`DateStyle`), and the text does not say.
+pub(super) fn is_of_uncertain_order(text: &str) -> bool {
+    let is_separator =
+        |character: char| matches!(character, '/' | '.' | '-' | ',') || character.is_whitespace();
+    let begins_with_digit = |part: &str| part.starts_with(|first: char| first.is_ascii_digit());
+    let parts = text.split(is_separator).filter(|part| !part.is_empty() && !part.contains(':'));
+    let mut parts = parts.skip_while(|part| !begins_with_digit(part));
+    let is_short = |part: &str| part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    parts.next().is_some_and(is_short)
+        && parts.next().is_some_and(is_short)
+        && parts.next().is_some_and(begins_with_digit)
+}
+
+/// Whether PostgreSQL would read a moment as seen from now.
+pub(super) fn is_relative(text: &str) -> bool {
+    const RELATIVE: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
+    let is_word = |word: &str| RELATIVE.iter().any(|known| known.eq_ignore_ascii_case(word));
+    text.split(|character: char| !character.is_ascii_alphabetic()).any(is_word)
+}
+
 /// Whether PostgreSQL may find a moment in a text of another form.
 fn may_be_a_moment(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
@@ -111,8 +137,11 @@ impl<'a> Iso<'a> {
         if !is_right || !loses_nothing {
             return Err(Rule::Format);
         }
-        let fraction = self.clock.map_or("", |clock| clock.fraction).trim_end_matches('0');
-        if fraction.len() > FRACTION_DIGITS_MAX { Err(Rule::Precision) } else { Ok(()) }
+        if self.fraction_digits() > FRACTION_DIGITS_MAX { Err(Rule::Precision) } else { Ok(()) }
+    }
+
+    fn fraction_digits(&self) -> usize {
+        self.clock.map_or("", |clock| clock.fraction).trim_end_matches('0').len()
     }
 }
 

@@ -14,12 +14,21 @@ use crate::{ColumnType, quote_identifier};
 /// What a `CREATE TYPE` or `CREATE DOMAIN` of the DDL means for a column.
 #[derive(Debug, Clone)]
 pub(super) enum UserType {
-    Enum { labels: Vec<String> },
-    Domain { base: ColumnType, is_not_null: bool, has_default: bool },
+    Enum {
+        labels: Vec<String>,
+    },
+    Domain {
+        base: ColumnType,
+        is_not_null: bool,
+        has_default: bool,
+        has_own_equality: bool,
+        fraction_digits: Option<u8>,
+    },
 }
 
 /// A column's type and what comes with it.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub(super) struct Typed {
     pub(super) column_type: ColumnType,
     /// `serial`, or a domain with a default.
@@ -28,15 +37,48 @@ pub(super) struct Typed {
     pub(super) is_not_null: bool,
     /// A domain, whose checks are left to the database.
     pub(super) has_rules: bool,
+    /// See [`crate::Column::has_own_equality`].
+    pub(super) has_own_equality: bool,
+    /// See [`crate::Column::fraction_digits`].
+    pub(super) fraction_digits: Option<u8>,
 }
 
 impl Typed {
     fn plain(column_type: ColumnType) -> Self {
-        Self { column_type, has_default: false, is_not_null: false, has_rules: false }
+        Self {
+            column_type,
+            has_default: false,
+            is_not_null: false,
+            has_rules: false,
+            has_own_equality: false,
+            fraction_digits: None,
+        }
     }
 }
 
 pub(super) fn typed(data_type: &DataType, types: &HashMap<Name, UserType>) -> Typed {
+    let typed = typed_exactly(data_type, types);
+    match data_type {
+        DataType::Time(Some(digits), _) | DataType::Timestamp(Some(digits), _) => {
+            Typed { fraction_digits: u8::try_from(*digits).ok(), ..typed }
+        }
+        _ => typed,
+    }
+}
+
+/// Whether a collation is one of PostgreSQL's own, all of which tell different texts apart.
+pub(super) fn is_built_in(collation: &ObjectName) -> bool {
+    let name = Name::of(collation).name;
+    let is_of_c_library = || {
+        let mut parts = name.split(['.', '@']).next().unwrap_or_default().split('_');
+        let language = parts.next().is_some_and(|part| matches!(part.len(), 2 | 3));
+        language && parts.next().is_some_and(|part| part.len() == 2)
+    };
+    let names = ["C", "POSIX", "default", "ucs_basic", "unicode", "pg_c_utf8", "C.utf8", "C.UTF-8"];
+    names.contains(&name.as_str()) || name.ends_with("-x-icu") || is_of_c_library()
+}
+
+fn typed_exactly(data_type: &DataType, types: &HashMap<Name, UserType>) -> Typed {
     use ColumnType as Type;
     Typed::plain(match data_type {
         DataType::SmallInt(_) | DataType::Int2(_) => Type::SmallInt,
@@ -87,10 +129,10 @@ fn custom(name: &ObjectName, modifiers: &[String], types: &HashMap<Name, UserTyp
     use ColumnType as Type;
     let Name { schema, name } = Name::of(name);
     let serial =
-        |column_type| Typed { column_type, has_default: true, is_not_null: true, has_rules: false };
-    let is_built_in = matches!(schema.as_deref(), None | Some("pg_catalog"));
+        |column_type| Typed { has_default: true, is_not_null: true, ..Typed::plain(column_type) };
+    let is_known = matches!(schema.as_deref(), None | Some("pg_catalog"));
     let length = modifiers.first().and_then(|modifier| modifier.parse().ok());
-    if is_built_in {
+    if is_known {
         match name.as_str() {
             "serial" | "serial4" => return serial(Type::Integer),
             "bigserial" | "serial8" => return serial(Type::BigInt),
@@ -123,7 +165,15 @@ fn custom(name: &ObjectName, modifiers: &[String], types: &HashMap<Name, UserTyp
         Some(UserType::Enum { labels }) => {
             Typed::plain(Type::Enum { schema, name, labels: labels.clone() })
         }
-        Some(UserType::Domain { base, is_not_null, has_default }) => Typed {
+        Some(UserType::Domain {
+            base,
+            is_not_null,
+            has_default,
+            has_own_equality,
+            fraction_digits,
+        }) => Typed {
+            has_own_equality: *has_own_equality,
+            fraction_digits: *fraction_digits,
             column_type: base.clone(),
             is_not_null: *is_not_null,
             has_default: *has_default,

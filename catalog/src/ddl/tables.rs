@@ -16,7 +16,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use super::Fault;
-use super::data_type::{UserType, label, typed};
+use super::data_type::{UserType, is_built_in, label, typed};
 use super::rules::{self, Remark};
 use super::split::{Piece, is_word};
 use crate::{Access, Column, ForeignKey, Table, WhenAbsent, path};
@@ -123,8 +123,17 @@ impl Tables {
                 let base = typed(&domain.data_type, &self.types);
                 let is_not_null = base.is_not_null;
                 let has_default = base.has_default || domain.default.is_some();
-                let domain_type =
-                    UserType::Domain { base: base.column_type, is_not_null, has_default };
+                let has_own_equality = base.has_own_equality
+                    || domain.collation.as_ref().is_some_and(|collation| {
+                        !is_built_in(&ObjectName::from(vec![collation.clone()]))
+                    });
+                let domain_type = UserType::Domain {
+                    base: base.column_type,
+                    is_not_null,
+                    has_default,
+                    has_own_equality,
+                    fraction_digits: base.fraction_digits,
+                };
                 self.types.insert(Name::of(&domain.name), domain_type);
                 Ok(())
             }
@@ -241,6 +250,8 @@ impl Tables {
             nullable: !typed.is_not_null,
             when_absent: if typed.has_default { WhenAbsent::Default } else { WhenAbsent::Null },
             has_rules: typed.has_rules,
+            has_own_equality: typed.has_own_equality,
+            fraction_digits: typed.fraction_digits,
             access: Access::default(),
         };
         let mut is_key = false;
@@ -258,6 +269,9 @@ impl Tables {
                     table.rows_exclude = true;
                 }
                 ColumnOption::Check(_) => column.has_rules = true,
+                ColumnOption::Collation(collation) if !is_built_in(collation) => {
+                    column.has_own_equality = true;
+                }
                 ColumnOption::ForeignKey(constraint) => {
                     column.has_rules = true;
                     foreign_keys.push(foreign_key(vec![name.clone()], constraint));
@@ -378,7 +392,10 @@ impl Tables {
             AlterColumnOperation::SetDefault { .. } => column.when_absent = WhenAbsent::Default,
             AlterColumnOperation::DropDefault => column.when_absent = WhenAbsent::Null,
             AlterColumnOperation::SetDataType { data_type, .. } => {
-                column.column_type = typed(data_type, &self.types).column_type;
+                let typed = typed(data_type, &self.types);
+                column.column_type = typed.column_type;
+                column.has_own_equality |= typed.has_own_equality;
+                column.fraction_digits = typed.fraction_digits;
             }
             AlterColumnOperation::AddGenerated { generated_as, .. } => {
                 column.nullable = false;

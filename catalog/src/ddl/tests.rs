@@ -290,6 +290,7 @@ fn remarks(sql: &str) -> Vec<String> {
         };
         for (word, names) in [
             ("rules", with(&|column| column.has_rules)),
+            ("own equality", with(&|column| column.has_own_equality)),
             ("no-read", with(&|column| !column.is_readable())),
             ("no-write", with(&|column| column.access.no_write)),
             ("version", table.version_column.clone().unwrap_or_default()),
@@ -379,4 +380,22 @@ fn marks_stand_in_comments() {
             &format!("sql/0001_test.sql:2: {expected}"),
         );
     }
+}
+
+#[test]
+fn a_collation_of_the_users_own_may_hold_texts_equal() {
+    check_remarks(
+        "CREATE TABLE t (a text COLLATE ci, b text COLLATE \"C\", c text COLLATE pg_catalog.\"de-x-icu\",
+           d text COLLATE \"en_US.utf8\", e text)",
+        &["t: own equality a"],
+    );
+}
+
+#[test]
+fn the_precision_of_a_time_is_known() {
+    let sql = "CREATE DOMAIN whole AS timestamp(0);
+        CREATE TABLE t (a timestamp(0), b timestamptz(6), c time(3) with time zone, d timestamp, e whole, f date)";
+    let catalog = schema(sql).unwrap().catalog;
+    let digits = catalog.tables()[0].columns.iter().map(|column| column.fraction_digits);
+    assert_eq!(digits.collect::<Vec<_>>(), [Some(0), Some(6), Some(3), None, Some(0), None]);
 }
