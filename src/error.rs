@@ -162,20 +162,28 @@ impl SqlState {
         CLASSES.contains(&self.class())
     }
 
-    /// Whose fault, by the classes of the PostgreSQL manual, appendix A. Unknown ones halt.
+    /// The classes of PostgreSQL's manual, appendix A. Others are of a user's trigger.
+    const CLASSES: [&str; 44] = [
+        "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21",
+        "22", "23", "24", "25", "26", "27", "28", "2B", "2D", "2F", "34", "38", "39", "3B", "3D",
+        "3F", "40", "42", "44", "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX",
+    ];
+
+    /// Whose fault, by these classes. `sync.is_of_row` (`sql/sync/0002_settle.sql`) says the same of the data's.
     fn disposition(&self) -> Disposition {
         match self.0.as_str() {
             // Serialization failure, deadlock, lock not available, statement cancelled,
             // "cached plan must not change result type" right after a migration.
             "40001" | "40P01" | "55P03" | "57014" | "0A000" => Disposition::Retry,
-            // Raised by a user's trigger; a row outside a view's or policy's WITH CHECK;
-            // a key twice in one statement (two spellings that only the database holds equal).
-            "P0001" | "44000" | "21000" => Disposition::Reject,
+            // A row outside a view's WITH CHECK; a key twice in one statement (two spellings that only the database
+            // holds equal); a value too large for an index, or a row for a page.
+            "44000" | "21000" | "54000" => Disposition::Reject,
             _ => match self.class() {
                 // Connection, insufficient resources, operator intervention, system error.
                 "08" | "53" | "57" | "58" => Disposition::Retry,
-                // Data exception, integrity constraint violation.
-                "22" | "23" => Disposition::Reject,
+                // Data exception, integrity constraint violation, what PL/pgSQL raises.
+                "22" | "23" | "P0" => Disposition::Reject,
+                class if !Self::CLASSES.contains(&class) => Disposition::Reject,
                 _ => Disposition::Halt,
             },
         }
@@ -192,6 +200,7 @@ impl DataApiError {
     pub fn disposition(&self) -> Disposition {
         match &self.fault {
             DataApiFault::Sql(_) if self.is_overtaken() => Disposition::Retry,
+            DataApiFault::Sql(_) if self.has_lost_rows() => Disposition::Halt,
             DataApiFault::Sql(state) => state.disposition(),
             DataApiFault::Resuming
             | DataApiFault::Unavailable
@@ -214,6 +223,11 @@ impl DataApiError {
             | DataApiFault::Validation
             | DataApiFault::Unknown(_) => Disposition::Halt,
         }
+    }
+
+    /// Whether rows that were sent are not accounted for.
+    pub fn has_lost_rows(&self) -> bool {
+        self.constraint() == Some(crate::statement::CONSERVES_ROWS)
     }
 
     /// Whether another worker did the same work meanwhile: what it did is found when it is retried.
@@ -374,9 +388,13 @@ mod tests {
             ("42601", Halt),
             ("42703", Halt),
             ("42P01", Halt),
+            ("54000", Reject),
             ("54001", Halt),
             ("XX000", Halt),
-            ("P0002", Halt),
+            ("P0002", Reject),
+            ("P0004", Reject),
+            ("45000", Reject),
+            ("ZZ001", Reject),
         ] {
             assert_eq!(SqlState(state.into()).disposition(), expected, "{state}");
         }

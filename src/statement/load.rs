@@ -57,7 +57,7 @@ counts AS ({})
 INSERT INTO sync.import_chunk (import_id, lane, chunk, piece, rows_read, rows_written, rows_unchanged,
   rows_superseded, rows_rejected)
 SELECT sync.enter_import(:import_id::uuid), :lane::smallint, :chunk::integer, :piece::integer,
-  rows_written + rows_unchanged + rows_superseded, rows_written, rows_unchanged, rows_superseded, 0
+  :rows::bigint, rows_written, rows_unchanged, rows_superseded, 0
 FROM counts",
             self.change(Form::Parameters),
             self.counts(Form::Parameters),
@@ -260,10 +260,11 @@ FROM counts",
         let is_seen = if self.has_repeats && self.mode != Mode::Insert {
             format!(
                 "CASE WHEN input.is_repeat
-      THEN age(found.written_by) > (SELECT age(began_xid::xid) FROM sync.import WHERE id = {import_id})
+      THEN {}
       WHEN input.is_repeat IS NULL THEN EXISTS (
         SELECT FROM sync.import_met AS known WHERE known.import_id = {import_id} AND known.key = {})
       ELSE false END",
+                is_older("found.written_by", import_id),
                 self.hash("found"),
             )
         } else {
@@ -522,6 +523,14 @@ FROM (
     }
 }
 
+/// Whether a transaction began before the import. Ages wrap around: those of rows that nobody has written for two thousand
+/// million transactions are negative.
+fn is_older(xid: &str, import_id: &str) -> String {
+    format!(
+        "age({xid}) NOT BETWEEN 0 AND (SELECT age(began_xid::xid) FROM sync.import WHERE id = {import_id})"
+    )
+}
+
 /// Deletes the rows that were not in a file of mode `replace`, of so many rows of the table in the order of their keys.
 /// Rows that others wrote since the import began are left alone. Tells how many were deleted and how many looked
 /// at, and the last one's key in texts. Parameters: `import_id`, `rows` (NULL for all of them), and the key behind
@@ -548,7 +557,7 @@ pub fn delete_missing(table: &Table, has_begin: bool) -> String {
     format!(
         "WITH stretch AS MATERIALIZED (
   SELECT {}, target.tableoid AS part, target.ctid AS place, ROW({keys})::text AS key,
-    age(target.xmin) > (SELECT age(began_xid::xid) FROM sync.import WHERE id = :import_id::uuid) AS is_old
+    {} AS is_old
   FROM {name} AS target{begin}
   ORDER BY {keys} LIMIT :rows::bigint
 ), missing AS MATERIALIZED (
@@ -568,6 +577,7 @@ FROM (SELECT) AS one LEFT JOIN (
   SELECT * FROM stretch ORDER BY {} LIMIT 1
 ) AS last ON true",
         target.returned_key(),
+        is_older("target.xmin", ":import_id::uuid"),
         texts.join(", "),
         backwards.join(", "),
     )

@@ -17,6 +17,9 @@ pub const SETTLED_ONCE: &str = "sync_write_settled_once";
 /// The constraint that fails when another worker loaded the same chunk meanwhile.
 pub const LOADED_ONCE: &str = "sync_chunk_loaded_once";
 
+/// The constraint that fails when the rows of a set are not all accounted for.
+pub const CONSERVES_ROWS: &str = "import_chunk_conserves_rows";
+
 /// Named by `sync.enter_import` where somebody else ended the import meanwhile.
 pub const IMPORT_RUNS: &str = "sync_import_is_running";
 
@@ -35,7 +38,7 @@ pub enum Identity {
 }
 
 /// Changes the table by a set of writes and tells what became of each: one row of parallel arrays,
-/// for `sync.settle` (`sql/sync/0003_settle.sql`), which says what the parameters are.
+/// for `sync.settle` (`sql/sync/0002_settle.sql`), which says what the parameters are.
 ///
 /// `columns` hold the whole key for every operation but an insert. Writes that stand in the ledger
 /// already are left out; LIMIT 1: they are looked up one by one, as a join could read the whole ledger.

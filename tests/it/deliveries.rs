@@ -228,10 +228,11 @@ async fn messages_that_are_given_back_come_again_after_their_pause() {
     assert_eq!(again.records.len(), 1, "the queue's own pause is much longer");
 }
 
-/// One SQLSTATE of each disposition and class that a statement over users' rows can meet.
-const STATES: [&str; 20] = [
+/// One SQLSTATE of each disposition and class that a statement over users' rows can meet, and some of a trigger's own.
+const STATES: [&str; 23] = [
     "22001", "22012", "22P02", "23502", "23505", "23514", "23P01", "21000", "44000", "P0001",
     "P0002", "P0004", "42P01", "42501", "25006", "54001", "XX000", "0A000", "53100", "40001",
+    "54000", "45000", "ZZ001",
 ];
 
 #[tokio::test]

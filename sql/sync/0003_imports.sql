@@ -246,21 +246,16 @@ BEGIN
         RETURN NEXT;
         RETURN;
     EXCEPTION
-        WHEN data_exception OR integrity_constraint_violation OR raise_exception
-            OR with_check_option_violation OR cardinality_violation THEN
+        WHEN OTHERS OR assert_failure THEN
             GET STACKED DIAGNOSTICS
                 error_sqlstate = RETURNED_SQLSTATE,
                 error_message = MESSAGE_TEXT,
                 error_constraint = CONSTRAINT_NAME,
                 error_column = COLUMN_NAME;
-        WHEN syntax_error_or_access_rule_violation THEN
-            IF array_remove(types, NULL) = '{}' THEN
+            is_of_unknown_type := error_sqlstate LIKE '42%' AND array_remove(types, NULL) <> '{}';
+            IF NOT is_of_unknown_type AND NOT sync.is_of_row(error_sqlstate) THEN
                 RAISE;
             END IF;
-            is_of_unknown_type := true;
-            GET STACKED DIAGNOSTICS
-                error_sqlstate = RETURNED_SQLSTATE,
-                error_message = MESSAGE_TEXT;
     END;
     IF row_count > 1 THEN
         RETURN QUERY
@@ -271,9 +266,10 @@ BEGIN
                 sync.slices(columns, middle + 1, row_count), types, first_row + middle, is_immediate);
         RETURN;
     END IF;
-    IF is_of_unknown_type THEN
+    -- What a type says to a value does not name the column.
+    IF coalesce(error_column, '') = '' AND (is_of_unknown_type OR left(error_sqlstate, 2) IN ('22', '23')) THEN
         error_column := sync.refused_column(column_names, types, sync.first_cells(columns));
-        IF error_column IS NULL THEN
+        IF is_of_unknown_type AND error_column IS NULL THEN
             -- Not the value: the statement, or the database, is not as the worker thinks.
             RAISE EXCEPTION USING ERRCODE = error_sqlstate, MESSAGE = error_message;
         END IF;
@@ -313,6 +309,3 @@ AS $$
     WHERE import.id = counted_id
     RETURNING import.rows_read, import.rows_rejected
 $$;
-
--- Rows are told apart by halving since this version.
-DROP FUNCTION sync.isolate(text, text[]);

@@ -79,8 +79,8 @@ BEGIN
 END
 $$;
 
--- The same for a set of which at least one row is bad: tries it as a whole and, where it fails because of
--- the data, its two halves, down to the single rows that are bad. These are rejected with PostgreSQL's
+-- The same for a set of which at least one row is bad: tries it as a whole and, where it fails because of a row
+-- (`sync.is_of_row`), its two halves, down to the single rows that are bad. These are rejected with PostgreSQL's
 -- reason. Any other error (a deadlock, a missing table) ends the whole call, as it says nothing about a row.
 --
 -- `is_immediate` makes deferred constraints speak while their row can still be told. `types` names those of
@@ -136,23 +136,17 @@ BEGIN
             SELECT * FROM sync.settle(statement, ids, accepted_at_ms, keys, fingerprints, own_columns);
         RETURN;
     EXCEPTION
-        -- The conditions that the worker's table of errors calls the data's fault: classes 22 and 23, what a
-        -- trigger raises, WITH CHECK OPTION, a key twice in one statement.
-        WHEN data_exception OR integrity_constraint_violation OR raise_exception
-            OR with_check_option_violation OR cardinality_violation THEN
+        -- (OTHERS leaves out what ASSERT raises.)
+        WHEN OTHERS OR assert_failure THEN
             GET STACKED DIAGNOSTICS
                 error_sqlstate = RETURNED_SQLSTATE,
                 error_message = MESSAGE_TEXT,
                 error_constraint = CONSTRAINT_NAME,
                 error_column = COLUMN_NAME;
-        WHEN syntax_error_or_access_rule_violation THEN
-            IF array_remove(types, NULL) = '{}' THEN
+            is_of_unknown_type := error_sqlstate LIKE '42%' AND array_remove(types, NULL) <> '{}';
+            IF NOT is_of_unknown_type AND NOT sync.is_of_row(error_sqlstate) THEN
                 RAISE;
             END IF;
-            is_of_unknown_type := true;
-            GET STACKED DIAGNOSTICS
-                error_sqlstate = RETURNED_SQLSTATE,
-                error_message = MESSAGE_TEXT;
     END;
     IF row_count > 1 THEN
         RETURN QUERY
@@ -165,9 +159,10 @@ BEGIN
                 fingerprints[middle + 1 :], sync.slices(own_columns, middle + 1, row_count), types, is_immediate);
         RETURN;
     END IF;
-    IF is_of_unknown_type THEN
+    -- What a type says to a value does not name the column.
+    IF coalesce(error_column, '') = '' AND (is_of_unknown_type OR left(error_sqlstate, 2) IN ('22', '23')) THEN
         error_column := sync.refused_column(column_names, types, sync.first_cells(own_columns));
-        IF error_column IS NULL THEN
+        IF is_of_unknown_type AND error_column IS NULL THEN
             -- Not the value: the statement, or the database, is not as the worker thinks.
             RAISE EXCEPTION USING ERRCODE = error_sqlstate, MESSAGE = error_message;
         END IF;
@@ -192,6 +187,20 @@ BEGIN
 END
 $$;
 
+-- Whether an error is the fault of a row, by its SQLSTATE: class 22 (data exception), 23 (integrity constraint violation),
+-- P0 (PL/pgSQL), WITH CHECK OPTION, a key twice in one statement, a value too large for an index or a row for a page; and
+-- all classes that PostgreSQL does not have, which a trigger raises. The worker's table of errors (`src/error.rs`) is the
+-- same.
+CREATE FUNCTION sync.is_of_row(error_sqlstate text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT error_sqlstate IN ('21000', '44000', '54000') OR left(error_sqlstate, 2) IN ('22', '23', 'P0')
+        OR left(error_sqlstate, 2) NOT IN ('00', '01', '02', '03', '08', '09', '0A', '0B', '0F', '0L', '0P', '0Z', '10', '20',
+            '21', '22', '23', '24', '25', '26', '27', '28', '2B', '2D', '2F', '34', '38', '39', '3B', '3D', '3F', '40', '42',
+            '44', '53', '54', '55', '57', '58', '72', 'F0', 'HV', 'P0', 'XX')
+$$;
+
 -- The column whose type refuses the cell, among those of types that the worker does not know.
 CREATE FUNCTION sync.refused_column(column_names text[], types text[], cells text[])
 RETURNS text
@@ -203,7 +212,7 @@ BEGIN
             BEGIN
                 EXECUTE 'SELECT $1::' || types[place] USING cells[place];
             EXCEPTION
-                WHEN data_exception OR syntax_error_or_access_rule_violation THEN
+                WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation THEN
                     RETURN column_names[place];
             END;
         END IF;
