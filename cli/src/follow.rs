@@ -84,7 +84,15 @@ impl Follower<'_> {
     /// The import when it has ended.
     pub(crate) async fn ended(&self, mut import: Import) -> anyhow::Result<Import> {
         let began = Instant::now();
+        let mut told = None;
         while import.is_running() {
+            // What keeps it from going on.
+            if import.error != told {
+                told.clone_from(&import.error);
+                if let Some(error) = &told {
+                    self.progress.note(error);
+                }
+            }
             self.progress
                 .at(import.progress_percent.map(|percent| percent / 100.0), &how_far(&import));
             self.wait(began).await?;

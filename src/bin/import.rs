@@ -19,6 +19,7 @@ async fn main() -> anyhow::Result<()> {
         defaults: config.import_defaults()?,
         lanes: config.import_lanes()?,
         limits: chunk::LIMITS,
+        packed_within: import::PACKED_WITHIN,
     };
     runtime::serve(async |event, deadline| import::handle(&function, event, deadline).await).await
 }

@@ -13,7 +13,7 @@ pub struct FieldSpan {
     pub range: Range<usize>,
     /// A field is quoted if it begins with a quote.
     pub is_quoted: bool,
-    /// Something stands behind its closing quote.
+    /// Something other than blanks stands behind its closing quote.
     pub is_loose: bool,
 }
 
@@ -41,7 +41,8 @@ pub fn spans(text: &[u8], dialect: &Dialect) -> Spans {
         let tail = rest.get(closed..).unwrap_or_default();
         let delimiter = memchr::memchr(dialect.delimiter, tail);
         let end = start + closed + delimiter.unwrap_or(tail.len());
-        let is_loose = is_quoted && start + closed < end;
+        let tail = text.get(start + closed..end).unwrap_or_default();
+        let is_loose = is_quoted && !tail.iter().all(|byte| is_blank(*byte));
         fields.push(FieldSpan { range: start..end, is_quoted, is_loose });
         if delimiter.is_none() {
             return Spans { fields, is_unclosed: false };
@@ -50,7 +51,11 @@ pub fn spans(text: &[u8], dialect: &Dialect) -> Spans {
     }
 }
 
-/// Whether each quoted field ends with its closing quote. Looks at quotes only: faster than [`spans`].
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Whether each quoted field ends with its closing quote, and blanks at most. Looks at quotes only: faster than [`spans`].
 pub fn are_quotes_sound(text: &[u8], dialect: &Dialect) -> bool {
     let Some(quote) = dialect.quote else { return true };
     let mut place = 0;
@@ -65,7 +70,9 @@ pub fn are_quotes_sound(text: &[u8], dialect: &Dialect) -> bool {
         let quoted = text.get(begin..).unwrap_or_default();
         let Some(closed) = end_of_quotes(quoted, dialect) else { return false };
         place = begin + closed;
-        if text.get(place).is_some_and(|after| *after != dialect.delimiter) {
+        let rest = text.get(place..).unwrap_or_default();
+        let is_tail = |byte: &&u8| **byte == dialect.delimiter || !is_blank(**byte);
+        if rest.iter().find(is_tail).is_some_and(|after| *after != dialect.delimiter) {
             return false;
         }
     }
@@ -140,7 +147,8 @@ mod tests {
         check("\"a\",\"\",\"b\"\"c\",\"\"\"\"", None);
         check("5\" pipe,a \"b\" c, \"d\"", None);
         check("1,\"a \"b\" c\",3", Some(1));
-        check("1,2,\"a\" ", Some(2));
+        check("1,2,\"a\" \t", None);
+        check("\"a\" ,\"b\" x", Some(1));
         check("\"\"a\"", Some(0));
         check("\"a\"\"\"b\"", Some(0));
     }

@@ -24,7 +24,8 @@ SET options = CASE WHEN chunk_records IS NULL THEN :options::jsonb ELSE options 
   bytes_total = CASE WHEN chunk_records IS NULL THEN :bytes_total::bigint ELSE bytes_total END,
   lanes = CASE WHEN chunk_records IS NULL THEN :lanes::smallint ELSE lanes END,
   chunk_records = coalesce(chunk_records, :chunk_records::integer),
-  chunk_bytes = CASE WHEN chunk_records IS NULL THEN :chunk_bytes::integer ELSE chunk_bytes END
+  chunk_bytes = CASE WHEN chunk_records IS NULL THEN :chunk_bytes::integer ELSE chunk_bytes END,
+  error = NULL
 WHERE id = :import_id::uuid
 RETURNING options::text, lanes::integer, chunk_records, chunk_bytes, next_chunk, next_byte, next_line, next_record,
   (SELECT coalesce(sum(chunk.rows_read), 0)::bigint FROM sync.import_chunk AS chunk
@@ -52,7 +53,22 @@ const COUNT: &str = "SELECT read, rejected FROM sync.count_import(:import_id::uu
 const END: &str = "UPDATE sync.import
 SET state = :state::text, error = :error::text, finished_at = clock_timestamp(), reported_at = clock_timestamp(),
   bytes_read = CASE WHEN :state::text = 'completed' THEN coalesce(bytes_total, 0) ELSE bytes_read END
+WHERE id = :import_id::uuid AND state = 'running'
+RETURNING id::text";
+
+/// Why the import does not go on, while it is still to do so.
+const HALTED: &str =
+    "UPDATE sync.import SET error = :error::text WHERE id = :import_id::uuid AND state = 'running'";
+
+/// Of an import that is one transaction: nothing of it can be seen before its end.
+const READ_SO_FAR: &str =
+    "UPDATE sync.import SET bytes_read = :bytes_read::bigint, progressed_at = clock_timestamp()
 WHERE id = :import_id::uuid AND state = 'running'";
+
+const FORGET_REJECTS: [&str; 2] = [
+    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid",
+    "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid",
+];
 
 const REPORTED: &str =
     "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
@@ -194,12 +210,44 @@ impl Entry<'_> {
         count(0).zip(count(1)).ok_or_else(|| self.unreadable())
     }
 
-    /// Ends the import, once its report is written.
-    pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<(), SyncError> {
+    /// Brings the counts up to date with what was loaded, where its loading broke off. Rejects of what was rolled back are
+    /// forgotten.
+    pub(super) async fn count_what_stands(&self) -> Result<(), SyncError> {
+        let (_, rejected) = self.count().await?;
+        if rejected == 0 {
+            self.forget_rejects().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn forget_rejects(&self) -> Result<(), SyncError> {
+        for sql in FORGET_REJECTS {
+            self.run(sql, vec![self.id()]).await?;
+        }
+        Ok(())
+    }
+
+    /// Records how much of the object was read.
+    pub(super) async fn read_so_far(&self, bytes_read: u64) -> Result<(), DataApiError> {
+        let parameters = vec![self.id(), parameter("bytes_read", bytes_read.to_string())];
+        self.data_api.execute(None, READ_SO_FAR, parameters).await?;
+        Ok(())
+    }
+
+    /// Records what keeps the import from going on.
+    pub(super) async fn halted(&self, error: &str) -> Result<(), DataApiError> {
+        let parameters = vec![self.id(), parameter("error", storable(error))];
+        self.data_api.execute(None, HALTED, parameters).await?;
+        Ok(())
+    }
+
+    /// Ends the import, once its report is written; `false` where somebody else has ended it.
+    pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<bool, SyncError> {
         let error =
             error.map_or_else(|| null("error"), |error| parameter("error", storable(error)));
-        self.run(END, vec![self.id(), parameter("state", state), error]).await?;
-        self.clear().await
+        let ended = self.run(END, vec![self.id(), parameter("state", state), error]).await?;
+        self.clear().await?;
+        Ok(!ended.is_empty())
     }
 
     /// An import that somebody else ended has its report.

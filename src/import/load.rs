@@ -56,8 +56,7 @@ const APART: &str = "WITH told AS MATERIALIZED (
   INSERT INTO sync.import_chunk (import_id, lane, chunk, piece, rows_read, rows_written, rows_unchanged,
     rows_superseded, rows_rejected)
   SELECT sync.enter_import(:import_id::uuid), :lane::smallint, :chunk::integer, :piece::integer,
-    sum(rows_written + rows_unchanged + rows_superseded) + count(row_number), sum(rows_written),
-    sum(rows_unchanged), sum(rows_superseded), count(row_number)
+    :rows::bigint, sum(rows_written), sum(rows_unchanged), sum(rows_superseded), count(row_number)
   FROM told
 )
 SELECT row_number, error_sqlstate, error_message, error_constraint, error_column
@@ -247,7 +246,10 @@ impl Loader<'_> {
             self.apart(transaction, place, part, manner, set_rows_max).await?
         } else {
             match self.whole(transaction, place, part, manner, calls, set_rows_max).await {
-                Ok(()) => Vec::new(),
+                Ok(()) => {
+                    self.count_unreadable(transaction, place, part.rejects.len()).await?;
+                    Vec::new()
+                }
                 Err(error) if error.disposition() == Disposition::Reject => {
                     let is_conflict = error.is_unique_violation();
                     return Ok(End::Rollback(Attempt::Spoilt { is_conflict }));
@@ -255,7 +257,6 @@ impl Loader<'_> {
                 Err(error) => return Err(error.into()),
             }
         };
-        self.count_unreadable(transaction, place, part).await?;
         let rejects = in_order(part, &loaded);
         let execute = async |sql: &str, parameters| transaction.execute(sql, parameters).await;
         self.add_rejects(execute, place.lane, &rejects).await?;
@@ -320,16 +321,16 @@ impl Loader<'_> {
         (self.mode != Mode::Delete && !key::are_comparable(self.table)).then(Repeats::unknown)
     }
 
-    /// Counts the records that are not rows.
-    pub async fn count_unreadable(
+    /// Counts the records that are not rows, or not to be sent.
+    async fn count_unreadable(
         &self,
         transaction: &Transaction<'_>,
         place: Place,
-        part: &Part,
+        records: usize,
     ) -> Result<(), DataApiError> {
-        if !part.rejects.is_empty() {
+        if records > 0 {
             let mut parameters = self.of(place);
-            parameters.push(parameter("rows", part.rejects.len().to_string()));
+            parameters.push(parameter("rows", records.to_string()));
             transaction.execute(REJECTED_PIECE, parameters).await?;
         }
         Ok(())
@@ -396,7 +397,8 @@ impl Loader<'_> {
         set
     }
 
-    /// The same in smaller sets, whose bad rows are told from the good ones. Gives the bad ones.
+    /// The same in smaller sets, whose bad rows are told from the good ones. Gives the bad ones, and counts all records of
+    /// the part.
     pub async fn apart(
         &self,
         transaction: &Transaction<'_>,
@@ -407,7 +409,7 @@ impl Loader<'_> {
     ) -> Result<Vec<Reject>, SyncError> {
         let statement = self.statement(true, true).apart();
         let mut rejects = Vec::new();
-        let mut piece = 0;
+        let (mut piece, mut unsent) = (0, 0);
         let sets = sets_of_calls(part, set_rows_max.min(APART_ROWS_MAX), keeps_order(self.table));
         let sets = sets.into_iter().flatten();
         // The last one first, as on a stack.
@@ -416,12 +418,18 @@ impl Loader<'_> {
         while let Some(mut rows) = sets.pop() {
             let mut parameters = self.of(place);
             parameters.push(parameter("piece", piece.to_string()));
+            parameters.push(parameter("rows", rows.len().to_string()));
             parameters.push(parameter("statement", statement.as_str()));
             parameters.extend(self.elements(&rows, manner));
             // A literal within a literal is escaped twice: what fitted one call may need several here.
-            if encoded_len(&parameters) > CALL_BYTES_MAX && rows.len() > 1 {
-                sets.push(rows.split_off(rows.len() / 2));
-                sets.push(rows);
+            if encoded_len(&parameters) > CALL_BYTES_MAX {
+                if let [row] = rows.as_slice() {
+                    rejects.push(unsendable(*row));
+                    unsent += 1;
+                } else {
+                    sets.push(rows.split_off(rows.len() / 2));
+                    sets.push(rows);
+                }
                 continue;
             }
             for record in transaction.execute(APART, parameters).await? {
@@ -429,6 +437,7 @@ impl Loader<'_> {
             }
             piece += 1;
         }
+        self.count_unreadable(transaction, place, part.rejects.len() + unsent).await?;
         Ok(rejects)
     }
 
@@ -463,6 +472,13 @@ impl Loader<'_> {
             parameter("is_immediate", is_immediate.to_string()),
         ]
     }
+}
+
+/// A row that is more than a call may hold, once its quotes and backslashes are escaped.
+fn unsendable(row: PartRow<'_>) -> Reject {
+    let reason =
+        "the row is too long to be sent: its quotes and backslashes are escaped several times";
+    Reject { origin: row.origin(), rejection: Rejection::by_rule("too-long", reason) }
 }
 
 /// A bad row, as `sync.load_apart` tells of it.

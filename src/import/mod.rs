@@ -65,7 +65,12 @@ pub struct Import {
     pub lanes: usize,
     /// How a file is cut.
     pub limits: chunk::Limits,
+    /// An invocation with so much time that does not come to where a packed file is to be gone on with never will.
+    pub packed_within: Duration,
 }
+
+/// What [`Import::packed_within`] is by default: most of an invocation.
+pub const PACKED_WITHIN: Duration = Duration::from_mins(10);
 
 /// Imports the files of one delivery. What could not be done now is given back; fails only where a
 /// human must act, and then SQS keeps the message.
@@ -140,6 +145,11 @@ async fn import_message(
             }
             Err(error) => {
                 tracing::error!(%error, %import_id, "import halted");
+                let entry = Entry { data_api: &import.data_api, import_id, deadline };
+                let told = format!("it does not go on, and is tried again and again: {error}");
+                if let Err(error) = entry.halted(&told).await {
+                    tracing::info!(reason = %error, %import_id, "the halt is not recorded");
+                }
                 return Err(error);
             }
         }
@@ -184,13 +194,43 @@ async fn import_file(
     }
     // Somebody else loaded what this worker was about to load, or ended the import.
     tracing::info!(%import_id, reason = %error, "import was overtaken");
+    after_others(import, ask, entry, None).await
+}
+
+/// What is left to be done for an import that somebody else went on with, or ended.
+async fn after_others(
+    import: &Import,
+    ask: &Ask,
+    entry: Entry<'_>,
+    format: Option<&Format>,
+) -> Result<Progressed, SyncError> {
     match entry.claim(ask).await? {
         Standing::Begin => Ok(Progressed::Postponed(WHILE_OTHERS_WORK)),
         Standing::Others => Ok(Progressed::Done),
         Standing::Ended { state, error, is_reported } => {
-            tell_again(import, &ask.source, entry, &state, error.as_deref(), is_reported).await?;
+            let ended = (state.as_str(), error.as_deref(), is_reported);
+            tell_again(import, &ask.source, entry, ended, format).await?;
             Ok(Progressed::Done)
         }
+    }
+}
+
+/// Why an error ends an import, where it does.
+fn ends(error: &SyncError) -> Option<&'static str> {
+    match error {
+        SyncError::Service(error) if error.fault == ServiceFault::NotFound => {
+            Some("the file is not there any more; what was loaded of it stays")
+        }
+        SyncError::Service(error) if error.fault == ServiceFault::Changed => Some(
+            "the file was replaced before it was read whole; the newer one has its own import, and what was loaded of \
+             this one stays",
+        ),
+        // Cannot be; and if it is, nobody may believe the counts.
+        SyncError::Database(error) if error.has_lost_rows() => Some(
+            "not all rows of a chunk are accounted for: a defect of aurora-sync, please report it; what was loaded \
+             before stays",
+        ),
+        _ => None,
     }
 }
 
@@ -208,19 +248,15 @@ async fn claim_and_load(
             return Ok(Progressed::Done);
         }
         Standing::Ended { state, error, is_reported } => {
-            tell_again(import, source, entry, &state, error.as_deref(), is_reported).await?;
+            let ended = (state.as_str(), error.as_deref(), is_reported);
+            tell_again(import, source, entry, ended, None).await?;
             return Ok(Progressed::Done);
         }
     }
     tracing::info!(%import_id, table = source.table, continuation = ask.continuation, "import begins");
     let reading = match load_file(import, source, entry).await {
-        Err(SyncError::Service(error)) if error.fault == ServiceFault::NotFound => {
-            Reading::failed("the file is not there any more")
-        }
-        Err(SyncError::Service(error)) if error.fault == ServiceFault::Changed => Reading::failed(
-            "the file was replaced before it was read whole; the newer one has its own import",
-        ),
-        other => other?,
+        Err(error) => Reading::failed(ends(&error).ok_or(error)?),
+        Ok(reading) => reading,
     };
     let (state, error, format) = match &reading {
         Reading::OutOfTime { advanced: false } => return Ok(Progressed::GivenBack),
@@ -240,7 +276,10 @@ async fn claim_and_load(
     // The report before the state: whoever sees the end finds the report.
     let ending = report::Ending { state, error, format };
     report::write(import, source, import_id, ending, deadline).await?;
-    entry.end(state, error).await?;
+    if !entry.end(state, error).await? {
+        // A newer file has, meanwhile: the report is to say the same.
+        return after_others(import, ask, entry, format).await;
+    }
     tracing::info!(%import_id, state, "import ended");
     Ok(Progressed::Done)
 }
@@ -250,17 +289,17 @@ async fn tell_again(
     import: &Import,
     source: &Source,
     entry: Entry<'_>,
-    state: &str,
-    error: Option<&str>,
-    is_reported: bool,
+    (state, error, is_reported): (&str, Option<&str>, bool),
+    format: Option<&Format>,
 ) -> Result<(), SyncError> {
     let import_id = entry.import_id;
     tracing::info!(%import_id, state, "import is done already");
     // Its worker may have died between the end and this.
     entry.clear().await?;
     if !is_reported {
+        entry.count_what_stands().await?;
         let state = if state == "completed" { "completed" } else { "failed" };
-        let ending = report::Ending { state, error, format: None };
+        let ending = report::Ending { state, error, format };
         report::write(import, source, import_id, ending, entry.deadline).await?;
         entry.reported().await?;
     }
@@ -274,7 +313,7 @@ async fn load_file(
     entry: Entry<'_>,
 ) -> Result<Reading, SyncError> {
     let Some(table) = import.catalog.table(&source.table) else {
-        return Ok(Reading::failed(unknown_table(import, &source.table)));
+        return Ok(Reading::failed(unknown_table(import, source)));
     };
     if !table.is_writable() {
         let error = "the table is kept out of writes (@sync:no-write in its comment)";
@@ -308,7 +347,8 @@ async fn load_file(
         encoding: opened.encoding,
     };
     let format = opened.format.clone();
-    if options.is_atomic || options.is_dry_run {
+    let is_long = opened.is_packed() && entry.deadline.remaining() >= import.packed_within;
+    let loaded = if options.is_atomic || options.is_dry_run {
         let whole = Whole {
             entry,
             loader,
@@ -318,12 +358,29 @@ async fn load_file(
             options: &options,
             deadline: entry.deadline,
         };
-        return Ok(match whole.load(opened, &progress).await? {
-            whole::Ending::Whole => Reading::Completed { format },
-            whole::Ending::Stopped { error } => Reading::Failed { error, format: Some(format) },
-        });
+        whole.load(opened, &progress).await.map(|ending| match ending {
+            whole::Ending::Whole => Reading::Completed { format: format.clone() },
+            whole::Ending::Stopped { error } => {
+                Reading::Failed { error, format: Some(format.clone()) }
+            }
+        })
+    } else {
+        load_lanes(table, entry, &loader, opened, &progress, &options, format.clone()).await
+    };
+    match loaded {
+        Err(error) => {
+            let error = ends(&error).ok_or(error)?.to_owned();
+            entry.count_what_stands().await?;
+            Ok(Reading::Failed { error, format: Some(format) })
+        }
+        Ok(Reading::OutOfTime { advanced: false }) if is_long && progress.next.chunk > 0 => {
+            entry.count_what_stands().await?;
+            let error = "a packed file is read again up to where its loading stopped, and an invocation is too short \
+                         for that: drop it unpacked, or in several files; what was loaded stays";
+            Ok(Reading::Failed { error: error.to_owned(), format: Some(format) })
+        }
+        loaded => loaded,
     }
-    load_lanes(table, entry, &loader, opened, &progress, &options, format).await
 }
 
 async fn load_lanes(
@@ -394,8 +451,15 @@ fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
     if is_one { 1 } else { lanes }
 }
 
-fn unknown_table(import: &Import, name: &str) -> String {
+fn unknown_table(import: &Import, source: &Source) -> String {
     let paths: Vec<_> = import.catalog.tables().iter().map(ToString::to_string).collect();
+    let name = source.table.as_str();
+    if source.is_in_no_folder() {
+        let paths = paths.join(", ");
+        return format!(
+            "the file is in no table's folder; drop it under imports/<table>/. The tables are: {paths}"
+        );
+    }
     match nearest(name, paths.iter().map(String::as_str)) {
         Some(near) => format!("there is no table \"{name}\"; did you mean imports/{near}/?"),
         None => format!("there is no table \"{name}\"; the tables are: {}", paths.join(", ")),

@@ -82,6 +82,11 @@ impl Opened<'_> {
         self.has_skipped = true;
     }
 
+    /// Whether there is no way into the middle of the file.
+    pub(super) fn is_packed(&self) -> bool {
+        self.file.compression().is_some()
+    }
+
     /// Whether loaded rows were not read again.
     pub(super) fn has_skipped(&self) -> bool {
         self.has_skipped

@@ -36,14 +36,21 @@ impl Source {
         Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())
     }
 
+    /// Whether the file is under `imports/` itself.
+    pub fn is_in_no_folder(&self) -> bool {
+        self.object.key.strip_prefix(PREFIX) == Some(&self.table)
+    }
+
     /// The object's version where the bucket keeps versions, else its `ETag`.
     pub fn version(&self) -> &str {
         self.object.version_id.as_deref().or(self.object.etag.as_deref()).unwrap_or_default()
     }
 
-    /// `None` where the key is not that of a file under `imports/<table>/`.
+    /// `None` where the key is not that of a file under `imports/`. Of one that is in no table's folder, its name is taken
+    /// for the table's: there is none, and the import says so.
     fn of(key: String, bucket: String, object: Versions) -> Option<Self> {
-        let (table, file) = key.strip_prefix(PREFIX)?.split_once('/')?;
+        let path = key.strip_prefix(PREFIX)?;
+        let (table, file) = path.split_once('/').unwrap_or((path, path));
         // A key that ends in a slash is a folder that a console made.
         if table.is_empty() || file.is_empty() || key.ends_with('/') {
             return None;

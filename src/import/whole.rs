@@ -3,6 +3,9 @@
 //! Its rejects are recorded outside of that transaction, so that they can be told of whatever becomes of it.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::chunk::Chunk;
 use super::claim::{Entry, Progress};
@@ -17,11 +20,6 @@ use crate::deadline::Deadline;
 use crate::error::{Disposition, SyncError};
 use crate::field::{Field, Parameter, Record, null, parameter, storable};
 use crate::transaction::{End, Transaction, in_transaction};
-
-const FORGET_REJECTS: [&str; 2] = [
-    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid",
-    "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid",
-];
 
 const COUNTS: &str =
     "SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
@@ -47,6 +45,15 @@ const ENDED: &str = "SELECT rolled_back_at IS NOT NULL OR EXISTS (
 FROM sync.import WHERE id = :import_id::uuid";
 
 const SPEAK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+
+/// The constraints that speak at a commit, as `SET CONSTRAINTS` names them; NULL where there are none.
+const DEFERRED: &str =
+    "SELECT string_agg(DISTINCT format('%I.%I', space.nspname, held.conname), ', ')
+FROM pg_constraint AS held JOIN pg_namespace AS space ON space.oid = held.connamespace
+WHERE held.condeferred";
+
+/// How often it is recorded how much was read, at most.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// How the loading ended.
 #[derive(Debug, Default)]
@@ -103,7 +110,10 @@ impl Whole<'_> {
         }
         match attempted {
             Ok(attempt) => Ok(attempt.ending),
-            Err(SyncError::OutOfTime) => Ok(Ending::Stopped { error: self.out_of_time() }),
+            Err(SyncError::OutOfTime) => {
+                self.entry.count_what_stands().await?;
+                Ok(Ending::Stopped { error: self.out_of_time() })
+            }
             Err(error) => Err(error),
         }
     }
@@ -144,12 +154,12 @@ impl Whole<'_> {
             }
             _ => return Err(self.entry.unreadable()),
         }
-        for sql in FORGET_REJECTS {
-            self.entry.run(sql, vec![self.entry.id()]).await?;
-        }
+        self.entry.forget_rejects().await?;
+        let deferred = self.deferred(transaction, manner).await?;
         let stop_before = stop_before(self.deadline);
         let rejected = Cell::new(0);
         let mut repeats = self.loader.repeats();
+        let mut told = Instant::now();
         loop {
             if self.deadline.less(stop_before).remaining().is_zero() {
                 return self.stop(transaction, self.out_of_time()).await;
@@ -163,6 +173,20 @@ impl Whole<'_> {
                     if let Some(repeats) = &mut repeats {
                         chunk.parts.iter().for_each(|part| repeats.remember(part, true));
                     }
+                    if let Some(names) = &deferred {
+                        // Without a dry run, the chunk would be committed now.
+                        match transaction.execute(SPEAK_NOW, Vec::new()).await {
+                            Ok(_) => {}
+                            Err(error) if error.disposition() == Disposition::Reject => {
+                                let attempt =
+                                    Attempt { is_refused_at_end: true, ..Attempt::default() };
+                                return Ok(End::Rollback(attempt));
+                            }
+                            Err(error) => return Err(error.into()),
+                        }
+                        let again = format!("SET CONSTRAINTS {names} DEFERRED");
+                        transaction.execute(&again, Vec::new()).await?;
+                    }
                 }
                 Ok(None) => break,
                 Err(FileError::Service(error)) => return Err(error.into()),
@@ -172,6 +196,12 @@ impl Whole<'_> {
             }
             if let Some(error) = self.too_many(opened.records_cut(), rejected.get(), false) {
                 return self.stop(transaction, error).await;
+            }
+            if told.elapsed() >= TOLD_EVERY {
+                if let Err(error) = self.entry.read_so_far(opened.bytes_read()).await {
+                    tracing::info!(reason = %error, "progress not recorded");
+                }
+                told = Instant::now();
             }
         }
         let records = opened.records_cut();
@@ -220,6 +250,19 @@ impl Whole<'_> {
         Ok(End::Commit(attempt))
     }
 
+    /// The names of the constraints that would speak at the commit of each chunk, where there would be one.
+    async fn deferred(
+        &self,
+        transaction: &Transaction<'_>,
+        manner: Manner,
+    ) -> Result<Option<String>, SyncError> {
+        if self.options.is_atomic || manner != Manner::Apart {
+            return Ok(None);
+        }
+        let names = transaction.execute(DEFERRED, Vec::new()).await?;
+        Ok(names.first().and_then(|names| names.first()?.as_text()).map(str::to_owned))
+    }
+
     async fn load_chunk(
         &self,
         transaction: &Transaction<'_>,
@@ -231,7 +274,6 @@ impl Whole<'_> {
             let place = Place { lane, chunk: chunk.number };
             // An error would end the transaction: bad rows are looked for from the beginning.
             let bad = self.loader.apart(transaction, place, part, manner, APART_ROWS_MAX).await?;
-            self.loader.count_unreadable(transaction, place, part).await?;
             let rejects = in_order(part, &bad);
             let outside = async |sql: &str, parameters: Vec<Parameter>| {
                 self.entry.data_api.execute(None, sql, parameters).await

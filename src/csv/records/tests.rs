@@ -145,7 +145,7 @@ fn what_is_quoted_in_part_is_not_guessed() {
         b"1,\"a \"b\" c\"\n\"d\" ,2\n3,e \"f\"\n",
         &[
             "1@0 1,\"a \"b\" c\" [Misquoted { field: 1 }]",
-            "2@12 \"d\" ,2 [Misquoted { field: 0 }]",
+            "2@12 \"d\" ,2 [\"d \" \"2\"]",
             "3@19 3,e \"f\" [\"3\" \"e \\\"f\\\"\"]",
         ],
     );

@@ -35,13 +35,14 @@ fn keys_are_decoded_as_s3_encodes_them() {
     check(put, "imports/staff/%E8%A1%A8.csv", Some(("staff", "imports/staff/表.csv")));
     check(put, "imports/staff/2026/11/a.csv", Some(("staff", "imports/staff/2026/11/a.csv")));
     check("s3:ObjectCreated:Copy", "imports/t/a", Some(("t", "imports/t/a")));
+    check(put, "imports/a.csv", Some(("a.csv", "imports/a.csv")));
 }
 
 #[test]
 fn what_asks_for_nothing_is_ignored() {
     check("ObjectRemoved:Delete", "imports/staff/a.csv", None);
     check("ObjectCreated:Put", "other/staff/a.csv", None);
-    check("ObjectCreated:Put", "imports/a.csv", None);
+    check("ObjectCreated:Put", "imports/", None);
     check("ObjectCreated:Put", "imports/staff/", None);
     let check = |body: &Value, ignored| {
         let expected = Notification { asks: vec![], ignored };

@@ -138,6 +138,7 @@ impl Place {
             defaults: Defaults::none(),
             lanes: history.lanes,
             limits: history.limits,
+            packed_within: aurora_sync::import::PACKED_WITHIN,
         }
     }
 

@@ -2,8 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Duration;
+
+use aurora_sync::deadline::Deadline;
+use aurora_sync::import;
+use serde_json::json;
 
 use super::Importer;
+use crate::support::{deadline, sqs_event};
 
 const T: &str =
     "CREATE TABLE t (id text PRIMARY KEY, name text, amount numeric, day date, good boolean)";
@@ -145,7 +151,7 @@ async fn corner_cases_of_csv_mean_what_rfc_4180_says() {
         ("quotes and newlines", "a,b,c\n1,\"ha\n\"\"ha\"\"\nha\",3\n", &["1|ha\n\"ha\"\nha|3"]),
         ("UTF-8", "a,b,c\n1,ʤ,😀\n", &["1|ʤ|😀"]),
         ("blanks", "a,b,c\n 1 ,\" 2 \",\t\n", &[" 1 | 2 |\t"]),
-        ("a quote in the middle", "a,b,c\n1\"2,5\",\"x\"y\n", &["1\"2|5\"|xy"]),
+        ("a quote in the middle", "a,b,c\n1\"2,5\",x\"y\"\n", &["1\"2|5\"|x\"y\""]),
         ("names in quotes with blanks", "\"a\" , b ,C\n1,2,3\n", &["1|2|3"]),
         ("header twice as long", "c,a\n3,1\n", &["1|-|3"]),
         ("empty lines", "\n\na,b,c\n\n\r\n1,2,3\n\n", &["1|2|3"]),
@@ -349,4 +355,27 @@ async fn headers_that_do_not_fit_say_what_would() {
         let error = importer.error().await;
         assert!(error.contains(word), "{file:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_packed_file_that_no_invocation_comes_through_ends_and_says_so() {
+    let mut importer = Importer::in_chunks(T, 2).await;
+    importer.import.lanes = 1;
+    importer.import.packed_within = Duration::ZERO;
+    let file = gzip(b"id,name\n1,a\n2,b\n3,c\n4,d\n");
+    let etag = importer.bucket.put("imports/t/a.csv", file).await;
+    let event = json!({ "Records": [importer.notification("imports/t/a.csv", &etag, "01")] });
+    let event = || sqs_event(&[("m1", "", &event.to_string())]);
+    // The second chunk meets an outage.
+    importer.world.fault("execute@5.. fail-before=ServiceUnavailableError");
+    import::handle(&importer.import, event(), deadline()).await.unwrap();
+    importer.world.server.faults().clear();
+    importer.world.rows("UPDATE sync.import SET next_chunk = 1").await;
+    // And takes all the time there is.
+    importer.world.fault("execute@3 delay=1500ms");
+    let soon = Deadline::after(Duration::from_secs(1));
+    let done = import::handle(&importer.import, event(), soon).await;
+    importer.world.server.faults().clear();
+    assert!(done.is_ok_and(|response| response.batch_item_failures.is_empty()));
+    assert!(importer.error().await.starts_with("a packed file is read again"));
 }

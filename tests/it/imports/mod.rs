@@ -242,6 +242,11 @@ async fn a_file_that_cannot_be_imported_says_why() {
     let importer = Importer::with(STAFF).await;
     for (key, content, expected) in [
         (
+            "imports/a.csv",
+            "id,name\n",
+            "the file is in no table's folder; drop it under imports/<table>/. The tables are: staff",
+        ),
+        (
             "imports/stuff/a.csv",
             "id,name\n",
             "there is no table \"stuff\"; did you mean imports/staff/?",
@@ -265,7 +270,8 @@ async fn a_file_that_cannot_be_imported_says_why() {
     let etag = importer.bucket.put("imports/staff/e.csv", "id,name\n0004,x\n").await;
     importer.bucket.delete("imports/staff/e.csv").await;
     importer.notify("imports/staff/e.csv", &etag, "01").await;
-    assert_eq!(importer.report("staff").await["error"], "the file is not there any more");
+    let error = "the file is not there any more; what was loaded of it stays";
+    assert_eq!(importer.report("staff").await["error"], error);
 }
 
 #[tokio::test]
@@ -289,6 +295,59 @@ async fn an_outage_gives_the_file_back_and_it_goes_on_where_it_was() {
         importer.world.rows("SELECT count(*) FROM staff WHERE age IS NOT NULL").await,
         ["9996"]
     );
+}
+
+#[tokio::test]
+async fn what_keeps_a_file_from_being_loaded_is_told_until_it_goes_on() {
+    let importer = Importer::with(STAFF).await;
+    let etag = importer.bucket.put("imports/staff/a.csv", "id,name\n0004,x\n").await;
+    importer.world.rows("ALTER TABLE staff RENAME TO elsewhere").await;
+    let event = json!({ "Records": [importer.notification("imports/staff/a.csv", &etag, "01")] });
+    let event = || sqs_event(&[("m1", "", &event.to_string())]);
+    assert!(import::handle(&importer.import, event(), deadline()).await.is_err());
+    let error = importer.error().await;
+    assert!(error.starts_with("it does not go on, and is tried again"), "{error}");
+    assert!(error.contains("42P01"), "{error}");
+    assert!(importer.world.rows(COUNTS).await[0].starts_with("running|"));
+    importer.world.rows("ALTER TABLE elsewhere RENAME TO staff").await;
+    let response = import::handle(&importer.import, event(), deadline()).await.unwrap();
+    assert!(response.batch_item_failures.is_empty());
+    assert_eq!(importer.error().await, "-");
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|1|1|0|0|0"]);
+}
+
+/// A trigger that miscounts, as a defect of ours would.
+async fn miscounting(change: &str) -> Importer {
+    let importer = Importer::in_chunks(STAFF, 2).await;
+    let function = format!(
+        "CREATE FUNCTION sync.miscount() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN IF NEW.chunk = 1 THEN {change}; END IF; RETURN NEW; END $$"
+    );
+    importer.world.rows(&function).await;
+    let trigger = "CREATE TRIGGER miscount BEFORE INSERT ON sync.import_chunk FOR EACH ROW EXECUTE FUNCTION sync.miscount()";
+    importer.world.rows(trigger).await;
+    importer
+}
+
+#[tokio::test]
+async fn rows_of_a_chunk_that_are_not_accounted_for_fail_the_import() {
+    let mut importer = miscounting("NEW.rows_written := NEW.rows_written - 1").await;
+    importer.import.lanes = 1;
+    let file = "id,name\n0004,a\n0005,b\n0006,c\n0007,d\n";
+    assert_eq!(importer.load("staff", &[], file).await, "failed|2|2|0|0|0|0");
+    assert!(importer.error().await.starts_with("not all rows of a chunk are accounted for"));
+    assert_eq!(importer.world.rows("SELECT count(*) FROM staff").await, ["5"]);
+}
+
+#[tokio::test]
+async fn rows_of_a_file_that_are_not_accounted_for_fail_the_import() {
+    let change = "NEW.rows_read := NEW.rows_read - 1; NEW.rows_written := NEW.rows_written - 1";
+    let mut importer = miscounting(change).await;
+    importer.import.lanes = 1;
+    let file = "id,name\n0004,a\n0005,b\n0006,c\n0007,d\n";
+    assert_eq!(importer.load("staff", &[], file).await, "failed|3|3|0|0|0|0");
+    let error = importer.error().await;
+    assert!(error.starts_with("the file has 4 records, but 3 are accounted for"), "{error}");
 }
 
 #[tokio::test]

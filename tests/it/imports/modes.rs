@@ -408,6 +408,24 @@ async fn a_row_that_others_of_the_file_refer_to_is_not_taken_for_a_repeated_one(
 }
 
 #[tokio::test]
+async fn what_a_column_would_round_is_rejected() {
+    let importer = Importer::with("CREATE TABLE t (k timestamp(0) PRIMARY KEY, at time(3))").await;
+    let file = "k,at\n2026-01-01 00:00:00.1,\n2026-01-01 00:00:01.0,10:00:00.125\n2026-01-01T00:00:02,10:00:00.1255\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|3|1|0|0|2|0");
+    assert_eq!(importer.rejects().await, ["1|precision|-|k", "3|precision|-|at"]);
+}
+
+#[tokio::test]
+async fn keys_that_a_collation_holds_equal_are_one_row() {
+    let tables = "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        CREATE TABLE t (k text COLLATE anycase PRIMARY KEY, v text);";
+    let importer = Importer::with(tables).await;
+    let file = "k,v\nAda,first\nADA,second\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|2|1|0|1|0|0");
+    assert_eq!(importer.world.rows("SELECT v FROM t").await, ["second"]);
+}
+
+#[tokio::test]
 async fn keys_that_only_the_database_can_compare_are_one_row() {
     let tables = "CREATE EXTENSION citext; CREATE TABLE t (k citext PRIMARY KEY, v text)";
     let importer = Importer::in_chunks(tables, 3).await;

@@ -63,7 +63,7 @@ async fn all_rejects_are_one_list_in_the_order_of_the_file() {
                 "8|database|23502|k",
                 "9|format|-|u",
                 "10|column-count|-|-",
-                "11|database|22000|-",
+                "11|database|22000|during",
                 "12|unsupported-character|-|x",
                 "14|unclosed-quote|-|-",
             ]
@@ -86,6 +86,63 @@ async fn all_rejects_are_one_list_in_the_order_of_the_file() {
             lines[6]
         );
     }
+}
+
+#[tokio::test]
+async fn a_row_that_the_database_cannot_take_keeps_no_other_back() {
+    let importer = Importer::with(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, m macaddr);
+         CREATE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS $$
+         DECLARE one text;
+         BEGIN
+             IF NEW.v = 'own code' THEN RAISE EXCEPTION 'no' USING ERRCODE = 'AB001'; END IF;
+             IF NEW.v = 'nothing found' THEN SELECT k INTO STRICT one FROM t WHERE k = 'nobody'; END IF;
+             ASSERT NEW.v IS DISTINCT FROM 'assertion';
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER picky BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION picky();",
+    )
+    .await;
+    // A key that no page of an index can hold, not even compressed.
+    let mut seed = 1_u64;
+    let long: String = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{seed:016x}")
+    })
+    .take(600)
+    .collect();
+    let file = format!(
+        "k,v,m\n1,good,\n{long},,\n3,own code,\n4,nothing found,\n5,assertion,\n6,,zz\n7,good,08:00:2b:01:02:03\n"
+    );
+    assert_eq!(importer.load("t", &[], file).await, "completed|7|2|0|0|5|0");
+    assert_eq!(
+        importer.rejects().await,
+        [
+            "2|database|54000|-",
+            "3|database|AB001|-",
+            "4|database|P0002|-",
+            "5|database|P0004|-",
+            "6|database|22P02|m",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_row_too_long_to_be_sent_is_rejected_alone() {
+    let mut importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
+    importer.import.lanes = 1;
+    let long = "\\".repeat(520_000);
+    let file = format!("k,v\n1,x\n2,{long}\n3,y\nx,z\n");
+    // Where no row is bad to the database, it can be sent; a dry run looks for bad ones at once.
+    for (dry_run, expected) in [("true", "4|2|0|0|2|0"), ("false", "4|3|0|0|1|0")] {
+        let counts = importer.load("t", &[("dry-run", dry_run)], file.as_str()).await;
+        assert_eq!(counts, format!("completed|{expected}"), "dry run: {dry_run}");
+    }
+    importer.world.rows("TRUNCATE t").await;
+    let file = format!("k,v\n1,x\n2,{long}\n3,\n3,y\n");
+    importer.world.rows("ALTER TABLE t ADD CHECK (v <> 'x')").await;
+    assert_eq!(importer.load("t", &[], file).await, "completed|4|1|0|1|2|0");
+    assert_eq!(importer.rejects().await, ["1|database|23514|-", "2|too-long|-|-"]);
 }
 
 #[tokio::test]

@@ -201,3 +201,16 @@ async fn a_hopeless_file_is_not_read_to_its_end() {
     let counts = importer.load("t", &[("max-rejects", "11%")], file).await;
     assert!(counts.starts_with("completed|30000|"), "{counts}");
 }
+
+#[tokio::test]
+async fn a_dry_run_of_several_chunks_finds_what_their_commits_would_say() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t DEFERRABLE INITIALLY DEFERRED)";
+    // The boss of 1 comes a chunk too late, that of 3 in time.
+    let file = "k,boss\n1,4\n2,\n3,5\n5,\n4,\n";
+    for dry_run in ["true", "false"] {
+        let importer = Importer::in_chunks(tables, 2).await;
+        let counts = importer.load("t", &[("dry-run", dry_run)], file).await;
+        assert!(counts.starts_with("completed|5|"), "{counts}");
+        assert_eq!(importer.rejects().await[0], "1|database|23503|-", "dry run: {dry_run}");
+    }
+}

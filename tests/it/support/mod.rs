@@ -151,6 +151,7 @@ impl World {
             defaults: Defaults::none(),
             lanes: 3,
             limits: chunk::LIMITS,
+            packed_within: aurora_sync::import::PACKED_WITHIN,
         }
     }
 
