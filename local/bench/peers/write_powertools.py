@@ -21,13 +21,17 @@ DATABASE = {
 SQL = {
     "insert": "INSERT INTO staff (id, name, age) VALUES (:id, :name, :age)",
     "update": "UPDATE staff SET name = :name, age = :age WHERE id = :id::char(4)",
+    "delete": "DELETE FROM staff WHERE id = :id::char(4)",
 }
 
 
-def parameters(row):
+def parameters(operation, row):
     age = row["age"]
+    key = {"name": "id", "value": {"stringValue": row["id"]}}
+    if operation == "delete":
+        return [key]
     return [
-        {"name": "id", "value": {"stringValue": row["id"]}},
+        key,
         {"name": "name", "value": {"stringValue": row["name"]}},
         {"name": "age", "value": {"isNull": True} if age is None else {"longValue": age}},
     ]
@@ -35,16 +39,17 @@ def parameters(row):
 
 def record_handler(record: SQSRecord):
     message = json.loads(record.body)
-    sql, rows = SQL[message["operation"]], message["rows"]
-    if len(rows) == 1:
-        rds_data.execute_statement(**DATABASE, sql=sql, parameters=parameters(rows[0]))
+    operation, rows = message["operation"], message["rows"]
+    sql, sets = SQL[operation], [parameters(operation, row) for row in rows]
+    if len(sets) == 1:
+        rds_data.execute_statement(**DATABASE, sql=sql, parameters=sets[0])
         return
     transaction = rds_data.begin_transaction(**DATABASE)["transactionId"]
     rds_data.batch_execute_statement(
         **DATABASE,
         transactionId=transaction,
         sql=sql,
-        parameterSets=[parameters(row) for row in rows],
+        parameterSets=sets,
     )
     rds_data.commit_transaction(
         resourceArn=DATABASE["resourceArn"],

@@ -289,8 +289,6 @@ async fn file(ground: &Ground, rows: u64) -> anyhow::Result<Sample> {
     let scenario = Scenario { table: Table::Staff, mode: Mode::UpsertNew, rows };
     let prepared = Prepared::new(ground, &scenario).await?;
     let database = ground.copy_of(prepared.template()).await?;
-    ground.stand_in.reset_counts();
-    let postgres = ground.postgres_cpu().await?;
     let run = prepared.run_ours(ground, &database, rows).await?;
     let counts = ground.stand_in.counts();
     let usage = run.usage.context("ours has a usage")?;
@@ -316,7 +314,7 @@ async fn file(ground: &Ground, rows: u64) -> anyhow::Result<Sample> {
         s3_puts: puts + 1,
         s3_gets: gets,
         log_bytes: run.log_bytes,
-        postgres_cpu_seconds: ground.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
+        postgres_cpu_seconds: run.postgres_cpu.as_secs_f64(),
         ..Sample::default()
     };
     check_rows(ground, database, rows).await?;

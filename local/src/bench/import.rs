@@ -462,6 +462,7 @@ struct Before {
 impl Before {
     async fn of(ground: &Ground, function: Option<&Function>) -> anyhow::Result<Self> {
         ground.data_api.counters().reset();
+        ground.stand_in.reset_counts();
         Ok(Self {
             server_cpu: function::own_cpu()?,
             postgres_cpu: ground.postgres_cpu().await?,

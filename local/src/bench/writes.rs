@@ -17,12 +17,16 @@ use super::data::{Table, Version, staff_age, staff_id, staff_name};
 use super::figures::{self, Spread, count, float, number, whole};
 use super::function::Function;
 use super::ground::{Database, Ground, queue_event};
+use super::import;
 use crate::stack::{Options, Stack};
 
 /// Most messages of a delivery.
 const DELIVERY_MESSAGES: usize = 10;
 /// Rows of a message of an array, as [`pack`] has them.
 const MESSAGE_ROWS: u64 = 500;
+
+/// What the way is called that loads the rows as a file.
+pub(super) const FILE: &str = "aurora-sync, the same rows as a file";
 
 /// How many writes are posted, one by one, to see when they are applied.
 const POSTED: u64 = 200;
@@ -63,6 +67,8 @@ enum Form {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     AuroraSync,
+    /// The same rows by our import.
+    File,
     Powertools,
     Tutorial,
 }
@@ -71,6 +77,7 @@ impl Way {
     fn name(self) -> &'static str {
         match self {
             Self::AuroraSync => "aurora-sync",
+            Self::File => FILE,
             Self::Powertools => "Python, Powertools batch processing, boto3",
             Self::Tutorial => "the tutorial's function, a request a row",
         }
@@ -168,11 +175,13 @@ async fn measure_scenario(
 ) -> anyhow::Result<MeasuredScenario> {
     tracing::info!("writes: {}", scenario.name());
     let mut ways = vec![Way::AuroraSync];
-    if scenario.what != What::Mixed {
-        ways.push(Way::Powertools);
-        if scenario.form == Form::Single {
-            ways.push(Way::Tutorial);
-        }
+    if scenario.form == Form::Array && scenario.what == What::Insert {
+        ways.push(Way::File);
+    }
+    ways.push(Way::Powertools);
+    // The tutorial's function has no DELETE and takes no arrays.
+    if scenario.form == Form::Single && scenario.what != What::Mixed {
+        ways.push(Way::Tutorial);
     }
     ways.retain(|way| settings.wants_way(way.name()));
     let template = template(ground, &scenario).await?;
@@ -252,13 +261,16 @@ async fn run(
     way: Way,
     scenario: &Scenario,
 ) -> anyhow::Result<Run> {
+    if way == Way::File {
+        return load_as_file(ground, database, scenario.writes).await;
+    }
     let lanes: Vec<_> = (0..scenario.partitions)
         .map(|lane| {
             let rows: Vec<_> = (lane..scenario.writes)
                 .step_by(usize::try_from(scenario.partitions).unwrap_or(1))
                 .collect();
             match way {
-                Way::AuroraSync => our_deliveries(scenario, lane, &rows),
+                Way::AuroraSync | Way::File => our_deliveries(scenario, lane, &rows),
                 Way::Powertools => powertools_deliveries(scenario, lane, &rows),
                 Way::Tutorial => tutorial_requests(scenario, &rows),
             }
@@ -269,7 +281,7 @@ async fn run(
     let warm_up = |lane: u64| {
         let rows = [scenario.writes + lane];
         match way {
-            Way::AuroraSync => our_deliveries(&update, lane, &rows),
+            Way::AuroraSync | Way::File => our_deliveries(&update, lane, &rows),
             Way::Powertools => powertools_deliveries(&update, lane, &rows),
             Way::Tutorial => tutorial_requests(&update, &rows),
         }
@@ -278,11 +290,21 @@ async fn run(
     run_lanes(ground, database, way.module(), warm_ups, lanes).await
 }
 
+/// Has the rows imported that the writes insert.
+async fn load_as_file(ground: &Ground, database: &Database, rows: u64) -> anyhow::Result<Run> {
+    let scenario = import::Scenario { table: Table::Staff, mode: import::Mode::Insert, rows };
+    let prepared = import::Prepared::new(ground, &scenario).await?;
+    let run = prepared.run_ours(ground, database, rows).await?;
+    prepared.remove(ground).await?;
+    let took = Duration::from_secs_f64(run.seconds);
+    Ok(Run { took, deliveries: vec![took], calls: run.calls })
+}
+
 impl Way {
     /// The Python function; `None` is ours.
     fn module(self) -> Option<&'static str> {
         match self {
-            Self::AuroraSync => None,
+            Self::AuroraSync | Self::File => None,
             Self::Powertools => Some("write_powertools"),
             Self::Tutorial => Some("write_tutorial"),
         }
@@ -377,16 +399,29 @@ fn row(n: u64) -> Value {
     json!({ "id": staff_id(n), "name": staff_name(n, Version::New), "age": staff_age(n) })
 }
 
+/// A message has rows of one operation.
 fn powertools_deliveries(scenario: &Scenario, lane: u64, rows: &[u64]) -> Vec<String> {
-    let size = match scenario.form {
-        Form::Single => 1,
-        Form::Array => usize::try_from(MESSAGE_ROWS).unwrap_or(usize::MAX),
-    };
-    let bodies = rows.chunks(size).map(|rows| {
+    let body = |operation: Operation, rows: &[u64]| {
         let rows: Vec<_> = rows.iter().map(|n| row(*n)).collect();
-        json!({ "operation": scenario.what.name(), "rows": rows }).to_string()
-    });
-    deliveries(bodies.collect(), lane)
+        json!({ "operation": operation.as_str(), "rows": rows }).to_string()
+    };
+    let operation = |n: &u64| scenario.what.operation(*n);
+    let bodies = match scenario.form {
+        Form::Single => rows.iter().map(|n| body(operation(n), &[*n])).collect(),
+        Form::Array => {
+            let size = usize::try_from(MESSAGE_ROWS).unwrap_or(usize::MAX);
+            let of = |wanted: Operation| {
+                let rows: Vec<_> =
+                    rows.iter().copied().filter(|n| operation(n) == wanted).collect();
+                rows.chunks(size).map(|rows| body(wanted, rows)).collect::<Vec<_>>()
+            };
+            [Operation::Insert, Operation::Update, Operation::Delete]
+                .into_iter()
+                .flat_map(of)
+                .collect()
+        }
+    };
+    deliveries(bodies, lane)
 }
 
 fn tutorial_requests(scenario: &Scenario, rows: &[u64]) -> Vec<String> {
