@@ -63,11 +63,12 @@ fn cargos_own_variables() -> Vec<OsString> {
     names.filter(|name| name.to_str().is_some_and(is_own)).collect()
 }
 
-/// `sql/` with the benchmark's tables, in the ignored folder. Only what has changed is written: cargo
+/// `sql/` with the benchmark's tables, in the ignored folder, and nothing else. Only what has changed is written: cargo
 /// goes by the time of a file.
 fn assemble_sql(root: &Path) -> anyhow::Result<PathBuf> {
     let target = workspace::local_folder()?.join("bench-sql");
     fs::create_dir_all(target.join("sync")).context("cannot make the folder of tables")?;
+    let mut copies = Vec::new();
     for (from, to) in [
         ("sql", target.clone()),
         ("sql/sync", target.join("sync")),
@@ -81,6 +82,16 @@ fn assemble_sql(root: &Path) -> anyhow::Result<PathBuf> {
             if fs::read(&copy).ok().as_ref() != Some(&content) {
                 fs::write(&copy, content)
                     .with_context(|| format!("cannot write {}", copy.display()))?;
+            }
+            copies.push(copy);
+        }
+    }
+    for folder in [&target, &target.join("sync")] {
+        for entry in fs::read_dir(folder).context("cannot read the folder of tables")? {
+            let path = entry?.path();
+            if path.is_file() && !copies.contains(&path) {
+                fs::remove_file(&path)
+                    .with_context(|| format!("cannot remove {}", path.display()))?;
             }
         }
     }
