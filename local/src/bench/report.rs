@@ -192,7 +192,8 @@ on the machine, has one processor and all caches to itself; ours shares two amon
 - **The Data API** is `cargo local data-api` over PostgreSQL as it is found on the machine, `fsync` off. psql talks to
   PostgreSQL directly: it pays neither for the Data API nor for checks, counts or rejects.
 - **Peers** stand in [local/bench/peers](../local/bench/peers), written as their documentation shows. Slow ones load
-  the first rows of the file only; the column *rows* says how many.
+  the first rows of the file only; the column *rows* says how many. The tutorial's function takes a row a request, and has
+  no DELETE: it is not there beside arrays and mixed writes.
 ";
 
 fn benchmarks(parts: &[Kept], docs: &Path) -> anyhow::Result<String> {

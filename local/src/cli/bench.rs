@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Write docs/benchmarks.md and docs/costs.md of what was measured last
     #[arg(long)]
     write_docs: bool,
+    /// The same, and measure nothing
+    #[arg(long, conflicts_with_all = ["only", "quick", "full", "programs"])]
+    docs_only: bool,
     /// Rounds of each figure
     #[arg(long, value_name = "NUMBER")]
     rounds: Option<usize>,
@@ -50,6 +53,9 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.docs_only {
+        return bench::write_docs(&kept()?);
+    }
     let Some(folder) = &arguments.programs else {
         return Err(run_measured()?);
     };
@@ -89,13 +95,18 @@ async fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Res
         [] => Name::ALL,
         some => some,
     };
-    let keep = workspace::local_folder()?.join("bench");
+    let keep = kept()?;
     let programs = bench::beside(folder)?;
     bench::run(&settings, names, programs, Some(keep.clone()), &mut |text| print(text)).await?;
     if arguments.write_docs {
         bench::write_docs(&keep)?;
     }
     Ok(())
+}
+
+/// Where what was measured is kept.
+fn kept() -> anyhow::Result<PathBuf> {
+    Ok(workspace::local_folder()?.join("bench"))
 }
 
 /// As it was typed.
