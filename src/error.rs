@@ -272,6 +272,12 @@ impl DataApiError {
         matches!(&self.fault, DataApiFault::Sql(state) if state.class() == "42")
     }
 
+    /// Whether it may be what a type that we do not know says to a value: some speak in class 42 (`regclass`, `tsquery`,
+    /// `ltree`), some in XX (`hstore` before PostgreSQL 16).
+    pub fn may_be_about_a_value(&self) -> bool {
+        matches!(&self.fault, DataApiFault::Sql(state) if matches!(state.class(), "42" | "XX"))
+    }
+
     /// Whether a row has a key, or another value, that a row has already.
     pub fn is_unique_violation(&self) -> bool {
         matches!(&self.fault, DataApiFault::Sql(state) if state.0 == "23505")

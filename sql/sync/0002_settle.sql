@@ -85,7 +85,7 @@ $$;
 --
 -- `is_immediate` makes deferred constraints speak while their row can still be told. `types` names those of
 -- columns of types that the worker does not know, and is NULL for the others: what such a type says to a
--- value can look like a mistake in a statement (class 42: `regclass`, `tsquery`, `ltree`).
+-- value can look like a mistake in a statement (class 42: `regclass`, `tsquery`, `ltree`) or in PostgreSQL (XX: `hstore`).
 CREATE FUNCTION sync.settle_apart(
     statement text,
     table_path text,
@@ -143,7 +143,7 @@ BEGIN
                 error_message = MESSAGE_TEXT,
                 error_constraint = CONSTRAINT_NAME,
                 error_column = COLUMN_NAME;
-            is_of_unknown_type := error_sqlstate LIKE '42%' AND array_remove(types, NULL) <> '{}';
+            is_of_unknown_type := left(error_sqlstate, 2) IN ('42', 'XX') AND array_remove(types, NULL) <> '{}';
             IF NOT is_of_unknown_type AND NOT sync.is_of_row(error_sqlstate) THEN
                 RAISE;
             END IF;
@@ -212,7 +212,8 @@ BEGIN
             BEGIN
                 EXECUTE 'SELECT $1::' || types[place] USING cells[place];
             EXCEPTION
-                WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation THEN
+                WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation
+                    OR program_limit_exceeded OR internal_error THEN
                     RETURN column_names[place];
             END;
         END IF;

@@ -252,7 +252,7 @@ BEGIN
                 error_message = MESSAGE_TEXT,
                 error_constraint = CONSTRAINT_NAME,
                 error_column = COLUMN_NAME;
-            is_of_unknown_type := error_sqlstate LIKE '42%' AND array_remove(types, NULL) <> '{}';
+            is_of_unknown_type := left(error_sqlstate, 2) IN ('42', 'XX') AND array_remove(types, NULL) <> '{}';
             IF NOT is_of_unknown_type AND NOT sync.is_of_row(error_sqlstate) THEN
                 RAISE;
             END IF;

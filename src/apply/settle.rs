@@ -82,7 +82,7 @@ pub(super) async fn settle(
             }
             // What a type that we do not know says to a value can look like a mistake of ours.
             Err(SyncError::Database(error))
-                if error.is_about_a_statement()
+                if error.may_be_about_a_value()
                     && mode == Mode::Whole
                     && has_unknown_types(catalog, batch) =>
             {

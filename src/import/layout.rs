@@ -57,6 +57,8 @@ pub enum HeaderError {
         "field {field} of the header has no name; name it or leave it out, or set extra-columns to ignore"
     )]
     Nameless { field: usize },
+    #[error("the header is one field, which is not a column of the table; {hint}")]
+    OneField { hint: &'static str },
     #[error("the header names {name:?}, which is not {expected}")]
     UnknownColumn { name: String, expected: String },
     #[error("the header names the column {name:?} twice, in fields {first} and {second}; {fix}")]
@@ -146,6 +148,12 @@ impl<'a> Layout<'a> {
         let mut known: Vec<Option<&Column>> = Vec::new();
         let mut has_error_column = false;
         let names: Vec<_> = names.map(str::trim).collect();
+        if let [only] = names.as_slice()
+            && table.column(only).is_none()
+            && let Some(hint) = hint(only)
+        {
+            return Err(HeaderError::OneField { hint });
+        }
         for name in &names {
             let column = if *name == ERROR_COLUMN {
                 has_error_column = true;
@@ -244,7 +252,7 @@ impl<'a> Layout<'a> {
             PackedCells::with_capacity(self.columns.len(), fields.text_bytes() + self.growth_bytes);
         for (field, text) in self.fields.iter().zip(fields.iter()) {
             let Use::Load { column, is_grouped } = *field else { continue };
-            match text {
+            match text.filter(|text| !text.is_empty() || has_empty(&column.column_type)) {
                 None if column.nullable => cells.push(None),
                 None => {
                     return Err(rejection(column, "not-null", "expected a value".to_owned()));
@@ -292,6 +300,20 @@ impl<'a> Layout<'a> {
         }
         Ok(Some(Key::of_canonical(parts, self.has_comparable_keys)))
     }
+}
+
+/// Whether an empty text may be a value of the type: of the others, programs that quote all fields write NULL so.
+fn has_empty(column_type: &ColumnType) -> bool {
+    use ColumnType as Type;
+    matches!(
+        column_type,
+        Type::Char { .. }
+            | Type::VarChar { .. }
+            | Type::Text
+            | Type::Bytea
+            | Type::Enum { .. }
+            | Type::Other { .. }
+    )
 }
 
 /// The column that a field's name means; `None` where the field is left out.
@@ -387,6 +409,20 @@ fn check_columns(
 /// Whether a row is compared with the one that is there already.
 fn needs_version(mode: Mode) -> bool {
     matches!(mode, Mode::Upsert | Mode::Replace)
+}
+
+/// What a header of one field that is no column may want to say.
+fn hint(name: &str) -> Option<&'static str> {
+    if name.contains('\0') {
+        return Some("its characters have zeros between them; set encoding, such as utf-16le");
+    }
+    let delimiters = [
+        (';', "set delimiter to semicolon"),
+        ('\t', "set delimiter to tab"),
+        ('|', "set delimiter to pipe"),
+        (',', "set delimiter to comma"),
+    ];
+    delimiters.into_iter().find_map(|(mark, hint)| name.contains(mark).then_some(hint))
 }
 
 /// What may have been meant by one of two fields of the same name.

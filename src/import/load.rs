@@ -26,7 +26,7 @@ use crate::field::{Field, Parameter, Record, encoded_len, parameter};
 use crate::key;
 use crate::outcome::Rejection;
 use crate::parameter_set::{packed_literals, text_column};
-use crate::plan::CALL_BYTES_MAX;
+use crate::plan::{CALL_BYTES_MAX, SQL_LEN_MAX};
 use crate::statement::load::Load;
 use crate::statement::unknown_type;
 use crate::transaction::{End, Transaction, awake, in_one_statement, in_transaction};
@@ -142,6 +142,13 @@ impl Loader<'_> {
         let mut repeats = 0;
         loop {
             let calls = sets_of_calls(part, set_rows_max, keeps_order(self.table));
+            // What is told apart travels as a parameter, however many columns it names.
+            let is_too_long = |sets: &Vec<Vec<PartRow<'_>>>| {
+                self.whole_statement(part, manner, sets).set().len() > SQL_LEN_MAX
+            };
+            if !manner.is_apart() && calls.iter().any(is_too_long) {
+                manner = Manner::Apart;
+            }
             let attempted = match calls.as_slice() {
                 [sets] if sets.len() == 1 && part.rejects.is_empty() && !manner.is_apart() => {
                     self.attempt_alone(place, part, manner, sets, deadline).await
@@ -162,7 +169,7 @@ impl Loader<'_> {
                 Ok(Attempt::Spoilt { .. }) => manner = Manner::Apart,
                 // What a type that we do not know says to a value can look like a mistake of ours.
                 Err(SyncError::Database(error))
-                    if error.is_about_a_statement()
+                    if error.may_be_about_a_value()
                         && !manner.is_apart()
                         && self.columns.iter().any(|column| unknown_type(column).is_some()) =>
                 {

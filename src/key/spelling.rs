@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use aurora_sync_catalog::ColumnType;
 
-use crate::value::canonical_moment;
+use crate::value::{canonical_date, canonical_moment};
 
 /// Whether [`canonical`] gives equal values of the type equal texts, and no others.
 pub fn has_one_spelling(column_type: &ColumnType) -> bool {
@@ -50,7 +50,7 @@ pub fn canonical(column_type: &ColumnType, text: &str) -> Option<String> {
         {
             Some(word.to_ascii_lowercase())
         }
-        ColumnType::Date => canonical_moment(text),
+        ColumnType::Date => canonical_date(text),
         ColumnType::Timestamp => canonical_moment(text).map(with_time),
         // Sessions of the Data API are in UTC (measured, see DATA_API.md): so is a time without offset.
         ColumnType::TimestampTz => canonical_moment(text).map(|moment| {
@@ -106,7 +106,11 @@ fn canonical_decimal(text: &str) -> String {
     if whole.is_empty() && fraction.is_empty()
         || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
     {
-        return text.to_owned();
+        // Infinite ones, and what is no number.
+        let infinite =
+            digits.eq_ignore_ascii_case("inf") || digits.eq_ignore_ascii_case("infinity");
+        let word = if infinite { "infinity".to_owned() } else { digits.to_ascii_lowercase() };
+        return format!("{sign}{word}");
     }
     let whole = match whole.trim_start_matches('0') {
         "" => "0",

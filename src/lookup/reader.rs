@@ -4,12 +4,10 @@ use crate::aws::data_api::DataApi;
 use crate::deadline::Deadline;
 use crate::error::{DataApiError, DataApiFault, Disposition};
 use crate::field::Record;
+use crate::plan::SQL_LEN_MAX;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::transaction::awake;
-
-/// Most characters of a statement (service model, `SqlStatement`).
-const SQL_LEN_MAX: usize = 65_536;
 
 /// Seconds after which it is worth trying again when the database is away: it resumes in some 15 s, of
 /// which the look-up has waited through most.

@@ -14,6 +14,9 @@ pub const SET_ROWS_MAX: usize = 1_000;
 /// Most bytes of one request to the Data API (service model: headers and JSON included).
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Most characters of a statement (service model, `SqlStatement`).
+pub const SQL_LEN_MAX: usize = 65_536;
+
 /// Left for what is not counted row by row: the statement (64 KiB at most), ARNs, parameter names, and
 /// headers with a signature and a session's token.
 const REQUEST_BYTES_RESERVED: usize = 128 * 1024;

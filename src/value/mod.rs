@@ -24,7 +24,7 @@ pub(crate) use self::expected::expected;
 use self::number::Float;
 use self::time::Moment;
 
-pub(crate) use self::time::canonical as canonical_moment;
+pub(crate) use self::time::{canonical as canonical_moment, canonical_date};
 
 /// Why a value is not one of its column.
 #[derive(Debug, Clone, PartialEq, Eq)]

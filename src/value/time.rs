@@ -256,6 +256,11 @@ fn digits(text: &str, count: usize) -> Option<u32> {
     is_number.then(|| text.parse().ok()).flatten()
 }
 
+/// One spelling of a date: what PostgreSQL takes of a text that says a time of day besides.
+pub(crate) fn canonical_date(text: &str) -> Option<String> {
+    Some(civil_date(Iso::parse(trimmed(text))?.date?)?.to_string())
+}
+
 /// One spelling for the spellings of a moment that say when it is: a date as it is, a timestamp with
 /// `T`, one with an offset in UTC. `None` for every other form.
 pub(crate) fn canonical(text: &str) -> Option<String> {

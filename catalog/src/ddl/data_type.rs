@@ -120,6 +120,10 @@ fn typed_exactly(data_type: &DataType, types: &HashMap<Name, UserType>) -> Typed
             array @ Type::Array(_) => array,
             element => Type::Array(Box::new(element)),
         },
+        // A cast to bit(n) cuts or pads; what has no length is refused where it does not fit.
+        DataType::Bit(_) | DataType::BitVarying(_) | DataType::VarBit(_) => {
+            Type::Other { sql: "varbit".to_owned() }
+        }
         DataType::Custom(name, modifiers) => return custom(name, modifiers, types),
         other => Type::Other { sql: other.to_string().to_lowercase() },
     })

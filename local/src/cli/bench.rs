@@ -16,6 +16,7 @@ use crate::workspace;
 /// Builds optimized programs first. Everything runs on this machine: the functions, the Data API server,
 /// PostgreSQL and the peers share its processors, so only ratios mean something elsewhere.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line")]
 pub struct Arguments {
     /// Measure these parts only
     #[arg(long, value_name = "NAME", num_args = 1..)]

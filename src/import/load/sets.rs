@@ -47,6 +47,7 @@ pub(super) fn sets_of_calls(
         {
             let set: Vec<_> = set.into_iter().map(|row| run[row]).collect();
             let set_bytes: usize = set.iter().map(|row| size_bytes(*row)).sum();
+            let set_bytes = set_bytes + own_bytes(&set);
             match calls.last_mut() {
                 Some(call) if call_group == group && call_bytes + set_bytes <= CALL_BYTES_MAX => {
                     call.push(set);
@@ -81,6 +82,13 @@ fn runs<'r, 'a>(rows: &'r [PartRow<'a>], keeps_order: bool) -> Vec<&'r [PartRow<
     }
     runs.push(&rows[begin..]);
     runs
+}
+
+/// What a set adds to a request besides its rows: where a key comes again and again, each row is a set.
+fn own_bytes(set: &[PartRow<'_>]) -> usize {
+    const OF_PLACE: usize = 600;
+    const OF_COLUMN: usize = 60;
+    OF_PLACE + OF_COLUMN * set.first().map_or(0, |row| row.cells().iter().count())
 }
 
 /// What a row adds to a request, with its mark in the column of repeats.

@@ -130,6 +130,28 @@ async fn excel_on_japanese_windows_is_read_with_all_its_characters() {
     );
 }
 
+#[tokio::test]
+async fn a_quoted_empty_field_is_null_where_there_is_no_empty_value() {
+    let importer = Importer::with(T).await;
+    let file = "\"id\",\"name\",\"amount\",\"day\",\"good\"\n\"1\",\"\",\"\",\"\",\"\"\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|1|1|0|0|0|0");
+    assert_eq!(importer.world.rows(ROWS).await, ["1||-|-|-"]);
+}
+
+#[tokio::test]
+async fn a_header_of_one_field_tells_what_may_be_wrong() {
+    let importer = Importer::with(T).await;
+    for (file, hint) in [
+        ("id;name\n1;a\n", "set delimiter to semicolon"),
+        ("id\tname\n1\ta\n", "set delimiter to tab"),
+        ("i\0d\0,\0n\0\n\0", "set encoding, such as utf-16le"),
+    ] {
+        let options: &[_] = if hint.contains("encoding") { &[("delimiter", ";")] } else { &[] };
+        assert_eq!(importer.load("t", options, file).await, "failed|0|0|0|0|0|0");
+        assert!(importer.error().await.ends_with(hint), "{}", importer.error().await);
+    }
+}
+
 /// What `csv-spectrum` and its like are about.
 #[tokio::test]
 async fn corner_cases_of_csv_mean_what_rfc_4180_says() {
@@ -341,7 +363,7 @@ async fn headers_that_do_not_fit_say_what_would() {
     let importer =
         Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text NOT NULL, w text)").await;
     let cases = [
-        ("k;v\n1;a\n", "k;v"),
+        ("k;v\n1;a\n", "set delimiter to semicolon"),
         ("k,v,k\n1,a,1\n", "twice"),
         ("K,k,v\n1,1,a\n", "twice"),
         ("k,w\n1,a\n", "must have a value"),

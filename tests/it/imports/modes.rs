@@ -416,6 +416,75 @@ async fn what_a_column_would_round_is_rejected() {
 }
 
 #[tokio::test]
+async fn a_table_of_many_columns_with_long_names_is_brought_up_to_date() {
+    let names: Vec<_> = (0..300).map(|n| format!("measurement_value_number_{n:04}")).collect();
+    let columns: Vec<_> = names.iter().map(|name| format!("{name} text")).collect();
+    let tables = format!("CREATE TABLE t (id integer PRIMARY KEY, {})", columns.join(", "));
+    let importer = Importer::with(&tables).await;
+    let file = |value: &str| {
+        let row = |id: usize| format!("{id}{}", format!(",{value}").repeat(names.len()));
+        let rows: Vec<_> = (0..5).map(row).collect();
+        format!("id,{}\n{}", names.join(","), rows.join("\n"))
+    };
+    assert_eq!(importer.load("t", &[], file("a")).await, "completed|5|5|0|0|0|0");
+    assert_eq!(importer.load("t", &[], file("a")).await, "completed|5|0|5|0|0|0");
+    assert_eq!(importer.load("t", &[], file("b")).await, "completed|5|5|0|0|0|0");
+    let replace = [("mode", "replace")];
+    assert_eq!(importer.load("t", &replace, file("c")).await, "completed|5|5|0|0|0|0");
+    let written = "SELECT DISTINCT measurement_value_number_0299 FROM t";
+    assert_eq!(importer.world.rows(written).await, ["c"]);
+}
+
+#[tokio::test]
+async fn a_key_may_come_as_often_as_there_are_rows() {
+    let names: Vec<_> = (0..40).map(|n| format!("c{n}")).collect();
+    let tables = format!("CREATE TABLE t (k integer PRIMARY KEY, {} text)", names.join(" text, "));
+    let importer = Importer::with(&tables).await;
+    let rows: Vec<_> = (0..2_000).map(|n| format!("1,{n}{}", ",".repeat(39))).collect();
+    let file = format!("k,{}\n{}", names.join(","), rows.join("\n"));
+    assert_eq!(importer.load("t", &[], file).await, "completed|2000|1|0|1999|0|0");
+    assert_eq!(importer.world.rows("SELECT c0 FROM t").await, ["1999"]);
+}
+
+#[tokio::test]
+async fn a_date_with_a_time_of_day_is_the_same_key() {
+    let importer = Importer::with("CREATE TABLE t (k date PRIMARY KEY, v text)").await;
+    let file = "k,v\n2026-01-02,first\n2026-01-02 00:00:00,last\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|2|1|0|1|0|0");
+    assert_eq!(importer.world.rows("SELECT v FROM t").await, ["last"]);
+}
+
+#[tokio::test]
+async fn bits_are_neither_cut_nor_padded() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, b bit(4), v bit varying(5))";
+    let importer = Importer::with(tables).await;
+    let file = "k,b,v\n1,0101,01\n2,010,\n3,01011,\n4,,010101\n5,,01010\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|5|2|0|0|3|0");
+    assert_eq!(
+        importer.rejects().await,
+        ["2|database|22026|-", "3|database|22026|-", "4|database|22001|-"]
+    );
+    let rows = "SELECT b::text, v::text FROM t ORDER BY k";
+    assert_eq!(importer.world.rows(rows).await, ["0101|01", "-|01010"]);
+}
+
+#[tokio::test]
+async fn the_last_of_two_spellings_of_a_key_wins_however_often_the_file_comes() {
+    let tables = "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        CREATE TABLE t (k text COLLATE anycase PRIMARY KEY, v text);";
+    let file = "k,v\nkey,first\nf0,v\nf1,v\nKEY,last\n";
+    for mode in ["upsert", "replace"] {
+        let importer = Importer::with(tables).await;
+        for time in 0..3 {
+            let counts = importer.load("t", &[("mode", mode)], file).await;
+            assert!(counts.starts_with("completed|4|"), "{mode} {time}: {counts}");
+            let last = importer.world.rows("SELECT v FROM t WHERE k = 'key'").await;
+            assert_eq!(last, ["last"], "{mode} {time}: {counts}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn keys_that_a_collation_holds_equal_are_one_row() {
     let tables = "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
         CREATE TABLE t (k text COLLATE anycase PRIMARY KEY, v text);";
