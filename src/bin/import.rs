@@ -20,6 +20,7 @@ async fn main() -> anyhow::Result<()> {
         lanes: config.import_lanes()?,
         limits: chunk::LIMITS,
         packed_within: import::PACKED_WITHIN,
+        heartbeat_every: import::HEARTBEAT_EVERY,
     };
     runtime::serve(async |event, deadline| import::handle(&function, event, deadline).await).await
 }

@@ -12,8 +12,8 @@ use crate::aws::queue::Queue;
 /// How long the message stays hidden when its worker is gone.
 const HIDDEN: Duration = Duration::from_mins(3);
 
-/// How often that is said again.
-const EVERY: Duration = Duration::from_secs(45);
+/// How often that is said again, by default.
+pub const EVERY: Duration = Duration::from_secs(45);
 
 /// Most time that a call may take: it stands between two others.
 const CALL_MAX: Duration = Duration::from_secs(5);
@@ -24,6 +24,7 @@ pub(super) struct Heartbeat<'a> {
     pub queue: &'a Queue,
     /// Empty where there is none.
     pub receipt_handle: &'a str,
+    pub every: Duration,
 }
 
 impl Heartbeat<'_> {
@@ -38,7 +39,7 @@ impl Heartbeat<'_> {
     async fn beat(self) {
         loop {
             self.hide(HIDDEN).await;
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(self.every).await;
         }
     }
 

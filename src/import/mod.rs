@@ -27,6 +27,7 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 
 use self::claim::{Entry, Progress, Standing};
+pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;
 use self::heartbeat::Heartbeat;
 use self::load::Loader;
 use self::opened::{OpenError, Opened};
@@ -67,6 +68,8 @@ pub struct Import {
     pub limits: chunk::Limits,
     /// An invocation with so much time that does not come to where a packed file is to be gone on with never will.
     pub packed_within: Duration,
+    /// How often the message of a file is hidden again while it is loaded.
+    pub heartbeat_every: Duration,
 }
 
 /// What [`Import::packed_within`] is by default: most of an invocation.
@@ -86,7 +89,11 @@ pub async fn handle(
             SyncError::Inconsistent("a message of the event has no id".to_owned())
         })?;
         let receipt_handle = message.receipt_handle.unwrap_or_default();
-        let heartbeat = Heartbeat { queue: &import.queue, receipt_handle: &receipt_handle };
+        let heartbeat = Heartbeat {
+            queue: &import.queue,
+            receipt_handle: &receipt_handle,
+            every: import.heartbeat_every,
+        };
         let body = message.body.as_deref().unwrap_or_default();
         let done = Box::pin(heartbeat.during(import_message(import, body, deadline))).await;
         let receive_count = message.attributes.get("ApproximateReceiveCount");

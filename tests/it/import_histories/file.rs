@@ -153,22 +153,36 @@ impl File {
     }
 }
 
-/// As gzip, of one or more members.
+/// As gzip, zstd or bzip2, of one or more members.
 fn packed(random: &mut fastrand::Rng, content: &[u8]) -> Vec<u8> {
+    let member = random.choice([gzip, zstd, bzip2]).unwrap();
     let mut packed = Vec::new();
     let mut rest = content;
     loop {
-        let (member, after) = rest.split_at(random.usize(..=rest.len()));
-        let is_last = random.bool();
-        let member = if is_last { rest } else { member };
-        let mut encoder = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
-        encoder.write_all(member).unwrap();
-        packed = encoder.finish().unwrap();
-        if is_last {
+        let (first, after) = rest.split_at(random.usize(..=rest.len()));
+        if random.bool() {
+            packed.extend(member(rest));
             return packed;
         }
+        packed.extend(member(first));
         rest = after;
     }
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(content: &[u8]) -> Vec<u8> {
+    zstd::encode_all(content, 1).unwrap()
+}
+
+fn bzip2(content: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// A few values, so that rows are often the same.

@@ -8,7 +8,7 @@ use aurora_sync::deadline::Deadline;
 use aurora_sync::import;
 use serde_json::json;
 
-use super::Importer;
+use super::{Importer, LAST};
 use crate::support::{deadline, sqs_event};
 
 const T: &str =
@@ -252,6 +252,12 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn bzip2(content: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[tokio::test]
 async fn packed_files_are_unpacked_whatever_they_are_called() {
     let importer = Importer::in_chunks("CREATE TABLE t (k integer PRIMARY KEY, v text)", 100).await;
@@ -261,13 +267,11 @@ async fn packed_files_are_unpacked_whatever_they_are_called() {
     }
     let bytes = file.as_bytes();
     let members: Vec<u8> = bytes.chunks(777).flat_map(gzip).collect();
-    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
-    bzip2.write_all(bytes).unwrap();
     let packed = [
         ("gzip", gzip(bytes)),
         ("gzip of several members", members),
         ("zstd", zstd::encode_all(bytes, 3).unwrap()),
-        ("bzip2", bzip2.finish().unwrap()),
+        ("bzip2", bzip2(bytes)),
     ];
     for (name, packed) in packed {
         importer.world.rows("TRUNCATE t").await;
@@ -295,15 +299,54 @@ async fn packed_files_are_unpacked_whatever_they_are_called() {
 }
 
 #[tokio::test]
+async fn a_packed_file_that_was_interrupted_is_loaded_to_its_end() {
+    let mut importer =
+        Importer::in_chunks("CREATE TABLE t (k integer PRIMARY KEY, v text)", 100).await;
+    importer.import.lanes = 1;
+    let mut file = String::from("k,v\n");
+    for row in 0..1_000 {
+        // A bad row in each chunk, and its last key comes again in the next one.
+        match (row, row % 100) {
+            (_, 7) => writeln!(file, "x,row {row}").unwrap(),
+            (100.., 0) => writeln!(file, "{},row {row}", row - 1).unwrap(),
+            _ => writeln!(file, "{row},row {row}").unwrap(),
+        }
+    }
+    let bytes = file.as_bytes();
+    let packed = [
+        ("gzip", gzip(bytes)),
+        ("zstd", zstd::encode_all(bytes, 3).unwrap()),
+        ("bzip2", bzip2(bytes)),
+    ];
+    for (name, packed) in packed {
+        importer.world.rows("TRUNCATE t").await;
+        let key = format!("imports/t/{name}");
+        let etag = importer.bucket.put(&key, packed).await;
+        // Its claim, its description, a look for known keys and some chunks go well.
+        importer.world.fault("execute@9.. fail-before=ServiceUnavailableError");
+        let response = importer.notify(&key, &etag, "01").await;
+        assert_eq!(response.batch_item_failures.len(), 1, "{name}");
+        importer.world.server.faults().clear();
+        let loaded = importer.world.rows("SELECT count(*) FROM t").await;
+        let loaded: usize = loaded[0].parse().unwrap();
+        assert!((1..900).contains(&loaded), "{name}: {loaded}");
+        while !importer.notify(&key, &etag, "01").await.batch_item_failures.is_empty() {}
+        let last = importer.world.rows(LAST).await;
+        assert_eq!(last, ["completed|1000|981|0|9|10|0"], "{name}");
+        let rows = "SELECT count(*), count(*) FILTER (WHERE v = 'row ' || k) FROM t";
+        assert_eq!(importer.world.rows(rows).await, ["981|972"], "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_unpacks_to_far_more_than_it_is_is_refused() {
     let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
     let mut bomb = b"k,v\n1,".to_vec();
     bomb.resize(300_000_000, b'a');
-    let counts = importer.load("t", &[], gzip(&bomb)).await;
-    assert!(
-        counts.starts_with("failed|0|0|") || counts.starts_with("completed|1|0|0|0|1|"),
-        "{counts}"
-    );
+    // Unpacked to its end, it would be one record that is too long.
+    assert_eq!(importer.load("t", &[], gzip(&bomb)).await, "failed|0|0|0|0|0|0");
+    let error = "the file cannot be read on: the gzip data grows more than 500-fold";
+    assert!(importer.error().await.starts_with(error), "{}", importer.error().await);
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
 }
 

@@ -214,6 +214,37 @@ async fn two_files_for_one_table_at_once_each_count_their_rows() {
 }
 
 #[tokio::test]
+async fn two_files_for_one_table_both_get_over_an_outage_in_the_middle() {
+    let importer = Importer::in_chunks(T, 20).await;
+    let file = |value: &str, from: usize| -> String {
+        let rows = (from..from + 200).map(|n| format!("{n},{value}\n"));
+        std::iter::once("k,v\n".to_owned()).chain(rows).collect()
+    };
+    let one = importer.bucket.put("imports/t/one.csv", file("one", 0)).await;
+    let two = importer.bucket.put("imports/t/two.csv", file("two", 100)).await;
+    let notify = async || {
+        let (one, two) = tokio::join!(
+            importer.notify("imports/t/one.csv", &one, "01"),
+            importer.notify("imports/t/two.csv", &two, "01"),
+        );
+        one.batch_item_failures.len() + two.batch_item_failures.len()
+    };
+    importer.world.fault("execute@20.. fail-before=ServiceUnavailableError");
+    assert_eq!(notify().await, 2);
+    importer.world.server.faults().clear();
+    let begun = "SELECT count(*) FROM sync.import WHERE state = 'running' AND EXISTS (
+        SELECT FROM sync.import_chunk WHERE import_id = import.id)";
+    assert_eq!(importer.world.rows(begun).await, ["2"]);
+    while notify().await > 0 {}
+    let counts = "SELECT state, rows_read, rows_written + rows_unchanged, rows_superseded, rows_rejected FROM sync.import";
+    assert_eq!(importer.world.rows(counts).await, ["completed|200|200|0|0"; 2]);
+    let rows = "SELECT count(*), count(*) FILTER (WHERE k < 100 AND v = 'one'),
+        count(*) FILTER (WHERE k BETWEEN 100 AND 199 AND v IN ('one', 'two')),
+        count(*) FILTER (WHERE k >= 200 AND v = 'two') FROM t";
+    assert_eq!(importer.world.rows(rows).await, ["300|100|100|100"]);
+}
+
+#[tokio::test]
 async fn a_replacement_leaves_rows_that_others_write_meanwhile() {
     let importer = Importer::in_chunks(T, 2).await;
     importer.world.rows("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')").await;

@@ -6,6 +6,7 @@ mod repeats;
 mod rejects;
 mod identity;
 mod files;
+mod meanwhile;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

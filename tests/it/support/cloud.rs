@@ -24,6 +24,10 @@ pub(crate) enum Mishap {
     LoseAnswer,
     /// Nothing is done, and nothing ever answered.
     Hang,
+    /// Just before, the object that is asked for becomes another one of the same size.
+    Overwrite,
+    /// Just before, the object that is asked for is deleted.
+    Delete,
 }
 
 #[derive(Debug)]
@@ -38,6 +42,8 @@ struct State {
     objects: HashMap<String, Object>,
     /// Bodies of messages that were sent and not taken.
     sent: Vec<String>,
+    /// The messages that were hidden, by their receipt handles, and for how many seconds.
+    hidden: Vec<(String, u64)>,
     calls: u64,
     /// By the number of the call.
     mishaps: HashMap<u64, Mishap>,
@@ -103,6 +109,11 @@ impl Cloud {
         self.locked(|state| std::mem::take(&mut state.sent))
     }
 
+    /// Which messages were hidden, and for how many seconds, in this order.
+    pub(crate) fn hidden(&self) -> Vec<(String, u64)> {
+        self.locked(|state| state.hidden.clone())
+    }
+
     pub(crate) fn calls(&self) -> u64 {
         self.locked(|state| state.calls)
     }
@@ -151,10 +162,15 @@ async fn answer(
     match mishap {
         Some(Mishap::Fail) => return Ok(failure(503, "SlowDown")),
         Some(Mishap::Hang) => std::future::pending().await,
-        Some(Mishap::LoseAnswer) | None => {}
+        Some(Mishap::LoseAnswer | Mishap::Overwrite | Mishap::Delete) | None => {}
     }
     let response = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        match mishap {
+            Some(Mishap::Overwrite) => overwrite(&mut state, &path),
+            Some(Mishap::Delete) => drop(state.objects.remove(&path)),
+            _ => {}
+        }
         match head.method {
             Method::POST => sqs(&mut state, target(&head.headers), &body)?,
             Method::PUT => {
@@ -170,8 +186,16 @@ async fn answer(
             _ => Response::builder().status(204).body(Full::default())?,
         }
     };
-    anyhow::ensure!(mishap.is_none(), "the answer is lost");
+    anyhow::ensure!(mishap != Some(Mishap::LoseAnswer), "the answer is lost");
     Ok(response)
+}
+
+/// Its last byte is another one.
+fn overwrite(state: &mut State, path: &str) {
+    let object = state.objects.get_mut(path).unwrap();
+    let mut content = object.content.to_vec();
+    *content.last_mut().unwrap() ^= 1;
+    object.content = content.into();
 }
 
 fn target(headers: &HeaderMap) -> &str {
@@ -199,6 +223,10 @@ fn sqs(state: &mut State, target: &str, body: &[u8]) -> anyhow::Result<Response<
         }
         "AmazonSQS.ChangeMessageVisibilityBatch" => {
             let entries = call["Entries"].as_array().into_iter().flatten();
+            state.hidden.extend(entries.clone().map(|entry| {
+                let handle = entry["ReceiptHandle"].as_str().unwrap_or_default();
+                (handle.to_owned(), entry["VisibilityTimeout"].as_u64().unwrap_or_default())
+            }));
             let done: Vec<_> = entries.map(|entry| json!({ "Id": entry["Id"] })).collect();
             json!({ "Successful": done, "Failed": [] })
         }

@@ -152,6 +152,7 @@ impl World {
             lanes: 3,
             limits: chunk::LIMITS,
             packed_within: aurora_sync::import::PACKED_WITHIN,
+            heartbeat_every: aurora_sync::import::HEARTBEAT_EVERY,
         }
     }
 

@@ -1,0 +1,112 @@
+//! What happens while a file is read: it changes, or goes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use aurora_sync::aws::objects::RANGE_BYTES;
+use aurora_sync::aws::queue::Queue;
+use aurora_sync::import;
+use serde_json::{Value, json};
+
+use crate::support::cloud::{Cloud, Mishap};
+use crate::support::{World, deadline, sqs_event};
+
+const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
+
+const KEY: &str = "imports/t/a.csv";
+
+/// Records of one chunk.
+const CHUNK: usize = 500;
+
+/// The message of a file that was put.
+fn message(etag: &str) -> String {
+    json!({ "Records": [{
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "bucket": { "name": "uploads" },
+            "object": { "key": KEY, "eTag": etag, "sequencer": "01" },
+        },
+    }]})
+    .to_string()
+}
+
+/// What is left of an import whose file changed.
+struct Ended {
+    error: String,
+    report: Value,
+    /// Rows that are in the table.
+    loaded: usize,
+}
+
+/// Loads a file of five ranges, to which something happens when the fourth is asked for.
+async fn load_under(mishap: Mishap) -> Ended {
+    let (world, cloud) = (World::with(T).await, Cloud::new().await);
+    let mut file = String::from("k,v\n");
+    let mut records = 0;
+    while (file.len() as u64) < 5 * RANGE_BYTES {
+        writeln!(file, "{records},{}", "x".repeat(1_000)).unwrap();
+        records += 1;
+    }
+    let etag = cloud.put("uploads", KEY, file.into_bytes(), BTreeMap::new());
+    let mut import = world.import(&cloud.sdk_config, "results");
+    (import.lanes, import.limits.records) = (1, CHUNK);
+    // The first call is for the head.
+    cloud.go_wrong(5, mishap);
+    let event = sqs_event(&[("m1", "", &message(&etag))]);
+    let response = import::handle(&import, event, deadline()).await.unwrap();
+    assert!(response.batch_item_failures.is_empty());
+    // What was loaded stays: the file's first chunks.
+    let found = world.rows("SELECT count(*), max(k) + 1 FROM t").await.remove(0);
+    let (loaded, end) = found.split_once('|').unwrap();
+    assert_eq!(loaded, end);
+    let loaded: usize = loaded.parse().unwrap();
+    assert!(
+        loaded > 0 && loaded < records && loaded.is_multiple_of(CHUNK),
+        "{loaded} of {records}"
+    );
+    let told = "SELECT id::text, state, rows_read, rows_written, error FROM sync.import";
+    let found = world.rows(told).await.remove(0);
+    let [id, state, read, written, error] =
+        found.splitn(5, '|').collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!([state, read, written], ["failed", &loaded.to_string(), &loaded.to_string()]);
+    let report = cloud.get("results", &format!("t/{id}/report.json")).unwrap();
+    let report = serde_json::from_slice(&report).unwrap();
+    Ended { error: error.to_owned(), report, loaded }
+}
+
+#[tokio::test]
+async fn a_file_that_is_overwritten_while_it_is_read_fails_and_says_so() {
+    let Ended { error, report, loaded } = load_under(Mishap::Overwrite).await;
+    let expected = "the file was replaced before it was read whole; the newer one has its own import, and what was \
+                    loaded of this one stays";
+    assert_eq!(error, expected);
+    assert_eq!(report["error"], expected);
+    assert_eq!(report["rows"]["written"], loaded);
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_while_it_is_read_fails_and_says_so() {
+    let Ended { error, report, loaded } = load_under(Mishap::Delete).await;
+    let expected = "the file is not there any more; what was loaded of it stays";
+    assert_eq!(error, expected);
+    assert_eq!(report["error"], expected);
+    assert_eq!(report["rows"]["written"], loaded);
+}
+
+#[tokio::test]
+async fn the_message_of_a_file_stays_hidden_while_it_is_loaded() {
+    let (world, cloud) = (World::with(T).await, Cloud::new().await);
+    let etag = cloud.put("uploads", KEY, b"k,v\n1,a\n".to_vec(), BTreeMap::new());
+    let mut import = world.import(&cloud.sdk_config, "results");
+    import.queue = Queue::new(&cloud.sdk_config, cloud.queue_url());
+    import.heartbeat_every = Duration::from_millis(10);
+    world.fault("execute@3 delay=500ms");
+    let event = sqs_event(&[("m1", "", &message(&etag))]);
+    let response = import::handle(&import, event, deadline()).await.unwrap();
+    assert!(response.batch_item_failures.is_empty());
+    let hidden = cloud.hidden();
+    assert!(hidden.len() >= 3, "{hidden:?}");
+    let for_minutes = ("handle".to_owned(), 180);
+    assert!(hidden.iter().all(|hidden| *hidden == for_minutes), "{hidden:?}");
+}
