@@ -19,6 +19,21 @@ pub enum ReadError {
     Inflate(#[from] InflateError),
     #[error(transparent)]
     Encoding(#[from] Contradiction),
+    #[error("it is {0}, not CSV; save it as CSV, packed with gzip, zstd or bzip2 if at all")]
+    Foreign(&'static str),
+}
+
+/// What the first [`HEAD_BYTES`] of a file show that is no CSV.
+fn foreign(head: &[u8]) -> Option<&'static str> {
+    Some(match head {
+        [b'P', b'K', 3, 4, ..] => "a ZIP archive or an Excel workbook",
+        [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, ..] => "an old Excel workbook",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "packed with xz",
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => "a 7z archive",
+        [b'P', b'A', b'R', b'1', 0x15, ..] => "a Parquet file",
+        [b'%', b'P', b'D', b'F', b'-', ..] => "a PDF",
+        _ => return None,
+    })
 }
 
 /// What a reader can do next.
@@ -137,6 +152,9 @@ impl<B: AsRef<[u8]>> Reader<B> {
                 return Ok(Next::Input);
             }
             let head = std::mem::take(head);
+            if let Some(what) = foreign(&head) {
+                return Err(ReadError::Foreign(what));
+            }
             let inflater = Compression::of(&head).map(Inflater::new);
             self.source = Source::Known { inflater, head };
         }
