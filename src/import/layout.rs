@@ -413,7 +413,8 @@ fn needs_version(mode: Mode) -> bool {
 
 /// What a header of one field that is no column may want to say.
 fn hint(name: &str) -> Option<&'static str> {
-    if name.contains('\0') {
+    let is_wide = name.len() > 2 && name.bytes().skip(1).step_by(2).all(|byte| byte == 0);
+    if is_wide || name.len() > 2 && name.bytes().step_by(2).all(|byte| byte == 0) {
         return Some("its characters have zeros between them; set encoding, such as utf-16le");
     }
     let delimiters = [

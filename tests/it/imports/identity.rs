@@ -229,7 +229,8 @@ async fn two_files_for_one_table_both_get_over_an_outage_in_the_middle() {
         );
         one.batch_item_failures.len() + two.batch_item_failures.len()
     };
-    importer.world.fault("execute@20.. fail-before=ServiceUnavailableError");
+    // Each has 30 parts.
+    importer.world.fault("execute@40.. fail-before=ServiceUnavailableError");
     assert_eq!(notify().await, 2);
     importer.world.server.faults().clear();
     let begun = "SELECT count(*) FROM sync.import WHERE state = 'running' AND EXISTS (
