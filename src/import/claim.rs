@@ -18,14 +18,15 @@ const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FR
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
   :continuation::integer)";
 
-/// What an import is read by is set once: whoever goes on with it reads it the same way. Tells how far it is.
+/// What an import is read by is set once: whoever goes on with it reads it the same way. What kept it from going on is
+/// over. Tells how far it is.
 const DESCRIBE: &str = "UPDATE sync.import AS import
 SET options = CASE WHEN chunk_records IS NULL THEN :options::jsonb ELSE options END,
   bytes_total = CASE WHEN chunk_records IS NULL THEN :bytes_total::bigint ELSE bytes_total END,
   lanes = CASE WHEN chunk_records IS NULL THEN :lanes::smallint ELSE lanes END,
   chunk_records = coalesce(chunk_records, :chunk_records::integer),
   chunk_bytes = CASE WHEN chunk_records IS NULL THEN :chunk_bytes::integer ELSE chunk_bytes END,
-  error = NULL
+  error = CASE WHEN rolled_back_at IS NOT NULL THEN error END
 WHERE id = :import_id::uuid
 RETURNING options::text, lanes::integer, chunk_records, chunk_bytes, next_chunk, next_byte, next_line, next_record,
   (SELECT coalesce(sum(chunk.rows_read), 0)::bigint FROM sync.import_chunk AS chunk
@@ -56,9 +57,9 @@ SET state = :state::text, error = :error::text, finished_at = clock_timestamp(),
 WHERE id = :import_id::uuid AND state = 'running'
 RETURNING id::text";
 
-/// Why the import does not go on, while it is still to do so.
-const HALTED: &str =
-    "UPDATE sync.import SET error = :error::text WHERE id = :import_id::uuid AND state = 'running'";
+/// Why the import does not go on, while it is still to do so. The error of one that was rolled back says how it ends.
+const HALTED: &str = "UPDATE sync.import SET error = :error::text
+WHERE id = :import_id::uuid AND state = 'running' AND rolled_back_at IS NULL";
 
 /// Of an import that is one transaction: nothing of it can be seen before its end.
 const READ_SO_FAR: &str =
