@@ -75,6 +75,30 @@ async fn a_newer_file_ends_an_older_one_that_is_half_loaded() {
 }
 
 #[tokio::test]
+async fn a_newer_file_that_comes_between_report_and_end_is_told_by_both() {
+    let mut importer = Importer::with(T).await;
+    importer.import.lanes = 1;
+    let key = "imports/t/a.csv";
+    let older = importer.bucket.put(key, "k,v\n1,older\n").await;
+    // Claim, description, a look for known keys, the part, the count, the report's; then the end.
+    importer.world.fault("execute@7 delay=1s");
+    importer.world.server.counters().reset();
+    let newer = async {
+        while importer.world.server.counters().all_calls() < 7 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        importer.notify(key, "0123456789abcdef0123456789abcdef", "0B").await
+    };
+    tokio::join!(importer.notify(key, &older, "0A"), newer);
+    let told = "SELECT sequencer, state, reported_at IS NOT NULL, rows_written FROM sync.import ORDER BY sequencer";
+    assert_eq!(importer.world.rows(told).await, ["0A|failed|true|1", "0B|failed|true|0"]);
+    let id = importer.world.rows("SELECT id::text FROM sync.import WHERE sequencer = '0A'").await;
+    let report = importer.bucket.get(&format!("t/{}/report.json", id[0])).await.unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["state"], "failed", "{report}");
+}
+
+#[tokio::test]
 async fn a_file_that_was_overwritten_before_it_was_read_says_so() {
     let importer = Importer::with(T).await;
     let key = "imports/t/a.csv";
@@ -189,15 +213,22 @@ async fn keys_may_hold_any_characters() {
     assert_eq!(importer.world.rows(found).await, expected);
 }
 
-#[tokio::test]
-async fn two_files_for_one_table_at_once_each_count_their_rows() {
-    let importer = Importer::in_chunks(T, 20).await;
+/// Two files of 200 rows, of which each has a hundred keys that the other has too; their `ETag`s.
+async fn two_files(importer: &Importer) -> [String; 2] {
     let file = |value: &str, from: usize| -> String {
         let rows = (from..from + 200).map(|n| format!("{n},{value}\n"));
         std::iter::once("k,v\n".to_owned()).chain(rows).collect()
     };
-    let one = importer.bucket.put("imports/t/one.csv", file("one", 0)).await;
-    let two = importer.bucket.put("imports/t/two.csv", file("two", 100)).await;
+    [
+        importer.bucket.put("imports/t/one.csv", file("one", 0)).await,
+        importer.bucket.put("imports/t/two.csv", file("two", 100)).await,
+    ]
+}
+
+#[tokio::test]
+async fn two_files_for_one_table_at_once_each_count_their_rows() {
+    let importer = Importer::in_chunks(T, 20).await;
+    let [one, two] = two_files(&importer).await;
     for _ in 0..10 {
         let (one, two) = tokio::join!(
             importer.notify("imports/t/one.csv", &one, "01"),
@@ -216,12 +247,7 @@ async fn two_files_for_one_table_at_once_each_count_their_rows() {
 #[tokio::test]
 async fn two_files_for_one_table_both_get_over_an_outage_in_the_middle() {
     let importer = Importer::in_chunks(T, 20).await;
-    let file = |value: &str, from: usize| -> String {
-        let rows = (from..from + 200).map(|n| format!("{n},{value}\n"));
-        std::iter::once("k,v\n".to_owned()).chain(rows).collect()
-    };
-    let one = importer.bucket.put("imports/t/one.csv", file("one", 0)).await;
-    let two = importer.bucket.put("imports/t/two.csv", file("two", 100)).await;
+    let [one, two] = two_files(&importer).await;
     let notify = async || {
         let (one, two) = tokio::join!(
             importer.notify("imports/t/one.csv", &one, "01"),
