@@ -284,7 +284,7 @@ symbols (2026-11-26):
 
 What was done: the catalog is compiled in and nothing is asked for before the first event; region and credentials come from the
 environment; connections are opened by the first call; one thread; code that is not hot is compiled for size. What is left of
-ours is the certificates: to trust Amazon's own alone would save a quarter, and break behind a proxy that has its own.
+ours is the certificates: to trust Amazon's own alone would save most of their share (not measured), and break behind a proxy that has its own.
 
 ## What limits a program's size
 
