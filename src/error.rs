@@ -24,6 +24,9 @@ pub enum SyncError {
     Database(#[from] DataApiError),
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// The database refuses a row of the user's, in a statement over several of them.
+    #[error(transparent)]
+    Refused(DataApiError),
     /// The invocation's time is over: what was begun is rolled back.
     #[error("the time of the invocation is over")]
     OutOfTime,
@@ -45,7 +48,8 @@ impl SyncError {
             },
             Self::Service(error) => error.disposition(),
             Self::OutOfTime => Disposition::Retry,
-            Self::Inconsistent(_) => Disposition::Halt,
+            // Bad rows are rejected alone, before anybody asks: this one could not be told from the others.
+            Self::Refused(_) | Self::Inconsistent(_) => Disposition::Halt,
         }
     }
 
@@ -54,7 +58,7 @@ impl SyncError {
         match self {
             Self::OutOfTime => true,
             Self::Database(error) => error.fault == DataApiFault::StatementTimeout,
-            Self::Service(_) | Self::Inconsistent(_) => false,
+            Self::Service(_) | Self::Refused(_) | Self::Inconsistent(_) => false,
         }
     }
 
@@ -281,6 +285,21 @@ impl DataApiError {
     /// Whether a row has a key, or another value, that a row has already.
     pub fn is_unique_violation(&self) -> bool {
         matches!(&self.fault, DataApiFault::Sql(state) if state.0 == "23505")
+    }
+
+    /// Whether the service does not know the transaction any more, and nobody asked it to commit.
+    pub fn is_lost_transaction(&self) -> bool {
+        self.fault == DataApiFault::TransactionNotFound && !self.commits
+    }
+
+    /// A commit whose answer nobody waited for.
+    pub fn unanswered_commit() -> Self {
+        Self {
+            operation: "CommitTransaction",
+            commits: true,
+            fault: DataApiFault::NoAnswer,
+            message: "the time of the invocation is over".to_owned(),
+        }
     }
 
     /// Whether doing the transaction again at once is likely to succeed.

@@ -18,13 +18,27 @@ use crate::write::Write;
 
 const SETTLED: &str = "SELECT id::text FROM sync.write WHERE id = ANY(:id::uuid[])";
 
+/// A second payload under an Idempotency-Key is settled under an id of its own.
+const ARE_SETTLED: &str = "SELECT NOT EXISTS (
+  SELECT FROM unnest(:id::uuid[], :fingerprint::text[]) AS asked (id, fingerprint)
+  WHERE NOT EXISTS (
+    SELECT FROM sync.write AS write
+    WHERE write.id IN (asked.id, sync.reused_id(asked.id, asked.fingerprint))
+      AND write.fingerprint IS NOT DISTINCT FROM asked.fingerprint
+  )
+)";
+
 const REJECTED: &str = "SELECT id::text, table_name, rule, sqlstate FROM sync.write
 WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
 
-/// Leaves out what is recorded already: an entry changes nothing else that could be done twice.
+/// Leaves out what is recorded already: an entry changes nothing else that could be done twice. Under an id that another
+/// payload has, an entry gets an id of its own.
 const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
   constraint_name, column_name, payload, fingerprint, accepted_at)
-SELECT id, table_name, key, operation, outcome, rule, sqlstate, reason, constraint_name, column_name,
+SELECT CASE WHEN entry.fingerprint IS NOT NULL AND EXISTS (
+    SELECT FROM sync.write AS known WHERE known.id = entry.id AND known.fingerprint IS DISTINCT FROM entry.fingerprint
+  ) THEN sync.reused_id(entry.id, entry.fingerprint) ELSE entry.id END,
+  table_name, key, operation, outcome, rule, sqlstate, reason, constraint_name, column_name,
   payload, fingerprint, to_timestamp(accepted_at_ms / 1000.0)
 FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[], :outcome::text[],
   :rule::text[], :sqlstate::text[], :reason::text[], :constraint_name::text[], :column_name::text[],
@@ -35,62 +49,34 @@ ON CONFLICT (id) DO NOTHING";
 
 /// Runs a statement over a set of writes and records their outcomes, where no row is bad.
 pub fn settle_sql(columns: usize) -> String {
-    format!("{SETTLE}{}", settle_select("", columns))
+    format!(
+        "{SETTLE} sync.settle(:statement::text, :table_path::text, :operation::text,
+  {})",
+        columns_array(columns)
+    )
 }
 
-/// The same for a number of sets in one statement, one after the other. The parameters of each end with its place:
-/// see [`of_set`].
-pub fn settle_sets_sql(sets: usize, columns: usize) -> String {
-    // PostgreSQL runs the parts of a UNION ALL in their order: these functions are not to run in parallel.
-    let sets = (0..sets).map(|set| settle_select(&of_set("", set), columns));
-    format!("{SETTLE}{}", sets.collect::<Vec<_>>().join("\nUNION ALL\n"))
+/// The same as [`settle_sql`], for a set of which at least one row is bad.
+pub fn settle_bisected_sql(columns: usize) -> String {
+    format!(
+        "{SETTLE} sync.settle_bisected(:statement::text, :table_path::text, :operation::text,
+  {},
+  :column_names::text[], :types::text[], :is_immediate::boolean)",
+        columns_array(columns)
+    )
 }
 
-/// The name of a parameter of one of several sets.
-pub fn of_set(name: &str, set: usize) -> String {
-    format!("{name}_{}", set + 1)
-}
-
-/// The same as [`settle_sql`], telling bad rows from good ones.
-pub fn settle_apart_sql(columns: usize) -> String {
-    let function = format!(
-        "sync.settle_apart(:statement::text, :table_path::text, :operation::text,
-  :column_names::text[], :ids::uuid[], :accepted_at_ms::bigint[], :keys::text[],
-  :fingerprints::text[], {}, :types::text[], :is_immediate::boolean)",
-        columns_array("", columns)
-    );
-    format!("{SETTLE}{}", outcomes_of("", &function))
-}
-
-fn settle_select(of: &str, columns: usize) -> String {
-    let function = format!(
-        "sync.settle(:statement{of}::text, :ids{of}::uuid[], :accepted_at_ms{of}::bigint[], :keys{of}::text[],
-  :fingerprints{of}::text[], {})",
-        columns_array(of, columns)
-    );
-    outcomes_of(of, &function)
-}
-
-/// `ARRAY[:c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would
+/// `ARRAY[…, :c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would
 /// be escaped twice.
-fn columns_array(of: &str, columns: usize) -> String {
-    let columns: Vec<_> = (1..=columns).map(|place| format!(":c{place}{of}::text")).collect();
+fn columns_array(columns: usize) -> String {
+    let own = ["ids", "accepted_at_ms", "keys", "fingerprints"].map(str::to_owned);
+    let columns = own.into_iter().chain((1..=columns).map(|place| format!("c{place}")));
+    let columns: Vec<_> = columns.map(|name| format!(":{name}::text")).collect();
     format!("ARRAY[{}]", columns.join(", "))
 }
 
 /// The insert into the ledger is the statement that changes the data: neither is without the other.
-const SETTLE: &str =
-    "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, reason, sqlstate,
-  constraint_name, column_name, payload, fingerprint, accepted_at)
-";
-
-fn outcomes_of(of: &str, function: &str) -> String {
-    format!(
-        "SELECT write_id, :table_path{of}::text, write_key, :operation{of}::text, write_outcome, write_rule, write_reason,
-  write_sqlstate, write_constraint, write_column, write_payload, write_fingerprint, write_accepted_at
-FROM {function}"
-    )
-}
+const SETTLE: &str = "INSERT INTO sync.write SELECT * FROM";
 
 /// The end of the year 9999, in milliseconds since 1970: later times are none that a clock told.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
@@ -144,6 +130,10 @@ impl Entry {
         self.id
     }
 
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
+    }
+
     pub fn rejection(&self) -> Option<&Rejection> {
         match &self.outcome {
             Outcome::Rejected(rejection) => Some(rejection),
@@ -176,12 +166,20 @@ pub async fn settled(
     Ok(ids_of(&transaction.execute(SETTLED, vec![id_column(ids)]).await?))
 }
 
-/// The same, outside a transaction: what is committed.
-pub async fn settled_outside(
+/// Whether all of these writes, by their ids and fingerprints, are settled: what is committed counts.
+pub async fn are_settled(
     data_api: &DataApi,
-    ids: impl IntoIterator<Item = Uuid>,
-) -> Result<HashSet<Uuid>, SyncError> {
-    Ok(ids_of(&data_api.execute(None, SETTLED, vec![id_column(ids)]).await?))
+    writes: impl IntoIterator<Item = (Uuid, Option<&str>)>,
+) -> Result<bool, SyncError> {
+    let (ids, fingerprints): (Vec<_>, Vec<_>) =
+        writes.into_iter().map(|(id, fingerprint)| (id.to_string(), fingerprint)).unzip();
+    let parameters = vec![
+        text_column("id", ids.iter().map(|id| Some(id.as_str()))),
+        text_column("fingerprint", fingerprints),
+    ];
+    let records = data_api.execute(None, ARE_SETTLED, parameters).await?;
+    let are_settled = records.first().and_then(|record| record.first()?.as_boolean());
+    are_settled.ok_or_else(|| SyncError::Inconsistent("the ledger does not answer".to_owned()))
 }
 
 fn id_column(ids: impl IntoIterator<Item = Uuid>) -> Parameter {
@@ -226,7 +224,7 @@ pub async fn record(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<
     while !rest.is_empty() {
         let (piece, later) = rest.split_at(fitting(rest));
         rest = later;
-        transaction.execute(RECORD, parameters(piece)).await?;
+        transaction.change_rows(RECORD, vec![parameters(piece)]).await?;
     }
     Ok(())
 }

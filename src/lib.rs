@@ -39,6 +39,7 @@ pub mod openapi;
 pub mod deadline;
 pub mod redelivery;
 pub mod transaction;
+pub mod batch;
 pub mod outcome;
 pub mod ledger;
 

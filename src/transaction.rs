@@ -1,10 +1,10 @@
 //! One transaction from begin to commit: waits for a waking database, rolls back whatever fails,
-//! and does the whole again where PostgreSQL asks for that. A statement alone is a transaction too, in one call
-//! instead of three.
+//! and does the whole again where PostgreSQL asks for that.
 //!
 //! A transaction is never left open and never committed after a failed call: PostgreSQL would
 //! answer such a commit with a rollback and no error.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -34,12 +34,44 @@ impl Transaction<'_> {
         self.data_api.execute(Some(&self.id), sql, parameters).await
     }
 
-    pub async fn batch_execute(
-        &self,
-        sql: &str,
-        sets: Vec<Vec<Parameter>>,
-    ) -> Result<(), DataApiError> {
-        self.data_api.batch_execute(&self.id, sql, sets).await
+    /// Runs one statement over rows of users, once for each parameter set. The transaction has failed after an error,
+    /// which is [`SyncError::Refused`] where the database refuses a row.
+    pub async fn change_rows(&self, sql: &str, sets: Vec<Vec<Parameter>>) -> Result<(), SyncError> {
+        let changed = self.data_api.batch_execute(&self.id, sql, sets).await;
+        changed.map_err(|error| match error.disposition() {
+            Disposition::Reject => SyncError::Refused(error),
+            Disposition::Retry | Disposition::Halt => error.into(),
+        })
+    }
+}
+
+/// A transaction that was begun ahead, while the one before it worked: that call costs no time then.
+#[derive(Debug, Default)]
+pub struct BegunAhead(RefCell<Option<TransactionId>>);
+
+impl BegunAhead {
+    /// Begins a transaction, unless there is one. After an error there is none: who needs it will meet the error again.
+    pub async fn begin(&self, data_api: &DataApi, deadline: Deadline) {
+        if self.0.borrow().is_some() {
+            return;
+        }
+        match timeout(deadline.remaining(), data_api.begin()).await {
+            Ok(Ok(id)) => *self.0.borrow_mut() = Some(id),
+            Ok(Err(error)) => tracing::info!(reason = %error, "transaction not begun ahead"),
+            Err(_) => tracing::info!("transaction not begun ahead in time"),
+        }
+    }
+
+    /// Takes over the transaction of another one.
+    pub fn take_from(&self, other: &Self) {
+        *self.0.borrow_mut() = other.0.take();
+    }
+
+    /// Ends it, if nobody used it.
+    pub async fn discard(&self, data_api: &DataApi, deadline: Deadline) {
+        if let Some(id) = self.0.take() {
+            roll_back(data_api, &id, deadline).await;
+        }
     }
 }
 
@@ -61,30 +93,21 @@ pub async fn in_transaction<T>(
     deadline: Deadline,
     work: impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
 ) -> Result<T, SyncError> {
-    repeated(deadline, async || once(data_api, deadline, &work).await).await
+    in_transaction_begun(data_api, deadline, &BegunAhead::default(), work).await
 }
 
-/// Makes the call of one statement that is a transaction of its own.
-///
-/// After an error nothing has happened, unless [`SyncError::is_unanswered_commit`] says otherwise, or the deadline
-/// came: then only the ledger can tell. `call` may be made several times.
-pub async fn in_one_statement<T>(
+/// The same in a transaction that was begun ahead, if there is one.
+pub async fn in_transaction_begun<T>(
+    data_api: &DataApi,
     deadline: Deadline,
-    call: impl AsyncFn() -> Result<T, DataApiError>,
+    begun: &BegunAhead,
+    work: impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
 ) -> Result<T, SyncError> {
-    repeated(deadline, async || {
-        if deadline.remaining().is_zero() {
-            return Err(SyncError::OutOfTime);
-        }
-        match timeout(deadline.remaining(), awake(deadline, &call)).await {
-            Ok(result) => result.map_err(SyncError::from),
-            Err(_) => Err(SyncError::OutOfTime),
-        }
-    })
-    .await
+    repeated(deadline, async || once(data_api, deadline, begun, &work).await).await
 }
 
-/// Does a transaction again that lost a deadlock or a serialization conflict.
+/// Does a transaction again that lost a deadlock or a serialization conflict, or that the service lost (one that was begun
+/// ahead ends after three idle minutes).
 async fn repeated<T>(
     deadline: Deadline,
     transaction: impl AsyncFn() -> Result<T, SyncError>,
@@ -96,10 +119,12 @@ async fn repeated<T>(
         .build();
     loop {
         match transaction().await {
-            Err(SyncError::Database(error)) if error.is_serialization_failure() => {
+            Err(SyncError::Database(error))
+                if error.is_serialization_failure() || error.is_lost_transaction() =>
+            {
                 let delay = repeats.next().filter(|delay| *delay < deadline.remaining());
                 let Some(delay) = delay else { return Err(error.into()) };
-                tracing::info!(reason = %error, "transaction lost a conflict and is repeated");
+                tracing::info!(reason = %error, "transaction is repeated");
                 tokio::time::sleep(delay).await;
             }
             result => return result,
@@ -110,29 +135,40 @@ async fn repeated<T>(
 async fn once<T>(
     data_api: &DataApi,
     deadline: Deadline,
+    begun: &BegunAhead,
     work: &impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
 ) -> Result<T, SyncError> {
     if deadline.remaining().is_zero() {
         return Err(SyncError::OutOfTime);
     }
-    let id = awake(deadline, async || data_api.begin().await).await?;
+    let id = match begun.0.take() {
+        Some(id) => id,
+        None => {
+            let begin = awake(deadline, async || data_api.begin().await);
+            timeout(deadline.remaining(), begin).await.map_err(|_| SyncError::OutOfTime)??
+        }
+    };
     let transaction = Transaction { data_api, id };
     let result = timeout(deadline.remaining(), work(&transaction)).await;
     let id = transaction.id;
     match result.unwrap_or(Err(SyncError::OutOfTime)) {
         Ok(End::Commit(value)) => {
-            if let Err(error) = data_api.commit(&id).await {
-                roll_back(data_api, &id).await;
+            let committed = match timeout(deadline.remaining(), data_api.commit(&id)).await {
+                Ok(committed) => committed,
+                Err(_) => Err(DataApiError::unanswered_commit()),
+            };
+            if let Err(error) = committed {
+                roll_back(data_api, &id, deadline).await;
                 return Err(error.into());
             }
             Ok(value)
         }
         Ok(End::Rollback(value)) => {
-            roll_back(data_api, &id).await;
+            roll_back(data_api, &id, deadline).await;
             Ok(value)
         }
         Err(error) => {
-            roll_back(data_api, &id).await;
+            roll_back(data_api, &id, deadline).await;
             Err(error)
         }
     }
@@ -141,9 +177,19 @@ async fn once<T>(
 /// How often a rollback is asked for. It is short: the locks are held until it is done.
 const ROLLBACKS_MAX: usize = 3;
 
+/// How long a rollback may take beyond the deadline: less than what functions keep of their time for their answer.
+const ROLLBACK_AFTER_DEADLINE: Duration = Duration::from_millis(500);
+
 /// Rolls back as well as it can: where the service does not answer, it ends an idle transaction
 /// itself after three minutes.
-async fn roll_back(data_api: &DataApi, id: &TransactionId) {
+async fn roll_back(data_api: &DataApi, id: &TransactionId, deadline: Deadline) {
+    let time = deadline.remaining() + ROLLBACK_AFTER_DEADLINE;
+    if timeout(time, roll_back_repeatedly(data_api, id)).await.is_err() {
+        tracing::warn!("transaction could not be rolled back in time");
+    }
+}
+
+async fn roll_back_repeatedly(data_api: &DataApi, id: &TransactionId) {
     let mut delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_max_times(ROLLBACKS_MAX - 1)

@@ -1,7 +1,4 @@
--- Settles writes inside the server: any number of statements in one call, bad rows told from good ones.
-
--- Of a write under an Idempotency-Key: what tells it from another one under the same key.
-ALTER TABLE sync.write ADD COLUMN fingerprint text;
+-- Settles writes inside the server: each set by a statement of its own, bad rows apart from good ones.
 
 -- The id under which a write is rejected whose own id was used for another write before.
 CREATE FUNCTION sync.reused_id(id uuid, fingerprint text)
@@ -9,182 +6,6 @@ RETURNS uuid
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT encode(substr(sha256(convert_to(id::text || fingerprint, 'UTF8')), 1, 16), 'hex')::uuid
-$$;
-
--- For pruning. New rows are always at its end, where PostgreSQL inserts without a search.
-CREATE INDEX write_settled_at ON sync.write (settled_at);
-
--- Runs one statement over a set of writes and answers their rows of the ledger. The caller inserts these
--- by the same statement, so that the data and the record of it stand or fall together.
---
--- `statement` is one that aurora-sync makes of its catalog. It is given the writes as parallel arrays: $1 ids,
--- $2 times of acceptance (milliseconds since 1970), $3 keys, $4 fingerprints, $5 the columns, each the
--- literal of an array. It answers one row of parallel arrays: ids, times, keys, fingerprints, outcomes,
--- payloads. An outcome is 'applied', 'unchanged', 'superseded', or the rule by which it is rejected.
---
--- Arrays as a whole, because a statement that changes data only ends when its answer has been read: rows
--- that were passed on before an error could not be taken back.
-CREATE FUNCTION sync.settle(
-    statement text,
-    ids uuid[],
-    accepted_at_ms bigint[],
-    keys text[],
-    fingerprints text[],
-    columns text[]
-)
-RETURNS TABLE (
-    write_id uuid,
-    write_accepted_at timestamptz,
-    write_key text,
-    write_fingerprint text,
-    write_outcome text,
-    write_rule text,
-    write_reason text,
-    write_sqlstate text,
-    write_constraint text,
-    write_column text,
-    write_payload text
-)
-LANGUAGE plpgsql
-AS $$
-#variable_conflict use_column
-DECLARE
-    settled_ids uuid[];
-    settled_accepted_at_ms bigint[];
-    settled_keys text[];
-    settled_fingerprints text[];
-    settled_outcomes text[];
-    settled_payloads text[];
-BEGIN
-    EXECUTE statement
-        INTO settled_ids, settled_accepted_at_ms, settled_keys, settled_fingerprints, settled_outcomes,
-            settled_payloads
-        USING ids, accepted_at_ms, keys, fingerprints, columns;
-    RETURN QUERY
-        SELECT settled.id, to_timestamp(settled.accepted_at_ms::double precision / 1000), settled.key, settled.fingerprint,
-            CASE WHEN settled.outcome IN ('applied', 'unchanged', 'superseded') THEN settled.outcome
-                ELSE 'rejected' END,
-            CASE WHEN settled.outcome NOT IN ('applied', 'unchanged', 'superseded') THEN settled.outcome END,
-            sync.reason(settled.outcome), NULL::text, NULL::text, NULL::text, settled.payload
-        FROM unnest(settled_ids, settled_accepted_at_ms, settled_keys, settled_fingerprints,
-                settled_outcomes, settled_payloads)
-            AS settled (id, accepted_at_ms, key, fingerprint, outcome, payload);
-    -- An update that others were folded into met no row: without its payload it cannot be rejected.
-    IF NOT settled_outcomes <@ ARRAY['applied', 'unchanged', 'superseded'] AND EXISTS (
-        SELECT FROM unnest(settled_outcomes, settled_payloads) AS settled (outcome, payload)
-        WHERE settled.outcome NOT IN ('applied', 'unchanged', 'superseded') AND settled.payload IS NULL
-    ) THEN
-        RAISE EXCEPTION 'a folded update met no row' USING ERRCODE = 'data_exception';
-    END IF;
-END
-$$;
-
--- The same for a set of which at least one row is bad: tries it as a whole and, where it fails because of a row
--- (`sync.is_of_row`), its two halves, down to the single rows that are bad. These are rejected with PostgreSQL's
--- reason. Any other error (a deadlock, a missing table) ends the whole call, as it says nothing about a row.
---
--- `is_immediate` makes deferred constraints speak while their row can still be told. `types` names those of
--- columns of types that the worker does not know, and is NULL for the others: what such a type says to a
--- value can look like a mistake in a statement (class 42: `regclass`, `tsquery`, `ltree`) or in PostgreSQL (XX: `hstore`).
-CREATE FUNCTION sync.settle_apart(
-    statement text,
-    table_path text,
-    operation text,
-    column_names text[],
-    ids uuid[],
-    accepted_at_ms bigint[],
-    keys text[],
-    fingerprints text[],
-    columns text[],
-    types text[],
-    is_immediate boolean
-)
-RETURNS TABLE (
-    write_id uuid,
-    write_accepted_at timestamptz,
-    write_key text,
-    write_fingerprint text,
-    write_outcome text,
-    write_rule text,
-    write_reason text,
-    write_sqlstate text,
-    write_constraint text,
-    write_column text,
-    write_payload text
-)
-LANGUAGE plpgsql
-AS $$
-#variable_conflict use_column
-DECLARE
-    row_count integer := cardinality(ids);
-    middle integer := cardinality(ids) / 2;
-    -- All sets of a call have as many columns as the widest one.
-    own_columns text[] := columns[: cardinality(column_names)];
-    error_sqlstate text;
-    error_message text;
-    error_constraint text;
-    error_column text;
-    is_of_unknown_type boolean := false;
-    payload text;
-    settled_fingerprint text;
-BEGIN
-    IF is_immediate THEN
-        SET CONSTRAINTS ALL IMMEDIATE;
-    END IF;
-    BEGIN
-        RETURN QUERY
-            SELECT * FROM sync.settle(statement, ids, accepted_at_ms, keys, fingerprints, own_columns);
-        RETURN;
-    EXCEPTION
-        -- (OTHERS leaves out what ASSERT raises.)
-        WHEN OTHERS OR assert_failure THEN
-            GET STACKED DIAGNOSTICS
-                error_sqlstate = RETURNED_SQLSTATE,
-                error_message = MESSAGE_TEXT,
-                error_constraint = CONSTRAINT_NAME,
-                error_column = COLUMN_NAME;
-            is_of_unknown_type := left(error_sqlstate, 2) IN ('42', 'XX') AND array_remove(types, NULL) <> '{}';
-            IF NOT is_of_unknown_type AND NOT sync.is_of_row(error_sqlstate) THEN
-                RAISE;
-            END IF;
-    END;
-    IF row_count > 1 THEN
-        RETURN QUERY
-            SELECT * FROM sync.settle_apart(statement, table_path, operation, column_names, ids[:middle],
-                accepted_at_ms[:middle], keys[:middle], fingerprints[:middle],
-                sync.slices(own_columns, 1, middle), types, is_immediate);
-        RETURN QUERY
-            SELECT * FROM sync.settle_apart(statement, table_path, operation, column_names,
-                ids[middle + 1 :], accepted_at_ms[middle + 1 :], keys[middle + 1 :],
-                fingerprints[middle + 1 :], sync.slices(own_columns, middle + 1, row_count), types, is_immediate);
-        RETURN;
-    END IF;
-    -- What a type says to a value does not name the column.
-    IF coalesce(error_column, '') = '' AND (is_of_unknown_type OR left(error_sqlstate, 2) IN ('22', '23')) THEN
-        error_column := sync.refused_column(column_names, types, sync.first_cells(own_columns));
-        IF is_of_unknown_type AND error_column IS NULL THEN
-            -- Not the value: the statement, or the database, is not as the worker thinks.
-            RAISE EXCEPTION USING ERRCODE = error_sqlstate, MESSAGE = error_message;
-        END IF;
-    END IF;
-    payload := json_build_object('table', table_path, 'operation', operation,
-        'row', json_object(column_names, sync.first_cells(own_columns)))::text;
-    SELECT fingerprint INTO settled_fingerprint FROM sync.write WHERE id = ids[1];
-    IF NOT FOUND THEN
-        RETURN QUERY
-            SELECT ids[1], to_timestamp(accepted_at_ms[1] / 1000.0), keys[1], fingerprints[1], 'rejected',
-                'database', left(error_message, 1000), error_sqlstate, nullif(error_constraint, ''),
-                nullif(error_column, ''), payload;
-    ELSIF settled_fingerprint IS DISTINCT FROM fingerprints[1] THEN
-        RETURN QUERY
-            SELECT reused.id, to_timestamp(accepted_at_ms[1] / 1000.0), keys[1], fingerprints[1], 'rejected',
-                'idempotency-key-reused', sync.reason('idempotency-key-reused'), NULL::text, NULL::text,
-                NULL::text, payload
-            FROM sync.reused_id(ids[1], fingerprints[1]) AS reused (id)
-            WHERE NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = reused.id);
-    END IF;
-    -- A bad row that was settled before is not settled again.
-END
 $$;
 
 -- Whether an error is the fault of a row, by its SQLSTATE: class 22 (data exception), 23 (integrity constraint violation),
@@ -201,12 +22,16 @@ AS $$
             '44', '53', '54', '55', '57', '58', '72', 'F0', 'HV', 'P0', 'XX')
 $$;
 
--- The column whose type refuses the cell, among those of types that the worker does not know.
-CREATE FUNCTION sync.refused_column(column_names text[], types text[], cells text[])
+-- The column whose type refuses the cell, among those of types that the worker does not know: what a type says to a value
+-- does not name the column.
+CREATE FUNCTION sync.refused_column(error_sqlstate text, column_names text[], types text[], cells text[])
 RETURNS text
 LANGUAGE plpgsql
 AS $$
 BEGIN
+    IF left(error_sqlstate, 2) NOT IN ('22', '23', '42', 'XX') THEN
+        RETURN NULL;
+    END IF;
     FOR place IN 1 .. cardinality(column_names) LOOP
         IF types[place] IS NOT NULL THEN
             BEGIN
@@ -234,20 +59,246 @@ AS $$
     END
 $$;
 
--- The rows from one place to another of a set given column by column.
-CREATE FUNCTION sync.slices(columns text[], first_row integer, last_row integer)
-RETURNS text[]
-LANGUAGE sql IMMUTABLE
+-- The answer to one try of some rows of a set.
+CREATE TYPE sync.attempt AS (
+    -- Of the first of its rows in the set, from 1.
+    row_number integer,
+    -- Of the statement; NULL where the database refused a row, and the rest says which, and why.
+    answer text[],
+    -- The refused row, a text for each column of the set.
+    cells text[],
+    sqlstate text,
+    message text,
+    constraint_name text,
+    column_name text
+);
+
+-- Tries the statement that sync.bisect prepared over some rows. Only an error of a row is an answer
+-- (sync.is_of_row); any other one (a deadlock, a missing table) ends the whole call, as it says nothing about a row.
+CREATE FUNCTION sync.try(columns text[], has_unknown_types boolean)
+RETURNS sync.attempt
+LANGUAGE plpgsql
 AS $$
-    SELECT array_agg((col.literal::text[])[first_row : last_row]::text ORDER BY col.place)
-    FROM unnest(columns) WITH ORDINALITY AS col (literal, place)
+DECLARE
+    attempt sync.attempt;
+BEGIN
+    EXECUTE format('EXECUTE sync_try (%L)', columns) INTO attempt.answer;
+    RETURN attempt;
+EXCEPTION
+    -- (OTHERS leaves out what ASSERT raises.)
+    WHEN OTHERS OR assert_failure THEN
+        GET STACKED DIAGNOSTICS
+            attempt.sqlstate = RETURNED_SQLSTATE,
+            attempt.message = MESSAGE_TEXT,
+            attempt.constraint_name = CONSTRAINT_NAME,
+            attempt.column_name = COLUMN_NAME;
+        IF NOT sync.is_of_row(attempt.sqlstate) AND NOT (has_unknown_types AND left(attempt.sqlstate, 2) IN ('42', 'XX')) THEN
+            RAISE;
+        END IF;
+        attempt.constraint_name := nullif(attempt.constraint_name, '');
+        attempt.column_name := nullif(attempt.column_name, '');
+        RETURN attempt;
+END
 $$;
 
--- The first row of a set given column by column.
-CREATE FUNCTION sync.first_cells(columns text[])
+-- Runs a statement over a set of rows of which at least one is bad: over the whole set, where that fails over blocks of
+-- it, and where a block fails over each of its rows. The statement is prepared once: planning it takes longer than
+-- running it over a row.
+--
+-- `statement` is one that aurora-sync makes of its catalog. It takes the columns of the set as $1, the literal of an
+-- array for each, and answers one row of one array of texts. `column_names` are the columns of the table, the last ones of
+-- the set; `types` names those of types that the worker does not know, and is NULL for the others: the error that such a
+-- type raises for a value can look like a mistake in a statement (class 42: `regclass`, `tsquery`, `ltree`) or in
+-- PostgreSQL (XX: `hstore`). `is_immediate` checks deferred constraints while their row can still be told.
+--
+-- `follows` is NULL, or says of each row which earlier row of the set it is tried after, and only if that one is refused:
+-- the rows of a key, the last one of a file first. A row that is not tried is answered as superseded.
+CREATE FUNCTION sync.bisect(
+    statement text,
+    columns text[],
+    column_names text[],
+    types text[],
+    is_immediate boolean,
+    follows integer[]
+)
+RETURNS SETOF sync.attempt
+LANGUAGE plpgsql
+SET jit TO off
+SET plan_cache_mode TO force_generic_plan
+AS $$
+DECLARE
+    block_rows constant integer := CASE WHEN follows IS NULL THEN 25 ELSE 1 END;
+    has_unknown_types constant boolean := array_remove(types, NULL) <> '{}';
+    -- One row of the array for each column.
+    cells text[];
+    block text[];
+    row_count integer;
+    own_columns integer;
+    refused integer[] := '{}';
+    attempt sync.attempt;
+BEGIN
+    IF is_immediate THEN
+        SET CONSTRAINTS ALL IMMEDIATE;
+    END IF;
+    -- Left by a call that failed.
+    IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'sync_try') THEN
+        DEALLOCATE sync_try;
+    END IF;
+    EXECUTE 'PREPARE sync_try (text[]) AS ' || statement;
+    IF follows IS NULL THEN
+        attempt := sync.try(columns, has_unknown_types);
+        IF attempt.sqlstate IS NULL THEN
+            attempt.row_number := 1;
+            RETURN NEXT attempt;
+            DEALLOCATE sync_try;
+            RETURN;
+        END IF;
+    END IF;
+    SELECT array_agg(col.literal::text[] ORDER BY col.place) INTO cells
+    FROM unnest(columns) WITH ORDINALITY AS col (literal, place);
+    row_count := array_length(cells, 2);
+    own_columns := cardinality(columns) - cardinality(column_names);
+    FOR first_row IN 1 .. row_count BY block_rows LOOP
+        IF follows[first_row] IS NOT NULL AND follows[first_row] <> ALL (refused) THEN
+            attempt := (first_row, ARRAY['0', '1'], NULL, NULL, NULL, NULL, NULL);
+            RETURN NEXT attempt;
+            CONTINUE;
+        END IF;
+        block := cells[:][first_row : first_row + block_rows - 1];
+        attempt := sync.try(sync.literals(block), has_unknown_types);
+        attempt.row_number := first_row;
+        IF attempt.sqlstate IS NULL THEN
+            RETURN NEXT attempt;
+            CONTINUE;
+        END IF;
+        FOR place IN 1 .. array_length(block, 2) LOOP
+            IF block_rows > 1 THEN
+                attempt := sync.try(sync.literals(block[:][place : place]), has_unknown_types);
+                attempt.row_number := first_row + place - 1;
+            END IF;
+            IF attempt.sqlstate IS NOT NULL THEN
+                refused := refused || attempt.row_number;
+                SELECT array_agg(cell ORDER BY n) INTO attempt.cells
+                FROM unnest(block[:][place : place]) WITH ORDINALITY AS cell_of (cell, n);
+                attempt.column_name := coalesce(attempt.column_name,
+                    sync.refused_column(attempt.sqlstate, column_names, types, attempt.cells[own_columns + 1 :]));
+                IF attempt.column_name IS NULL AND NOT sync.is_of_row(attempt.sqlstate) THEN
+                    -- Not the value: the statement, or the database, is not as the worker thinks.
+                    RAISE EXCEPTION USING ERRCODE = attempt.sqlstate, MESSAGE = attempt.message;
+                END IF;
+            END IF;
+            RETURN NEXT attempt;
+        END LOOP;
+    END LOOP;
+    DEALLOCATE sync_try;
+END
+$$;
+
+-- The literal of an array for each row of an array of two dimensions.
+CREATE FUNCTION sync.literals(cells text[])
 RETURNS text[]
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT array_agg((col.literal::text[])[1] ORDER BY col.place)
-    FROM unnest(columns) WITH ORDINALITY AS col (literal, place)
+    SELECT array_agg(cells[place : place]::text ORDER BY place) FROM generate_subscripts(cells, 1) AS place
+$$;
+
+-- Runs one statement over a set of writes and answers their rows of the ledger. The caller inserts these
+-- by the same statement, so that the data and the record of it stand or fall together.
+--
+-- `columns` are the ids, the times of acceptance (milliseconds since 1970), the keys and the fingerprints of the writes,
+-- and the columns of the table, which end before the others where updates were folded. The statement answers six arrays:
+-- ids, times, keys, fingerprints, outcomes, payloads. An outcome is 'applied', 'unchanged', 'superseded', or the rule by
+-- which the write is rejected.
+CREATE FUNCTION sync.settle(statement text, table_path text, operation text, columns text[])
+RETURNS SETOF sync.write
+LANGUAGE plpgsql
+SET jit TO off
+AS $$
+DECLARE
+    answer text[];
+BEGIN
+    EXECUTE statement INTO answer USING columns;
+    RETURN QUERY SELECT * FROM sync.entries(table_path, operation, answer);
+    -- An update that others were folded into met no row: without its payload it cannot be rejected.
+    IF EXISTS (
+        SELECT FROM unnest(answer[5]::text[], answer[6]::text[]) AS settled (outcome, payload)
+        WHERE settled.outcome NOT IN ('applied', 'unchanged', 'superseded') AND settled.payload IS NULL
+    ) THEN
+        RAISE EXCEPTION 'a folded update met no row' USING ERRCODE = 'data_exception';
+    END IF;
+END
+$$;
+
+-- The rows of the ledger for what a statement answers.
+CREATE FUNCTION sync.entries(table_path text, operation text, answer text[])
+RETURNS SETOF sync.write
+LANGUAGE sql
+AS $$
+    SELECT settled.id, table_path, settled.key, operation,
+        CASE WHEN settled.rule IS NULL THEN settled.outcome ELSE 'rejected' END,
+        settled.rule, NULL::text, sync.reason(settled.rule), NULL::text, NULL::text, settled.payload,
+        to_timestamp(settled.accepted_at_ms::double precision / 1000), clock_timestamp(), settled.fingerprint
+    FROM (
+        SELECT *, CASE WHEN outcome NOT IN ('applied', 'unchanged', 'superseded') THEN outcome END AS rule
+        FROM unnest(answer[1]::uuid[], answer[2]::bigint[], answer[3]::text[], answer[4]::text[], answer[5]::text[],
+            answer[6]::text[]) AS of_answer (id, accepted_at_ms, key, fingerprint, outcome, payload)
+    ) AS settled
+$$;
+
+-- The same as sync.settle for a set of which at least one row is bad (sync.bisect). Bad rows are rejected with
+-- PostgreSQL's reason.
+CREATE FUNCTION sync.settle_bisected(
+    statement text,
+    table_path text,
+    operation text,
+    columns text[],
+    column_names text[],
+    types text[],
+    is_immediate boolean
+)
+RETURNS SETOF sync.write
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    -- All sets of a call have as many columns as the widest one.
+    own_columns constant text[] := columns[: 4 + cardinality(column_names)];
+    attempt sync.attempt;
+    settled sync.write;
+    refused sync.write;
+BEGIN
+    FOR attempt IN SELECT * FROM sync.bisect(statement, own_columns, column_names, types, is_immediate, NULL) LOOP
+        IF attempt.sqlstate IS NULL THEN
+            RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.answer);
+            CONTINUE;
+        END IF;
+        refused := NULL;
+        refused.id := attempt.cells[1]::uuid;
+        refused.table_name := table_path;
+        refused.key := attempt.cells[3];
+        refused.operation := operation;
+        refused.outcome := 'rejected';
+        refused.payload := json_build_object('table', table_path, 'operation', operation,
+            'row', json_object(column_names, attempt.cells[5 :]))::text;
+        refused.accepted_at := to_timestamp(attempt.cells[2]::bigint / 1000.0);
+        refused.settled_at := clock_timestamp();
+        refused.fingerprint := attempt.cells[4];
+        SELECT * INTO settled FROM sync.write AS write WHERE write.id = refused.id;
+        IF NOT FOUND THEN
+            refused.rule := 'database';
+            refused.reason := left(attempt.message, 1000);
+            refused.sqlstate := attempt.sqlstate;
+            refused.constraint_name := attempt.constraint_name;
+            refused.column_name := attempt.column_name;
+            RETURN NEXT refused;
+        ELSIF settled.fingerprint IS DISTINCT FROM refused.fingerprint THEN
+            refused.id := sync.reused_id(refused.id, refused.fingerprint);
+            refused.rule := 'idempotency-key-reused';
+            refused.reason := sync.reason(refused.rule);
+            IF NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = refused.id) THEN
+                RETURN NEXT refused;
+            END IF;
+        END IF;
+        -- A bad row that was settled before is not settled again.
+    END LOOP;
+END
 $$;

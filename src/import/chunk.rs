@@ -5,7 +5,6 @@
 
 use super::layout::Layout;
 use super::part::{Origin, Part, Reject};
-use super::repeats::SURE_RECORDS;
 use crate::csv::records::{Place, Record};
 
 /// When a chunk is full.
@@ -14,14 +13,11 @@ pub struct Limits {
     pub records: usize,
     /// Of the records as they stand in the file. The record that passes it is the last one.
     pub bytes: usize,
-    /// So many records of a file have their keys remembered for sure.
-    pub sure_records: u64,
 }
 
-/// What a chunk may hold by default: large enough that a call is worth it, small enough that a few of them are
-/// held in memory at once, and that the part of one of four lanes is one set ([`crate::statement::load::Load::rows_max`]).
-pub const LIMITS: Limits =
-    Limits { records: 15_000, bytes: 2 * 1024 * 1024, sure_records: SURE_RECORDS };
+/// What a chunk may hold by default: large enough that a call (17 ms) is worth it, small enough that a few of them are
+/// held in memory at once.
+pub const LIMITS: Limits = Limits { records: 40_000, bytes: 2 * 1024 * 1024 };
 
 /// A piece of the file.
 #[derive(Debug)]
@@ -30,8 +26,6 @@ pub struct Chunk {
     pub number: u32,
     /// The number of its first record in the file, from 1.
     pub first_record: u64,
-    /// Where that one begins; `None` as long as the chunk is empty.
-    pub place: Option<Place>,
     /// One for each lane.
     pub parts: Vec<Part>,
     limits: Limits,
@@ -39,32 +33,34 @@ pub struct Chunk {
     bytes: usize,
 }
 
+/// How large a chunk is, and where the next one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkEnd {
+    /// Of the chunk, in all lanes.
+    pub records: u64,
+    /// Bytes of the object that were read when the chunk was cut.
+    pub bytes_read: u64,
+    /// `None` where the file ends.
+    pub next: Option<Place>,
+    /// From 1.
+    pub next_record: u64,
+}
+
 impl Chunk {
     pub fn new(number: u32, first_record: u64, lanes: usize, limits: Limits) -> Self {
-        let is_late = first_record > limits.sure_records;
-        let parts = (0..lanes).map(|_| Part::new(is_late)).collect();
-        Self { number, first_record, place: None, parts, limits, records: 0, bytes: 0 }
+        let parts = (0..lanes).map(|_| Part::default()).collect();
+        Self { number, first_record, parts, limits, records: 0, bytes: 0 }
     }
 
     /// The empty chunk after this one.
     #[must_use]
     pub fn next(&self) -> Self {
-        self.at(self.number + 1, self.first_record + self.records)
-    }
-
-    /// An empty chunk further on.
-    #[must_use]
-    pub fn at(&self, number: u32, first_record: u64) -> Self {
-        Self::new(number, first_record, self.parts.len(), self.limits)
+        let first_record = self.first_record + self.records;
+        Self::new(self.number + 1, first_record, self.parts.len(), self.limits)
     }
 
     pub fn is_empty(&self) -> bool {
         self.records == 0
-    }
-
-    /// Whether it stands so far in the file that its keys are not remembered for sure.
-    pub fn is_late(&self) -> bool {
-        self.first_record > self.limits.sure_records
     }
 
     pub fn records(&self) -> u64 {
@@ -81,7 +77,6 @@ impl Chunk {
         let lanes = self.parts.len() as u64;
         let number = self.first_record + self.records;
         let row = layout.row(&record);
-        self.place.get_or_insert(record.place());
         self.records += 1;
         self.bytes += record.raw.len();
         let place = record.place();
@@ -90,7 +85,7 @@ impl Chunk {
             Ok(row) => {
                 let key_hash = row.key.as_ref().map(|key| key.hash(""));
                 let part = &mut self.parts[lane(key_hash.unwrap_or(number))];
-                part.push(number, place, &record.raw, &row, key_hash);
+                part.push(number, place, &record.raw, &row);
             }
             Err(rejection) => {
                 let origin = Origin { record: number, place, raw: record.raw };

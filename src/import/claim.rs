@@ -1,7 +1,5 @@
 //! The import's row in `sync.import`: who has it, how it is read, how far it is, how it ended.
 
-use std::collections::HashSet;
-
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -19,35 +17,39 @@ const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FR
   :continuation::integer)";
 
 /// What an import is read by is set once: whoever goes on with it reads it the same way. What kept it from going on is
-/// over. Tells how far it is.
-const DESCRIBE: &str = "UPDATE sync.import AS import
-SET options = CASE WHEN chunk_records IS NULL THEN :options::jsonb ELSE options END,
-  bytes_total = CASE WHEN chunk_records IS NULL THEN :bytes_total::bigint ELSE bytes_total END,
-  lanes = CASE WHEN chunk_records IS NULL THEN :lanes::smallint ELSE lanes END,
-  chunk_records = coalesce(chunk_records, :chunk_records::integer),
-  chunk_bytes = CASE WHEN chunk_records IS NULL THEN :chunk_bytes::integer ELSE chunk_bytes END,
-  error = CASE WHEN rolled_back_at IS NOT NULL THEN error END
-WHERE id = :import_id::uuid
-RETURNING options::text, lanes::integer, chunk_records, chunk_bytes, next_chunk, next_byte, next_line, next_record,
-  (SELECT coalesce(sum(chunk.rows_read), 0)::bigint FROM sync.import_chunk AS chunk
-   WHERE chunk.import_id = import.id),
-  (SELECT coalesce(sum(chunk.rows_rejected), 0)::bigint FROM sync.import_chunk AS chunk
-   WHERE chunk.import_id = import.id),
-  (SELECT coalesce(json_agg(json_build_array(done.lane, done.next)), '[]')::text FROM (
-    SELECT chunk.lane, max(chunk.chunk) + 1 AS next FROM sync.import_chunk AS chunk
-    WHERE chunk.import_id = import.id GROUP BY chunk.lane
-  ) AS done),
-  (SELECT coalesce(json_agg(json_build_array(told.lane, told.chunks)), '[]')::text FROM (
-    SELECT chunk.lane, array_agg(DISTINCT chunk.chunk) AS chunks FROM sync.import_chunk AS chunk
-    WHERE chunk.import_id = import.id AND chunk.piece >= 0 AND chunk.rows_rejected > 0 AND chunk.chunk < 10000
-    GROUP BY chunk.lane
-  ) AS told)";
-
-/// Of a worker that was overtaken, the older news is not taken.
-const ADVANCE: &str = "UPDATE sync.import
-SET next_chunk = :next_chunk::integer, next_byte = :next_byte::bigint, next_line = :next_line::bigint,
-  next_record = :next_record::bigint, bytes_read = :bytes_read::bigint
-WHERE id = :import_id::uuid AND next_chunk <= :next_chunk::integer";
+/// over.
+///
+/// Tells how far it is, from its chunks alone, so that a worker that dies leaves nothing behind: the first chunk that is
+/// not loaded in all lanes, where that begins, which lanes are ahead of it, and the counts.
+const DESCRIBE: &str = "WITH described AS (
+  UPDATE sync.import
+  SET options = CASE WHEN chunk_records IS NULL THEN :options::jsonb ELSE options END,
+    bytes_total = CASE WHEN chunk_records IS NULL THEN :bytes_total::bigint ELSE bytes_total END,
+    lanes = CASE WHEN chunk_records IS NULL THEN :lanes::smallint ELSE lanes END,
+    chunk_records = coalesce(chunk_records, :chunk_records::integer),
+    chunk_bytes = CASE WHEN chunk_records IS NULL THEN :chunk_bytes::integer ELSE chunk_bytes END,
+    error = CASE WHEN rolled_back_at IS NOT NULL THEN error END
+  WHERE id = :import_id::uuid
+  RETURNING options, lanes, chunk_records, chunk_bytes
+), chunk AS MATERIALIZED (
+  SELECT chunk AS number, sum(rows_read) = max(records) AS is_loaded, max(next_byte) AS next_byte,
+    max(next_line) AS next_line, max(next_record) AS next_record, sum(rows_read) AS rows_read,
+    sum(rows_rejected) AS rows_rejected
+  FROM sync.import_chunk WHERE import_id = :import_id::uuid GROUP BY chunk
+), last AS (
+  SELECT coalesce(max(number), -1) AS number
+  FROM (SELECT number, row_number() OVER (ORDER BY number) AS place FROM chunk WHERE is_loaded) AS loaded
+  WHERE number = place - 1
+), ahead AS (
+  SELECT lane, max(chunk) + 1 AS next FROM sync.import_chunk
+  WHERE import_id = :import_id::uuid AND chunk > (SELECT number FROM last) GROUP BY lane
+)
+SELECT described.options::text, described.lanes::integer, described.chunk_records, described.chunk_bytes,
+  last.number + 1, chunk.next_byte, chunk.next_line, coalesce(chunk.next_record, 1),
+  (SELECT coalesce(sum(rows_read), 0)::bigint FROM chunk),
+  (SELECT coalesce(sum(rows_rejected), 0)::bigint FROM chunk),
+  (SELECT coalesce(json_agg(json_build_array(lane, next)), '[]')::text FROM ahead)
+FROM described CROSS JOIN last LEFT JOIN chunk ON chunk.number = last.number";
 
 const COUNT: &str = "SELECT read, rejected FROM sync.count_import(:import_id::uuid)";
 
@@ -74,17 +76,13 @@ const FORGET_REJECTS: [&str; 2] = [
 const REPORTED: &str =
     "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
 
-/// So many rows of each table at a time: a statement may run for 45 s.
+/// So many rows at a time: a statement may run for 45 s.
 const CLEAR_ROWS: i64 = 30_000;
 
-/// Tells how many rows of the fullest table are gone.
-const CLEAR: &str = "WITH met AS (DELETE FROM sync.import_met WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM sync.import_met WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1),
-mark AS (DELETE FROM sync.import_mark WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM sync.import_mark WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1),
-key AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
+/// Tells how many rows are gone.
+const CLEAR: &str = "WITH key AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1)
-SELECT greatest((SELECT count(*) FROM met), (SELECT count(*) FROM mark), (SELECT count(*) FROM key))";
+SELECT count(*) FROM key";
 
 /// How an import stands for the worker that asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,23 +105,21 @@ pub(super) struct Progress {
     pub options: Value,
     pub lanes: usize,
     pub limits: Limits,
-    /// The first chunk that is not complete in all lanes.
-    pub next: Next,
+    pub checkpoint: Checkpoint,
     pub rows_read: u64,
     pub rows_rejected: u64,
     /// The first chunk of each lane that is not loaded.
     pub lane_next: Vec<u32>,
-    /// The chunks of each lane of which the database refused rows: those that come first, as an answer has its
-    /// limits, and only they matter.
-    pub told_apart: Vec<HashSet<u32>>,
 }
 
-/// Where to go on.
+/// Where to go on: the first chunk that is not loaded in all lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Next {
+pub(super) struct Checkpoint {
     pub chunk: u32,
-    /// Where it begins, and with which record; `None` at the beginning of the file.
-    pub at: Option<(Place, u64)>,
+    /// Where it begins; `None` at the beginning of the file, and behind its last chunk.
+    pub place: Option<Place>,
+    /// The number of its first record, from 1.
+    pub record: u64,
 }
 
 /// The import's row.
@@ -181,27 +177,7 @@ impl Entry<'_> {
             parameter("chunk_bytes", limits.bytes.to_string()),
         ];
         let records = self.run(DESCRIBE, parameters).await?;
-        let progress = records.first();
-        let progress = progress.and_then(|record| self::progress(record, limits.sure_records));
-        progress.ok_or_else(|| self.unreadable())
-    }
-
-    /// Records where another worker would go on, and brings the counts up to date.
-    pub(super) async fn advance(&self, next: Next, bytes_read: u64) -> Result<(), DataApiError> {
-        let number = |name, value: Option<u64>| {
-            value.map_or_else(|| null(name), |value| parameter(name, value.to_string()))
-        };
-        let parameters = vec![
-            self.id(),
-            parameter("next_chunk", next.chunk.to_string()),
-            number("next_byte", next.at.map(|(place, _)| place.byte_offset)),
-            number("next_line", next.at.map(|(place, _)| place.line)),
-            number("next_record", next.at.map(|(_, record)| record)),
-            parameter("bytes_read", bytes_read.to_string()),
-        ];
-        self.data_api.execute(None, ADVANCE, parameters).await?;
-        self.data_api.execute(None, COUNT, vec![self.id()]).await?;
-        Ok(())
+        records.first().and_then(progress).ok_or_else(|| self.unreadable())
     }
 
     /// Brings the counts up to date, and gives how many rows stand as read and as rejected.
@@ -288,22 +264,17 @@ impl Entry<'_> {
     }
 }
 
-fn progress(record: &Record, sure_records: u64) -> Option<Progress> {
+fn progress(record: &Record) -> Option<Progress> {
     let number = |place: usize| record.get(place)?.as_long();
     let unsigned = |place: usize| u64::try_from(number(place)?).ok();
     let lanes = usize::try_from(number(1)?).ok()?;
+    let chunk = u32::try_from(number(4)?).ok()?;
     let place = unsigned(5).zip(unsigned(6));
     let place = place.map(|(byte_offset, line)| Place { byte_offset, line });
-    let loaded: Vec<(usize, u32)> = serde_json::from_str(record.get(10)?.as_text()?).ok()?;
-    let mut lane_next = vec![0; lanes];
-    for (lane, next) in loaded {
+    let ahead: Vec<(usize, u32)> = serde_json::from_str(record.get(10)?.as_text()?).ok()?;
+    let mut lane_next = vec![chunk; lanes];
+    for (lane, next) in ahead {
         *lane_next.get_mut(lane)? = next;
-    }
-    let refused: Vec<(usize, HashSet<u32>)> =
-        serde_json::from_str(record.get(11)?.as_text()?).ok()?;
-    let mut told_apart = vec![HashSet::new(); lanes];
-    for (lane, chunks) in refused {
-        *told_apart.get_mut(lane)? = chunks;
     }
     Some(Progress {
         options: serde_json::from_str(record.first()?.as_text()?).ok()?,
@@ -311,12 +282,10 @@ fn progress(record: &Record, sure_records: u64) -> Option<Progress> {
         limits: Limits {
             records: usize::try_from(number(2)?).ok()?,
             bytes: usize::try_from(number(3)?).ok()?,
-            sure_records,
         },
-        next: Next { chunk: u32::try_from(number(4)?).ok()?, at: place.zip(unsigned(7)) },
+        checkpoint: Checkpoint { chunk, place, record: unsigned(7)? },
         rows_read: unsigned(8)?,
         rows_rejected: unsigned(9)?,
         lane_next,
-        told_apart,
     })
 }

@@ -1,33 +1,25 @@
-//! Loads a file through its lanes: one future reads and cuts it, one a lane loads, one keeps the books.
+//! Loads a file through its lanes: one future reads and cuts it, one a lane loads.
 //!
 //! Each lane has its own transactions, one for each chunk, and takes its parts in the order of the file. What is
-//! read ahead is bounded: a part waits for its lane, and the reader for the part.
+//! read ahead is bounded: a lane has one part in work, one whose transaction begins, and one that waits; the reader waits
+//! for the lane.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
-use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::Instant;
 
-use super::chunk::Chunk;
-use super::claim::{Entry, Next, Progress};
+use super::chunk::{Chunk, ChunkEnd};
+use super::claim::Progress;
 use super::file::{FileError, unreadable};
-use super::load::{Loaded, Loader, Manner, Place};
+use super::load::{Loader, Slot};
 use super::opened::Opened;
 use super::options::Limit;
 use super::part::Part;
-use super::repeats::Repeats;
 use crate::deadline::Deadline;
 use crate::error::SyncError;
-
-/// How often the books are kept, at least.
-const BOOKS_EVERY: Duration = Duration::from_secs(2);
-
-/// The books take one part in so many of the time, at most.
-const BOOKS_SHARE: u32 = 20;
+use crate::transaction::BegunAhead;
 
 /// Rows that must have been read before a percentage of them can stop an import.
 const PERCENT_OF_MIN: u64 = 10_000;
@@ -50,12 +42,6 @@ struct Shared {
     read: Cell<u64>,
     rejected: Cell<u64>,
     advanced: Cell<bool>,
-    /// The first chunk of each lane that is not loaded.
-    lane_next: RefCell<Vec<u32>>,
-    /// The keys of the rows that are loaded; `None` where they do not matter.
-    repeats: RefCell<Option<Repeats>>,
-    /// Chunks that are cut and not loaded in all lanes, and how far the reader was before each.
-    cut: RefCell<VecDeque<(Next, u64)>>,
 }
 
 enum Stop {
@@ -77,13 +63,12 @@ impl Shared {
 
 /// A part on its way to its lane.
 struct Order {
-    chunk: u32,
+    slot: Slot,
     part: Part,
 }
 
 /// Loads what is not loaded of an opened file.
 pub(super) async fn load(
-    entry: Entry<'_>,
     loader: &Loader<'_>,
     opened: Opened<'_>,
     progress: &Progress,
@@ -95,44 +80,13 @@ pub(super) async fn load(
         read: Cell::new(progress.rows_read),
         rejected: Cell::new(progress.rows_rejected),
         advanced: Cell::new(false),
-        lane_next: RefCell::new(progress.lane_next.clone()),
-        repeats: RefCell::new(loader.repeats()),
-        cut: RefCell::new(VecDeque::new()),
     };
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
-    let is_too_many = |read, rejected| too_many(max_rejects, read, rejected, false);
-    let records = {
-        let lanes: Vec<_> = progress
-            .told_apart
-            .iter()
-            .enumerate()
-            .map(|(number, told_apart)| Lane {
-                number,
-                shared: &shared,
-                loader,
-                told_apart,
-                are_new: Cell::new(None),
-                deadline,
-            })
-            .collect();
-        let loading =
-            lanes.iter().zip(receivers).map(|(lane, orders)| lane.run(orders, is_too_many));
-        let reading = read(&shared, opened, senders, deadline);
-        let mut work = pin!(join(reading, join_all(loading)));
-        tokio::select! {
-            (records, _) = &mut work => records,
-            () = keep_books(&shared, entry) => None,
-        }
-    };
-    // Unless all is loaded, the next one goes on from here.
-    let next = first_incomplete(&shared);
-    let stopped = shared.stop.into_inner();
-    if let Some((next, bytes_read)) = next
-        && !matches!((&stopped, records), (Some(Stop::Error(_)), _) | (None, Some(_)))
-    {
-        entry.advance(next, bytes_read).await?;
-    }
-    match (stopped, records) {
+    let lane = Lane { shared: &shared, loader, max_rejects, deadline };
+    let loading = receivers.into_iter().map(|orders| lane.run(orders));
+    let reading = read(&shared, opened, senders, &progress.lane_next, deadline);
+    let (records, _) = join(reading, join_all(loading)).await;
+    match (shared.stop.into_inner(), records) {
         (None, Some(records)) => Ok(Ending::Whole { records }),
         (Some(Stop::Error(error)), _) => Err(error),
         (Some(Stop::Refused(error)), _) => Ok(Ending::Stopped { error }),
@@ -147,6 +101,7 @@ async fn read(
     shared: &Shared,
     mut opened: Opened<'_>,
     senders: Vec<Sender<Order>>,
+    lane_next: &[u32],
     deadline: Deadline,
 ) -> Option<u64> {
     let stop_before = stop_before(deadline);
@@ -159,14 +114,7 @@ async fn read(
             return None;
         }
         match opened.next_chunk().await {
-            Ok(Some(chunk)) => {
-                if opened.has_skipped()
-                    && let Some(repeats) = shared.repeats.borrow_mut().as_mut()
-                {
-                    repeats.skip();
-                }
-                order(shared, &senders, chunk, opened.bytes_read()).await?;
-            }
+            Ok(Some((chunk, end))) => order(&senders, lane_next, chunk, end).await?,
             Ok(None) => return Some(opened.records_cut()),
             Err(FileError::Service(error)) => {
                 shared.stop(Stop::Error(error.into()));
@@ -180,121 +128,78 @@ async fn read(
     }
 }
 
+/// Hands a chunk to those lanes that have not loaded their part of it; `None` where they have stopped.
+async fn order(
+    senders: &[Sender<Order>],
+    lane_next: &[u32],
+    chunk: Chunk,
+    end: ChunkEnd,
+) -> Option<()> {
+    let number = chunk.number;
+    for (lane, (sender, part)) in senders.iter().zip(chunk.parts).enumerate() {
+        let is_loaded = lane_next.get(lane).is_some_and(|next| number < *next);
+        if !is_loaded && !part.is_empty() {
+            let slot = Slot { lane, chunk: number, end };
+            sender.send(Order { slot, part }).await.ok()?;
+        }
+    }
+    Some(())
+}
+
 /// Left of an invocation's time when reading stops: for the parts under way.
 pub(super) fn stop_before(deadline: Deadline) -> Duration {
     const STOP_BEFORE: Duration = Duration::from_mins(1);
     STOP_BEFORE.min(deadline.remaining() / 4)
 }
 
-/// Hands a chunk to its lanes; `None` where they have stopped.
-async fn order(
-    shared: &Shared,
-    senders: &[Sender<Order>],
-    chunk: Chunk,
-    bytes_read: u64,
-) -> Option<()> {
-    let Some(place) = chunk.place else { return Some(()) };
-    let next = Next { chunk: chunk.number, at: Some((place, chunk.first_record)) };
-    shared.cut.borrow_mut().push_back((next, bytes_read));
-    for (sender, part) in senders.iter().zip(chunk.parts) {
-        sender.send(Order { chunk: chunk.number, part }).await.ok()?;
-    }
-    Some(())
-}
-
 /// What loads the parts of one lane, in the order of the file.
 struct Lane<'a> {
-    number: usize,
     shared: &'a Shared,
     loader: &'a Loader<'a>,
-    /// Its loaded chunks of which the database refused rows.
-    told_apart: &'a HashSet<u32>,
-    /// Whether its rows are new to the table, as far as that is known.
-    are_new: Cell<Option<bool>>,
+    max_rejects: Option<Limit>,
     deadline: Deadline,
 }
 
 impl Lane<'_> {
-    async fn run(
-        &self,
-        mut orders: Receiver<Order>,
-        is_too_many: impl Fn(u64, u64) -> Option<String>,
-    ) {
-        let Shared { lane_next, repeats, read, rejected, .. } = self.shared;
-        while let Some(Order { chunk, mut part }) = orders.recv().await {
-            if self.shared.is_stopped() {
+    async fn run(&self, mut orders: Receiver<Order>) {
+        let (begun, next_begun) = (BegunAhead::default(), BegunAhead::default());
+        let mut order = orders.recv().await;
+        while let Some(current) = order {
+            // The transaction of the next part begins while this one works: that call costs no time then.
+            let next = async {
+                let next = orders.recv().await;
+                if next.is_some() {
+                    next_begun.begin(self.loader.data_api, self.deadline).await;
+                }
+                next
+            };
+            let (is_going_on, next) = join(self.load(&current, &begun), next).await;
+            if !is_going_on || self.shared.is_stopped() {
+                next_begun.discard(self.loader.data_api, self.deadline).await;
                 return;
             }
-            let next = lane_next.borrow().get(self.number).copied().unwrap_or_default();
-            let is_recorded = if chunk < next {
-                let is_told_apart = self.told_apart.contains(&chunk);
-                let manner = if is_told_apart { Manner::Apart } else { Manner::Whole };
-                self.loader.is_recorded(&part, manner)
-            } else {
-                if let Some(repeats) = repeats.borrow().as_ref() {
-                    repeats.mark(&mut part);
-                }
-                let Some(loaded) = self.load(chunk, &part).await else { return };
-                read.set(read.get() + part.len() as u64);
-                rejected.set(rejected.get() + loaded.rejected);
-                if let Some(error) = is_too_many(read.get(), rejected.get()) {
-                    return self.shared.stop(Stop::Refused(error));
-                }
-                loaded.is_recorded
-            };
-            if let Some(repeats) = repeats.borrow_mut().as_mut() {
-                repeats.remember(&part, is_recorded);
-            }
-            settle(self.shared);
+            begun.take_from(&next_begun);
+            order = next;
         }
     }
 
-    /// `None` where everything stops.
-    async fn load(&self, chunk: u32, part: &Part) -> Option<Loaded> {
-        let place = Place { lane: self.number, chunk };
-        match self.loader.load(place, part, &self.are_new, self.deadline).await {
-            Ok(loaded) => {
-                let Shared { advanced, lane_next, .. } = self.shared;
-                advanced.set(advanced.get() || !part.is_empty());
-                if let Some(next) = lane_next.borrow_mut().get_mut(self.number) {
-                    *next = chunk + 1;
+    /// Whether the lane goes on.
+    async fn load(&self, Order { slot, part }: &Order, begun: &BegunAhead) -> bool {
+        let Shared { advanced, read, rejected, .. } = self.shared;
+        match self.loader.load(*slot, part, begun, self.deadline).await {
+            Ok(refused) => {
+                advanced.set(true);
+                read.set(read.get() + part.len() as u64);
+                rejected.set(rejected.get() + refused);
+                match too_many(self.max_rejects, read.get(), rejected.get(), false) {
+                    None => return true,
+                    Some(error) => self.shared.stop(Stop::Refused(error)),
                 }
-                return Some(loaded);
             }
             Err(SyncError::OutOfTime) => self.shared.stop(Stop::OutOfTime),
             Err(error) => self.shared.stop(Stop::Error(error)),
         }
-        None
-    }
-}
-
-/// Forgets the chunks that are loaded in all lanes, but for the last: where the next one begins is not known
-/// before it is cut.
-fn settle(shared: &Shared) {
-    let done = shared.lane_next.borrow().iter().copied().min().unwrap_or_default();
-    let mut cut = shared.cut.borrow_mut();
-    while cut.len() > 1 && cut.front().is_some_and(|(next, _)| next.chunk < done) {
-        cut.pop_front();
-    }
-}
-
-fn first_incomplete(shared: &Shared) -> Option<(Next, u64)> {
-    settle(shared);
-    shared.cut.borrow().front().copied()
-}
-
-/// Keeps the import's row up to date for as long as it is polled.
-async fn keep_books(shared: &Shared, entry: Entry<'_>) {
-    let mut pause = BOOKS_EVERY;
-    loop {
-        tokio::time::sleep(pause).await;
-        let began = Instant::now();
-        if let Some((next, bytes_read)) = first_incomplete(shared)
-            && let Err(error) = entry.advance(next, bytes_read).await
-        {
-            tracing::info!(reason = %error, "progress not recorded");
-        }
-        pause = BOOKS_EVERY.max(began.elapsed() * BOOKS_SHARE);
+        false
     }
 }
 

@@ -10,7 +10,6 @@ pub mod chunk;
 pub mod load;
 pub mod report;
 pub mod part;
-pub mod repeats;
 mod file;
 mod opened;
 mod claim;
@@ -43,6 +42,7 @@ use crate::deadline::Deadline;
 use crate::error::{Disposition, ServiceFault, SyncError};
 use crate::problem::nearest;
 use crate::redelivery;
+use crate::statement::load::keeps_order;
 
 /// Most messages that an import leaves for itself. Each one follows on a chunk that was loaded; with 15 minutes
 /// between them, this is a hundred days.
@@ -380,7 +380,7 @@ async fn load_file(
             entry.count_what_stands().await?;
             Ok(Reading::Failed { error, format: Some(format) })
         }
-        Ok(Reading::OutOfTime { advanced: false }) if is_long && progress.next.chunk > 0 => {
+        Ok(Reading::OutOfTime { advanced: false }) if is_long && progress.checkpoint.chunk > 0 => {
             entry.count_what_stands().await?;
             let error = "a packed file is read again up to where its loading stopped, and an invocation is too short \
                          for that: drop it unpacked, or in several files; what was loaded stays";
@@ -401,7 +401,7 @@ async fn load_lanes(
 ) -> Result<Reading, SyncError> {
     let Entry { import_id, deadline, .. } = entry;
     let max_rejects = options.max_rejects;
-    let records = match lanes::load(entry, loader, opened, progress, max_rejects, deadline).await? {
+    let records = match lanes::load(loader, opened, progress, max_rejects, deadline).await? {
         lanes::Ending::Whole { records } => records,
         lanes::Ending::OutOfTime { advanced } => return Ok(Reading::OutOfTime { advanced }),
         lanes::Ending::Stopped { error } => {
@@ -454,7 +454,7 @@ fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
 /// One lane where rows with different keys can depend on each other, or the same key can be spelt in ways that
 /// only the database knows to be equal, or all is one transaction.
 fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
-    let is_one = options.is_atomic || options.is_dry_run || load::keeps_order(table);
+    let is_one = options.is_atomic || options.is_dry_run || keeps_order(table);
     if is_one { 1 } else { lanes }
 }
 

@@ -2,12 +2,11 @@
 
 use aurora_sync_catalog::Table;
 
-use super::chunk::Chunk;
-use super::claim::Progress;
+use super::chunk::{Chunk, ChunkEnd};
+use super::claim::{Checkpoint, Progress};
 use super::file::{File, FileError, unreadable};
 use super::layout::{HeaderError, Layout};
 use super::options::Options;
-use super::repeats::Repeats;
 use super::report::Format;
 use crate::aws::objects::{ObjectName, Objects};
 use crate::csv::encoding::Encoding;
@@ -26,40 +25,23 @@ pub(super) struct Opened<'a> {
     may_have_more: bool,
     /// The chunk that is being filled.
     chunk: Chunk,
-    /// Where to go on once the keys before it are read.
-    rest: Option<Rest<'a>>,
-    has_skipped: bool,
-}
-
-/// What is not loaded of a file.
-#[derive(Debug)]
-struct Rest<'a> {
-    objects: &'a Objects,
-    name: &'a ObjectName,
-    size_bytes: u64,
-    options: &'a Options,
-    chunk: u32,
-    place: Place,
-    /// The number of its first record.
-    record: u64,
 }
 
 impl Opened<'_> {
     /// Reads, checks and cuts the next chunk; `None` at the end of the file. The last one may not be full.
-    pub(super) async fn next_chunk(&mut self) -> Result<Option<Chunk>, FileError> {
-        if self.chunk.is_late() {
-            self.skip_to_rest();
-        }
+    pub(super) async fn next_chunk(&mut self) -> Result<Option<(Chunk, ChunkEnd)>, FileError> {
         loop {
             for record in self.records.by_ref() {
+                let full = self.chunk.is_full().then(|| record.place());
+                let full = full.map(|next| cut(&mut self.chunk, &self.file, Some(next)));
                 self.chunk.push(&self.layout, record);
-                if self.chunk.is_full() {
-                    return Ok(Some(self.cut()));
+                if full.is_some() {
+                    return Ok(full);
                 }
             }
             if !self.may_have_more {
-                let last = self.cut();
-                return Ok((!last.is_empty()).then_some(last));
+                let (last, end) = cut(&mut self.chunk, &self.file, None);
+                return Ok((!last.is_empty()).then_some((last, end)));
             }
             let mut records = Vec::new();
             self.may_have_more = self.file.read(&mut records).await?;
@@ -69,32 +51,9 @@ impl Opened<'_> {
         }
     }
 
-    /// Goes to what is not loaded, unless that is reached already.
-    fn skip_to_rest(&mut self) {
-        let Some(rest) = self.rest.take().filter(|rest| rest.chunk > self.chunk.number) else {
-            return;
-        };
-        let Rest { objects, name, size_bytes, options, chunk, place, record } = rest;
-        self.file = File::open_at(objects, name, size_bytes, options, self.encoding, place);
-        self.records = Vec::new().into_iter();
-        self.may_have_more = true;
-        self.chunk = self.chunk.at(chunk, record);
-        self.has_skipped = true;
-    }
-
     /// Whether there is no way into the middle of the file.
     pub(super) fn is_packed(&self) -> bool {
         self.file.compression().is_some()
-    }
-
-    /// Whether loaded rows were not read again.
-    pub(super) fn has_skipped(&self) -> bool {
-        self.has_skipped
-    }
-
-    fn cut(&mut self) -> Chunk {
-        let next = self.chunk.next();
-        std::mem::replace(&mut self.chunk, next)
     }
 
     /// The records of all chunks that were cut, and of those before the first.
@@ -106,6 +65,18 @@ impl Opened<'_> {
     pub(super) fn bytes_read(&self) -> u64 {
         self.file.bytes_read()
     }
+}
+
+/// Takes the chunk that is filled, and begins the next one, at this place.
+fn cut(chunk: &mut Chunk, file: &File, next: Option<Place>) -> (Chunk, ChunkEnd) {
+    let after = chunk.next();
+    let end = ChunkEnd {
+        records: chunk.records(),
+        bytes_read: file.bytes_read(),
+        next,
+        next_record: after.first_record,
+    };
+    (std::mem::replace(chunk, after), end)
 }
 
 /// Why a file cannot be opened.
@@ -209,13 +180,7 @@ pub(super) async fn open<'a>(
         columns: options.columns.clone().unwrap_or_default(),
         has_error_column: layout.has_error_column(),
     };
-    let next = progress.next;
-    // A packed file is read again from its beginning: there is no way into the middle of it.
-    let rest = next.at.filter(|_| next.chunk > 0 && file.compression().is_none());
-    let rest = rest.map(|(place, record)| {
-        let chunk = next.chunk;
-        Rest { objects, name, size_bytes, options, chunk, place, record }
-    });
+    let Checkpoint { chunk, place, record } = progress.checkpoint;
     let mut opened = Opened {
         layout,
         encoding,
@@ -224,11 +189,15 @@ pub(super) async fn open<'a>(
         records: records.into_iter(),
         may_have_more,
         chunk: Chunk::new(0, 1, progress.lanes, progress.limits),
-        rest,
-        has_skipped: false,
     };
-    if !Repeats::matter(table) {
-        opened.skip_to_rest();
+    // A packed file is read again from its beginning: there is no way into the middle of it.
+    if chunk > 0 && (place.is_none() || opened.file.compression().is_none()) {
+        opened.records = Vec::new().into_iter();
+        opened.chunk = Chunk::new(chunk, record, progress.lanes, progress.limits);
+        opened.may_have_more = place.is_some();
+        if let Some(place) = place {
+            opened.file = File::open_at(objects, name, size_bytes, options, encoding, place);
+        }
     }
     Ok(opened)
 }

@@ -21,8 +21,6 @@ pub struct Part {
     keys: String,
     /// Records that do not fit the table.
     pub rejects: Vec<Reject>,
-    /// Whether it stands so far in the file that keys are not remembered for sure.
-    pub is_late: bool,
 }
 
 /// A record that fits the table.
@@ -34,22 +32,7 @@ struct Packed {
     /// Where its bytes and its key end.
     raw_end: usize,
     key_end: usize,
-    /// `None` where it has no key.
-    key_hash: Option<u64>,
     size_bytes: usize,
-    repeat: Repeat,
-}
-
-/// Whether the key of a row came before in its file, in a row that stands or stood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Repeat {
-    #[default]
-    No,
-    /// In its own part: surely, if all rows of that are good.
-    InPart,
-    /// The database knows.
-    Perhaps,
-    Surely,
 }
 
 /// Where a record stands, and how.
@@ -73,10 +56,6 @@ pub struct Reject {
 const KEY_PART_END: char = '\0';
 
 impl Part {
-    pub fn new(is_late: bool) -> Self {
-        Self { is_late, ..Self::default() }
-    }
-
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -86,15 +65,7 @@ impl Part {
         self.rows.len() + self.rejects.len()
     }
 
-    /// Adds a row, whose key is not known to have come before, with the hash of its key.
-    pub fn push(
-        &mut self,
-        record: u64,
-        place: Place,
-        raw: &[u8],
-        row: &Row,
-        key_hash: Option<u64>,
-    ) {
+    pub fn push(&mut self, record: u64, place: Place, raw: &[u8], row: &Row) {
         self.raw.extend_from_slice(raw);
         for part in row.key.iter().flat_map(Key::parts) {
             self.keys.push_str(part);
@@ -105,26 +76,13 @@ impl Part {
             place,
             raw_end: self.raw.len(),
             key_end: self.keys.len(),
-            key_hash,
             size_bytes: self.cells.push(&row.cells),
-            repeat: Repeat::No,
         });
     }
 
     /// The records that fit the table.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = PartRow<'_>> {
         (0..self.rows.len()).map(|number| PartRow { part: self, number })
-    }
-
-    /// Says of each row that has a key whether that came before.
-    pub fn mark(&mut self, mut repeat: impl FnMut(u64) -> Repeat) {
-        for row in &mut self.rows {
-            row.repeat = row.key_hash.map_or(Repeat::No, &mut repeat);
-        }
-    }
-
-    pub fn key_hashes(&self) -> impl Iterator<Item = u64> {
-        self.rows.iter().filter_map(|row| row.key_hash)
     }
 
     /// Rows of nothing but these keys.
@@ -137,8 +95,7 @@ impl Part {
         for key in keys {
             let key = Key::from_path(table, &key.to_string()).ok();
             let row = Row { key, cells: crate::parameter_set::PackedCells::default() };
-            let hash = row.key.as_ref().map(|key| key.hash(""));
-            part.push(1, Place { byte_offset: 0, line: 1 }, b"", &row, hash);
+            part.push(1, Place { byte_offset: 0, line: 1 }, b"", &row);
         }
         part
     }
@@ -158,6 +115,11 @@ impl<'a> PartRow<'a> {
         self.part.keys.get(start..self.packed().key_end).filter(|key| !key.is_empty())
     }
 
+    /// Its place in the part, from 0.
+    pub fn number(self) -> usize {
+        self.number
+    }
+
     pub fn cells(self) -> PackedRow<'a> {
         self.part.cells.row(self.number)
     }
@@ -165,11 +127,6 @@ impl<'a> PartRow<'a> {
     /// The bytes that its cells add to a request.
     pub fn size_bytes(self) -> usize {
         self.packed().size_bytes
-    }
-
-    /// Whether its key came before in the file.
-    pub fn repeat(self) -> Repeat {
-        self.packed().repeat
     }
 
     pub fn origin(self) -> Origin {

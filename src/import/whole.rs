@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, ChunkEnd};
 use super::claim::{Entry, Progress};
 use super::file::{FileError, unreadable};
 use super::lanes::{stop_before, too_many};
-use super::load::{APART_ROWS_MAX, Loader, Manner, Place, in_order};
+use super::load::{Loader, Slot};
 use super::opened::Opened;
 use super::options::{Limit, Mode, Options};
+use super::part::{Part, PartRow, Reject};
 use super::replace::{Replaced, STRETCH_ROWS, not_deleted, replace_in};
 use crate::aws::objects::{ObjectName, Objects};
+use crate::batch;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, SyncError};
 use crate::field::{Field, Parameter, Record, null, parameter, storable};
+use crate::outcome::Rejection;
 use crate::transaction::{End, Transaction, in_transaction};
 
 const COUNTS: &str =
@@ -35,8 +38,21 @@ const FOUND_OUT: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_
 WHERE id = :import_id::uuid AND state = 'running'";
 
 /// Nobody else loads the file before this transaction is over. (Its row is kept up to date meanwhile.)
-const LOCK: &str =
-    "SELECT pg_advisory_xact_lock(hashtextextended('sync.import ' || :import_id::uuid, 0)) IS NULL";
+const LOCK: &str = "SELECT pg_advisory_xact_lock(sync.import_lock(:import_id::uuid)) IS NULL";
+
+/// The rows of a chunk that the database refused, as this transaction recorded them.
+const REFUSED: &str = "SELECT record, sqlstate, column_name, reason FROM sync.import_reject
+WHERE import_id = :import_id::uuid AND lane = 0 AND rule = 'database' AND record > :after::bigint
+ORDER BY record LIMIT 1000";
+
+/// What stands outside of the transaction is enough.
+const FORGET_OWN_REJECTS: [&str; 2] = [
+    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid AND lane = 0",
+    "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid AND lane = 0",
+];
+
+/// The lane of the rejects that are recorded outside of the transaction, in which no row is loaded.
+const OUTSIDE_LANE: usize = 1;
 
 /// Whether a transaction came to its end: committed, or rolled back with all that was to be found out.
 const ENDED: &str = "SELECT rolled_back_at IS NOT NULL OR EXISTS (
@@ -93,20 +109,23 @@ impl Whole<'_> {
         progress: &Progress,
     ) -> Result<Ending, SyncError> {
         let opened = RefCell::new(Some(opened));
-        let attempt = async |manner| {
+        let try_all = async |tried| {
             in_transaction(self.entry.data_api, self.deadline, async |transaction| {
                 let first = opened.borrow_mut().take();
                 let opened = match first {
                     Some(opened) => opened,
                     None => self.open_again(progress).await?,
                 };
-                self.attempt(transaction, opened, manner).await
+                self.attempt(transaction, opened, tried).await
             })
             .await
         };
-        let mut attempted = attempt(Manner::Apart).await;
-        if attempted.as_ref().is_ok_and(|attempt| self.tries_again(attempt, Manner::Apart)) {
-            attempted = attempt(Manner::ApartImmediately).await;
+        let mut attempted = try_all(batch::Attempt::Bisected).await;
+        if attempted
+            .as_ref()
+            .is_ok_and(|attempt| self.tries_again(attempt, batch::Attempt::Bisected))
+        {
+            attempted = try_all(batch::Attempt::BisectedImmediately).await;
         }
         match attempted {
             Ok(attempt) => Ok(attempt.ending),
@@ -138,7 +157,7 @@ impl Whole<'_> {
         &self,
         transaction: &Transaction<'_>,
         mut opened: Opened<'_>,
-        manner: Manner,
+        tried: batch::Attempt,
     ) -> Result<End<Attempt>, SyncError> {
         transaction.execute(LOCK, vec![self.entry.id()]).await?;
         let ended = transaction.execute(ENDED, vec![self.entry.id()]).await?;
@@ -155,24 +174,18 @@ impl Whole<'_> {
             _ => return Err(self.entry.unreadable()),
         }
         self.entry.forget_rejects().await?;
-        let deferred = self.deferred(transaction, manner).await?;
+        let deferred = self.deferred(transaction, tried).await?;
         let stop_before = stop_before(self.deadline);
         let rejected = Cell::new(0);
-        let mut repeats = self.loader.repeats();
         let mut told = Instant::now();
         loop {
             if self.deadline.less(stop_before).remaining().is_zero() {
                 return self.stop(transaction, self.out_of_time()).await;
             }
             match opened.next_chunk().await {
-                Ok(Some(mut chunk)) => {
-                    if let Some(repeats) = &repeats {
-                        chunk.parts.iter_mut().for_each(|part| repeats.mark(part));
-                    }
-                    self.load_chunk(transaction, &chunk, manner, &rejected).await?;
-                    if let Some(repeats) = &mut repeats {
-                        chunk.parts.iter().for_each(|part| repeats.remember(part, true));
-                    }
+                Ok(Some((chunk, end))) => {
+                    let refused = self.load_chunk(transaction, &chunk, end, tried).await?;
+                    rejected.set(rejected.get() + refused);
                     if let Some(names) = &deferred {
                         // Without a dry run, the chunk would be committed now.
                         match transaction.execute(SPEAK_NOW, Vec::new()).await {
@@ -231,7 +244,7 @@ impl Whole<'_> {
             let error =
                 format!("a deferred constraint refuses the file as a whole: {}", error.message);
             let attempt = Attempt { is_refused_at_end: true, ..self.stopped(&error, counts) };
-            if self.tries_again(&attempt, manner) {
+            if self.tries_again(&attempt, tried) {
                 return Ok(End::Rollback(attempt));
             }
             return self.take_back(attempt).await;
@@ -246,6 +259,9 @@ impl Whole<'_> {
         if self.options.is_dry_run {
             return self.take_back(attempt).await;
         }
+        for sql in FORGET_OWN_REJECTS {
+            transaction.execute(sql, vec![self.entry.id()]).await?;
+        }
         transaction.execute(FOUND_OUT, self.found_out(&attempt, false)).await?;
         Ok(End::Commit(attempt))
     }
@@ -254,34 +270,65 @@ impl Whole<'_> {
     async fn deferred(
         &self,
         transaction: &Transaction<'_>,
-        manner: Manner,
+        tried: batch::Attempt,
     ) -> Result<Option<String>, SyncError> {
-        if self.options.is_atomic || manner != Manner::Apart {
+        if self.options.is_atomic || tried != batch::Attempt::Bisected {
             return Ok(None);
         }
         let names = transaction.execute(DEFERRED, Vec::new()).await?;
         Ok(names.first().and_then(|names| names.first()?.as_text()).map(str::to_owned))
     }
 
+    /// Loads a chunk, and gives the number of its records that were rejected.
     async fn load_chunk(
         &self,
         transaction: &Transaction<'_>,
         chunk: &Chunk,
-        manner: Manner,
-        rejected: &Cell<u64>,
-    ) -> Result<(), SyncError> {
-        for (lane, part) in chunk.parts.iter().enumerate().filter(|(_, part)| !part.is_empty()) {
-            let place = Place { lane, chunk: chunk.number };
-            // An error would end the transaction: bad rows are looked for from the beginning.
-            let bad = self.loader.apart(transaction, place, part, manner, APART_ROWS_MAX).await?;
-            let rejects = in_order(part, &bad);
-            let outside = async |sql: &str, parameters: Vec<Parameter>| {
-                self.entry.data_api.execute(None, sql, parameters).await
-            };
-            self.loader.add_rejects(outside, lane, &rejects).await?;
-            rejected.set(rejected.get() + rejects.len() as u64);
+        end: ChunkEnd,
+        tried: batch::Attempt,
+    ) -> Result<u64, SyncError> {
+        // All rows are in one lane: see `lanes_of`.
+        let Some(part) = chunk.parts.first().filter(|part| !part.is_empty()) else { return Ok(0) };
+        let slot = Slot { lane: 0, chunk: chunk.number, end };
+        // An error would end the transaction: bad rows are looked for from the beginning.
+        let rejected = self.loader.load_in(transaction, slot, part, tried).await?;
+        if rejected > 0 {
+            let mut rejects = part.rejects.clone();
+            rejects.extend(self.refused(transaction, part).await?);
+            rejects.sort_by_key(|reject| reject.origin.record);
+            self.loader.record_rejects(OUTSIDE_LANE, &rejects, self.deadline).await?;
         }
-        Ok(())
+        Ok(rejected)
+    }
+
+    /// The rows of a part that the database refused.
+    async fn refused(
+        &self,
+        transaction: &Transaction<'_>,
+        part: &Part,
+    ) -> Result<Vec<Reject>, SyncError> {
+        let mut origins = part.rows().map(PartRow::origin).peekable();
+        let mut after = origins.peek().map_or(0, |origin| origin.record.saturating_sub(1));
+        let mut rejects = Vec::new();
+        loop {
+            let parameters = vec![self.entry.id(), parameter("after", after.to_string())];
+            let page = transaction.execute(REFUSED, parameters).await?;
+            let Some(last) = page.last() else { return Ok(rejects) };
+            after = record_number(last)?;
+            for refused in &page {
+                let number = record_number(refused)?;
+                let text = |place: usize| refused.get(place)?.as_text().map(str::to_owned);
+                if let Some(origin) = origins.find(|origin| origin.record == number) {
+                    let reason = text(3).unwrap_or_default();
+                    let rejection = Rejection {
+                        sqlstate: text(1),
+                        column: text(2),
+                        ..Rejection::by_rule("database", reason)
+                    };
+                    rejects.push(Reject { origin, rejection });
+                }
+            }
+        }
     }
 
     /// Ends with nothing loaded; counts what was found out.
@@ -301,8 +348,8 @@ impl Whole<'_> {
     }
 
     /// Without a dry run, the rows of a chunk would now be told apart.
-    fn tries_again(&self, attempt: &Attempt, manner: Manner) -> bool {
-        attempt.is_refused_at_end && !self.options.is_atomic && manner == Manner::Apart
+    fn tries_again(&self, attempt: &Attempt, tried: batch::Attempt) -> bool {
+        attempt.is_refused_at_end && !self.options.is_atomic && tried == batch::Attempt::Bisected
     }
 
     fn stopped(&self, error: &str, mut counts: Record) -> Attempt {
@@ -358,4 +405,10 @@ impl Whole<'_> {
         parameters.push(self.entry.id());
         parameters
     }
+}
+
+fn record_number(record: &Record) -> Result<u64, SyncError> {
+    let number = record.first().and_then(Field::as_long);
+    let number = number.and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| SyncError::Inconsistent("a reject has no record".to_owned()))
 }

@@ -25,7 +25,10 @@ const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key A
   continuation AS continuations, started_at, progressed_at,
   CASE WHEN state = 'running' AND bytes_read > 0 AND bytes_total >= bytes_read THEN
     started_at + (progressed_at - started_at) * (bytes_total::double precision / bytes_read) END AS estimated_end_at,
-  finished_at, reported_at FROM sync.import)";
+  finished_at, reported_at
+  FROM (SELECT id, bucket, object_key, object_version, table_name, state, error, options, continuation, bytes_total,
+    rows_deleted, started_at, finished_at, reported_at FROM sync.import) AS import
+  JOIN sync.import_progress USING (id))";
 
 const REJECTS: &str =
     "(SELECT import_id, record, line, byte_offset, column_name AS \"column\", rule, sqlstate,

@@ -37,8 +37,11 @@ pub enum Identity {
     IdAndFingerprint,
 }
 
+/// The columns of a set of writes before those of the table: ids, times, keys, fingerprints.
+pub const OWN_COLUMNS: usize = 4;
+
 /// Changes the table by a set of writes and tells what became of each: one row of parallel arrays,
-/// for `sync.settle` (`sql/sync/0002_settle.sql`), which says what the parameters are.
+/// for `sync.settle` (`sql/sync/0002_settle.sql`), which says what the parameter is.
 ///
 /// `columns` hold the whole key for every operation but an insert. Writes that stand in the ledger
 /// already are left out; LIMIT 1: they are looked up one by one, as a join could read the whole ledger.
@@ -68,7 +71,7 @@ pub fn settle(
     };
     format!(
         "WITH input AS MATERIALIZED (
-  SELECT * FROM unnest($1, $2, $3, $4{parameters})
+  SELECT * FROM unnest(($1)[1]::uuid[], ($1)[2]::bigint[], ($1)[3]::text[], ($1)[4]::text[]{parameters})
     AS input (write_id, accepted_at_ms, write_key, fingerprint{names})
 ), fresh AS MATERIALIZED (
   SELECT * FROM input
@@ -79,10 +82,10 @@ pub fn settle(
   SELECT write_id, accepted_at_ms, write_key, fingerprint, {outcome} AS outcome, {payload} AS payload
   FROM fresh{reused}
 )
-SELECT array_agg(write_id), array_agg(accepted_at_ms), array_agg(write_key),
-  array_agg(fingerprint), array_agg(outcome), array_agg(payload)
+SELECT ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text]
 FROM settled",
-        parameters = target.elements("$5"),
+        parameters = target.elements(),
         names = target.names(),
     )
 }
@@ -127,22 +130,11 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// `unnest(:c1::bpchar[]) AS c1, unnest(:c2::text[]) AS c2`: in step, and without keeping the rows as a function
-    /// in `FROM` does.
-    fn parameters(&self) -> Vec<String> {
-        let columns = self.columns.iter().enumerate();
-        columns
-            .map(|(place, column)| {
-                format!("unnest(:c{n}::{}) AS c{n}", array_type(column), n = place + 1)
-            })
-            .collect()
-    }
-
-    /// `, ($5)[1]::bpchar[], ($5)[2]::text[]`.
-    fn elements(&self, array: &str) -> String {
+    /// `, ($1)[5]::bpchar[], ($1)[6]::text[]`.
+    fn elements(&self) -> String {
         let mut text = String::new();
         for (place, column) in self.columns.iter().enumerate() {
-            text.push_str(&format!(", ({array})[{}]::{}", place + 1, array_type(column)));
+            text.push_str(&format!(", ($1)[{}]::{}", place + OWN_COLUMNS + 1, array_type(column)));
         }
         text
     }
@@ -178,15 +170,20 @@ impl Target<'_> {
         }
     }
 
-    fn insert(&self, source: &str, on_conflict: &str, returning: &str) -> String {
+    /// `input.c1, input.c2::text[]`.
+    fn values(&self, source: &str) -> String {
         let values: Vec<_> = self.columns.iter().map(|column| self.value(source, column)).collect();
+        values.join(", ")
+    }
+
+    fn insert(&self, source: &str, on_conflict: &str, returning: &str) -> String {
         format!(
             "INSERT INTO {} AS target ({})
   SELECT {} FROM {source}{on_conflict}
   RETURNING {returning}",
             self.table.sql_name(),
             self.column_list(),
-            values.join(", "),
+            self.values(source),
         )
     }
 

@@ -5,9 +5,7 @@ use aurora_sync::array::array_literal;
 use aurora_sync::field::Parameter;
 use aurora_sync::import::options::Mode;
 use aurora_sync::key::Key;
-use aurora_sync::parameter_set::{
-    Cells, column_literals, column_parameters, number_column, text_column,
-};
+use aurora_sync::parameter_set::{Cells, column_literals};
 use aurora_sync::plan::SET_ROWS_MAX;
 use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
 use aurora_sync::statement::load::{Load, delete_missing};
@@ -34,7 +32,6 @@ const FILL: &str =
         SELECT gen_random_uuid(), 'insert', 'applied', now() FROM generate_series(1, 1000000);
     INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
         VALUES ('00000000-0000-0000-0000-000000000001', '', '', '', '', 'item');
-    INSERT INTO sync.import_mark SELECT '00000000-0000-0000-0000-000000000001', n FROM generate_series(1, 1000000) n;
     INSERT INTO sync.import_key
         SELECT '00000000-0000-0000-0000-000000000001', ROW(kind, number)::text FROM item WHERE number % 10 > 0;
     ANALYZE";
@@ -71,38 +68,24 @@ async fn no_statement_touches_more_rows_than_it_needs() {
                     let columns = if operation == Operation::Delete { &key } else { &all };
                     let sql = settle(table, operation, columns, identity);
                     let name = format!("{} {} {identity:?}", operation.as_str(), table.name);
-                    let parameters = writes(operation, rows, columns.len());
-                    check_custom(&client, &sql, &parameters, rows, &name).await;
+                    let writes = writes(operation, rows, columns.len());
+                    check_numbered(&client, &sql, &[writes], rows, &name).await;
                 }
             }
         }
         for table in catalog.tables() {
             for mode in [Mode::Upsert, Mode::Insert, Mode::Ignore, Mode::Replace, Mode::Delete] {
-                for has_repeats in [false, true] {
-                    for is_recorded in [false, true] {
-                        let columns: Vec<&Column> = if mode == Mode::Delete {
-                            table.key_columns().collect()
-                        } else {
-                            table.columns.iter().collect()
-                        };
-                        let load =
-                            Load { table, columns: &columns, mode, has_repeats, is_recorded };
-                        check_load(&client, load, rows).await;
-                    }
-                }
+                let columns: Vec<&Column> = if mode == Mode::Delete {
+                    table.key_columns().collect()
+                } else {
+                    table.columns.iter().collect()
+                };
+                check_load(&client, Load { table, columns: &columns, mode }, rows).await;
             }
         }
     }
     for table in catalog.tables() {
         check_delete_missing(&client, table).await;
-        let columns: Vec<&Column> = table.columns.iter().collect();
-        let mode = Mode::Upsert;
-        let load = Load { table, columns: &columns, mode, has_repeats: false, is_recorded: false };
-        for operation in [Operation::Insert, Operation::Upsert] {
-            let cells = rows_of(operation, 50, 2);
-            let parameters = column_parameters(&cells.iter().collect::<Vec<_>>());
-            check(&client, &load.is_any_there(), &parameters, 50, "is any there").await;
-        }
     }
     let table = &catalog.tables()[0];
     let relation = Relation { table, from: &table.sql_name() };
@@ -119,26 +102,26 @@ async fn no_statement_touches_more_rows_than_it_needs() {
 
 const IMPORT_ID: &str = "00000000-0000-0000-0000-000000000001";
 
-/// A set of a file's rows, as `BatchExecuteStatement` runs it.
+/// A set of a file's rows, as `sync.load` and `sync.bisect` run it.
 async fn check_load(client: &tokio_postgres::Client, load: Load<'_>, rows: usize) {
-    let Load { table, columns, mode, has_repeats, is_recorded } = load;
+    let Load { table, columns, mode } = load;
     let operation = if mode == Mode::Insert { Operation::Insert } else { Operation::Upsert };
-    let cells = rows_of(operation, rows, columns.len());
-    let mut parameters = column_parameters(&cells.iter().collect::<Vec<_>>());
-    if has_repeats {
-        let marks: Vec<_> = (0..rows).map(|row| [Some("t"), None][row % 2]).collect();
-        parameters.push(text("is_repeat", &array_literal(marks)));
+    let literals = literals_of(&rows_of(operation, rows, columns.len()));
+    let name = format!("load {} {}", mode.as_str(), table.name);
+    check_numbered(client, &load.statement(), &[literals.clone()], rows, &name).await;
+    if let Some(sql) = load.insert_first() {
+        let literals = literals_of(&rows_of(Operation::Insert, rows, columns.len()));
+        check_numbered(client, &sql, &[literals], rows, &name).await;
     }
-    parameters.push(text("rows", &rows.to_string()));
-    for (name, value) in [("import_id", IMPORT_ID), ("lane", "0"), ("chunk", "0"), ("piece", "0")] {
-        parameters.push(text(name, value));
+    if let Some(sql) = load.keys() {
+        check_numbered(client, &sql, &[literals, text("uuid", IMPORT_ID)], rows, &name).await;
     }
-    let name = format!("load {} {} {has_repeats} {is_recorded}", mode.as_str(), table.name);
-    let sql = prepared(&load.set(), &parameters);
-    for mode in PLANS {
-        let plan = explain(client, &sql, &values(&parameters), mode).await;
-        check_plan(&plan, rows, load.rows_max(), &format!("{name}, {mode}"));
-    }
+}
+
+/// A set as `$1`: the literal of an array for each column.
+fn literals_of(cells: &[Cells]) -> Parameter {
+    let literals = column_literals(&cells.iter().collect::<Vec<_>>());
+    text("text[]", &array_literal(literals.iter().map(|literal| Some(literal.as_str()))))
 }
 
 /// A thousand rows of the table are looked at, for those that were not in a file.
@@ -161,19 +144,20 @@ fn text(name: &'static str, value: &str) -> Parameter {
     aurora_sync::field::parameter(name, value)
 }
 
-/// What `sync.settle` gives a statement, in its order.
-fn writes(operation: Operation, rows: usize, columns: usize) -> Vec<Parameter> {
+/// The columns that `sync.settle` gives a statement.
+fn writes(operation: Operation, rows: usize, columns: usize) -> Parameter {
     let ids: Vec<_> = (0..rows).map(|_| Uuid::now_v7().to_string()).collect();
     let keys: Vec<_> = (0..rows).map(|n| n.to_string()).collect();
+    let keys = array_literal(keys.iter().map(|key| Some(key.as_str())));
     let cells = rows_of(operation, rows, columns);
-    let literals = column_literals(&cells.iter().collect::<Vec<_>>());
-    vec![
-        text_column("uuid", ids.iter().map(|id| Some(id.as_str()))),
-        number_column("bigint", (0..rows).map(|_| 0)),
-        text_column("text", keys.iter().map(|key| Some(key.as_str()))),
-        text_column("text", keys.iter().map(|key| Some(key.as_str()))),
-        text("text", &array_literal(literals.iter().map(|literal| Some(literal.as_str())))),
-    ]
+    let mut literals = vec![
+        array_literal(ids.iter().map(|id| Some(id.as_str()))),
+        array_literal((0..rows).map(|_| Some("0"))),
+        keys.clone(),
+        keys,
+    ];
+    literals.extend(column_literals(&cells.iter().collect::<Vec<_>>()));
+    text("text[]", &array_literal(literals.iter().map(|literal| Some(literal.as_str()))))
 }
 
 /// Rows whose every second is in the table; none for an insert.
@@ -185,21 +169,6 @@ fn rows_of(operation: Operation, rows: usize, columns: usize) -> Vec<Cells> {
         cells.into_iter().take(columns).map(|cell| Some(cell.to_owned())).collect()
     };
     (0..rows).map(row).collect()
-}
-
-/// Runs the statement as PL/pgSQL's EXECUTE does: planned each time, with the values known.
-async fn check_custom(
-    client: &tokio_postgres::Client,
-    sql: &str,
-    parameters: &[Parameter],
-    rows: usize,
-    name: &str,
-) {
-    let types: Vec<_> =
-        parameters.iter().map(|parameter| format!("{}[]", parameter.name)).collect();
-    let prepare = format!("PREPARE statement ({}) AS {sql}", types.join(", "));
-    let plan = explain(client, &prepare, &values(parameters), PLANS[0]).await;
-    check_plan(&plan, rows, SET_ROWS_MAX, name);
 }
 
 /// Sessions of the Data API keep their prepared statements, and after five executions PostgreSQL may plan without
@@ -218,6 +187,23 @@ pub(crate) async fn check(
     for mode in PLANS {
         let plan = explain(client, &sql, &values(parameters), mode).await;
         check_plan(&plan, rows, SET_ROWS_MAX, &format!("{name}, {mode}"));
+    }
+}
+
+/// The same of a statement with numbered parameters, whose names here are their types. The functions that run it have JIT
+/// off.
+async fn check_numbered(
+    client: &tokio_postgres::Client,
+    sql: &str,
+    parameters: &[Parameter],
+    rows: usize,
+    name: &str,
+) {
+    let types: Vec<_> = parameters.iter().map(|parameter| parameter.name.as_ref()).collect();
+    let prepare = format!("PREPARE statement ({}) AS {sql}", types.join(", "));
+    for mode in PLANS {
+        let plan = explain(client, &prepare, &values(parameters), mode).await;
+        check_plan(&plan, rows, 0, &format!("{name}, {mode}"));
     }
 }
 

@@ -1,5 +1,5 @@
-//! What must come of an import: the rows of a file take effect one after the other, and the last good row of
-//! a key is the one that counts.
+//! What must come of an import: the rows of a file take effect one after the other; where they fold, the last good row of
+//! a key in a chunk stands for those before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,34 +74,47 @@ pub(super) struct Counts {
     pub deleted: usize,
 }
 
-/// What became of the rows of a key so far.
-#[derive(Debug, Default)]
-struct OfKey {
-    good: usize,
-    is_written: bool,
-    is_met: bool,
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Written,
+    Unchanged,
+    Superseded,
+    Rejected,
 }
 
-pub(super) fn expect(asked: Asked, before: &[Row], records: &[Record]) -> Expected {
+/// `chunk_ends` are the places of the records behind each chunk.
+pub(super) fn expect(
+    asked: Asked,
+    before: &[Row],
+    records: &[Record],
+    chunk_ends: &[usize],
+) -> Expected {
     let mut table = Table::of(asked, before);
-    let mut rejected = Vec::new();
-    for (place, record) in records.iter().enumerate() {
-        let is_good = match record {
-            Record::Row(row) => table.take(row),
-            Record::Bad => false,
-        };
-        if !is_good {
-            rejected.push(place + 1);
-        }
+    let mut outcomes = vec![Outcome::Rejected; records.len()];
+    let mut first = 0;
+    for &end in chunk_ends {
+        table.take_chunk(&records[first..end], &mut outcomes[first..end]);
+        first = end;
     }
-    let mut counts = table.counts();
-    counts.read = records.len();
-    counts.rejected = rejected.len();
+    assert_eq!(first, records.len(), "the chunks are not the whole file");
+    let count = |of: Outcome| outcomes.iter().filter(|outcome| **outcome == of).count();
+    let mut counts = Counts {
+        read: records.len(),
+        written: count(Outcome::Written),
+        unchanged: count(Outcome::Unchanged),
+        superseded: count(Outcome::Superseded),
+        rejected: count(Outcome::Rejected),
+        deleted: 0,
+    };
+    let places = outcomes.iter().enumerate();
+    let rejected = places.filter(|(_, outcome)| **outcome == Outcome::Rejected);
+    let rejected: Vec<_> = rejected.map(|(place, _)| place + 1).collect();
     let is_refused = (asked.is_atomic && !asked.is_dry_run && !asked.allows_rejects
         || asked.mode == Mode::Replace)
         && !rejected.is_empty();
     if asked.mode == Mode::Replace && !is_refused {
-        counts.deleted = table.delete_others();
+        counts.deleted = table.delete_others(records);
     }
     let takes_nothing = is_refused && asked.is_atomic && !asked.is_dry_run;
     if takes_nothing {
@@ -128,11 +141,7 @@ struct Table {
     asked: Asked,
     /// By key; by place where the table has none.
     rows: BTreeMap<String, Row>,
-    keys: BTreeMap<String, OfKey>,
     appended: Vec<Row>,
-    /// Counts of rows that no later row of their key takes anything from.
-    written: usize,
-    unchanged: usize,
 }
 
 impl Table {
@@ -140,79 +149,75 @@ impl Table {
         let has_key = asked.kind.has_key();
         let keyed = before.iter().filter(|_| has_key).map(|row| (row.key.clone(), row.clone()));
         let appended = if has_key { Vec::new() } else { before.to_vec() };
-        let (rows, keys) = (keyed.collect(), BTreeMap::new());
-        Self { asked, rows, keys, appended, written: 0, unchanged: 0 }
+        Self { asked, rows: keyed.collect(), appended }
     }
 
-    /// Whether the row is good.
-    fn take(&mut self, row: &Row) -> bool {
+    fn take_chunk(&mut self, records: &[Record], outcomes: &mut [Outcome]) {
+        let Asked { kind, mode, .. } = self.asked;
+        let folds = matches!(mode, Mode::Upsert | Mode::Replace | Mode::Delete)
+            && kind.has_key()
+            && !kind.has_version()
+            && !kind.keeps_order();
+        // Keys of which a later row stands.
+        let mut stands = BTreeSet::new();
+        let mut take = |place: usize| {
+            let Record::Row(row) = &records[place] else { return };
+            outcomes[place] = if folds && stands.contains(&row.key) {
+                Outcome::Superseded
+            } else {
+                self.take(row)
+            };
+            if outcomes[place] != Outcome::Rejected {
+                stands.insert(row.key.clone());
+            }
+        };
+        if folds {
+            (0..records.len()).rev().for_each(&mut take);
+        } else {
+            (0..records.len()).for_each(&mut take);
+        }
+    }
+
+    fn take(&mut self, row: &Row) -> Outcome {
         let Asked { kind, mode, .. } = self.asked;
         if mode == Mode::Delete {
             let is_deleted = self.rows.remove(&row.key).is_some();
-            let of_key = self.keys.entry(row.key.clone()).or_default();
-            of_key.good += 1;
-            of_key.is_written |= is_deleted;
-            of_key.is_met = true;
-            return true;
+            return if is_deleted { Outcome::Written } else { Outcome::Unchanged };
         }
         if kind.refuses_always(row) {
-            return false;
+            return Outcome::Rejected;
         }
         if !kind.has_key() {
             self.appended.push(row.clone());
-            self.written += 1;
-            return true;
+            return Outcome::Written;
         }
         let known = self.rows.get(&row.key);
-        let of_key = self.keys.entry(row.key.clone()).or_default();
-        let is_others = known.is_some() && !of_key.is_written;
         match mode {
-            Mode::Insert if is_others => return false,
-            Mode::Ignore if is_others => {
-                of_key.good += 1;
-                of_key.is_met = true;
-                return true;
-            }
-            Mode::Ignore if known.is_none() && kind.conflicts(row) => {
-                self.unchanged += 1;
-                return true;
-            }
-            _ if kind.refuses_where_stored(row) => return false,
+            Mode::Insert if known.is_some() => return Outcome::Rejected,
+            Mode::Ignore if known.is_some() || kind.conflicts(row) => return Outcome::Unchanged,
+            _ if kind.refuses_where_stored(row) => return Outcome::Rejected,
             _ => {}
         }
-        of_key.good += 1;
         match known {
-            Some(known) if known == row => of_key.is_met = true,
-            Some(known) if kind.has_version() && known.b >= row.b => {}
+            Some(known) if known == row => Outcome::Unchanged,
+            Some(known) if kind.has_version() && known.b >= row.b => Outcome::Superseded,
             _ => {
-                of_key.is_written = true;
                 self.rows.insert(row.key.clone(), row.clone());
+                Outcome::Written
             }
         }
-        true
-    }
-
-    fn counts(&self) -> Counts {
-        let mut counts =
-            Counts { written: self.written, unchanged: self.unchanged, ..Counts::default() };
-        for of_key in self.keys.values().filter(|of_key| of_key.good > 0) {
-            let last = if of_key.is_written {
-                &mut counts.written
-            } else if of_key.is_met {
-                &mut counts.unchanged
-            } else {
-                &mut counts.superseded
-            };
-            *last += 1;
-            counts.superseded += of_key.good - 1;
-        }
-        counts
     }
 
     /// Deletes the rows that were not in the file.
-    fn delete_others(&mut self) -> usize {
+    fn delete_others(&mut self, records: &[Record]) -> usize {
         let before = self.rows.len();
-        let kept: BTreeSet<_> = self.keys.keys().collect();
+        let kept: BTreeSet<_> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Row(row) => Some(&row.key),
+                Record::Bad => None,
+            })
+            .collect();
         self.rows.retain(|key, _| kept.contains(key));
         before - self.rows.len()
     }

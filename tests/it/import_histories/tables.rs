@@ -94,6 +94,11 @@ impl Kind {
         self != Self::Keyless
     }
 
+    /// Whether rows depend on each other, so that none is folded into another.
+    pub(super) fn keeps_order(self) -> bool {
+        self == Self::Single
+    }
+
     pub(super) fn has_version(self) -> bool {
         self == Self::Stamped
     }

@@ -447,12 +447,11 @@ async fn a_packed_file_that_no_invocation_comes_through_ends_and_says_so() {
     let event = json!({ "Records": [importer.notification("imports/t/a.csv", &etag, "01")] });
     let event = || sqs_event(&[("m1", "", &event.to_string())]);
     // The second chunk meets an outage.
-    importer.world.fault("execute@5.. fail-before=ServiceUnavailableError");
+    importer.world.fault("batch@2.. fail-before=ServiceUnavailableError");
     import::handle(&importer.import, event(), deadline()).await.unwrap();
     importer.world.server.faults().clear();
-    importer.world.rows("UPDATE sync.import SET next_chunk = 1").await;
     // And takes all the time there is.
-    importer.world.fault("execute@3 delay=1500ms");
+    importer.world.fault("batch@1 delay=1500ms");
     let soon = Deadline::after(Duration::from_secs(1));
     let done = import::handle(&importer.import, event(), soon).await;
     importer.world.server.faults().clear();
