@@ -215,6 +215,11 @@ mod tests {
         check("boolean", "Yes", "true");
         check("date", "2026-11-23", "2026-11-23");
         check("timestamp", "2026-11-23 09:30", "2026-11-23T09:30:00");
+        check("timestamp", "2026-11-23T09:30:00Z", "2026-11-23T09:30:00");
+        check("timestamp", "2026-11-23T09:30:00+00", "2026-11-23T09:30:00");
+        check("timestamp", "2026-11-23T23:59:60", "2026-11-24T00:00:00");
+        check("timestamp", "2026-11-23T24:00:00", "2026-11-24T00:00:00");
+        check("timestamptz", "2026-11-23T23:59:60.5Z", "2026-11-24T00:00:00.5Z");
         check("timestamptz", "2026-11-23T09:30:00.50+05:30", "2026-11-23T04:00:00.5Z");
         check("timestamptz", "2026-11-23T00:30+0100", "2026-11-22T23:30:00Z");
         check("timestamptz", "2026-11-23 04:00:00Z", "2026-11-23T04:00:00Z");
@@ -223,6 +228,14 @@ mod tests {
         check("timestamptz", "2026-11-23", "2026-11-23T00:00:00Z");
         check("timestamptz", "Infinity", "infinity");
         check("time", "09:30", "09:30:00");
+        check("time", "23:59:60", "24:00:00");
+        check("time", "09:29:60Z", "09:30:00");
+        check("numeric", "1E2", "100");
+        check("numeric", "0e9", "0");
+        check("numeric", "12e49", "12e49");
+        check("numeric", "1.20E50", "12e49");
+        check("numeric", &format!("12{}", "0".repeat(49)), "12e49");
+        check("numeric", "-Inf", "-infinity");
         check("double precision", "1e2", "100");
         check("double precision", "-0.0", "0");
         check("real", "0.10", "0.1");

@@ -149,9 +149,11 @@ pub struct Column {
     /// Whether anything but its type and `NOT NULL` decides which values the column takes, or what
     /// happens when it is set: a constraint, a domain, a unique index, a trigger or rule of its table.
     pub has_rules: bool,
-    /// Whether texts that differ can be one value to the database: by a collation of the user's own.
+    /// Whether texts that differ can be one value to the database: by a collation of the user's own, or by the type
+    /// (`bpchar` without a length, `name`).
     pub has_own_equality: bool,
-    /// How many digits of a second's fraction a time or timestamp keeps, where that is declared.
+    /// How many digits of a second's fraction a time or timestamp, or each one of an array, keeps, where that is
+    /// declared.
     pub fraction_digits: Option<u8>,
     pub access: Access,
 }

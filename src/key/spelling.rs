@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use aurora_sync_catalog::ColumnType;
 
-use crate::value::{canonical_date, canonical_moment};
+use crate::value::{canonical_date, canonical_numeric, canonical_time, canonical_timestamp};
 
 /// Whether [`canonical`] gives equal values of the type equal texts, and no others.
 pub fn has_one_spelling(column_type: &ColumnType) -> bool {
@@ -28,7 +28,7 @@ pub fn canonical(column_type: &ColumnType, text: &str) -> Option<String> {
         ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => {
             word.parse::<i64>().ok().map(|number| number.to_string())
         }
-        ColumnType::Numeric { .. } => Some(canonical_decimal(text)),
+        ColumnType::Numeric { .. } => canonical_numeric(text),
         // Adding a zero makes one of -0 and 0.
         ColumnType::Real => word.parse::<f32>().ok().map(|number| (number + 0.0).to_string()),
         ColumnType::DoublePrecision => {
@@ -51,13 +51,9 @@ pub fn canonical(column_type: &ColumnType, text: &str) -> Option<String> {
             Some(word.to_ascii_lowercase())
         }
         ColumnType::Date => canonical_date(text),
-        ColumnType::Timestamp => canonical_moment(text).map(with_time),
-        // Sessions of the Data API are in UTC (measured, see DATA_API.md): so is a time without offset.
-        ColumnType::TimestampTz => canonical_moment(text).map(|moment| {
-            let moment = with_time(moment);
-            if moment.ends_with('Z') { moment } else { format!("{moment}Z") }
-        }),
-        ColumnType::Time => word.parse::<jiff::civil::Time>().ok().map(|time| time.to_string()),
+        ColumnType::Timestamp => canonical_timestamp(text, false),
+        ColumnType::TimestampTz => canonical_timestamp(text, true),
+        ColumnType::Time => canonical_time(text),
         ColumnType::Inet | ColumnType::Cidr => canonical_network(word),
         ColumnType::Bytea => {
             let is_hexadecimal =
@@ -76,11 +72,6 @@ pub fn canonical(column_type: &ColumnType, text: &str) -> Option<String> {
     }
 }
 
-/// A date is its midnight.
-fn with_time(moment: String) -> String {
-    if moment.contains('T') { moment } else { format!("{moment}T00:00:00") }
-}
-
 /// An address, with its prefix where that does not take it whole.
 fn canonical_network(text: &str) -> Option<String> {
     let (address, prefix) = match text.split_once('/') {
@@ -93,32 +84,4 @@ fn canonical_network(text: &str) -> Option<String> {
         None => address.to_string(),
         Some(prefix) => format!("{address}/{prefix}"),
     })
-}
-
-/// A decimal without sign of plus, leading zeros, or trailing zeros of its fraction.
-fn canonical_decimal(text: &str) -> String {
-    let text = text.trim();
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() && fraction.is_empty()
-        || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
-    {
-        // Infinite ones, and what is no number.
-        let infinite =
-            digits.eq_ignore_ascii_case("inf") || digits.eq_ignore_ascii_case("infinity");
-        let word = if infinite { "infinity".to_owned() } else { digits.to_ascii_lowercase() };
-        return format!("{sign}{word}");
-    }
-    let whole = match whole.trim_start_matches('0') {
-        "" => "0",
-        whole => whole,
-    };
-    match fraction.trim_end_matches('0') {
-        "" if whole == "0" => "0".to_owned(),
-        "" => format!("{sign}{whole}"),
-        fraction => format!("{sign}{whole}.{fraction}"),
-    }
 }

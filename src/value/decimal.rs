@@ -6,7 +6,7 @@
 /// Largest exponent that PostgreSQL reads.
 pub(super) const EXPONENT_MAX: i64 = 1_073_741_822;
 
-/// Longest number that an exponent is written out to, so that `1e3` and `1000` are one key.
+/// Longest number that an exponent is written out to, and most zeros that a key has at an end.
 const WRITTEN_OUT_MAX: i64 = 40;
 
 /// A decimal number, taken apart: `-12.50e3`.
@@ -78,6 +78,22 @@ impl<'a> Decimal<'a> {
         let sign = if self.is_negative { "-" } else { "" };
         let point = if fraction.is_empty() { "" } else { "." };
         format!("{sign}{whole}{point}{fraction}")
+    }
+
+    /// The one spelling of the number, whatever it is written like. Many zeros at an end of it are told by an exponent.
+    pub(super) fn canonical(&self) -> String {
+        if self.is_zero() {
+            return "0".to_owned();
+        }
+        let digits = format!("{}{}", self.whole, self.fraction);
+        let digits = digits.trim_matches('0');
+        let exponent = self.top() - len(digits);
+        if exponent > WRITTEN_OUT_MAX || self.top() < -WRITTEN_OUT_MAX {
+            let sign = if self.is_negative { "-" } else { "" };
+            return format!("{sign}{digits}e{exponent}");
+        }
+        Decimal { is_negative: self.is_negative, whole: digits, fraction: "", exponent }
+            .written_out()
     }
 
     pub(super) fn is_short(&self) -> bool {

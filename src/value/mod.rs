@@ -24,7 +24,8 @@ pub(crate) use self::expected::expected;
 use self::number::Float;
 use self::time::Moment;
 
-pub(crate) use self::time::{canonical as canonical_moment, canonical_date};
+pub(crate) use self::number::canonical_numeric;
+pub(crate) use self::time::{canonical_date, canonical_time, canonical_timestamp};
 
 /// Why a value is not one of its column.
 #[derive(Debug, Clone, PartialEq, Eq)]

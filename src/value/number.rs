@@ -132,6 +132,20 @@ pub(super) fn numeric(
     Ok(Cow::Owned(decimal.written_out()))
 }
 
+/// The one spelling of a numeric: without sign of plus, leading zeros, or trailing zeros of its fraction.
+pub(crate) fn canonical_numeric(text: &str) -> Option<String> {
+    let text = numeric(text, None, None).ok()?;
+    if let Some(decimal) = Decimal::parse(&text) {
+        return Some(decimal.canonical());
+    }
+    let (sign, word) = match text.strip_prefix('-') {
+        Some(word) => ("-", word),
+        None => ("", text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let word = if word.eq_ignore_ascii_case("nan") { "nan" } else { "infinity" };
+    Some(format!("{sign}{word}"))
+}
+
 /// Most digits before and after the point. Either can be negative: `numeric(2,4)` holds `0.0012`,
 /// `numeric(2,-3)` holds `12000`.
 fn bounds(precision: Option<u16>, scale: Option<i16>) -> (i64, i64) {

@@ -4,7 +4,7 @@
 //! with certain settings or with names of time zones that it alone knows: of those, only what no
 //! setting makes right is refused.
 
-use jiff::civil;
+use jiff::{SignedDuration, civil};
 
 use super::Rule;
 use super::text::trimmed;
@@ -179,6 +179,17 @@ impl<'a> Clock<'a> {
         is_time && self.offset.is_none_or(|offset| offset.is_right())
     }
 
+    /// Second 60 is the next minute, hour 24 the next day.
+    fn since_midnight(&self) -> Option<SignedDuration> {
+        if !self.is_on_the_clock() {
+            return None;
+        }
+        let fraction = format!("{:0<6}", self.fraction.trim_end_matches('0'));
+        let micros = digits(&fraction, FRACTION_DIGITS_MAX)?;
+        let seconds = self.hour * 3_600 + self.minute * 60 + self.second;
+        Some(SignedDuration::from_secs(seconds.into()) + SignedDuration::from_micros(micros.into()))
+    }
+
     fn has_no_fraction(&self) -> bool {
         self.fraction.bytes().all(|digit| digit == b'0')
     }
@@ -256,31 +267,39 @@ fn digits(text: &str, count: usize) -> Option<u32> {
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// One spelling of a date: what PostgreSQL takes of a text that says a time of day besides.
+/// The one spelling of a date: PostgreSQL drops the midnight, and the offset, that a text says besides.
 pub(crate) fn canonical_date(text: &str) -> Option<String> {
     Some(civil_date(Iso::parse(trimmed(text))?.date?)?.to_string())
 }
 
-/// One spelling for the spellings of a moment that say when it is: a date as it is, a timestamp with
-/// `T`, one with an offset in UTC. `None` for every other form.
-pub(crate) fn canonical(text: &str) -> Option<String> {
+/// The one spelling of a time of day. The day's end is not its beginning.
+pub(crate) fn canonical_time(text: &str) -> Option<String> {
     let iso = Iso::parse(trimmed(text))?;
-    let date = civil_date(iso.date?)?;
-    let Some(clock) = iso.clock else { return Some(date.to_string()) };
-    let small = |number: u32| i8::try_from(number).ok();
-    let fraction = format!("{:0<9}", clock.fraction.trim_end_matches('0'));
-    let time = civil::Time::new(
-        small(clock.hour)?,
-        small(clock.minute)?,
-        small(clock.second)?,
-        fraction.parse().ok()?,
-    );
-    let local = date.to_datetime(time.ok()?);
-    match clock.offset {
-        None => Some(local.to_string()),
-        Some(offset) => {
-            let span = jiff::SignedDuration::from_secs(offset.seconds_in_all());
-            Some(format!("{}Z", local.checked_sub(span).ok()?))
-        }
+    if iso.date.is_some() {
+        return None;
     }
+    let since_midnight = iso.clock?.since_midnight()?;
+    if since_midnight == SignedDuration::from_hours(24) {
+        return Some("24:00:00".to_owned());
+    }
+    Some(civil::Time::midnight().checked_add(since_midnight).ok()?.to_string())
+}
+
+/// The one spelling of a timestamp: in UTC where it has a zone (a text without an offset is in UTC already, as the
+/// sessions of the Data API are: measured, see `DATA_API.md`). Without one, PostgreSQL ignores what a text says of it.
+/// `None` for every form but ISO 8601.
+pub(crate) fn canonical_timestamp(text: &str, has_zone: bool) -> Option<String> {
+    let iso = Iso::parse(trimmed(text))?;
+    let midnight = civil_date(iso.date?)?.to_datetime(civil::Time::midnight());
+    let Some(clock) = iso.clock else {
+        return Some(format!("{midnight}{}", if has_zone { "Z" } else { "" }));
+    };
+    let local = midnight.checked_add(clock.since_midnight()?).ok()?;
+    if !has_zone {
+        return Some(local.to_string());
+    }
+    let offset = clock.offset.map_or(0, |offset| offset.seconds_in_all());
+    let utc = local.checked_sub(SignedDuration::from_secs(offset)).ok()?;
+    // What comes before the first year is written with BC, which is not read here.
+    (utc.year() > 0).then(|| format!("{utc}Z"))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use aurora_sync::key::{canonical, has_one_spelling};
 use aurora_sync::value::{from_text, is_certain};
 use aurora_sync_catalog::Column;
 use aurora_sync_local::postgres::connect;
@@ -486,6 +487,203 @@ async fn the_door_takes_what_the_column_takes_unharmed_and_nothing_else() {
         }
         let is_left_to_the_database = matches!(*definition, "interval" | "timestamptz[]");
         assert!(certain > texts.len() / 10 || is_left_to_the_database, "{definition}: {certain}");
+    }
+    assert_eq!(disagreements, Vec::<String>::new());
+}
+
+/// Further spellings of values that can be part of a key, many of them of one value.
+const SPELLINGS: &[(&str, &[&str])] = &[
+    (
+        "numeric",
+        &[
+            "1E2",
+            "100",
+            "1.0e+2",
+            "0x64",
+            "1_00",
+            "0e60",
+            "-0e5",
+            "0",
+            "1e41",
+            "10e40",
+            "12e49",
+            "1.20e50",
+            "1e-45",
+            "10e-46",
+            "0.001e-42",
+            "1e50",
+            "100000000000000000000000000000000000000000000000000",
+            "+1e50",
+            "inf",
+            "+inf",
+            "Infinity",
+            "-INF",
+            "nan",
+            "1e2000",
+            "10e1999",
+        ],
+    ),
+    (
+        "real",
+        &[
+            "1e1",
+            "10",
+            "0x1p3",
+            "8",
+            ".5",
+            "5e-1",
+            "+Infinity",
+            "INF",
+            "-nan",
+            "1e400",
+            "16777217",
+            "16777216",
+        ],
+    ),
+    (
+        "double precision",
+        &["1e1", "10", "0xA", "-0", "0e9", "+inf", "9007199254740993", "9007199254740992"],
+    ),
+    ("bytea", &["\\x6162", "ab", "\\x61 62", "\\x6A", "\\x6a", "j"]),
+    (
+        "inet",
+        &[
+            "10.0.0.1/32",
+            "10.0.0.1",
+            "::1/128",
+            "::1",
+            "0:0::1",
+            "::ffff:10.0.0.1",
+            "::ffff:a00:1",
+            "10.0.0.1/8",
+        ],
+    ),
+    (
+        "cidr",
+        &[
+            "10",
+            "10.0.0.0/8",
+            "224",
+            "224.0.0.0",
+            "224.0.0.0/4",
+            "192.168.1",
+            "192.168.1.0/24",
+            "10.0.0.0",
+        ],
+    ),
+    (
+        "date",
+        &[
+            "0044-03-15 BC",
+            "10000-01-01",
+            "20260101",
+            "2026-1-1",
+            "2026-01-01",
+            "2026-01-01 00:00+05",
+            "epoch",
+        ],
+    ),
+    ("bpchar", &["a", "a ", "b"]),
+    ("name", &["a", "a "]),
+];
+
+/// Moments that are written as a date, a time, and an offset.
+fn moments(has_date: bool) -> Vec<String> {
+    let dates: &[&str] = if has_date {
+        &["2026-01-01", "2026-01-02", "2025-12-31", "0001-01-01", "9999-12-31"]
+    } else {
+        &[""]
+    };
+    let separators: &[&str] = if has_date { &["T", " ", "t", "  "] } else { &["", "T"] };
+    let clocks = [
+        "00:00",
+        "00:00:00",
+        "00:00:00.0",
+        "23:59:60",
+        "23:59:60.5",
+        "24:00",
+        "24:00:00",
+        "24:00:00.0",
+        "12:30:60",
+        "12:31",
+        "12:31:00.5",
+        "12:30:60.500",
+        "00:00:00.000001",
+        "23:59:59.999999",
+    ];
+    let offsets =
+        ["", "Z", "z", " Z", "+00", "+00:00", "-00:00", "+0000", "+05:30", "-0800", "+24", " BC"];
+    let mut moments = Vec::new();
+    for date in dates {
+        moments.push((*date).to_owned());
+        for separator in separators {
+            for clock in clocks {
+                moments.extend(offsets.map(|offset| format!("{date}{separator}{clock}{offset}")));
+            }
+        }
+    }
+    moments
+}
+
+#[tokio::test]
+async fn texts_are_one_key_where_they_are_one_value() {
+    let bare = SPELLINGS.iter().map(|(definition, _)| *definition);
+    let definitions: std::collections::BTreeSet<_> =
+        EDGES.iter().map(|(definition, ..)| *definition).chain(bare).collect();
+    let columns = definitions.iter().enumerate().map(|(n, definition)| {
+        format!("CREATE TABLE key_{n} (id text PRIMARY KEY, c {definition});")
+    });
+    let tables = format!("{TYPES} {}", columns.collect::<String>());
+    let world = World::with(&tables).await;
+    let client = connect(&world.database_url).await.unwrap();
+    client.batch_execute("SET TIME ZONE 'UTC'").await.unwrap();
+    client.batch_execute(TRY).await.unwrap();
+    let schema = schema_of(&tables);
+    let mut disagreements = Vec::new();
+    for (n, definition) in definitions.iter().enumerate() {
+        let column: &Column = &schema.catalog.tables()[n].columns[1];
+        if !has_one_spelling(&column.column_type) || column.has_own_equality {
+            continue;
+        }
+        let mut texts: Vec<String> = Vec::new();
+        for (_, seeds, letters) in EDGES.iter().filter(|(edge, ..)| edge == definition) {
+            texts.extend(near_the_edges(seeds, letters));
+            texts.extend(seeds.iter().map(|seed| (*seed).to_owned()));
+        }
+        for (_, spellings) in SPELLINGS.iter().filter(|(known, _)| known == definition) {
+            texts.extend(spellings.iter().map(|text| (*text).to_owned()));
+        }
+        match *definition {
+            "time" => texts.extend(moments(false)),
+            "timestamp" | "timestamptz" => texts.extend(moments(true)),
+            _ => {}
+        }
+        let mut texts: Vec<String> = texts
+            .iter()
+            .filter_map(|text| from_text(column, text).ok())
+            .map(std::borrow::Cow::into_owned)
+            .collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let cast = column.column_type.cast_name();
+        let statement = format!("INSERT INTO key_{n} VALUES ($1, $1::{cast}) RETURNING true");
+        client.query("SELECT FROM try_texts($1, $2)", &[&statement, &texts]).await.unwrap();
+        let query = format!("SELECT id, dense_rank() OVER (ORDER BY c) FROM key_{n}");
+        let (mut value_of, mut key_of) = (BTreeMap::new(), BTreeMap::new());
+        for row in client.query(&query, &[]).await.unwrap() {
+            let (text, value): (String, i64) = (row.get(0), row.get(1));
+            let Some(key) = canonical(&column.column_type, &text) else { continue };
+            let (other, _) = value_of.entry(key.clone()).or_insert((value, text.clone()));
+            if *other != value {
+                disagreements.push(format!("{definition}: {text:?} and others are {key:?}"));
+            }
+            let (other, first) = key_of.entry(value).or_insert((key.clone(), text.clone()));
+            if *other != key {
+                let both = format!("{first:?} is {other:?}, {text:?} is {key:?}");
+                disagreements.push(format!("{definition}: {both}"));
+            }
+        }
+        assert!(key_of.len() > 1, "{definition}: {key_of:?}");
     }
     assert_eq!(disagreements, Vec::<String>::new());
 }

@@ -115,11 +115,7 @@ fn typed_exactly(data_type: &DataType, types: &HashMap<Name, UserType>) -> Typed
             ArrayElemTypeDef::SquareBracket(element, _)
             | ArrayElemTypeDef::AngleBracket(element)
             | ArrayElemTypeDef::Parenthesis(element),
-        ) => match typed(element, types).column_type {
-            // PostgreSQL does not tell arrays of one and of several dimensions apart.
-            array @ Type::Array(_) => array,
-            element => Type::Array(Box::new(element)),
-        },
+        ) => return array(typed(element, types)),
         // A cast to bit(n) cuts or pads; what has no length is refused where it does not fit.
         DataType::Bit(_) | DataType::BitVarying(_) | DataType::VarBit(_) => {
             Type::Other { sql: "varbit".to_owned() }
@@ -127,6 +123,16 @@ fn typed_exactly(data_type: &DataType, types: &HashMap<Name, UserType>) -> Typed
         DataType::Custom(name, modifiers) => return custom(name, modifiers, types),
         other => Type::Other { sql: other.to_string().to_lowercase() },
     })
+}
+
+fn array(element: Typed) -> Typed {
+    let column_type = match element.column_type {
+        // PostgreSQL does not tell arrays of one and of several dimensions apart.
+        array @ ColumnType::Array(_) => array,
+        element => ColumnType::Array(Box::new(element)),
+    };
+    // What a domain says of its values, it says of the elements.
+    Typed { column_type, has_default: false, is_not_null: false, ..element }
 }
 
 fn custom(name: &ObjectName, modifiers: &[String], types: &HashMap<Name, UserType>) -> Typed {
@@ -141,18 +147,19 @@ fn custom(name: &ObjectName, modifiers: &[String], types: &HashMap<Name, UserTyp
             "serial" | "serial4" => return serial(Type::Integer),
             "bigserial" | "serial8" => return serial(Type::BigInt),
             "smallserial" | "serial2" => return serial(Type::SmallInt),
-            // Without a length it is not padded to one character, as char is.
+            // Without a length it is not padded to one character, as char is; its blanks still mean nothing.
             "bpchar" => {
-                return Typed::plain(match length {
-                    Some(length) => Type::Char { length },
-                    None => Type::Text,
-                });
+                return match length {
+                    Some(length) => Typed::plain(Type::Char { length }),
+                    None => Typed { has_own_equality: true, ..Typed::plain(Type::Text) },
+                };
             }
             "timestamptz" => return Typed::plain(Type::TimestampTz),
             "timetz" => return Typed::plain(Type::TimeTz),
             "inet" => return Typed::plain(Type::Inet),
             "cidr" => return Typed::plain(Type::Cidr),
-            "name" => return Typed::plain(Type::Text),
+            // It is cut to 63 bytes.
+            "name" => return Typed { has_own_equality: true, ..Typed::plain(Type::Text) },
             _ => {}
         }
     }
