@@ -10,7 +10,7 @@ use aurora_sync_catalog::ColumnType;
 use serde_json::value::RawValue;
 
 use super::text::trimmed;
-use super::{Fault, Rule, expected, typed_json, typed_text};
+use super::{Fault, Kind, Rule, expected};
 use crate::array::array_literal;
 
 /// Most dimensions of an array (source: PostgreSQL, `MAXDIM`).
@@ -52,12 +52,12 @@ fn uneven() -> Fault {
 }
 
 /// A JSON array of elements of one type, or of such arrays.
-pub(super) fn from_json(element: &ColumnType, raw: &str) -> Result<String, Fault> {
+pub(super) fn from_json(element: Kind<'_>, raw: &str) -> Result<String, Fault> {
     json_level(element, raw, 0, &mut Shape::default())
 }
 
 fn json_level(
-    element: &ColumnType,
+    element: Kind<'_>,
     raw: &str,
     level: usize,
     shape: &mut Shape,
@@ -65,7 +65,7 @@ fn json_level(
     let items: Vec<&RawValue> =
         serde_json::from_str(raw).map_err(|_| Fault::new(Rule::Format, "a JSON array"))?;
     // An array can itself be a value of json, but of no other type.
-    let may_nest = !matches!(element, ColumnType::Json | ColumnType::JsonB);
+    let may_nest = !matches!(element.column_type, ColumnType::Json | ColumnType::JsonB);
     let is_array = |item: &&RawValue| item.get().starts_with('[');
     let is_leaf = !(may_nest && items.iter().any(is_array));
     shape.enter(level, items.len(), is_leaf)?;
@@ -76,7 +76,7 @@ fn json_level(
             .enumerate()
             .map(|(place, item)| match item.get() {
                 "null" => Ok(None),
-                raw => typed_json(element, raw).map(Some).map_err(at(place)),
+                raw => element.json(raw).map(Some).map_err(at(place)),
             })
             .collect::<Result<Vec<_>, _>>()?;
         return Ok(array_literal(elements.iter().map(Option::as_deref)));
@@ -95,34 +95,33 @@ fn json_level(
 }
 
 /// A literal such as `{1,NULL,"a b"}`.
-pub(super) fn from_text(element: &ColumnType, text: &str) -> Result<String, Fault> {
+pub(super) fn from_text(element: Kind<'_>, text: &str) -> Result<String, Fault> {
     let text = trimmed(text);
     let malformed = || {
         let expected = format!("an array such as {{a,\"b c\",NULL}}, {}", elements(element));
         Fault::new(Rule::Format, expected)
     };
-    // With bounds, `[2:3]={1,2}`, or of a type that may have a separator of its own: the elements
-    // are left to the database.
-    let (bounds, body) = if text.starts_with('[') {
-        text.split_once('=').ok_or_else(malformed)?
-    } else {
-        ("", text)
+    // With bounds, `[2:3]={1,2}`, which are left to the database.
+    let (bounds, body) = match text.split_once('=') {
+        Some((bounds, body)) if text.starts_with('[') => (bounds, trimmed(body)),
+        _ => ("", text),
     };
-    if !bounds.is_empty() || matches!(element, ColumnType::Other { .. }) {
-        return if is_balanced(trimmed(body)) { Ok(text.to_owned()) } else { Err(malformed()) };
+    // A type that is not known may have a separator of its own: its elements are left to the database.
+    if matches!(element.column_type, ColumnType::Other { .. }) {
+        return if is_balanced(body) { Ok(text.to_owned()) } else { Err(malformed()) };
     }
     let mut reader =
-        Reader { characters: text.chars().peekable(), element, shape: Shape::default() };
+        Reader { characters: body.chars().peekable(), element, shape: Shape::default() };
     let literal = reader.level(0)?.ok_or_else(malformed)?;
     reader.skip_blanks();
     if reader.characters.next().is_some() {
         return Err(malformed());
     }
-    Ok(literal)
+    Ok(if bounds.is_empty() { literal } else { format!("{bounds}={literal}") })
 }
 
-fn elements(element: &ColumnType) -> String {
-    format!("each element {}", expected::expected(element))
+fn elements(element: Kind<'_>) -> String {
+    format!("each element {}", expected::expected(element.column_type))
 }
 
 /// One element; `None` is NULL.
@@ -133,7 +132,7 @@ struct Element(Option<String>);
 #[derive(Debug)]
 struct Reader<'a> {
     characters: Peekable<Chars<'a>>,
-    element: &'a ColumnType,
+    element: Kind<'a>,
     shape: Shape,
 }
 
@@ -185,7 +184,7 @@ impl Reader<'_> {
         if !is_quoted && !has_escape && text.eq_ignore_ascii_case("null") {
             return Ok(Some(Element(None)));
         }
-        let value = typed_text(self.element, &text).map_err(|fault| Fault {
+        let value = self.element.text(&text).map_err(|fault| Fault {
             expected: format!("{} (element {place})", fault.expected),
             ..fault
         })?;

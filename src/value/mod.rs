@@ -97,28 +97,13 @@ pub fn from_json(column: &Column, value: &RawValue) -> Result<Option<String>, Fa
         }
         return Err(Fault::new(Rule::NotNull, "a value: the column is NOT NULL"));
     }
-    let text = typed_json(&column.column_type, raw)?;
-    check_fraction(column, &text)?;
-    Ok(Some(text))
+    Kind::of(column).json(raw).map(Some)
 }
 
 /// A field of a CSV file, or a part of a key in a URL. Never NULL. Allocates nothing where the text is as it
 /// should be, as most are.
 pub fn from_text<'a>(column: &Column, text: &'a str) -> Result<Cow<'a, str>, Fault> {
-    let text = typed_text(&column.column_type, text)?;
-    check_fraction(column, &text)?;
-    Ok(text)
-}
-
-/// PostgreSQL would round, without a word, to the digits that the column keeps of a second.
-fn check_fraction(column: &Column, text: &str) -> Result<(), Fault> {
-    match column.fraction_digits {
-        Some(digits) if time::fraction_digits(text) > usize::from(digits) => {
-            let expected = format!("at most {digits} digits after the point of a second");
-            Err(Fault::new(Rule::Precision, expected))
-        }
-        _ => Ok(()),
-    }
+    Kind::of(column).text(text)
 }
 
 /// Whether PostgreSQL is certain to take this text as it is, and to keep all of it. Of some types it
@@ -174,34 +159,111 @@ pub fn doubt(column_type: &ColumnType, text: &str) -> Option<&'static str> {
     }
 }
 
-/// A JSON value other than null.
-fn typed_json(column_type: &ColumnType, raw: &str) -> Result<String, Fault> {
-    use ColumnType as Type;
-    let wrong_kind = || Fault::new(Rule::Type, expected(column_type));
-    match column_type {
-        Type::Json | Type::JsonB => json::json(column_type, raw).map(str::to_owned),
-        Type::Array(element) => match raw.as_bytes().first() {
-            Some(b'[') => array::from_json(element, raw),
-            Some(b'"') => Ok(typed_text(column_type, &json_string(raw)?)?.into_owned()),
-            _ => Err(wrong_kind()),
-        },
-        _ => match raw.as_bytes().first() {
-            Some(b'"') => Ok(typed_text(column_type, &json_string(raw)?)?.into_owned()),
-            Some(b't' | b'f') => match column_type {
-                Type::Boolean => Ok(raw.to_owned()),
+/// What a column, or an element of its arrays, holds.
+#[derive(Debug, Clone, Copy)]
+struct Kind<'a> {
+    column_type: &'a ColumnType,
+    /// See [`Column::fraction_digits`].
+    fraction_digits: Option<u8>,
+}
+
+impl<'a> Kind<'a> {
+    fn of(column: &'a Column) -> Self {
+        Self { column_type: &column.column_type, fraction_digits: column.fraction_digits }
+    }
+
+    fn element(self, column_type: &'a ColumnType) -> Self {
+        Self { column_type, ..self }
+    }
+
+    /// A JSON value other than null.
+    fn json(self, raw: &str) -> Result<String, Fault> {
+        let column_type = self.column_type;
+        use ColumnType as Type;
+        let wrong_kind = || Fault::new(Rule::Type, expected(column_type));
+        match column_type {
+            Type::Json | Type::JsonB => json::json(column_type, raw).map(str::to_owned),
+            Type::Array(element) => match raw.as_bytes().first() {
+                Some(b'[') => array::from_json(self.element(element), raw),
+                Some(b'"') => Ok(self.text(&json_string(raw)?)?.into_owned()),
                 _ => Err(wrong_kind()),
             },
-            Some(b'-' | b'0'..=b'9') => match column_type {
-                Type::SmallInt
-                | Type::Integer
-                | Type::BigInt
-                | Type::Numeric { .. }
-                | Type::Real
-                | Type::DoublePrecision => typed_text(column_type, raw).map(Cow::into_owned),
+            _ => match raw.as_bytes().first() {
+                Some(b'"') => Ok(self.text(&json_string(raw)?)?.into_owned()),
+                Some(b't' | b'f') => match column_type {
+                    Type::Boolean => Ok(raw.to_owned()),
+                    _ => Err(wrong_kind()),
+                },
+                Some(b'-' | b'0'..=b'9') => match column_type {
+                    Type::SmallInt
+                    | Type::Integer
+                    | Type::BigInt
+                    | Type::Numeric { .. }
+                    | Type::Real
+                    | Type::DoublePrecision => self.text(raw).map(Cow::into_owned),
+                    _ => Err(wrong_kind()),
+                },
                 _ => Err(wrong_kind()),
             },
-            _ => Err(wrong_kind()),
-        },
+        }
+    }
+
+    fn text<'t>(self, text: &'t str) -> Result<Cow<'t, str>, Fault> {
+        let column_type = self.column_type;
+        use ColumnType as Type;
+        if memchr::memchr(0, text.as_bytes()).is_some() {
+            return Err(Fault::new(
+                Rule::UnsupportedCharacter,
+                "no U+0000, which PostgreSQL cannot store",
+            ));
+        }
+        let format = || Fault::new(Rule::Format, expected(column_type));
+        let moment = |moment| {
+            let text = time::moment(text, moment).map_err(|rule| broken(column_type, rule))?;
+            match self.fraction_digits {
+                // PostgreSQL would round, without a word, to the digits that the column keeps of a second.
+                Some(digits) if time::fraction_digits(text) > usize::from(digits) => {
+                    let expected = format!("at most {digits} digits after the point of a second");
+                    Err(Fault::new(Rule::Precision, expected))
+                }
+                _ => Ok(Cow::Borrowed(text)),
+            }
+        };
+        match column_type {
+            Type::SmallInt => number::integer(text, i16::MIN.into(), i16::MAX.into()),
+            Type::Integer => number::integer(text, i32::MIN.into(), i32::MAX.into()),
+            Type::BigInt => number::integer(text, i64::MIN, i64::MAX),
+            Type::Numeric { precision, scale } => number::numeric(text, *precision, *scale),
+            Type::Real => number::float(text, Float::Real),
+            Type::DoublePrecision => number::float(text, Float::Double),
+            Type::Boolean => text::boolean(text).map(Cow::Borrowed).ok_or_else(format),
+            // Blanks at the end mean nothing in char(n).
+            Type::Char { length } => bounded(text.trim_end_matches(' '), text, *length),
+            // In varchar(n) they do, and PostgreSQL cuts those beyond the length without a word.
+            Type::VarChar { length: Some(length) } => bounded(text, text, *length),
+            Type::VarChar { length: None } | Type::Text | Type::Other { .. } => {
+                Ok(Cow::Borrowed(text))
+            }
+            Type::Uuid => text::uuid(text).ok_or_else(format),
+            Type::Json | Type::JsonB => json::json(column_type, text).map(Cow::Borrowed),
+            Type::Bytea => text::bytea(text).map(Cow::Borrowed).ok_or_else(format),
+            Type::Date => moment(Moment::Date),
+            Type::Time => moment(Moment::Time { has_zone: false }),
+            Type::TimeTz => moment(Moment::Time { has_zone: true }),
+            Type::Timestamp => moment(Moment::Timestamp { has_zone: false }),
+            Type::TimestampTz => moment(Moment::Timestamp { has_zone: true }),
+            Type::Interval => interval::interval(text).map(Cow::Borrowed).ok_or_else(format),
+            Type::Inet => network::network(text, false).map(Cow::Borrowed).ok_or_else(format),
+            Type::Cidr => network::network(text, true).map(Cow::Borrowed).ok_or_else(format),
+            Type::Enum { labels, .. } => {
+                if labels.iter().any(|label| label == text) {
+                    Ok(Cow::Borrowed(text))
+                } else {
+                    Err(Fault::new(Rule::Enum, expected(column_type)))
+                }
+            }
+            Type::Array(element) => array::from_text(self.element(element), text).map(Cow::Owned),
+        }
     }
 }
 
@@ -211,54 +273,6 @@ fn json_string(raw: &str) -> Result<String, Fault> {
     serde_json::from_str(raw).map_err(|_| {
         Fault::new(Rule::UnsupportedCharacter, "no half of a surrogate pair (\\ud800 to \\udfff)")
     })
-}
-
-fn typed_text<'a>(column_type: &ColumnType, text: &'a str) -> Result<Cow<'a, str>, Fault> {
-    use ColumnType as Type;
-    if memchr::memchr(0, text.as_bytes()).is_some() {
-        return Err(Fault::new(
-            Rule::UnsupportedCharacter,
-            "no U+0000, which PostgreSQL cannot store",
-        ));
-    }
-    let format = || Fault::new(Rule::Format, expected(column_type));
-    let moment = |moment| {
-        let moment = time::moment(text, moment).map_err(|rule| broken(column_type, rule));
-        moment.map(Cow::Borrowed)
-    };
-    match column_type {
-        Type::SmallInt => number::integer(text, i16::MIN.into(), i16::MAX.into()),
-        Type::Integer => number::integer(text, i32::MIN.into(), i32::MAX.into()),
-        Type::BigInt => number::integer(text, i64::MIN, i64::MAX),
-        Type::Numeric { precision, scale } => number::numeric(text, *precision, *scale),
-        Type::Real => number::float(text, Float::Real),
-        Type::DoublePrecision => number::float(text, Float::Double),
-        Type::Boolean => text::boolean(text).map(Cow::Borrowed).ok_or_else(format),
-        // Blanks at the end mean nothing in char(n).
-        Type::Char { length } => bounded(text.trim_end_matches(' '), text, *length),
-        // In varchar(n) they do, and PostgreSQL cuts those beyond the length without a word.
-        Type::VarChar { length: Some(length) } => bounded(text, text, *length),
-        Type::VarChar { length: None } | Type::Text | Type::Other { .. } => Ok(Cow::Borrowed(text)),
-        Type::Uuid => text::uuid(text).ok_or_else(format),
-        Type::Json | Type::JsonB => json::json(column_type, text).map(Cow::Borrowed),
-        Type::Bytea => text::bytea(text).map(Cow::Borrowed).ok_or_else(format),
-        Type::Date => moment(Moment::Date),
-        Type::Time => moment(Moment::Time { has_zone: false }),
-        Type::TimeTz => moment(Moment::Time { has_zone: true }),
-        Type::Timestamp => moment(Moment::Timestamp { has_zone: false }),
-        Type::TimestampTz => moment(Moment::Timestamp { has_zone: true }),
-        Type::Interval => interval::interval(text).map(Cow::Borrowed).ok_or_else(format),
-        Type::Inet => network::network(text, false).map(Cow::Borrowed).ok_or_else(format),
-        Type::Cidr => network::network(text, true).map(Cow::Borrowed).ok_or_else(format),
-        Type::Enum { labels, .. } => {
-            if labels.iter().any(|label| label == text) {
-                Ok(Cow::Borrowed(text))
-            } else {
-                Err(Fault::new(Rule::Enum, expected(column_type)))
-            }
-        }
-        Type::Array(element) => array::from_text(element, text).map(Cow::Owned),
-    }
 }
 
 /// A text of which `counted` must not be longer than the column.
