@@ -40,9 +40,11 @@ impl From<Key> for Vec<String> {
 /// Where they cannot (`interval`, arrays, `citext` and other types that are left to the database), all
 /// writes to the table keep one order: they share a message group, and none passes another in a batch.
 pub(crate) fn are_comparable(table: &Table) -> bool {
-    let is_comparable =
-        |column: &Column| !column.has_own_equality && has_one_spelling(&column.column_type);
-    table.key_columns().all(is_comparable)
+    table.key_columns().all(is_comparable_column)
+}
+
+fn is_comparable_column(column: &Column) -> bool {
+    !column.has_own_equality && has_one_spelling(&column.column_type)
 }
 
 /// Why a path does not name a row.
@@ -63,17 +65,26 @@ pub enum KeyError {
 impl Key {
     /// The key of a row, where all of its columns have a value.
     pub fn of_row<'a>(table: &Table, value: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
-        if table.primary_key.is_empty() {
+        Self::of_columns(table, &table.primary_key, value)
+    }
+
+    /// The same of other columns that name a row.
+    pub(crate) fn of_columns<'a>(
+        table: &Table,
+        names: &[String],
+        value: impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<Self> {
+        let columns: Vec<_> = names.iter().filter_map(|name| table.column(name)).collect();
+        if columns.is_empty() {
             return None;
         }
-        let part = |text: &str, column_type| {
-            canonical(column_type, text).unwrap_or_else(|| text.to_owned())
+        let part = |column: &Column| {
+            let text = value(&column.name)?;
+            Some(canonical(&column.column_type, text).unwrap_or_else(|| text.to_owned()))
         };
-        let parts = table
-            .key_columns()
-            .map(|column| value(&column.name).map(|text| part(text, &column.column_type)))
-            .collect::<Option<Vec<_>>>()?;
-        Some(Self { parts, is_comparable: are_comparable(table) })
+        let parts = columns.iter().map(|column| part(column)).collect::<Option<Vec<_>>>()?;
+        let is_comparable = columns.into_iter().all(is_comparable_column);
+        Some(Self { parts, is_comparable })
     }
 
     /// The key of these parts, each in its one spelling, of a table whose keys are comparable or not: see

@@ -61,6 +61,9 @@ pub struct Table {
     /// Whether rows with different keys can exclude each other: a unique index or constraint besides the primary key,
     /// or an exclusion constraint.
     pub rows_exclude: bool,
+    /// Whether the database does more with a row than to check and store it, or may not do what it is told: a trigger,
+    /// a rule, a row policy, a generated column, partitions, a table that inherits from this one.
+    pub has_row_logic: bool,
     /// The column of which a write must hold a greater value than the row does (`@sync:version`).
     pub version_column: Option<String>,
     pub access: Access,
@@ -146,8 +149,8 @@ pub struct Column {
     pub nullable: bool,
     /// What PostgreSQL puts there when a write does not name the column.
     pub when_absent: WhenAbsent,
-    /// Whether anything but its type and `NOT NULL` decides which values the column takes, or what
-    /// happens when it is set: a constraint, a domain, a unique index, a trigger or rule of its table.
+    /// Whether anything but its type and `NOT NULL` decides which values the column takes: a constraint, a domain, or an
+    /// index, which may refuse a value that is too large or that its expression fails at.
     pub has_rules: bool,
     /// Whether texts that differ can be one value to the database: by a collation of the user's own, or by the type
     /// (`bpchar` without a length, `name`).

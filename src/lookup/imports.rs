@@ -100,6 +100,7 @@ fn table(name: &str, key: &[&str], columns: Vec<Column>) -> Table {
         primary_key: key.iter().map(|name| (*name).to_owned()).collect(),
         foreign_keys: Vec::new(),
         rows_exclude: false,
+        has_row_logic: false,
         version_column: None,
         access: Access { no_read: false, no_write: true },
     }

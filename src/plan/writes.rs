@@ -79,14 +79,20 @@ pub fn plan(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Step>
     groups
         .into_values()
         .flatten()
-        .flat_map(|(group, changes)| steps(&group, changes, folding))
+        .flat_map(|(group, changes)| {
+            // All writers lock rows in one order. Row by row, the first accepted is the first served; and a child whose
+            // parent is in the same table must not be deleted by a later step than that.
+            let is_sorted = folding == Folding::Neighbours
+                && !(group.operation == Operation::Delete
+                    && catalog.table(&group.table).is_some_and(Table::references_itself));
+            steps(&group, changes, is_sorted)
+        })
         .collect()
 }
 
 /// Cuts the changes of a group into steps of bounded size.
-fn steps(group: &Group, mut changes: Vec<Change>, folding: Folding) -> Vec<Step> {
-    if folding == Folding::Neighbours {
-        // All writers lock rows in one order. (Row by row, the first accepted is the first served.)
+fn steps(group: &Group, mut changes: Vec<Change>, is_sorted: bool) -> Vec<Step> {
+    if is_sorted {
         changes.sort_by(|a, b| a.key.cmp(&b.key));
     }
     let cuts = cut(changes.iter().map(Change::size_bytes), SET_ROWS_MAX);
@@ -156,28 +162,30 @@ fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change
 /// Whether nobody can tell that an update and the one after it are done at once.
 ///
 /// A value that is overwritten is never seen by the database: so it must be certain that the database
-/// would have taken it, and that nothing but the column would have changed by it.
+/// would have taken it, and that nothing but the column would have changed by it. A rule can compare a column with any
+/// other, so none of either update may be under one.
 fn folds(table: &Table, first: &Write, earlier: &Change, later: &Write) -> bool {
     let is_plain =
         |write: &Write| write.operation == Operation::Update && write.fingerprint.is_none();
-    if !is_plain(first) || !is_plain(later) || table.version_column.is_some() {
+    if !is_plain(first) || !is_plain(later) || table.version_column.is_some() || table.has_row_logic
+    {
         return false;
     }
-    later.row.iter().all(|(name, _)| {
-        let Some(column) = table.column(name) else { return false };
-        let is_reference = table.foreign_keys.iter().any(|key| key.columns.contains(name));
-        if is_reference {
-            return false;
-        }
-        if table.is_key(column) || !earlier.group.columns.contains(name) {
-            return true;
-        }
-        !column.has_rules
-            && match earlier.cell(name) {
-                None => column.nullable,
-                Some(text) => value::is_certain(column, text),
-            }
-    })
+    let is_free = |name: &String| {
+        table.column(name).is_some_and(|column| table.is_key(column) || !column.has_rules)
+    };
+    let is_taken = |name: &String| {
+        table.column(name).is_some_and(|column| {
+            table.is_key(column)
+                || !earlier.group.columns.contains(name)
+                || match earlier.cell(name) {
+                    None => column.nullable,
+                    Some(text) => value::is_certain(column, text),
+                }
+        })
+    };
+    earlier.group.columns.iter().all(is_free)
+        && later.row.iter().all(|(name, _)| is_free(name) && is_taken(name))
 }
 
 fn fold(table: &Table, change: &mut Change, write: &Write, place: usize) {
@@ -220,7 +228,8 @@ fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize
     for child in catalog.tables() {
         for foreign_key in &child.foreign_keys {
             if let Some(parent) = catalog.table(&foreign_key.parent) {
-                Reference { child, parent, foreign_key }.order(changes, &by_key, &mut graph);
+                let reference = Reference { child, parent, foreign_key };
+                reference.order(catalog, changes, &by_key, &mut graph);
             }
         }
     }
@@ -261,6 +270,7 @@ impl Reference<'_> {
     /// Adds the order between changes of the two tables.
     fn order(
         &self,
+        catalog: &Catalog,
         changes: &[Change],
         by_key: &HashMap<(&str, &Key), Vec<usize>>,
         graph: &mut Graph,
@@ -277,66 +287,194 @@ impl Reference<'_> {
         if children.is_empty() || parents.is_empty() {
             return;
         }
-        let parent_path = self.parent.path();
-        let is_delete = |place: usize| changes[place].group.operation == Operation::Delete;
-        for &child in children.iter().filter(|&&child| !is_delete(child)) {
-            let Some(key) = self.parent_key(&changes[child]) else { continue };
-            let Some(places) = by_key.get(&(parent_path.as_str(), &key)) else { continue };
-            let earlier = places.iter().rev().find(|&&parent| parent < child);
-            // A parent that comes later in the delivery is put first: without it the child has no chance.
-            let later = places.iter().find(|&&parent| parent > child && !is_delete(parent));
-            if let Some(&parent) = earlier.or(later) {
-                graph.after(child, parent);
-            }
-            for &parent in places.iter().filter(|&&parent| parent > child && is_delete(parent)) {
-                graph.after(parent, child);
-            }
-        }
-        self.order_deletes(changes, &children, &parents, graph);
+        self.order_by_values(changes, by_key, &children, &parents, graph);
+        self.order_releases(catalog, changes, &children, graph);
     }
 
-    /// A parent is deleted after all deletes of children, since these do not say whom their rows refer to,
-    /// and after the earlier changes that may have let a child go.
-    fn order_deletes(
+    /// A child comes after the change that makes the parent which it names, and before the delete of that.
+    fn order_by_values(
         &self,
         changes: &[Change],
+        by_key: &HashMap<(&str, &Key), Vec<usize>>,
         children: &[usize],
         parents: &[usize],
         graph: &mut Graph,
     ) {
-        let is_delete = |place: usize| changes[place].group.operation == Operation::Delete;
-        let moves = |place: usize| {
-            let Group { operation, columns, .. } = &changes[place].group;
-            !matches!(operation, Operation::Delete | Operation::Insert)
-                && self.foreign_key.columns.iter().any(|name| columns.contains(name))
-        };
-        let deleted = graph.gate(children.iter().copied().filter(|&child| is_delete(child)));
-        let mut moved = graph.gate(std::iter::empty());
-        let mut waiting = children.iter().copied().filter(|&child| moves(child)).peekable();
-        for &parent in parents.iter().filter(|&&parent| is_delete(parent)) {
-            let earlier: Vec<_> =
-                std::iter::from_fn(|| waiting.next_if(|&child| child < parent)).collect();
-            if !earlier.is_empty() {
-                moved = graph.gate(earlier.into_iter().chain([moved]));
+        // Where the reference is to other columns than the key, the changes that say what these hold.
+        let mut by_value: HashMap<Key, Vec<usize>> = HashMap::new();
+        if !self.is_to_key() {
+            let names = &self.foreign_key.parent_columns;
+            for &parent in parents {
+                let change = &changes[parent];
+                let value = Key::of_columns(self.parent, names, |name| change.cell(name));
+                if let Some(value) = value.filter(|_| !is_delete(change)) {
+                    by_value.entry(value).or_default().push(parent);
+                }
             }
-            graph.after(parent, deleted);
-            graph.after(parent, moved);
+        }
+        let parent_path = self.parent.path();
+        for &child in children.iter().filter(|&&child| !is_delete(&changes[child])) {
+            let Some(value) = self.named_by(&changes[child]) else { continue };
+            let places = if self.is_to_key() {
+                by_key.get(&(parent_path.as_str(), &value))
+            } else {
+                by_value.get(&value)
+            };
+            let Some(places) = places else { continue };
+            let next = places.partition_point(|&parent| parent < child);
+            // A parent that comes later in the delivery is put first: without it the child has no chance. Not one that lets
+            // go of another value by it, and so waits for the children itself.
+            let is_new = |&&parent: &&usize| parent > child && !self.releases(&changes[parent]);
+            if let Some(&parent) =
+                places[..next].last().or_else(|| places[next..].iter().find(is_new))
+            {
+                graph.after(child, parent);
+            }
+            // Later ones of its key follow the first.
+            let is_deleted = |&&parent: &&usize| parent > child && is_delete(&changes[parent]);
+            if let Some(&parent) = places[next..].iter().find(is_deleted) {
+                graph.after(parent, child);
+            }
         }
     }
 
-    /// The key of the parent that a change of a child names, where the reference is to a primary key.
-    fn parent_key(&self, change: &Change) -> Option<Key> {
-        Key::of_row(self.parent, |name| {
-            let place = self.foreign_key.parent_columns.iter().position(|column| column == name)?;
+    /// A parent is deleted after the changes that may have let a child go: those are all deletes of children, since they
+    /// do not say whom their rows refer to, and the earlier updates. Where tables refer to each other in a circle, not
+    /// every delete can come after all others: then the earlier ones count.
+    fn order_releases(
+        &self,
+        catalog: &Catalog,
+        changes: &[Change],
+        children: &[usize],
+        graph: &mut Graph,
+    ) {
+        let deleted = if reaches(catalog, self.parent, self.child) {
+            graph.gate(std::iter::empty())
+        } else {
+            graph.gate(children.iter().copied().filter(|&child| is_delete(&changes[child])))
+        };
+        // Rows of one table can be deleted by one statement, in whatever order: a chain of them needs no more levels.
+        let is_own = self.is_to_key() && self.parent.path() == self.child.path();
+        let (mut moved, mut released) = (Gate::default(), Gate::default());
+        for (place, change) in changes.iter().enumerate() {
+            let releases = self.releases(change);
+            if releases {
+                if is_delete(change) {
+                    graph.after(place, deleted);
+                }
+                moved.before(place, graph);
+            }
+            if self.moves(change) {
+                // Whom a delete let go is not known where it names other columns than those referred to.
+                if !self.is_to_key() && !is_delete(change) {
+                    released.before(place, graph);
+                }
+                moved.add(place, usize::from(!(is_own && is_delete(change))));
+            }
+            if releases {
+                released.add(place, 1);
+            }
+        }
+    }
+
+    /// Whether the reference is to the primary key, so that every change of a parent says which one it is.
+    fn is_to_key(&self) -> bool {
+        let named = &self.foreign_key.parent_columns;
+        !self.parent.primary_key.is_empty()
+            && self.parent.primary_key.iter().all(|name| named.contains(name))
+    }
+
+    /// Whether a change of the parent's table may take away what a child refers to.
+    fn releases(&self, change: &Change) -> bool {
+        let Group { table, operation, columns } = &change.group;
+        let is_other = |name: &String| !self.parent.primary_key.contains(name);
+        let mut others = self.foreign_key.parent_columns.iter().filter(|name| is_other(name));
+        *table == self.parent.path()
+            && match operation {
+                Operation::Delete => true,
+                Operation::Insert | Operation::InsertIgnore => false,
+                Operation::Upsert | Operation::Update => others.any(|name| columns.contains(name)),
+            }
+    }
+
+    /// Whether a change of the child's table may let a parent go, or hold one that is not known by its key.
+    fn moves(&self, change: &Change) -> bool {
+        let Group { table, operation, columns } = &change.group;
+        let names_one = || self.foreign_key.columns.iter().any(|name| columns.contains(name));
+        *table == self.child.path()
+            && match operation {
+                Operation::Delete => true,
+                Operation::Insert | Operation::InsertIgnore => !self.is_to_key() && names_one(),
+                Operation::Upsert | Operation::Update => names_one(),
+            }
+    }
+
+    /// The key of the parent that a change of a child names, or the values of the columns that are referred to.
+    fn named_by(&self, change: &Change) -> Option<Key> {
+        let names = &self.foreign_key.parent_columns;
+        let key = if self.is_to_key() { &self.parent.primary_key } else { names };
+        Key::of_columns(self.parent, key, |name| {
+            let place = names.iter().position(|column| column == name)?;
             change.cell(&self.foreign_key.columns[place])
         })
+    }
+}
+
+fn is_delete(change: &Change) -> bool {
+    change.group.operation == Operation::Delete
+}
+
+/// Whether a table refers to another one, or to one that does.
+fn reaches(catalog: &Catalog, from: &Table, to: &Table) -> bool {
+    let target = to.path();
+    let mut seen = vec![from.path()];
+    let mut next = 0;
+    while let Some(path) = seen.get(next) {
+        if *path == target {
+            return true;
+        }
+        let keys = catalog.table(path).map_or(&[][..], |table| &table.foreign_keys);
+        let new: Vec<_> =
+            keys.iter().map(|key| key.parent.clone()).filter(|path| !seen.contains(path)).collect();
+        seen.extend(new);
+        next += 1;
+    }
+    false
+}
+
+/// Changes that others come after, as they are met one by one.
+#[derive(Debug, Default)]
+struct Gate {
+    node: Option<usize>,
+    waiting: Vec<(usize, usize)>,
+}
+
+impl Gate {
+    /// Adds a change that takes so many levels.
+    fn add(&mut self, place: usize, levels: usize) {
+        self.waiting.push((place, levels));
+    }
+
+    /// Puts all that were added before this change.
+    fn before(&mut self, place: usize, graph: &mut Graph) {
+        if !self.waiting.is_empty() {
+            let gate = graph.gate(self.node.into_iter());
+            for (earlier, levels) in self.waiting.drain(..) {
+                graph.after_levels(gate, earlier, levels);
+            }
+            self.node = Some(gate);
+        }
+        if let Some(gate) = self.node {
+            graph.after(place, gate);
+        }
     }
 }
 
 /// What must come after what: changes, and gates that stand for many of them.
 #[derive(Debug)]
 struct Graph {
-    followers: Vec<Vec<usize>>,
+    /// With the number of levels between.
+    followers: Vec<Vec<(usize, usize)>>,
     open: Vec<usize>,
     changes: usize,
 }
@@ -347,8 +485,13 @@ impl Graph {
     }
 
     fn after(&mut self, later: usize, earlier: usize) {
+        self.after_levels(later, earlier, usize::from(earlier < self.changes));
+    }
+
+    /// The same by so many levels: by none where both may be of one step.
+    fn after_levels(&mut self, later: usize, earlier: usize, levels: usize) {
         if later != earlier {
-            self.followers[earlier].push(later);
+            self.followers[earlier].push((later, levels));
             self.open[later] += 1;
         }
     }
@@ -388,10 +531,9 @@ impl Graph {
             if std::mem::replace(&mut is_done[node], true) {
                 continue;
             }
-            for follower in std::mem::take(&mut self.followers[node]) {
+            for (follower, between) in std::mem::take(&mut self.followers[node]) {
                 if !is_done[follower] {
-                    let after = levels[node] + usize::from(node < self.changes);
-                    levels[follower] = levels[follower].max(after);
+                    levels[follower] = levels[follower].max(levels[node] + between);
                     self.open[follower] -= 1;
                     if self.open[follower] == 0 {
                         ready.push(follower);

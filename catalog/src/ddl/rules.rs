@@ -1,5 +1,5 @@
-//! What statements say about tables besides their columns: constraints added later, triggers, unique
-//! indexes, and marks in comments.
+//! What statements say about tables besides their columns: constraints added later, triggers, indexes, and
+//! marks in comments.
 //!
 //! Pure. Reads tokens rather than syntax trees, since these statements may hold any expression that
 //! PostgreSQL takes and the parser does not.
@@ -7,7 +7,7 @@
 use sqlparser::ast::TableConstraint;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Token, Word};
+use sqlparser::tokenizer::{Token, Tokenizer, Word};
 
 use super::split::{Piece, is_word};
 use super::tables::{Name, fold};
@@ -16,10 +16,10 @@ use crate::{Access, Table};
 /// A statement about a table that leaves its columns as they are.
 #[derive(Debug)]
 pub(super) enum Remark {
-    /// Something that may refuse any value of any column: a check, a trigger, a unique index.
-    Rule(Name),
+    /// An index over columns among these words.
+    Index(Name, Vec<String>),
     /// A unique index, or a constraint that the parser does not know.
-    Exclusion(Name),
+    Exclusion(Name, Vec<String>),
     Constraint(Name, Box<TableConstraint>),
     TableComment(Name, String),
     ColumnComment(Name, String, String),
@@ -28,8 +28,8 @@ pub(super) enum Remark {
 impl Remark {
     pub(super) fn table(&self) -> &Name {
         match self {
-            Self::Rule(table)
-            | Self::Exclusion(table)
+            Self::Index(table, _)
+            | Self::Exclusion(table, _)
             | Self::Constraint(table, _)
             | Self::TableComment(table, _)
             | Self::ColumnComment(table, _, _) => table,
@@ -44,7 +44,7 @@ pub(super) fn remark(piece: &Piece) -> Option<Remark> {
         return comment(tokens);
     }
     if piece.begins_with(&["CREATE"]) {
-        return rule_of_create(tokens);
+        return index(tokens);
     }
     if piece.begins_with(&["ALTER", "TABLE"]) {
         return added_constraint(tokens);
@@ -70,36 +70,85 @@ fn comment(tokens: &[Token]) -> Option<Remark> {
     None
 }
 
-/// The table that a `CREATE TRIGGER`, `CREATE RULE` or `CREATE UNIQUE INDEX` is about.
-fn rule_of_create(tokens: &[Token]) -> Option<Remark> {
-    let kind = tokens.iter().take(5).position(|token| {
-        ["TRIGGER", "RULE", "UNIQUE", "TABLE"].iter().any(|word| is_word(token, word))
-    })?;
-    // A rule says `AS ON event TO table`; the others `ON table`.
-    let before_name = match tokens.get(kind)? {
-        token if is_word(token, "RULE") => "TO",
-        token if is_word(token, "TABLE") => return None,
-        _ => "ON",
-    };
-    let place = kind + tokens.get(kind..)?.iter().position(|token| is_word(token, before_name))?;
+/// `CREATE [UNIQUE] INDEX … ON t …`
+fn index(tokens: &[Token]) -> Option<Remark> {
+    let kind = tokens.iter().take(3).position(|token| is_word(token, "INDEX"))?;
+    let (table, rest) = table_after("ON", tokens.get(kind..)?)?;
+    let is_unique = kind == 2 && is_word(tokens.get(1)?, "UNIQUE");
+    if kind > 1 && !is_unique {
+        return None;
+    }
+    let words = words(rest);
+    Some(if is_unique { Remark::Exclusion(table, words) } else { Remark::Index(table, words) })
+}
+
+/// The table to which a statement gives a logic of its own (see [`Table::has_row_logic`]), whatever else it does.
+pub(super) fn row_logic(piece: &Piece) -> Option<Name> {
+    let tokens = piece.tokens.as_slice();
+    if piece.begins_with(&["CREATE"]) {
+        // `CREATE OR REPLACE CONSTRAINT TRIGGER`.
+        let kind = tokens.iter().take(5).position(|token| {
+            ["TRIGGER", "RULE", "POLICY", "TABLE"].iter().any(|word| is_word(token, word))
+        })?;
+        // A rule says `AS ON event TO table`; the others `ON table`.
+        let before_name = match tokens.get(kind)? {
+            token if is_word(token, "TABLE") => return None,
+            token if is_word(token, "RULE") => "TO",
+            _ => "ON",
+        };
+        return Some(table_after(before_name, tokens.get(kind..)?)?.0);
+    }
+    if !piece.begins_with(&["ALTER", "TABLE"]) {
+        return None;
+    }
+    let is = |place: usize, word: &str| tokens.get(place).is_some_and(|token| is_word(token, word));
+    let has_policies = (2..tokens.len()).any(|place| {
+        (is(place, "ENABLE") || is(place, "FORCE"))
+            && is(place + 1, "ROW")
+            && is(place + 2, "LEVEL")
+    });
+    if has_policies {
+        return Some(altered(tokens)?.0);
+    }
+    // An update of a table is one of those that inherit from it, too.
+    let inherit = (3..tokens.len()).find(|&place| is(place, "INHERIT") && !is(place - 1, "NO"))?;
+    table_name(name_at(tokens, inherit + 1)?.0)
+}
+
+/// The table that is named after this word, and what comes after it.
+fn table_after<'a>(word: &str, tokens: &'a [Token]) -> Option<(Name, &'a [Token])> {
+    let place = tokens.iter().position(|token| is_word(token, word))?;
     let skipped = tokens.get(place + 1).is_some_and(|token| is_word(token, "ONLY"));
-    let (names, _) = name_at(tokens, place + 1 + usize::from(skipped))?;
-    let table = table_name(names)?;
-    let is_index = is_word(tokens.get(kind)?, "UNIQUE");
-    Some(if is_index { Remark::Exclusion(table) } else { Remark::Rule(table) })
+    let (names, rest) = name_at(tokens, place + 1 + usize::from(skipped))?;
+    Some((table_name(names)?, rest))
+}
+
+/// The table of an `ALTER TABLE`, and what comes after its name.
+fn altered(tokens: &[Token]) -> Option<(Name, &[Token])> {
+    let is_name = |token: &Token| !["ONLY", "IF", "EXISTS"].iter().any(|word| is_word(token, word));
+    let place = 2 + tokens.iter().skip(2).position(is_name)?;
+    let (names, rest) = name_at(tokens, place)?;
+    Some((table_name(names)?, rest))
+}
+
+/// All names and keywords, folded: the columns that an expression is about are among them.
+fn words(tokens: &[Token]) -> Vec<String> {
+    let words = tokens.iter().filter_map(|token| match token {
+        Token::Word(word) => Some(folded(word)),
+        _ => None,
+    });
+    words.collect()
+}
+
+/// The words of a constraint; `None` where it cannot be read.
+pub(super) fn words_of(constraint: &str) -> Option<Vec<String>> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, constraint).tokenize().ok()?;
+    Some(words(&tokens))
 }
 
 /// `ALTER TABLE … ADD [CONSTRAINT name] …` where that is its only action and adds no primary key.
 fn added_constraint(tokens: &[Token]) -> Option<Remark> {
-    let mut place = 2;
-    while tokens
-        .get(place)
-        .is_some_and(|token| ["ONLY", "IF", "EXISTS"].iter().any(|word| is_word(token, word)))
-    {
-        place += 1;
-    }
-    let (names, rest) = name_at(tokens, place)?;
-    let table = table_name(names)?;
+    let (table, rest) = altered(tokens)?;
     let rest = rest.strip_prefix(&[Token::Mul][..]).unwrap_or(rest);
     let kind = match rest {
         [add, constraint, _, kind, ..]
@@ -133,7 +182,7 @@ fn added_constraint(tokens: &[Token]) -> Option<Remark> {
     Some(match added {
         Ok(Some(constraint)) => Remark::Constraint(table, Box::new(constraint)),
         // UNIQUE USING INDEX, EXCLUDE with operators, and what else the parser does not know.
-        Ok(None) | Err(_) => Remark::Exclusion(table),
+        Ok(None) | Err(_) => Remark::Exclusion(table, words(rest)),
     })
 }
 

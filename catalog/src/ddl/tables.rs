@@ -89,6 +89,9 @@ impl Tables {
 
     /// Takes one more statement.
     pub(super) fn apply(&mut self, piece: &Piece) -> Result<(), Fault> {
+        if let Some(place) = rules::row_logic(piece).and_then(|name| self.find(&name)) {
+            self.tables[place].has_row_logic = true;
+        }
         if let Some(remark) = rules::remark(piece) {
             return self.note(remark).map_err(|cause| Fault::new(piece.line, cause));
         }
@@ -156,9 +159,9 @@ impl Tables {
         let Some(place) = self.find(remark.table()) else { return Ok(()) };
         let table = &mut self.tables[place];
         match remark {
-            Remark::Rule(_) => has_rules(table, None),
-            Remark::Exclusion(_) => {
-                has_rules(table, None);
+            Remark::Index(_, words) => has_rules(table, Some(&words)),
+            Remark::Exclusion(_, words) => {
+                has_rules(table, Some(&words));
                 table.rows_exclude = true;
             }
             Remark::Constraint(_, constraint) => add_constraint(table, &constraint)?,
@@ -218,11 +221,15 @@ impl Tables {
             primary_key: Vec::new(),
             foreign_keys: Vec::new(),
             rows_exclude: false,
+            has_row_logic: create.partition_by.is_some(),
             version_column: None,
             access: Access::default(),
         };
         for column in &create.columns {
             self.add_column(&mut table, column)?;
+        }
+        for column in &create.columns {
+            add_checks(&mut table, column);
         }
         for constraint in &create.constraints {
             add_constraint(&mut table, constraint)?;
@@ -268,7 +275,6 @@ impl Tables {
                     column.has_rules = true;
                     table.rows_exclude = true;
                 }
-                ColumnOption::Check(_) => column.has_rules = true,
                 ColumnOption::Collation(collation) if !is_built_in(collation) => {
                     column.has_own_equality = true;
                 }
@@ -286,6 +292,7 @@ impl Tables {
                 _ => {}
             }
         }
+        table.has_row_logic |= column.when_absent == WhenAbsent::Generated;
         table.columns.push(column);
         table.foreign_keys.extend(foreign_keys);
         if is_key {
@@ -324,7 +331,9 @@ impl Tables {
                 if *if_not_exists && table.column(&fold(&column_def.name)).is_some() {
                     return Ok(());
                 }
-                self.add_column(table, column_def)
+                self.add_column(table, column_def)?;
+                add_checks(table, column_def);
+                Ok(())
             }
             AlterTableOperation::DropColumn { column_names, .. } => {
                 for name in column_names.iter().map(fold) {
@@ -596,9 +605,9 @@ fn add_constraint(table: &mut Table, constraint: &TableConstraint) -> Result<(),
             table.foreign_keys.push(foreign_key(columns, constraint));
             Ok(())
         }
-        // CHECK and EXCLUDE: which columns an expression is about is not looked for.
+        // CHECK and EXCLUDE.
         other => {
-            has_rules(table, None);
+            constrains(table, &other.to_string());
             table.rows_exclude |= !matches!(other, TableConstraint::Check(_));
             Ok(())
         }
@@ -612,6 +621,23 @@ fn foreign_key(columns: Vec<String>, constraint: &ForeignKeyConstraint) -> Forei
         parent: path(schema.as_deref(), &name),
         parent_columns: constraint.referred_columns.iter().map(fold).collect(),
     }
+}
+
+/// The checks of a column, which may be about others too, even about such that come later in the statement.
+fn add_checks(table: &mut Table, definition: &ColumnDef) {
+    for option in &definition.options {
+        if let ColumnOption::Check(check) = &option.option {
+            constrains(table, &check.to_string());
+        }
+    }
+}
+
+/// Notes that the columns which a constraint names are under it. One that names the table is about all of its columns,
+/// now and later.
+fn constrains(table: &mut Table, constraint: &str) {
+    let words = rules::words_of(constraint);
+    table.has_row_logic |= words.as_ref().is_none_or(|words| words.contains(&table.name));
+    has_rules(table, words.as_deref());
 }
 
 /// Notes that these columns, or all, are under rules that the catalog does not hold.

@@ -288,6 +288,9 @@ fn remarks(sql: &str) -> Vec<String> {
             let names = table.columns.iter().filter(|column| has(column));
             names.map(|column| column.name.as_str()).collect::<Vec<_>>().join(" ")
         };
+        if table.has_row_logic {
+            shown.push(format!("{}: logic", table.path()));
+        }
         for (word, names) in [
             ("rules", with(&|column| column.has_rules)),
             ("own equality", with(&|column| column.has_own_equality)),
@@ -339,22 +342,56 @@ fn columns_under_rules_of_the_database_are_known() {
         &["t: rules a b"],
     );
     check_remarks("CREATE TABLE t (a int, b int, UNIQUE (b))", &["t: rules b"]);
-    check_remarks("CREATE TABLE t (a int, b int, c int, CHECK (a < b))", &["t: rules a b c"]);
+    check_remarks("CREATE TABLE t (a int, b int, c int, CHECK (a < b))", &["t: rules a b"]);
+    check_remarks("CREATE TABLE t (a int CHECK (\"a\" < b), b int, c int)", &["t: rules a b"]);
+    check_remarks(
+        "CREATE TABLE t (a int, c int); ALTER TABLE t ADD COLUMN b int CHECK (a < b), ADD COLUMN d int",
+        &["t: rules a b"],
+    );
+    check_remarks(
+        "CREATE TABLE t (a int, CHECK (t IS NOT NULL)); ALTER TABLE t ADD b int",
+        &["t: logic"],
+    );
     check_remarks(
         "CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE TABLE t (a positive, b int)",
         &["t: rules a"],
     );
     for later in [
         "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON public.t (lower(a))",
-        "CREATE OR REPLACE TRIGGER g BEFORE UPDATE OF a ON t FOR EACH ROW EXECUTE FUNCTION f()",
-        "CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION f()",
-        "CREATE RULE r AS ON UPDATE TO t DO INSTEAD NOTHING",
+        "CREATE INDEX ON ONLY t USING gin (to_tsvector('simple', a)) WHERE a IS NOT NULL",
         "ALTER TABLE t ADD CONSTRAINT x EXCLUDE USING gist (a WITH =)",
         "ALTER TABLE ONLY t ADD CHECK ((a)::text <> ''::text) NOT VALID",
     ] {
-        check_remarks(&format!("CREATE TABLE t (a text); {later}"), &["t: rules a"]);
+        check_remarks(&format!("CREATE TABLE t (a text, b text); {later}"), &["t: rules a"]);
     }
-    check_remarks("CREATE TABLE t (a text); CREATE INDEX i ON t (a)", &[]);
+    check_remarks(
+        "CREATE DOMAIN d AS text CHECK (VALUE <> ''); CREATE TABLE t (a d[], b int)",
+        &["t: rules a"],
+    );
+}
+
+#[test]
+fn a_table_with_a_logic_of_its_own_is_known() {
+    for logic in [
+        "CREATE TABLE t (a text); CREATE OR REPLACE TRIGGER g BEFORE UPDATE OF a ON t EXECUTE FUNCTION f()",
+        "CREATE TABLE t (a text);
+         CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE TABLE t (a text); CREATE RULE r AS ON UPDATE TO t DO INSTEAD NOTHING",
+        "CREATE TABLE t (a text); CREATE POLICY p ON public.t USING (a <> '')",
+        "CREATE TABLE t (a text); ALTER TABLE ONLY t ENABLE ROW LEVEL SECURITY",
+        "CREATE TABLE t (a text); ALTER TABLE t FORCE ROW LEVEL SECURITY, ADD COLUMN b text",
+        "CREATE TABLE t (a text, g text GENERATED ALWAYS AS (lower(a)) STORED)",
+        "CREATE TABLE t (a text); ALTER TABLE t ADD COLUMN g text GENERATED ALWAYS AS (lower(a)) STORED",
+        "CREATE TABLE t (a text) PARTITION BY LIST (a)",
+        "CREATE TABLE t (a text); ALTER TABLE elsewhere.u INHERIT t",
+    ] {
+        check_remarks(logic, &["t: logic"]);
+    }
+    check_remarks(
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text DEFAULT 'x');
+         ALTER TABLE t NO INHERIT u; ALTER TABLE t ADD COLUMN b text",
+        &[],
+    );
 }
 
 #[test]
