@@ -98,7 +98,7 @@ impl ColumnType {
         }
     }
 
-    /// Whether PostgreSQL has no equality for the type, so that values are compared as text.
+    /// Whether PostgreSQL has, as far as is known, no equality and no order for the type.
     pub fn lacks_equality(&self) -> bool {
         match self {
             Self::Json | Self::Other { .. } => true,

@@ -178,8 +178,8 @@ impl<'a> Kind<'a> {
 
     /// A JSON value other than null.
     fn json(self, raw: &str) -> Result<String, Fault> {
-        let column_type = self.column_type;
         use ColumnType as Type;
+        let column_type = self.column_type;
         let wrong_kind = || Fault::new(Rule::Type, expected(column_type));
         match column_type {
             Type::Json | Type::JsonB => json::json(column_type, raw).map(str::to_owned),
@@ -208,9 +208,9 @@ impl<'a> Kind<'a> {
         }
     }
 
-    fn text<'t>(self, text: &'t str) -> Result<Cow<'t, str>, Fault> {
-        let column_type = self.column_type;
+    fn text(self, text: &str) -> Result<Cow<'_, str>, Fault> {
         use ColumnType as Type;
+        let column_type = self.column_type;
         if memchr::memchr(0, text.as_bytes()).is_some() {
             return Err(Fault::new(
                 Rule::UnsupportedCharacter,
