@@ -54,6 +54,7 @@ pub fn settle(
     let target = Target { table, columns };
     let key = target.returned_key();
     let change = match operation {
+        Operation::Insert if target.tells_by_key() => target.insert("fresh", "", &key),
         Operation::Insert => target.insert("fresh", "", "1"),
         Operation::InsertIgnore => target.insert("fresh", " ON CONFLICT DO NOTHING", &key),
         Operation::Upsert => target.insert("fresh", &target.merge(), &key),
@@ -61,9 +62,13 @@ pub fn settle(
         Operation::Delete => target.delete("fresh"),
     };
     let (stored, outcome) = target.outcome(operation);
-    let payload = match operation {
-        Operation::Update => target.payload_of_missing(),
-        _ => "NULL::text".to_owned(),
+    let told = match operation {
+        Operation::Update => format!(
+            "outcome, {payload} AS payload
+  FROM (SELECT *, {outcome} AS outcome FROM fresh) AS fresh",
+            payload = target.payload_of_missing(),
+        ),
+        _ => format!("{outcome} AS outcome, NULL::text AS payload\n  FROM fresh"),
     };
     let reused = match identity {
         Identity::Id => String::new(),
@@ -79,8 +84,7 @@ pub fn settle(
 ){stored}, written AS (
   {change}
 ), settled AS (
-  SELECT write_id, accepted_at_ms, write_key, fingerprint, {outcome} AS outcome, {payload} AS payload
-  FROM fresh{reused}
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, {told}{reused}
 )
 SELECT ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text]
@@ -109,10 +113,31 @@ fn quote_literal(text: &str) -> String {
 /// The type of the array that a column travels as.
 fn array_type(column: &Column) -> String {
     match &column.column_type {
-        // An array of arrays would be one array of two dimensions, which unnests into cells: a column that is an
-        // array travels as text and is cast after unnesting.
-        ColumnType::Array(_) => "text[]".to_owned(),
+        // An array of arrays would be one array of two dimensions, which unnests into cells, and composite values unnest
+        // into columns: such a column travels as text and is cast after unnesting.
+        ColumnType::Array(_) | ColumnType::Other { .. } => "text[]".to_owned(),
         other => format!("{}[]", other.cast_name()),
+    }
+}
+
+/// What to compare of a value: where all of it is equal, the value is surely the same. Equal values can differ in what they
+/// say: `1.0` and `1.00`, `1 mon` and `30 days`, texts under a collation of the user's own. Their texts do not.
+fn aspects(column: &Column, value: &str) -> Vec<String> {
+    use ColumnType as Type;
+    let mut element = &column.column_type;
+    while let Type::Array(inner) = element {
+        element = inner;
+    }
+    let text = format!("{value}::text COLLATE \"C\"");
+    match element {
+        _ if column.has_own_equality => vec![text],
+        Type::Interval | Type::Json | Type::JsonB | Type::Other { .. } => vec![text],
+        // With a scale, all values have as many digits. It is not known to a new one, whose text may have fewer.
+        Type::Numeric { scale: Some(_), .. } => vec![value.to_owned()],
+        Type::Numeric { scale: None, .. } => vec![text],
+        // 0 and -0 are equal, and a text can have fewer digits than the value (`extra_float_digits`).
+        Type::Real | Type::DoublePrecision => vec![value.to_owned(), text],
+        _ => vec![value.to_owned()],
     }
 }
 
@@ -163,8 +188,8 @@ impl Target<'_> {
             .position(|known| known.name == column.name)
             .expect("a statement's columns hold the key for all operations that use it");
         match &column.column_type {
-            array @ ColumnType::Array(_) => {
-                format!("{source}.c{}::{}", place + 1, array.cast_name())
+            text @ (ColumnType::Array(_) | ColumnType::Other { .. }) => {
+                format!("{source}.c{}::{}", place + 1, text.cast_name())
             }
             _ => format!("{source}.c{}", place + 1),
         }
@@ -196,10 +221,9 @@ impl Target<'_> {
         let (mut assignments, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
         for column in self.columns.iter().filter(|column| !self.table.is_key(column)) {
             let name = quote_identifier(&column.name);
-            let as_text = if column.column_type.lacks_equality() { "::text" } else { "" };
             assignments.push(format!("{name} = EXCLUDED.{name}"));
-            old.push(format!("target.{name}{as_text}"));
-            new.push(format!("EXCLUDED.{name}{as_text}"));
+            old.push(format!("target.{name}"));
+            new.push(format!("EXCLUDED.{name}"));
         }
         if assignments.is_empty() {
             return format!(" ON CONFLICT ({key}) DO NOTHING");
@@ -208,7 +232,11 @@ impl Target<'_> {
             Some(version) => {
                 is_newer(version, &format!("EXCLUDED.{}", quote_identifier(&version.name)))
             }
-            None => format!("({}) IS DISTINCT FROM ({})", old.join(", "), new.join(", ")),
+            // Their images: equal values can differ in what they say. (Without the casts, PostgreSQL would compare column by
+            // column.)
+            None => {
+                format!("ROW({})::record *<> ROW({})::record", old.join(", "), new.join(", "))
+            }
         };
         format!(
             "\n  ON CONFLICT ({key}) DO UPDATE SET {}
@@ -225,50 +253,98 @@ impl Target<'_> {
 
     /// A further CTE that the outcome needs, if any, and the outcome of a row of `fresh`.
     fn outcome(&self, operation: Operation) -> (String, String) {
-        let is_written = match operation {
-            Operation::Insert => return (String::new(), "'applied'".to_owned()),
-            Operation::InsertIgnore | Operation::Upsert => self.key_is_written(),
+        let has_logic = self.table.has_row_logic;
+        let version =
+            self.version().filter(|_| matches!(operation, Operation::Upsert | Operation::Update));
+        let written = match operation {
+            Operation::Insert if !has_logic => return (String::new(), "'applied'".to_owned()),
+            Operation::Insert | Operation::InsertIgnore | Operation::Upsert if has_logic => {
+                self.written_despite_logic()
+            }
+            Operation::Insert | Operation::InsertIgnore | Operation::Upsert => {
+                format!("WHEN {} THEN 'applied'", self.key_is_written())
+            }
+            // By key, not by id: an update that others were folded into stands for them all.
             Operation::Update | Operation::Delete => {
-                // By key, not by id: an update that others were folded into stands for them all.
-                "write_key IN (SELECT written.write_key FROM written)".to_owned()
+                "WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied'"
+                    .to_owned()
             }
         };
         let missed = match operation {
             Operation::Update => "row-missing",
             _ => "unchanged",
         };
-        let plain = format!("CASE WHEN {is_written} THEN 'applied' ELSE '{missed}' END");
-        match self.version().filter(|_| matches!(operation, Operation::Upsert | Operation::Update))
-        {
-            None => (String::new(), plain),
-            Some(_) => {
-                let stored = format!(
-                    ", stored AS MATERIALIZED (
-  SELECT fresh.write_key, {} AS is_same
+        let may_be_skipped = has_logic && operation == Operation::Update;
+        if version.is_none() && !may_be_skipped {
+            return (String::new(), format!("CASE {written} ELSE '{missed}' END"));
+        }
+        let (mut columns, mut stored) = (String::new(), String::new());
+        if let Some(version) = version {
+            columns.push_str(&format!(", {} AS is_same", self.is_same("fresh")));
+            stored.push_str(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored WHERE stored.is_same) THEN 'unchanged'",
+            );
+            let mut is_older = "";
+            if has_logic {
+                let is_newer = is_newer(version, &self.value("fresh", version));
+                columns.push_str(&format!(", NOT {is_newer} AS is_older"));
+                is_older = " WHERE stored.is_older";
+            }
+            stored.push_str(&format!(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored{is_older}) THEN 'superseded'"
+            ));
+        }
+        // A row that is there and was not written was left out by a trigger.
+        if may_be_skipped {
+            stored.push_str(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'",
+            );
+        }
+        (
+            format!(
+                ", stored AS MATERIALIZED (
+  SELECT fresh.write_key{columns}
   FROM fresh JOIN {} AS target ON {}
 )",
-                    self.is_same("fresh"),
-                    self.table.sql_name(),
-                    self.key_equals("fresh"),
-                );
-                let outcome = format!(
-                    "CASE WHEN {is_written} THEN 'applied'
-    WHEN write_key IN (SELECT stored.write_key FROM stored WHERE stored.is_same) THEN 'unchanged'
-    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'superseded'
-    ELSE '{missed}' END"
-                );
-                (stored, outcome)
-            }
+                self.table.sql_name(),
+                self.key_equals("fresh"),
+            ),
+            format!("CASE {written}{stored}\n    ELSE '{missed}' END"),
+        )
+    }
+
+    /// Whether the key of a row that an insert writes is known beforehand, and has to be returned: triggers may leave rows out.
+    fn tells_by_key(&self) -> bool {
+        let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
+        let key = &self.table.primary_key;
+        self.table.has_row_logic && !key.is_empty() && key.iter().all(has)
+    }
+
+    /// The branches of an outcome for rows that triggers may leave out, or give another key.
+    ///
+    /// PostgreSQL does not say which row of the source a returned one was. Where not all were returned, nor all by the keys
+    /// that they were given, the outcome is none that `sync.settle` takes: it fails, and the set is halved until it is
+    /// told.
+    fn written_despite_logic(&self) -> String {
+        const WRITTEN: &str = "(SELECT count(*) FROM written)";
+        let all = format!("{WRITTEN} = (SELECT count(*) FROM fresh)");
+        if !self.tells_by_key() {
+            return format!("WHEN {all} THEN 'applied' WHEN {WRITTEN} > 0 THEN 'untold'");
         }
+        let is_known = self.key_is_written();
+        // FILTER, and not WHERE: see there.
+        let is_told = format!("{WRITTEN} = (SELECT count(*) FILTER (WHERE {is_known}) FROM fresh)");
+        format!(
+            "WHEN {all} OR {is_told} AND {is_known} THEN 'applied' WHEN NOT {is_told} THEN 'untold'"
+        )
     }
 
     /// Whether a row of the source would change nothing of the row that it meets: surely, if this is true.
     fn is_same(&self, source: &str) -> String {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for column in self.columns.iter().filter(|column| !self.table.is_key(column)) {
-            let as_text = if column.column_type.lacks_equality() { "::text" } else { "" };
-            old.push(format!("target.{}{as_text}", quote_identifier(&column.name)));
-            new.push(format!("{}{as_text}", self.value(source, column)));
+            old.extend(aspects(column, &format!("target.{}", quote_identifier(&column.name))));
+            new.extend(aspects(column, &self.value(source, column)));
         }
         if old.is_empty() {
             return "true".to_owned();
@@ -285,7 +361,7 @@ impl Target<'_> {
             .next()
             .map_or_else(|| "NULL".to_owned(), |column| self.value("fresh", column));
         format!(
-            "CASE WHEN {first_key_cell} IS NOT NULL AND write_key NOT IN (SELECT written.write_key FROM written)
+            "CASE WHEN outcome = 'row-missing' AND {first_key_cell} IS NOT NULL
     THEN {} END",
             self.payload("fresh", Operation::Update)
         )

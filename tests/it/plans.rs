@@ -23,11 +23,15 @@ const ITEM: &str = "CREATE TABLE item (
     PRIMARY KEY (kind, number));
     CREATE TABLE stamped (kind text, number integer, name text NOT NULL, amount numeric(12,2),
     extra jsonb, PRIMARY KEY (kind, number));
-    COMMENT ON COLUMN stamped.amount IS '@sync:version'";
+    COMMENT ON COLUMN stamped.amount IS '@sync:version';
+    CREATE TABLE guarded (kind text, number integer, name text NOT NULL, amount numeric(12,2),
+    extra jsonb, PRIMARY KEY (kind, number));
+    ALTER TABLE guarded ENABLE ROW LEVEL SECURITY";
 
 const FILL: &str =
     "INSERT INTO item SELECT 'a', n, 'name', n, '{}' FROM generate_series(1, 1000000) n;
     INSERT INTO stamped SELECT * FROM item;
+    INSERT INTO guarded SELECT * FROM item;
     INSERT INTO sync.write (id, operation, outcome, accepted_at)
         SELECT gen_random_uuid(), 'insert', 'applied', now() FROM generate_series(1, 1000000);
     INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
@@ -73,7 +77,8 @@ async fn no_statement_touches_more_rows_than_it_needs() {
                 }
             }
         }
-        for table in catalog.tables() {
+        // (A table with a logic of its own is loaded by the same statements as others.)
+        for table in catalog.tables().iter().filter(|table| !table.has_row_logic) {
             for mode in [Mode::Upsert, Mode::Insert, Mode::Ignore, Mode::Replace, Mode::Delete] {
                 let columns: Vec<&Column> = if mode == Mode::Delete {
                     table.key_columns().collect()

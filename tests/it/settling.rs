@@ -371,3 +371,298 @@ async fn what_an_unknown_type_refuses_is_the_datas_fault_whatever_its_sqlstate()
     let left = world.apply_writes(writes(&world, &["insert t id=6 query=cat"])).await;
     assert_eq!(left.batch_item_failures.len(), 1);
 }
+
+#[tokio::test]
+async fn updates_that_a_check_compares_are_not_folded() {
+    let world = World::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, a integer, b integer, CHECK (a <= b));
+         CREATE TABLE of_column (id integer PRIMARY KEY, a integer CHECK (a <= b), b integer);
+         INSERT INTO t VALUES (1, 1, 1); INSERT INTO of_column VALUES (1, 5, 5)",
+    )
+    .await;
+    let texts = [
+        "update t id=1 a=5",
+        "update t id=1 b=10",
+        "update of_column id=1 b=0",
+        "update of_column id=1 b=10",
+    ];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(
+        world.rows("SELECT a, b FROM t UNION ALL SELECT a, b FROM of_column").await,
+        ["1|10", "5|10"]
+    );
+    assert_eq!(
+        world.rows(LEDGER).await,
+        [
+            "1|update|rejected|database|23514",
+            "1|update|applied|-|-",
+            "1|update|rejected|database|23514",
+            "1|update|applied|-|-",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_trigger_sees_each_update_of_a_row() {
+    let world = World::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, a integer, seen integer NOT NULL DEFAULT 0);
+         CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN NEW.seen := OLD.seen + 1; RETURN NEW; END $$;
+         CREATE TRIGGER count_up BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION count_up();
+         ALTER TABLE t ADD COLUMN later integer; INSERT INTO t VALUES (1)",
+    )
+    .await;
+    let texts = ["update t id=1 later=1", "update t id=1 later=2", "update t id=1 later=3"];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(world.rows("SELECT later, seen FROM t").await, ["3|3"]);
+}
+
+#[tokio::test]
+async fn a_value_that_an_index_refuses_is_not_folded_away() {
+    let world = World::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, a integer); CREATE INDEX ON t ((100 / a));
+         INSERT INTO t VALUES (1, 1)",
+    )
+    .await;
+    world.apply_writes(writes(&world, &["update t id=1 a=0", "update t id=1 a=2"])).await;
+    assert_eq!(
+        world.rows(LEDGER).await,
+        ["1|update|rejected|database|22012", "1|update|applied|-|-"]
+    );
+}
+
+#[tokio::test]
+async fn an_upsert_writes_a_value_that_is_equal_but_not_the_same() {
+    let world = World::with(
+        "CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+         CREATE TYPE pair AS (a numeric, b text);
+         CREATE TABLE t (id integer PRIMARY KEY, n numeric, i interval, f float8, j jsonb, a numeric[],
+             name text COLLATE any_case, p pair, x json, price numeric(8,2), code char(4), at timestamp(0));
+         INSERT INTO t VALUES (1, 1.0, '1 mon', 0, '{\"a\": 1.0}', '{1.0}', 'abc', '(1.0,b)', '1', 1.5, 'ab', '2026-01-01')",
+    )
+    .await;
+    for (change, outcome) in [
+        (
+            "n=1.0 i=1_mon f=0 j={\"a\":1.0} a={1.0} name=abc p=(1.0,b) x=1 price=1.500 code=ab",
+            "unchanged",
+        ),
+        ("n=1.00", "applied"),
+        ("i=30_days", "applied"),
+        ("f=-0", "applied"),
+        ("j={\"a\":1.00}", "applied"),
+        ("a={1.00}", "applied"),
+        ("name=ABC", "applied"),
+        ("p=(1.00,b)", "applied"),
+        ("x=1.0", "applied"),
+        ("price=1.5", "unchanged"),
+        ("code=ab__", "unchanged"),
+        ("at=2026-01-01T00:00:00Z", "unchanged"),
+    ] {
+        let write = write(&world.schema.catalog, &format!("upsert t id=1 {change}"));
+        let id = write.id;
+        world.apply_writes(vec![write]).await;
+        let found = world.rows(&format!("SELECT outcome FROM sync.write WHERE id = '{id}'")).await;
+        assert_eq!(found, [outcome], "{change}");
+    }
+    assert_eq!(
+        world
+            .rows(
+                "SELECT n::text, i::text, f::text, j::text, a::text, name, p::text, x::text FROM t"
+            )
+            .await,
+        ["1.00|30 days|-0|{\"a\": 1.00}|{1.00}|ABC|(1.00,b)|1.0"]
+    );
+}
+
+#[tokio::test]
+async fn a_version_that_stands_with_an_equal_but_other_value_is_superseded() {
+    let world = World::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, v bigint, i interval, price numeric(8,2));
+         COMMENT ON COLUMN t.v IS '@sync:version'; INSERT INTO t VALUES (1, 5, '1 mon', 1.5)",
+    )
+    .await;
+    let texts = ["update t id=1 v=5 i=1_mon price=1.5", "update t id=1 v=5 i=30_days"];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(
+        world.rows("SELECT outcome FROM sync.write ORDER BY id").await,
+        ["unchanged", "superseded"]
+    );
+}
+
+/// A table that refers to itself, filled with a child of a parent.
+const NODE: &str =
+    "CREATE TABLE node (id integer PRIMARY KEY, parent integer REFERENCES node, a integer);
+    INSERT INTO node VALUES (1, NULL, 0), (2, 1, 0), (3, 2, 0)";
+
+#[tokio::test]
+async fn rows_of_a_table_that_refers_to_itself_are_deleted_in_the_order_of_their_deletes() {
+    let world = World::with(NODE).await;
+    let texts = [
+        "update node id=3 a=1",
+        "update node id=3 a",
+        "delete node id=3",
+        "update node id=2 a=1",
+        "delete node id=2",
+        "delete node id=1",
+    ];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(world.rows("SELECT DISTINCT outcome FROM sync.write").await, ["applied"]);
+    assert_eq!(world.rows("SELECT id FROM node").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn more_rows_than_one_step_holds_are_deleted_with_their_parents() {
+    let world = World::with(
+        "CREATE TABLE node (id integer PRIMARY KEY, parent integer REFERENCES node);
+         INSERT INTO node SELECT n, nullif(n - 1, 0) FROM generate_series(1, 1500) n",
+    )
+    .await;
+    let texts: Vec<_> = (1..=1_500).rev().map(|id| format!("delete node id={id}")).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(
+        world.rows("SELECT outcome, count(*) FROM sync.write GROUP BY 1").await,
+        ["applied|1500"]
+    );
+}
+
+#[tokio::test]
+async fn rows_of_tables_that_refer_to_each_other_are_deleted_in_the_order_of_their_deletes() {
+    let world = World::with(
+        "CREATE TABLE a (id integer PRIMARY KEY, b integer, n integer);
+         CREATE TABLE b (id integer PRIMARY KEY, a integer REFERENCES a, n integer);
+         ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b;
+         INSERT INTO b VALUES (1); INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (2, 1)",
+    )
+    .await;
+    let texts = ["update b id=2 n=1", "delete b id=2", "delete a id=1", "delete b id=1"];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(world.rows("SELECT DISTINCT outcome FROM sync.write").await, ["applied"]);
+}
+
+#[tokio::test]
+async fn a_reference_to_a_unique_column_orders_rows_by_its_values() {
+    let world = World::with(
+        "CREATE TABLE parent (id integer PRIMARY KEY, code text UNIQUE, a integer);
+         CREATE TABLE child (id integer PRIMARY KEY, code text REFERENCES parent (code));
+         INSERT INTO parent VALUES (1, 'old'), (2, 'gone'), (3, 'was');
+         INSERT INTO child VALUES (1, 'old'), (2, 'gone'), (3, 'was')",
+    )
+    .await;
+    let texts = [
+        // A parent that gets its value late, and a child that comes before its parent.
+        "insert parent id=10 a=1",
+        "update parent id=10 code=new",
+        "insert child id=10 code=new",
+        "insert child id=11 code=newer",
+        "insert parent id=11 code=newer",
+        // A child that lets its parent go, by an update and by a delete.
+        "update child id=1 code=new",
+        "delete parent id=1",
+        "delete child id=2",
+        "delete parent id=2",
+        // A parent that takes another value, once nobody has the old one.
+        "update child id=3 code=new",
+        "update parent id=3 code=is",
+    ];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(
+        world
+            .rows("SELECT key, operation, reason FROM sync.write WHERE outcome <> 'applied'")
+            .await,
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        world.rows("SELECT id, code FROM child ORDER BY id").await,
+        ["1|new", "3|new", "10|new", "11|newer"]
+    );
+}
+
+/// A trigger that leaves out what says so, and spells some keys in its own way.
+const SKIPPING: &str = "CREATE TABLE t (id integer PRIMARY KEY, a text);
+    CREATE TABLE numbered (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text);
+    CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF TG_OP = 'DELETE' THEN RETURN CASE WHEN OLD.a = 'kept' THEN NULL ELSE OLD END; END IF;
+            IF NEW.a = 'skip' THEN RETURN NULL; END IF;
+            IF NEW.a = 'moved' THEN NEW.id := NEW.id + 1000; END IF;
+            RETURN NEW;
+        END $$;
+    CREATE TRIGGER skip BEFORE INSERT OR UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION skip();
+    CREATE TRIGGER skip BEFORE INSERT ON numbered FOR EACH ROW EXECUTE FUNCTION skip();
+    INSERT INTO t VALUES (1, 'kept'), (2, 'old')";
+
+#[tokio::test]
+async fn what_a_trigger_leaves_out_is_unchanged() {
+    let world = World::with(SKIPPING).await;
+    for (texts, outcomes) in [
+        (vec!["insert t id=10 a=x", "insert t id=11 a=skip"], vec!["applied", "unchanged"]),
+        (vec!["insert t id=12 a=skip"], vec!["unchanged"]),
+        (
+            vec!["insert t id=13 a=moved", "insert t id=14 a=skip", "insert t id=15 a=x"],
+            vec!["applied", "unchanged", "applied"],
+        ),
+        (
+            vec!["upsert t id=2 a=skip", "upsert t id=16 a=skip", "upsert t id=17 a=x"],
+            vec!["unchanged", "unchanged", "applied"],
+        ),
+        (vec!["upsert t id=18 a=moved"], vec!["applied"]),
+        (
+            vec!["ignore t id=19 a=skip", "ignore t id=2 a=x", "ignore t id=20 a=x"],
+            vec!["unchanged", "unchanged", "applied"],
+        ),
+        (
+            vec!["update t id=2 a=skip", "update t id=99 a=skip", "update t id=2 a=new"],
+            vec!["unchanged", "rejected", "applied"],
+        ),
+        (vec!["delete t id=1", "delete t id=2"], vec!["unchanged", "applied"]),
+        (
+            vec!["insert numbered a=x", "insert numbered a=skip", "insert numbered a=y"],
+            vec!["applied", "unchanged", "applied"],
+        ),
+    ] {
+        world.rows("DELETE FROM sync.write").await;
+        world.apply_writes(writes(&world, &texts)).await;
+        let found = world.rows("SELECT outcome FROM sync.write ORDER BY id").await;
+        assert_eq!(found, outcomes, "{texts:?}");
+    }
+    assert_eq!(
+        world.rows("SELECT id, a FROM t ORDER BY id").await,
+        ["1|kept", "10|x", "15|x", "17|x", "20|x", "1013|moved", "1018|moved"]
+    );
+    assert_eq!(world.rows("SELECT a FROM numbered ORDER BY id").await, ["x", "y"]);
+    assert_eq!(
+        world.rows("SELECT count(*) FROM sync.write WHERE payload IS NOT NULL").await,
+        ["0"]
+    );
+}
+
+#[tokio::test]
+async fn only_an_update_of_no_row_is_rejected_as_row_missing() {
+    let world = World::with(&format!(
+        "{SKIPPING}; CREATE TABLE versioned (id integer PRIMARY KEY, v integer, a text);
+         COMMENT ON COLUMN versioned.v IS '@sync:version'; INSERT INTO versioned VALUES (1, 5, 'x');
+         CREATE TRIGGER skip BEFORE UPDATE ON versioned FOR EACH ROW EXECUTE FUNCTION skip()",
+    ))
+    .await;
+    let texts = [
+        "update t id=2 a=skip",
+        "update t id=3 a=skip",
+        "update versioned id=1 v=4 a=skip",
+        "update versioned id=1 v=5 a=x",
+        "update versioned id=1 v=6 a=skip",
+        "upsert versioned id=1 v=7 a=skip",
+    ];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(
+        world.rows("SELECT outcome, rule, payload IS NOT NULL FROM sync.write ORDER BY id").await,
+        [
+            "unchanged|-|false",
+            "rejected|row-missing|true",
+            "superseded|-|false",
+            "unchanged|-|false",
+            "unchanged|-|false",
+            "unchanged|-|false",
+        ]
+    );
+}

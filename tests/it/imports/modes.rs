@@ -540,3 +540,37 @@ async fn names_of_tables_and_columns_may_be_anything() {
     let replace = [("mode", "replace"), ("max-deletes", "50%")];
     assert_eq!(importer.load(table, &replace, "select,a b\n1,z\n").await, "completed|1|0|1|0|0|1");
 }
+
+/// Values that PostgreSQL holds equal can differ in what they say.
+#[tokio::test]
+async fn a_value_that_is_equal_but_not_the_same_takes_the_place_of_the_old_one() {
+    let tables = "CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        CREATE TABLE t (k integer PRIMARY KEY, n numeric, i interval, f float8, j jsonb, a numeric[],
+            name text COLLATE any_case, price numeric(8,2), code char(4))";
+    let row = "1.0,1 mon,0,\"{\"\"a\"\": 1.0}\",{1.0},abc,1.5,ab";
+    for mode in ["upsert", "replace"] {
+        for (changed, written) in [
+            ("1.00,1 mon,0,\"{\"\"a\"\": 1.0}\",{1.0},abc,1.5,ab", true),
+            ("1.0,30 days,0,\"{\"\"a\"\": 1.0}\",{1.0},abc,1.5,ab", true),
+            ("1.0,1 mon,-0,\"{\"\"a\"\": 1.0}\",{1.0},abc,1.5,ab", true),
+            ("1.0,1 mon,0,\"{\"\"a\"\": 1.00}\",{1.0},abc,1.5,ab", true),
+            ("1.0,1 mon,0,\"{\"\"a\"\": 1.0}\",{1.00},abc,1.5,ab", true),
+            ("1.0,1 mon,0,\"{\"\"a\"\": 1.0}\",{1.0},ABC,1.5,ab", true),
+            ("1.0,1 mon,0,\"{\"\"a\"\": 1.0}\",{1.0},abc,1.500,ab  ", false),
+        ] {
+            let importer = Importer::with(tables).await;
+            let options = [("mode", mode)];
+            let header = "k,n,i,f,j,a,name,price,code";
+            let file = |row: &str| format!("{header}\n1,{row}\n");
+            importer.load("t", &options, file(row)).await;
+            let counts = importer.load("t", &options, file(changed)).await;
+            let expected = if written { "completed|1|1|0|0|0|0" } else { "completed|1|0|1|0|0|0" };
+            assert_eq!(counts, expected, "{mode} {changed}");
+            let stored =
+                "SELECT concat_ws(',', n::text, i::text, f::text, j::text, a::text, name) FROM t";
+            let text = changed.replace("\"\"", "~").replace('"', "").replace('~', "\"");
+            let text = text.rsplitn(3, ',').nth(2).unwrap();
+            assert_eq!(importer.world.rows(stored).await, [text], "{mode} {changed}");
+        }
+    }
+}
