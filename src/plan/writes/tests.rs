@@ -260,7 +260,15 @@ fn a_long_chain_of_one_key_is_planned_without_depth() {
 
 /// Writes of a few keys of all tables, some of them large.
 fn writes() -> impl Strategy<Value = Vec<String>> {
-    let table = prop::sample::select(vec!["parent", "child", "grandchild", "versioned"]);
+    let table = prop::sample::select(vec![
+        "parent",
+        "child",
+        "grandchild",
+        "versioned",
+        "node",
+        "owner",
+        "thing",
+    ]);
     let operation = prop::sample::select(vec!["insert", "upsert", "update", "update", "delete"]);
     let write = (
         operation,
@@ -277,6 +285,9 @@ fn writes() -> impl Strategy<Value = Vec<String>> {
                 ("parent", 2) => format!(" rule={other}"),
                 ("child", 2) => format!(" parent={other}"),
                 ("grandchild", 2) => format!(" child={other}"),
+                ("node", 2) => format!(" node={other}"),
+                ("owner", 2) => format!(" code={other}"),
+                ("thing", 2) => format!(" owner={other}"),
                 ("versioned", _) => format!(" v={other}"),
                 _ => format!(" a={}", "1".repeat(size)),
             };
