@@ -55,6 +55,12 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
+/// Where the quote stands that is open at the end of a text, if one is.
+pub fn open_quote(text: &[u8], dialect: &Dialect) -> Option<usize> {
+    let spans = spans(text, dialect);
+    spans.fields.last().filter(|_| spans.is_unclosed).map(|field| field.range.start)
+}
+
 /// Whether each quoted field ends with its closing quote, and blanks at most. Looks at quotes only: faster than [`spans`].
 pub fn are_quotes_sound(text: &[u8], dialect: &Dialect) -> bool {
     let Some(quote) = dialect.quote else { return true };

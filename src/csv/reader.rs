@@ -7,7 +7,7 @@ use super::dialect::Dialect;
 use super::encoding::{Charset, Contradiction, Encoding, MARK_BYTES_MAX};
 use super::inflate::{Compression, HEAD_BYTES, InflateError, Inflater};
 pub use super::records::Place;
-use super::records::{LineEnd, Record, Records};
+use super::records::{LineEnd, OPEN_BYTES_MAX, Record, Records};
 
 /// Bytes of the file that are read at a time: they bound the records that come at once.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -21,6 +21,17 @@ pub enum ReadError {
     Encoding(#[from] Contradiction),
     #[error("it is {0}, not CSV; save it as CSV, packed with gzip, zstd or bzip2 if at all")]
     Foreign(&'static str),
+    #[error(
+        "the quote that opens on line {line} is not closed within {} MiB; close it, or set quote=none if quotes are \
+         ordinary characters",
+        OPEN_BYTES_MAX / 1024 / 1024
+    )]
+    Unclosed { line: u64 },
+    #[error(
+        "from line {line} on, no more rows end, and an invocation is too short to read to the next one; take out \
+         what is no row"
+    )]
+    Endless { line: u64 },
 }
 
 /// What the first [`HEAD_BYTES`] of a file show that is no CSV.
@@ -131,6 +142,14 @@ impl<B: AsRef<[u8]>> Reader<B> {
         }
     }
 
+    /// The place of the next byte of the content.
+    pub fn place(&self) -> Place {
+        match &self.content {
+            Content::Head { .. } => Place { byte_offset: 0, line: 1 },
+            Content::Records(records) => records.place(),
+        }
+    }
+
     /// The end of the header's line, as far as it is known.
     pub fn line_end(&self) -> Option<LineEnd> {
         match &self.content {
@@ -202,9 +221,14 @@ impl<B: AsRef<[u8]>> Reader<B> {
 }
 
 impl Content {
-    fn push(&mut self, block: &[u8], records: &mut Vec<Record>) -> Result<(), Contradiction> {
+    fn push(&mut self, block: &[u8], records: &mut Vec<Record>) -> Result<(), ReadError> {
         match self {
-            Self::Records(reader) => reader.push(block, records),
+            Self::Records(reader) => {
+                reader.push(block, records);
+                if let Some(line) = reader.unclosed() {
+                    return Err(ReadError::Unclosed { line });
+                }
+            }
             Self::Head { head, .. } => {
                 head.extend_from_slice(block);
                 if head.len() >= MARK_BYTES_MAX {

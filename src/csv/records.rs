@@ -8,11 +8,15 @@ use csv_core::ReadRecordResult;
 
 use super::dialect::Dialect;
 use super::encoding::Encoding;
-use super::fields::{are_quotes_sound, spans};
+use super::fields::{are_quotes_sound, open_quote, spans};
 use super::lines::{Line, Lines};
 
 /// Most bytes of one record, its line end included. A longer one is rejected; only its beginning is kept.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;
+
+/// A quote that a line end more than so many bytes behind the beginning of its record does not close is held to be never
+/// closed.
+pub const OPEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +51,8 @@ pub enum Content {
     Fields(Fields),
     /// More than [`RECORD_BYTES_MAX`].
     TooLong {
-        /// The file ends in it.
-        is_last: bool,
+        /// The line of a quote that is open where they end.
+        quote_line: Option<u64>,
     },
     /// Bytes that are no character of the file's encoding, the first of them here.
     Malformed {
@@ -142,13 +146,23 @@ impl Records {
         self.encoding
     }
 
+    /// The place of the next byte.
+    pub fn place(&self) -> Place {
+        Place { byte_offset: self.lines.byte_offset(), line: self.assembly.line }
+    }
+
+    /// The line of a quote that was not closed within [`OPEN_BYTES_MAX`].
+    pub fn unclosed(&self) -> Option<u64> {
+        self.assembly.unclosed
+    }
+
     /// The end of the first record's line, once a second one began.
     pub fn line_end(&self) -> Option<LineEnd> {
         self.assembly.line_end
     }
 
     /// Takes the next bytes of the file (its byte order mark is before them), and adds the records that
-    /// end in them.
+    /// end in them, or become too long.
     pub fn push(&mut self, block: &[u8], records: &mut Vec<Record>) {
         let mut at = self.lines.byte_offset();
         self.lines.push(block, |line| {
@@ -185,6 +199,7 @@ struct Assembly {
     /// The number of records so far.
     records: u64,
     line_end: Option<LineEnd>,
+    unclosed: Option<u64>,
 }
 
 /// The record that is being read.
@@ -198,12 +213,44 @@ struct Span {
     /// The same in UTF-8, where the file is not.
     text: Vec<u8>,
     malformed_at: Option<u64>,
+    /// It was told of as too long: what follows is passed over.
+    is_told: bool,
+    /// The line of a quote that was open when it was told of.
+    quote_line: Option<u64>,
 }
 
 impl Span {
     fn is_too_long(&self) -> bool {
         self.bytes > RECORD_BYTES_MAX as u64
     }
+
+    /// The record as far as it is kept.
+    fn tell(&mut self, encoding: Encoding, dialect: &Dialect) -> Record {
+        let text = if encoding.is_utf_8() { &self.raw } else { &self.text };
+        self.quote_line =
+            open_quote(text, dialect).map(|place| self.line + line_ends(&text[..place]));
+        self.is_told = true;
+        self.text = Vec::new();
+        Record {
+            line: self.line,
+            byte_offset: self.byte_offset,
+            raw: std::mem::take(&mut self.raw),
+            content: Content::TooLong { quote_line: self.quote_line },
+        }
+    }
+}
+
+/// Whether a line, or a part of one, ends with its end.
+fn is_ended(text: &[u8]) -> bool {
+    matches!(text, [.., b'\r' | b'\n'])
+}
+
+/// The ends of lines in a text. CRLF is one.
+fn line_ends(text: &[u8]) -> u64 {
+    let is_end = |place: usize, byte: u8| {
+        byte == b'\r' || byte == b'\n' && (place == 0 || text[place - 1] != b'\r')
+    };
+    text.iter().enumerate().filter(|(place, byte)| is_end(*place, **byte)).count() as u64
 }
 
 impl Assembly {
@@ -231,6 +278,7 @@ impl Assembly {
             is_after_cr: false,
             records: 0,
             line_end: None,
+            unclosed: None,
         }
     }
 
@@ -245,23 +293,36 @@ impl Assembly {
         }
         if let Some(span) = &mut self.current {
             span.bytes += line.bytes.len() as u64;
-            span.malformed_at = span.malformed_at.or(line.malformed_at);
-            let room = RECORD_BYTES_MAX.saturating_sub(span.raw.len());
-            span.raw.extend_from_slice(line.bytes.get(..room).unwrap_or(line.bytes));
-            if !self.encoding.is_utf_8() && !span.is_too_long() {
-                span.text.extend_from_slice(line.text);
+            if !span.is_told {
+                span.malformed_at = span.malformed_at.or(line.malformed_at);
+                let room = RECORD_BYTES_MAX.saturating_sub(span.raw.len());
+                span.raw.extend_from_slice(line.bytes.get(..room).unwrap_or(line.bytes));
+                if !self.encoding.is_utf_8() && !span.is_too_long() {
+                    span.text.extend_from_slice(line.text);
+                }
+                if span.is_too_long() {
+                    // It may have no end: who waits for it must know before.
+                    records.push(span.tell(self.encoding, &self.dialect));
+                    self.records += 1;
+                }
             }
         }
         let mut rest = line.text;
         while !rest.is_empty() {
-            let (_, taken) = self.step(rest, false, records);
+            let (_, taken) = self.step(rest, records);
             rest = rest.get(taken..).unwrap_or_default();
+        }
+        // An end of line that does not end its record stands in quotes.
+        if let Some(span) = self.current.as_ref().filter(|span| span.bytes > OPEN_BYTES_MAX as u64)
+            && is_ended(line.text)
+        {
+            self.unclosed.get_or_insert(span.quote_line.unwrap_or(span.line));
         }
     }
 
     fn finish(&mut self, records: &mut Vec<Record>) {
         // An empty input tells the parser that there is no more.
-        while self.step(&[], true, records).0 != ReadRecordResult::End {}
+        while self.step(&[], records).0 != ReadRecordResult::End {}
     }
 
     /// The number of the line that this text is on; the next one's is kept.
@@ -270,7 +331,7 @@ impl Assembly {
         match text {
             // The second half of an end of line.
             b"\n" if self.is_after_cr => self.see_second_half(),
-            [.., b'\r' | b'\n'] => self.line += 1,
+            _ if is_ended(text) => self.line += 1,
             _ => {}
         }
         if let Some(last) = text.last() {
@@ -288,21 +349,15 @@ impl Assembly {
 
     /// Whether what comes between two records is none: an empty line, or a comment.
     fn is_skipped(&mut self, text: &[u8]) -> bool {
-        let is_ended = matches!(text, [.., b'\r' | b'\n']);
         if self.is_in_comment || (!text.is_empty() && text.first() == self.dialect.comment.as_ref())
         {
-            self.is_in_comment = !is_ended;
+            self.is_in_comment = !is_ended(text);
             return true;
         }
         matches!(text, b"\r" | b"\n")
     }
 
-    fn step(
-        &mut self,
-        input: &[u8],
-        is_last: bool,
-        records: &mut Vec<Record>,
-    ) -> (ReadRecordResult, usize) {
+    fn step(&mut self, input: &[u8], records: &mut Vec<Record>) -> (ReadRecordResult, usize) {
         let (result, taken, written, ended) = self.parser.read_record(
             input,
             &mut self.fields[self.fields_len..],
@@ -319,8 +374,8 @@ impl Assembly {
             ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
             ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
             ReadRecordResult::Record => {
-                if let Some(span) = self.current.take() {
-                    let record = self.record(span, input.get(..taken), is_last);
+                if let Some(span) = self.current.take().filter(|span| !span.is_told) {
+                    let record = self.record(span, input.get(..taken));
                     records.push(record);
                 }
                 (self.fields_len, self.ends_len) = (0, 0);
@@ -330,7 +385,7 @@ impl Assembly {
     }
 
     /// Ends a record with the last of its text.
-    fn record(&mut self, mut span: Span, text: Option<&[u8]>, is_last: bool) -> Record {
+    fn record(&mut self, mut span: Span, text: Option<&[u8]>) -> Record {
         let line_end = match text.and_then(<[u8]>::last) {
             Some(b'\n') => Some(LineEnd::Lf),
             Some(b'\r') => Some(LineEnd::Cr),
@@ -340,12 +395,11 @@ impl Assembly {
         if self.records == 1 {
             self.line_end = line_end;
         }
-        let is_too_long = span.is_too_long();
-        if line_end.is_some() && !is_too_long {
+        if line_end.is_some() {
             span.raw.truncate(span.raw.len().saturating_sub(self.encoding.unit_bytes()));
             span.text.truncate(span.text.len().saturating_sub(1));
         }
-        let content = if is_too_long { Content::TooLong { is_last } } else { self.content(&span) };
+        let content = self.content(&span);
         Record { line: span.line, byte_offset: span.byte_offset, raw: span.raw, content }
     }
 

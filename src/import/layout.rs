@@ -105,8 +105,12 @@ impl<'a> Layout<'a> {
             |reason: &str| HeaderError::Unreadable { line: header.line, reason: reason.to_owned() };
         let names = match &header.content {
             Content::Fields(names) => names,
-            Content::TooLong { .. } => {
-                return Err(unreadable(&format!("it is over {RECORD_BYTES_MAX} bytes")));
+            Content::TooLong { quote_line } => {
+                let fix = match quote_line {
+                    Some(line) => format!("close the quote that opens on line {line}"),
+                    None => "end its line, or set the option encoding".to_owned(),
+                };
+                return Err(unreadable(&format!("it is over {RECORD_BYTES_MAX} bytes; {fix}")));
             }
             Content::Malformed { byte_offset } => {
                 let reason = format!(
@@ -439,13 +443,13 @@ fn fix_of_duplicate(table: &Table, column: &Column, names: &[&str]) -> String {
 
 fn unreadable(content: &Content) -> Rejection {
     match content {
-        Content::TooLong { is_last: false } | Content::Fields(_) => {
+        Content::TooLong { quote_line: None } | Content::Fields(_) => {
             let reason = format!("the record is over {RECORD_BYTES_MAX} bytes");
             Rejection::by_rule("too-long", reason)
         }
-        Content::TooLong { is_last: true } => {
+        Content::TooLong { quote_line: Some(line) } => {
             let reason = format!(
-                "the record is over {RECORD_BYTES_MAX} bytes, and the file ends in it: is a quote in it never closed?"
+                "the record is over {RECORD_BYTES_MAX} bytes: is the quote that opens on line {line} never closed?"
             );
             Rejection::by_rule("too-long", reason)
         }

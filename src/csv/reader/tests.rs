@@ -71,6 +71,23 @@ fn the_records_of_a_block_are_bounded() {
     assert_eq!(total, 4 * 1024 * 1024);
 }
 
+#[test]
+fn a_quote_that_stays_open_ends_the_file_whatever_its_lines_are() {
+    let check = |label: &str, line_end: &str| {
+        let rows = format!("1,a{line_end}").repeat(2 * 1024 * 1024);
+        let file = format!("id,name{line_end}1,\"a{line_end}b\"{line_end}2,\"{rows}");
+        let charset = for_label(label);
+        let file = Encoding { charset: charset.unwrap(), has_mark: false }.encode(&file);
+        let error = read(&Dialect::default(), charset, &file, &[1_000_001]);
+        assert_eq!(error, Err(ReadError::Unclosed { line: 4 }), "{label} {line_end:?}");
+    };
+    check("utf-8", "\n");
+    check("utf-8", "\r");
+    check("utf-8", "\r\n");
+    check("utf-16le", "\n");
+    check("shift_jis", "\r\n");
+}
+
 /// Any dialect whose marks differ.
 fn dialects() -> impl Strategy<Value = Dialect> {
     (

@@ -154,10 +154,10 @@ fn what_is_quoted_in_part_is_not_guessed() {
 #[test]
 fn a_record_that_is_too_long_spoils_no_other() {
     for (begin, long, content) in [
-        ("", "x", Content::TooLong { is_last: false }),
-        ("", ",", Content::TooLong { is_last: false }),
-        ("", "\"\"", Content::TooLong { is_last: false }),
-        ("\"", "x\n", Content::TooLong { is_last: true }),
+        ("", "x", Content::TooLong { quote_line: None }),
+        ("", ",", Content::TooLong { quote_line: None }),
+        ("", "\"\"", Content::TooLong { quote_line: None }),
+        ("1,\"a\nb\",\"", "x\n", Content::TooLong { quote_line: Some(3) }),
     ] {
         let long = long.repeat(3 * RECORD_BYTES_MAX / long.len());
         let file = format!("a,b\n{begin}{long}\n1,2\n");
@@ -166,6 +166,34 @@ fn a_record_that_is_too_long_spoils_no_other() {
         assert_eq!(records[1].raw.len(), RECORD_BYTES_MAX);
         let next = records.get(2).map(|record| show(&record.content));
         assert_eq!(next.as_deref(), begin.is_empty().then_some("\"1\" \"2\""));
+    }
+}
+
+#[test]
+fn a_record_that_is_too_long_is_told_before_its_end() {
+    let encoding = Encoding { charset: for_label("utf-8").unwrap(), has_mark: false };
+    let mut reader = Records::new(Dialect::default(), encoding);
+    let mut records = Vec::new();
+    reader.push(&vec![b'x'; RECORD_BYTES_MAX + 1], &mut records);
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].content, Content::TooLong { quote_line: None });
+    // Once only, however long it is.
+    reader.push(&vec![b'x'; 2 * RECORD_BYTES_MAX], &mut records);
+    reader.push(b"\n1\n", &mut records);
+    let contents: Vec<_> = records.iter().skip(1).map(|record| show(&record.content)).collect();
+    assert_eq!(contents, ["\"1\""]);
+}
+
+#[test]
+fn a_line_is_no_open_quote_however_long_it_is() {
+    // In quotes or not, it ends some time.
+    for long in ["x".repeat(2 * OPEN_BYTES_MAX), format!("\"{}\"", "x".repeat(2 * OPEN_BYTES_MAX))]
+    {
+        let encoding = Encoding { charset: for_label("utf-8").unwrap(), has_mark: false };
+        let mut reader = Records::new(Dialect::default(), encoding);
+        let mut records = Vec::new();
+        reader.push(format!("{long}\n1\n").as_bytes(), &mut records);
+        assert_eq!((records.len(), reader.unclosed()), (2, None));
     }
 }
 
