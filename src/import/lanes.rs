@@ -124,6 +124,10 @@ async fn read(
                 shared.stop(Stop::Refused(unreadable(&error)));
                 return None;
             }
+            Err(FileError::OutOfTime) => {
+                shared.stop(Stop::OutOfTime);
+                return None;
+            }
         }
     }
 }

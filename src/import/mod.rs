@@ -26,6 +26,7 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 
 use self::claim::{Entry, Progress, Standing};
+use self::file::Time;
 pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;
 use self::heartbeat::Heartbeat;
 use self::load::Loader;
@@ -38,6 +39,7 @@ use self::whole::Whole;
 use crate::aws::data_api::DataApi;
 use crate::aws::objects::{ObjectName, Objects};
 use crate::aws::queue::Queue;
+use crate::csv::records::RECORD_BYTES_MAX;
 use crate::deadline::Deadline;
 use crate::error::{Disposition, ServiceFault, SyncError};
 use crate::problem::nearest;
@@ -66,7 +68,8 @@ pub struct Import {
     pub lanes: usize,
     /// How a file is cut.
     pub limits: chunk::Limits,
-    /// An invocation with so much time that does not come to where a packed file is to be gone on with never will.
+    /// An invocation with so much time that does not come to where a packed file is to be gone on with, or to the next row,
+    /// never will.
     pub packed_within: Duration,
     /// How often the message of a file is hidden again while it is loaded.
     pub heartbeat_every: Duration,
@@ -338,8 +341,13 @@ async fn load_file(
     // What is read from now on is what was looked at.
     let etag = source.object.etag.clone().or(head.etag);
     let object = ObjectName { etag, ..source.object.clone() };
+    let time = Time {
+        until: entry.deadline.less(lanes::stop_before(entry.deadline)),
+        enough: import.packed_within,
+        chunk_bytes_max: 4 * (progress.limits.bytes + RECORD_BYTES_MAX) as u64,
+    };
     let opened =
-        opened::open(&import.objects, &object, head.size_bytes, table, &options, &progress);
+        opened::open(&import.objects, &object, head.size_bytes, table, &options, &progress, time);
     let opened = match opened.await {
         Ok(opened) => opened,
         Err(OpenError::Refused(error)) => return Ok(Reading::failed(error)),
@@ -364,6 +372,7 @@ async fn load_file(
             size_bytes: head.size_bytes,
             options: &options,
             deadline: entry.deadline,
+            time,
         };
         whole.load(opened, &progress).await.map(|ending| match ending {
             whole::Ending::Whole => Reading::Completed { format: format.clone() },

@@ -4,7 +4,7 @@ use aurora_sync_catalog::Table;
 
 use super::chunk::{Chunk, ChunkEnd};
 use super::claim::{Checkpoint, Progress};
-use super::file::{File, FileError, unreadable};
+use super::file::{File, FileError, Time, unreadable};
 use super::layout::{HeaderError, Layout};
 use super::options::Options;
 use super::report::Format;
@@ -33,21 +33,19 @@ impl Opened<'_> {
         loop {
             for record in self.records.by_ref() {
                 let full = self.chunk.is_full().then(|| record.place());
-                let full = full.map(|next| cut(&mut self.chunk, &self.file, Some(next)));
+                let full = full.map(|next| cut(&mut self.chunk, &mut self.file, Some(next)));
                 self.chunk.push(&self.layout, record);
                 if full.is_some() {
                     return Ok(full);
                 }
             }
             if !self.may_have_more {
-                let (last, end) = cut(&mut self.chunk, &self.file, None);
+                let (last, end) = cut(&mut self.chunk, &mut self.file, None);
                 return Ok((!last.is_empty()).then_some((last, end)));
             }
             let mut records = Vec::new();
             self.may_have_more = self.file.read(&mut records).await?;
             self.records = records.into_iter();
-            // Those that load wait for the same thread.
-            tokio::task::yield_now().await;
         }
     }
 
@@ -68,7 +66,8 @@ impl Opened<'_> {
 }
 
 /// Takes the chunk that is filled, and begins the next one, at this place.
-fn cut(chunk: &mut Chunk, file: &File, next: Option<Place>) -> (Chunk, ChunkEnd) {
+fn cut(chunk: &mut Chunk, file: &mut File, next: Option<Place>) -> (Chunk, ChunkEnd) {
+    file.cut();
     let after = chunk.next();
     let end = ChunkEnd {
         records: chunk.records(),
@@ -94,6 +93,7 @@ impl From<FileError> for OpenError {
         match error {
             FileError::Service(error) => Self::Sync(error.into()),
             FileError::Unreadable(error) => Self::Refused(unreadable(&error)),
+            FileError::OutOfTime => Self::Sync(SyncError::OutOfTime),
         }
     }
 }
@@ -138,8 +138,9 @@ pub(super) async fn open<'a>(
     table: &'a Table,
     options: &'a Options,
     progress: &Progress,
+    time: Time,
 ) -> Result<Opened<'a>, OpenError> {
-    let mut file = File::open(objects, name, size_bytes, options);
+    let mut file = File::open(objects, name, size_bytes, options, time);
     let mut records = Vec::new();
     let mut may_have_more = read_some(&mut file, &mut records).await?;
     let delimiter = options.dialect.delimiter;
@@ -196,7 +197,7 @@ pub(super) async fn open<'a>(
         opened.chunk = Chunk::new(chunk, record, progress.lanes, progress.limits);
         opened.may_have_more = place.is_some();
         if let Some(place) = place {
-            opened.file = File::open_at(objects, name, size_bytes, options, encoding, place);
+            opened.file = File::open_at(objects, name, size_bytes, options, encoding, place, time);
         }
     }
     Ok(opened)

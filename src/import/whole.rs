@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::chunk::{Chunk, ChunkEnd};
 use super::claim::{Entry, Progress};
-use super::file::{FileError, unreadable};
+use super::file::{FileError, Time, unreadable};
 use super::lanes::{stop_before, too_many};
 use super::load::{Loader, Slot};
 use super::opened::Opened;
@@ -90,6 +90,7 @@ pub(super) struct Whole<'a> {
     pub size_bytes: u64,
     pub options: &'a Options,
     pub deadline: Deadline,
+    pub time: Time,
 }
 
 /// An attempt: its end, and what it counted.
@@ -145,6 +146,7 @@ impl Whole<'_> {
             self.loader.table,
             self.options,
             progress,
+            self.time,
         )
         .await
         .map_err(|error| match error {
@@ -205,6 +207,9 @@ impl Whole<'_> {
                 Err(FileError::Service(error)) => return Err(error.into()),
                 Err(FileError::Unreadable(error)) => {
                     return self.stop(transaction, unreadable(&error)).await;
+                }
+                Err(FileError::OutOfTime) => {
+                    return self.stop(transaction, self.out_of_time()).await;
                 }
             }
             if let Some(error) = self.too_many(opened.records_cut(), rejected.get(), false) {

@@ -7,6 +7,7 @@ mod rejects;
 mod identity;
 mod files;
 mod meanwhile;
+mod endless;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -1,0 +1,132 @@
+//! Files with something in them that does not end: a header, a quote, a comment, a wait.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aurora_sync::aws::objects::RANGE_BYTES;
+use aurora_sync::aws::queue::Queue;
+use aurora_sync::deadline::Deadline;
+use aurora_sync::import::{self, Import};
+use aws_lambda_events::sqs::SqsBatchResponse;
+use serde_json::json;
+
+use crate::support::cloud::{Cloud, Mishap};
+use crate::support::{World, deadline, sqs_event};
+
+const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
+
+const KEY: &str = "imports/t/a.csv";
+
+/// A file in its bucket, and `import` over it.
+struct Dropped {
+    world: World,
+    cloud: Cloud,
+    import: Import,
+    message: String,
+}
+
+impl Dropped {
+    async fn of(content: Vec<u8>, options: &[(&str, &str)]) -> Self {
+        let (world, cloud) = (World::with(T).await, Cloud::new().await);
+        let options = options.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let etag = cloud.put("uploads", KEY, content, options.collect::<BTreeMap<_, _>>());
+        let mut import = world.import(&cloud.sdk_config, "results");
+        import.queue = Queue::new(&cloud.sdk_config, cloud.queue_url());
+        let message = json!({ "Records": [{
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "bucket": { "name": "uploads" },
+                "object": { "key": KEY, "eTag": etag, "sequencer": "01" },
+            },
+        }]});
+        Self { world, cloud, import, message: message.to_string() }
+    }
+
+    async fn deliver(&self, message: &str, deadline: Deadline) -> SqsBatchResponse {
+        let event = sqs_event(&[("m1", "", message)]);
+        import::handle(&self.import, event, deadline).await.unwrap()
+    }
+
+    /// How the import stands, and why.
+    async fn state(&self) -> String {
+        self.world.rows("SELECT state, error FROM sync.import").await.remove(0)
+    }
+}
+
+/// So many ranges of comments, and a table behind them.
+fn comments(ranges: u64) -> Vec<u8> {
+    let mut file = b"#comment\n".repeat(usize::try_from(ranges * RANGE_BYTES / 9).unwrap());
+    file.extend_from_slice(b"k,v\n1,a\n");
+    file
+}
+
+#[tokio::test]
+async fn a_header_without_an_end_fails_the_import_before_the_file_is_read() {
+    let dropped = Dropped::of(vec![b'x'; 8 * 1024 * 1024], &[]).await;
+    dropped.deliver(&dropped.message, deadline()).await;
+    let state = dropped.state().await;
+    assert!(state.starts_with("failed|the header (line 1) cannot be read"), "{state}");
+    assert!(state.contains("over 524288 bytes"), "{state}");
+    // The head, three ranges of five at most, and the report.
+    assert!(dropped.cloud.calls() <= 5, "{}", dropped.cloud.calls());
+}
+
+#[tokio::test]
+async fn a_quote_that_is_never_closed_ends_the_import_and_names_its_line() {
+    let rows = "2,row\n".repeat(1024 * 1024);
+    let file = format!("k,v\n1,a\n2,\"b\nb\"\n3,\"{rows}");
+    let dropped = Dropped::of(file.into_bytes(), &[]).await;
+    dropped.deliver(&dropped.message, deadline()).await;
+    let state = dropped.state().await;
+    assert!(state.starts_with("failed|"), "{state}");
+    assert!(state.contains("the quote that opens on line 5 is not closed"), "{state}");
+    assert!(state.contains("quote=none"), "{state}");
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_come_in_time_is_looked_for_no_further() {
+    let dropped = Dropped::of(comments(5), &[("comment", "#")]).await;
+    let response = dropped.deliver(&dropped.message, Deadline::after(Duration::ZERO)).await;
+    assert_eq!(response.batch_item_failures.len(), 1);
+    assert_eq!(dropped.state().await, "running|-");
+    // The head and two ranges of five.
+    assert!(dropped.cloud.calls() <= 3, "{}", dropped.cloud.calls());
+    dropped.deliver(&dropped.message, deadline()).await;
+    assert_eq!(dropped.state().await, "completed|-");
+}
+
+#[tokio::test]
+async fn a_file_that_stops_coming_goes_on_where_it_was() {
+    let mut file = "k,v\n".to_owned();
+    let row = "x".repeat(1000);
+    for key in 0..5_000 {
+        file.push_str(&format!("{key},{row}\n"));
+    }
+    let mut dropped = Dropped::of(file.into_bytes(), &[]).await;
+    dropped.import.limits.records = 500;
+    // The call for the head is the first one.
+    dropped.cloud.go_wrong(4, Mishap::Hang);
+    let soon = Deadline::after(Duration::from_secs(8));
+    let response = dropped.deliver(&dropped.message, soon).await;
+    assert!(response.batch_item_failures.is_empty());
+    assert_eq!(dropped.state().await, "running|-");
+    let sent = dropped.cloud.take_sent();
+    assert_eq!(sent.len(), 1);
+    dropped.deliver(&sent[0], deadline()).await;
+    assert_eq!(dropped.state().await, "completed|-");
+    let counts = "SELECT rows_read, rows_written, (SELECT count(*) FROM t) FROM sync.import";
+    assert_eq!(dropped.world.rows(counts).await, ["5000|5000|5000"]);
+}
+
+#[tokio::test]
+async fn a_file_in_which_no_row_ends_for_an_invocation_ends_and_says_so() {
+    let mut dropped = Dropped::of(comments(5), &[("comment", "#")]).await;
+    dropped.import.limits.bytes = 1024;
+    dropped.import.packed_within = Duration::ZERO;
+    dropped.cloud.go_wrong(4, Mishap::Hang);
+    let soon = Deadline::after(Duration::from_secs(8));
+    let response = dropped.deliver(&dropped.message, soon).await;
+    assert!(response.batch_item_failures.is_empty());
+    let state = dropped.state().await;
+    assert!(state.starts_with("failed|the file cannot be read on: from line 1 on"), "{state}");
+}
