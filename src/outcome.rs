@@ -2,6 +2,9 @@
 //!
 //! Pure. An outcome is not an error: a rejected write is a write that is settled.
 
+/// Most characters of a reason: one is kept with each of many rows.
+pub const REASON_CHARS_MAX: usize = 1_000;
+
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -15,7 +18,7 @@ pub enum Outcome {
 pub struct Rejection {
     /// A word that does not change: ours, or `database` where PostgreSQL refused.
     pub rule: String,
-    /// In full. May hold values: for those who may read the ledger, not for logs.
+    /// At most [`REASON_CHARS_MAX`] of it. May hold values: for those who may read the ledger, not for logs.
     pub reason: String,
     pub sqlstate: Option<String>,
     pub constraint: Option<String>,
@@ -26,10 +29,33 @@ impl Rejection {
     pub fn by_rule(rule: &str, reason: impl Into<String>) -> Self {
         Self {
             rule: rule.to_owned(),
-            reason: reason.into(),
+            reason: shortened(reason.into()),
             sqlstate: None,
             constraint: None,
             column: None,
         }
+    }
+}
+
+fn shortened(mut reason: String) -> String {
+    if reason.chars().nth(REASON_CHARS_MAX).is_some() {
+        let kept = reason.char_indices().nth(REASON_CHARS_MAX - 1);
+        reason.truncate(kept.map_or(0, |(place, _)| place));
+        reason.push('…');
+    }
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_no_longer_than_what_is_kept_of_one() {
+        let reason = |chars| Rejection::by_rule("format", "é".repeat(chars)).reason;
+        assert_eq!(reason(REASON_CHARS_MAX), "é".repeat(REASON_CHARS_MAX));
+        let cut = reason(REASON_CHARS_MAX + 1);
+        assert_eq!(cut.chars().count(), REASON_CHARS_MAX);
+        assert!(cut.ends_with("é…"));
     }
 }

@@ -6,6 +6,12 @@ use aurora_sync_catalog::ColumnType;
 
 use super::number::expected_integer;
 
+/// Most labels of an enum that are named: a reason is kept with each of many rows.
+const LABELS_MAX: usize = 20;
+
+/// Most bytes of their names; one of them may have 63.
+const LABELS_BYTES_MAX: usize = 300;
+
 /// What a column of this type takes, as in "expected …".
 pub(crate) fn expected(column_type: &ColumnType) -> String {
     use ColumnType as Type;
@@ -32,7 +38,49 @@ pub(crate) fn expected(column_type: &ColumnType) -> String {
         Type::Interval => "an interval, such as PT1H30M or 1 day 2 hours".to_owned(),
         Type::Inet => "an IP address, such as 192.0.2.1 or 2001:db8::/32".to_owned(),
         Type::Cidr => "a network without bits right of its prefix, such as 192.0.2.0/24".to_owned(),
-        Type::Enum { labels, .. } => format!("one of: {}", labels.join(", ")),
+        Type::Enum { labels, .. } => expected_label(labels),
         Type::Array(element) => format!("an array, each element {}", expected(element)),
+    }
+}
+
+fn expected_label(labels: &[String]) -> String {
+    let mut bytes = 0;
+    let named = labels.iter().take(LABELS_MAX).take_while(|label| {
+        bytes += label.len();
+        bytes <= LABELS_BYTES_MAX
+    });
+    let named = &labels[..named.count()];
+    let all = named.join(", ");
+    match labels.len() - named.len() {
+        0 => format!("one of: {all}"),
+        others => format!("one of: {all} and {others} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_labels(labels: impl IntoIterator<Item = String>) -> String {
+        let labels = labels.into_iter().collect();
+        expected(&ColumnType::Enum { schema: None, name: "e".into(), labels })
+    }
+
+    #[test]
+    fn a_few_labels_are_all_named() {
+        assert_eq!(of_labels(["a".to_owned(), "b".to_owned()]), "one of: a, b");
+        let labels: Vec<_> = (0..LABELS_MAX).map(|n| format!("label {n}")).collect();
+        assert!(of_labels(labels).ends_with(&format!("label {}", LABELS_MAX - 1)));
+    }
+
+    #[test]
+    fn of_hundreds_of_labels_the_first_are_named_and_the_others_counted() {
+        let found = of_labels((0..400).map(|n| format!("l{n}")));
+        assert!(found.starts_with("one of: l0, l1, l2, "), "{found}");
+        assert!(found.ends_with(", l19 and 380 more"), "{found}");
+        // A label may have 63 bytes.
+        let found = of_labels((0..15).map(|n| format!("{n:060}")));
+        assert!(found.ends_with(" and 10 more"), "{found}");
+        assert!(found.len() < 400, "{found}");
     }
 }
