@@ -196,6 +196,21 @@ async fn a_thousand_bad_rows_among_good_ones_are_found() {
 }
 
 #[tokio::test]
+async fn a_dry_run_of_mended_rows_shows_which_of_them_are_there() {
+    let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v integer)").await;
+    assert_eq!(importer.load("t", &[], "k,v\n1,x\n2,y\n").await, "completed|2|0|0|0|2|0");
+    // Meanwhile, somebody brings a newer row.
+    importer.world.rows("INSERT INTO t VALUES (1, 100)").await;
+    let rejected = importer.rejected_bytes("t").await;
+    let mended = String::from_utf8(rejected).unwrap().replace(",x,", ",1,").replace(",y,", ",2,");
+    let options = [("mode", "insert"), ("dry-run", "true")];
+    assert_eq!(importer.load("t", &options, mended.clone()).await, "completed|2|1|0|0|1|0");
+    assert_eq!(importer.rejects().await, ["1|database|23505|-"]);
+    assert_eq!(importer.load("t", &[("mode", "ignore")], mended).await, "completed|2|1|1|0|0|0");
+    assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, ["1|100", "2|2"]);
+}
+
+#[tokio::test]
 async fn a_rejected_file_may_be_mended_again_and_again() {
     let importer = Importer::with(STAFF).await;
     let options = [("delimiter", "semicolon"), ("encoding", "shift_jis")];
