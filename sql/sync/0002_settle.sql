@@ -219,13 +219,23 @@ DECLARE
 BEGIN
     EXECUTE statement INTO answer USING columns;
     RETURN QUERY SELECT * FROM sync.entries(table_path, operation, answer);
-    -- An update that others were folded into met no row: without its payload it cannot be rejected.
+END
+$$;
+
+-- The answer of such a statement, unless it says of a write neither that it took effect nor, with its payload, why it did
+-- not: an update that others were folded into met no row, or a trigger left out some rows of several. Fewer rows tell more.
+CREATE FUNCTION sync.told(answer text[])
+RETURNS text[]
+LANGUAGE plpgsql
+AS $$
+BEGIN
     IF EXISTS (
         SELECT FROM unnest(answer[5]::text[], answer[6]::text[]) AS settled (outcome, payload)
         WHERE settled.outcome NOT IN ('applied', 'unchanged', 'superseded') AND settled.payload IS NULL
     ) THEN
-        RAISE EXCEPTION 'a folded update met no row' USING ERRCODE = 'data_exception';
+        RAISE EXCEPTION 'not all outcomes are known' USING ERRCODE = 'data_exception';
     END IF;
+    RETURN answer;
 END
 $$;
 
