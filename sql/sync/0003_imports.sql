@@ -1,5 +1,48 @@
 -- Imports: any number of rows at once, each counted once, whatever is killed in between.
 
+-- What is committed by now, as pg_current_snapshot() tells it, but with the subtransactions of those who are under way:
+-- without them, a row that somebody wrote behind a savepoint would pass for an older one once that is committed. Where
+-- somebody has been under way for so long that they cannot be looked for, all that came after him counts as not committed.
+CREATE FUNCTION sync.began_snapshot()
+RETURNS pg_snapshot
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    now pg_snapshot := pg_current_snapshot();
+    first bigint := pg_snapshot_xmin(now)::text::bigint;
+    next bigint := pg_snapshot_xmax(now)::text::bigint;
+BEGIN
+    IF next - first > 1000000 THEN
+        RETURN format('%s:%s:', first, first)::pg_snapshot;
+    END IF;
+    RETURN (
+        SELECT format('%s:%s:%s', first, next, string_agg(xid::text, ',' ORDER BY xid))::pg_snapshot
+        FROM generate_series(first, next - 1) AS xid
+        WHERE NOT pg_visible_in_snapshot(xid::text::xid8, now) OR pg_xact_status(xid::text::xid8) = 'in progress'
+    );
+END
+$$;
+
+-- Above every transaction that there is. A transaction that is under way may have given its own subtransactions
+-- numbers that its snapshot does not know yet: sixteen million of them at most.
+CREATE FUNCTION sync.xid_ceiling()
+RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+    SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 16777216
+$$;
+
+-- Whether the writer of a row version, as its xmin tells it, was committed in a snapshot. A row keeps the last 32 bits of
+-- its writer: they are taken for the last such number below the ceiling. So a row that nobody has written for four
+-- thousand million transactions can be held to be new, and a new one never to be old.
+CREATE FUNCTION sync.is_visible_in(written_by xid, ceiling bigint, snapshot pg_snapshot)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT pg_visible_in_snapshot(
+        (ceiling - ((ceiling - written_by::text::bigint) & 4294967295))::text::xid8, snapshot)
+$$;
+
 -- One row for each version of each file, by the identity of its S3 notification.
 CREATE TABLE sync.import (
     id uuid PRIMARY KEY,
@@ -42,8 +85,16 @@ CREATE TABLE sync.import (
     -- When a load in one transaction was rolled back, after all was found out: a dry run, or more rejects than allowed.
     -- Its counts stand then in this row, and why it was (not for a dry run) in "error".
     rolled_back_at timestamptz,
-    -- Row versions older than this transaction are not the import's own.
-    began_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    -- What was committed when the import began: mode "replace" deletes no row that was written since.
+    began_snapshot pg_snapshot NOT NULL DEFAULT sync.began_snapshot(),
+    -- Mode "replace", once the file is loaded whole: first the rows of the table that are not in the file are counted,
+    -- then deleted, both in stretches of the table. NULL: the file is not loaded yet.
+    replace_phase text CHECK (replace_phase IN ('count', 'delete', 'done')),
+    -- The key of the last row that the phase has looked at, as texts. NULL: none.
+    replace_after text[],
+    -- Rows of the table that were counted, and those of them that are to be deleted.
+    rows_looked_at bigint NOT NULL DEFAULT 0,
+    rows_missing bigint NOT NULL DEFAULT 0,
     -- Conservation: no row of a file is lost or counted twice.
     CONSTRAINT import_conserves_rows
         CHECK (rows_read = rows_written + rows_unchanged + rows_superseded + rows_rejected)
@@ -246,6 +297,26 @@ BEGIN
     IF NOT FOUND THEN
         -- The worker looks for the name.
         RAISE EXCEPTION 'import % is not running: constraint "sync_import_is_running"', entered_id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN entered_id;
+END
+$$;
+
+-- For each stretch of the table whose rows are deleted: makes sure that the import still runs, and that no other worker
+-- has deleted them or comes to them before this transaction ends.
+CREATE FUNCTION sync.enter_stretch(entered_id uuid, entered_after text[])
+RETURNS uuid
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM sync.enter_import(entered_id);
+    PERFORM FROM sync.import
+    WHERE id = entered_id AND replace_phase = 'delete' AND replace_after IS NOT DISTINCT FROM entered_after
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        -- The worker looks for the name.
+        RAISE EXCEPTION 'import % is not running here: constraint "sync_import_is_running"', entered_id
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     RETURN entered_id;

@@ -32,7 +32,7 @@ use self::heartbeat::Heartbeat;
 use self::load::Loader;
 use self::opened::{OpenError, Opened};
 use self::options::{Defaults, Mode, Options};
-use self::replace::{Replaced, not_deleted, replace};
+use self::replace::{Replacing, not_deleted, replace};
 use self::report::Format;
 use self::source::{Ask, Source};
 use self::whole::Whole;
@@ -399,6 +399,7 @@ async fn load_file(
     }
 }
 
+/// Loads what is not loaded of the file, and then, in mode `replace`, deletes what is not in it.
 async fn load_lanes(
     table: &Table,
     entry: Entry<'_>,
@@ -408,46 +409,72 @@ async fn load_lanes(
     options: &Options,
     format: Format,
 ) -> Result<Reading, SyncError> {
+    let is_replace = options.mode == Mode::Replace;
+    let is_loaded = is_replace && replace::is_begun(entry).await?;
+    if !is_loaded {
+        if let Some(reading) = load_rows(entry, loader, opened, progress, options, &format).await? {
+            return Ok(reading);
+        }
+        if is_replace {
+            replace::begin(entry).await?;
+        }
+    }
+    if is_replace {
+        match replace(entry, table, options.max_deletes).await? {
+            Replacing::Done => {}
+            Replacing::Refused(error) => {
+                return Ok(Reading::Failed { error, format: Some(format) });
+            }
+            Replacing::OutOfTime { advanced } => {
+                return Ok(Reading::OutOfTime { advanced: advanced || !is_loaded });
+            }
+        }
+    }
+    Ok(Reading::Completed { format })
+}
+
+/// Loads what is not loaded of the file; `None` where all its rows are accounted for, and the import may go on.
+async fn load_rows(
+    entry: Entry<'_>,
+    loader: &Loader<'_>,
+    opened: Opened<'_>,
+    progress: &Progress,
+    options: &Options,
+    format: &Format,
+) -> Result<Option<Reading>, SyncError> {
     let Entry { import_id, deadline, .. } = entry;
+    let failed = |error| Ok(Some(Reading::Failed { error, format: Some(format.clone()) }));
     let max_rejects = options.max_rejects;
     let records = match lanes::load(loader, opened, progress, max_rejects, deadline).await? {
         lanes::Ending::Whole { records } => records,
-        lanes::Ending::OutOfTime { advanced } => return Ok(Reading::OutOfTime { advanced }),
+        lanes::Ending::OutOfTime { advanced } => return Ok(Some(Reading::OutOfTime { advanced })),
         lanes::Ending::Stopped { error } => {
             entry.count().await?;
-            let error =
-                format!("{error}; what was loaded before stays: mend the file and drop it again");
-            return Ok(Reading::Failed { error, format: Some(format) });
+            return failed(format!(
+                "{error}; what was loaded before stays: mend the file and drop it again"
+            ));
         }
     };
     let (counted, rejected) = entry.count().await?;
     if counted != records {
         // Cannot be; and if it is, nobody may believe the counts.
-        let error = format!(
+        tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
+        return failed(format!(
             "the file has {records} records, but {counted} are accounted for: a defect of aurora-sync, \
              please report it; what was loaded stays"
-        );
-        tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
-        return Ok(Reading::Failed { error, format: Some(format) });
+        ));
     }
     if let Some(error) = lanes::too_many(max_rejects, records, rejected, true) {
-        let error = format!("{error}; the other rows were loaded and stay");
-        return Ok(Reading::Failed { error, format: Some(format) });
+        return failed(format!("{error}; the other rows were loaded and stay"));
     }
-    if options.mode == Mode::Replace {
-        if rejected > 0 {
-            let error = format!(
-                "{}: the table holds the file's other rows and all that it held before; mend the rows and drop \
-                 the whole file again",
-                not_deleted(rejected)
-            );
-            return Ok(Reading::Failed { error, format: Some(format) });
-        }
-        if let Replaced::Refused(error) = replace(entry, table, options.max_deletes).await? {
-            return Ok(Reading::Failed { error, format: Some(format) });
-        }
+    if options.mode == Mode::Replace && rejected > 0 {
+        return failed(format!(
+            "{}: the table holds the file's other rows and all that it held before; mend the rows and drop \
+             the whole file again",
+            not_deleted(rejected)
+        ));
     }
-    Ok(Reading::Completed { format })
+    Ok(None)
 }
 
 /// The options as they were when the import began, whatever the configuration says now.

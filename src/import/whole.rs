@@ -15,7 +15,7 @@ use super::load::{Loader, Slot};
 use super::opened::Opened;
 use super::options::{Limit, Mode, Options};
 use super::part::{Part, PartRow, Reject};
-use super::replace::{Replaced, STRETCH_ROWS, not_deleted, replace_in};
+use super::replace::{Replaced, not_deleted, replace_in};
 use crate::aws::objects::{ObjectName, Objects};
 use crate::batch;
 use crate::deadline::Deadline;
@@ -234,7 +234,7 @@ impl Whole<'_> {
         if self.options.mode == Mode::Replace {
             let Loader { table, .. } = self.loader;
             let limit = self.options.max_deletes;
-            match replace_in(transaction, self.entry, table, limit, STRETCH_ROWS).await? {
+            match replace_in(transaction, self.entry, table, limit).await? {
                 Replaced::Deleted { rows } => counts.push(Field::Long(rows)),
                 Replaced::Refused(error) => {
                     return self.take_back(self.stopped(&error, counts)).await;

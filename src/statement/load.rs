@@ -4,7 +4,7 @@
 //! (`sql/sync/0003_imports.sql`) run what becomes of it. A statement takes all columns of a set as `$1`, the literal of an
 //! array for each, and answers how many rows were written, and how many were older than the row in the table.
 
-use aurora_sync_catalog::{Column, Table, quote_identifier};
+use aurora_sync_catalog::{Column, Table};
 
 use super::{Target, array_type, is_newer};
 use crate::import::options::Mode;
@@ -186,64 +186,4 @@ impl Load<'_> {
 /// only the database knows which keys are equal.
 pub fn keeps_order(table: &Table) -> bool {
     !key::are_comparable(table) || table.references_itself() || table.rows_exclude
-}
-
-/// Whether a transaction began before the import. Ages wrap around: those of rows that nobody has written for two thousand
-/// million transactions are negative.
-fn is_older(xid: &str, import_id: &str) -> String {
-    format!(
-        "age({xid}) NOT BETWEEN 0 AND (SELECT age(began_xid::xid) FROM sync.import WHERE id = {import_id})"
-    )
-}
-
-/// Deletes the rows that were not in a file of mode `replace`, of so many rows of the table in the order of their keys.
-/// Rows that others wrote since the import began are left alone. Tells how many were deleted and how many looked
-/// at, and the last one's key in texts. Parameters: `import_id`, `rows` (NULL for all of them), and the key behind
-/// which to begin, if any: `after1`, `after2`, …
-pub fn delete_missing(table: &Table, has_begin: bool) -> String {
-    let name = table.sql_name();
-    let keys: Vec<_> =
-        table.primary_key.iter().map(|name| format!("target.{}", quote_identifier(name))).collect();
-    let keys = keys.join(", ");
-    let types = table.key_columns().map(|column| column.column_type.cast_name());
-    let after: Vec<_> =
-        types.enumerate().map(|(place, name)| format!(":after{}::{name}", place + 1)).collect();
-    let begin = if has_begin {
-        format!("\n  WHERE ROW({keys}) > ROW({})", after.join(", "))
-    } else {
-        String::new()
-    };
-    let places = 1..=table.primary_key.len();
-    let texts: Vec<_> = places.clone().map(|place| format!("last.k{place}::text")).collect();
-    let backwards: Vec<_> = places.map(|place| format!("k{place} DESC")).collect();
-    let target = Target { table, columns: &[] };
-    // Rows are looked up one after the other, in the file's keys and by their places: a join would read all keys, or
-    // the whole table, for each stretch of it. The rows of a partitioned table may share a place.
-    format!(
-        "WITH stretch AS MATERIALIZED (
-  SELECT {}, target.tableoid AS part, target.ctid AS place, ROW({keys})::text AS key,
-    {} AS is_old
-  FROM {name} AS target{begin}
-  ORDER BY {keys} LIMIT :rows::bigint
-), missing AS MATERIALIZED (
-  SELECT part, place FROM stretch WHERE is_old AND (
-    SELECT true FROM sync.import_key AS known
-    WHERE known.import_id = :import_id::uuid AND md5(known.key) = md5(stretch.key) AND known.key = stretch.key
-    LIMIT 1
-  ) IS NULL
-), deleted AS (
-  DELETE FROM {name} AS target
-  WHERE target.ctid = ANY (ARRAY(SELECT place FROM missing))
-    AND (target.tableoid, target.ctid::text) IN (SELECT part, place::text FROM missing)
-  RETURNING 1
-)
-SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM stretch), {}
-FROM (SELECT) AS one LEFT JOIN (
-  SELECT * FROM stretch ORDER BY {} LIMIT 1
-) AS last ON true",
-        target.returned_key(),
-        is_older("target.xmin", ":import_id::uuid"),
-        texts.join(", "),
-        backwards.join(", "),
-    )
 }

@@ -6,6 +6,7 @@
 //! names, so that no name can meet one of ours. Next: [`crate::aws::data_api`].
 
 pub mod load;
+pub mod replace;
 
 use aurora_sync_catalog::{Column, ColumnType, Table, quote_identifier};
 

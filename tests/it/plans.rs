@@ -8,7 +8,8 @@ use aurora_sync::key::Key;
 use aurora_sync::parameter_set::{Cells, column_literals};
 use aurora_sync::plan::SET_ROWS_MAX;
 use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
-use aurora_sync::statement::load::{Load, delete_missing};
+use aurora_sync::statement::load::Load;
+use aurora_sync::statement::replace::{count_missing, delete_missing, delete_stretch};
 use aurora_sync::statement::{Identity, settle};
 use aurora_sync::write::Operation;
 use aurora_sync_catalog::{Column, Table};
@@ -131,16 +132,28 @@ fn literals_of(cells: &[Cells]) -> Parameter {
 
 /// A thousand rows of the table are looked at, for those that were not in a file.
 async fn check_delete_missing(client: &tokio_postgres::Client, table: &Table) {
-    for after in [None, Some("500000"), Some("999900")] {
-        let mut parameters = vec![text("import_id", IMPORT_ID), text("rows", "1000")];
-        if let Some(number) = after {
-            parameters.extend([text("after1", "a"), text("after2", number)]);
-        }
-        let sql = prepared(&delete_missing(table, after.is_some()), &parameters);
-        for mode in PLANS {
-            let plan = explain(client, &sql, &values(&parameters), mode).await;
-            // It looks at so many rows at once that it may well be compiled.
-            check_plan(&plan, 1_000, 0, &format!("delete missing, {mode}"));
+    for after in [None, Some("{a,500000}"), Some("{a,999900}")] {
+        let has_begin = after.is_some();
+        let stand = "UPDATE sync.import SET replace_phase = $1, replace_after = $2::text::text[]";
+        let parameters = [
+            text("import_id", IMPORT_ID),
+            text("rows", "1000"),
+            Parameter { name: "after".into(), value: after.map(str::to_owned) },
+        ];
+        for (phase, name, sql) in [
+            ("count", "count missing", count_missing(table, has_begin)),
+            ("delete", "delete a stretch", delete_stretch(table, has_begin)),
+            ("delete", "delete missing", delete_missing(table, has_begin)),
+        ] {
+            client.execute(stand, &[&phase, &after]).await.unwrap();
+            let is_used = |parameter: &&Parameter| sql.contains(&format!(":{}::", parameter.name));
+            let parameters: Vec<_> = parameters.iter().filter(is_used).cloned().collect();
+            let sql = prepared(&sql, &parameters);
+            for mode in PLANS {
+                let plan = explain(client, &sql, &values(&parameters), mode).await;
+                // It looks at so many rows at once that it may well be compiled.
+                check_plan(&plan, 1_000, 0, &format!("{name}, {mode}"));
+            }
         }
     }
 }
@@ -223,7 +236,10 @@ fn prepared(sql: &str, parameters: &[Parameter]) -> String {
 fn values(parameters: &[Parameter]) -> String {
     let values: Vec<_> = parameters
         .iter()
-        .map(|parameter| format!("'{}'", parameter.value.as_ref().unwrap().replace('\'', "''")))
+        .map(|parameter| match &parameter.value {
+            Some(value) => format!("'{}'", value.replace('\'', "''")),
+            None => "NULL".to_owned(),
+        })
         .collect();
     values.join(", ")
 }

@@ -3,6 +3,7 @@
 mod modes;
 mod whole;
 mod repeats;
+mod replacing;
 mod rejects;
 mod identity;
 mod files;
