@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::error::Disposition;
 
 /// The first pause, and the longest: what `template.yaml` makes of `maxReceiveCount` rests on it.
@@ -25,6 +27,13 @@ pub fn delay(receive_count: u32, disposition: Disposition) -> Duration {
     first.saturating_mul(factor).min(DELAY_MAX)
 }
 
+/// Added to the pauses of messages that would disturb each other: up to half a minute, the same for one message each time.
+pub fn jitter(message_id: &str) -> Duration {
+    const MAX_MS: u128 = 30_000;
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, message_id.as_bytes()).as_u128();
+    Duration::from_millis(u64::try_from(hash % MAX_MS).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +52,14 @@ mod tests {
         check(u32::MAX, Disposition::Retry, 300);
         check(1, Disposition::Halt, 60);
         check(4, Disposition::Halt, 300);
+    }
+
+    #[test]
+    fn messages_that_disturb_each_other_come_back_apart() {
+        let pauses = ["m1", "m2", "m3"].map(jitter);
+        assert!(pauses.iter().all(|pause| *pause < Duration::from_secs(30)), "{pauses:?}");
+        assert_ne!(pauses[0].as_secs(), pauses[1].as_secs());
+        assert_ne!(pauses[1].as_secs(), pauses[2].as_secs());
+        assert_eq!(jitter("m1"), pauses[0]);
     }
 }

@@ -64,6 +64,11 @@ CREATE TABLE sync.import (
     chunk_bytes integer,
     -- How many messages the import has left for itself. A worker with an older one stops.
     continuation integer NOT NULL DEFAULT 0,
+    -- The worker that has the import, the message that it was given, and when it last said so. A worker that gives its
+    -- message back lets go of it.
+    worker uuid,
+    message_id text,
+    held_at timestamptz,
     -- Of the object as it is stored, compressed or not.
     bytes_total bigint,
     -- The rest is brought up to date when the import ends; until then, sync.import_progress tells.
@@ -204,8 +209,11 @@ AS $$
     SELECT hashtextextended('sync.import ' || import_id, 0)
 $$;
 
--- Registers an import, or finds it, and tells how it stands: 'begin' for the worker that asks, 'running' where a
--- worker with a later message has it, 'ended'.
+-- Registers an import, or finds it, and tells how it stands: 'begin' for the worker that asks, 'held' where a worker with
+-- another message has it, 'running' where one with a later message has, 'ended'.
+--
+-- A message that comes again has lost its worker: its import is not waited for. Nor is that of a worker that has said
+-- nothing for three minutes.
 --
 -- Of the uploads to one key only the newest is imported: an older one that is running ends here, between two of
 -- its transactions; one that comes late never begins.
@@ -216,7 +224,9 @@ CREATE FUNCTION sync.claim_import(
     claimed_object_version text,
     claimed_sequencer text,
     claimed_table_name text,
-    claimed_continuation integer
+    claimed_continuation integer,
+    claimed_worker uuid,
+    claimed_message_id text
 )
 RETURNS TABLE (standing text, import_state text, import_error text, is_reported boolean)
 LANGUAGE plpgsql
@@ -259,10 +269,19 @@ BEGIN
         WHERE id = other_id AND state = 'running';
     END LOOP;
     IF import.state = 'running' THEN
-        IF claimed_continuation > import.continuation THEN
-            UPDATE sync.import SET continuation = claimed_continuation WHERE id = claimed_id;
+        standing := CASE
+            WHEN claimed_continuation < import.continuation THEN 'running'
+            WHEN claimed_continuation = import.continuation AND import.worker <> claimed_worker
+                AND import.message_id <> claimed_message_id
+                AND import.held_at > clock_timestamp() - interval '3 minutes' THEN 'held'
+            ELSE 'begin'
+        END;
+        IF standing = 'begin' THEN
+            UPDATE sync.import
+            SET continuation = claimed_continuation, worker = claimed_worker, message_id = claimed_message_id,
+                held_at = clock_timestamp()
+            WHERE id = claimed_id;
         END IF;
-        standing := CASE WHEN claimed_continuation < import.continuation THEN 'running' ELSE 'begin' END;
     ELSE
         standing := 'ended';
     END IF;

@@ -1,5 +1,7 @@
 //! The import's row in `sync.import`: who has it, how it is read, how far it is, how it ended.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -14,7 +16,7 @@ use crate::transaction::awake;
 
 const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FROM sync.claim_import(
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
-  :continuation::integer)";
+  :continuation::integer, :worker::uuid, :message_id::text)";
 
 /// What an import is read by is set once: whoever goes on with it reads it the same way. What kept it from going on is
 /// over.
@@ -59,9 +61,22 @@ SET state = :state::text, error = :error::text, finished_at = clock_timestamp(),
 WHERE id = :import_id::uuid AND state = 'running'
 RETURNING id::text";
 
-/// Why the import does not go on, while it is still to do so. The error of one that was rolled back says how it ends.
-const HALTED: &str = "UPDATE sync.import SET error = :error::text
+/// Why the import does not go on, while it is still to do so; its worker lets go of it. The error of one that was rolled
+/// back says how it ends.
+const HALTED: &str = "UPDATE sync.import SET error = :error::text,
+  worker = CASE WHEN worker = :worker::uuid THEN NULL ELSE worker END
 WHERE id = :import_id::uuid AND state = 'running' AND rolled_back_at IS NULL";
+
+const HOLD: &str = "UPDATE sync.import SET held_at = clock_timestamp()
+WHERE id = :import_id::uuid AND worker = :worker::uuid";
+
+/// How often a worker says that it still has the import.
+const HOLD_EVERY: Duration = Duration::from_secs(45);
+
+/// Whether nobody has taken the import from the worker; `true` as well where its claim says more.
+const HOLDS: &str =
+    "SELECT worker = :worker::uuid OR continuation > :continuation::integer OR state <> 'running'
+FROM sync.import WHERE id = :import_id::uuid";
 
 /// Of an import that is one transaction: nothing of it can be seen before its end.
 const READ_SO_FAR: &str =
@@ -89,6 +104,8 @@ SELECT count(*) FROM key";
 pub(super) enum Standing {
     /// It is this worker's.
     Begin,
+    /// A worker with another message has it.
+    Held,
     /// A worker with a later message has it.
     Others,
     Ended {
@@ -128,6 +145,9 @@ pub(super) struct Entry<'a> {
     pub data_api: &'a DataApi,
     pub import_id: Uuid,
     pub deadline: Deadline,
+    /// The worker that asks, another one for each message that it is given.
+    pub worker: Uuid,
+    pub message_id: &'a str,
 }
 
 impl Entry<'_> {
@@ -142,6 +162,8 @@ impl Entry<'_> {
             parameter("sequencer", sequencer.as_str()),
             parameter("table_name", storable(table)),
             parameter("continuation", ask.continuation.to_string()),
+            self.worker(),
+            parameter("message_id", storable(self.message_id)),
         ];
         let records = self.run(CLAIM, parameters).await?;
         match records.first().map(Vec::as_slice) {
@@ -149,6 +171,7 @@ impl Entry<'_> {
                 [Field::Text(standing), Field::Text(state), error, Field::Boolean(is_reported)],
             ) => Ok(match standing.as_str() {
                 "begin" => Standing::Begin,
+                "held" => Standing::Held,
                 "running" => Standing::Others,
                 _ => Standing::Ended {
                     state: state.clone(),
@@ -213,9 +236,28 @@ impl Entry<'_> {
 
     /// Records what keeps the import from going on.
     pub(super) async fn halted(&self, error: &str) -> Result<(), DataApiError> {
-        let parameters = vec![self.id(), parameter("error", storable(error))];
+        let parameters = vec![self.id(), self.worker(), parameter("error", storable(error))];
         self.data_api.execute(None, HALTED, parameters).await?;
         Ok(())
+    }
+
+    /// Says that the import has its worker, for as long as it is polled.
+    pub(super) async fn hold(&self) {
+        loop {
+            tokio::time::sleep(HOLD_EVERY).await;
+            let parameters = vec![self.id(), self.worker()];
+            if let Err(error) = self.data_api.execute(None, HOLD, parameters).await {
+                tracing::info!(reason = %error, import_id = %self.import_id, "import not held");
+            }
+        }
+    }
+
+    /// Whether the import is still this worker's, or its claim says what became of it.
+    pub(super) async fn holds(&self, ask: &Ask) -> Result<bool, SyncError> {
+        let parameters =
+            vec![self.id(), self.worker(), parameter("continuation", ask.continuation.to_string())];
+        let records = self.run(HOLDS, parameters).await?;
+        Ok(records.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
     }
 
     /// Ends the import, once its report is written; `false` where somebody else has ended it.
@@ -257,6 +299,10 @@ impl Entry<'_> {
 
     pub(super) fn id(&self) -> Parameter {
         parameter("import_id", self.import_id.to_string())
+    }
+
+    fn worker(&self) -> Parameter {
+        parameter("worker", self.worker.to_string())
     }
 
     pub(super) fn unreadable(&self) -> SyncError {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use self::claim::{Entry, Progress, Standing};
 use self::file::Time;
@@ -50,8 +51,14 @@ use crate::statement::load::keeps_order;
 /// between them, this is a hundred days.
 const CONTINUATIONS_MAX: u32 = 10_000;
 
-/// Until a file is looked at again that another worker has.
+/// Until a file is looked at again that another worker has, at least.
 const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
+
+/// How often a worker goes on at once with what another one disturbs, which stops.
+const DISTURBED_MAX: u32 = 10;
+
+/// Kept by an import that had no time for its next step.
+const NO_TIME: &str = "the time of an invocation was over before anything of it was done";
 
 /// What the function needs.
 #[derive(Debug)]
@@ -98,7 +105,7 @@ pub async fn handle(
             every: import.heartbeat_every,
         };
         let body = message.body.as_deref().unwrap_or_default();
-        let done = Box::pin(heartbeat.during(import_message(import, body, deadline))).await;
+        let done = Box::pin(heartbeat.during(import_message(import, &id, body, deadline))).await;
         let receive_count = message.attributes.get("ApproximateReceiveCount");
         let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
         let delay = |disposition| redelivery::delay(receive_count, disposition);
@@ -130,6 +137,7 @@ enum Progressed {
 /// Imports what one message names.
 async fn import_message(
     import: &Import,
+    message_id: &str,
     body: &str,
     deadline: Deadline,
 ) -> Result<Progressed, SyncError> {
@@ -144,27 +152,39 @@ async fn import_message(
     if notification.ignored > 0 {
         tracing::info!(ignored = notification.ignored, "notifications ask for nothing");
     }
+    let worker = Uuid::now_v7();
     for ask in &notification.asks {
         let import_id = ask.source.import_id();
-        match import_file(import, ask, deadline).await {
+        let entry = Entry { data_api: &import.data_api, import_id, deadline, worker, message_id };
+        match Box::pin(import_file(import, ask, entry)).await {
             Ok(Progressed::Done) => {}
-            Ok(other) => return Ok(other),
+            Ok(Progressed::GivenBack) => {
+                tell(entry, NO_TIME).await;
+                return Ok(Progressed::GivenBack);
+            }
+            Ok(postponed) => return Ok(postponed),
             Err(error) if error.disposition() == Disposition::Retry => {
                 tracing::warn!(%error, %import_id, "import given back");
+                tell(entry, &error.to_string()).await;
                 return Ok(Progressed::GivenBack);
             }
             Err(error) => {
                 tracing::error!(%error, %import_id, "import halted");
-                let entry = Entry { data_api: &import.data_api, import_id, deadline };
-                let told = format!("it does not go on, and is tried again and again: {error}");
-                if let Err(error) = entry.halted(&told).await {
-                    tracing::info!(reason = %error, %import_id, "the halt is not recorded");
-                }
+                tell(entry, &error.to_string()).await;
                 return Err(error);
             }
         }
     }
     Ok(Progressed::Done)
+}
+
+/// Records what keeps the import from going on.
+async fn tell(entry: Entry<'_>, error: &str) {
+    let told = format!("it does not go on, and is tried again and again: {error}");
+    if let Err(error) = entry.halted(&told).await {
+        let import_id = entry.import_id;
+        tracing::info!(reason = %error, %import_id, "what keeps it from going on is not recorded");
+    }
 }
 
 /// How a file was read and loaded.
@@ -193,21 +213,34 @@ impl Reading {
 async fn import_file(
     import: &Import,
     ask: &Ask,
-    deadline: Deadline,
+    entry: Entry<'_>,
 ) -> Result<Progressed, SyncError> {
-    let import_id = ask.source.import_id();
-    let entry = Entry { data_api: &import.data_api, import_id, deadline };
-    let result = claim_and_load(import, ask, entry).await;
-    let Err(SyncError::Database(error)) = &result else { return result };
-    if !error.is_overtaken() {
-        return result;
+    let import_id = entry.import_id;
+    for _ in 0..DISTURBED_MAX {
+        let result = tokio::select! {
+            result = claim_and_load(import, ask, entry) => result,
+            () = entry.hold() => unreachable!("it holds for ever"),
+        };
+        let Err(SyncError::Database(error)) = &result else { return result };
+        if !error.is_overtaken() {
+            return result;
+        }
+        // Somebody else loaded what this worker was about to load, or ended the import. Of two, the one who claimed it last
+        // goes on.
+        tracing::info!(%import_id, reason = %error, "import was overtaken");
+        if !entry.holds(ask).await? {
+            break;
+        }
     }
-    // Somebody else loaded what this worker was about to load, or ended the import.
-    tracing::info!(%import_id, reason = %error, "import was overtaken");
-    after_others(import, ask, entry, None).await
+    Ok(postponed(entry))
 }
 
-/// What is left to be done for an import that somebody else went on with, or ended.
+/// Two workers of one import, of different messages, do not come back at the same time.
+fn postponed(entry: Entry<'_>) -> Progressed {
+    Progressed::Postponed(WHILE_OTHERS_WORK + redelivery::jitter(entry.message_id))
+}
+
+/// What is left to be done for an import that somebody else ended.
 async fn after_others(
     import: &Import,
     ask: &Ask,
@@ -215,7 +248,7 @@ async fn after_others(
     format: Option<&Format>,
 ) -> Result<Progressed, SyncError> {
     match entry.claim(ask).await? {
-        Standing::Begin => Ok(Progressed::Postponed(WHILE_OTHERS_WORK)),
+        Standing::Begin | Standing::Held => Ok(postponed(entry)),
         Standing::Others => Ok(Progressed::Done),
         Standing::Ended { state, error, is_reported } => {
             let ended = (state.as_str(), error.as_deref(), is_reported);
@@ -253,6 +286,10 @@ async fn claim_and_load(
     let source = &ask.source;
     match entry.claim(ask).await? {
         Standing::Begin => {}
+        Standing::Held => {
+            tracing::info!(%import_id, "another worker has the import");
+            return Ok(postponed(entry));
+        }
         Standing::Others => {
             tracing::info!(%import_id, "import goes on elsewhere");
             return Ok(Progressed::Done);

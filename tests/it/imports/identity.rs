@@ -4,7 +4,7 @@ use aurora_sync::import;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::{COUNTS, Importer};
+use super::{COUNTS, Importer, LAST};
 use crate::support::{STAFF, deadline, sqs_event};
 
 const T: &str =
@@ -24,6 +24,72 @@ async fn two_deliveries_of_one_notification_at_once_are_one_import() {
     assert!(notify().await.batch_item_failures.is_empty());
     assert_eq!(importer.world.rows(COUNTS).await, ["completed|100|100|0|0|0"]);
     assert_eq!(importer.report("t").await["rows"]["written"], 100);
+}
+
+/// The message of S3 and the one by EventBridge have ids of their own.
+#[tokio::test]
+async fn of_two_notifications_at_once_one_loads_the_file_and_the_other_waits() {
+    let importer = Importer::in_chunks(T, 5).await;
+    let key = "imports/t/a.csv";
+    let file: String =
+        std::iter::once("k,v\n".to_owned()).chain((0..100).map(|n| format!("{n},x\n"))).collect();
+    for round in 0..3 {
+        let etag = importer.bucket.put(key, format!("{file}{round},last\n")).await;
+        let sequencer = format!("0{round}");
+        let body =
+            json!({ "Records": [importer.notification(key, &etag, &sequencer)] }).to_string();
+        let deliver = async |id| {
+            let event = sqs_event(&[(id, "", &body)]);
+            import::handle(&importer.import, event, deadline()).await.unwrap()
+        };
+        let (one, other) = tokio::join!(deliver("m1"), deliver("m2"));
+        let failures = one.batch_item_failures.len() + other.batch_item_failures.len();
+        assert!(failures <= 1, "both stopped");
+        let found = importer.world.rows(LAST).await;
+        assert!(found[0].starts_with("completed|101|"), "{found:?}");
+        // The other one finds that it is done.
+        for id in ["m1", "m2"] {
+            assert!(deliver(id).await.batch_item_failures.is_empty());
+        }
+        assert_eq!(importer.world.rows(LAST).await, found);
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_twice_at_once_is_loaded_by_one_of_the_two() {
+    let importer = Importer::in_chunks(T, 5).await;
+    let key = "imports/t/a.csv";
+    let file: String =
+        std::iter::once("k,v\n".to_owned()).chain((0..100).map(|n| format!("{n},x\n"))).collect();
+    for round in 0..3 {
+        let etag = importer.bucket.put(key, format!("{file}{round},last\n")).await;
+        let sequencer = format!("0{round}");
+        let notify = || importer.notify(key, &etag, &sequencer);
+        tokio::join!(notify(), notify());
+        let found = importer.world.rows(LAST).await;
+        assert!(found[0].starts_with("completed|101|"), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_import_is_taken_from_a_worker_that_is_gone() {
+    let importer = Importer::with(T).await;
+    let key = "imports/t/a.csv";
+    let etag = importer.bucket.put(key, "k,v\n1,x\n").await;
+    let body = json!({ "Records": [importer.notification(key, &etag, "01")] }).to_string();
+    let deliver = async |id| {
+        let event = sqs_event(&[(id, "", &body)]);
+        import::handle(&importer.import, event, deadline()).await.unwrap()
+    };
+    // Its first worker dies.
+    importer.world.fault("execute@3 delay=1h");
+    let dies = tokio::time::timeout(std::time::Duration::from_millis(500), deliver("m1")).await;
+    assert!(dies.is_err());
+    importer.world.server.faults().clear();
+    assert_eq!(deliver("m2").await.batch_item_failures.len(), 1);
+    importer.world.rows("UPDATE sync.import SET held_at = held_at - interval '3 minutes'").await;
+    assert!(deliver("m2").await.batch_item_failures.is_empty());
+    assert_eq!(importer.world.rows(COUNTS).await, ["completed|1|1|0|0|0"]);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 
 use super::{Importer, LAST};
 use crate::support::cloud::Cloud;
-use crate::support::{World, sqs_event};
+use crate::support::{World, deadline, sqs_event};
 
 const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
 
@@ -328,4 +328,20 @@ async fn writers_are_known_across_the_end_of_their_numbers() {
             .await;
         assert_eq!(found, [expected.to_string()], "{written_by}");
     }
+}
+
+#[tokio::test]
+async fn what_makes_an_import_wait_is_told_until_it_goes_on() {
+    let importer = Importer::with(T).await;
+    let etag = importer.bucket.put(KEY, "k,v\n1,a\n").await;
+    let event = json!({ "Records": [importer.notification(KEY, &etag, "01")] }).to_string();
+    importer.world.fault("execute@3 fail-before=DatabaseUnavailableException");
+    let response =
+        import::handle(&importer.import, sqs_event(&[("m1", "", &event)]), deadline()).await;
+    assert_eq!(response.unwrap().batch_item_failures.len(), 1);
+    let error = importer.error().await;
+    assert!(error.starts_with("it does not go on, and is tried again"), "{error}");
+    assert!(error.contains("Unavailable"), "{error}");
+    assert!(importer.notify(KEY, &etag, "01").await.batch_item_failures.is_empty());
+    assert_eq!(importer.error().await, "-");
 }
