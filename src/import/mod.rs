@@ -399,8 +399,11 @@ async fn load_file(
         encoding: opened.encoding,
     };
     let format = opened.format.clone();
-    let is_long = opened.is_packed() && entry.deadline.remaining() >= import.packed_within;
-    let loaded = if options.is_atomic || options.is_dry_run {
+    let is_whole = options.is_atomic || options.is_dry_run;
+    let is_loaded = options.mode == Mode::Replace && !is_whole && replace::is_begun(entry).await?;
+    let is_long =
+        opened.is_packed() && !is_loaded && entry.deadline.remaining() >= import.packed_within;
+    let loaded = if is_whole {
         let whole = Whole {
             entry,
             loader,
@@ -418,7 +421,8 @@ async fn load_file(
             }
         })
     } else {
-        load_lanes(table, entry, &loader, opened, &progress, &options, format.clone()).await
+        let opened = (!is_loaded).then_some(opened);
+        load_lanes(entry, &loader, opened, &progress, &options, format.clone()).await
     };
     match loaded {
         Err(error) => {
@@ -436,20 +440,21 @@ async fn load_file(
     }
 }
 
-/// Loads what is not loaded of the file, and then, in mode `replace`, deletes what is not in it.
+/// Loads what is not loaded of the file, and then, in mode `replace`, deletes what is not in it. A file that is loaded
+/// whole is not opened.
 async fn load_lanes(
-    table: &Table,
     entry: Entry<'_>,
     loader: &Loader<'_>,
-    opened: Opened<'_>,
+    opened: Option<Opened<'_>>,
     progress: &Progress,
     options: &Options,
     format: Format,
 ) -> Result<Reading, SyncError> {
     let is_replace = options.mode == Mode::Replace;
-    let is_loaded = is_replace && replace::is_begun(entry).await?;
-    if !is_loaded {
-        if let Some(reading) = load_rows(entry, loader, opened, progress, options, &format).await? {
+    let is_loaded = opened.is_none();
+    if let Some(opened) = opened {
+        let ended = load_rows(entry, loader, opened, progress, options, &format).await?;
+        if let Some(reading) = ended {
             return Ok(reading);
         }
         if is_replace {
@@ -457,7 +462,7 @@ async fn load_lanes(
         }
     }
     if is_replace {
-        match replace(entry, table, options.max_deletes).await? {
+        match replace(entry, loader.table, options.max_deletes).await? {
             Replacing::Done => {}
             Replacing::Refused(error) => {
                 return Ok(Reading::Failed { error, format: Some(format) });

@@ -95,6 +95,27 @@ async fn a_file_that_is_deleted_while_it_is_read_fails_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_looked_at_tells_so_until_it_can() {
+    let (world, cloud) = (World::with(T).await, Cloud::new().await);
+    let etag = cloud.put("uploads", KEY, b"k,v\n1,a\n".to_vec(), BTreeMap::new());
+    let import = world.import(&cloud.sdk_config, "results");
+    let event = || sqs_event(&[("m1", "", &message(&etag))]);
+    for call in 1..10 {
+        cloud.go_wrong(call, Mishap::Fail);
+    }
+    let response = import::handle(&import, event(), deadline()).await.unwrap();
+    assert_eq!(response.batch_item_failures.len(), 1);
+    let told = "SELECT state, error FROM sync.import";
+    let found = world.rows(told).await.remove(0);
+    assert!(found.starts_with("running|it does not go on, and is tried again"), "{found}");
+    assert!(found.contains("HeadObject"), "{found}");
+    cloud.clear_mishaps();
+    let response = import::handle(&import, event(), deadline()).await.unwrap();
+    assert!(response.batch_item_failures.is_empty());
+    assert_eq!(world.rows(told).await, ["completed|-"]);
+}
+
+#[tokio::test]
 async fn the_message_of_a_file_stays_hidden_while_it_is_loaded() {
     let (world, cloud) = (World::with(T).await, Cloud::new().await);
     let etag = cloud.put("uploads", KEY, b"k,v\n1,a\n".to_vec(), BTreeMap::new());
