@@ -134,9 +134,11 @@ pub(super) async fn replace(
                 repeats += 1;
                 tracing::info!(reason = %error, "commit of a stretch was not answered");
             }
-            Err(SyncError::Database(error))
-                if is_delete && error.disposition() == Disposition::Reject =>
-            {
+            Err(SyncError::Refused(error)) => {
+                return Ok(Replacing::Refused(refused(&error, stand.deleted)));
+            }
+            // A deferred constraint.
+            Err(SyncError::Database(error)) if error.is_refused_commit() => {
                 return Ok(Replacing::Refused(refused(&error, stand.deleted)));
             }
             Err(SyncError::Database(error)) if error.fault == DataApiFault::StatementTimeout => {
@@ -201,7 +203,7 @@ async fn delete(
     let mut parameters = parameters(entry, rows);
     parameters.push(key.map_or_else(|| null("after"), after));
     in_transaction(entry.data_api, entry.deadline, async |transaction| {
-        transaction.batch_execute(&sql, vec![parameters.clone()]).await?;
+        transaction.change_rows(&sql, vec![parameters.clone()]).await?;
         Ok(End::Commit(()))
     })
     .await

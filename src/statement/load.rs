@@ -4,7 +4,7 @@
 //! (`sql/sync/0003_imports.sql`) run what becomes of it. A statement takes all columns of a set as `$1`, the literal of an
 //! array for each, and answers how many rows were written, and how many were older than the row in the table.
 
-use aurora_sync_catalog::{Column, Table};
+use aurora_sync_catalog::{Column, Table, quote_identifier};
 
 use super::{Target, array_type, is_newer};
 use crate::import::options::Mode;
