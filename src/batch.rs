@@ -86,6 +86,11 @@ pub async fn run<W: Work>(
             {
                 attempt = Attempt::Bisected;
             }
+            // Another worker was faster, and this attempt finds that on record; or a constraint of a user has the name of
+            // ours, and this attempt finds its row.
+            SyncError::Database(fault) if attempt == Attempt::Whole && fault.is_overtaken() => {
+                attempt = Attempt::Bisected;
+            }
             // A deferred constraint, which does not say whose row it was.
             SyncError::Database(fault)
                 if fault.is_refused_commit() && attempt != Attempt::BisectedImmediately =>

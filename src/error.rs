@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::statement::{CONSERVES_ROWS, IMPORT_RUNS, LOADED_ONCE, SETTLED_ONCE};
+
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
@@ -57,7 +59,10 @@ impl SyncError {
     pub fn is_for_time(&self) -> bool {
         match self {
             Self::OutOfTime => true,
-            Self::Database(error) => error.fault == DataApiFault::StatementTimeout,
+            Self::Database(error) => {
+                error.fault == DataApiFault::StatementTimeout
+                    || error.is_just("57014", "canceling statement due to statement timeout")
+            }
             Self::Service(_) | Self::Refused(_) | Self::Inconsistent(_) => false,
         }
     }
@@ -77,8 +82,12 @@ impl SyncError {
         let Self::Database(error) = self else { return false };
         error.commits
             && match &error.fault {
+                // What PostgreSQL cancelled, it rolled back.
+                DataApiFault::Sql(state) if state.0 == "57014" => false,
                 // PostgreSQL itself says that it did not commit.
-                DataApiFault::Sql(state) => state.class() == "08" || state.class() == "57",
+                DataApiFault::Sql(state) => {
+                    matches!(state.class(), "08" | "57") || state.0 == "40003"
+                }
                 DataApiFault::Resuming | DataApiFault::Throttling => false,
                 // What took too long was ended.
                 DataApiFault::StatementTimeout => error.operation == "CommitTransaction",
@@ -135,6 +144,9 @@ pub enum DataApiFault {
     Unknown(String),
 }
 
+/// Characters of a UUID, as PostgreSQL writes it.
+const UUID_LENGTH: usize = 36;
+
 /// A five-character SQLSTATE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlState(pub String);
@@ -173,20 +185,46 @@ impl SqlState {
         "3F", "40", "42", "44", "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX",
     ];
 
-    /// Whose fault, by these classes. `sync.is_of_row` (`sql/sync/0002_settle.sql`) says the same of the data's.
-    fn disposition(&self) -> Disposition {
+    /// Whose fault, by the SQLSTATE and, where that is not enough, by how PostgreSQL's text begins.
+    /// `sync.is_of_row` (`sql/sync/0002_settle.sql`) says the same of the data's; a test holds them to each other.
+    fn disposition(&self, text: &str) -> Disposition {
+        let begins_with = |texts: &[&str]| texts.iter().any(|begin| text.starts_with(begin));
         match self.0.as_str() {
-            // Serialization failure, deadlock, lock not available, statement cancelled,
-            // "cached plan must not change result type" right after a migration.
-            "40001" | "40P01" | "55P03" | "57014" | "0A000" => Disposition::Retry,
-            // A row outside a view's WITH CHECK; a key twice in one statement (two spellings that only the database
-            // holds equal); a value too large for an index, or a row for a page.
-            "44000" | "21000" | "54000" => Disposition::Reject,
+            // Right after a migration. Else something that PostgreSQL cannot do with the row: a rule, a flag of a jsonpath.
+            "0A000" if begins_with(&["cached plan must not change result type"]) => {
+                Disposition::Retry
+            }
+            "0A000" => Disposition::Reject,
+            // A policy is about rows; every other permission is about the deployment.
+            "42501" if begins_with(&["new row violates row-level security policy"]) => {
+                Disposition::Reject
+            }
+            // The table or the whole database is full. Else a value is too large for an index, or a row for a page.
+            "54000"
+                if begins_with(&[
+                    "cannot extend file ",
+                    "database is not accepting commands ",
+                    "multixact \"members\" limit exceeded",
+                ]) =>
+            {
+                Disposition::Halt
+            }
+            // No number is left in a sequence, for no row.
+            "2200H" => Disposition::Halt,
+            // Lock not available. A failover leaves a connection to what is a reader now. A transaction that stood still,
+            // or took, too long. "Snapshot too old".
+            "55P03" | "25006" | "25P03" | "25P04" | "72000" => Disposition::Retry,
+            // A file of the database, or of an extension, is not there: nothing that passes.
+            "58P01" | "58P02" => Disposition::Halt,
+            // CASE without ELSE in PL/pgSQL; a key twice in one statement (two spellings that only the database holds
+            // equal); a trigger that changes its own row; a row outside a view's WITH CHECK; a value nested too deeply.
+            "20000" | "21000" | "27000" | "44000" | "54000" | "54001" => Disposition::Reject,
             _ => match self.class() {
-                // Connection, insufficient resources, operator intervention, system error.
-                "08" | "53" | "57" | "58" => Disposition::Retry,
-                // Data exception, integrity constraint violation, what PL/pgSQL raises.
-                "22" | "23" | "P0" => Disposition::Reject,
+                // Connection, transaction rollback, insufficient resources, operator intervention, system error.
+                "08" | "40" | "53" | "57" | "58" => Disposition::Retry,
+                // Data exception, integrity constraint violation, what triggers in PL/Perl or PL/Python and in PL/pgSQL
+                // raise.
+                "22" | "23" | "38" | "P0" => Disposition::Reject,
                 class if !Self::CLASSES.contains(&class) => Disposition::Reject,
                 _ => Disposition::Halt,
             },
@@ -205,7 +243,7 @@ impl DataApiError {
         match &self.fault {
             DataApiFault::Sql(_) if self.is_overtaken() => Disposition::Retry,
             DataApiFault::Sql(_) if self.has_lost_rows() => Disposition::Halt,
-            DataApiFault::Sql(state) => state.disposition(),
+            DataApiFault::Sql(state) => state.disposition(self.text()),
             DataApiFault::Resuming
             | DataApiFault::Unavailable
             | DataApiFault::ServiceUnavailable
@@ -231,19 +269,40 @@ impl DataApiError {
 
     /// Whether rows that were sent are not accounted for.
     pub fn has_lost_rows(&self) -> bool {
-        self.constraint() == Some(crate::statement::CONSERVES_ROWS)
+        let text = "new row for relation \"import_chunk\" violates check constraint";
+        self.is_just("23514", &format!("{text} \"{CONSERVES_ROWS}\""))
     }
 
     /// Whether another worker did the same work meanwhile: what it did is found when it is retried.
+    ///
+    /// PostgreSQL does not say whose constraint it is. A table of a user may have one of that name: where rows are
+    /// told apart, its row is rejected inside the server, and what is left is ours.
     pub fn is_overtaken(&self) -> bool {
-        matches!(
-            self.constraint(),
-            Some(
-                crate::statement::SETTLED_ONCE
-                    | crate::statement::LOADED_ONCE
-                    | crate::statement::IMPORT_RUNS
-            )
-        )
+        let is_duplicate = |constraint: &str| {
+            let text = "duplicate key value violates unique constraint";
+            self.is_just("23505", &format!("{text} \"{constraint}\""))
+        };
+        is_duplicate(SETTLED_ONCE) || is_duplicate(LOADED_ONCE) || self.is_ended_import()
+    }
+
+    /// Whether `sync.enter_import` found that somebody else had ended the import.
+    fn is_ended_import(&self) -> bool {
+        let end = format!(" is not running: constraint \"{IMPORT_RUNS}\"");
+        let id = self.text().strip_prefix("import ").and_then(|rest| rest.get(..UUID_LENGTH));
+        id.is_some_and(|id| self.is_just("55000", &format!("import {id}{end}")))
+    }
+
+    /// Whether PostgreSQL says this and nothing else. A text that only holds it somewhere may have it from a value.
+    fn is_just(&self, state: &str, text: &str) -> bool {
+        let DataApiFault::Sql(found) = &self.fault else { return false };
+        // A detail or a hint, and the SQLSTATE, may follow.
+        let is_end = |rest: &str| rest.is_empty() || rest.starts_with(['\n', ';']);
+        found.0 == state && self.text().strip_prefix(text).is_some_and(is_end)
+    }
+
+    /// PostgreSQL's text from its beginning, and what the service adds behind it.
+    fn text(&self) -> &str {
+        self.message.strip_prefix("ERROR: ").unwrap_or(&self.message)
     }
 
     /// Whether PostgreSQL refused the data only when the transaction was to end.
@@ -305,12 +364,6 @@ impl DataApiError {
     /// Whether doing the transaction again at once is likely to succeed.
     pub fn is_serialization_failure(&self) -> bool {
         matches!(&self.fault, DataApiFault::Sql(state) if matches!(state.0.as_str(), "40001" | "40P01"))
-    }
-
-    /// The constraint that the message names, as in `… violates unique constraint "staff_pkey"`.
-    pub fn constraint(&self) -> Option<&str> {
-        let (_, rest) = self.message.split_once("constraint \"")?;
-        rest.split_once('"').map(|(name, _)| name)
     }
 }
 
@@ -384,45 +437,82 @@ mod tests {
     fn every_sqlstate_class_has_one_disposition() {
         use Disposition::{Halt, Reject, Retry};
         for (state, expected) in [
-            ("40001", Retry),
-            ("40P01", Retry),
-            ("55P03", Retry),
-            ("57014", Retry),
-            ("0A000", Retry),
             ("08006", Retry),
             ("08P01", Retry),
-            ("53300", Retry),
-            ("57P01", Retry),
-            ("57P03", Retry),
-            ("58030", Retry),
+            ("20000", Reject),
+            ("21000", Reject),
             ("22001", Reject),
             ("22P02", Reject),
-            ("22021", Reject),
+            ("22P05", Reject),
+            ("2200H", Halt),
             ("23502", Reject),
             ("23503", Reject),
             ("23505", Reject),
             ("23514", Reject),
             ("23P01", Reject),
-            ("P0001", Reject),
-            ("44000", Reject),
-            ("21000", Reject),
+            ("25006", Retry),
             ("25P02", Halt),
+            ("25P03", Retry),
+            ("27000", Reject),
             ("28P01", Halt),
+            ("38000", Reject),
+            ("39P01", Halt),
             ("3D000", Halt),
-            ("42501", Halt),
+            ("40001", Retry),
+            ("40003", Retry),
+            ("40P01", Retry),
             ("42601", Halt),
             ("42703", Halt),
+            ("42804", Halt),
             ("42P01", Halt),
-            ("54000", Reject),
-            ("54001", Halt),
-            ("XX000", Halt),
+            ("44000", Reject),
+            ("53100", Retry),
+            ("53300", Retry),
+            ("54001", Reject),
+            ("54011", Halt),
+            ("55000", Halt),
+            ("55006", Halt),
+            ("55P03", Retry),
+            ("57014", Retry),
+            ("57P01", Retry),
+            ("57P03", Retry),
+            ("57P04", Retry),
+            ("58030", Retry),
+            ("58P01", Halt),
+            ("72000", Retry),
+            ("P0001", Reject),
             ("P0002", Reject),
             ("P0004", Reject),
+            ("XX000", Halt),
+            ("XX001", Halt),
+            ("XX002", Halt),
             ("45000", Reject),
             ("ZZ001", Reject),
         ] {
-            assert_eq!(SqlState(state.into()).disposition(), expected, "{state}");
+            assert_eq!(SqlState(state.into()).disposition(""), expected, "{state}");
         }
+    }
+
+    #[test]
+    fn where_an_sqlstate_is_not_enough_the_beginning_of_the_text_decides() {
+        use Disposition::{Halt, Reject, Retry};
+        let check = |state: &str, text: &str, expected: Disposition| {
+            let error = sql_error(&format!("ERROR: {text}; SQLState: {state}"));
+            assert_eq!(error.disposition(), expected, "{text}");
+        };
+        check("0A000", "cached plan must not change result type", Retry);
+        check(
+            "0A000",
+            "XQuery \"x\" flag (expanded regular expressions) is not implemented",
+            Reject,
+        );
+        check("42501", "new row violates row-level security policy for table \"t\"", Reject);
+        check("42501", "new row violates row-level security policy \"p\" for table \"t\"", Reject);
+        check("42501", "permission denied for table t", Halt);
+        check("42501", "no new row violates row-level security policy", Halt);
+        check("54000", "index row size 2800 exceeds btree version 4 maximum 2704", Reject);
+        check("54000", "cannot extend file \"base/1/2\" beyond 4294967295 blocks", Halt);
+        check("54000", "database is not accepting commands that assign new XIDs", Halt);
     }
 
     #[test]
@@ -481,11 +571,33 @@ mod tests {
     }
 
     #[test]
-    fn being_overtaken_is_not_the_datas_fault() {
-        let overtaken = sql_error(
-            "ERROR: duplicate key value violates unique constraint \"sync_write_settled_once\"; SQLState: 23505",
+    fn a_name_counts_only_with_its_sqlstate_and_in_postgresqls_own_text() {
+        let check = |message: &str, expected: Disposition| {
+            assert_eq!(sql_error(message).disposition(), expected, "{message}");
+        };
+        use Disposition::{Halt, Reject, Retry};
+        let unique = "duplicate key value violates unique constraint";
+        check(&format!("ERROR: {unique} \"sync_write_settled_once\"; SQLState: 23505"), Retry);
+        check(
+            &format!("ERROR: {unique} \"sync_chunk_loaded_once\"\n  Detail: x; SQLState: 23505"),
+            Retry,
         );
-        assert_eq!(overtaken.disposition(), Disposition::Retry);
+        check(&format!("ERROR: {unique} \"sync_write_settled_once\"; SQLState: 22P02"), Reject);
+        check(&format!("ERROR: {unique} \"sync_write_settled_once\" x; SQLState: 23505"), Reject);
+        check(&format!("ERROR: x: {unique} \"sync_write_settled_once\"; SQLState: 23505"), Reject);
+        check(
+            "ERROR: invalid input syntax for type date: \"1 constraint \"sync_write_settled_once\"\"; SQLState: 22007",
+            Reject,
+        );
+        let rows = "violates check constraint \"import_chunk_conserves_rows\"";
+        check(
+            &format!("ERROR: new row for relation \"import_chunk\" {rows}; SQLState: 23514"),
+            Halt,
+        );
+        check(&format!("ERROR: new row for relation \"t\" {rows}; SQLState: 23514"), Reject);
+        let ended = "is not running: constraint \"sync_import_is_running\"; SQLState: 55000";
+        check(&format!("ERROR: import 5e1d7a3c-0000-4000-8000-000000000001 {ended}"), Retry);
+        check(&format!("ERROR: import {ended}"), Halt);
     }
 
     #[test]
@@ -501,6 +613,8 @@ mod tests {
             check(operation, true, DataApiFault::InternalServerError, true);
             check(operation, true, sql("57P01"), true);
             check(operation, true, sql("08006"), true);
+            check(operation, true, sql("40003"), true);
+            check(operation, true, sql("57014"), false);
             check(operation, true, sql("23505"), false);
             check(operation, true, DataApiFault::Throttling, false);
             check(operation, true, DataApiFault::AccessDenied, false);

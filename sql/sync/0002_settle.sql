@@ -8,18 +8,28 @@ AS $$
     SELECT encode(substr(sha256(convert_to(id::text || fingerprint, 'UTF8')), 1, 16), 'hex')::uuid
 $$;
 
--- Whether an error is the fault of a row, by its SQLSTATE: class 22 (data exception), 23 (integrity constraint violation),
--- P0 (PL/pgSQL), WITH CHECK OPTION, a key twice in one statement, a value too large for an index or a row for a page; and
--- all classes that PostgreSQL does not have, which a trigger raises. The worker's table of errors (`src/error.rs`) is the
--- same.
-CREATE FUNCTION sync.is_of_row(error_sqlstate text)
+-- Whether an error is the fault of a row, by its SQLSTATE and, where that is not enough, by how its text begins. The worker's
+-- table of errors (`SqlState::disposition` in `src/error.rs`) is the same, and gives the reasons; a test holds them to each
+-- other.
+CREATE FUNCTION sync.is_of_row(error_sqlstate text, error_message text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT error_sqlstate IN ('21000', '44000', '54000') OR left(error_sqlstate, 2) IN ('22', '23', 'P0')
-        OR left(error_sqlstate, 2) NOT IN ('00', '01', '02', '03', '08', '09', '0A', '0B', '0F', '0L', '0P', '0Z', '10', '20',
-            '21', '22', '23', '24', '25', '26', '27', '28', '2B', '2D', '2F', '34', '38', '39', '3B', '3D', '3F', '40', '42',
-            '44', '53', '54', '55', '57', '58', '72', 'F0', 'HV', 'P0', 'XX')
+    SELECT CASE
+        WHEN error_sqlstate = '0A000' THEN NOT starts_with(error_message, 'cached plan must not change result type')
+        WHEN error_sqlstate = '2200H' THEN false
+        WHEN error_sqlstate = '42501' THEN starts_with(error_message, 'new row violates row-level security policy')
+        WHEN error_sqlstate = '54000' THEN NOT (
+            starts_with(error_message, 'cannot extend file ')
+            OR starts_with(error_message, 'database is not accepting commands ')
+            OR starts_with(error_message, 'multixact "members" limit exceeded'))
+        WHEN error_sqlstate IN ('20000', '21000', '27000', '44000', '54001') THEN true
+        WHEN left(error_sqlstate, 2) IN ('22', '23', '38', 'P0') THEN true
+        -- Classes that PostgreSQL does not have are of triggers.
+        ELSE left(error_sqlstate, 2) NOT IN ('00', '01', '02', '03', '08', '09', '0A', '0B', '0F', '0L', '0P', '0Z', '10',
+            '20', '21', '22', '23', '24', '25', '26', '27', '28', '2B', '2D', '2F', '34', '38', '39', '3B', '3D', '3F', '40',
+            '42', '44', '53', '54', '55', '57', '58', '72', 'F0', 'HV', 'P0', 'XX')
+    END
 $$;
 
 -- The column whose type refuses the cell, among those of types that the worker does not know: what a type says to a value
@@ -92,7 +102,7 @@ EXCEPTION
             attempt.message = MESSAGE_TEXT,
             attempt.constraint_name = CONSTRAINT_NAME,
             attempt.column_name = COLUMN_NAME;
-        IF NOT sync.is_of_row(attempt.sqlstate) AND NOT (has_unknown_types AND left(attempt.sqlstate, 2) IN ('42', 'XX')) THEN
+        IF NOT sync.is_of_row(attempt.sqlstate, attempt.message) AND NOT (has_unknown_types AND left(attempt.sqlstate, 2) IN ('42', 'XX')) THEN
             RAISE;
         END IF;
         attempt.constraint_name := nullif(attempt.constraint_name, '');
@@ -182,7 +192,7 @@ BEGIN
                 FROM unnest(block[:][place : place]) WITH ORDINALITY AS cell_of (cell, n);
                 attempt.column_name := coalesce(attempt.column_name,
                     sync.refused_column(attempt.sqlstate, column_names, types, attempt.cells[own_columns + 1 :]));
-                IF attempt.column_name IS NULL AND NOT sync.is_of_row(attempt.sqlstate) THEN
+                IF attempt.column_name IS NULL AND NOT sync.is_of_row(attempt.sqlstate, attempt.message) THEN
                     -- Not the value: the statement, or the database, is not as the worker thinks.
                     RAISE EXCEPTION USING ERRCODE = attempt.sqlstate, MESSAGE = attempt.message;
                 END IF;

@@ -10,6 +10,7 @@ mod types;
 mod writes;
 mod settling;
 mod deliveries;
+mod errors;
 mod histories;
 mod objects;
 mod notifications;

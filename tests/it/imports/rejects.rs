@@ -240,3 +240,14 @@ async fn a_rejected_file_may_be_mended_again_and_again() {
         ["0011|表|1", "0012|ポ|2", "0013|能|3"]
     );
 }
+
+#[tokio::test]
+async fn a_cell_that_imitates_the_name_of_our_constraint_rejects_its_row_alone() {
+    for name in ["import_chunk_conserves_rows", "sync_chunk_loaded_once", "sync_import_is_running"]
+    {
+        let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, d date)").await;
+        let file = format!("k,d\n1,\"1 constraint \"\"{name}\"\"\"\n2,2026-11-23\n");
+        assert_eq!(importer.load("t", &[], file).await, "completed|2|1|0|0|1|0", "{name}");
+        assert_eq!(importer.rejects().await, ["1|database|22007|-"], "{name}");
+    }
+}
