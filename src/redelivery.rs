@@ -8,9 +8,13 @@ use uuid::Uuid;
 
 use crate::error::Disposition;
 
-/// The first pause, and the longest: what `template.yaml` makes of `maxReceiveCount` rests on it.
+/// The first pause, and the longest.
+///
+/// A write waits for 13 days before it is set aside: 1,000 receives, the most that SQS takes (`maxReceiveCount` in
+/// `template.yaml`), of 19 minutes. With 20, and a minute for each delivery, they would take longer than the 14 days for
+/// which a queue keeps a message, and SQS would delete it instead of setting it aside.
 const DELAY_MIN: Duration = Duration::from_secs(2);
-const DELAY_MAX: Duration = Duration::from_mins(5);
+const DELAY_MAX: Duration = Duration::from_mins(19);
 
 /// Until a human can have done something.
 const HALT_DELAY_MIN: Duration = Duration::from_mins(1);
@@ -47,11 +51,31 @@ mod tests {
         check(0, Disposition::Retry, 2);
         check(1, Disposition::Retry, 2);
         check(2, Disposition::Retry, 4);
-        check(8, Disposition::Retry, 256);
-        check(9, Disposition::Retry, 300);
-        check(u32::MAX, Disposition::Retry, 300);
+        check(10, Disposition::Retry, 1_024);
+        check(11, Disposition::Retry, 1_140);
+        check(u32::MAX, Disposition::Retry, 1_140);
         check(1, Disposition::Halt, 60);
-        check(4, Disposition::Halt, 300);
+        check(5, Disposition::Halt, 960);
+        check(6, Disposition::Halt, 1_140);
+    }
+
+    #[test]
+    fn a_write_is_set_aside_after_13_days_and_before_the_queue_deletes_it() {
+        let template = include_str!("../template.yaml");
+        let (_, queue) = template.split_once("\n  WritesQueue:").unwrap();
+        let value = |text: &str, name: &str| {
+            let (_, rest) = text.split_once(name).unwrap();
+            rest.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+        };
+        let receives = value(queue, "maxReceiveCount:");
+        let retention = Duration::from_secs(value(queue, "MessageRetentionPeriod:"));
+        let (_, function) = template.split_once("\n  ApplyFunction:").unwrap();
+        let timeout = Duration::from_secs(value(function, "Timeout:"));
+        let delays = (1..=receives).map(|n| delay(u32::try_from(n).unwrap(), Disposition::Retry));
+        let delays: Duration = delays.sum();
+        assert!(delays > Duration::from_hours(13 * 24), "{delays:?}");
+        let timeouts = timeout * u32::try_from(receives).unwrap();
+        assert!(delays + timeouts < retention, "{delays:?}");
     }
 
     #[test]
