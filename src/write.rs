@@ -90,7 +90,7 @@ impl Write {
         self.row.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_deref())
     }
 
-    /// The message group: writes of one group are applied in the order in which they were sent.
+    /// Which of its table's message groups the write belongs to.
     pub fn partition(&self, partitions: u32) -> u32 {
         match &self.key {
             Some(key) => key.partition(&self.table, partitions),
@@ -101,9 +101,29 @@ impl Write {
             }
         }
     }
+
+    /// The message group: writes of one group are applied in the order in which they were sent, and wait for each other.
+    ///
+    /// Made of the table too, so that a table that cannot be written to keeps no writes of others back. SQS takes 128
+    /// characters of ASCII: most of the table's name for a reader, and a hash of all of it.
+    pub fn group(&self, partitions: u32) -> String {
+        let is_safe = |character: &char| character.is_ascii_alphanumeric() || *character == '.';
+        let name: String = self
+            .table
+            .chars()
+            .take(GROUP_NAME_CHARACTERS)
+            .map(|character| if is_safe(&character) { character } else { '_' })
+            .collect();
+        let hash = hex::encode(&Sha256::digest(&self.table)[..GROUP_HASH_BYTES]);
+        format!("{name}-{hash}-p{}", self.partition(partitions))
+    }
 }
 
-/// The body of a queue message: writes of one partition, in order.
+/// Of a table's name in the name of a message group.
+const GROUP_NAME_CHARACTERS: usize = 40;
+const GROUP_HASH_BYTES: usize = 4;
+
+/// The body of a queue message: writes of one message group, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageBody {
@@ -136,17 +156,18 @@ pub const MESSAGE_BYTES_MAX: usize = 240 * 1024;
 /// Most writes of a message, so that one message is never more than a part of a batch.
 const MESSAGE_WRITES_MAX: usize = 500;
 
-/// Packs writes into messages: each of one partition, order kept within each partition.
+/// Packs writes into messages: each of one group, order kept within each group.
 ///
-/// The time it takes grows with the writes, whatever the number of partitions.
+/// The time it takes grows with the writes, whatever the number of groups.
 pub fn pack(writes: Vec<Write>, partitions: u32) -> Vec<Message> {
-    let mut packers: BTreeMap<u32, Packer> = BTreeMap::new();
+    let mut packers: BTreeMap<String, Packer> = BTreeMap::new();
     let mut messages = Vec::new();
     for write in writes {
-        let partition = write.partition(partitions);
-        messages.extend(packers.entry(partition).or_default().push(partition, &write));
+        let group = write.group(partitions);
+        let packer = packers.entry(group.clone()).or_default();
+        messages.extend(packer.push(&group, &write));
     }
-    messages.extend(packers.into_iter().filter_map(|(partition, packer)| packer.finish(partition)));
+    messages.extend(packers.into_iter().filter_map(|(group, packer)| packer.finish(&group)));
     messages
 }
 
@@ -162,11 +183,11 @@ struct Packer {
 
 impl Packer {
     /// Takes one more write; gives the message that was full before it.
-    fn push(&mut self, partition: u32, write: &Write) -> Option<Message> {
+    fn push(&mut self, group: &str, write: &Write) -> Option<Message> {
         let body = write.encode();
         let is_full = self.writes.len() + 1 + body.len() > MESSAGE_BYTES_MAX
             || self.ids.len() == MESSAGE_WRITES_MAX;
-        let full = if is_full { std::mem::take(self).finish(partition) } else { None };
+        let full = if is_full { std::mem::take(self).finish(group) } else { None };
         if !self.writes.is_empty() {
             self.writes.push(',');
         }
@@ -179,12 +200,12 @@ impl Packer {
         full
     }
 
-    fn finish(self, partition: u32) -> Option<Message> {
+    fn finish(self, group: &str) -> Option<Message> {
         if self.ids.is_empty() {
             return None;
         }
         Some(Message {
-            group: format!("p{partition}"),
+            group: group.to_owned(),
             deduplication_id: hex::encode(self.content.finalize()),
             body: format!(r#"{{"version":"1","writes":[{}]}}"#, self.writes),
             ids: self.ids,
@@ -194,6 +215,8 @@ impl Packer {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn write(n: u128, text: &str) -> Write {
@@ -237,9 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn packing_keeps_every_write_and_the_order_of_each_partition() {
+    fn packing_keeps_every_write_and_the_order_of_each_group() {
         let long = "x".repeat(1_000);
-        let writes: Vec<_> = (0..3_000).map(|n| write(n, &long)).collect();
+        let of_table = |n: u128| Write { table: format!("t{}", n / 4 % 2), ..write(n, &long) };
+        let writes: Vec<_> = (0..3_000).map(of_table).collect();
         let messages = pack(writes.clone(), 4);
         let mut unpacked = Vec::new();
         for message in &messages {
@@ -247,15 +271,30 @@ mod tests {
             let body: MessageBody = serde_json::from_str(&message.body).unwrap();
             assert!(body.writes.len() <= MESSAGE_WRITES_MAX);
             for write in body.writes {
-                assert_eq!(format!("p{}", write.partition(4)), message.group);
+                assert_eq!(write.group(4), message.group);
                 unpacked.push(write);
             }
         }
-        for partition in 0..4 {
-            let of_partition = |all: &[Write]| -> Vec<Write> {
-                all.iter().filter(|write| write.partition(4) == partition).cloned().collect()
+        let groups: BTreeSet<_> = writes.iter().map(|write| write.group(4)).collect();
+        assert_eq!(groups.len(), 8);
+        for group in groups {
+            let of_group = |all: &[Write]| -> Vec<Write> {
+                all.iter().filter(|write| write.group(4) == group).cloned().collect()
             };
-            assert_eq!(of_partition(&unpacked), of_partition(&writes));
+            assert_eq!(of_group(&unpacked), of_group(&writes));
+        }
+    }
+
+    #[test]
+    fn a_group_tells_tables_apart_and_is_a_text_that_sqs_takes() {
+        let group = |table: &str| Write { table: table.into(), ..write(1, "x") }.group(1);
+        assert_eq!(group("staff"), "staff-15622065-p0");
+        assert_eq!(group("sales.order line").split_once('-').unwrap().0, "sales.order_line");
+        let long = "ä\n".repeat(100);
+        let groups = [group(&long), group(&format!("{long}x")), group("a b"), group("a_b")];
+        assert_eq!(BTreeSet::from_iter(&groups).len(), 4);
+        for group in groups {
+            assert!(group.len() <= 128 && group.bytes().all(|byte| byte.is_ascii_graphic()));
         }
     }
 

@@ -38,7 +38,7 @@ const RETRY_AFTER_THROTTLE_SECONDS: u16 = 15;
 pub struct Enqueue {
     pub catalog: Catalog,
     pub queue: Queue,
-    /// Number of message groups: the bound on writes applied beside each other.
+    /// Number of message groups of a table: the bound on its writes applied beside each other.
     pub partitions: u32,
 }
 
@@ -118,7 +118,7 @@ fn entry(item: usize, write: &Write, is_list: bool) -> AcceptedWrite {
     AcceptedWrite { item: is_list.then_some(item), id, status }
 }
 
-/// Says that the queue did not take all writes, and which it took all the same.
+/// Says that the queue did not say of all writes that it took them, and of which it did.
 fn not_taken(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Response {
     let all = entries.len();
     let accepted: Vec<_> =
@@ -129,11 +129,16 @@ fn not_taken(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Respon
         ?reason,
         "queue did not take all writes"
     );
+    // A message whose answer was lost may be in the queue all the same.
     let what = match accepted.len() {
-        0 => "The queue did not take the writes; none was accepted.".to_owned(),
-        some => format!("The queue took only {some} of {all} writes: see \"accepted\"."),
+        0 => "The queue did not say that it took any of the writes; it may have taken some."
+            .to_owned(),
+        some => format!(
+            "The queue took {some} of {all} writes for sure, see \"accepted\"; it may have taken others."
+        ),
     };
-    let again = "Send the request again: with the same Idempotency-Key, nothing is written twice.";
+    let again = "Send the whole request again only with the same Idempotency-Key: then nothing is written twice. \
+                 Without one, a write that is sent again may be applied twice.";
     let problem = match reason {
         Reason::Refused => Problem::new(
             Kind::Internal,

@@ -51,6 +51,21 @@ async fn a_table_that_is_not_there_stops_its_own_groups_from_its_message_on() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_not_there_does_not_stop_the_writes_of_others() {
+    let world = World::with(
+        "CREATE TABLE there (id integer PRIMARY KEY); CREATE TABLE gone (id integer PRIMARY KEY)",
+    )
+    .await;
+    world.rows("DROP TABLE gone").await;
+    let texts = ["insert gone id=1", "insert there id=1", "insert gone id=2", "insert there id=2"];
+    let writes = texts.map(|text| write(&world.schema.catalog, text));
+    let response = world.apply_writes(writes.to_vec()).await;
+    assert_eq!(response.batch_item_failures.len(), 1);
+    assert_eq!(world.rows("SELECT id FROM there ORDER BY id").await, ["1", "2"]);
+    assert_eq!(world.rows("SELECT DISTINCT table_name FROM sync.write").await, ["there"]);
+}
+
+#[tokio::test]
 async fn an_outage_gives_everything_back_after_one_attempt() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     world.fault("any@1.. fail-before=ServiceUnavailableError");

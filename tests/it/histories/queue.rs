@@ -3,7 +3,7 @@
 //! In memory, since a thousand histories on the emulator would take hours; what SQS itself does is tested
 //! there (`enqueue`, `deliveries`, `end_to_end`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use aurora_sync::write::pack;
 use aws_lambda_events::sqs::SqsEvent;
@@ -11,7 +11,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use super::model::History;
 use crate::support::writes::{Envelope, event};
 
-/// Message groups.
+/// Message groups of a table.
 const PARTITIONS: u32 = 3;
 
 /// What a FIFO queue delivers at once, at most.
@@ -40,8 +40,9 @@ impl Queue {
 
     /// Some messages, the first of their groups; `None` where none waits.
     pub(super) fn deliver(&mut self, random: &mut fastrand::Rng) -> Option<SqsEvent> {
-        let groups: HashSet<String> =
-            (0..PARTITIONS).map(|n| format!("p{n}")).filter(|_| random.u8(..3) > 0).collect();
+        let groups: BTreeSet<String> =
+            self.waiting.iter().map(|message| message.group.clone()).collect();
+        let groups: HashSet<String> = groups.into_iter().filter(|_| random.u8(..3) > 0).collect();
         let count = random.usize(1..=DELIVERY_MAX);
         let mut taken: Vec<_> = self
             .waiting
