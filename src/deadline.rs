@@ -1,4 +1,4 @@
-//! How long a function may still work.
+//! How long a function may still work, and the time of day.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +15,7 @@ impl Deadline {
 
     /// From Lambda's `deadline`: milliseconds since 1970, UTC.
     pub fn from_unix_ms(deadline_ms: u64) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self::after(Duration::from_millis(deadline_ms).saturating_sub(now))
+        Self::after(Duration::from_millis(deadline_ms).saturating_sub(since_1970()))
     }
 
     /// The same, but earlier.
@@ -28,4 +27,13 @@ impl Deadline {
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
+}
+
+/// Now, in milliseconds since 1970, UTC.
+pub fn now_ms() -> i64 {
+    i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

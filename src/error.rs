@@ -572,10 +572,10 @@ mod tests {
 
     #[test]
     fn a_name_counts_only_with_its_sqlstate_and_in_postgresqls_own_text() {
+        use Disposition::{Halt, Reject, Retry};
         let check = |message: &str, expected: Disposition| {
             assert_eq!(sql_error(message).disposition(), expected, "{message}");
         };
-        use Disposition::{Halt, Reject, Retry};
         let unique = "duplicate key value violates unique constraint";
         check(&format!("ERROR: {unique} \"sync_write_settled_once\"; SQLState: 23505"), Retry);
         check(

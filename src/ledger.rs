@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use crate::array::encoded_len;
 use crate::aws::data_api::DataApi;
-use crate::error::SyncError;
+use crate::error::{DataApiError, SyncError};
 use crate::field::{Parameter, Record, storable};
+use crate::key::Key;
 use crate::outcome::{Outcome, Rejection};
 use crate::parameter_set::{number_column, text_column};
 use crate::plan::CALL_BYTES_MAX;
@@ -30,6 +31,31 @@ const ARE_SETTLED: &str = "SELECT NOT EXISTS (
 
 const REJECTED: &str = "SELECT id::text, table_name, rule, sqlstate FROM sync.write
 WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
+
+const SETTLED_FINGERPRINTS: &str =
+    "SELECT id::text, fingerprint FROM sync.write WHERE id = ANY(:id::uuid[])";
+
+/// Each write is looked up alone: as joins, these would read the ledger whole. Without a key, any later write of the
+/// table counts.
+pub const OVERTAKEN: &str = "SELECT resent.id::text
+FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :accepted_at_ms::bigint[])
+  AS resent (id, table_name, key, accepted_at_ms)
+WHERE (SELECT own.id FROM sync.write AS own WHERE own.id = resent.id) IS NULL
+AND (
+  EXISTS (
+    SELECT FROM sync.write AS later
+    WHERE hashtextextended(later.table_name, 0) = hashtextextended(resent.table_name, 0)
+    AND hashtextextended(later.key, 0) = hashtextextended(resent.key, 0)
+    AND later.table_name = resent.table_name AND later.key = resent.key AND later.outcome <> 'rejected'
+    AND (later.accepted_at, later.id) > (to_timestamp(resent.accepted_at_ms / 1000.0), resent.id)
+  )
+  OR resent.key IS NULL AND EXISTS (
+    SELECT FROM sync.write AS later
+    WHERE hashtextextended(later.table_name, 0) = hashtextextended(resent.table_name, 0)
+    AND later.table_name = resent.table_name AND later.key IS NOT NULL AND later.outcome <> 'rejected'
+    AND (later.accepted_at, later.id) > (to_timestamp(resent.accepted_at_ms / 1000.0), resent.id)
+  )
+)";
 
 /// Leaves out what is recorded already: an entry changes nothing else that could be done twice. Under an id that another
 /// payload has, an entry gets an id of its own.
@@ -180,6 +206,41 @@ pub async fn are_settled(
     let records = data_api.execute(None, ARE_SETTLED, parameters).await?;
     let are_settled = records.first().and_then(|record| record.first()?.as_boolean());
     are_settled.ok_or_else(|| SyncError::Inconsistent("the ledger does not answer".to_owned()))
+}
+
+/// The same with what tells the payloads under one Idempotency-Key apart: ids and fingerprints.
+pub async fn settled_fingerprints(
+    data_api: &DataApi,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<HashSet<(Uuid, Option<String>)>, DataApiError> {
+    let records = data_api.execute(None, SETTLED_FINGERPRINTS, vec![id_column(ids)]).await?;
+    let fingerprint = |record: &Record| Some(record.get(1)?.as_text()?.to_owned());
+    Ok(records
+        .iter()
+        .filter_map(|record| Some((record.first()?.as_text()?.parse().ok()?, fingerprint(record))))
+        .collect())
+}
+
+/// Those of the writes that are not settled, though a write of the same row is that was accepted later.
+///
+/// Where keys cannot be compared ([`Key::is_comparable`]), any write of the table may have been to the same row: better
+/// to reject a write and say so than to undo another one in silence. Of two writes of one request, the id tells which
+/// is later; ids that come of an Idempotency-Key have no order, but neither do such writes meet here unless only the
+/// first of two messages of their request was set aside.
+pub async fn overtaken(
+    data_api: &DataApi,
+    writes: &[&Write],
+) -> Result<HashSet<Uuid>, DataApiError> {
+    let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
+    let comparable = |key: &Key| key.is_comparable().then(|| key.to_string());
+    let keys: Vec<_> = writes.iter().map(|write| write.key.as_ref().and_then(comparable)).collect();
+    let parameters = vec![
+        text_column("id", ids.iter().map(|id| Some(id.as_str()))),
+        text_column("table_name", writes.iter().map(|write| Some(write.table.as_str()))),
+        text_column("key", keys.iter().map(Option::as_deref)),
+        number_column("accepted_at_ms", writes.iter().map(|write| write.accepted_at_ms)),
+    ];
+    Ok(ids_of(&data_api.execute(None, OVERTAKEN, parameters).await?))
 }
 
 fn id_column(ids: impl IntoIterator<Item = Uuid>) -> Parameter {

@@ -30,3 +30,6 @@ CREATE TABLE sync.write (
 
 -- For pruning. New rows are always at its end, where PostgreSQL inserts without a search.
 CREATE INDEX write_settled_at ON sync.write (settled_at);
+
+-- For what became of the other writes of a row, or of a table. Hashes, as a key may be longer than an index entry can be.
+CREATE INDEX write_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0)) WHERE key IS NOT NULL;

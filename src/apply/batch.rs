@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use aurora_sync_catalog::{Catalog, ColumnType, Table};
 use aws_lambda_events::sqs::SqsMessage;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::field::storable;
@@ -13,7 +14,7 @@ use crate::key::Key;
 use crate::ledger::{Entry, TIME_MS_MAX};
 use crate::outcome::{Outcome, Rejection};
 use crate::row;
-use crate::write::{MessageBody, Operation, Write};
+use crate::write::{MessageBody, Operation, Version, Write};
 
 /// One message of a delivery.
 #[derive(Debug)]
@@ -25,14 +26,25 @@ pub(super) struct Message {
     pub(super) group: String,
     /// How often it was delivered, this time included.
     pub(super) receive_count: u32,
+    /// When it was sent, in milliseconds since 1970, by the clock of SQS.
+    sent_at_ms: i64,
     writes: Vec<Write>,
     /// What is rejected before it meets the database.
     entries: Vec<Entry>,
+    /// The rule by which a part of it would be rejected, if a deployment could not be under way.
+    not_yet_known: Option<&'static str>,
 }
+
+/// For so long after a write was accepted, a deployment may be under way: the door, or the tables, may be newer than
+/// this function.
+const DEPLOYMENT_MS: i64 = 60 * 60 * 1_000;
+
+/// A door sends a write within half a minute of accepting it. A message that was sent later was set aside and redriven.
+const SENT_WITHIN_MS: i64 = 60 * 1_000;
 
 impl Message {
     /// Reads a message on its own, so that one that is broken spoils no other. `None` without an id.
-    pub(super) fn read(catalog: &Catalog, message: &SqsMessage) -> Option<Self> {
+    pub(super) fn read(catalog: &Catalog, message: &SqsMessage, now_ms: i64) -> Option<Self> {
         let id = message.message_id.clone().filter(|id| !id.is_empty())?;
         let attribute = |name: &str| message.attributes.get(name);
         let mut read = Self {
@@ -41,30 +53,42 @@ impl Message {
             receive_count: attribute("ApproximateReceiveCount")
                 .and_then(|count| count.parse().ok())
                 .unwrap_or(1),
+            sent_at_ms: attribute("SentTimestamp")
+                .and_then(|sent| sent.parse().ok())
+                .unwrap_or_default(),
             writes: Vec::new(),
             entries: Vec::new(),
+            not_yet_known: None,
             id,
         };
         let body = message.body.as_deref().unwrap_or_default();
         match serde_json::from_str::<MessageBody>(body) {
             Ok(body) => {
                 for write in body.writes {
-                    read.add(catalog, write);
+                    read.add(catalog, write, now_ms);
                 }
             }
+            Err(_) if is_new(read.sent_at_ms, now_ms) && is_of_another_version(body) => {
+                read.not_yet_known = Some("unreadable");
+            }
             Err(error) => {
-                let sent_at_ms = attribute("SentTimestamp")
-                    .and_then(|sent| sent.parse().ok())
-                    .unwrap_or_default();
-                read.entries.push(unreadable(&read.id, &error, body, sent_at_ms));
+                read.entries.push(unreadable(&read.id, &error, body, read.sent_at_ms));
             }
         }
         Some(read)
     }
 
-    fn add(&mut self, catalog: &Catalog, mut write: Write) {
+    fn add(&mut self, catalog: &Catalog, mut write: Write, now_ms: i64) {
         match check(catalog, &mut write) {
             Ok(()) => self.writes.push(write),
+            Err(Rejection { rule, .. })
+                if is_new(write.accepted_at_ms.min(self.sent_at_ms), now_ms)
+                    && let Some(rule) = [UNKNOWN_TABLE, UNKNOWN_COLUMN]
+                        .into_iter()
+                        .find(|known| *known == rule) =>
+            {
+                self.not_yet_known = Some(rule);
+            }
             Err(rejection) => {
                 tracing::warn!(write_id = %write.id, rule = rejection.rule, "write rejected");
                 let rejection = Rejection {
@@ -76,6 +100,38 @@ impl Message {
             }
         }
     }
+
+    /// The rule by which a part of the message would be rejected, if it did not wait for a deployment.
+    pub(super) fn not_yet_known(&self) -> Option<&'static str> {
+        self.not_yet_known
+    }
+
+    /// The writes that were set aside, and that later ones of their rows may have overtaken meanwhile.
+    pub(super) fn resent(&self) -> Vec<&Write> {
+        let is_resent = |write: &&Write| {
+            write.key.is_some()
+                && self.sent_at_ms.saturating_sub(write.accepted_at_ms) > SENT_WITHIN_MS
+        };
+        self.writes.iter().filter(is_resent).collect()
+    }
+}
+
+const UNKNOWN_TABLE: &str = "unknown-table";
+const UNKNOWN_COLUMN: &str = "unknown-column";
+
+/// Whether what was sent at that time may be of a deployment that is under way. SQS's clock is not far from ours.
+fn is_new(sent_at_ms: i64, now_ms: i64) -> bool {
+    now_ms.saturating_sub(sent_at_ms) < DEPLOYMENT_MS
+}
+
+/// Whether a body that cannot be read is of a version that this worker does not know.
+fn is_of_another_version(body: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: String,
+    }
+    serde_json::from_str::<Versioned>(body)
+        .is_ok_and(|body| serde_json::from_value::<Version>(body.version.into()).is_err())
 }
 
 /// A body that is not one of ours: settled with its text, so that it is not delivered for ever.
@@ -88,6 +144,10 @@ fn unreadable(message_id: &str, error: &serde_json::Error, body: &str, sent_at_m
         format!("not a message of this worker: see line {line}, column {column} of the body");
     Entry::unreadable(id, reason, body, sent_at_ms)
 }
+
+const OVERTAKEN: &str = "overtaken";
+const OVERTAKEN_REASON: &str = "a later write of this key was settled while this one was set aside; \
+                                if its payload still holds, send it again";
 
 /// What some messages ask for, each write once.
 #[derive(Debug, Default)]
@@ -115,6 +175,20 @@ impl<'a> Batch<'a> {
         batch
     }
 
+    /// Rejects these writes: later ones of their rows are settled. Of two payloads under one Idempotency-Key, the ledger
+    /// will know the second.
+    pub(super) fn reject_overtaken(&mut self, mut overtaken: HashSet<Uuid>) {
+        self.writes.retain(|write| {
+            if !overtaken.remove(&write.id) {
+                return true;
+            }
+            tracing::warn!(write_id = %write.id, rule = OVERTAKEN, "write rejected");
+            let rejection = Rejection::by_rule(OVERTAKEN, OVERTAKEN_REASON);
+            self.entries.push(Entry::new(write, Outcome::Rejected(rejection)));
+            false
+        });
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.entries.is_empty()
     }
@@ -124,7 +198,7 @@ impl<'a> Batch<'a> {
 /// change between the door and here. Puts its columns into the table's order.
 fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     let Some(table) = catalog.table(&write.table) else {
-        return Err(Rejection::by_rule("unknown-table", format!("no table \"{}\"", write.table)));
+        return Err(Rejection::by_rule(UNKNOWN_TABLE, format!("no table \"{}\"", write.table)));
     };
     if !(0..=TIME_MS_MAX).contains(&write.accepted_at_ms) {
         return Err(Rejection::by_rule("unreadable", "accepted_at_ms is no time"));
@@ -189,7 +263,7 @@ fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
             ..Rejection::by_rule(rule, reason)
         };
         match table.column(name) {
-            None => return Err(rejection("unknown-column", &row::unknown_column(table, name))),
+            None => return Err(rejection(UNKNOWN_COLUMN, &row::unknown_column(table, name))),
             // The key of an identity column names a row, though it cannot be written.
             Some(column)
                 if table.is_key(column)

@@ -3,6 +3,7 @@
 use aurora_sync::apply::{self, Apply};
 use aurora_sync::aws::{self, data_api::DataApi, queue::Queue};
 use aurora_sync::config::Config;
+use aurora_sync::deadline::now_ms;
 use aurora_sync::{runtime, schema};
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,5 +16,8 @@ async fn main() -> anyhow::Result<()> {
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
     };
-    runtime::serve(async |event, deadline| apply::handle(&function, event, deadline).await).await
+    runtime::serve(async |event, deadline| {
+        apply::handle(&function, event, now_ms(), deadline).await
+    })
+    .await
 }

@@ -9,7 +9,7 @@ mod idempotency;
 mod prefer;
 mod send;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -19,7 +19,7 @@ use serde::Serialize;
 use self::accept::{Accepted, Refusal, accept};
 use self::send::{Sent, send};
 use crate::aws::queue::{Queue, Reason};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, now_ms};
 use crate::http::{Request, Response};
 use crate::key::Key;
 use crate::problem::{AcceptedWrite, FieldFault, Kind, Problem, nearest};
@@ -167,11 +167,6 @@ pub fn find_table<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Table, Pro
 /// The key that a path names.
 pub fn key_of_path(table: &Table, path: &str) -> Result<Key, Problem> {
     Key::from_path(table, path).map_err(|error| Problem::new(Kind::InvalidKey, format!("{error}.")))
-}
-
-fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::deadline::Deadline;
+use aurora_sync::deadline::{Deadline, now_ms};
 use aurora_sync::error::{DataApiError, DataApiFault, Disposition, SqlState};
 use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsBatchResponse;
@@ -236,7 +236,8 @@ async fn messages_that_are_given_back_come_again_after_their_pause() {
     let mut function = world.apply_function();
     function.queue = sender;
     world.fault("any@1.. fail-before=ServiceUnavailableError");
-    let response = aurora_sync::apply::handle(&function, received, deadline()).await.unwrap();
+    let response =
+        aurora_sync::apply::handle(&function, received, now_ms(), deadline()).await.unwrap();
     assert_eq!(response.batch_item_failures.len(), 1);
     assert!(queue.receive().await.records.is_empty(), "its pause of four seconds has begun");
     let again = queue.receive_within(Duration::from_secs(30)).await;

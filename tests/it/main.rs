@@ -11,6 +11,7 @@ mod writes;
 mod settling;
 mod deliveries;
 mod errors;
+mod redeliveries;
 mod histories;
 mod objects;
 mod notifications;

@@ -5,7 +5,8 @@ use aurora_sync::array::array_literal;
 use aurora_sync::field::Parameter;
 use aurora_sync::import::options::Mode;
 use aurora_sync::key::Key;
-use aurora_sync::parameter_set::{Cells, column_literals};
+use aurora_sync::ledger::OVERTAKEN;
+use aurora_sync::parameter_set::{Cells, column_literals, number_column, text_column};
 use aurora_sync::plan::SET_ROWS_MAX;
 use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
 use aurora_sync::statement::load::Load;
@@ -33,8 +34,8 @@ const FILL: &str =
     "INSERT INTO item SELECT 'a', n, 'name', n, '{}' FROM generate_series(1, 1000000) n;
     INSERT INTO stamped SELECT * FROM item;
     INSERT INTO guarded SELECT * FROM item;
-    INSERT INTO sync.write (id, operation, outcome, accepted_at)
-        SELECT gen_random_uuid(), 'insert', 'applied', now() FROM generate_series(1, 1000000);
+    INSERT INTO sync.write (id, table_name, key, operation, outcome, accepted_at)
+        SELECT gen_random_uuid(), 'item', 'a,' || n, 'insert', 'applied', now() FROM generate_series(1, 1000000) n;
     INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
         VALUES ('00000000-0000-0000-0000-000000000001', '', '', '', '', 'item');
     INSERT INTO sync.import_key
@@ -99,11 +100,24 @@ async fn no_statement_touches_more_rows_than_it_needs() {
     let key = Key::from_path(table, "a,7").unwrap();
     let (query, _) = by_key(relation, &key, &one, Form::Json, &Head::default());
     check(&client, &query.sql, &query.parameters, 10, "by key").await;
+    check(&client, OVERTAKEN, &resent(1_000), 1_000, "overtaken").await;
     for filter in [&[][..], &[("kind".to_owned(), "a".to_owned())]] {
         let asked = Asked::of_list(table, filter, "").unwrap();
         let (query, _) = list(relation, &asked, Form::Records, &Head::default(), 10);
         check(&client, &query.sql, &query.parameters, 10, "list").await;
     }
+}
+
+/// Writes to rows of which others are settled.
+fn resent(rows: usize) -> Vec<Parameter> {
+    let ids: Vec<_> = (0..rows).map(|_| Uuid::now_v7().to_string()).collect();
+    let keys: Vec<_> = (1..=rows).map(|n| format!("a,{n}")).collect();
+    vec![
+        text_column("id", ids.iter().map(|id| Some(id.as_str()))),
+        text_column("table_name", (0..rows).map(|_| Some("item"))),
+        text_column("key", keys.iter().map(|key| Some(key.as_str()))),
+        number_column("accepted_at_ms", (0..rows).map(|_| 0)),
+    ]
 }
 
 const IMPORT_ID: &str = "00000000-0000-0000-0000-000000000001";

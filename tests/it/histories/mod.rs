@@ -12,6 +12,7 @@ mod queue;
 use std::time::Duration;
 
 use aurora_sync::apply;
+use aurora_sync::deadline::now_ms;
 use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsEvent;
 
@@ -81,7 +82,7 @@ impl Runner for InProcess {
 
     async fn deliver(&mut self, world: &World, event: SqsEvent) -> Option<Vec<String>> {
         let function = world.apply_function();
-        let response = apply::handle(&function, event, deadline()).await.ok()?;
+        let response = apply::handle(&function, event, now_ms(), deadline()).await.ok()?;
         Some(response.batch_item_failures.into_iter().map(|left| left.item_identifier).collect())
     }
 

@@ -16,7 +16,7 @@ use aurora_sync::apply::{self, Apply};
 use aurora_sync::aws::data_api::{DataApi, Target};
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::deadline::Deadline;
+use aurora_sync::deadline::{Deadline, now_ms};
 use aurora_sync::error::SyncError;
 use aurora_sync::field::{Field, Record};
 use aurora_sync::import::options::Defaults;
@@ -119,7 +119,12 @@ impl World {
         event: SqsEvent,
         deadline: Deadline,
     ) -> Result<SqsBatchResponse, SyncError> {
-        apply::handle(&self.apply_function(), event, deadline).await
+        apply::handle(&self.apply_function(), event, now_ms(), deadline).await
+    }
+
+    /// Delivers these messages to `apply` at this time, in milliseconds since 1970.
+    pub(crate) async fn apply_at(&self, event: SqsEvent, now_ms: i64) -> SqsBatchResponse {
+        apply::handle(&self.apply_function(), event, now_ms, deadline()).await.unwrap()
     }
 
     /// `apply`, whose queue is none: visibility is what the queue's own tests are about.

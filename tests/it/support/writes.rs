@@ -33,7 +33,7 @@ pub(crate) fn write(catalog: &Catalog, text: &str) -> Write {
         operation,
         key: Key::of_row(table, cell),
         row: row.clone(),
-        accepted_at_ms: 1_763_856_000_000,
+        accepted_at_ms: ACCEPTED_AT_MS,
         fingerprint: None,
     }
 }
@@ -45,7 +45,12 @@ pub(crate) struct Envelope {
     pub group: String,
     pub body: String,
     pub receive_count: u32,
+    /// Milliseconds since 1970, by the clock of SQS.
+    pub sent_at_ms: i64,
 }
+
+/// When the writes of [`write`] are accepted.
+pub(crate) const ACCEPTED_AT_MS: i64 = 1_763_856_000_000;
 
 impl Envelope {
     /// A message of these writes, whatever their partitions.
@@ -56,21 +61,27 @@ impl Envelope {
     }
 
     pub(crate) fn raw(id: &str, group: &str, body: &str) -> Self {
-        Self { id: id.into(), group: group.into(), body: body.into(), receive_count: 1 }
+        Self {
+            id: id.into(),
+            group: group.into(),
+            body: body.into(),
+            receive_count: 1,
+            sent_at_ms: ACCEPTED_AT_MS,
+        }
     }
 }
 
 pub(crate) fn event(envelopes: &[Envelope]) -> SqsEvent {
     let records: Vec<_> = envelopes
         .iter()
-        .map(|Envelope { id, group, body, receive_count }| {
+        .map(|Envelope { id, group, body, receive_count, sent_at_ms }| {
             json!({
                 "messageId": id,
                 "receiptHandle": id,
                 "body": body,
                 "attributes": {
                     "MessageGroupId": group,
-                    "SentTimestamp": "1763856000000",
+                    "SentTimestamp": sent_at_ms.to_string(),
                     "ApproximateReceiveCount": receive_count.to_string(),
                 },
                 "messageAttributes": {},

@@ -1,0 +1,267 @@
+//! Messages that come late or often: redriven ones, slow ones, and those that wait for a deployment.
+
+use std::time::Duration;
+
+use aurora_sync::deadline::Deadline;
+use aws_lambda_events::sqs::SqsBatchResponse;
+
+use crate::support::writes::{ACCEPTED_AT_MS, Envelope, event, write};
+use crate::support::{STAFF, World};
+
+const OUTCOMES: &str = "SELECT key, operation, outcome, rule FROM sync.write ORDER BY id";
+const OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    AND xact_start IS NOT NULL AND pid <> pg_backend_pid()";
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+fn left(response: &SqsBatchResponse) -> Vec<&str> {
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
+
+/// A message of this write, accepted and sent so many minutes after the first.
+fn message(world: &World, text: &str, accepted: i64, sent: i64) -> Envelope {
+    let mut write = write(&world.schema.catalog, text);
+    write.accepted_at_ms += accepted * MINUTE_MS;
+    let envelope = Envelope::of(text, "a", vec![write]);
+    Envelope { sent_at_ms: ACCEPTED_AT_MS + sent * MINUTE_MS, ..envelope }
+}
+
+#[tokio::test]
+async fn a_redriven_write_does_not_overwrite_a_later_one() {
+    let world = World::with(STAFF).await;
+    let older = message(&world, "update staff id=0001 name=older", 0, 60);
+    let newer = message(&world, "update staff id=0001 name=newer", 1, 1);
+    assert_eq!(left(&world.apply(event(&[newer])).await.unwrap()), [""; 0]);
+    for _ in 0..2 {
+        assert_eq!(left(&world.apply(event(std::slice::from_ref(&older))).await.unwrap()), [""; 0]);
+    }
+    assert_eq!(world.rows("SELECT name FROM staff WHERE id = '0001'").await, ["newer"]);
+    assert_eq!(
+        world
+            .rows("SELECT rule, payload::json->'row'->>'name', reason FROM sync.write WHERE outcome = 'rejected'")
+            .await,
+        ["overtaken|older|a later write of this key was settled while this one was set aside; if its payload still holds, send it again"]
+    );
+}
+
+#[tokio::test]
+async fn a_redriven_write_does_not_overwrite_a_later_one_of_its_own_delivery() {
+    let world = World::with(STAFF).await;
+    let newer = message(&world, "update staff id=0001 name=newer", 1, 1);
+    let older = message(&world, "update staff id=0001 name=older", 0, 60);
+    assert_eq!(left(&world.apply(event(&[newer, older])).await.unwrap()), [""; 0]);
+    assert_eq!(world.rows("SELECT name FROM staff WHERE id = '0001'").await, ["newer"]);
+}
+
+#[tokio::test]
+async fn a_redriven_write_that_nothing_overtook_is_applied() {
+    let world = World::with(STAFF).await;
+    for (text, accepted, sent) in [
+        // Of another key, and one that was rejected.
+        ("update staff id=0002 name=x", 2, 2),
+        ("insert staff id=0001 name=x", 2, 2),
+        ("update staff id=0001 name=late", 1, 60),
+        ("update staff id=0001 name=later", 2, 60),
+    ] {
+        let message = message(&world, text, accepted, sent);
+        assert_eq!(left(&world.apply(event(&[message])).await.unwrap()), [""; 0]);
+    }
+    assert_eq!(world.rows("SELECT name FROM staff WHERE id = '0001'").await, ["later"]);
+}
+
+#[tokio::test]
+async fn a_redriven_write_that_was_settled_before_keeps_its_outcome() {
+    let world = World::with(STAFF).await;
+    let older = message(&world, "update staff id=0001 name=older", 0, 0);
+    let newer = message(&world, "update staff id=0001 name=newer", 1, 1);
+    let again = Envelope { sent_at_ms: ACCEPTED_AT_MS + HOUR_MS, ..older.clone() };
+    for message in [older, newer, again] {
+        assert_eq!(left(&world.apply(event(&[message])).await.unwrap()), [""; 0]);
+    }
+    assert_eq!(world.rows("SELECT name FROM staff WHERE id = '0001'").await, ["newer"]);
+    assert_eq!(world.rows("SELECT outcome FROM sync.write").await, ["applied", "applied"]);
+}
+
+#[tokio::test]
+async fn a_redriven_write_is_overtaken_by_any_later_one_where_keys_cannot_be_compared() {
+    let world = World::with("CREATE TABLE t (k interval PRIMARY KEY, a text)").await;
+    for (text, accepted, sent) in
+        [("upsert t k=1_mon a=newer", 1, 1), ("upsert t k=30_days a=older", 0, 60)]
+    {
+        let message = message(&world, text, accepted, sent);
+        assert_eq!(left(&world.apply(event(&[message])).await.unwrap()), [""; 0]);
+    }
+    assert_eq!(
+        world.rows(OUTCOMES).await,
+        ["1 mon|upsert|applied|-", "30 days|upsert|rejected|overtaken"]
+    );
+}
+
+#[tokio::test]
+async fn a_redriven_insert_of_a_row_whose_key_the_database_makes_is_never_overtaken() {
+    let world =
+        World::with("CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text)")
+            .await;
+    for (text, accepted, sent) in [("insert t a=newer", 1, 1), ("insert t a=older", 0, 60)] {
+        let message = message(&world, text, accepted, sent);
+        assert_eq!(left(&world.apply(event(&[message])).await.unwrap()), [""; 0]);
+    }
+    assert_eq!(world.rows("SELECT a FROM t ORDER BY id").await, ["newer", "older"]);
+}
+
+/// A table whose rows take so many seconds each, by a trigger that the catalog does not know: updates fold.
+async fn slow(seconds: f32) -> World {
+    let world = World::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, a integer);
+         INSERT INTO t SELECT n, 0 FROM generate_series(1, 6) AS n",
+    )
+    .await;
+    for sql in [
+        &format!(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END'"
+        ),
+        "CREATE TRIGGER wait BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION wait()",
+    ] {
+        world.rows(sql).await;
+    }
+    world
+}
+
+/// A message of these writes.
+fn writes(world: &World, texts: &[String]) -> Envelope {
+    let writes = texts.iter().map(|text| write(&world.schema.catalog, text));
+    Envelope::of("m", "a", writes.collect())
+}
+
+#[tokio::test]
+async fn a_message_alone_has_more_than_half_of_the_time() {
+    let world = slow(0.75).await;
+    let texts: Vec<_> = (11..15).map(|id| format!("insert t id={id}")).collect();
+    let message = writes(&world, &texts);
+    let time = Deadline::after(Duration::from_secs(5));
+    assert_eq!(left(&world.apply_within(event(&[message]), time).await.unwrap()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_write_alone_has_all_of_the_time() {
+    let world = slow(2.5).await;
+    let message = writes(&world, &["insert t id=11".to_owned()]);
+    let time = Deadline::after(Duration::from_millis(3_300));
+    assert_eq!(left(&world.apply_within(event(&[message]), time).await.unwrap()), [""; 0]);
+}
+
+/// Delivers messages until none is left, each time with too little time for all; from the fourth delivery on each must
+/// settle something.
+async fn settles_step_by_step(world: &World, mut messages: Vec<Envelope>, time: Duration) {
+    let mut settled = 0;
+    for delivery in 1.. {
+        let response = world.apply_within(event(&messages), Deadline::after(time)).await.unwrap();
+        let left = left(&response);
+        messages.retain(|message| left.contains(&message.id.as_str()));
+        for message in &mut messages {
+            message.receive_count += 1;
+        }
+        let count = world.rows("SELECT count(*) FROM sync.write").await[0].parse().unwrap();
+        assert!(count > settled || delivery <= 3, "delivery {delivery} settled nothing");
+        settled = count;
+        if messages.is_empty() {
+            return;
+        }
+        // Until the service has ended what was cut off.
+        while world.rows(OPEN).await != ["0"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            world.server.pass(Duration::from_mins(6));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_takes_longer_than_a_delivery_is_settled_step_by_step() {
+    let world = slow(0.5).await;
+    let texts: Vec<_> = (11..19).map(|id| format!("insert t id={id}")).collect();
+    let messages = vec![writes(&world, &texts)];
+    settles_step_by_step(&world, messages, Duration::from_millis(1_500)).await;
+    assert_eq!(world.rows("SELECT count(*) FROM t").await, ["14"]);
+}
+
+#[tokio::test]
+async fn updates_that_fold_are_settled_step_by_step() {
+    let world = slow(0.5).await;
+    let texts: Vec<_> = (0..12).map(|n| format!("update t id={} a={n}", n / 2 + 1)).collect();
+    let messages = vec![writes(&world, &texts)];
+    settles_step_by_step(&world, messages, Duration::from_millis(1_500)).await;
+    assert_eq!(world.rows("SELECT a FROM t ORDER BY id").await, ["1", "3", "5", "7", "9", "11"]);
+}
+
+#[tokio::test]
+async fn several_messages_that_take_longer_than_a_delivery_are_settled_step_by_step() {
+    let world = slow(1.0).await;
+    let mut messages = Vec::new();
+    for id in 11..14 {
+        let message = writes(&world, &[format!("insert t id={id}")]);
+        messages.push(Envelope { id: id.to_string(), ..message });
+    }
+    settles_step_by_step(&world, messages, Duration::from_millis(1_600)).await;
+    assert_eq!(world.rows("SELECT count(*) FROM t").await, ["9"]);
+}
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_leaves_the_writes_to_smaller_ones() {
+    let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+    world.fault("any@1 timeout");
+    let texts: Vec<_> = (0..5).map(|id| format!("insert t id={id}")).collect();
+    let message = writes(&world, &texts);
+    assert_eq!(left(&world.apply(event(&[message])).await.unwrap()), [""; 0]);
+    assert_eq!(world.rows("SELECT count(*) FROM t").await, ["5"]);
+}
+
+/// A message as a newer version of `enqueue` would send it.
+fn newer(name: &str, value: serde_json::Value, world: &World) -> String {
+    let write = write(&world.schema.catalog, "insert staff id=0010 name=x");
+    let mut body = serde_json::json!({ "version": "1", "writes": [write] });
+    match name {
+        "version" => body["version"] = value,
+        _ => body["writes"][0][name] = value,
+    }
+    body.to_string()
+}
+
+#[tokio::test]
+async fn what_a_newer_deployment_may_know_waits_for_it_for_an_hour() {
+    let world = World::with(STAFF).await;
+    for (name, value, rule) in [
+        ("table", serde_json::json!("new"), "unknown-table"),
+        ("row", serde_json::json!([["id", "0011"], ["new", "x"]]), "unknown-column"),
+        ("version", serde_json::json!("2"), "unreadable"),
+    ] {
+        let first = Envelope::raw(name, "a", &newer(name, value, &world));
+        let good = write(&world.schema.catalog, "upsert staff id=0010 name=later");
+        let later = Envelope::of("later", "a", vec![good.clone()]);
+        let other = Envelope::of("other", "b", vec![good]);
+        let delivery = event(&[first.clone(), later, other]);
+        for after_ms in [0, HOUR_MS - 1] {
+            let response = world.apply_at(delivery.clone(), ACCEPTED_AT_MS + after_ms).await;
+            assert_eq!(left(&response), [name, "later"], "{name}");
+        }
+        let response = world.apply_at(event(&[first]), ACCEPTED_AT_MS + HOUR_MS).await;
+        assert_eq!(left(&response), [""; 0], "{name}");
+        let rejected = "SELECT rule FROM sync.write WHERE outcome = 'rejected'";
+        assert_eq!(world.rows(rejected).await, [rule], "{name}");
+        world.rows("DELETE FROM sync.write").await;
+    }
+}
+
+#[tokio::test]
+async fn what_no_version_sends_is_rejected_at_once() {
+    let world = World::with(STAFF).await;
+    for (id, body) in ["{broken", "[]", "{}", r#"{"version":2,"writes":[]}"#, r#"{"version":"1"}"#]
+        .iter()
+        .enumerate()
+    {
+        let message = Envelope::raw(&uuid::Uuid::from_u128(id as u128).to_string(), "a", body);
+        let response = world.apply_at(event(&[message]), ACCEPTED_AT_MS).await;
+        assert_eq!(left(&response), [""; 0], "{body}");
+    }
+    assert_eq!(world.rows("SELECT count(*) FROM sync.write").await, ["5"]);
+}
