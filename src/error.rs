@@ -82,7 +82,7 @@ impl SyncError {
         let Self::Database(error) = self else { return false };
         error.commits
             && match &error.fault {
-                // What PostgreSQL cancelled, it rolled back.
+                // PostgreSQL rolled back the statement that it cancelled.
                 DataApiFault::Sql(state) if state.0 == "57014" => false,
                 // PostgreSQL itself says that it did not commit.
                 DataApiFault::Sql(state) => {

@@ -214,7 +214,7 @@ async fn settle_in_pieces(
     deadline: Deadline,
 ) -> Result<(), SyncError> {
     let Batch { mut writes, mut entries } = batch;
-    // What is settled already must not take the time of what is not.
+    // A write that is settled already must not take the time of one that is not.
     let ids = || writes.iter().map(|write| write.id);
     let settled =
         ask(deadline, async || ledger::settled_fingerprints(&apply.data_api, ids()).await).await?;
