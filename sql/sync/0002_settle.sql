@@ -83,15 +83,18 @@ CREATE TYPE sync.attempt AS (
     column_name text
 );
 
--- Tries the statement that sync.bisect prepared over some rows. Only an error of a row is an answer
+-- Tries a statement over some rows: the one that is prepared or, until it could be prepared, this one. Only an error of a row is an answer
 -- (sync.is_of_row); any other one (a deadlock, a missing table) ends the whole call, as it says nothing about a row.
-CREATE FUNCTION sync.try(columns text[], has_unknown_types boolean)
+CREATE FUNCTION sync.try(unprepared text, columns text[], has_unknown_types boolean)
 RETURNS sync.attempt
 LANGUAGE plpgsql
 AS $$
 DECLARE
     attempt sync.attempt;
 BEGIN
+    IF unprepared IS NOT NULL THEN
+        EXECUTE 'PREPARE sync_try (text[]) AS ' || unprepared;
+    END IF;
     EXECUTE format('EXECUTE sync_try (%L)', columns) INTO attempt.answer;
     RETURN attempt;
 EXCEPTION
@@ -145,6 +148,7 @@ DECLARE
     row_count integer;
     own_columns integer;
     refused integer[] := '{}';
+    unprepared text := statement;
     attempt sync.attempt;
 BEGIN
     IF is_immediate THEN
@@ -154,9 +158,8 @@ BEGIN
     IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'sync_try') THEN
         DEALLOCATE sync_try;
     END IF;
-    EXECUTE 'PREPARE sync_try (text[]) AS ' || statement;
     IF follows IS NULL THEN
-        attempt := sync.try(columns, has_unknown_types);
+        attempt := sync.try(unprepared, columns, has_unknown_types);
         IF attempt.sqlstate IS NULL THEN
             attempt.row_number := 1;
             RETURN NEXT attempt;
@@ -174,8 +177,12 @@ BEGIN
             RETURN NEXT attempt;
             CONTINUE;
         END IF;
+        -- A statement may fail before it is prepared: a rule of the table can refuse every row.
+        IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'sync_try') THEN
+            unprepared := NULL;
+        END IF;
         block := cells[:][first_row : first_row + block_rows - 1];
-        attempt := sync.try(sync.literals(block), has_unknown_types);
+        attempt := sync.try(unprepared, sync.literals(block), has_unknown_types);
         attempt.row_number := first_row;
         IF attempt.sqlstate IS NULL THEN
             RETURN NEXT attempt;
@@ -183,7 +190,7 @@ BEGIN
         END IF;
         FOR place IN 1 .. array_length(block, 2) LOOP
             IF block_rows > 1 THEN
-                attempt := sync.try(sync.literals(block[:][place : place]), has_unknown_types);
+                attempt := sync.try(unprepared, sync.literals(block[:][place : place]), has_unknown_types);
                 attempt.row_number := first_row + place - 1;
             END IF;
             IF attempt.sqlstate IS NOT NULL THEN
@@ -200,7 +207,9 @@ BEGIN
             RETURN NEXT attempt;
         END LOOP;
     END LOOP;
-    DEALLOCATE sync_try;
+    IF unprepared IS NULL THEN
+        DEALLOCATE sync_try;
+    END IF;
 END
 $$;
 

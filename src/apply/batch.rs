@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use aurora_sync_catalog::{Catalog, ColumnType, Table};
 use aws_lambda_events::sqs::SqsMessage;
@@ -161,6 +161,7 @@ impl<'a> Batch<'a> {
         let mut batch = Self::default();
         let mut entries = BTreeMap::new();
         let mut seen = HashSet::new();
+        let mut groups: BTreeMap<&str, VecDeque<&Write>> = BTreeMap::new();
         for message in messages {
             entries.extend(message.entries.iter().map(|entry| (entry.id(), entry.clone())));
             // A message can stand twice in a delivery; its writes cannot count twice. Two payloads under
@@ -169,9 +170,10 @@ impl<'a> Batch<'a> {
                 .writes
                 .iter()
                 .filter(|write| seen.insert((write.id, write.fingerprint.as_deref())));
-            batch.writes.extend(fresh);
+            groups.entry(&message.group).or_default().extend(fresh);
         }
         batch.entries = entries.into_values().collect();
+        batch.writes = in_order_of_acceptance(groups.into_values().collect());
         batch
     }
 
@@ -192,6 +194,20 @@ impl<'a> Batch<'a> {
     pub(super) fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.entries.is_empty()
     }
+}
+
+/// Merges the writes of groups. Each group keeps its order, which is that of the queue; between groups, the write that was
+/// accepted first goes first, as rows of different tables can refer to each other.
+fn in_order_of_acceptance(mut groups: Vec<VecDeque<&Write>>) -> Vec<&Write> {
+    let mut writes = Vec::with_capacity(groups.iter().map(VecDeque::len).sum());
+    let accepted =
+        |group: &VecDeque<&Write>| group.front().map(|write| (write.accepted_at_ms, write.id));
+    while let Some(group) =
+        groups.iter_mut().filter(|group| !group.is_empty()).min_by_key(|group| accepted(group))
+    {
+        writes.extend(group.pop_front());
+    }
+    writes
 }
 
 /// Checks that a write can be put into a statement: a queue can be fed by hand, and a table can

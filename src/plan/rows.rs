@@ -92,7 +92,7 @@ mod tests {
             let items: Vec<_> =
                 rows.into_iter().map(|(key, size_bytes)| Item { key, size_bytes }).collect();
             let size = |set: &Vec<usize>| -> usize { set.iter().map(|&row| items[row].size_bytes).sum() };
-            let calls = calls(sets(&items, SET_ROWS_MAX), usize::MAX, &size);
+            let calls = calls(sets(&items, SET_ROWS_MAX), usize::MAX, size);
             let mut seen = Vec::new();
             for call in &calls {
                 let bytes: usize = call.iter().map(&size).sum();

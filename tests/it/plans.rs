@@ -128,7 +128,7 @@ async fn check_load(client: &tokio_postgres::Client, load: Load<'_>, rows: usize
     let operation = if mode == Mode::Insert { Operation::Insert } else { Operation::Upsert };
     let literals = literals_of(&rows_of(operation, rows, columns.len()));
     let name = format!("load {} {}", mode.as_str(), table.name);
-    check_numbered(client, &load.statement(), &[literals.clone()], rows, &name).await;
+    check_numbered(client, &load.statement(), std::slice::from_ref(&literals), rows, &name).await;
     if let Some(sql) = load.insert_first() {
         let literals = literals_of(&rows_of(Operation::Insert, rows, columns.len()));
         check_numbered(client, &sql, &[literals], rows, &name).await;

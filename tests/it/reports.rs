@@ -25,13 +25,13 @@ const IMPORT: &str = "INSERT INTO sync.import (id, bucket, object_key, object_ve
         '{\"mode\": \"upsert\", \"dry-run\": true}', 1234, 2010, 4, 3, 2, 2001, 1,
         '2026-11-23 00:00:00Z', '2026-11-23 00:00:20Z')";
 
-const KINDS: &str = "INSERT INTO sync.import_reject_kind (import_id, lane, rule, sqlstate, column_name, rows)
-    SELECT id, kind.* FROM sync.import, (VALUES
+const KINDS: &str = "INSERT INTO sync.import_reject_kind (import_id, lane, rule, sqlstate, column_name, rows, rows_kept, bytes_kept)
+    SELECT id, kind.*, 0, 0 FROM sync.import, (VALUES
         (0, 'format', '', 'age', 500), (1, 'format', '', 'age', 501), (1, 'database', '23514', '', 1000)) AS kind";
 
 const REJECTS: &str = "INSERT INTO sync.import_reject
-        (import_id, record, line, byte_offset, column_name, rule, reason, raw)
-    SELECT id, n, n + 1, n * 10, 'age', 'format', 'expected an integer', n || ',x'
+        (import_id, lane, record, line, byte_offset, column_name, rule, reason, raw)
+    SELECT id, 0, n, n + 1, n * 10, 'age', 'format', 'expected an integer', n || ',x'
     FROM sync.import, generate_series(1, 1200) n";
 
 /// An import in the database, and where its results go.
@@ -176,8 +176,8 @@ async fn a_file_that_was_never_read_has_a_report_alone() {
 async fn records_of_any_size_and_bytes_come_back_as_they_stood() {
     // Pages over 1 MiB, records that alone are over 1 MiB in an answer, and bytes that are no text for
     // PostgreSQL. What is too long is told of, and not part of the file.
-    let fill = "INSERT INTO sync.import_reject (import_id, record, line, byte_offset, rule, reason, raw, raw_bytes)
-        SELECT id, n, n, n, CASE n WHEN 6 THEN 'too-long' ELSE 'format' END, 'bad', raw, bytes
+    let fill = "INSERT INTO sync.import_reject (import_id, lane, record, line, byte_offset, rule, reason, raw, raw_bytes)
+        SELECT id, 0, n, n, n, CASE n WHEN 6 THEN 'too-long' ELSE 'format' END, 'bad', raw, bytes
         FROM sync.import, (VALUES
             (1, repeat('a', 400000), NULL::bytea), (2, repeat('b', 400000), NULL), (3, repeat('c', 400000), NULL),
             (4, repeat(chr(1), 450000) || 'é', NULL), (5, '', convert_to('x', 'UTF8') || '\\x00'::bytea),

@@ -276,15 +276,15 @@ async fn an_outage_gives_the_batch_back_and_rejects_nothing() {
 }
 
 #[tokio::test]
-async fn a_statement_whose_answer_is_lost_takes_effect_once() {
+async fn a_delivery_whose_commit_is_not_answered_takes_effect_once() {
     let world = World::with(STAFF).await;
     let writes =
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
-    world.fault("execute drop-answer");
+    world.fault("commit drop-answer");
     world.server.counters().reset();
     // The ledger says that it is done, so that nothing is given back.
     assert!(world.apply_writes(writes.clone()).await.batch_item_failures.is_empty());
-    assert_eq!(world.server.counters().calls(ServerOperation::Execute), 2);
+    assert_eq!(world.server.counters().calls(ServerOperation::Execute), 1);
     assert!(world.apply_writes(writes).await.batch_item_failures.is_empty());
     assert_eq!(world.rows(LEDGER).await, ["0004|insert|applied|-|-"]);
 }

@@ -118,8 +118,8 @@ async fn a_newer_file_ends_an_older_one_that_is_half_loaded() {
     let key = "imports/t/a.csv";
     let older =
         importer.bucket.put(key, "k,v\n1,older\n2,older\n3,older\n4,older\n5,older\n").await;
-    // Its claim, its description, a look for known keys and the first chunk go well.
-    importer.world.fault("execute@5.. fail-before=ServiceUnavailableError");
+    // The first chunk goes well.
+    importer.world.fault("batch@2.. fail-before=ServiceUnavailableError");
     assert_eq!(importer.notify(key, &older, "0A").await.batch_item_failures.len(), 1);
     importer.world.server.faults().clear();
     assert!(importer.world.rows(STATES).await[0].starts_with("0A|running"));
@@ -322,7 +322,7 @@ async fn two_files_for_one_table_both_get_over_an_outage_in_the_middle() {
         one.batch_item_failures.len() + two.batch_item_failures.len()
     };
     // Each has 30 parts.
-    importer.world.fault("execute@40.. fail-before=ServiceUnavailableError");
+    importer.world.fault("batch@30.. fail-before=ServiceUnavailableError");
     assert_eq!(notify().await, 2);
     importer.world.server.faults().clear();
     let begun = "SELECT count(*) FROM sync.import WHERE state = 'running' AND EXISTS (

@@ -10,8 +10,8 @@ const FILL: &str = "INSERT INTO sync.import (id, bucket, object_key, object_vers
         'staff', CASE n WHEN 3 THEN 'failed' ELSE 'completed' END, 3, 0, 3, timestamptz '2026-11-23' + n * interval '1 day'
     FROM generate_series(1, 4) n";
 
-const REJECTS: &str = "INSERT INTO sync.import_reject (import_id, record, line, byte_offset, column_name, rule, reason, raw)
-    SELECT import.id, n, n + 1, n * 10, 'age', 'format', 'expected an integer', 'x,' || n
+const REJECTS: &str = "INSERT INTO sync.import_reject (import_id, lane, record, line, byte_offset, column_name, rule, reason, raw)
+    SELECT import.id, 0, n, n + 1, n * 10, 'age', 'format', 'expected an integer', 'x,' || n
     FROM sync.import, generate_series(1, 3) n WHERE state = 'completed'";
 
 #[tokio::test]
