@@ -63,6 +63,12 @@ pub(super) struct Database {
 }
 
 impl Ground {
+    /// Lets each call of the Data API take longer.
+    pub(super) fn delay_calls(&self, delay: Duration) {
+        let rule = format!("any@1.. delay={}ms", delay.as_millis());
+        self.data_api.faults().add(rule.parse().expect("the rule is well-formed"));
+    }
+
     pub(super) async fn prepare(
         programs: Functions,
         extra_environment: Vec<(String, String)>,

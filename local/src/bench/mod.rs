@@ -21,6 +21,7 @@ mod chart;
 mod report;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -90,6 +91,8 @@ pub struct Settings {
     pub warm_up_rows_max: u64,
     /// Given to our functions besides what the template gives them.
     pub environment: Vec<(String, String)>,
+    /// By which each call of the Data API takes longer.
+    pub call_delay: Option<Duration>,
     /// As it was typed, for the document.
     pub command: String,
 }
@@ -104,6 +107,7 @@ impl Settings {
             way: None,
             warm_up_rows_max: if scale == Scale::Smoke { 0 } else { 100_000 },
             environment: Vec::new(),
+            call_delay: None,
             command: "cargo local bench".to_owned(),
         }
     }
@@ -213,6 +217,9 @@ pub async fn run(
     print: &mut dyn FnMut(&str),
 ) -> anyhow::Result<()> {
     let ground = Ground::prepare(programs, settings.environment.clone()).await?;
+    if let Some(delay) = settings.call_delay {
+        ground.delay_calls(delay);
+    }
     let postgres = ground.postgres_version().await?;
     let keep = |part: &Part| match &keep {
         Some(folder) => report::keep(folder, settings, &postgres, part),

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// Beside aurora-sync only what holds this word, such as "psql"
     #[arg(long, value_name = "WORD")]
     way: Option<String>,
+    /// Milliseconds that each call of the Data API takes longer, as a real one does (some 17)
+    #[arg(long, value_name = "MILLISECONDS")]
+    call_delay: Option<u64>,
     /// A variable for our functions, as in NAME=VALUE
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = super::up::parse_parameter)]
     environment: Vec<(String, String)>,
@@ -89,6 +93,7 @@ async fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Res
         scenarios: arguments.scenarios.clone(),
         way: arguments.way.clone(),
         environment: arguments.environment.clone(),
+        call_delay: arguments.call_delay.map(Duration::from_millis),
         command: command_line(),
         ..Settings::new(scale)
     };
