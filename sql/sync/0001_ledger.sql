@@ -1,10 +1,10 @@
--- The ledger: what became of every write.
+-- The ledger: the outcome of every write.
 -- (Schema "sync" and table sync.migration exist before this file runs: `migrate` makes them.)
 
 -- One row for each settled write, made by the statement that changes the data.
 -- A write that stands here has had its effect: a second delivery of it does nothing.
 CREATE TABLE sync.write (
-    -- The name tells this constraint from any of a user's: a worker that meets it was overtaken.
+    -- The worker looks for the name: another worker has settled the write meanwhile.
     id uuid CONSTRAINT sync_write_settled_once PRIMARY KEY,
     -- NULL where the message could not be read.
     table_name text,
@@ -13,17 +13,17 @@ CREATE TABLE sync.write (
     operation text NOT NULL
         CHECK (operation IN ('insert', 'upsert', 'insert_ignore', 'update', 'delete', 'unreadable')),
     outcome text NOT NULL CHECK (outcome IN ('applied', 'unchanged', 'superseded', 'rejected')),
-    -- Why it was rejected: our rule, or PostgreSQL's SQLSTATE and what it says with it.
+    -- Why it was rejected: our rule and, with rule 'database', PostgreSQL's SQLSTATE, text and names.
     rule text,
     sqlstate text,
     reason text,
     constraint_name text,
     column_name text,
-    -- What was asked for, kept only of rejected writes so that they can be repaired.
+    -- The table, the operation and the row, kept only of rejected writes so that they can be repaired.
     payload text,
     accepted_at timestamptz NOT NULL,
     settled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- Of a write under an Idempotency-Key: what tells it from another one under the same key.
+    -- Of a write under an Idempotency-Key: a hash of its payload, as another payload may come under the same key.
     fingerprint text,
     CHECK (outcome <> 'rejected' OR rule IS NOT NULL)
 );
@@ -31,5 +31,5 @@ CREATE TABLE sync.write (
 -- For pruning. New rows are always at its end, where PostgreSQL inserts without a search.
 CREATE INDEX write_settled_at ON sync.write (settled_at);
 
--- For what became of the other writes of a row, or of a table. Hashes, as a key may be longer than an index entry can be.
+-- For the other writes of a row, or of a table (rule 'overtaken'). Hashes, as a key may be longer than an index entry can be.
 CREATE INDEX write_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0)) WHERE key IS NOT NULL;

@@ -1,4 +1,4 @@
--- Settles writes inside the server: each set by a statement of its own, bad rows apart from good ones.
+-- Settles writes inside the server: each set by a statement of its own. sync.bisect finds bad rows, for imports too.
 
 -- The id under which a write is rejected whose own id was used for another write before.
 CREATE FUNCTION sync.reused_id(id uuid, fingerprint text)
@@ -8,9 +8,9 @@ AS $$
     SELECT encode(substr(sha256(convert_to(id::text || fingerprint, 'UTF8')), 1, 16), 'hex')::uuid
 $$;
 
--- Whether an error is the fault of a row, by its SQLSTATE and, where that is not enough, by how its text begins. The worker's
--- table of errors (`SqlState::disposition` in `src/error.rs`) is the same, and gives the reasons; a test holds them to each
--- other.
+-- True for an error that is the fault of a row, by its SQLSTATE and, where that is not enough, by how its text begins.
+-- The worker's table of errors (`SqlState::disposition` in `src/error.rs`) is the same, and gives the reasons; a test holds
+-- them to each other.
 CREATE FUNCTION sync.is_of_row(error_sqlstate text, error_message text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -32,8 +32,8 @@ AS $$
     END
 $$;
 
--- The column whose type refuses the cell, among those of types that the worker does not know: what a type says to a value
--- does not name the column.
+-- The column whose type refuses the cell, among those of types that the worker does not know: the error that a type raises
+-- for a value does not name the column.
 CREATE FUNCTION sync.refused_column(error_sqlstate text, column_names text[], types text[], cells text[])
 RETURNS text
 LANGUAGE plpgsql
@@ -57,7 +57,7 @@ BEGIN
 END
 $$;
 
--- What a rule of the worker's own says against a write.
+-- The reason of a write that is rejected by a rule of the worker's own.
 CREATE FUNCTION sync.reason(rule text)
 RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -83,8 +83,9 @@ CREATE TYPE sync.attempt AS (
     column_name text
 );
 
--- Tries a statement over some rows: the one that is prepared or, until it could be prepared, this one. Only an error of a row is an answer
--- (sync.is_of_row); any other one (a deadlock, a missing table) ends the whole call, as it says nothing about a row.
+-- Tries a statement over some rows: the one that is prepared or, until it could be prepared, this one. Only an error of a
+-- row is an answer (sync.is_of_row); any other one (a deadlock, a missing table) ends the whole call, as it says nothing
+-- about a row.
 CREATE FUNCTION sync.try(unprepared text, columns text[], has_unknown_types boolean)
 RETURNS sync.attempt
 LANGUAGE plpgsql
@@ -114,18 +115,18 @@ EXCEPTION
 END
 $$;
 
--- Runs a statement over a set of rows of which at least one is bad: over the whole set, where that fails over blocks of
--- it, and where a block fails over each of its rows. The statement is prepared once: planning it takes longer than
--- running it over a row.
+-- Finds the bad rows of a set: runs a statement over the whole set; where that fails, over blocks of 25 rows; where a block
+-- fails, over each of its rows. The statement is prepared once: planning it takes longer than running it over a row.
 --
--- `statement` is one that aurora-sync makes of its catalog. It takes the columns of the set as $1, the literal of an
--- array for each, and answers one row of one array of texts. `column_names` are the columns of the table, the last ones of
+-- aurora-sync makes `statement` of its catalog. It takes the columns of the set as $1, the literal of an array for
+-- each, and answers one row of one array of texts. `column_names` are the columns of the table, the last ones of
 -- the set; `types` names those of types that the worker does not know, and is NULL for the others: the error that such a
 -- type raises for a value can look like a mistake in a statement (class 42: `regclass`, `tsquery`, `ltree`) or in
 -- PostgreSQL (XX: `hstore`). `is_immediate` checks deferred constraints while their row can still be told.
 --
--- `follows` is NULL, or says of each row which earlier row of the set it is tried after, and only if that one is refused:
--- the rows of a key, the last one of a file first. A row that is not tried is answered as superseded.
+-- `follows` is NULL, or holds for each row the earlier row of the set after which it is tried, if that one is refused: the
+-- rows of a key, the last one of the file first. All rows are tried one by one then, and a row that is not tried counts as
+-- superseded.
 CREATE FUNCTION sync.bisect(
     statement text,
     columns text[],
@@ -241,8 +242,8 @@ BEGIN
 END
 $$;
 
--- The answer of such a statement, unless it says of a write neither that it took effect nor, with its payload, why it did
--- not: an update that others were folded into met no row, or a trigger left out some rows of several. Fewer rows tell more.
+-- The answer of such a statement, unless it does not know the outcome of a write: an update that others were folded into
+-- met no row, or a trigger left out some rows of several. The error makes the set be bisected: fewer rows tell more.
 CREATE FUNCTION sync.told(answer text[])
 RETURNS text[]
 LANGUAGE plpgsql
@@ -274,8 +275,7 @@ AS $$
     ) AS settled
 $$;
 
--- The same as sync.settle for a set of which at least one row is bad (sync.bisect). Bad rows are rejected with
--- PostgreSQL's reason.
+-- The same as sync.settle for a set that may have bad rows (sync.bisect). They are rejected with PostgreSQL's reason.
 CREATE FUNCTION sync.settle_bisected(
     statement text,
     table_path text,

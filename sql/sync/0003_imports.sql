@@ -1,8 +1,8 @@
 -- Imports: any number of rows at once, each counted once, whatever is killed in between.
 
--- What is committed by now, as pg_current_snapshot() tells it, but with the subtransactions of those who are under way:
--- without them, a row that somebody wrote behind a savepoint would pass for an older one once that is committed. Where
--- somebody has been under way for so long that they cannot be looked for, all that came after him counts as not committed.
+-- The transactions that are committed by now: pg_current_snapshot(), with the subtransactions of those under way. Without
+-- these, a row that somebody wrote behind a savepoint would pass for an older one once that is committed. Where a
+-- transaction has been under way for so long that they cannot be looked for, all later ones count as not committed.
 CREATE FUNCTION sync.began_snapshot()
 RETURNS pg_snapshot
 LANGUAGE plpgsql
@@ -32,8 +32,8 @@ AS $$
     SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 16777216
 $$;
 
--- Whether the writer of a row version, as its xmin tells it, was committed in a snapshot. A row keeps the last 32 bits of
--- its writer: they are taken for the last such number below the ceiling. So a row that nobody has written for four
+-- True where the writer of a row version (its xmin) was committed in a snapshot. A row keeps the last 32 bits of its
+-- writer: they are taken for the last such number below the ceiling. So a row that nobody has written for four
 -- thousand million transactions can be held to be new, and a new one never to be old.
 CREATE FUNCTION sync.is_visible_in(written_by xid, ceiling bigint, snapshot pg_snapshot)
 RETURNS boolean
@@ -71,7 +71,7 @@ CREATE TABLE sync.import (
     held_at timestamptz,
     -- Of the object as it is stored, compressed or not.
     bytes_total bigint,
-    -- The rest is brought up to date when the import ends; until then, sync.import_progress tells.
+    -- The counts are brought up to date when the import ends; until then, sync.import_progress computes them.
     bytes_read bigint NOT NULL DEFAULT 0,
     rows_read bigint NOT NULL DEFAULT 0,
     rows_written bigint NOT NULL DEFAULT 0,
@@ -88,12 +88,12 @@ CREATE TABLE sync.import (
     -- When report.json was written. An ended import without a report gets one at the next delivery.
     reported_at timestamptz,
     -- When a load in one transaction was rolled back, after all was found out: a dry run, or more rejects than allowed.
-    -- Its counts stand then in this row, and why it was (not for a dry run) in "error".
+    -- This row has its counts then and, but for a dry run, the reason in "error".
     rolled_back_at timestamptz,
-    -- What was committed when the import began: mode "replace" deletes no row that was written since.
+    -- The transactions that were committed when the import began: mode "replace" deletes no row that was written since.
     began_snapshot pg_snapshot NOT NULL DEFAULT sync.began_snapshot(),
-    -- Mode "replace", once the file is loaded whole: first the rows of the table that are not in the file are counted,
-    -- then deleted, both in stretches of the table. NULL: the file is not loaded yet.
+    -- Mode "replace", once the file is loaded whole: the rows of the table that are not in the file are counted, then
+    -- deleted, both in stretches of the table. NULL: the file is not loaded yet.
     replace_phase text CHECK (replace_phase IN ('count', 'delete', 'done')),
     -- The key of the last row that the phase has looked at, as texts. NULL: none.
     replace_after text[],
@@ -108,8 +108,9 @@ CREATE TABLE sync.import (
 CREATE INDEX import_started_at ON sync.import (started_at);
 CREATE INDEX import_object ON sync.import (bucket, object_key);
 
--- One row for each set of rows, committed with them: what stands here is loaded. A chunk is a piece of the
+-- One row for each set of rows, committed with them: a set that is here is loaded. A chunk is a piece of the
 -- file, the same each time the file is read; a lane's rows of it are one transaction of one or more sets.
+-- A worker that goes on with an import computes its checkpoint from this table.
 CREATE TABLE sync.import_chunk (
     import_id uuid NOT NULL REFERENCES sync.import (id) ON DELETE CASCADE,
     -- From 0.
@@ -123,7 +124,7 @@ CREATE TABLE sync.import_chunk (
     rows_rejected bigint NOT NULL,
     -- The records of the chunk in all lanes: it is loaded when as many rows of it are read.
     records bigint NOT NULL,
-    -- How much of the object was read when the chunk was cut.
+    -- Bytes of the object that were read when the chunk was cut.
     bytes_read bigint NOT NULL,
     -- Where the next chunk begins: its first byte (from 0; of the content, where that is compressed), its line and its
     -- record (both from 1). NULL at the end of the file, but for the record.
@@ -156,7 +157,7 @@ CREATE TABLE sync.import_reject (
     PRIMARY KEY (import_id, record, lane)
 );
 
--- How many rows of each kind were rejected, and how many of them, with how many bytes, are kept in sync.import_reject.
+-- The number of rejected rows of each kind, and of those, with their bytes, that are kept in sync.import_reject.
 CREATE TABLE sync.import_reject_kind (
     import_id uuid NOT NULL REFERENCES sync.import (id) ON DELETE CASCADE,
     lane smallint NOT NULL,
@@ -201,7 +202,7 @@ LEFT JOIN LATERAL (
 ) AS counted ON import.state = 'running';
 
 -- The advisory lock of an import: shared by the transactions that load it, exclusive for whoever ends it. (Row locks
--- starve the one that waits for them all: 29 s where this takes 0.3 s.)
+-- starve the one that waits for them all.)
 CREATE FUNCTION sync.import_lock(import_id uuid)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE
@@ -209,8 +210,8 @@ AS $$
     SELECT hashtextextended('sync.import ' || import_id, 0)
 $$;
 
--- Registers an import, or finds it, and tells how it stands: 'begin' for the worker that asks, 'held' where a worker with
--- another message has it, 'running' where one with a later message has, 'ended'.
+-- Registers an import, or finds it, and answers its standing: 'begin' for the worker that asks, 'held' where a worker with
+-- another message has it, 'running' where one with a later message has it, 'ended'.
 --
 -- A message that comes again has lost its worker: its import is not waited for. Nor is that of a worker that has said
 -- nothing for three minutes.
@@ -292,9 +293,8 @@ BEGIN
 END
 $$;
 
--- Whether the event of the first sequencer came before that of the second (Amazon S3 User Guide, "Event message
--- structure": hexadecimal, the shorter padded with zeros on the right, compared as texts). What is no sequencer
--- says nothing.
+-- True where the event of the first sequencer came before that of the second (Amazon S3 User Guide, "Event message
+-- structure": hexadecimal, the shorter padded with zeros on the right, compared as texts). False where one is no sequencer.
 CREATE FUNCTION sync.is_older(a text, b text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -342,7 +342,7 @@ BEGIN
 END
 $$;
 
--- What became of the rows of a set.
+-- The rows of a set, counted by outcome.
 CREATE TYPE sync.counts AS (
     rows_written bigint,
     rows_unchanged bigint,
@@ -352,11 +352,11 @@ CREATE TYPE sync.counts AS (
 
 -- Loads a set of which no row is bad.
 --
--- `statement` is one that aurora-sync makes of its catalog. It takes the columns of the set as $1, the literal of an
--- array for each, and answers one array of two counts: rows written, and rows older than the one in the table.
--- `insert_statement`, if there is one, is tried first: it inserts all rows without looking for them, in half of the time, and fails where one is there.
--- `keys_statement` records the keys that are in the file, for mode "replace": as it runs on its own, it sees the rows
--- that the others wrote meanwhile.
+-- aurora-sync makes `statement` of its catalog. It takes the columns of the set as $1, the literal of an array for
+-- each, and answers one array of two counts: rows written, and rows older than the one in the table.
+-- `insert_statement`, if there is one, is tried first: it inserts all rows without looking for them, which takes less time,
+-- and fails where a key is there. `keys_statement` records the keys that are in the file, for mode "replace": as it runs
+-- on its own, it sees the rows that the other statement wrote.
 CREATE FUNCTION sync.load(
     import_id uuid,
     statement text,
@@ -391,8 +391,8 @@ BEGIN
 END
 $$;
 
--- The same for a set of which at least one row is bad (sync.bisect). Records the bad ones. `records` are the rows as they
--- stand in the file, with an empty rule and reason; `follows` is that of sync.bisect.
+-- The same for a set that may have bad rows (sync.bisect): they are rejected. `records` are the rows as they stand in the
+-- file, with an empty rule and reason; `follows` is that of sync.bisect.
 CREATE FUNCTION sync.load_bisected(
     import_id uuid,
     lane smallint,
@@ -440,8 +440,8 @@ BEGIN
 END
 $$;
 
--- Records rejected rows, which are in the order of the file: all of them are counted, and the first ones of each lane
--- kept, so many rows and bytes. Answers how many they are.
+-- Records rejected rows, which are in the order of the file: counts all of them, and keeps the first ones of each lane, so
+-- many rows and bytes. Answers their number.
 CREATE FUNCTION sync.add_rejects(
     import_id uuid,
     lane smallint,
@@ -486,7 +486,7 @@ BEGIN
 END
 $$;
 
--- Brings the counts of an import up to date with its chunks, and tells how many rows were read and rejected.
+-- Brings the counts of an import up to date with its chunks, and answers the rows that were read and rejected.
 CREATE FUNCTION sync.count_import(counted_id uuid)
 RETURNS TABLE (read bigint, rejected bigint)
 LANGUAGE sql
