@@ -1,10 +1,10 @@
-//! The one way to change rows of users: `BeginTransaction`, `BatchExecuteStatement` for each 4 MiB of parameter sets,
+//! The one driver of changes of users' rows: `BeginTransaction`, `BatchExecuteStatement` for each 4 MiB of parameter sets,
 //! `CommitTransaction`.
 //!
-//! A batch runs as a whole. Where the database refuses a row of it, all of it is rolled back and runs again bisected: the
+//! A batch runs whole. Where the database refuses a row of it, all of it is rolled back and runs again bisected: the
 //! server finds the bad rows, and the good ones are written. Where a deferred constraint refuses the commit, it runs a
 //! third time, and constraints are checked row by row. A commit without an answer is looked up, and the batch is repeated
-//! only if it was not done. What a batch holds is for its caller to say: writes ([`crate::apply`]), or rows of a file
+//! only if it was not done. Its caller says what a batch holds: writes ([`crate::apply`]), or rows of a file
 //! ([`crate::import`]).
 
 use tokio::time::timeout;

@@ -275,8 +275,8 @@ impl DataApiError {
 
     /// Whether another worker did the same work meanwhile: what it did is found when it is retried.
     ///
-    /// PostgreSQL does not say whose constraint it is. A table of a user may have one of that name: where rows are
-    /// told apart, its row is rejected inside the server, and what is left is ours.
+    /// PostgreSQL does not say whose constraint it is. A table of a user may have one of that name: where the
+    /// batch is bisected, its row is rejected inside the server, and an error that is left is about ours.
     pub fn is_overtaken(&self) -> bool {
         let is_duplicate = |constraint: &str| {
             let text = "duplicate key value violates unique constraint";

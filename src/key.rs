@@ -151,7 +151,7 @@ impl Key {
         u32::try_from(partition).expect("a remainder is under its divisor")
     }
 
-    /// The same for ever, and for all rows of a table whose keys cannot be told apart by their texts.
+    /// The same for ever, and for all rows of a table whose keys only the database can compare.
     pub fn hash(&self, table: &str) -> u64 {
         // FNV, as the standard library's hasher may change between releases: a key that moved to
         // another message group while writes to it wait would lose its order.

@@ -9,11 +9,12 @@
 //! ```
 //!
 //! The modules stand in the order in which a reader needs them: what the words mean, how a write is
-//! checked and planned, the six functions, and last the only room that knows AWS.
+//! checked and planned, the six functions, and last the only module that knows AWS.
 //!
 //! Invariants:
-//! - A write is recorded in `sync.write` by the statement that changes the data: what stands there
-//!   has had its effect, what does not has had none.
+//! - [`batch`] changes rows: begin, `BatchExecuteStatement`s, commit. Nothing that changes rows is committed by itself.
+//! - A write is recorded in `sync.write` by the statement that changes the data: a write that is there
+//!   has had its effect, one that is not has had none.
 //! - No identifier and no value of a request is ever part of an SQL text.
 //! - Modules marked *pure* do no I/O, know no clock and no environment.
 //! - AWS crates are named in [`aws`] alone.

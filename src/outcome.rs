@@ -1,4 +1,4 @@
-//! What became of a write or of a row of a file.
+//! The outcome of a write or of a row of a file.
 //!
 //! Pure. An outcome is not an error: a rejected write is a write that is settled.
 

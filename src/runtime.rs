@@ -1,5 +1,4 @@
-//! What every function does around its own work: logs as JSON, counts the time, tells Lambda of
-//! failures.
+//! The work that all functions share: logs as JSON, the time that is left, failures told to Lambda.
 
 use std::pin::Pin;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A write: what it says, how it travels in a queue message, and which messages an array fills.
 //!
-//! Pure. Values are text in PostgreSQL's input syntax from the door on, so that nothing between a
+//! Pure. Values are text in PostgreSQL's input syntax from validation on, so that nothing between a
 //! client's JSON and the column's own parser can change a number. Next: [`crate::plan`].
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What the worker knows about its tables, read from their DDL when it is built.
+//! The tables as the worker knows them, read from their DDL when it is built.
 //!
 //! Owns the description of tables, columns and types ([`Catalog`]) and of migrations
 //! ([`Migration`]). Everything here is data: nothing does I/O except [`ddl::read_dir`], which reads

@@ -1,4 +1,4 @@
-//! The only room that names AWS crates.
+//! The only module that names AWS crates.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

@@ -356,7 +356,7 @@ CREATE TYPE sync.counts AS (
 -- each, and answers one array of two counts: rows written, and rows older than the one in the table.
 -- `insert_statement`, if there is one, is tried first: it inserts all rows without looking for them, which takes less time,
 -- and fails where a key is there. `keys_statement` records the keys that are in the file, for mode "replace": as it runs
--- on its own, it sees the rows that the other statement wrote.
+-- on its own, it sees the rows that the other statement wrote, and those of somebody else that it met.
 CREATE FUNCTION sync.load(
     import_id uuid,
     statement text,

@@ -1,4 +1,5 @@
-//! A delivery, decoded: writes that can be put into statements, and what is rejected before that.
+//! A delivery, decoded: writes that can be put into statements, those that are rejected before that, and messages that wait
+//! for a deployment.
 //!
 //! Pure.
 

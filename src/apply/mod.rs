@@ -1,8 +1,8 @@
 //! Behind the queue: applies writes in batches, each exactly once and in order per key.
 //!
-//! A delivery is one transaction; where there is not time enough for that, a message is one, or a part of it. What the data spoils is rejected in the ledger, row by row; what an
-//! outage spoils is given back to the queue; what is a mistake of ours stops its own message group and no
-//! other, and raises an alarm.
+//! A delivery is one transaction; where there is not time enough for that, a message is one, or a part of it. Bad rows are
+//! rejected in the ledger, one by one. An outage gives messages back to the queue. A mistake of ours blocks its own
+//! message group and no other, and raises an alarm.
 
 mod batch;
 mod settle;

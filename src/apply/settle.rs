@@ -2,7 +2,7 @@
 //!
 //! A delivery costs three calls of the Data API, whatever is in it: begin, a `BatchExecuteStatement` with a parameter set
 //! for each step of the plan, commit; one more for each further 4 MiB, for messages that cannot be read, and where updates
-//! fold. One with bad rows costs five more.
+//! fold. One with bad rows costs seven.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! The only room that names AWS crates: one file a service.
+//! The only module that names AWS crates: one file a service.
 //!
 //! Each file turns our words into the service's and its errors into ours. Nothing is decided here.
 

@@ -1,7 +1,7 @@
 //! Unpacks gzip, zstd and bzip2, told by their first bytes, in constant memory.
 //!
-//! Pure. Several members one after the other are one file, as `cat a.gz b.gz` makes them. What inflates
-//! beyond all reason is given up, so that a small file cannot occupy the function for ever.
+//! Pure. Several members one after the other are one file, as `cat a.gz b.gz` makes them. A file that
+//! inflates beyond all reason is given up, so that a small file cannot occupy the function for ever.
 
 use std::fmt;
 

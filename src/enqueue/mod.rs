@@ -1,7 +1,6 @@
-//! The door: takes writes, refuses what can be known to be wrong, queues the rest, answers 202.
+//! Accepts writes: refuses those that are certain to be wrong, queues the others, responds with 202.
 //!
-//! Has no access to the database: what only the database knows is settled by [`crate::apply`] and
-//! shown at the status URL.
+//! Has no access to the database: [`crate::apply`] settles the writes, and the status URL shows their outcomes.
 
 mod accept;
 mod body;

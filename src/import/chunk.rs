@@ -15,7 +15,7 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// What a chunk may hold by default: large enough that a call (17 ms) is worth it, small enough that a few of them are
+/// The size of a chunk by default: large enough that the time of a call does not count, small enough that a few of them are
 /// held in memory at once.
 pub const LIMITS: Limits = Limits { records: 40_000, bytes: 2 * 1024 * 1024 };
 

@@ -1,4 +1,4 @@
-//! The import's row in `sync.import`: who has it, how it is read, how far it is, how it ended.
+//! The import's row in `sync.import`: which worker has it, how it is read, its checkpoint, how it ended.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Loads a file through its lanes: one future reads and cuts it, one a lane loads.
 //!
-//! Each lane has its own transactions, one for each chunk, and takes its parts in the order of the file. What is
-//! read ahead is bounded: a lane has one part in work, one whose transaction begins, and one that waits; the reader waits
-//! for the lane.
+//! Each lane has its own transactions, one for each chunk, and takes its parts in the order of the file. The next
+//! transaction begins while the last one works. Reading ahead is bounded: a lane has one part in work, one whose transaction
+//! begins, and one that waits; the reader waits for the lane.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

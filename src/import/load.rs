@@ -1,6 +1,7 @@
-//! Loads the part that a lane has of a chunk: its rows, its counts and its rejects in one transaction.
+//! Loads the part that a lane has of a chunk: its rows, its counts, its rejects and the chunk's end in one transaction.
 //!
-//! What stands in `sync.import_chunk` is loaded; whoever comes to it again is stopped by its primary key.
+//! [`crate::batch`] drives it, as it drives writes. A set that is in `sync.import_chunk` is loaded; its primary key stops
+//! whoever comes to it again.
 
 mod rejects;
 mod sets;

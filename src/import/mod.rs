@@ -1,7 +1,7 @@
 //! Imports files: every row ends as written, unchanged, superseded or rejected, and is counted as such.
 //!
 //! One pass over the file, a few chunks in memory, a transaction for each lane's part of a chunk. A file that is
-//! delivered again goes on where it stopped.
+//! delivered again goes on at its checkpoint, which the database computes from the chunks that are committed.
 
 pub mod source;
 pub mod options;

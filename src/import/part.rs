@@ -1,7 +1,7 @@
-//! What a lane has to load of a chunk.
+//! The rows of a chunk that one lane loads.
 //!
 //! Pure. Rows lie packed, one behind the other: a row of a file is a few short texts, and each in memory of its own
-//! would take more time and room than all that is done with them. Next: [`super::load`].
+//! would take more time and memory than all that is done with them. Next: [`super::load`].
 
 use super::layout::Row;
 use crate::csv::records::Place;

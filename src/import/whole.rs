@@ -1,6 +1,7 @@
 //! Loads a file in one transaction, for `atomic` and `dry-run`: all of it stands, or none.
 //!
-//! Its rejects are recorded outside of that transaction, so that they can be told of whatever becomes of it.
+//! The sets are bisected from the start, since an error would end the transaction. Rejects are recorded outside of that transaction, so
+//! that they are there for the report whether it is committed or rolled back.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -352,7 +353,7 @@ impl Whole<'_> {
         Ok(End::Rollback(attempt))
     }
 
-    /// Without a dry run, the rows of a chunk would now be told apart.
+    /// Without a dry run, constraints would now be checked row by row.
     fn tries_again(&self, attempt: &Attempt, tried: batch::Attempt) -> bool {
         attempt.is_refused_at_end && !self.options.is_atomic && tried == batch::Attempt::Bisected
     }

@@ -1,5 +1,5 @@
-//! What a request's `Prefer` header asks of a look-up (RFC 7240): `count=exact` or `count=planned`, as in
-//! PostgREST. What is not known is no error, says the RFC.
+//! The `Prefer` header of a look-up (RFC 7240): `count=exact` or `count=planned`, as in PostgREST. Unknown preferences
+//! are no error, says the RFC.
 //!
 //! Pure.
 

@@ -1,4 +1,4 @@
-//! What an answer is to caches and to the wire: `ETag` and 304, `HEAD`, gzip (RFC 9110, RFC 9111).
+//! A response for caches and for the wire: `ETag` and 304, `HEAD`, gzip (RFC 9110, RFC 9111).
 //!
 //! Pure.
 

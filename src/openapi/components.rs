@@ -1,4 +1,4 @@
-//! What the paths share: schemas of rows, parameters, headers, answers.
+//! The parts that the paths share: schemas of rows, parameters, headers, answers.
 //!
 //! Pure.
 

@@ -247,7 +247,7 @@ fn by_key(changes: &[Change]) -> HashMap<(&str, &Key), Vec<usize>> {
     places
 }
 
-/// The places of the changes of each table whose keys cannot be told apart: any may be of one row.
+/// The places of the changes of each table whose keys only the database can compare: any may be of one row.
 fn incomparable(changes: &[Change]) -> HashMap<&str, Vec<usize>> {
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for (place, change) in changes.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What a query string asks of a table.
+//! A query string, read against its table.
 //!
 //! Pure. Total: any query string becomes an [`Asked`], or a problem that says what is known.
 

@@ -1,4 +1,4 @@
-//! What a query asks of the rows: comparisons of columns, alone and in groups, and their SQL.
+//! The conditions of a query: comparisons of columns, alone and in groups, and their SQL.
 //!
 //! Pure. Values are checked against their column's type and bound; only names of the catalog and the
 //! fixed words below become SQL.

@@ -1,9 +1,9 @@
 //! The SELECT behind a look-up.
 //!
 //! Pure. A statement gives one record a row: the fields of the answer's form, then the order's columns
-//! as texts, from which the cursor is made. What is asked besides rows (how many there are in all,
-//! whether writes are settled) is the statement's head and comes with each record, so that one call
-//! answers it all from one snapshot.
+//! as texts, from which the cursor is made. The other questions (how many rows there are in all,
+//! whether writes are settled) are the statement's head and come with each record, so that one call
+//! answers all from one snapshot.
 
 use aurora_sync_catalog::{Column, ColumnType, Table};
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! The SQL texts of imports: one for each table, columns and mode of a file.
 //!
-//! Pure. Each way to load a set is a template beside this file; `sync.load` and `sync.load_bisected`
-//! (`sql/sync/0003_imports.sql`) run what becomes of it. A statement takes all columns of a set as `$1`, the literal of an
+//! Pure. Each way to load a set is a template beside this file (`load/*.sql`); `sync.load` and `sync.load_bisected`
+//! (`sql/sync/0003_imports.sql`) run the statements. A statement takes all columns of a set as `$1`, the literal of an
 //! array for each, and answers how many rows were written, and how many were older than the row in the table.
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
@@ -39,7 +39,7 @@ impl Load<'_> {
         }
     }
 
-    /// What is tried before, where the rows may all be new: it takes half of the time, and fails where one is there.
+    /// What is tried before, where the rows may all be new: it takes less time, and fails where one is there.
     pub fn insert_first(&self) -> Option<String> {
         (self.merges() && self.version().is_none()).then(|| self.insert())
     }

@@ -28,7 +28,7 @@ pub const IMPORT_RUNS: &str = "sync_import_is_running";
 /// it is the same each time the write is delivered, and so that its status can be found.
 const REUSED_ID: &str = "sync.reused_id(input.write_id, input.fingerprint)";
 
-/// How the writes of a set are told apart.
+/// How a write of a set is known to be in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
     /// By their ids: one that stands in the ledger is settled.
@@ -324,7 +324,7 @@ impl Target<'_> {
     /// The branches of an outcome for rows that triggers may leave out, or give another key.
     ///
     /// PostgreSQL does not say which row of the source a returned one was. Where not all were returned, nor all by the keys
-    /// that they were given, the outcome is none that `sync.settle` takes: it fails, and the set is halved until it is
+    /// that they were given, the outcome is none that `sync.settle` takes: it fails, and the set is bisected until it is
     /// told.
     fn written_despite_logic(&self) -> String {
         const WRITTEN: &str = "(SELECT count(*) FROM written)";

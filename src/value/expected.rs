@@ -1,4 +1,4 @@
-//! What a column takes, in words for whoever sent something else.
+//! The values that a column takes, in words for whoever sent something else.
 //!
 //! Pure.
 

@@ -1,7 +1,7 @@
 //! Values as text in PostgreSQL's input syntax, checked against their column.
 //!
-//! Pure. Refuses what PostgreSQL is certain to refuse, so that a client hears of it at the door and
-//! a file's row is rejected with its column; what only the database can know is left to it. No value
+//! Pure. Refuses values that PostgreSQL is certain to refuse, so that a client hears of them in the response and
+//! a file's row is rejected with its column; the database refuses the others. No value
 //! ever stands in a [`Fault`], and no number ever becomes a float.
 
 mod array;

@@ -25,7 +25,7 @@ fn messages(world: &World, texts: &[&str]) -> Vec<Envelope> {
         .collect()
 }
 
-/// The same with a message that cannot be read: more than one statement can settle.
+/// The same with a message that cannot be read, which costs a call of its own.
 fn messages_and_another(world: &World, texts: &[&str]) -> Vec<Envelope> {
     let mut messages = messages(world, texts);
     messages.push(Envelope::raw("unreadable", "z", "{}"));

@@ -1,7 +1,6 @@
 //! S3: reads objects of any size in ranges, writes objects of any size in parts.
 //!
-//! What is held in memory: while reading three ranges of [`range::RANGE_BYTES`], while writing one part of
-//! [`upload::PART_BYTES`].
+//! Memory holds three ranges of [`range::RANGE_BYTES`] while reading, and one part of [`upload::PART_BYTES`] while writing.
 
 mod range;
 mod upload;

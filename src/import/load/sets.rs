@@ -1,4 +1,4 @@
-//! How the rows of a part become sets and calls.
+//! The rows of a part as sets: folded where rows share a key or, where bad rows are looked for, with all rows of a key.
 //!
 //! Pure.
 

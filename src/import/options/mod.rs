@@ -1,6 +1,6 @@
-//! How one file is to be imported: what its metadata says, over what its prefix says, over the defaults.
+//! The options of one file's import: those of its metadata, over those of its prefix, over the defaults.
 //!
-//! Pure. What users read of it is docs/imports.md.
+//! Pure. docs/imports.md describes them.
 
 mod contradictions;
 mod defaults;

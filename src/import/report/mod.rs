@@ -1,4 +1,4 @@
-//! Tells what became of a file: `report.json` and `rejected.csv` in the results bucket.
+//! Reports on a file: `report.json` and `rejected.csv` in the results bucket.
 //!
 //! Reads all of it from the database, so that whoever ends an import, and whenever, tells the same.
 

@@ -1,4 +1,4 @@
-//! What the database knows of an import, as `report.json` tells it. docs/report.schema.json describes it.
+//! The counts and rejects of an import, as `report.json` has them. docs/report.schema.json describes it.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

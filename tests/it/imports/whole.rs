@@ -67,7 +67,7 @@ async fn a_constraint_that_speaks_last_refuses_an_atomic_file() {
         error.contains("deferred constraint") && error.contains("nothing was loaded"),
         "{error}"
     );
-    // Not atomic: the rows are told apart.
+    // Not atomic: the bad rows alone are rejected.
     assert_eq!(importer.load("t", &[], file).await, "completed|4|2|0|0|2|0");
     assert_eq!(importer.rejects().await, ["2|database|23503|-", "4|database|23505|-"]);
     // What is good at the end is good: two rows that change places.
