@@ -284,7 +284,7 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// The key, if the row has one. Where keys are told apart by their texts, one that has no single
+    /// The key, if the row has one. Where keys are compared by their texts, one that has no single
     /// spelling is refused: it might be another row's.
     fn key(&self, cells: &PackedCells) -> Result<Option<Key>, Rejection> {
         let Some(places) = &self.key else { return Ok(None) };

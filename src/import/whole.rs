@@ -1,6 +1,6 @@
 //! Loads a file in one transaction, for `atomic` and `dry-run`: all of it stands, or none.
 //!
-//! The sets are bisected from the start, since an error would end the transaction. Rejects are recorded outside of that transaction, so
+//! The sets are bisected from the start, since an error would end the transaction. Rejects are recorded outside of it, so
 //! that they are there for the report whether it is committed or rolled back.
 
 use std::cell::{Cell, RefCell};
