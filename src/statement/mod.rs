@@ -467,3 +467,6 @@ impl Target<'_> {
         )
     }
 }
+
+#[cfg(test)]
+mod snapshots;

@@ -1,0 +1,9 @@
+WITH input AS (
+  SELECT unnest(($1)[1]::bigint[]) AS c1
+), written AS (
+  DELETE FROM "stamped" AS target USING input
+  WHERE target."id" = input.c1
+  RETURNING 1
+)
+SELECT ARRAY[(SELECT count(*) FROM written), 0]
+

@@ -1,0 +1,15 @@
+INSERT INTO sync.import_chunk (import_id, chunk, lane, piece, rows_read, rows_written,
+  rows_unchanged, rows_superseded, rows_rejected, records, bytes_read, next_byte, next_line, next_record)
+SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :piece::integer, :rows::bigint + :folded::bigint, loaded.rows_written, loaded.rows_unchanged,
+  loaded.rows_superseded + :folded::bigint, loaded.rows_rejected,
+  :records::bigint, :bytes_read::bigint, :next_byte::bigint, :next_line::bigint, :next_record::bigint
+FROM sync.load_bisected(:import_id::uuid, :lane::smallint, :statement::text, :keys_statement::text,
+  ARRAY[:c1::text, :c2::text], :column_names::text[], :types::text[], :is_immediate::boolean,
+  :follows::integer[],
+  ARRAY(
+    SELECT (NULL, NULL, record, line, byte_offset, column_name, rule, sqlstate, reason,
+      convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject
+    FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[], :rule::text[],
+      :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[]) WITH ORDINALITY
+      AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, place)
+    ORDER BY place), :kept_rows::bigint, :kept_bytes::bigint) AS loaded

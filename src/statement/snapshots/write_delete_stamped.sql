@@ -1,0 +1,16 @@
+WITH input AS MATERIALIZED (
+  SELECT * FROM unnest(($1)[1]::uuid[], ($1)[2]::bigint[], ($1)[3]::text[], ($1)[4]::text[], ($1)[5]::bigint[])
+    AS input (write_id, accepted_at_ms, write_key, fingerprint, c1)
+), fresh AS MATERIALIZED (
+  SELECT * FROM input
+  WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
+), written AS (
+  DELETE FROM "stamped" AS target USING fresh WHERE target."id" = fresh.c1
+  RETURNING fresh.write_key
+), settled AS (
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, CASE WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied' ELSE 'unchanged' END AS outcome, NULL::text AS payload
+  FROM fresh
+)
+SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
+FROM settled

@@ -1,0 +1,17 @@
+WITH input AS MATERIALIZED (
+  SELECT * FROM unnest(($1)[1]::uuid[], ($1)[2]::bigint[], ($1)[3]::text[], ($1)[4]::text[], ($1)[5]::bpchar[], ($1)[6]::integer[], ($1)[7]::text[], ($1)[8]::numeric[], ($1)[9]::text[], ($1)[10]::text[])
+    AS input (write_id, accepted_at_ms, write_key, fingerprint, c1, c2, c3, c4, c5, c6)
+), fresh AS MATERIALIZED (
+  SELECT * FROM input
+  WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
+), written AS (
+  INSERT INTO "item" AS target ("kind", "number", "name", "amount", "tags", "place")
+  SELECT fresh.c1, fresh.c2, fresh.c3, fresh.c4, fresh.c5::text[], fresh.c6::"macaddr" FROM fresh
+  RETURNING 1
+), settled AS (
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, 'applied' AS outcome, NULL::text AS payload
+  FROM fresh
+)
+SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
+FROM settled
