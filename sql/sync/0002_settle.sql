@@ -80,7 +80,9 @@ CREATE TYPE sync.attempt AS (
     sqlstate text,
     message text,
     constraint_name text,
-    column_name text
+    column_name text,
+    -- The table that the error is about, as SQL names it.
+    table_name text
 );
 
 -- Tries a statement over some rows: the one that is prepared or, until it could be prepared, this one. Only an error of a
@@ -92,6 +94,8 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     attempt sync.attempt;
+    error_schema text;
+    error_table text;
 BEGIN
     IF unprepared IS NOT NULL THEN
         EXECUTE 'PREPARE sync_try (text[]) AS ' || unprepared;
@@ -105,12 +109,17 @@ EXCEPTION
             attempt.sqlstate = RETURNED_SQLSTATE,
             attempt.message = MESSAGE_TEXT,
             attempt.constraint_name = CONSTRAINT_NAME,
-            attempt.column_name = COLUMN_NAME;
+            attempt.column_name = COLUMN_NAME,
+            error_schema = SCHEMA_NAME,
+            error_table = TABLE_NAME;
         IF NOT sync.is_of_row(attempt.sqlstate, attempt.message) AND NOT (has_unknown_types AND left(attempt.sqlstate, 2) IN ('42', 'XX')) THEN
             RAISE;
         END IF;
         attempt.constraint_name := nullif(attempt.constraint_name, '');
         attempt.column_name := nullif(attempt.column_name, '');
+        IF error_table <> '' THEN
+            attempt.table_name := format('%I.%I', error_schema, error_table);
+        END IF;
         RETURN attempt;
 END
 $$;
@@ -149,6 +158,8 @@ DECLARE
     row_count integer;
     own_columns integer;
     refused integer[] := '{}';
+    -- Rows that a foreign key refuses alone.
+    waiting sync.attempt[] := '{}';
     unprepared text := statement;
     attempt sync.attempt;
 BEGIN
@@ -174,7 +185,7 @@ BEGIN
     own_columns := cardinality(columns) - cardinality(column_names);
     FOR first_row IN 1 .. row_count BY block_rows LOOP
         IF follows[first_row] IS NOT NULL AND follows[first_row] <> ALL (refused) THEN
-            attempt := (first_row, ARRAY['0', '1'], NULL, NULL, NULL, NULL, NULL);
+            attempt := (first_row, ARRAY['0', '1'], NULL, NULL, NULL, NULL, NULL, NULL);
             RETURN NEXT attempt;
             CONTINUE;
         END IF;
@@ -204,13 +215,101 @@ BEGIN
                     -- Not the value: the statement, or the database, is not as the worker thinks.
                     RAISE EXCEPTION USING ERRCODE = attempt.sqlstate, MESSAGE = attempt.message;
                 END IF;
+                IF is_immediate AND attempt.sqlstate = '23503' THEN
+                    waiting := waiting || attempt;
+                    CONTINUE;
+                END IF;
             END IF;
             RETURN NEXT attempt;
         END LOOP;
     END LOOP;
+    RETURN QUERY SELECT * FROM sync.try_together(waiting, column_names, own_columns);
     IF unprepared IS NULL THEN
         DEALLOCATE sync_try;
     END IF;
+END
+$$;
+
+-- Rows that a foreign key refuses one by one may refer to each other: tries them together, without those that refer to a
+-- row that is not even among them. The statement is prepared.
+CREATE FUNCTION sync.try_together(waiting sync.attempt[], column_names text[], own_columns integer)
+RETURNS SETOF sync.attempt
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    together sync.attempt;
+    columns text[];
+    refused integer[];
+BEGIN
+    WHILE cardinality(waiting) > 1 LOOP
+        refused := '{}';
+        SELECT array_agg(of_column.literal ORDER BY of_column.place) INTO columns
+        FROM (
+            SELECT cell.place, array_agg(cell.text ORDER BY row.n)::text AS literal
+            FROM unnest(waiting) WITH ORDINALITY AS row (row_number, answer, cells, sqlstate, message, constraint_name,
+                    column_name, table_name, n),
+                unnest(row.cells) WITH ORDINALITY AS cell (text, place)
+            GROUP BY cell.place
+        ) AS of_column;
+        BEGIN
+            SET CONSTRAINTS ALL DEFERRED;
+            EXECUTE format('EXECUTE sync_try (%L)', columns) INTO together.answer;
+            FOR n IN 1 .. cardinality(waiting) LOOP
+                IF sync.refers_to_nothing(waiting[n], column_names, own_columns) THEN
+                    refused := refused || n;
+                END IF;
+            END LOOP;
+            IF refused <> '{}' THEN
+                RAISE EXCEPTION 'some refer to nothing' USING ERRCODE = 'foreign_key_violation';
+            END IF;
+            SET CONSTRAINTS ALL IMMEDIATE;
+            together.row_number := waiting[1].row_number;
+            RETURN NEXT together;
+            RETURN;
+        EXCEPTION
+            WHEN OTHERS OR assert_failure THEN
+                IF NOT sync.is_of_row(SQLSTATE, SQLERRM) THEN
+                    RAISE;
+                END IF;
+        END;
+        EXIT WHEN refused = '{}';
+        RETURN QUERY SELECT (waiting[n]).* FROM unnest(refused) AS n;
+        SELECT coalesce(array_agg(waiting[n] ORDER BY n), '{}') INTO waiting
+        FROM generate_subscripts(waiting, 1) AS n WHERE n <> ALL (refused);
+    END LOOP;
+    RETURN QUERY SELECT (row).* FROM unnest(waiting) AS row;
+END
+$$;
+
+-- Whether a row of the table whose constraint refused it refers, by a deferrable foreign key, to a row that is not there.
+CREATE FUNCTION sync.refers_to_nothing(attempt sync.attempt, column_names text[], own_columns integer)
+RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    parent text;
+    condition text;
+    is_there boolean;
+BEGIN
+    FOR parent, condition IN
+        SELECT held.confrelid::regclass::text, string_agg(format('parent.%I = ($1)[%s]::%s', target.attname,
+            own_columns + array_position(column_names, own.attname::text), format_type(target.atttypid, NULL)), ' AND ')
+        FROM pg_constraint AS held
+        CROSS JOIN LATERAL unnest(held.conkey, held.confkey) AS pair (own_key, target_key)
+        JOIN pg_attribute AS own ON own.attrelid = held.conrelid AND own.attnum = pair.own_key
+        JOIN pg_attribute AS target ON target.attrelid = held.confrelid AND target.attnum = pair.target_key
+        WHERE held.conrelid = attempt.table_name::regclass AND held.contype = 'f' AND held.condeferrable
+        GROUP BY held.oid, held.confrelid
+        -- Of a row without a value, or with a column that the statement does not set, nothing is certain.
+        HAVING bool_and(attempt.cells[own_columns + array_position(column_names, own.attname::text)] IS NOT NULL)
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s AS parent WHERE %s)', parent, condition)
+            INTO is_there USING attempt.cells;
+        IF NOT is_there THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
 END
 $$;
 

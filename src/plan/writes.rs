@@ -6,7 +6,7 @@
 //! order too: a parent is written before its children and deleted after them, wherever in the delivery
 //! they stand. Between other keys there is no order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use aurora_sync_catalog::{Catalog, ForeignKey, Table};
 use uuid::Uuid;
@@ -233,7 +233,7 @@ fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize
             }
         }
     }
-    graph.levels()
+    graph.levels(changes)
 }
 
 /// The places of the changes of each row.
@@ -507,17 +507,17 @@ impl Graph {
         gate
     }
 
-    /// The longest way to each change. Where they wait for each other in a circle, the first accepted
-    /// goes first: every change follows those of its own key, which are accepted earlier.
-    fn levels(mut self) -> Vec<usize> {
+    /// The longest way to each change. Changes that wait for each other in a circle share a level where they can share a
+    /// step, as rows that refer to each other must be there together; else the first accepted goes first.
+    fn levels(mut self, changes: &[Change]) -> Vec<usize> {
         let nodes = self.followers.len();
         let mut levels = vec![0; nodes];
         let mut is_done = vec![false; nodes];
         let mut ready: Vec<usize> = (0..nodes).filter(|&node| self.open[node] == 0).collect();
         let mut first_open = 0;
         loop {
-            let node = match ready.pop() {
-                Some(node) => node,
+            let together = match ready.pop() {
+                Some(node) => vec![node],
                 None => {
                     while first_open < nodes && is_done[first_open] {
                         first_open += 1;
@@ -525,24 +525,74 @@ impl Graph {
                     if first_open == nodes {
                         break;
                     }
-                    first_open
+                    self.circle(first_open, &is_done, changes)
                 }
             };
-            if std::mem::replace(&mut is_done[node], true) {
-                continue;
-            }
-            for (follower, between) in std::mem::take(&mut self.followers[node]) {
-                if !is_done[follower] {
-                    levels[follower] = levels[follower].max(levels[node] + between);
-                    self.open[follower] -= 1;
-                    if self.open[follower] == 0 {
-                        ready.push(follower);
+            let level = together.iter().map(|&node| levels[node]).max().unwrap_or_default();
+            let together: Vec<_> = together
+                .into_iter()
+                .filter(|&node| !std::mem::replace(&mut is_done[node], true))
+                .collect();
+            for node in together {
+                levels[node] = level;
+                for (follower, between) in std::mem::take(&mut self.followers[node]) {
+                    if !is_done[follower] {
+                        levels[follower] = levels[follower].max(level + between);
+                        self.open[follower] -= 1;
+                        if self.open[follower] == 0 {
+                            ready.push(follower);
+                        }
                     }
                 }
             }
         }
         levels.truncate(self.changes);
         levels
+    }
+
+    /// The changes that go next where all wait: a circle that waits for nothing but itself, found behind this node, or
+    /// its first change.
+    fn circle(&self, node: usize, is_done: &[bool], changes: &[Change]) -> Vec<usize> {
+        let is_open = |node: &usize| !is_done[*node];
+        let mut before: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (earlier, followers) in self.followers.iter().enumerate().filter(|(n, _)| is_open(n)) {
+            for (follower, _) in followers {
+                before.entry(*follower).or_default().push(earlier);
+            }
+        }
+        let reached = |from: usize, next: &dyn Fn(usize) -> Vec<usize>| {
+            let mut seen = BTreeSet::from([from]);
+            let mut waiting = vec![from];
+            while let Some(node) = waiting.pop() {
+                waiting.extend(next(node).into_iter().filter(|node| seen.insert(*node)));
+            }
+            seen
+        };
+        let earlier = |node: usize| before.get(&node).cloned().unwrap_or_default();
+        let later = |node: usize| {
+            let followers = self.followers[node].iter().map(|(follower, _)| *follower);
+            followers.filter(is_open).collect()
+        };
+        let mut node = node;
+        let circle = loop {
+            let circle = reached(node, &earlier);
+            let after = reached(node, &later);
+            match circle.difference(&after).next() {
+                // It waits for this one, which does not wait for it.
+                Some(other) => node = *other,
+                None => break circle,
+            }
+        };
+        let mut keys = HashSet::new();
+        let mut groups = HashSet::new();
+        let can_share_a_step = circle.iter().all(|&node| {
+            changes.get(node).is_some_and(|change| {
+                groups.insert(&change.group);
+                groups.len() == 1 && change.key.is_some() && keys.insert(&change.key)
+            })
+        });
+        let first = *circle.first().unwrap_or(&node);
+        if can_share_a_step { circle.into_iter().collect() } else { vec![first] }
     }
 }
 

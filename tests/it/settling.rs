@@ -666,3 +666,55 @@ async fn only_an_update_of_no_row_is_rejected_as_row_missing() {
         ]
     );
 }
+
+const PAIRS: &str = "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NULL
+    REFERENCES t DEFERRABLE INITIALLY DEFERRED, note text CHECK (note <> 'no'))";
+
+#[tokio::test]
+async fn rows_that_refer_to_each_other_stand_where_another_row_is_refused() {
+    let world = World::with(PAIRS).await;
+    let texts = [
+        "insert t id=1 mate=2",
+        "insert t id=2 mate=1",
+        "insert t id=3 mate=99",
+        // A circle of three, and one that refers to it.
+        "insert t id=4 mate=5",
+        "insert t id=5 mate=6",
+        "insert t id=6 mate=4",
+        "insert t id=7 mate=6",
+        // One of them refers to nothing, so that the other one does too.
+        "insert t id=8 mate=3",
+        "insert t id=9 mate=9",
+    ];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(
+        world.rows("SELECT key, outcome, sqlstate FROM sync.write ORDER BY key").await,
+        [
+            "1|applied|-",
+            "2|applied|-",
+            "3|rejected|23503",
+            "4|applied|-",
+            "5|applied|-",
+            "6|applied|-",
+            "7|applied|-",
+            "8|rejected|23503",
+            "9|applied|-",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_pair_of_which_one_row_is_bad_is_refused_as_a_pair() {
+    let world = World::with(PAIRS).await;
+    let texts = [
+        "insert t id=1 mate=2 note=no",
+        "insert t id=2 mate=1 note=yes",
+        "insert t id=3 mate=4 note=yes",
+        "insert t id=4 mate=3 note=yes",
+    ];
+    world.apply_writes(writes(&world, &texts)).await;
+    assert_eq!(
+        world.rows("SELECT key, outcome, sqlstate FROM sync.write ORDER BY key").await,
+        ["1|rejected|23514", "2|rejected|23503", "3|applied|-", "4|applied|-"]
+    );
+}
