@@ -75,8 +75,8 @@ CREATE TYPE sync.attempt AS (
     row_number integer,
     -- Of the statement; NULL where the database refused a row, and the rest says which, and why.
     answer text[],
-    -- The refused row, a text for each column of the set.
-    cells text[],
+    -- The refused row, as it was given to the statement: sync.cells takes it apart.
+    literals text,
     sqlstate text,
     message text,
     constraint_name text,
@@ -88,7 +88,7 @@ CREATE TYPE sync.attempt AS (
 -- Tries a statement over some rows: the one that is prepared or, until it could be prepared, this one. Only an error of a
 -- row is an answer (sync.is_of_row); any other one (a deadlock, a missing table) ends the whole call, as it says nothing
 -- about a row.
-CREATE FUNCTION sync.try(unprepared text, columns text[], has_unknown_types boolean)
+CREATE FUNCTION sync.try(unprepared text, columns text, has_unknown_types boolean)
 RETURNS sync.attempt
 LANGUAGE plpgsql
 AS $$
@@ -100,7 +100,7 @@ BEGIN
     IF unprepared IS NOT NULL THEN
         EXECUTE 'PREPARE sync_try (text[]) AS ' || unprepared;
     END IF;
-    EXECUTE format('EXECUTE sync_try (%L)', columns) INTO attempt.answer;
+    EXECUTE 'EXECUTE sync_try (' || quote_literal(columns) || ')' INTO attempt.answer;
     RETURN attempt;
 EXCEPTION
     -- (OTHERS leaves out what ASSERT raises.)
@@ -154,7 +154,8 @@ DECLARE
     has_unknown_types constant boolean := array_remove(types, NULL) <> '{}';
     -- One row of the array for each column.
     cells text[];
-    block text[];
+    -- The literals of each row alone, as one text.
+    rows text[];
     row_count integer;
     own_columns integer;
     refused integer[] := '{}';
@@ -171,7 +172,7 @@ BEGIN
         DEALLOCATE sync_try;
     END IF;
     IF follows IS NULL THEN
-        attempt := sync.try(unprepared, columns, has_unknown_types);
+        attempt := sync.try(unprepared, columns::text, has_unknown_types);
         IF attempt.sqlstate IS NULL THEN
             attempt.row_number := 1;
             RETURN NEXT attempt;
@@ -183,6 +184,13 @@ BEGIN
     FROM unnest(columns) WITH ORDINALITY AS col (literal, place);
     row_count := array_length(cells, 2);
     own_columns := cardinality(columns) - cardinality(column_names);
+    SELECT array_agg(row_of_set.literals ORDER BY row_of_set.n) INTO rows
+    FROM (
+        SELECT cell.n, array_agg(ARRAY[cell.text]::text ORDER BY col.place)::text AS literals
+        FROM unnest(columns) WITH ORDINALITY AS col (literal, place),
+            unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
+        GROUP BY cell.n
+    ) AS row_of_set;
     FOR first_row IN 1 .. row_count BY block_rows LOOP
         IF follows[first_row] IS NOT NULL AND follows[first_row] <> ALL (refused) THEN
             attempt := (first_row, ARRAY['0', '1'], NULL, NULL, NULL, NULL, NULL, NULL);
@@ -193,27 +201,33 @@ BEGIN
         IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'sync_try') THEN
             unprepared := NULL;
         END IF;
-        block := cells[:][first_row : first_row + block_rows - 1];
-        attempt := sync.try(unprepared, sync.literals(block), has_unknown_types);
+        IF block_rows = 1 THEN
+            attempt := sync.try(unprepared, rows[first_row], has_unknown_types);
+        ELSE
+            attempt := sync.try(unprepared, sync.literals(cells[:][first_row : first_row + block_rows - 1])::text,
+                has_unknown_types);
+        END IF;
         attempt.row_number := first_row;
         IF attempt.sqlstate IS NULL THEN
             RETURN NEXT attempt;
             CONTINUE;
         END IF;
-        FOR place IN 1 .. array_length(block, 2) LOOP
+        FOR place IN first_row .. least(first_row + block_rows - 1, row_count) LOOP
             IF block_rows > 1 THEN
-                attempt := sync.try(unprepared, sync.literals(block[:][place : place]), has_unknown_types);
-                attempt.row_number := first_row + place - 1;
+                attempt := sync.try(unprepared, rows[place], has_unknown_types);
+                attempt.row_number := place;
             END IF;
             IF attempt.sqlstate IS NOT NULL THEN
-                refused := refused || attempt.row_number;
-                SELECT array_agg(cell ORDER BY n) INTO attempt.cells
-                FROM unnest(block[:][place : place]) WITH ORDINALITY AS cell_of (cell, n);
-                attempt.column_name := coalesce(attempt.column_name,
-                    sync.refused_column(attempt.sqlstate, column_names, types, attempt.cells[own_columns + 1 :]));
-                IF attempt.column_name IS NULL AND NOT sync.is_of_row(attempt.sqlstate, attempt.message) THEN
-                    -- Not the value: the statement, or the database, is not as the worker thinks.
-                    RAISE EXCEPTION USING ERRCODE = attempt.sqlstate, MESSAGE = attempt.message;
+                refused := refused || place;
+                attempt.literals := rows[place];
+                IF attempt.column_name IS NULL AND has_unknown_types THEN
+                    attempt.column_name :=
+                        sync.refused_column(attempt.sqlstate, column_names, types,
+                            (sync.cells(attempt.literals))[own_columns + 1 :]);
+                    IF attempt.column_name IS NULL AND NOT sync.is_of_row(attempt.sqlstate, attempt.message) THEN
+                        -- Not the value: the statement, or the database, is not as the worker thinks.
+                        RAISE EXCEPTION USING ERRCODE = attempt.sqlstate, MESSAGE = attempt.message;
+                    END IF;
                 END IF;
                 IF is_immediate AND attempt.sqlstate = '23503' THEN
                     waiting := waiting || attempt;
@@ -246,16 +260,16 @@ BEGIN
         SELECT array_agg(of_column.literal ORDER BY of_column.place) INTO columns
         FROM (
             SELECT cell.place, array_agg(cell.text ORDER BY row.n)::text AS literal
-            FROM unnest(waiting) WITH ORDINALITY AS row (row_number, answer, cells, sqlstate, message, constraint_name,
+            FROM unnest(waiting) WITH ORDINALITY AS row (row_number, answer, literals, sqlstate, message, constraint_name,
                     column_name, table_name, n),
-                unnest(row.cells) WITH ORDINALITY AS cell (text, place)
+                unnest(sync.cells(row.literals)) WITH ORDINALITY AS cell (text, place)
             GROUP BY cell.place
         ) AS of_column;
         BEGIN
             SET CONSTRAINTS ALL DEFERRED;
             EXECUTE format('EXECUTE sync_try (%L)', columns) INTO together.answer;
             FOR n IN 1 .. cardinality(waiting) LOOP
-                IF sync.refers_to_nothing(waiting[n], column_names, own_columns) THEN
+                IF sync.refers_to_nothing(waiting[n].table_name, sync.cells(waiting[n].literals), column_names, own_columns) THEN
                     refused := refused || n;
                 END IF;
             END LOOP;
@@ -282,7 +296,7 @@ END
 $$;
 
 -- Whether a row of the table whose constraint refused it refers, by a deferrable foreign key, to a row that is not there.
-CREATE FUNCTION sync.refers_to_nothing(attempt sync.attempt, column_names text[], own_columns integer)
+CREATE FUNCTION sync.refers_to_nothing(of_table text, cells text[], column_names text[], own_columns integer)
 RETURNS boolean
 LANGUAGE plpgsql
 AS $$
@@ -298,19 +312,28 @@ BEGIN
         CROSS JOIN LATERAL unnest(held.conkey, held.confkey) AS pair (own_key, target_key)
         JOIN pg_attribute AS own ON own.attrelid = held.conrelid AND own.attnum = pair.own_key
         JOIN pg_attribute AS target ON target.attrelid = held.confrelid AND target.attnum = pair.target_key
-        WHERE held.conrelid = attempt.table_name::regclass AND held.contype = 'f' AND held.condeferrable
+        WHERE held.conrelid = of_table::regclass AND held.contype = 'f' AND held.condeferrable
         GROUP BY held.oid, held.confrelid
         -- Of a row without a value, or with a column that the statement does not set, nothing is certain.
-        HAVING bool_and(attempt.cells[own_columns + array_position(column_names, own.attname::text)] IS NOT NULL)
+        HAVING bool_and(cells[own_columns + array_position(column_names, own.attname::text)] IS NOT NULL)
     LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM %s AS parent WHERE %s)', parent, condition)
-            INTO is_there USING attempt.cells;
+            INTO is_there USING cells;
         IF NOT is_there THEN
             RETURN true;
         END IF;
     END LOOP;
     RETURN false;
 END
+$$;
+
+-- The cells of one row, given as literals of arrays that hold one each.
+CREATE FUNCTION sync.cells(literals text)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT array_agg((col.literal::text[])[1] ORDER BY col.place)
+    FROM unnest(literals::text[]) WITH ORDINALITY AS col (literal, place)
 $$;
 
 -- The literal of an array for each row of an array of two dimensions.
@@ -391,6 +414,7 @@ DECLARE
     -- All sets of a call have as many columns as the widest one.
     own_columns constant text[] := columns[: 4 + cardinality(column_names)];
     attempt sync.attempt;
+    cells text[];
     settled sync.write;
     refused sync.write;
 BEGIN
@@ -400,16 +424,17 @@ BEGIN
             CONTINUE;
         END IF;
         refused := NULL;
-        refused.id := attempt.cells[1]::uuid;
+        cells := sync.cells(attempt.literals);
+        refused.id := cells[1]::uuid;
         refused.table_name := table_path;
-        refused.key := attempt.cells[3];
+        refused.key := cells[3];
         refused.operation := operation;
         refused.outcome := 'rejected';
         refused.payload := json_build_object('table', table_path, 'operation', operation,
-            'row', json_object(column_names, attempt.cells[5 :]))::text;
-        refused.accepted_at := to_timestamp(attempt.cells[2]::bigint / 1000.0);
+            'row', json_object(column_names, cells[5 :]))::text;
+        refused.accepted_at := to_timestamp(cells[2]::bigint / 1000.0);
         refused.settled_at := clock_timestamp();
-        refused.fingerprint := attempt.cells[4];
+        refused.fingerprint := cells[4];
         SELECT * INTO settled FROM sync.write AS write WHERE write.id = refused.id;
         IF NOT FOUND THEN
             refused.rule := 'database';

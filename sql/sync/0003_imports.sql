@@ -486,6 +486,20 @@ BEGIN
 END
 $$;
 
+-- The next rejected rows of an import, of those that can be mended. By the index alone: right after an import the table has
+-- no statistics, and PostgreSQL would read and sort all rows for each page.
+CREATE FUNCTION sync.reject_page(of_import uuid, after bigint, row_count bigint)
+RETURNS SETOF sync.import_reject
+LANGUAGE sql STABLE
+SET enable_seqscan TO off
+SET enable_bitmapscan TO off
+SET enable_sort TO off
+AS $$
+    SELECT * FROM sync.import_reject AS reject
+    WHERE reject.import_id = of_import AND reject.record > after AND reject.rule <> 'too-long'
+    ORDER BY reject.record LIMIT row_count
+$$;
+
 -- Brings the counts of an import up to date with its chunks, and answers the rows that were read and rejected.
 CREATE FUNCTION sync.count_import(counted_id uuid)
 RETURNS TABLE (read bigint, rejected bigint)

@@ -172,7 +172,7 @@ impl Loader<'_> {
     ) -> Result<(), SyncError> {
         let rows = rejects.iter().map(|reject| FileRow::of_reject(reject, self.encoding)).collect();
         for rows in calls(rows, usize::MAX, FileRow::size_bytes) {
-            let mut parameters = rejects::parameters(&rows);
+            let mut parameters = rejects::parameters(&rows.iter().collect::<Vec<_>>());
             parameters.push(parameter("import_id", self.import_id.to_string()));
             parameters.push(parameter("lane", lane.to_string()));
             parameters.extend(kept());
@@ -272,9 +272,10 @@ impl Loading<'_> {
         let statement = load.statement();
         let keys_statement = load.keys();
         let keeps_order = keeps_order(loader.table);
-        let file_row = |row: PartRow<'_>| FileRow::of_row(row.origin(), loader.encoding);
+        let file_rows = self.part.rows().map(|row| FileRow::of_row(row.origin(), loader.encoding));
+        let file_rows: Vec<_> = file_rows.collect();
         let set_rows_max = self.set_rows_max.min(BISECTED_ROWS_MAX);
-        let size_bytes = |row: PartRow<'_>| row.size_bytes() + file_row(row).size_bytes();
+        let size_bytes = |row: PartRow<'_>| row.size_bytes() + file_rows[row.number()].size_bytes();
         let Unfolded { in_order, repeated } = if load.folds() {
             by_key(self.part, set_rows_max, size_bytes)
         } else {
@@ -300,8 +301,8 @@ impl Loading<'_> {
             let is_immediate = attempt == Attempt::BisectedImmediately;
             set.push(parameter("is_immediate", is_immediate.to_string()));
             set.extend(column_parameters(&rows));
-            let rows: Vec<_> = rows.iter().map(|row| file_row(*row)).collect();
-            set.extend(rejects::parameters(&rows));
+            let rows = rows.iter().map(|row| &file_rows[row.number()]);
+            set.extend(rejects::parameters(&rows.collect::<Vec<_>>()));
             set.extend(kept());
             set
         };
@@ -320,7 +321,7 @@ impl Loading<'_> {
                 let piece = REJECTED_PIECE - i32::try_from(place).unwrap_or_default();
                 set.push(parameter("piece", piece.to_string()));
                 set.extend(self.of_chunk());
-                set.extend(rejects::parameters(&rows));
+                set.extend(rejects::parameters(&rows.iter().collect::<Vec<_>>()));
                 set.extend(kept());
                 vec![set]
             })

@@ -8,6 +8,7 @@ mod support;
 mod enqueue;
 mod types;
 mod writes;
+mod batch;
 mod settling;
 mod deliveries;
 mod errors;

@@ -90,7 +90,7 @@ impl<'a> FileRow<'a> {
 }
 
 /// The parameters of [`ROWS`].
-pub(super) fn parameters(rows: &[FileRow<'_>]) -> Vec<Parameter> {
+pub(super) fn parameters(rows: &[&FileRow<'_>]) -> Vec<Parameter> {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     vec![
         number_column("record", rows.iter().map(|row| number(row.origin.record))),

@@ -24,16 +24,13 @@ const PIECE: usize = 100_000;
 /// Of what is over the longest record that an import takes, only the beginning is kept: such a record
 /// cannot be mended, and is left out.
 const PAGE: &str = "SELECT record, CASE WHEN raw_bytes IS NULL THEN raw END, raw_bytes, column_name, sqlstate, reason
-FROM sync.import_reject
-WHERE import_id = :import_id::uuid AND record > :after::bigint AND rule <> 'too-long'
-ORDER BY record LIMIT :rows::bigint";
+FROM sync.reject_page(:import_id::uuid, :after::bigint, :rows::bigint)
+ORDER BY record";
 
 /// The next record, but for what stood in the file.
 const ALONE: &str =
     "SELECT record, NULL::text, NULL::bytea, column_name, sqlstate, left(reason, :piece::integer)
-FROM sync.import_reject
-WHERE import_id = :import_id::uuid AND record > :after::bigint AND rule <> 'too-long'
-ORDER BY record LIMIT 1";
+FROM sync.reject_page(:import_id::uuid, :after::bigint, 1)";
 
 const PIECE_OF_ONE: &str =
     "SELECT substr(coalesce(raw_bytes, convert_to(raw, 'UTF8')), :from::integer, :piece::integer),

@@ -450,3 +450,26 @@ fn any_file_conserves_its_rows() {
         })
         .unwrap();
 }
+
+/// A real call takes some 17 ms: calls are what a file costs beside its rows.
+#[tokio::test]
+async fn a_file_of_100_000_narrow_rows_costs_at_most_60_calls() {
+    let importer = Importer::with(STAFF).await;
+    let rows = (0..100_000).map(|n| format!("{},n,{}\n", base36(n), n % 90));
+    let file: String = std::iter::once("id,name,age\n".to_owned()).chain(rows).collect();
+    importer.world.server.counters().reset();
+    let counts = importer.load("staff", &[], file).await;
+    let calls = importer.world.server.counters().all_calls();
+    assert!(counts.starts_with("completed|100000|"), "{counts}");
+    assert!(calls <= 60, "{calls} calls");
+}
+
+/// Four digits.
+fn base36(mut number: u32) -> String {
+    let mut digits = Vec::new();
+    for _ in 0..4 {
+        digits.push(char::from_digit(number % 36, 36).unwrap());
+        number /= 36;
+    }
+    digits.iter().rev().collect()
+}
