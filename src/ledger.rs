@@ -87,7 +87,7 @@ pub fn settle_bisected_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle_bisected(:statement::text, :table_path::text, :operation::text,
   {},
-  :column_names::text[], :types::text[], :is_immediate::boolean)",
+  :column_names::text[], :types::text[], :is_immediate::boolean, :of_table::text, :adds::text)",
         columns_array(columns)
     )
 }

@@ -142,7 +142,9 @@ CREATE FUNCTION sync.bisect(
     column_names text[],
     types text[],
     is_immediate boolean,
-    follows integer[]
+    follows integer[],
+    of_table text,
+    adds text
 )
 RETURNS SETOF sync.attempt
 LANGUAGE plpgsql
@@ -152,12 +154,15 @@ AS $$
 DECLARE
     block_rows constant integer := CASE WHEN follows IS NULL THEN 25 ELSE 1 END;
     has_unknown_types constant boolean := array_remove(types, NULL) <> '{}';
-    -- One row of the array for each column.
-    cells text[];
+    own_columns constant integer := cardinality(columns) - cardinality(column_names);
     -- The literals of each row alone, as one text.
     rows text[];
-    row_count integer;
-    own_columns integer;
+    -- The rows that are tried, by their numbers in the set, and one row of an array for each of their columns.
+    places integer[];
+    place integer;
+    cells text[];
+    -- Why each row is surely refused, by a number for each reason; 0 where it is to be tried.
+    reasons integer[];
     refused integer[] := '{}';
     -- Rows that a foreign key refuses alone.
     waiting sync.attempt[] := '{}';
@@ -179,40 +184,60 @@ BEGIN
             DEALLOCATE sync_try;
             RETURN;
         END IF;
+        reasons := sync.reasons(of_table, adds, columns[own_columns + 1 :], column_names);
     END IF;
-    SELECT array_agg(col.literal::text[] ORDER BY col.place) INTO cells
-    FROM unnest(columns) WITH ORDINALITY AS col (literal, place);
-    row_count := array_length(cells, 2);
-    own_columns := cardinality(columns) - cardinality(column_names);
-    SELECT array_agg(row_of_set.literals ORDER BY row_of_set.n) INTO rows
+    SELECT array_agg(row_of_set.literals ORDER BY row_of_set.n), array_agg(row_of_set.n ORDER BY row_of_set.n)
+    INTO rows, places
     FROM (
-        SELECT cell.n, array_agg(ARRAY[cell.text]::text ORDER BY col.place)::text AS literals
+        SELECT cell.n::integer AS n, array_agg(ARRAY[cell.text]::text ORDER BY col.place)::text AS literals
         FROM unnest(columns) WITH ORDINALITY AS col (literal, place),
             unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
         GROUP BY cell.n
     ) AS row_of_set;
-    FOR first_row IN 1 .. row_count BY block_rows LOOP
-        IF follows[first_row] IS NOT NULL AND follows[first_row] <> ALL (refused) THEN
-            attempt := (first_row, ARRAY['0', '1'], NULL, NULL, NULL, NULL, NULL, NULL);
+    -- A statement may fail before it is prepared: a rule of the table can refuse every row.
+    unprepared := sync.unprepared(unprepared);
+    -- The first row of a reason is tried: the others have the same error, if it has one.
+    FOR reason IN 1 .. coalesce((SELECT max(number) FROM unnest(reasons) AS number), 0) LOOP
+        CONTINUE WHEN array_position(reasons, reason) IS NULL;
+        attempt := sync.try(unprepared, rows[array_position(reasons, reason)], has_unknown_types);
+        attempt.row_number := array_position(reasons, reason);
+        IF attempt.sqlstate IS NULL THEN
+            RETURN NEXT attempt;
+            places := array_remove(places, attempt.row_number);
+        ELSIF left(attempt.sqlstate, 2) = '23' THEN
+            RETURN QUERY SELECT of_reason.number, NULL::text[], rows[of_reason.number], attempt.sqlstate, attempt.message, attempt.constraint_name,
+                attempt.column_name, attempt.table_name FROM unnest(places) AS of_reason (number) WHERE reasons[of_reason.number] = reason;
+            SELECT coalesce(array_agg(other.number ORDER BY other.number), '{}') INTO places
+            FROM unnest(places) AS other (number) WHERE reasons[other.number] <> reason;
+        END IF;
+    END LOOP;
+    SELECT array_agg(of_column.texts ORDER BY of_column.place) INTO cells
+    FROM (
+        SELECT col.place, array_agg(cell.text ORDER BY cell.n) AS texts
+        FROM unnest(columns) WITH ORDINALITY AS col (literal, place),
+            unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
+        WHERE block_rows > 1 AND cell.n = ANY (places)
+        GROUP BY col.place
+    ) AS of_column;
+    FOR at IN 1 .. cardinality(places) BY block_rows LOOP
+        unprepared := sync.unprepared(unprepared);
+        IF follows[places[at]] IS NOT NULL AND follows[places[at]] <> ALL (refused) THEN
+            attempt := (places[at], ARRAY['0', '1'], NULL, NULL, NULL, NULL, NULL, NULL);
             RETURN NEXT attempt;
             CONTINUE;
         END IF;
-        -- A statement may fail before it is prepared: a rule of the table can refuse every row.
-        IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'sync_try') THEN
-            unprepared := NULL;
-        END IF;
         IF block_rows = 1 THEN
-            attempt := sync.try(unprepared, rows[first_row], has_unknown_types);
+            attempt := sync.try(unprepared, rows[places[at]], has_unknown_types);
         ELSE
-            attempt := sync.try(unprepared, sync.literals(cells[:][first_row : first_row + block_rows - 1])::text,
+            attempt := sync.try(unprepared, sync.literals(cells[:][at : at + block_rows - 1])::text,
                 has_unknown_types);
         END IF;
-        attempt.row_number := first_row;
+        attempt.row_number := places[at];
         IF attempt.sqlstate IS NULL THEN
             RETURN NEXT attempt;
             CONTINUE;
         END IF;
-        FOR place IN first_row .. least(first_row + block_rows - 1, row_count) LOOP
+        FOREACH place IN ARRAY places[at : at + block_rows - 1] LOOP
             IF block_rows > 1 THEN
                 attempt := sync.try(unprepared, rows[place], has_unknown_types);
                 attempt.row_number := place;
@@ -221,9 +246,8 @@ BEGIN
                 refused := refused || place;
                 attempt.literals := rows[place];
                 IF attempt.column_name IS NULL AND has_unknown_types THEN
-                    attempt.column_name :=
-                        sync.refused_column(attempt.sqlstate, column_names, types,
-                            (sync.cells(attempt.literals))[own_columns + 1 :]);
+                    attempt.column_name := sync.refused_column(attempt.sqlstate, column_names, types,
+                        (sync.cells(attempt.literals))[own_columns + 1 :]);
                     IF attempt.column_name IS NULL AND NOT sync.is_of_row(attempt.sqlstate, attempt.message) THEN
                         -- Not the value: the statement, or the database, is not as the worker thinks.
                         RAISE EXCEPTION USING ERRCODE = attempt.sqlstate, MESSAGE = attempt.message;
@@ -242,6 +266,101 @@ BEGIN
         DEALLOCATE sync_try;
     END IF;
 END
+$$;
+
+-- The statement, until it could be prepared.
+CREATE FUNCTION sync.unprepared(statement text)
+RETURNS text
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT CASE WHEN statement IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_prepared_statements WHERE name = 'sync_try'
+    ) THEN statement END
+$$;
+
+-- The reasons for which rows would surely be refused that are added to a table, by a number for each reason; 0 for a row
+-- that may be good. `adds` is 'insert', or 'upsert' where a row with its key may be there; else there are no such reasons.
+-- One query finds them all, where one row after the other would be tried in vain: checks, keys that are there, parents that
+-- are not. NULL where a trigger or a rule may change a row first, or a text is no value of its column.
+CREATE FUNCTION sync.reasons(of_table text, adds text, columns text[], column_names text[])
+RETURNS integer[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    target constant oid := of_table::regclass;
+    conditions text;
+    cells text;
+    reasons integer[];
+BEGIN
+    IF adds NOT IN ('insert', 'upsert')
+        OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = target AND NOT tgisinternal AND tgtype & 2 = 2)
+        OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = target) THEN
+        RETURN NULL;
+    END IF;
+    SELECT string_agg(format('WHEN %s THEN %s', reason.condition, reason.number), ' ') INTO conditions
+    FROM (
+        SELECT condition, row_number() OVER (ORDER BY kind, condition) AS number
+        FROM (
+            SELECT 1 AS kind, format('(%s) IS FALSE', pg_get_expr(held.conbin, held.conrelid)) AS condition
+            FROM pg_constraint AS held
+            WHERE held.conrelid = target AND held.contype = 'c' AND held.convalidated
+                AND sync.are_named(target, held.conkey, column_names)
+            UNION ALL
+            SELECT 2, format('EXISTS (SELECT FROM %s AS target WHERE %s)', of_table,
+                sync.equal_columns(target, index.indkey::smallint[], target, index.indkey::smallint[]))
+            FROM pg_index AS index
+            WHERE index.indrelid = target AND index.indisunique AND index.indimmediate AND index.indisvalid
+                AND index.indpred IS NULL AND index.indexprs IS NULL AND index.indnkeyatts = index.indnatts
+                AND sync.are_named(target, index.indkey::smallint[], column_names) AND adds = 'insert'
+            UNION ALL
+            SELECT 3, format('num_nulls(%s) = 0 AND NOT EXISTS (SELECT FROM %s AS target WHERE %s)',
+                (SELECT string_agg(format('row.%I', attname), ', ') FROM pg_attribute
+                 WHERE attrelid = target AND attnum = ANY (held.conkey)),
+                held.confrelid::regclass, sync.equal_columns(held.confrelid, held.confkey, target, held.conkey))
+            FROM pg_constraint AS held
+            WHERE held.conrelid = target AND held.contype = 'f' AND held.confrelid <> target AND NOT held.condeferrable
+                AND sync.are_named(target, held.conkey, column_names)
+        ) AS of_table
+    ) AS reason;
+    IF conditions IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT string_agg(format('(cell.c%s)::%s AS %I', named.place, format_type(attribute.atttypid, attribute.atttypmod),
+            named.name), ', ' ORDER BY named.place)
+        || ', cell.n FROM ROWS FROM ('
+        || string_agg(format('unnest(($1)[%s]::text[])', named.place), ', ' ORDER BY named.place)
+        || ') WITH ORDINALITY AS cell ('
+        || string_agg(format('c%s', named.place), ', ' ORDER BY named.place) || ', n)' INTO cells
+    FROM unnest(column_names) WITH ORDINALITY AS named (name, place)
+    JOIN pg_attribute AS attribute ON attribute.attrelid = target AND attribute.attname = named.name;
+    EXECUTE format('SELECT array_agg(CASE %s ELSE 0 END ORDER BY n) FROM (SELECT %s) AS row', conditions, cells)
+        INTO reasons USING columns;
+    RETURN reasons;
+EXCEPTION
+    -- Whatever it is, it is for the statement to say.
+    WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation
+        OR program_limit_exceeded OR feature_not_supported OR internal_error THEN
+        RETURN NULL;
+END
+$$;
+
+-- Whether a statement names all of these columns.
+CREATE FUNCTION sync.are_named(of_table oid, numbers smallint[], column_names text[])
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT bool_and(attname = ANY (column_names)) FROM pg_attribute WHERE attrelid = of_table AND attnum = ANY (numbers)
+$$;
+
+-- `target."a" = row."b" AND …`, for the columns of two tables.
+CREATE FUNCTION sync.equal_columns(target_table oid, target_numbers smallint[], row_table oid, row_numbers smallint[])
+RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT string_agg(format('target.%I = row.%I', target.attname, own.attname), ' AND ')
+    FROM unnest(target_numbers, row_numbers) AS pair (target_number, row_number)
+    JOIN pg_attribute AS target ON target.attrelid = target_table AND target.attnum = pair.target_number
+    JOIN pg_attribute AS own ON own.attrelid = row_table AND own.attnum = pair.row_number
 $$;
 
 -- Rows that a foreign key refuses one by one may refer to each other: tries them together, without those that refer to a
@@ -405,7 +524,9 @@ CREATE FUNCTION sync.settle_bisected(
     columns text[],
     column_names text[],
     types text[],
-    is_immediate boolean
+    is_immediate boolean,
+    of_table text,
+    adds text
 )
 RETURNS SETOF sync.write
 LANGUAGE plpgsql
@@ -418,7 +539,9 @@ DECLARE
     settled sync.write;
     refused sync.write;
 BEGIN
-    FOR attempt IN SELECT * FROM sync.bisect(statement, own_columns, column_names, types, is_immediate, NULL) LOOP
+    FOR attempt IN SELECT * FROM sync.bisect(statement, own_columns, column_names, types, is_immediate, NULL,
+            of_table, adds)
+    LOOP
         IF attempt.sqlstate IS NULL THEN
             RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.answer);
             CONTINUE;

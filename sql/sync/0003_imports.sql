@@ -403,6 +403,8 @@ CREATE FUNCTION sync.load_bisected(
     types text[],
     is_immediate boolean,
     follows integer[],
+    of_table text,
+    adds text,
     records sync.import_reject[],
     kept_rows bigint,
     kept_bytes bigint
@@ -417,7 +419,7 @@ DECLARE
     rejects sync.import_reject[] := '{}';
 BEGIN
     PERFORM sync.enter_import(import_id);
-    FOR attempt IN SELECT * FROM sync.bisect(statement, columns, column_names, types, is_immediate, follows)
+    FOR attempt IN SELECT * FROM sync.bisect(statement, columns, column_names, types, is_immediate, follows, of_table, adds)
     LOOP
         IF attempt.sqlstate IS NULL THEN
             counts.rows_written := counts.rows_written + attempt.answer[1]::bigint;

@@ -187,6 +187,8 @@ impl<'a> Settling<'a> {
             set.push(parameter("types", array_literal(types.iter().map(Option::as_deref))));
             let is_immediate = attempt == Attempt::BisectedImmediately;
             set.push(parameter("is_immediate", is_immediate.to_string()));
+            set.push(parameter("of_table", table.sql_name()));
+            set.push(parameter("adds", statement::adds(table, group.operation)));
         }
         let cells: Vec<_> = step.changes.iter().map(|change| &change.cells).collect();
         let mut literals = column_literals(&cells).into_iter();

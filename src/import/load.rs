@@ -71,7 +71,7 @@ pub fn load_bisected_sql(columns: usize) -> String {
   {CHUNK}
 FROM sync.load_bisected(:import_id::uuid, :lane::smallint, :statement::text, :keys_statement::text,
   {}, :column_names::text[], :types::text[], :is_immediate::boolean,
-  :follows::integer[],
+  :follows::integer[], :of_table::text, :adds::text,
   {}, :kept_rows::bigint, :kept_bytes::bigint) AS loaded",
         columns_array(columns),
         rejects::ROWS,
@@ -300,6 +300,8 @@ impl Loading<'_> {
             set.push(parameter("types", types.as_str()));
             let is_immediate = attempt == Attempt::BisectedImmediately;
             set.push(parameter("is_immediate", is_immediate.to_string()));
+            set.push(parameter("of_table", loader.table.sql_name()));
+            set.push(parameter("adds", load.adds()));
             set.extend(column_parameters(&rows));
             let rows = rows.iter().map(|row| &file_rows[row.number()]);
             set.extend(rejects::parameters(&rows.collect::<Vec<_>>()));

@@ -9,6 +9,7 @@ use aurora_sync_catalog::{Column, Table, quote_identifier};
 use super::{Target, array_type, is_newer};
 use crate::import::options::Mode;
 use crate::key;
+use crate::write::Operation;
 
 /// Most rows of one set: larger ones gain little, and more is lost where one of them is bad.
 pub const SET_ROWS_MAX: usize = 5_000;
@@ -57,6 +58,20 @@ impl Load<'_> {
             table = self.table.sql_name(),
             key_equals = self.target().key_equals("input"),
         ))
+    }
+
+    /// What the statement does with a row: see [`super::adds`].
+    pub fn adds(&self) -> &'static str {
+        match self.mode {
+            Mode::Upsert | Mode::Replace if self.merges() => {
+                super::adds(self.table, Operation::Upsert)
+            }
+            Mode::Insert | Mode::Upsert | Mode::Replace => {
+                super::adds(self.table, Operation::Insert)
+            }
+            Mode::Ignore => super::adds(self.table, Operation::InsertIgnore),
+            Mode::Delete => super::adds(self.table, Operation::Delete),
+        }
     }
 
     /// Whether the earlier rows of a key fold into the last one of a chunk: the last one stands for them all, whatever

@@ -95,6 +95,16 @@ FROM settled",
     )
 }
 
+/// What a statement does with a row, for `sync.reasons`: which refuses rows without trying each of them where it is certain
+/// that they would be refused. Empty where that depends on the row that is there.
+pub fn adds(table: &Table, operation: Operation) -> &'static str {
+    match operation {
+        Operation::Insert => "insert",
+        Operation::Upsert if table.version_column.is_none() => "upsert",
+        Operation::Upsert | Operation::InsertIgnore | Operation::Update | Operation::Delete => "",
+    }
+}
+
 /// The SQL name of a column's type, where it is left to the database.
 pub fn unknown_type(column: &Column) -> Option<String> {
     match &column.column_type {

@@ -24,9 +24,12 @@ pub(super) enum Mode {
     UpsertSame,
     /// Every other row is there already, with other values.
     UpsertHalf,
+    /// All rows are there already, and each is rejected.
+    InsertRefused,
 }
 
-const MODES: [Mode; 4] = [Mode::Insert, Mode::UpsertNew, Mode::UpsertSame, Mode::UpsertHalf];
+const MODES: [Mode; 5] =
+    [Mode::Insert, Mode::UpsertNew, Mode::UpsertSame, Mode::UpsertHalf, Mode::InsertRefused];
 
 impl Mode {
     pub(super) fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Mode {
             Self::UpsertNew => "upsert of new rows",
             Self::UpsertSame => "upsert of identical rows",
             Self::UpsertHalf => "upsert, half new, half changed",
+            Self::InsertRefused => "insert, all rejected",
         }
     }
 
@@ -103,6 +107,9 @@ impl Way {
 
 fn ways(mode: Mode) -> Vec<Way> {
     let psql = if mode.is_upsert() { Way::CopyStage } else { Way::Copy };
+    if mode == Mode::InsertRefused {
+        return vec![Way::AuroraSync, psql];
+    }
     vec![
         Way::AuroraSync,
         psql,
@@ -265,7 +272,7 @@ impl Prepared {
         let columns = ground.columns(&template, table).await?;
         let rows_there = match mode {
             Mode::Insert | Mode::UpsertNew => None,
-            Mode::UpsertSame => Some((1, Version::New)),
+            Mode::UpsertSame | Mode::InsertRefused => Some((1, Version::New)),
             Mode::UpsertHalf => Some((2, Version::Old)),
         };
         if let Some((step, version)) = rows_there {
@@ -358,7 +365,7 @@ impl Prepared {
         let (path, size_bytes) = self.file(rows)?;
         let key = format!("imports/{}/{name}.csv", self.scenario.table.name());
         let metadata: &[(&str, &str)] = match self.scenario.mode {
-            Mode::Insert => &[("mode", "insert")],
+            Mode::Insert | Mode::InsertRefused => &[("mode", "insert")],
             _ => &[],
         };
         ground.stand_in.serve_file(UPLOADS, &key, &path, metadata)?;
@@ -369,7 +376,9 @@ impl Prepared {
             "SELECT state || ' ' || coalesce(error, '') || ' ' || rows_read || ' ' || rows_rejected
              FROM sync.import ORDER BY started_at DESC LIMIT 1";
         let outcome = ground.text(database, outcome).await?;
-        ensure!(outcome == format!("completed  {rows} 0"), "the import ended as {outcome}");
+        let rejected = if self.scenario.mode == Mode::InsertRefused { rows } else { 0 };
+        let expected = format!("completed  {rows} {rejected}");
+        ensure!(outcome == expected, "the import ended as {outcome}");
         Ok(took)
     }
 

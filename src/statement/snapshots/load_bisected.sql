@@ -5,7 +5,7 @@ SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :piece::integer, :row
   :records::bigint, :bytes_read::bigint, :next_byte::bigint, :next_line::bigint, :next_record::bigint
 FROM sync.load_bisected(:import_id::uuid, :lane::smallint, :statement::text, :keys_statement::text,
   ARRAY[:c1::text, :c2::text], :column_names::text[], :types::text[], :is_immediate::boolean,
-  :follows::integer[],
+  :follows::integer[], :of_table::text, :adds::text,
   ARRAY(
     SELECT (NULL, NULL, record, line, byte_offset, column_name, rule, sqlstate, reason,
       convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject

@@ -67,7 +67,7 @@ impl Importer {
         let key = format!("imports/{table}/{}.csv", self.files.get());
         let etag = self.bucket.put_with(&key, content, options).await;
         let response = self.notify(&key, &etag, "01").await;
-        assert!(response.batch_item_failures.is_empty(), "{:?}", self.world.rows(LAST).await);
+        assert!(response.batch_item_failures.is_empty(), "{:?}", self.error().await);
         let last = self.world.rows(LAST).await.remove(0);
         let report = self.report(table).await;
         let counted = COUNTED.map(|name| report["rows"][name].to_string()).join("|");

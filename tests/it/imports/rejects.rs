@@ -267,3 +267,26 @@ async fn rows_that_refer_to_each_other_are_loaded_where_another_row_is_refused()
         ["1", "2", "4", "5", "6"]
     );
 }
+
+/// Where one row is refused for a reason that the table itself shows, one query finds all others.
+#[tokio::test]
+async fn rows_that_are_refused_for_one_reason_have_the_error_that_each_would_have_alone() {
+    let tables = "CREATE TABLE parent (k integer PRIMARY KEY);
+        CREATE TABLE t (k integer PRIMARY KEY, u numeric(4, 1) UNIQUE, p integer REFERENCES parent,
+            c char(3) CHECK (length(c) < 3), n integer DEFAULT 1 CHECK (n > 0));
+        INSERT INTO parent VALUES (1); INSERT INTO t VALUES (1, 9.9), (2, 8.8)";
+    let file = "k,u,p,c\n1,,,\n2,,,\n3,9.90,,\n4,8.8,,\n5,,2,\n6,,3,\n7,,,abc\n8,,,def\n9,,1,ab\n10,7.7,,\n11,7.7,,\n1,,5,ghi\n";
+    for (mode, counts) in [("insert", "12|2|0|0|10|0"), ("upsert", "12|6|0|0|6|0")] {
+        let importer = Importer::with(tables).await;
+        let found = importer.load("t", &[("mode", mode)], file).await;
+        assert_eq!(found, format!("completed|{counts}"), "{mode} {:?}", importer.rejects().await);
+        let reasons = "SELECT record, sqlstate, reason FROM sync.import_reject ORDER BY record";
+        let found = importer.world.rows(reasons).await;
+        // The same by PostgreSQL alone, row by row.
+        let alone = Importer::in_chunks(tables, 1).await;
+        alone.load("t", &[("mode", mode)], file).await;
+        assert_eq!(found, alone.world.rows(reasons).await, "{mode}");
+        let rows = "SELECT * FROM t ORDER BY k";
+        assert_eq!(importer.world.rows(rows).await, alone.world.rows(rows).await, "{mode}");
+    }
+}
