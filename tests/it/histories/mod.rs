@@ -1,25 +1,26 @@
 //! Histories: random writes, delivered as SQS may deliver them, while everything goes wrong. At the end
 //! each accepted write has had its effect once, in the order of its key, and nothing else has.
 //!
-//! A history follows from its seed: the writes, the messages, the deliveries, the faults of the Data API
-//! and the moments at which the function is killed. `AURORA_SYNC_SEEDS=1000` tries so many of them,
-//! `AURORA_SYNC_SEED=17` that one alone, with the
-//! function's log.
+//! A history follows from its seed: the writes, the messages, those that are set aside and redriven, the deliveries, the
+//! faults of the Data API, what other sessions lock, and the moments at which the function is killed or its time is over.
+//! `AURORA_SYNC_SEEDS=1000` tries so many of them, `AURORA_SYNC_SEED=17` that one alone, with the function's log.
 
 mod model;
 mod queue;
+mod writes;
 
 use std::time::Duration;
 
 use aurora_sync::apply;
-use aurora_sync::deadline::now_ms;
+use aurora_sync::deadline::{Deadline, now_ms};
 use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsEvent;
 
-use self::model::{History, TABLES};
-use self::queue::Queue;
+use self::model::Model;
+use self::queue::{Queue, messages};
+use self::writes::{TABLES, requests};
 use crate::support::process::Function;
-use crate::support::trouble::{fault, hang, reached, seeds};
+use crate::support::trouble::{Other, fault, hang, nothing_is_open, reached, seeds};
 use crate::support::{STAFF, World, deadline};
 
 /// Seeds of a plain `cargo test`.
@@ -45,7 +46,7 @@ async fn every_accepted_write_is_settled_once_whatever_goes_wrong_on_the_way() {
 async fn lane(lane: u64) {
     let world = World::with(&format!("{STAFF};{TABLES}")).await;
     for seed in seeds(SEEDS).filter(|seed| seed % 4 == lane) {
-        run(&world, seed, &mut InProcess).await;
+        run(&world, seed, &mut InProcess { has_deadlines: true }).await;
     }
 }
 
@@ -67,22 +68,43 @@ trait Runner {
     /// Whether the tables of the model besides the example's are there.
     const HAS_ALL_TABLES: bool;
 
+    /// Whether deliveries may be shorter than their calls need.
+    fn has_deadlines(&self) -> bool {
+        false
+    }
+
     /// Gives the ids of the messages that are left; `None` where the invocation died.
-    async fn deliver(&mut self, world: &World, event: SqsEvent) -> Option<Vec<String>>;
+    async fn deliver(
+        &mut self,
+        world: &World,
+        event: SqsEvent,
+        deadline: Deadline,
+    ) -> Option<Vec<String>>;
 
     /// Ends the function as `kill -9` does, while a delivery runs.
     async fn kill(&mut self);
 }
 
 /// `apply` in the process of the test; a kill drops it where it stands.
-struct InProcess;
+struct InProcess {
+    has_deadlines: bool,
+}
 
 impl Runner for InProcess {
     const HAS_ALL_TABLES: bool = true;
 
-    async fn deliver(&mut self, world: &World, event: SqsEvent) -> Option<Vec<String>> {
+    fn has_deadlines(&self) -> bool {
+        self.has_deadlines
+    }
+
+    async fn deliver(
+        &mut self,
+        world: &World,
+        event: SqsEvent,
+        deadline: Deadline,
+    ) -> Option<Vec<String>> {
         let function = world.apply_function();
-        let response = apply::handle(&function, event, now_ms(), deadline()).await.ok()?;
+        let response = apply::handle(&function, event, now_ms(), deadline).await.ok()?;
         Some(response.batch_item_failures.into_iter().map(|left| left.item_identifier).collect())
     }
 
@@ -92,7 +114,12 @@ impl Runner for InProcess {
 impl Runner for Function {
     const HAS_ALL_TABLES: bool = false;
 
-    async fn deliver(&mut self, _world: &World, event: SqsEvent) -> Option<Vec<String>> {
+    async fn deliver(
+        &mut self,
+        _world: &World,
+        event: SqsEvent,
+        _deadline: Deadline,
+    ) -> Option<Vec<String>> {
         self.invoke(&event).await
     }
 
@@ -104,20 +131,19 @@ impl Runner for Function {
 /// Lives a history through, and compares its end with the model's.
 async fn run<R: Runner>(world: &World, seed: u64, runner: &mut R) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let history = History::new(&world.schema.catalog, &mut random, R::HAS_ALL_TABLES);
-    history.begin(world).await;
-    let mut queue = Queue::of(&history, &mut random);
+    let requests = requests(&world.schema.catalog, &mut random, R::HAS_ALL_TABLES);
+    let messages = messages(&requests, &mut random);
+    let model = Model::of(&messages, R::HAS_ALL_TABLES);
+    model.begin(world).await;
+    let mut queue = Queue::of(&messages);
     let mut log = Vec::new();
     for delivery in 0.. {
-        assert!(
-            delivery < DELIVERIES_MAX,
-            "seed {seed}: not settled\n{}\n{history:#?}",
-            log.join("\n")
-        );
+        let about = || format!("seed {seed}: not settled\n{}\n{messages:#?}", log.join("\n"));
+        assert!(delivery < DELIVERIES_MAX, "{}", about());
         let Some(event) = queue.deliver(&mut random) else { break };
         let ids: Vec<_> =
             event.records.iter().filter_map(|message| message.message_id.clone()).collect();
-        let trouble = Trouble::new(&mut random);
+        let trouble = Trouble::new(&mut random, runner.has_deadlines());
         log.push(format!("{ids:?} {trouble:?}"));
         let left = suffer(world, runner, event, &trouble).await;
         // The answer does not always get back to SQS.
@@ -126,8 +152,11 @@ async fn run<R: Runner>(world: &World, seed: u64, runner: &mut R) {
         }
         world.server.faults().clear();
         world.server.pass(UNTIL_NEXT_DELIVERY);
+        if trouble.time.is_some() {
+            nothing_is_open(world, UNTIL_NEXT_DELIVERY).await;
+        }
     }
-    history.check(world, seed, &log).await;
+    model.check(world, &|| format!("seed {seed}\n{}\n{messages:#?}", log.join("\n"))).await;
 }
 
 /// What goes wrong in one delivery.
@@ -136,11 +165,22 @@ struct Trouble {
     faults: Vec<String>,
     /// The function is killed when it makes this call, from 1.
     killed_at: Option<u64>,
+    /// The invocation is shorter than its calls need.
+    time: Option<Duration>,
+    meanwhile: Option<Meanwhile>,
     loses_answer: bool,
 }
 
+/// Others have a transaction open for so long. It changes nothing in the end.
+#[derive(Debug)]
+struct Meanwhile {
+    statements: &'static str,
+    commits: bool,
+    time: Duration,
+}
+
 impl Trouble {
-    fn new(random: &mut fastrand::Rng) -> Self {
+    fn new(random: &mut fastrand::Rng, has_deadlines: bool) -> Self {
         let mut faults = Vec::new();
         while faults.len() < 3 && random.u8(..) < 110 {
             let operation =
@@ -149,7 +189,40 @@ impl Trouble {
             faults.push(format!("{}@{call} {}", operation.unwrap(), fault(random)));
         }
         let killed_at = (random.u8(..) < 40).then(|| random.u64(1..=7));
-        Self { faults, killed_at, loses_answer: random.u8(..) < 20 }
+        let is_slow = has_deadlines && killed_at.is_none() && random.u8(..30) == 0;
+        if is_slow {
+            let operation = random.choice(["any", "begin", "batch", "batch", "execute", "commit"]);
+            let call = random.u64(1..=3);
+            faults.push(format!("{}@{call}.. delay=200ms", operation.unwrap()));
+        }
+        let time = is_slow.then(|| Duration::from_millis(random.u64(100..500)));
+        let meanwhile = (random.u8(..20) == 0).then(|| Meanwhile::new(random));
+        Self { faults, killed_at, time, meanwhile, loses_answer: random.u8(..) < 20 }
+    }
+}
+
+impl Meanwhile {
+    fn new(random: &mut fastrand::Rng) -> Self {
+        let (statements, commits) = random
+            .choice([
+                ("UPDATE staff SET age = age", true),
+                ("UPDATE staff SET age = age + 1", false),
+                ("SELECT FROM staff FOR UPDATE", true),
+                ("DELETE FROM staff", false),
+                (
+                    "INSERT INTO staff SELECT lpad(n::text, 4, '0'), 'other' FROM generate_series(0, 4) AS n
+                    ON CONFLICT (id) DO UPDATE SET name = 'other'",
+                    false,
+                ),
+            ])
+            .unwrap();
+        Self { statements, commits, time: Duration::from_millis(random.u64(5..60)) }
+    }
+
+    /// Ends when the transaction does.
+    async fn happen(&self, other: Other) {
+        tokio::time::sleep(self.time).await;
+        other.end().await;
     }
 }
 
@@ -160,15 +233,33 @@ async fn suffer<R: Runner>(
     event: SqsEvent,
     trouble: &Trouble,
 ) -> Option<Vec<String>> {
+    let Some(meanwhile) = &trouble.meanwhile else {
+        return suffer_faults(world, runner, event, trouble).await;
+    };
+    let other = Other::begin(world, meanwhile.statements, meanwhile.commits).await;
+    let suffered = suffer_faults(world, runner, event, trouble);
+    let (left, ()) = tokio::join!(suffered, meanwhile.happen(other));
+    left
+}
+
+async fn suffer_faults<R: Runner>(
+    world: &World,
+    runner: &mut R,
+    event: SqsEvent,
+    trouble: &Trouble,
+) -> Option<Vec<String>> {
     for fault in &trouble.faults {
         world.fault(fault);
     }
-    let Some(killed_at) = trouble.killed_at else { return runner.deliver(world, event).await };
+    let deadline = trouble.time.map_or_else(deadline, Deadline::after);
+    let Some(killed_at) = trouble.killed_at else {
+        return runner.deliver(world, event, deadline).await;
+    };
     // The call hangs, and is never done: so the moment is the same each time.
     world.server.faults().add(hang(killed_at));
     let calls = world.server.counters().all_calls() + killed_at;
     let left = tokio::select! {
-        left = runner.deliver(world, event) => Some(left),
+        left = runner.deliver(world, event, deadline) => Some(left),
         () = reached(world, calls) => None,
     };
     match left {
@@ -186,7 +277,8 @@ async fn a_seed_gives_the_same_history_again() {
     let mut seen = Vec::new();
     for _ in 0..2 {
         world.server.counters().reset();
-        run(&world, 7, &mut InProcess).await;
+        // How far a delivery comes until its deadline is of real time.
+        run(&world, 7, &mut InProcess { has_deadlines: false }).await;
         let calls =
             [Operation::Begin, Operation::BatchExecute, Operation::Execute, Operation::Commit]
                 .map(|operation| world.server.counters().calls(operation));

@@ -1,122 +1,112 @@
 //! What must come of a history: a table is a map, and writes are done one after another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use aurora_sync::write::{Write, fingerprint};
-use aurora_sync_catalog::Catalog;
+use aurora_sync::write::Write;
 use uuid::Uuid;
 
+use super::queue::Message;
+use super::writes::{KEYS, is_key, spellings};
 use crate::support::World;
-use crate::support::writes::write;
 
-/// Besides the example's table: one whose rows have versions, and one that has no key, so that a row that
-/// is written twice stands there twice.
-pub(super) const TABLES: &str = "
-    CREATE TABLE stamped (id integer PRIMARY KEY, v integer, a text);
-    COMMENT ON COLUMN stamped.v IS '@sync:version';
-    CREATE TABLE happened (n integer);";
-
-/// Keys of each table: few, so that writes meet.
-const KEYS: u32 = 5;
-
-/// A row: its columns, without the key.
+/// A row: the columns that were ever set, without the key.
 type Row = BTreeMap<String, Option<String>>;
 
-/// Writes, and what must become of them.
-#[derive(Debug)]
-pub(super) struct History {
-    /// Requests, each of some writes, in the order in which they were accepted.
-    pub(super) requests: Vec<Vec<Write>>,
-    rows: HashMap<&'static str, BTreeMap<String, Row>>,
+/// The tables with a key: their key, and the other columns.
+const KEYED: [(&str, &str, &[&str]); 4] = [
+    ("staff", "id", &["name", "age"]),
+    ("stamped", "id", &["v", "a"]),
+    ("timed", "at", &["a"]),
+    ("guarded", "id", &["a", "d"]),
+];
+
+/// What must become of the messages of a history.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    rows: HashMap<String, BTreeMap<String, Row>>,
     /// `happened` has one for each write.
     happened: Vec<i64>,
-    /// `operation outcome rule sqlstate` by id.
-    outcomes: BTreeMap<Uuid, String>,
+    ledger: BTreeMap<Uuid, Settled>,
     has_all_tables: bool,
 }
 
-impl History {
-    pub(super) fn new(catalog: &Catalog, random: &mut fastrand::Rng, has_all_tables: bool) -> Self {
-        let mut history = Self {
-            requests: Vec::new(),
-            rows: HashMap::new(),
-            happened: Vec::new(),
-            outcomes: BTreeMap::new(),
-            has_all_tables,
+/// A write that is settled.
+#[derive(Debug)]
+struct Settled {
+    write: Write,
+    /// `outcome rule sqlstate`.
+    outcome: &'static str,
+}
+
+impl Model {
+    /// Messages in their order: the order of each group counts.
+    pub(super) fn of(messages: &[Message], has_all_tables: bool) -> Self {
+        let mut model = Self { has_all_tables, ..Self::default() };
+        for message in messages {
+            let mut overtaken = model.overtaken(message);
+            for write in &message.writes {
+                if overtaken.remove(&write.id) {
+                    model.record(write.id, write, "rejected overtaken -");
+                } else {
+                    model.settle(write);
+                }
+            }
+        }
+        model
+    }
+
+    /// The writes of a redriven message of whose rows later writes were settled, and not rejected.
+    fn overtaken(&self, message: &Message) -> HashSet<Uuid> {
+        let is_overtaken = |write: &&Write| {
+            let order = (write.accepted_at_ms, write.id);
+            !self.ledger.contains_key(&write.id)
+                && self.ledger.iter().any(|(id, Settled { write: other, outcome })| {
+                    row_of(other).is_some_and(|row| Some(row) == row_of(write))
+                        && (other.accepted_at_ms, *id) > order
+                        && !outcome.starts_with("rejected")
+                })
         };
-        for _ in 0..random.usize(5..40) {
-            let writes = (0..random.usize(1..6)).map(|_| history.accept(catalog, random)).collect();
-            history.requests.push(writes);
-        }
-        history
+        let redriven = message.writes.iter().filter(|_| message.is_redriven);
+        redriven.filter(is_overtaken).map(|write| write.id).collect()
     }
 
-    /// One more write, and what becomes of it.
-    fn accept(&mut self, catalog: &Catalog, random: &mut fastrand::Rng) -> Write {
-        if let Some(write) = self.repeated(catalog, random) {
-            return write;
+    fn settle(&mut self, write: &Write) {
+        match self.ledger.get(&write.id) {
+            None => {
+                let outcome = self.apply(write);
+                self.record(write.id, write, outcome);
+            }
+            // Not under its own id: that one is the first's.
+            Some(first) if first.write.fingerprint != write.fingerprint => {
+                self.record(reused_id(write), write, "rejected idempotency-key-reused -");
+            }
+            Some(_) => {}
         }
-        let text = text(random, self.has_all_tables);
-        let mut accepted = write(catalog, &text);
-        accepted.id = Uuid::from_u128(random.u128(..));
-        // A fifth comes with an Idempotency-Key, and may come again.
-        if random.u8(..5) == 0 {
-            accepted.fingerprint = Some(fingerprint_of(&accepted));
-        }
-        let outcome = self.apply(&accepted);
-        self.outcomes.insert(accepted.id, outcome);
-        accepted
     }
 
-    /// A client repeats itself: with the same payload, or with another one for the same row.
-    fn repeated(&mut self, catalog: &Catalog, random: &mut fastrand::Rng) -> Option<Write> {
-        if random.u8(..10) != 0 {
-            return None;
-        }
-        let keyed: Vec<_> = self
-            .requests
-            .iter()
-            .flatten()
-            .filter(|write| write.fingerprint.is_some() && write.key.is_some())
-            .collect();
-        let first = (*random.choice(keyed)?).clone();
-        if random.bool() {
-            return Some(first);
-        }
-        let key = first.key.as_ref()?.to_string();
-        let mut other = write(catalog, &format!("delete {} id={key}", first.table));
-        other.id = first.id;
-        other.fingerprint = Some(fingerprint_of(&other));
-        if other.fingerprint == first.fingerprint {
-            return None;
-        }
-        // Not under its own id: that one is the first's.
-        self.outcomes.insert(
-            reused_id(&other),
-            format!("{} rejected idempotency-key-reused -", other.operation.as_str()),
-        );
-        Some(other)
+    fn record(&mut self, id: Uuid, write: &Write, outcome: &'static str) {
+        self.ledger.entry(id).or_insert_with(|| Settled { write: write.clone(), outcome });
     }
 
-    fn apply(&mut self, write: &Write) -> String {
-        let operation = write.operation.as_str();
-        let outcome = match write.table.as_str() {
+    fn apply(&mut self, write: &Write) -> &'static str {
+        match write.table.as_str() {
             "staff" => self.apply_to_staff(write),
             "stamped" => self.apply_to_stamped(write),
+            "timed" => self.apply_to_timed(write),
+            "guarded" => self.apply_to_guarded(write),
             _ => {
                 let number: Option<i64> =
                     write.cell("n").flatten().and_then(|text| text.parse().ok());
                 self.happened.extend(number);
                 if number.is_some() { "applied - -" } else { "rejected database 22P02" }
             }
-        };
-        format!("{operation} {outcome}")
+        }
     }
 
     fn apply_to_staff(&mut self, write: &Write) -> &'static str {
-        let rows = self.rows.entry("staff").or_default();
-        let key = write.key.as_ref().unwrap().to_string();
-        if write.cell("age") == Some(Some("old")) {
+        let rows = self.rows.entry("staff".into()).or_default();
+        let (_, key) = row_of(write).unwrap();
+        if write.cell("age").flatten().is_some_and(|age| age.parse::<i64>().is_err()) {
             return "rejected database 22P02";
         }
         let given = given(write);
@@ -128,9 +118,7 @@ impl History {
             ("upsert", Some(row)) if is_same(row, &given) => "unchanged - -",
             ("upsert", Some(row)) => set(row, given),
             ("insert" | "upsert" | "insert_ignore", None) => {
-                let mut row = Row::from([("name".into(), None), ("age".into(), None)]);
-                set(&mut row, given);
-                rows.insert(key, row);
+                rows.insert(key, given);
                 "applied - -"
             }
             ("update", None) => "rejected row-missing -",
@@ -145,8 +133,8 @@ impl History {
     }
 
     fn apply_to_stamped(&mut self, write: &Write) -> &'static str {
-        let rows = self.rows.entry("stamped").or_default();
-        let key = write.key.as_ref().unwrap().to_string();
+        let rows = self.rows.entry("stamped".into()).or_default();
+        let (_, key) = row_of(write).unwrap();
         let given = given(write);
         let version = |row: &Row| row["v"].as_ref().map(|v| v.parse::<i64>().unwrap());
         match (write.operation.as_str(), rows.get_mut(&key)) {
@@ -157,9 +145,7 @@ impl History {
             }
             ("update", None) => "rejected row-missing -",
             (_, None) => {
-                let mut row = Row::from([("v".into(), None), ("a".into(), None)]);
-                set(&mut row, given);
-                rows.insert(key, row);
+                rows.insert(key, given);
                 "applied - -"
             }
             (_, Some(row)) if version(row) < version(&given) => set(row, given),
@@ -168,19 +154,69 @@ impl History {
         }
     }
 
+    fn apply_to_timed(&mut self, write: &Write) -> &'static str {
+        let rows = self.rows.entry("timed".into()).or_default();
+        let (_, key) = row_of(write).unwrap();
+        let given = given(write);
+        match (write.operation.as_str(), rows.get_mut(&key)) {
+            ("delete", None) | ("insert_ignore", Some(_)) => "unchanged - -",
+            ("delete", Some(_)) => {
+                rows.remove(&key);
+                "applied - -"
+            }
+            ("update", None) => "rejected row-missing -",
+            ("insert", Some(_)) => "rejected database 23505",
+            ("upsert", Some(row)) if is_same(row, &given) => "unchanged - -",
+            (_, Some(row)) => set(row, given),
+            (_, None) => {
+                rows.insert(key, given);
+                "applied - -"
+            }
+        }
+    }
+
+    /// The trigger comes before the table knows whether the row is there; only an update or a delete needs one.
+    fn apply_to_guarded(&mut self, write: &Write) -> &'static str {
+        let rows = self.rows.entry("guarded".into()).or_default();
+        let (_, key) = row_of(write).unwrap();
+        if write.cell("d").flatten().is_some_and(|d| !d.starts_with("2026-")) {
+            return "rejected database 22007";
+        }
+        let given = given(write);
+        let a = write.cell("a").flatten();
+        match (write.operation.as_str(), rows.get_mut(&key)) {
+            ("update", None) => "rejected row-missing -",
+            ("delete", Some(row)) if row["a"].as_deref() != Some("kept") => {
+                rows.remove(&key);
+                "applied - -"
+            }
+            ("delete", _) => "unchanged - -",
+            _ if a == Some("skip") => "unchanged - -",
+            _ if a == Some("refuse") => "rejected database 23505",
+            ("insert", Some(_)) => "rejected database 23505",
+            ("insert_ignore", Some(_)) => "unchanged - -",
+            ("upsert", Some(row)) if is_same(row, &given) => "unchanged - -",
+            (_, Some(row)) => set(row, given),
+            (_, None) => {
+                rows.insert(key, given);
+                "applied - -"
+            }
+        }
+    }
+
     /// Empties the tables.
     pub(super) async fn begin(&self, world: &World) {
-        let others = if self.has_all_tables { ", stamped, happened" } else { "" };
+        let others = if self.has_all_tables { ", stamped, happened, timed, guarded" } else { "" };
         world.rows(&format!("TRUNCATE staff, sync.write{others}")).await;
     }
 
     /// Compares the database with what must be.
-    pub(super) async fn check(&self, world: &World, seed: u64, log: &[String]) {
-        let about = || format!("seed {seed}\n{}\n{:#?}", log.join("\n"), self.requests);
-        let mut expected: Vec<_> =
-            self.outcomes.iter().map(|(id, outcome)| format!("{id} {outcome}")).collect();
-        expected.sort();
-        let mut found: Vec<_> = world
+    pub(super) async fn check(&self, world: &World, about: &dyn Fn() -> String) {
+        let line = |(id, settled): (&Uuid, &Settled)| {
+            format!("{id} {} {}", settled.write.operation.as_str(), settled.outcome)
+        };
+        let expected: Vec<_> = self.ledger.iter().map(line).collect();
+        let found: Vec<_> = world
             .rows(
                 "SELECT id::text, operation, outcome, coalesce(rule, '-'), coalesce(sqlstate, '-')
                 FROM sync.write WHERE operation <> 'unreadable'",
@@ -189,21 +225,17 @@ impl History {
             .into_iter()
             .map(|line| line.replace('|', " "))
             .collect();
-        found.sort();
-        assert_eq!(found, expected, "{}", about());
-        let shown = |table: &str, columns: [&str; 2]| -> Vec<String> {
-            let rows = self.rows.get(table).into_iter().flatten();
-            rows.map(|(key, row)| {
-                let [a, b] = columns.map(|name| row[name].clone().unwrap_or_else(|| "-".into()));
-                format!("{key}|{a}|{b}")
-            })
-            .collect()
-        };
-        let staff = world.rows("SELECT id, name, age::text FROM staff ORDER BY id").await;
-        assert_eq!(staff, shown("staff", ["name", "age"]), "{}", about());
+        assert_eq!(beside(&found, &expected), beside(&expected, &found), "{}", about());
+        let tables = if self.has_all_tables { KEYED.len() } else { 1 };
+        for (table, key, columns) in &KEYED[..tables] {
+            let texts: Vec<_> = columns.iter().map(|column| format!("{column}::text")).collect();
+            let texts = texts.join(", ");
+            let sql = format!("SELECT {key}::text, {texts} FROM {table} ORDER BY {key}");
+            let rows = self.rows.get(*table).into_iter().flatten();
+            let shown: Vec<_> = rows.map(|(key, row)| shown(key, row, columns)).collect();
+            assert_eq!(world.rows(&sql).await, shown, "{table} {}", about());
+        }
         if self.has_all_tables {
-            let stamped = world.rows("SELECT id::text, v::text, a FROM stamped ORDER BY id").await;
-            assert_eq!(stamped, shown("stamped", ["v", "a"]), "{}", about());
             let happened = world.rows("SELECT n FROM happened ORDER BY n").await;
             let mut expected = self.happened.clone();
             expected.sort_unstable();
@@ -213,8 +245,33 @@ impl History {
     }
 }
 
-fn fingerprint_of(write: &Write) -> String {
-    fingerprint(&write.table, write.operation, write.key.as_ref(), &write.row)
+/// Those lines, sorted, that are not among the others.
+fn beside<'a>(lines: &'a [String], others: &[String]) -> Vec<&'a str> {
+    let mut lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    lines.sort_unstable();
+    lines.retain(|line| !others.iter().any(|other| other == line));
+    lines
+}
+
+/// A row as the database shows it.
+fn shown(key: &str, row: &Row, columns: &[&str]) -> String {
+    let value = |name: &&str| row.get(*name).cloned().flatten().unwrap_or_else(|| "-".into());
+    let cells = columns.iter().map(value);
+    std::iter::once(key.to_owned()).chain(cells).collect::<Vec<_>>().join("|")
+}
+
+/// The row that a write is about, as the table and PostgreSQL's spelling of the key; `None` where it has no key.
+fn row_of(write: &Write) -> Option<(&str, String)> {
+    let (_, key) = write.row.iter().find(|(name, _)| is_key(name))?;
+    let key = key.clone()?;
+    let key = match write.table.as_str() {
+        "timed" => {
+            let [own, ..] = (0..KEYS).map(spellings).find(|spellings| spellings.contains(&key))?;
+            own
+        }
+        _ => key,
+    };
+    Some((&write.table, key))
 }
 
 /// As `sync.reused_id` makes it.
@@ -224,50 +281,9 @@ fn reused_id(write: &Write) -> Uuid {
     Uuid::from_slice(&Sha256::digest(both.as_bytes())[..16]).unwrap()
 }
 
-/// A random write, in words.
-fn text(random: &mut fastrand::Rng, has_all_tables: bool) -> String {
-    let key = random.u32(..KEYS);
-    match if has_all_tables { random.u8(..10) } else { 0 } {
-        8 => format!(
-            "insert happened n={}",
-            if random.u8(..8) == 0 { "x".into() } else { random.u16(..).to_string() }
-        ),
-        9 | 7 => match random.u8(..5) {
-            0 => format!("delete stamped id={key}"),
-            1 | 2 => format!("upsert stamped id={key} v={} a={}", random.u8(..6), random.u8(..2)),
-            _ => format!("update stamped id={key} v={} a={}", random.u8(..6), random.u8(..2)),
-        },
-        _ => {
-            // Updates come in runs, so that they fold.
-            let operation = random
-                .choice(["insert", "upsert", "ignore", "update", "update", "update", "delete"]);
-            let mut text = format!("{} staff id={key:04}", operation.unwrap());
-            if text.starts_with("delete") {
-                return text;
-            }
-            match random.u8(..12) {
-                0 => text.push_str(" name"),
-                1..=9 => text.push_str(&format!(" name=n{}", random.u8(..3))),
-                _ => {}
-            }
-            match random.u8(..12) {
-                0 => text.push_str(" age=old"),
-                1 => text.push_str(" age"),
-                2..=7 => text.push_str(&format!(" age={}", random.u8(..3))),
-                _ => {}
-            }
-            // An update sets something.
-            if !text.contains("name") && !text.contains("age") {
-                text.push_str(" name=n9");
-            }
-            text
-        }
-    }
-}
-
 /// The columns that a write names, without the key.
 fn given(write: &Write) -> Row {
-    write.row.iter().filter(|(name, _)| name != "id").cloned().collect()
+    write.row.iter().filter(|(name, _)| !is_key(name)).cloned().collect()
 }
 
 fn set(row: &mut Row, given: Row) -> &'static str {
@@ -276,5 +292,5 @@ fn set(row: &mut Row, given: Row) -> &'static str {
 }
 
 fn is_same(row: &Row, given: &Row) -> bool {
-    given.iter().all(|(name, value)| row[name] == *value)
+    given.iter().all(|(name, value)| row.get(name).unwrap_or(&None) == value)
 }

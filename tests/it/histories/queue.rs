@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use aurora_sync::write::pack;
+use aurora_sync::write::{MessageBody, Write, pack};
 use aws_lambda_events::sqs::SqsEvent;
 
-use super::model::History;
 use crate::support::writes::{Envelope, event};
 
 /// Message groups of a table.
@@ -17,25 +16,69 @@ const PARTITIONS: u32 = 3;
 /// What a FIFO queue delivers at once, at most.
 const DELIVERY_MAX: usize = 10;
 
+/// How long a door may take to send a write that it has accepted.
+const SENT_WITHIN_MS: i64 = 30_000;
+
+/// How long a message was in the dead-letter queue.
+const SET_ASIDE_MS: i64 = 3_600_000;
+
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: Vec<Envelope>,
 }
 
-impl Queue {
-    /// Holds all messages of a history, and some that are not ours.
-    pub(super) fn of(history: &History, random: &mut fastrand::Rng) -> Self {
-        let mut waiting = Vec::new();
-        for (number, writes) in history.requests.iter().enumerate() {
-            for message in pack(writes.clone(), PARTITIONS) {
-                let id = format!("{number}-{}", message.group);
-                waiting.push(Envelope::raw(&id, &message.group, &message.body));
-            }
-            if random.u8(..20) == 0 {
-                waiting.push(Envelope::raw(&format!("{number}-broken"), "p0", "{broken"));
-            }
+/// A message in the place that it has in its group.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    envelope: Envelope,
+    /// None where it is not ours.
+    pub(super) writes: Vec<Write>,
+    /// It was set aside, and comes again as a new message: later ones of its group may have been settled before it.
+    pub(super) is_redriven: bool,
+}
+
+/// The messages of all requests, in order, and some that are not ours; some are set aside and redriven.
+pub(super) fn messages(requests: &[Vec<Write>], random: &mut fastrand::Rng) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for (number, writes) in requests.iter().enumerate() {
+        for message in pack(writes.clone(), PARTITIONS) {
+            let id = format!("{number}-{}", message.group);
+            let writes = serde_json::from_str::<MessageBody>(&message.body).unwrap().writes;
+            let mut envelope = Envelope::raw(&id, &message.group, &message.body);
+            envelope.sent_at_ms = writes[0].accepted_at_ms + random.i64(0..SENT_WITHIN_MS);
+            messages.push(Message { envelope, writes, is_redriven: false });
         }
-        Self { waiting }
+        if random.u8(..20) == 0 {
+            let envelope = Envelope::raw(&format!("{number}-broken"), "p0", "{broken");
+            messages.push(Message { envelope, writes: Vec::new(), is_redriven: false });
+        }
+    }
+    redrive(&mut messages, random);
+    messages
+}
+
+/// Puts some messages behind later ones: as if they had been given back until SQS set them aside. Half of them were
+/// settled before, and only the answers were lost.
+fn redrive(messages: &mut Vec<Message>, random: &mut fastrand::Rng) {
+    for place in 0..messages.len() {
+        if random.u8(..8) > 0 || messages[place].is_redriven {
+            continue;
+        }
+        let mut again = messages[place].clone();
+        again.is_redriven = true;
+        again.envelope.id.push_str("-again");
+        again.envelope.sent_at_ms += SET_ASIDE_MS;
+        let behind = random.usize(place..messages.len());
+        messages.insert(behind + 1, again);
+        if random.bool() {
+            messages.remove(place);
+        }
+    }
+}
+
+impl Queue {
+    pub(super) fn of(messages: &[Message]) -> Self {
+        Self { waiting: messages.iter().map(|message| message.envelope.clone()).collect() }
     }
 
     /// Some messages, the first of their groups; `None` where none waits.

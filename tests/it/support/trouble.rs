@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aurora_sync_local::data_api::Rule;
+use aurora_sync_local::postgres;
 
 use super::World;
 
@@ -20,6 +21,17 @@ pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
         }
         None => 0..number("AURORA_SYNC_SEEDS").unwrap_or(count),
     }
+}
+
+/// A text that says what PostgreSQL says of the worker's own constraints.
+pub(crate) fn imitation(random: &mut fastrand::Rng) -> &'static str {
+    const TEXTS: [&str; 4] = [
+        "1 constraint \"sync_write_settled_once\"",
+        "duplicate key value violates unique constraint \"sync_chunk_loaded_once\"",
+        "new row for relation \"import_chunk\" violates check constraint \"import_chunk_conserves_rows\"",
+        "import 00000000-0000-0000-0000-000000000000 is not running: constraint \"sync_import_is_running\"",
+    ];
+    random.choice(TEXTS).unwrap()
 }
 
 /// A fault of the Data API.
@@ -57,5 +69,35 @@ pub(crate) fn hang(call: u64) -> Rule {
 pub(crate) async fn reached(world: &World, calls: u64) {
     while world.server.counters().all_calls() < calls {
         tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Waits until the service has ended what was cut off. An idle transaction ends after `time`.
+pub(crate) async fn nothing_is_open(world: &World, time: Duration) {
+    const OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND xact_start IS NOT NULL AND pid <> pg_backend_pid()";
+    while world.rows(OPEN).await != ["0"] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        world.server.pass(time);
+    }
+}
+
+/// A session of others, which has a transaction open for a while.
+pub(crate) struct Other {
+    client: tokio_postgres::Client,
+    ends: &'static str,
+}
+
+impl Other {
+    /// Begins the transaction, and runs these statements in it.
+    pub(crate) async fn begin(world: &World, statements: &str, commits: bool) -> Self {
+        let client = postgres::connect(&world.database_url).await.unwrap();
+        client.batch_execute(&format!("BEGIN; {statements}")).await.unwrap();
+        Self { client, ends: if commits { "COMMIT" } else { "ROLLBACK" } }
+    }
+
+    /// Ends it. A fault of the database may have ended the session before.
+    pub(crate) async fn end(self) {
+        self.client.batch_execute(self.ends).await.ok();
     }
 }

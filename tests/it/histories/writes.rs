@@ -1,0 +1,188 @@
+//! Random writes, as clients send them.
+
+use aurora_sync::write::{Operation, Write, fingerprint};
+use aurora_sync_catalog::Catalog;
+use uuid::Uuid;
+
+use crate::support::trouble::imitation;
+use crate::support::writes::{ACCEPTED_AT_MS, write};
+
+/// Besides the example's table: one whose rows have versions, one that has no key, so that a row that is written twice
+/// stands there twice, one whose trigger leaves out some rows and refuses others, and one whose keys have many spellings.
+pub(super) const TABLES: &str = "
+    CREATE TABLE stamped (id integer PRIMARY KEY, v integer, a text);
+    COMMENT ON COLUMN stamped.v IS '@sync:version';
+    CREATE TABLE happened (n integer);
+    CREATE TABLE timed (at timestamp PRIMARY KEY, a text);
+    CREATE TABLE guarded (id integer PRIMARY KEY, a text, d date);
+    CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF TG_OP = 'DELETE' THEN RETURN CASE WHEN OLD.a = 'kept' THEN NULL ELSE OLD END; END IF;
+            IF NEW.a = 'skip' THEN RETURN NULL; END IF;
+            IF NEW.a = 'refuse' THEN
+                RAISE unique_violation
+                    USING MESSAGE = 'duplicate key value violates unique constraint \"sync_write_settled_once\"';
+            END IF;
+            RETURN NEW;
+        END $$;
+    CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON guarded FOR EACH ROW EXECUTE FUNCTION guard();";
+
+/// Keys of each table: few, so that writes meet.
+pub(super) const KEYS: u32 = 5;
+
+/// Between two requests.
+const REQUEST_MS: i64 = 1_000;
+
+/// Requests, each of some writes, in the order in which they are accepted.
+pub(super) fn requests(
+    catalog: &Catalog,
+    random: &mut fastrand::Rng,
+    has_all_tables: bool,
+) -> Vec<Vec<Write>> {
+    let mut requests: Vec<Vec<Write>> = Vec::new();
+    let mut accepted_at_ms = ACCEPTED_AT_MS;
+    for _ in 0..random.usize(5..40) {
+        accepted_at_ms += REQUEST_MS;
+        let mut request = Vec::new();
+        for item in 0..random.u16(1..6) {
+            let known: Vec<_> = requests.iter().flatten().chain(&request).collect();
+            let repeated = repeated(&known, random);
+            let mut accepted = repeated.unwrap_or_else(|| new(catalog, random, has_all_tables));
+            if accepted.id.is_nil() {
+                accepted.id = new_id(accepted_at_ms, item, random);
+            }
+            accepted.accepted_at_ms = accepted_at_ms;
+            request.push(accepted);
+        }
+        requests.push(request);
+    }
+    requests
+}
+
+/// As `UUIDv7` has it: the time, and then what keeps the order of a request.
+fn new_id(accepted_at_ms: i64, item: u16, random: &mut fastrand::Rng) -> Uuid {
+    let time = u128::try_from(accepted_at_ms).unwrap();
+    Uuid::from_u128(time << 80 | u128::from(item) << 64 | u128::from(random.u64(..)))
+}
+
+/// A write, whose id is nil unless it has an Idempotency-Key. A fifth has, and may come again.
+fn new(catalog: &Catalog, random: &mut fastrand::Rng, has_all_tables: bool) -> Write {
+    let text = text(random, has_all_tables);
+    let mut new = write(catalog, &text);
+    for (_, value) in &mut new.row {
+        if value.as_deref() == Some("imitation") {
+            *value = Some(imitation(random).to_owned());
+        }
+    }
+    new.id = Uuid::nil();
+    if random.u8(..5) == 0 {
+        new.id = Uuid::from_u128(random.u128(..));
+        new.fingerprint = Some(fingerprint_of(&new));
+    }
+    new
+}
+
+/// A client repeats itself: with the same payload, or with another one for the same row.
+fn repeated(known: &[&Write], random: &mut fastrand::Rng) -> Option<Write> {
+    if random.u8(..10) != 0 {
+        return None;
+    }
+    let is_keyed = |write: &&&Write| write.fingerprint.is_some() && write.key.is_some();
+    let keyed: Vec<_> = known.iter().filter(is_keyed).collect();
+    let first = Write::clone(random.choice(keyed)?);
+    if random.bool() {
+        return Some(first);
+    }
+    let mut other = Write { operation: Operation::Delete, ..first.clone() };
+    other.row.retain(|(name, _)| is_key(name));
+    other.fingerprint = Some(fingerprint_of(&other));
+    (other.fingerprint != first.fingerprint).then_some(other)
+}
+
+fn fingerprint_of(write: &Write) -> String {
+    fingerprint(&write.table, write.operation, write.key.as_ref(), &write.row)
+}
+
+pub(super) fn is_key(name: &str) -> bool {
+    matches!(name, "id" | "at")
+}
+
+/// A random write, in words.
+fn text(random: &mut fastrand::Rng, has_all_tables: bool) -> String {
+    let key = random.u32(..KEYS);
+    match if has_all_tables { random.u8(..16) } else { 0 } {
+        8 => format!(
+            "insert happened n={}",
+            if random.u8(..8) == 0 { "imitation".into() } else { random.u16(..).to_string() }
+        ),
+        9 | 7 => match random.u8(..5) {
+            0 => format!("delete stamped id={key}"),
+            1 | 2 => format!("upsert stamped id={key} v={} a={}", random.u8(..6), random.u8(..2)),
+            _ => format!("update stamped id={key} v={} a={}", random.u8(..6), random.u8(..2)),
+        },
+        10 | 11 => {
+            let at = random.choice(spellings(key)).unwrap().replace(' ', "_");
+            match random.choice(["insert", "upsert", "ignore", "update", "update", "delete"]) {
+                Some("delete") => format!("delete timed at={at}"),
+                operation => format!("{} timed at={at} a={}", operation.unwrap(), random.u8(..3)),
+            }
+        }
+        12..=15 => {
+            let operation =
+                random.choice(["insert", "upsert", "upsert", "ignore", "update", "delete"]);
+            let mut text = format!("{} guarded id={key}", operation.unwrap());
+            if !text.starts_with("delete") {
+                let a = random.choice(["x", "y", "kept", "skip", "skip", "refuse", "imitation"]);
+                text.push_str(&format!(" a={}", a.unwrap()));
+                match random.u8(..8) {
+                    0 => text.push_str(" d=imitation"),
+                    1..=4 => text.push_str(&format!(" d=2026-01-0{}", random.u8(1..3))),
+                    _ => {}
+                }
+            }
+            text
+        }
+        _ => {
+            // Updates come in runs, so that they fold.
+            let operation = random
+                .choice(["insert", "upsert", "ignore", "update", "update", "update", "delete"]);
+            let mut text = format!("{} staff id={key:04}", operation.unwrap());
+            if text.starts_with("delete") {
+                return text;
+            }
+            match random.u8(..12) {
+                0 => text.push_str(" name"),
+                1 => text.push_str(" name=imitation"),
+                2..=9 => text.push_str(&format!(" name=n{}", random.u8(..3))),
+                _ => {}
+            }
+            match random.u8(..12) {
+                0 => text.push_str(" age=imitation"),
+                1 => text.push_str(" age"),
+                2..=7 => text.push_str(&format!(" age={}", random.u8(..3))),
+                _ => {}
+            }
+            // An update sets something.
+            if !text.contains("name") && !text.contains("age") {
+                text.push_str(" name=n9");
+            }
+            text
+        }
+    }
+}
+
+/// The spellings of a key of `timed`, PostgreSQL's own first. A `timestamp` is no moment of a zone: PostgreSQL overlooks
+/// what is said of that.
+pub(super) fn spellings(key: u32) -> [String; 8] {
+    let (before, day) = (key + 1, key + 2);
+    [
+        format!("2026-01-{day:02} 00:00:00"),
+        format!("2026-01-{day:02}T00:00:00"),
+        format!("2026-01-{day:02} 00:00"),
+        format!("2026-01-{day:02}T00:00:00Z"),
+        format!("2026-01-{day:02}T00:00:00.000+02:00"),
+        format!("2026-01-{day:02}"),
+        format!("2026-01-{before:02}T23:59:60"),
+        format!("2026-01-{before:02} 24:00"),
+    ]
+}
