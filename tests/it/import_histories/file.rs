@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use super::model::{Mode, Record, Row};
 use super::tables::{Kind, OTHERS};
+use crate::support::trouble::imitation;
 
 /// How large a file is.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +42,7 @@ struct Writer<'a> {
     quote: char,
     escape: bool,
     null: bool,
-    /// Each way to write a key is another key.
-    keys_are_texts: bool,
+    kind: Kind,
     bytes: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ impl File {
         kind: Kind,
         mode: Mode,
         size: Size,
-        allows_refusals: bool,
+        refused_in: Option<u8>,
     ) -> Self {
         let mut options = BTreeMap::from([("mode".to_owned(), mode.as_str().to_owned())]);
         let charset = match random.u8(..8) {
@@ -95,16 +95,8 @@ impl File {
             set("header", "false");
             set("columns", &columns.join(","));
         }
-        let mut writer = Writer {
-            random,
-            charset,
-            delimiter,
-            quote,
-            escape,
-            null,
-            keys_are_texts: kind.has_text_key(),
-            bytes: Vec::new(),
-        };
+        let mut writer =
+            Writer { random, charset, delimiter, quote, escape, null, kind, bytes: Vec::new() };
         let has_mark = matches!(charset, Charset::Utf16Le | Charset::Utf16Be)
             || charset == Charset::Utf8 && writer.random.bool();
         if has_mark {
@@ -121,8 +113,8 @@ impl File {
         }
         let (mut records, mut offsets) = (Vec::new(), Vec::new());
         let texts = texts(writer.random, charset);
-        // What is wrong, in one of so many records; now and then nothing.
-        let wrong = writer.random.choice([3, 10, 30, 1_000_000]).unwrap();
+        // What is wrong, in one of so many records; now and then nothing, or as many as can be.
+        let wrong = writer.random.choice([1, 3, 10, 30, 1_000_000]).unwrap();
         for number in 0..size.records {
             if number > 0 && writer.random.u8(..30) == 0 {
                 writer.put(line_end);
@@ -135,7 +127,7 @@ impl File {
                 None
             };
             let record = record.unwrap_or_else(|| {
-                let row = row(writer.random, kind, mode, size.keys, &texts, allows_refusals);
+                let row = row(writer.random, kind, mode, size.keys, &texts, refused_in);
                 writer.row(&row, &columns);
                 Record::Row(row)
             });
@@ -198,6 +190,7 @@ fn texts(random: &mut fastrand::Rng, charset: Charset) -> Vec<Option<&'static st
         Some("back\\slash\\"),
         Some("\\N"),
         Some("\""),
+        Some(imitation(random)),
         None,
     ];
     match charset {
@@ -210,24 +203,26 @@ fn texts(random: &mut fastrand::Rng, charset: Charset) -> Vec<Option<&'static st
     texts
 }
 
-/// A row of a file, or of a table before.
+/// A row of a file, or of a table before; the table refuses one in so many, or leaves it out.
 pub(super) fn row(
     random: &mut fastrand::Rng,
     kind: Kind,
     mode: Mode,
     keys: u32,
     texts: &[Option<&str>],
-    allows_refusals: bool,
+    refused_in: Option<u8>,
 ) -> Row {
     let number = random.u32(..keys);
-    let mut key = number.to_string();
+    let mut key = kind.key(number);
     if kind == Kind::Paired {
         key.push_str(random.choice(["/x", "/y", "/x,'\"y"]).unwrap());
     }
     let mut a = random.choice(texts).unwrap().map(str::to_owned);
     let mut b = (random.u8(..6) > 0).then(|| random.i64(0..3));
-    let is_refused = allows_refusals && random.u8(..12) == 0;
+    let is_refused = refused_in.is_some_and(|records| random.u8(..records) == 0);
     match kind {
+        Kind::Skipping if is_refused => a = Some("skip".to_owned()),
+        Kind::Skipping if random.u8(..6) == 0 => a = Some("kept".to_owned()),
         Kind::Checked | Kind::Guarded if is_refused => a = Some("never".to_owned()),
         Kind::Single if is_refused => a = Some(format!("taken-{}", random.u8(..2))),
         Kind::Single => a = a.map(|_| format!("{key}-{}", random.u8(..2))),
@@ -247,10 +242,19 @@ pub(super) fn row(
     if needs_b {
         b = b.or(Some(2));
     }
-    if kind == Kind::Staff {
-        key = format!("{:04}", number % 10_000);
-    }
     Row { key, a, b }
+}
+
+/// Another spelling of a `timestamp`.
+fn spelling(random: &mut fastrand::Rng, own: &str) -> String {
+    let with_t = own.replace(' ', "T");
+    match random.u8(..5) {
+        0 => format!("{with_t}Z"),
+        1 => format!("{own}.000+00:00"),
+        2 => format!(" {with_t}"),
+        3 => own.strip_suffix(":00").unwrap_or(own).to_owned(),
+        _ => with_t,
+    }
 }
 
 impl Writer<'_> {
@@ -305,10 +309,11 @@ impl Writer<'_> {
 
     fn row(&mut self, row: &Row, columns: &[&str]) {
         let (id, c) = row.key.split_once('/').unwrap_or((&row.key, ""));
-        // Numbers may be written in more than one way; a key stays the same.
+        // Numbers and times may be written in more than one way; a key stays the same.
         let id = match self.random.u8(..8) {
-            0 if !self.keys_are_texts => format!("0{id}"),
-            1 if !self.keys_are_texts => format!(" {id}"),
+            0..=4 if self.kind == Kind::Timed => spelling(self.random, id),
+            0 if self.kind.has_number_key() => format!("0{id}"),
+            1 if self.kind.has_number_key() => format!(" {id}"),
             _ => id.to_owned(),
         };
         let b = row.b.map(|b| b.to_string());
@@ -332,7 +337,10 @@ impl Writer<'_> {
         match self.random.u8(..6) {
             0 => self.fields(&vec![Some("1"); columns.len() - 1]),
             1 => self.fields(&vec![Some("1"); columns.len() + 1]),
-            2 if mode != Mode::Delete => self.fields(&with(kind.columns()[2], Some("x"))),
+            2 if mode != Mode::Delete => {
+                let no_number = if self.random.bool() { "x" } else { imitation(self.random) };
+                self.fields(&with(kind.columns()[2], Some(no_number)));
+            }
             3 if kind.has_key() => self.fields(&with("id", None)),
             4 if matches!(self.charset, Charset::Utf8 | Charset::ShiftJis) => {
                 self.fields(&vec![Some("1"); columns.len()]);

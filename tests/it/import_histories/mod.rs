@@ -24,12 +24,12 @@ use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
 
 use self::file::{File, Size, row};
-use self::model::{Asked, Expected, Mode, Row, expect, sorted};
+use self::model::{Asked, Expected, Meanwhile, Mode, Row, expect, sorted};
 use self::queue::Queue;
 use self::tables::{GUARD, Kind, OTHERS, TABLES};
 use crate::support::cloud::{Cloud, Mishap};
 use crate::support::process::Function;
-use crate::support::trouble::{fault, hang, reached, seeds};
+use crate::support::trouble::{Other, fault, hang, reached, seeds};
 use crate::support::{STAFF, World, deadline, sqs_event};
 
 /// Seeds of a plain `cargo test`.
@@ -63,7 +63,7 @@ async fn lane(lane: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         let size =
             Size { records: random.usize(0..100), keys: random.choice([3, 15, 200]).unwrap() };
-        let history = History::new(&mut random, size);
+        let history = History::new(&mut random, size).beside_others(&mut random);
         Box::pin(run(&place, seed, &history, &mut random, &mut InProcess)).await;
     }
 }
@@ -79,7 +79,7 @@ async fn every_row_of_a_file_is_loaded_once_though_its_process_is_killed() {
             records: random.usize(16_500..30_000),
             keys: random.choice([1_000, 9_000]).unwrap(),
         };
-        let history = History::of(Kind::Staff, &mut random, size);
+        let history = History::of(Kind::Staff, &mut random, size).beside_others(&mut random);
         Box::pin(run(&place, seed, &history, &mut random, &mut function)).await;
     }
 }
@@ -210,8 +210,35 @@ async fn run<R: Runner>(
     runner: &mut R,
 ) {
     history.begin(place).await;
-    let mut queue = Queue::of(history.notification(place));
     let mut log = Vec::new();
+    let other = history.begin_meanwhile(&place.world).await;
+    tokio::join!(
+        end_once_begun(other),
+        Box::pin(deliver_all(place, seed, history, random, runner, &mut log)),
+    );
+    history.check(place, seed, &log).await;
+}
+
+/// Commits what others write once the import has begun.
+async fn end_once_begun(other: Option<Other>) {
+    let Some(other) = other else { return };
+    while !other.sees("SELECT FROM sync.import").await {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    other.end().await;
+}
+
+/// Until no message is left.
+async fn deliver_all<R: Runner>(
+    place: &Place,
+    seed: u64,
+    history: &History,
+    random: &mut fastrand::Rng,
+    runner: &mut R,
+    log: &mut Vec<String>,
+) {
+    let mut queue = Queue::of(history.notification(place));
     for delivery in 0.. {
         let about = || format!("seed {seed}: not over\n{}\n{history:#?}", log.join("\n"));
         assert!(delivery < DELIVERIES_MAX, "{}", about());
@@ -230,7 +257,6 @@ async fn run<R: Runner>(
         place.cloud.clear_mishaps();
         place.world.server.pass(UNTIL_NEXT_DELIVERY);
     }
-    history.check(place, seed, &log).await;
 }
 
 /// What goes wrong in one delivery.
@@ -263,7 +289,11 @@ impl Trouble {
             let operation =
                 random.choice(["any", "any", "begin", "batch", "execute", "commit", "rollback"]);
             let call = call(random);
-            let fault = if random.u8(..30) == 0 { "resume=1s".into() } else { fault(random) };
+            let mut fault = if random.u8(..30) == 0 { "resume=1s".into() } else { fault(random) };
+            // It would end the session of others too.
+            if fault == "restart" && history.meanwhile.is_some() {
+                fault = "drop-answer".into();
+            }
             faults.push(format!("{}@{call} {fault}", operation.unwrap()));
         }
         let mut mishaps = Vec::new();
@@ -336,6 +366,7 @@ async fn suffer<R: Runner>(
 struct History {
     asked: Asked,
     before: Vec<Row>,
+    meanwhile: Option<Meanwhile>,
     file: File,
     lanes: usize,
     limits: Limits,
@@ -351,6 +382,7 @@ impl std::fmt::Debug for History {
             .field("limits", &self.limits)
             .field("options", &self.file.options)
             .field("before", &format!("{:?}", self.before))
+            .field("meanwhile", &format!("{:?}", self.meanwhile))
             .field("records", &format!("{records:?}"))
             .field("file", &file.chars().take(10_000).collect::<String>())
             .finish()
@@ -376,7 +408,8 @@ impl History {
         // In one transaction, a constraint that speaks at its end refuses the file as a whole.
         let is_one = is_atomic || is_dry_run;
         let allows_refusals = random.bool() && !(kind == Kind::Deferred && is_one);
-        let mut file = File::new(random, kind, mode, size, allows_refusals);
+        let refused_in = random.choice([2, 12]).filter(|_| allows_refusals);
+        let mut file = File::new(random, kind, mode, size, refused_in);
         let mut set = |name: &str, value: &str| file.options.insert(name.into(), value.into());
         if mode == Mode::Replace {
             set("max-deletes", "100%");
@@ -400,10 +433,43 @@ impl History {
         Self {
             asked,
             before,
+            meanwhile: None,
             file,
             lanes: random.usize(1..=4),
             limits: Limits { records: random.usize(1..=50), bytes },
         }
+    }
+
+    /// Others have a transaction open when the import begins: now and then, and always where it is to delete rows.
+    fn beside_others(mut self, random: &mut fastrand::Rng) -> Self {
+        if self.asked.mode != Mode::Replace && random.u8(..8) > 0 {
+            return self;
+        }
+        let kind = self.asked.kind;
+        let touched = self.before.iter().filter(|_| random.bool()).map(|row| row.key.clone());
+        let touched = touched.collect();
+        let key = if kind == Kind::Staff { kind.key(9_500) } else { kind.key(OTHERS - 50) };
+        let key = if kind == Kind::Paired { format!("{key}/x") } else { key };
+        let a = (kind != Kind::Single).then(|| "other".to_owned());
+        let added = vec![Row { key, a, b: Some(1) }];
+        let added = if random.bool() { added } else { Vec::new() };
+        self.meanwhile = Some(Meanwhile { touched, added });
+        self
+    }
+
+    /// Writes what others write.
+    async fn begin_meanwhile(&self, world: &World) -> Option<Other> {
+        let Meanwhile { touched, added } = self.meanwhile.as_ref()?;
+        let (kind, table) = (self.asked.kind, self.asked.kind.table());
+        let number = kind.columns()[2];
+        let key = kind.key_sql();
+        let touched = quoted(&serde_json::to_string(touched).unwrap());
+        let touch = format!(
+            "UPDATE {table} SET {number} = {number}
+            WHERE {key} IN (SELECT json_array_elements_text({touched}::json))"
+        );
+        let add = insert(kind, &quoted(&rows_as_json(kind, added)));
+        Some(Other::begin(world, &format!("{touch}; {add}"), true).await)
     }
 
     fn key(&self) -> String {
@@ -420,24 +486,9 @@ impl History {
         let Place { world, cloud } = place;
         let table = self.asked.kind.table();
         world.rows(&format!("TRUNCATE sync.import, sync.import_key, {table} CASCADE")).await;
-        let [_, text, number, ..] = self.asked.kind.columns() else { unreachable!() };
-        let rows = serde_json::to_string(
-            &self
-                .before
-                .iter()
-                .map(|row| {
-                    let (id, c) = row.key.split_once('/').unwrap_or((&row.key, ""));
-                    json!({ "id": id, "c": c, *text: row.a, *number: row.b })
-                })
-                .collect::<Vec<_>>(),
-        )
-        .unwrap();
-        let columns = self.asked.kind.columns().join(", ");
+        let sql = insert(self.asked.kind, ":rows");
+        let rows = rows_as_json(self.asked.kind, &self.before);
         let rows = vec![aurora_sync::field::parameter("rows", rows)];
-        let sql = format!(
-            "INSERT INTO {table} ({columns}) SELECT {columns}
-            FROM json_populate_recordset(NULL::{table}, :rows::json)"
-        );
         world.data_api.execute(None, &sql, rows).await.unwrap();
         cloud.forget_objects();
         cloud.put(BUCKET, &self.key(), self.file.content.clone(), self.file.options.clone());
@@ -472,7 +523,8 @@ impl History {
         let Place { world, cloud } = place;
         let about = || format!("seed {seed}\n{}\n{self:#?}", log.join("\n"));
         let chunk_ends = self.chunk_ends(world).await;
-        let expected = expect(self.asked, &self.before, &self.file.records, &chunk_ends);
+        let meanwhile = self.meanwhile.as_ref();
+        let expected = expect(self.asked, &self.before, meanwhile, &self.file.records, &chunk_ends);
         let Expected { state, counts, .. } = &expected;
         let found = world
             .rows(
@@ -491,7 +543,7 @@ impl History {
         );
         let error = world.rows("SELECT error FROM sync.import").await;
         assert_eq!(found, [line], "{error:?} {}", about());
-        let key = if self.asked.kind == Kind::Paired { "id || '/' || c" } else { "id::text" };
+        let key = self.asked.kind.key_sql();
         let [_, text, number, ..] = self.asked.kind.columns() else { unreachable!() };
         let table = self.asked.kind.table();
         let found = world
@@ -568,6 +620,29 @@ impl History {
     }
 }
 
+/// Inserts rows that stand in a text of JSON.
+fn insert(kind: Kind, json: &str) -> String {
+    let (table, columns) = (kind.table(), kind.columns().join(", "));
+    format!(
+        "INSERT INTO {table} ({columns}) SELECT {columns}
+        FROM json_populate_recordset(NULL::{table}, {json}::json)"
+    )
+}
+
+fn rows_as_json(kind: Kind, rows: &[Row]) -> String {
+    let [_, text, number, ..] = kind.columns() else { unreachable!() };
+    let row = |row: &Row| {
+        let (id, c) = row.key.split_once('/').unwrap_or((&row.key, ""));
+        json!({ "id": id, "c": c, *text: row.a, *number: row.b })
+    };
+    Value::Array(rows.iter().map(row).collect()).to_string()
+}
+
+/// A text as a literal of SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// More than any of these files has.
 const BYTES_WITHOUT_LIMIT: usize = 1_000_000;
 
@@ -577,6 +652,7 @@ fn before(random: &mut fastrand::Rng, kind: Kind, file: &File) -> Vec<Row> {
     let mut add = |row: Row| {
         let is_refused = kind.refuses_always(&row)
             || kind.refuses_where_stored(&row)
+            || kind.skips(&row)
             || kind == Kind::Checked && row.b.is_none();
         let is_there = kind.has_key() && rows.iter().any(|other| other.key == row.key);
         if !is_refused && !is_there {
@@ -596,11 +672,11 @@ fn before(random: &mut fastrand::Rng, kind: Kind, file: &File) -> Vec<Row> {
         }
     }
     for number in 0..random.u32(..4) {
-        add(Row { b: Some(1), ..row(random, kind, Mode::Upsert, 3, &[Some("z")], false) });
+        add(Row { b: Some(1), ..row(random, kind, Mode::Upsert, 3, &[Some("z")], None) });
         let key = match kind {
             Kind::Paired => format!("{}/x", OTHERS - 1 - number),
             Kind::Staff => format!("{}", 9_000 + number),
-            _ => (OTHERS - 1 - number).to_string(),
+            _ => kind.key(OTHERS - 1 - number),
         };
         let a = (kind != Kind::Single).then(|| "other".to_owned());
         add(Row { key, a, b: Some(1) });

@@ -83,10 +83,21 @@ enum Outcome {
     Rejected,
 }
 
+/// Rows that another session writes in a transaction that is open when the import begins, and that it commits while the
+/// import runs.
+#[derive(Debug, Default)]
+pub(super) struct Meanwhile {
+    /// The keys of rows that are there before: they stay what they are.
+    pub touched: BTreeSet<String>,
+    /// No row of the file.
+    pub added: Vec<Row>,
+}
+
 /// `chunk_ends` are the places of the records behind each chunk.
 pub(super) fn expect(
     asked: Asked,
     before: &[Row],
+    meanwhile: Option<&Meanwhile>,
     records: &[Record],
     chunk_ends: &[usize],
 ) -> Expected {
@@ -114,14 +125,16 @@ pub(super) fn expect(
         || asked.mode == Mode::Replace)
         && !rejected.is_empty();
     if asked.mode == Mode::Replace && !is_refused {
-        counts.deleted = table.delete_others(records);
+        counts.deleted = table.delete_others(records, meanwhile);
     }
     let takes_nothing = is_refused && asked.is_atomic && !asked.is_dry_run;
     if takes_nothing {
         counts.unchanged += std::mem::take(&mut counts.written);
         counts.unchanged += std::mem::take(&mut counts.superseded);
     }
-    let rows = if takes_nothing || asked.is_dry_run { before.to_vec() } else { table.rows() };
+    let added = meanwhile.map(|meanwhile| meanwhile.added.clone());
+    let mut rows = if takes_nothing || asked.is_dry_run { before.to_vec() } else { table.rows() };
+    rows.extend(added.into_iter().flatten());
     Expected {
         state: if is_refused { "failed" } else { "completed" },
         rows: sorted(rows),
@@ -181,11 +194,16 @@ impl Table {
     fn take(&mut self, row: &Row) -> Outcome {
         let Asked { kind, mode, .. } = self.asked;
         if mode == Mode::Delete {
-            let is_deleted = self.rows.remove(&row.key).is_some();
+            let is_kept = |row: &Row| kind.keeps(row);
+            let is_deleted = !self.rows.get(&row.key).is_some_and(is_kept)
+                && self.rows.remove(&row.key).is_some();
             return if is_deleted { Outcome::Written } else { Outcome::Unchanged };
         }
         if kind.refuses_always(row) {
             return Outcome::Rejected;
+        }
+        if kind.skips(row) {
+            return Outcome::Unchanged;
         }
         if !kind.has_key() {
             self.appended.push(row.clone());
@@ -208,8 +226,10 @@ impl Table {
         }
     }
 
-    /// Deletes the rows that were not in the file.
-    fn delete_others(&mut self, records: &[Record]) -> usize {
+    /// Deletes the rows that were not in the file, and that nobody else wrote meanwhile.
+    fn delete_others(&mut self, records: &[Record], meanwhile: Option<&Meanwhile>) -> usize {
+        let kind = self.asked.kind;
+        let is_touched = |key: &String| meanwhile.is_some_and(|other| other.touched.contains(key));
         let before = self.rows.len();
         let kept: BTreeSet<_> = records
             .iter()
@@ -218,7 +238,7 @@ impl Table {
                 Record::Bad => None,
             })
             .collect();
-        self.rows.retain(|key, _| kept.contains(key));
+        self.rows.retain(|key, row| kept.contains(key) || is_touched(key) || kind.keeps(row));
         before - self.rows.len()
     }
 

@@ -14,16 +14,27 @@ pub(super) const TABLES: &str = "
     CREATE TABLE parent (id integer PRIMARY KEY);
     CREATE TABLE deferred (id integer PRIMARY KEY, a text,
         b integer REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
-    CREATE TABLE guarded (id integer PRIMARY KEY, a text, b integer);";
+    CREATE TABLE guarded (id integer PRIMARY KEY, a text, b integer);
+    CREATE TABLE skipping (id integer PRIMARY KEY, a text, b integer);
+    CREATE TABLE timed (id timestamp PRIMARY KEY, a text, b integer);";
 
 /// What is not of the catalog.
-pub(super) const GUARD: [&str; 3] = [
+pub(super) const GUARD: [&str; 5] = [
     "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF NEW.a = 'never' THEN RAISE EXCEPTION 'no such thing'; END IF;
+        IF NEW.a = 'never' THEN
+            RAISE unique_violation
+                USING MESSAGE = 'duplicate key value violates unique constraint \"sync_chunk_loaded_once\"';
+        END IF;
         RETURN NEW;
     END $$",
     "CREATE TRIGGER guard BEFORE INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION guard()",
+    "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'DELETE' THEN RETURN CASE WHEN OLD.a = 'kept' THEN NULL ELSE OLD END; END IF;
+        RETURN CASE WHEN NEW.a = 'skip' THEN NULL ELSE NEW END;
+    END $$",
+    "CREATE TRIGGER skip BEFORE INSERT OR UPDATE OR DELETE ON skipping FOR EACH ROW EXECUTE FUNCTION skip()",
     "INSERT INTO parent SELECT generate_series(0, 9)",
 ];
 
@@ -44,14 +55,18 @@ pub(super) enum Kind {
     Keyless,
     /// A constraint that speaks at the commit.
     Deferred,
-    /// A trigger.
+    /// A trigger that refuses rows, in the words of a constraint of the worker's own.
     Guarded,
+    /// A trigger that leaves out rows.
+    Skipping,
+    /// A key that has many spellings.
+    Timed,
     /// The example's table, which is all that the program knows.
     Staff,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Plain,
         Self::Checked,
         Self::Paired,
@@ -60,6 +75,8 @@ impl Kind {
         Self::Keyless,
         Self::Deferred,
         Self::Guarded,
+        Self::Skipping,
+        Self::Timed,
     ];
 
     pub(super) fn table(self) -> &'static str {
@@ -72,6 +89,8 @@ impl Kind {
             Self::Keyless => "keyless",
             Self::Deferred => "deferred",
             Self::Guarded => "guarded",
+            Self::Skipping => "skipping",
+            Self::Timed => "timed",
             Self::Staff => "staff",
         }
     }
@@ -85,9 +104,23 @@ impl Kind {
         }
     }
 
-    /// Each way to write a key is another key.
-    pub(super) fn has_text_key(self) -> bool {
-        matches!(self, Self::Checked | Self::Staff)
+    /// A key, as PostgreSQL spells it; of its first column where it has two.
+    pub(super) fn key(self, number: u32) -> String {
+        match self {
+            Self::Staff => format!("{:04}", number % 10_000),
+            Self::Timed => format!("2026-01-01 00:{:02}:{:02}", number / 60, number % 60),
+            _ => number.to_string(),
+        }
+    }
+
+    /// The same of a row, in SQL.
+    pub(super) fn key_sql(self) -> &'static str {
+        if self == Self::Paired { "id || '/' || c" } else { "id::text" }
+    }
+
+    /// Elsewhere each way to write a key is another key, or it is a time.
+    pub(super) fn has_number_key(self) -> bool {
+        !matches!(self, Self::Checked | Self::Staff | Self::Timed)
     }
 
     pub(super) fn has_key(self) -> bool {
@@ -101,6 +134,16 @@ impl Kind {
 
     pub(super) fn has_version(self) -> bool {
         self == Self::Stamped
+    }
+
+    /// Whether the trigger leaves out the row when it is to be written.
+    pub(super) fn skips(self, row: &Row) -> bool {
+        self == Self::Skipping && row.a.as_deref() == Some("skip")
+    }
+
+    /// Whether the trigger leaves out the row when it is to be deleted.
+    pub(super) fn keeps(self, row: &Row) -> bool {
+        self == Self::Skipping && row.a.as_deref() == Some("kept")
     }
 
     /// Whether the row is refused whatever else is in the table.

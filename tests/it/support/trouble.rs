@@ -96,6 +96,11 @@ impl Other {
         Self { client, ends: if commits { "COMMIT" } else { "ROLLBACK" } }
     }
 
+    /// Whether it sees such rows.
+    pub(crate) async fn sees(&self, rows: &str) -> bool {
+        !self.client.query(rows, &[]).await.unwrap().is_empty()
+    }
+
     /// Ends it. A fault of the database may have ended the session before.
     pub(crate) async fn end(self) {
         self.client.batch_execute(self.ends).await.ok();
