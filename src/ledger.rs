@@ -48,12 +48,14 @@ AND (
     AND hashtextextended(later.key, 0) = hashtextextended(resent.key, 0)
     AND later.table_name = resent.table_name AND later.key = resent.key AND later.outcome <> 'rejected'
     AND (later.accepted_at, later.id) > (to_timestamp(resent.accepted_at_ms / 1000.0), resent.id)
+    AND (later.accepted_at > to_timestamp(resent.accepted_at_ms / 1000.0) OR later.id <> ALL (:id::uuid[]))
   )
   OR resent.key IS NULL AND EXISTS (
     SELECT FROM sync.write AS later
     WHERE hashtextextended(later.table_name, 0) = hashtextextended(resent.table_name, 0)
     AND later.table_name = resent.table_name AND later.key IS NOT NULL AND later.outcome <> 'rejected'
     AND (later.accepted_at, later.id) > (to_timestamp(resent.accepted_at_ms / 1000.0), resent.id)
+    AND (later.accepted_at > to_timestamp(resent.accepted_at_ms / 1000.0) OR later.id <> ALL (:id::uuid[]))
   )
 )";
 
@@ -221,7 +223,8 @@ pub async fn settled_fingerprints(
         .collect())
 }
 
-/// Those of the writes that are not settled, though a write of the same row is that was accepted later.
+/// Those of a message's writes that are not settled, though a write of the same row is that was accepted later. Its own
+/// writes do not overtake each other: a message may be settled in several transactions, in the order of its writes.
 ///
 /// Where keys cannot be compared ([`Key::is_comparable`]), any write of the table may have been to the same row: better
 /// to reject a write and say so than to undo another one in silence. Of two writes of one request, the id tells which

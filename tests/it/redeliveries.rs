@@ -186,6 +186,24 @@ async fn a_message_that_takes_longer_than_a_delivery_is_settled_step_by_step() {
 }
 
 #[tokio::test]
+async fn writes_of_a_redriven_message_do_not_overtake_each_other() {
+    let world = slow(0.5).await;
+    // Ids that come of an Idempotency-Key have no order.
+    let writes = (1..=3).map(|n: u8| {
+        let mut write = write(&world.schema.catalog, &format!("update t id=1 a={n}"));
+        write.id = uuid::Uuid::from_u128(10 - u128::from(n));
+        write.fingerprint = Some(n.to_string());
+        write
+    });
+    let message = Envelope::of("m", "a", writes.collect());
+    let sent_at_ms = ACCEPTED_AT_MS + HOUR_MS;
+    let messages = vec![Envelope { sent_at_ms, receive_count: 4, ..message }];
+    settles_step_by_step(&world, messages, Duration::from_millis(900)).await;
+    assert_eq!(world.rows("SELECT a FROM t WHERE id = 1").await, ["3"]);
+    assert_eq!(world.rows("SELECT DISTINCT outcome FROM sync.write").await, ["applied"]);
+}
+
+#[tokio::test]
 async fn updates_that_fold_are_settled_step_by_step() {
     let world = slow(0.5).await;
     let texts: Vec<_> = (0..12).map(|n| format!("update t id={} a={n}", n / 2 + 1)).collect();
