@@ -86,9 +86,11 @@ pub async fn run<W: Work>(
             {
                 attempt = Attempt::Bisected;
             }
-            // Another worker was faster, and this attempt finds that on record; or a constraint of a user has the name of
-            // ours, and this attempt finds its row.
-            SyncError::Database(fault) if attempt == Attempt::Whole && fault.is_overtaken() => {
+            // Another worker was faster, and this attempt finds that on record; or a user's constraint or trigger says what
+            // ours would say, and this attempt finds its row.
+            SyncError::Database(fault)
+                if attempt == Attempt::Whole && (fault.is_overtaken() || fault.has_lost_rows()) =>
+            {
                 attempt = Attempt::Bisected;
             }
             // A deferred constraint, which does not say whose row it was.

@@ -22,9 +22,12 @@ pub(super) const TABLES: &str = "
 pub(super) const GUARD: [&str; 5] = [
     "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF NEW.a = 'never' THEN
+        IF NEW.a = 'never' AND NEW.id % 2 = 0 THEN
             RAISE unique_violation
                 USING MESSAGE = 'duplicate key value violates unique constraint \"sync_chunk_loaded_once\"';
+        ELSIF NEW.a = 'never' THEN
+            RAISE check_violation
+                USING MESSAGE = 'new row for relation \"import_chunk\" violates check constraint \"import_chunk_conserves_rows\"';
         END IF;
         RETURN NEW;
     END $$",

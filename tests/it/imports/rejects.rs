@@ -290,3 +290,23 @@ async fn rows_that_are_refused_for_one_reason_have_the_error_that_each_would_hav
         assert_eq!(importer.world.rows(rows).await, alone.world.rows(rows).await, "{mode}");
     }
 }
+
+#[tokio::test]
+async fn a_trigger_that_speaks_as_our_constraint_does_rejects_its_row_alone() {
+    let importer = Importer::with(
+        "CREATE TABLE t (k integer PRIMARY KEY, a text);
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF NEW.a = 'bad' THEN
+                 RAISE check_violation USING MESSAGE = 'new row for relation \"import_chunk\" violates check constraint '
+                     || '\"import_chunk_conserves_rows\"';
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    let file = "k,a\n1,bad\n2,good\n";
+    assert_eq!(importer.load("t", &[], file).await, "completed|2|1|0|0|1|0");
+    assert_eq!(importer.rejects().await, ["1|database|23514|-"]);
+}
