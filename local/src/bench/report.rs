@@ -252,7 +252,7 @@ that had kept their symbols (2026-11-25):
 | the kernel: sockets, pages                                                   |  10 % |
 | escaping requests as JSON (AWS SDK)                                          |   7 % |
 | allocating memory                                                            |   7 % |
-| which keys came before (`import/repeats`)                                    |   5 % |
+| which keys came before (gone since)                                          |   5 % |
 | signing requests: SHA-256                                                    |   4 % |
 | columns to cells, cutting into chunks (`import/layout`, `import/chunk`)      |   3 % |
 | all else, no function of it over 1 %                                         |  12 % |
@@ -264,9 +264,7 @@ for there before: PostgreSQL inserts two rows where an import inserts one. That 
 status is read from. Deliveries of one partition come one after the other, so that function and PostgreSQL wait for each
 other.
 
-Updates and upserts look for their rows besides; a mixed delivery has a statement for each operation. Of the 1 M to 5 M rows of
-the growth above, the last 4 M are beyond those whose keys the function remembers for sure: a part of them is taken for
-repeated by its filter, and PostgreSQL has to look (`src/import/repeats.rs`).
+Updates and upserts look for their rows besides; a mixed delivery has a statement for each operation.
 
 ## Where a cold start goes
 
