@@ -169,7 +169,8 @@ impl Table {
         let Asked { kind, mode, .. } = self.asked;
         let folds = matches!(mode, Mode::Upsert | Mode::Replace | Mode::Delete)
             && kind.has_key()
-            && !kind.has_version()
+            // A row is deleted whatever its version.
+            && !(kind.has_version() && mode != Mode::Delete)
             && !kind.keeps_order();
         // Keys of which a later row stands.
         let mut stands = BTreeSet::new();

@@ -310,3 +310,20 @@ async fn a_trigger_that_speaks_as_our_constraint_does_rejects_its_row_alone() {
     assert_eq!(importer.load("t", &[], file).await, "completed|2|1|0|0|1|0");
     assert_eq!(importer.rejects().await, ["1|database|23514|-"]);
 }
+
+#[tokio::test]
+async fn a_check_that_raises_rejects_its_row_alone() {
+    let tables = "CREATE FUNCTION picky(v text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+        BEGIN
+            IF v = 'bad' THEN RAISE EXCEPTION 'bad indeed'; END IF;
+            RETURN v <> 'no';
+        END $$;
+        CREATE TABLE t (k integer PRIMARY KEY, v text CHECK (picky(v)))";
+    let importer = Importer::with(tables).await;
+    let file = "k,v\n1,bad\n2,no\n3,good\n4,no\n";
+    assert_eq!(importer.load("t", &[("mode", "insert")], file).await, "completed|4|1|0|0|3|0");
+    assert_eq!(
+        importer.rejects().await,
+        ["1|database|P0001|-", "2|database|23514|-", "4|database|23514|-"]
+    );
+}
