@@ -333,6 +333,12 @@ BEGIN
         || string_agg(format('c%s', named.place), ', ' ORDER BY named.place) || ', n)' INTO cells
     FROM unnest(column_names) WITH ORDINALITY AS named (name, place)
     JOIN pg_attribute AS attribute ON attribute.attrelid = target AND attribute.attname = named.name;
+    -- PostgreSQL reads all values, and misses those that must be there, before it looks for any of these reasons.
+    SELECT format('WHEN num_nulls(%s) < 0 OR num_nulls(NULL, %s) > 1 THEN 0 ',
+            string_agg(format('row.%I', attname), ', '),
+            coalesce(string_agg(format('row.%I', attname), ', ') FILTER (WHERE attnotnull), '0')) || conditions
+    INTO conditions
+    FROM pg_attribute WHERE attrelid = target AND attname = ANY (column_names);
     EXECUTE format('SELECT array_agg(CASE %s ELSE 0 END ORDER BY n) FROM (SELECT %s) AS row', conditions, cells)
         INTO reasons USING columns;
     RETURN reasons;

@@ -718,3 +718,19 @@ async fn a_pair_of_which_one_row_is_bad_is_refused_as_a_pair() {
         ["1|rejected|23514", "2|rejected|23503", "3|applied|-", "4|applied|-"]
     );
 }
+
+#[tokio::test]
+async fn a_row_that_is_refused_for_two_reasons_has_the_error_that_postgresql_comes_to_first() {
+    let world = World::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, a integer, b text); INSERT INTO t VALUES (1), (2), (3)",
+    )
+    .await;
+    let mut bad = writes(&world, &["insert t id=1", "insert t id=2 a=1", "insert t id=3 a=1"]);
+    // A queue can be fed by hand.
+    bad[2].row[1].1 = Some("x".to_owned());
+    world.apply_writes(bad).await;
+    assert_eq!(
+        world.rows("SELECT key, sqlstate FROM sync.write ORDER BY key").await,
+        ["1|23505", "2|23505", "3|22P02"]
+    );
+}
