@@ -341,11 +341,6 @@ impl DataApiError {
         matches!(&self.fault, DataApiFault::Sql(state) if matches!(state.class(), "42" | "XX"))
     }
 
-    /// Whether a row has a key, or another value, that a row has already.
-    pub fn is_unique_violation(&self) -> bool {
-        matches!(&self.fault, DataApiFault::Sql(state) if state.0 == "23505")
-    }
-
     /// Whether the service does not know the transaction any more, and nobody asked it to commit.
     pub fn is_lost_transaction(&self) -> bool {
         self.fault == DataApiFault::TransactionNotFound && !self.commits

@@ -8,16 +8,6 @@ use crate::field::{Parameter, parameter};
 /// The cells of a row, in the order of the statement's columns; `None` is NULL.
 pub type Cells = Vec<Option<String>>;
 
-/// Parameters `c1`, `c2`, … that hold these rows.
-pub fn column_parameters(rows: &[&Cells]) -> Vec<Parameter> {
-    let columns = column_literals(rows);
-    columns
-        .into_iter()
-        .enumerate()
-        .map(|(place, literal)| parameter(format!("c{}", place + 1), literal))
-        .collect()
-}
-
 /// The literal of each column of these rows.
 pub fn column_literals(rows: &[&Cells]) -> Vec<String> {
     let columns = rows.first().map_or(0, |row| row.len());

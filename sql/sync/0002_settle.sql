@@ -112,7 +112,8 @@ EXCEPTION
             attempt.column_name = COLUMN_NAME,
             error_schema = SCHEMA_NAME,
             error_table = TABLE_NAME;
-        IF NOT sync.is_of_row(attempt.sqlstate, attempt.message) AND NOT (has_unknown_types AND left(attempt.sqlstate, 2) IN ('42', 'XX')) THEN
+        IF NOT sync.is_of_row(attempt.sqlstate, attempt.message)
+            AND NOT (has_unknown_types AND left(attempt.sqlstate, 2) IN ('42', 'XX')) THEN
             RAISE;
         END IF;
         attempt.constraint_name := nullif(attempt.constraint_name, '');
@@ -205,8 +206,10 @@ BEGIN
             RETURN NEXT attempt;
             places := array_remove(places, attempt.row_number);
         ELSIF left(attempt.sqlstate, 2) = '23' THEN
-            RETURN QUERY SELECT of_reason.number, NULL::text[], rows[of_reason.number], attempt.sqlstate, attempt.message, attempt.constraint_name,
-                attempt.column_name, attempt.table_name FROM unnest(places) AS of_reason (number) WHERE reasons[of_reason.number] = reason;
+            RETURN QUERY
+                SELECT of_reason.number, NULL::text[], rows[of_reason.number], attempt.sqlstate, attempt.message,
+                    attempt.constraint_name, attempt.column_name, attempt.table_name
+                FROM unnest(places) AS of_reason (number) WHERE reasons[of_reason.number] = reason;
             SELECT coalesce(array_agg(other.number ORDER BY other.number), '{}') INTO places
             FROM unnest(places) AS other (number) WHERE reasons[other.number] <> reason;
         END IF;
@@ -393,7 +396,8 @@ BEGIN
             SET CONSTRAINTS ALL DEFERRED;
             EXECUTE format('EXECUTE sync_try (%L)', columns) INTO together.answer;
             FOR n IN 1 .. cardinality(waiting) LOOP
-                IF sync.refers_to_nothing(waiting[n].table_name, sync.cells(waiting[n].literals), column_names, own_columns) THEN
+                IF sync.refers_to_nothing(waiting[n].table_name, sync.cells(waiting[n].literals), column_names,
+                        own_columns) THEN
                     refused := refused || n;
                 END IF;
             END LOOP;
