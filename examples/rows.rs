@@ -14,9 +14,9 @@ use anyhow::Context as _;
 use aurora_sync::csv::dialect::Dialect;
 use aurora_sync::csv::reader::{Next, Reader};
 use aurora_sync::csv::records::Record;
-use aurora_sync::import::layout::{Layout, Row};
-use aurora_sync::import::options::Options;
-use aurora_sync::parameter_set::{PackedRow, packed_literals};
+use aurora_sync::database::parameter_set::{PackedRow, packed_literals};
+use aurora_sync::functions::import::read::layout::{Layout, Row};
+use aurora_sync::functions::import::read::options::Options;
 use aurora_sync_catalog::ddl;
 
 const TABLE: &str = "CREATE TABLE t (

@@ -19,41 +19,9 @@
 //! - Modules marked *pure* do no I/O, know no clock and no environment.
 //! - AWS crates are named in [`aws`] alone.
 
-pub mod error;
-pub mod field;
-
-pub mod value;
-pub mod key;
-pub mod row;
-pub mod write;
-pub mod array;
-pub mod plan;
-pub mod parameter_set;
-pub mod statement;
-
-pub mod problem;
-pub mod http;
-pub mod accept;
-pub mod query;
-pub mod openapi;
-
-pub mod deadline;
-pub mod redelivery;
-pub mod transaction;
-pub mod batch;
-pub mod outcome;
-pub mod ledger;
-
-pub mod enqueue;
-pub mod apply;
+pub mod domain;
 pub mod csv;
-pub mod import;
-pub mod lookup;
-pub mod migrate;
-pub mod prune;
-
-pub mod schema;
-pub mod config;
-pub mod runtime;
-
 pub mod aws;
+pub mod database;
+pub mod api;
+pub mod functions;

@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 
-use crate::error::{ServiceError, ServiceFault};
+use crate::domain::error::{ServiceError, ServiceFault};
 
 /// The way to CloudFormation: plain HTTP, since the address is signed already.
 #[derive(Debug)]

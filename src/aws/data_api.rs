@@ -1,7 +1,7 @@
 //! The RDS Data API: statements and transactions on one Aurora cluster.
 //!
 //! Owns the translation of parameters, records and errors. Never repeats a call: a statement has no
-//! idempotency token, so only a caller who knows what it does may (see [`crate::transaction`]).
+//! idempotency token, so only a caller who knows what it does may (see [`crate::database::transaction`]).
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
@@ -10,8 +10,8 @@ use aws_sdk_rdsdata::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_rdsdata::primitives::Blob;
 use aws_sdk_rdsdata::types::{ArrayValue, Field as SdkField, SqlParameter};
 
-use crate::error::{DataApiError, DataApiFault, SqlState};
-use crate::field::{ArrayField, Field, Parameter, Record};
+use crate::domain::error::{DataApiError, DataApiFault, SqlState};
+use crate::domain::field::{ArrayField, Field, Parameter, Record};
 
 /// A cluster's Data API.
 #[derive(Debug, Clone)]

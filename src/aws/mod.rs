@@ -35,5 +35,5 @@ pub async fn sdk_config() -> SdkConfig {
 
 /// What an SDK error says, with all its causes.
 fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
-    crate::error::chain(error)
+    crate::domain::error::chain(error)
 }

@@ -8,8 +8,8 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, SendMessageBatchRequestEntry};
 
-use crate::error::{ServiceError, ServiceFault};
-use crate::write::Message;
+use crate::domain::error::{ServiceError, ServiceFault};
+use crate::domain::write::Message;
 
 /// Most messages of one `SendMessageBatch` call.
 pub const SEND_MAX: usize = 10;

@@ -1,10 +1,11 @@
 //! The function behind the queue of writes.
 
-use aurora_sync::apply::{self, Apply};
 use aurora_sync::aws::{self, data_api::DataApi, queue::Queue};
-use aurora_sync::config::Config;
-use aurora_sync::deadline::now_ms;
-use aurora_sync::{runtime, schema};
+use aurora_sync::domain::deadline::now_ms;
+use aurora_sync::domain::tables;
+use aurora_sync::functions::apply::{self, Apply};
+use aurora_sync::functions::config::Config;
+use aurora_sync::functions::runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -12,7 +13,7 @@ async fn main() -> anyhow::Result<()> {
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
     let function = Apply {
-        catalog: schema::catalog(),
+        catalog: tables::catalog(),
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
     };

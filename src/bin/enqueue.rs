@@ -1,9 +1,10 @@
 //! The function behind `POST`, `PUT`, `PATCH` and `DELETE`.
 
 use aurora_sync::aws::{self, queue::Queue};
-use aurora_sync::config::Config;
-use aurora_sync::enqueue::{self, Enqueue};
-use aurora_sync::{runtime, schema};
+use aurora_sync::domain::tables;
+use aurora_sync::functions::config::Config;
+use aurora_sync::functions::enqueue::{self, Enqueue};
+use aurora_sync::functions::runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -11,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
     let function = Enqueue {
-        catalog: schema::catalog(),
+        catalog: tables::catalog(),
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
         partitions: config.partitions()?,
     };

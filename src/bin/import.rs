@@ -1,9 +1,11 @@
 //! The function behind the queue of files.
 
 use aurora_sync::aws::{self, data_api::DataApi, objects::Objects, queue::Queue};
-use aurora_sync::config::Config;
-use aurora_sync::import::{self, Import, chunk};
-use aurora_sync::{runtime, schema};
+use aurora_sync::domain::tables;
+use aurora_sync::functions::config::Config;
+use aurora_sync::functions::import::read::chunk;
+use aurora_sync::functions::import::{self, Import};
+use aurora_sync::functions::runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -11,7 +13,7 @@ async fn main() -> anyhow::Result<()> {
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
     let function = Import {
-        catalog: schema::catalog(),
+        catalog: tables::catalog(),
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         objects: Objects::new(&sdk_config),
         queue: Queue::new(&sdk_config, config.imports_queue_url()?),

@@ -1,9 +1,10 @@
 //! The function behind `GET`.
 
 use aurora_sync::aws::{self, data_api::DataApi};
-use aurora_sync::config::Config;
-use aurora_sync::lookup::{self, Lookup};
-use aurora_sync::{runtime, schema};
+use aurora_sync::domain::tables;
+use aurora_sync::functions::config::Config;
+use aurora_sync::functions::lookup::{self, Lookup};
+use aurora_sync::functions::runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -11,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
     let function = Lookup {
-        catalog: schema::catalog(),
+        catalog: tables::catalog(),
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
     };
     runtime::serve(async |event, deadline| Ok(lookup::handle(&function, event, deadline).await))

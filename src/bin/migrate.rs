@@ -1,9 +1,10 @@
 //! The function behind the stack's custom resource.
 
 use aurora_sync::aws::{self, cloudformation::CloudFormation, data_api::DataApi};
-use aurora_sync::config::Config;
-use aurora_sync::migrate::{self, Migrate};
-use aurora_sync::{runtime, schema};
+use aurora_sync::domain::tables;
+use aurora_sync::functions::config::Config;
+use aurora_sync::functions::migrate::{self, Migrate};
+use aurora_sync::functions::runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -11,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
     let function = Migrate {
-        migrations: schema::migrations(),
+        migrations: tables::migrations(),
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
     };
     let cloudformation = CloudFormation::new();

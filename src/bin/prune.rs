@@ -1,9 +1,9 @@
 //! The function behind the schedule: prunes the ledger.
 
 use aurora_sync::aws::{self, data_api::DataApi};
-use aurora_sync::config::Config;
-use aurora_sync::prune::{self, Prune, STEP_ROWS};
-use aurora_sync::runtime;
+use aurora_sync::functions::config::Config;
+use aurora_sync::functions::prune::{self, Prune, STEP_ROWS};
+use aurora_sync::functions::runtime;
 use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]

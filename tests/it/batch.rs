@@ -3,10 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 
-use aurora_sync::batch::{self, Attempt, Work};
-use aurora_sync::error::SyncError;
-use aurora_sync::field::{Parameter, parameter};
-use aurora_sync::transaction::{BegunAhead, Transaction};
+use aurora_sync::database::batch::{self, Attempt, Work};
+use aurora_sync::database::transaction::{BegunAhead, Transaction};
+use aurora_sync::domain::error::SyncError;
+use aurora_sync::domain::field::{Parameter, parameter};
 use aurora_sync_local::data_api::Operation;
 
 use crate::support::{World, deadline};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::deadline::{Deadline, now_ms};
-use aurora_sync::error::{DataApiError, DataApiFault, Disposition, SqlState};
+use aurora_sync::domain::deadline::{Deadline, now_ms};
+use aurora_sync::domain::error::{DataApiError, DataApiFault, Disposition, SqlState};
 use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde_json::json;
@@ -188,7 +188,7 @@ async fn messages_that_are_given_back_come_again_after_their_pause() {
     let world = World::with(STAFF).await;
     let queue = FifoQueue::new().await;
     let bodies = [write(&world.schema.catalog, "insert staff id=0010 name=x")];
-    let message = &aurora_sync::write::pack(bodies.to_vec(), 1)[0];
+    let message = &aurora_sync::domain::write::pack(bodies.to_vec(), 1)[0];
     let sender = Queue::new(&queue.sdk_config, queue.url.clone());
     assert!(sender.send(&[message]).await.is_empty());
     let mut received = queue.receive().await;
@@ -198,8 +198,9 @@ async fn messages_that_are_given_back_come_again_after_their_pause() {
     let mut function = world.apply_function();
     function.queue = sender;
     world.fault("any@1.. fail-before=ServiceUnavailableError");
-    let response =
-        aurora_sync::apply::handle(&function, received, now_ms(), deadline()).await.unwrap();
+    let response = aurora_sync::functions::apply::handle(&function, received, now_ms(), deadline())
+        .await
+        .unwrap();
     assert_eq!(response.batch_item_failures.len(), 1);
     assert!(queue.receive().await.records.is_empty(), "its pause of four seconds has begun");
     let again = queue.receive_within(Duration::from_secs(30)).await;

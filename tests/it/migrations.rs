@@ -1,7 +1,7 @@
 //! `migrate`: the database becomes what `sql/` says, once.
 
 use aurora_sync::aws::cloudformation::CloudFormation;
-use aurora_sync::migrate;
+use aurora_sync::functions::migrate;
 use aurora_sync_catalog::ddl;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,7 +56,7 @@ async fn a_file_that_fails_leaves_nothing_and_names_its_line() {
         World::unmigrated("CREATE TABLE a (id int PRIMARY KEY);\n\nINSERT INTO a VALUES ('x');")
             .await;
     let error = migrate::run(&world.migrate(), deadline()).await.unwrap_err();
-    let text = aurora_sync::error::chain(&error);
+    let text = aurora_sync::domain::error::chain(&error);
     assert!(text.starts_with("0001_tables.sql, line 3: "), "{text}");
     assert_eq!(world.rows("SELECT to_regclass('a')::text").await, ["-"]);
     assert_eq!(world.rows(APPLIED).await.len(), 3);
@@ -76,8 +76,8 @@ async fn a_dump_is_applied_and_leaves_the_session_as_it_was() {
 #[tokio::test]
 async fn the_repositorys_own_tables_are_those_of_the_catalog() {
     let schema = ddl::read_dir(std::path::Path::new("sql")).unwrap();
-    assert_eq!(schema.catalog, aurora_sync::schema::catalog());
-    assert_eq!(schema.migrations, aurora_sync::schema::migrations());
+    assert_eq!(schema.catalog, aurora_sync::domain::tables::catalog());
+    assert_eq!(schema.migrations, aurora_sync::domain::tables::migrations());
 }
 
 /// Sends a custom resource's request to `migrate`, and gives what it answers CloudFormation.

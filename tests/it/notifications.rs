@@ -1,6 +1,6 @@
 //! Messages of the imports queue, in every envelope that AWS puts around them.
 
-use aurora_sync::import::source::{Ask, Notification, read};
+use aurora_sync::functions::import::read::source::{Ask, Notification, read};
 
 use crate::support::sample;
 

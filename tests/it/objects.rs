@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aurora_sync::aws::objects::{ObjectName, Objects, PART_BYTES, RANGE_BYTES};
-use aurora_sync::error::{ServiceError, ServiceFault};
+use aurora_sync::domain::error::{ServiceError, ServiceFault};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};

@@ -1,18 +1,18 @@
 //! The plan of every generated statement, read at 10, 1,000 and 5,000 rows: no step may touch more
 //! rows than it was given or than a table holds, whatever the planner believes of arrays.
 
-use aurora_sync::array::array_literal;
-use aurora_sync::field::Parameter;
-use aurora_sync::import::options::Mode;
-use aurora_sync::key::Key;
-use aurora_sync::ledger::OVERTAKEN;
-use aurora_sync::parameter_set::{Cells, column_literals, number_column, text_column};
-use aurora_sync::plan::SET_ROWS_MAX;
-use aurora_sync::query::{Asked, Form, Head, Relation, by_key, list};
-use aurora_sync::statement::load::Load;
-use aurora_sync::statement::replace::{count_missing, delete_missing, delete_stretch};
-use aurora_sync::statement::{Identity, settle};
-use aurora_sync::write::Operation;
+use aurora_sync::api::query::{Asked, Form, Head, Relation, by_key, list};
+use aurora_sync::database::ledger::OVERTAKEN;
+use aurora_sync::database::parameter_set::{Cells, column_literals, number_column, text_column};
+use aurora_sync::database::plan::SET_ROWS_MAX;
+use aurora_sync::database::statement::load::Load;
+use aurora_sync::database::statement::replace::{count_missing, delete_missing, delete_stretch};
+use aurora_sync::database::statement::{Identity, settle};
+use aurora_sync::domain::field::Parameter;
+use aurora_sync::domain::key::Key;
+use aurora_sync::domain::load_mode::LoadMode;
+use aurora_sync::domain::value::array_literal::array_literal;
+use aurora_sync::domain::write::Operation;
 use aurora_sync_catalog::{Column, Table};
 use aurora_sync_local::postgres;
 use serde_json::Value;
@@ -81,8 +81,14 @@ async fn no_statement_touches_more_rows_than_it_needs() {
         }
         // (A table with a logic of its own is loaded by the same statements as others.)
         for table in catalog.tables().iter().filter(|table| !table.has_row_logic) {
-            for mode in [Mode::Upsert, Mode::Insert, Mode::Ignore, Mode::Replace, Mode::Delete] {
-                let columns: Vec<&Column> = if mode == Mode::Delete {
+            for mode in [
+                LoadMode::Upsert,
+                LoadMode::Insert,
+                LoadMode::Ignore,
+                LoadMode::Replace,
+                LoadMode::Delete,
+            ] {
+                let columns: Vec<&Column> = if mode == LoadMode::Delete {
                     table.key_columns().collect()
                 } else {
                     table.columns.iter().collect()
@@ -125,7 +131,7 @@ const IMPORT_ID: &str = "00000000-0000-0000-0000-000000000001";
 /// A set of a file's rows, as `sync.load` and `sync.bisect` run it.
 async fn check_load(client: &tokio_postgres::Client, load: Load<'_>, rows: usize) {
     let Load { table, columns, mode } = load;
-    let operation = if mode == Mode::Insert { Operation::Insert } else { Operation::Upsert };
+    let operation = if mode == LoadMode::Insert { Operation::Insert } else { Operation::Upsert };
     let literals = literals_of(&rows_of(operation, rows, columns.len()));
     let name = format!("load {} {}", mode.as_str(), table.name);
     check_numbered(client, &load.statement(), std::slice::from_ref(&literals), rows, &name).await;
@@ -173,7 +179,7 @@ async fn check_delete_missing(client: &tokio_postgres::Client, table: &Table) {
 }
 
 fn text(name: &'static str, value: &str) -> Parameter {
-    aurora_sync::field::parameter(name, value)
+    aurora_sync::domain::field::parameter(name, value)
 }
 
 /// The columns that `sync.settle` gives a statement.

@@ -1,6 +1,6 @@
 //! `prune`: the ledger forgets what cannot come again, and nothing else.
 
-use aurora_sync::prune::{self, Prune, RETENTION_DAYS_MIN};
+use aurora_sync::functions::prune::{self, Prune, RETENTION_DAYS_MIN};
 use serde::de::IgnoredAny;
 
 use crate::support::{STAFF, World, deadline, sample};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aurora_sync::deadline::Deadline;
+use aurora_sync::domain::deadline::Deadline;
 use aws_lambda_events::sqs::SqsBatchResponse;
 
 use crate::support::writes::{ACCEPTED_AT_MS, Envelope, event, write};

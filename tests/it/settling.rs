@@ -1,6 +1,6 @@
 //! How a delivery is settled: the number of calls, what folds, versions, Idempotency-Keys, references.
 
-use aurora_sync::write::{Write, fingerprint};
+use aurora_sync::domain::write::{Write, fingerprint};
 use serde_json::json;
 use uuid::Uuid;
 

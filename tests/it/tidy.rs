@@ -58,6 +58,32 @@ fn aws_crates_are_named_in_one_room_only() {
     }
 }
 
+/// The layers of `src/`, from the top. A file may use its own layer and those below it.
+const LAYERS: [&[&str]; 5] =
+    [&["functions"], &["api", "database"], &["aws"], &["domain"], &["csv"]];
+
+#[test]
+fn layers_depend_downwards_only() {
+    let level = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
+    let mut arrows = 0;
+    for (path, text) in files("src", "rs") {
+        let module = path.components().nth(1).unwrap().as_os_str().to_str().unwrap();
+        let Some(own) = level(module) else { continue };
+        // Snapshots are tests: they write out the SQL texts of all layers.
+        if path.ends_with("snapshots.rs") || path.ends_with("tests.rs") {
+            continue;
+        }
+        for used in code(&text).split("crate::").skip(1) {
+            let used = used.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+            let Some(other) = level(used) else { continue };
+            arrows += 1;
+            let is_down = other > own || used == module;
+            assert!(is_down, "{}: {module} must not use {used}", path.display());
+        }
+    }
+    assert!(arrows > 100, "{arrows} arrows");
+}
+
 #[test]
 fn every_sample_event_is_used_by_a_test() {
     let tests: String = files("tests", "rs").into_iter().map(|(_, text)| text).collect();
@@ -82,7 +108,7 @@ fn product_code_names_no_table_of_the_example() {
 #[test]
 fn every_problem_type_is_documented() {
     let docs = fs::read_to_string("docs/errors.md").unwrap();
-    let source = fs::read_to_string("src/problem.rs").unwrap();
+    let source = fs::read_to_string("src/api/problem.rs").unwrap();
     // ("word", 404, "Title")
     let words = source.split("(\"").skip(1).filter_map(|rest| {
         let (word, rest) = rest.split_once("\", ")?;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use aurora_sync::key::{canonical, has_one_spelling};
-use aurora_sync::value::{from_text, is_certain};
+use aurora_sync::domain::key::{canonical, has_one_spelling};
+use aurora_sync::domain::value::{from_text, is_certain};
 use aurora_sync_catalog::Column;
 use aurora_sync_local::postgres::connect;
 use base64::Engine;

@@ -1,7 +1,7 @@
 //! `apply`: each accepted write once, in order, with its outcome.
 
-use aurora_sync::key::Key;
-use aurora_sync::write::{Operation, Write};
+use aurora_sync::domain::key::Key;
+use aurora_sync::domain::write::{Operation, Write};
 use aurora_sync_local::data_api::Operation as ServerOperation;
 use serde_json::json;
 use uuid::Uuid;
@@ -217,7 +217,7 @@ async fn every_type_of_the_second_table_arrives_as_it_was_sent() {
 async fn a_message_that_cannot_be_read_is_settled_as_rejected() {
     let world = World::with(STAFF).await;
     let good = write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("good"))]);
-    let good = aurora_sync::write::pack(vec![good], 1).remove(0).body;
+    let good = aurora_sync::domain::write::pack(vec![good], 1).remove(0).body;
     let messages = [
         ("5e1d7a3c-0000-4000-8000-000000000001", "p0", "{not json"),
         ("5e1d7a3c-0000-4000-8000-000000000002", "p0", good.as_str()),
@@ -295,7 +295,7 @@ async fn our_own_mistakes_halt_and_keep_the_messages() {
     let writes =
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
     world.rows("ALTER TABLE staff RENAME TO elsewhere").await;
-    let event = delivery(&aurora_sync::write::pack(writes, 1));
+    let event = delivery(&aurora_sync::domain::write::pack(writes, 1));
     assert_eq!(world.apply(event).await.unwrap().batch_item_failures.len(), 1);
     assert_eq!(world.rows("SELECT count(*) FROM sync.write").await, ["0"]);
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aurora_sync::aws::data_api::{DataApi as Client, Target};
-use aurora_sync::deadline::Deadline;
-use aurora_sync::migrate::{self, Migrate};
-use aurora_sync::schema;
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::domain::tables;
+use aurora_sync::functions::migrate::{self, Migrate};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ impl Ground {
             database: BASE.to_owned(),
         };
         let migrate = Migrate {
-            migrations: schema::migrations(),
+            migrations: tables::migrations(),
             data_api: Client::new(&sdk_config(&data_api.url()), target),
         };
         migrate::run(&migrate, Deadline::after(MIGRATED_WITHIN)).await?;

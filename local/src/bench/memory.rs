@@ -1,7 +1,7 @@
 //! Peak memory: of an import against the size of its file, and of the largest batch of writes.
 
 use anyhow::ensure;
-use aurora_sync::write::{MESSAGE_BYTES_MAX, Operation, pack};
+use aurora_sync::domain::write::{MESSAGE_BYTES_MAX, Operation, pack};
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
@@ -30,7 +30,7 @@ const MESSAGES: usize = 10;
 const NAME_BYTES: usize = MESSAGE_BYTES_MAX / 500 - 190;
 
 pub(super) async fn measure(ground: &Ground, settings: &Settings) -> anyhow::Result<Measured> {
-    let catalog = aurora_sync::schema::catalog();
+    let catalog = aurora_sync::domain::tables::catalog();
     let table = if catalog.table("wide").is_some() { Table::Wide } else { Table::Staff };
     let row_bytes = row_bytes(table);
     let sizes: Vec<_> =

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use aurora_sync::key::Key;
-use aurora_sync::schema;
-use aurora_sync::write::{Operation, Write, pack};
+use aurora_sync::domain::key::Key;
+use aurora_sync::domain::tables;
+use aurora_sync::domain::write::{Operation, Write, pack};
 use futures_util::future::try_join_all;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
@@ -353,7 +353,7 @@ async fn run_lane(function: &Function, deliveries: Vec<String>) -> anyhow::Resul
 
 /// A write of `staff`, as the door makes it.
 pub(super) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
-    let catalog = schema::catalog();
+    let catalog = tables::catalog();
     let table = catalog.table("staff").context("there is no table staff")?;
     let id = ("id".to_owned(), Some(staff_id(n)));
     let row = match operation {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use aurora_sync::aws::{self, data_api};
-use aurora_sync::deadline::Deadline;
-use aurora_sync::migrate::{self, Migrate};
-use aurora_sync::schema;
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::domain::tables;
+use aurora_sync::functions::migrate::{self, Migrate};
 
 use super::print;
 
@@ -31,7 +31,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         database: arguments.database,
     };
     let migrate = Migrate {
-        migrations: schema::migrations(),
+        migrations: tables::migrations(),
         data_api: data_api::DataApi::new(&aws::sdk_config().await, target),
     };
     let applied = migrate::run(&migrate, Deadline::after(MIGRATED_WITHIN)).await?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use aurora_sync::schema;
+use aurora_sync::domain::tables;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, test_kill_process};
 use tokio::process::Command;
@@ -84,7 +84,7 @@ struct Example {
 }
 
 async fn example(database_url: &str) -> anyhow::Result<Example> {
-    let catalog = schema::catalog();
+    let catalog = tables::catalog();
     let table = catalog.tables().first().context("sql/ holds no table")?;
     let client = postgres::connect(database_url).await?;
     let sql = format!("SELECT to_json(t)::text FROM {} AS t LIMIT 1", table.sql_name());

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::range::{RANGE_BYTES, RangeReader};
 pub use self::upload::{PART_BYTES, Upload};
-use crate::error::{ServiceError, ServiceFault};
+use crate::domain::error::{ServiceError, ServiceFault};
 
 /// The buckets that the function may reach.
 #[derive(Debug, Clone)]

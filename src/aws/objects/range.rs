@@ -14,7 +14,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::task::JoinHandle;
 
 use super::{ObjectName, service_error};
-use crate::error::{ServiceError, ServiceFault};
+use crate::domain::error::{ServiceError, ServiceFault};
 
 /// Bytes of one range.
 pub const RANGE_BYTES: u64 = 2 * 1024 * 1024;
@@ -160,7 +160,7 @@ async fn attempt(
     let mut surplus = from.saturating_sub(check(object, from, &answer)?);
     while bytes.len() < size {
         let piece = answer.body.try_next().await;
-        let piece = piece.map_err(|error| unavailable(crate::error::chain(&error)))?;
+        let piece = piece.map_err(|error| unavailable(crate::domain::error::chain(&error)))?;
         let Some(piece) = piece else {
             return Err(unavailable("the answer ended before the range did".to_owned()));
         };

@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::service_error;
-use crate::error::ServiceError;
+use crate::domain::error::ServiceError;
 
 /// Bytes of a part but the last, the least that S3 takes. With 10,000 parts at most ("Amazon S3 multipart
 /// upload limits"), an object has up to 48.8 GiB.

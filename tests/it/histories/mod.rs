@@ -11,8 +11,8 @@ mod writes;
 
 use std::time::Duration;
 
-use aurora_sync::apply;
-use aurora_sync::deadline::{Deadline, now_ms};
+use aurora_sync::domain::deadline::{Deadline, now_ms};
+use aurora_sync::functions::apply;
 use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsEvent;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use aurora_sync::write::Write;
+use aurora_sync::domain::write::Write;
 use uuid::Uuid;
 
 use super::queue::Message;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use aurora_sync::write::{MessageBody, Write, pack};
+use aurora_sync::domain::write::{MessageBody, Write, pack};
 use aws_lambda_events::sqs::SqsEvent;
 
 use crate::support::writes::{Envelope, event};

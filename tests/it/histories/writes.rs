@@ -1,6 +1,6 @@
 //! Random writes, as clients send them.
 
-use aurora_sync::write::{Operation, Write, fingerprint};
+use aurora_sync::domain::write::{Operation, Write, fingerprint};
 use aurora_sync_catalog::Catalog;
 use uuid::Uuid;
 

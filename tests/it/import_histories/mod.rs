@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue as Sqs;
-use aurora_sync::deadline::Deadline;
-use aurora_sync::import::chunk::Limits;
-use aurora_sync::import::options::Defaults;
-use aurora_sync::import::source::{self, Source};
-use aurora_sync::import::{self, Import};
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::functions::import::read::chunk::Limits;
+use aurora_sync::functions::import::read::options::Defaults;
+use aurora_sync::functions::import::read::source::{self, Source};
+use aurora_sync::functions::import::{self, Import};
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
 
@@ -133,8 +133,8 @@ impl Place {
             defaults: Defaults::none(),
             lanes: history.lanes,
             limits: history.limits,
-            packed_within: aurora_sync::import::PACKED_WITHIN,
-            heartbeat_every: aurora_sync::import::HEARTBEAT_EVERY,
+            packed_within: aurora_sync::functions::import::PACKED_WITHIN,
+            heartbeat_every: aurora_sync::functions::import::HEARTBEAT_EVERY,
         }
     }
 
@@ -488,7 +488,7 @@ impl History {
         world.rows(&format!("TRUNCATE sync.import, sync.import_key, {table} CASCADE")).await;
         let sql = insert(self.asked.kind, ":rows");
         let rows = rows_as_json(self.asked.kind, &self.before);
-        let rows = vec![aurora_sync::field::parameter("rows", rows)];
+        let rows = vec![aurora_sync::domain::field::parameter("rows", rows)];
         world.data_api.execute(None, &sql, rows).await.unwrap();
         cloud.forget_objects();
         cloud.put(BUCKET, &self.key(), self.file.content.clone(), self.file.options.clone());

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aurora_sync::aws::objects::RANGE_BYTES;
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::deadline::Deadline;
-use aurora_sync::import::{self, Import};
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::functions::import::{self, Import};
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde_json::json;
 

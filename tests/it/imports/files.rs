@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
-use aurora_sync::deadline::Deadline;
-use aurora_sync::import;
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::functions::import;
 use serde_json::json;
 
 use super::{Importer, LAST};

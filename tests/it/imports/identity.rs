@@ -1,6 +1,6 @@
 //! Which import a file is: notifications that come twice, late, together, in envelopes, or for nothing.
 
-use aurora_sync::import;
+use aurora_sync::functions::import;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 

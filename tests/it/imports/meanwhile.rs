@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aurora_sync::aws::objects::RANGE_BYTES;
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::import;
+use aurora_sync::functions::import;
 use serde_json::{Value, json};
 
 use crate::support::cloud::{Cloud, Mishap};

@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use aurora_sync::import::{self, Import};
+use aurora_sync::functions::import::{self, Import};
 use aws_lambda_events::sqs::SqsBatchResponse;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

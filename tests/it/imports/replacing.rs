@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::deadline::Deadline;
-use aurora_sync::import;
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::functions::import;
 use aurora_sync_local::postgres;
 use serde_json::json;
 use tokio_postgres::Client;

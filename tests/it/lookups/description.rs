@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use aurora_sync::openapi;
+use aurora_sync::api::openapi;
 use aurora_sync_catalog::Catalog;
 use aurora_sync_local::stack;
 use serde_json::Value;

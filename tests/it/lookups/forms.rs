@@ -1,6 +1,6 @@
 //! The forms of an answer, by what the request accepts.
 
-use aurora_sync::import;
+use aurora_sync::functions::import;
 use serde_json::json;
 
 use crate::support::services::Bucket;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aurora_sync::deadline::Deadline;
+use aurora_sync::domain::deadline::Deadline;
 use aurora_sync_local::data_api::Operation;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -1,7 +1,7 @@
 //! A million rows: look-ups by key and pages in an index's order touch what they give and no more.
 
-use aurora_sync::key::Key;
-use aurora_sync::query::{Asked, Form, Head, Query, Relation, by_key, list};
+use aurora_sync::api::query::{Asked, Form, Head, Query, Relation, by_key, list};
+use aurora_sync::domain::key::Key;
 use aurora_sync_catalog::Table;
 use aurora_sync_local::postgres;
 

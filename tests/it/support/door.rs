@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::deadline::Deadline;
-use aurora_sync::enqueue::{self, Enqueue};
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::functions::enqueue::{self, Enqueue};
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use serde_json::{Value, json};
 

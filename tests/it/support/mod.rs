@@ -12,18 +12,19 @@ pub(crate) mod writes;
 
 use std::time::Duration;
 
-use aurora_sync::apply::{self, Apply};
 use aurora_sync::aws::data_api::{DataApi, Target};
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue;
-use aurora_sync::deadline::{Deadline, now_ms};
-use aurora_sync::error::SyncError;
-use aurora_sync::field::{Field, Record};
-use aurora_sync::import::options::Defaults;
-use aurora_sync::import::{Import, chunk};
-use aurora_sync::lookup::{self, Lookup};
-use aurora_sync::migrate::{self, Migrate};
-use aurora_sync::write::{Message, Write, pack};
+use aurora_sync::domain::deadline::{Deadline, now_ms};
+use aurora_sync::domain::error::SyncError;
+use aurora_sync::domain::field::{Field, Record};
+use aurora_sync::domain::write::{Message, Write, pack};
+use aurora_sync::functions::apply::{self, Apply};
+use aurora_sync::functions::import::Import;
+use aurora_sync::functions::import::read::chunk;
+use aurora_sync::functions::import::read::options::Defaults;
+use aurora_sync::functions::lookup::{self, Lookup};
+use aurora_sync::functions::migrate::{self, Migrate};
 use aurora_sync_catalog::{Catalog, Schema, ddl};
 use aurora_sync_local::data_api::{DataApi as DataApiServer, Settings};
 use aurora_sync_local::postgres::Postgres;
@@ -156,8 +157,8 @@ impl World {
             defaults: Defaults::none(),
             lanes: 3,
             limits: chunk::LIMITS,
-            packed_within: aurora_sync::import::PACKED_WITHIN,
-            heartbeat_every: aurora_sync::import::HEARTBEAT_EVERY,
+            packed_within: aurora_sync::functions::import::PACKED_WITHIN,
+            heartbeat_every: aurora_sync::functions::import::HEARTBEAT_EVERY,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Look-ups by the address that a client writes.
 
-use aurora_sync::deadline::Deadline;
-use aurora_sync::lookup::{self, Lookup};
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::functions::lookup::{self, Lookup};
 use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};

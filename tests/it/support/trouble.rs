@@ -16,7 +16,7 @@ pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
         Some(seed) => {
             // What the function says belongs to a replay.
             static LOGS: std::sync::Once = std::sync::Once::new();
-            LOGS.call_once(|| aurora_sync::runtime::init_logs("info"));
+            LOGS.call_once(|| aurora_sync::functions::runtime::init_logs("info"));
             seed..seed + 1
         }
         None => 0..number("AURORA_SYNC_SEEDS").unwrap_or(count),

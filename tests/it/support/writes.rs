@@ -1,7 +1,7 @@
 //! Writes from words, and messages of them as SQS delivers them.
 
-use aurora_sync::key::Key;
-use aurora_sync::write::{Operation, Write, pack};
+use aurora_sync::domain::key::Key;
+use aurora_sync::domain::write::{Operation, Write, pack};
 use aurora_sync_catalog::Catalog;
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::json;

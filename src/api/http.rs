@@ -1,0 +1,207 @@
+//! Requests and answers, apart from how API Gateway wraps them.
+//!
+//! Pure. The next step of a request is [`crate::functions::enqueue`] or [`crate::functions::lookup`].
+
+use std::collections::HashMap;
+
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use aws_lambda_events::http::{HeaderMap, Method};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+
+use crate::api::problem::{Kind, Problem};
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: Method,
+    pub route: Route,
+    /// By name, percent-decoded; values of one name in the order sent. The event keeps no other order.
+    pub query: Vec<(String, String)>,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    Table(String),
+    /// A table and a key, as in [`crate::domain::key::Key::from_path`].
+    Row(String, String),
+    Write(String),
+    Imports,
+    Import(String),
+    /// The rejected rows of an import.
+    Rejects(String),
+    /// The API itself.
+    Root,
+    Unknown,
+}
+
+impl Request {
+    /// From a REST API's proxy event.
+    pub fn from_event(event: ApiGatewayProxyRequest) -> Result<Self, Problem> {
+        let query = event
+            .multi_value_query_string_parameters
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect::<Vec<_>>();
+        let mut query = if query.is_empty() {
+            event
+                .query_string_parameters
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        } else {
+            query
+        };
+        // The signature of a presigned request is none of ours.
+        query.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("x-amz-"));
+        query.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let body = match event.body {
+            None => Vec::new(),
+            Some(body) if event.is_base64_encoded => BASE64_STANDARD
+                .decode(body)
+                .map_err(|_| Problem::new(Kind::MalformedBody, "The body is not Base64."))?,
+            Some(body) => body.into_bytes(),
+        };
+        let mut headers = event.multi_value_headers;
+        for (name, value) in &event.headers {
+            if !headers.contains_key(name) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        let parameters = event
+            .path_parameters
+            .iter()
+            .map(|(name, value)| Ok((name.as_str(), path_parameter(value)?)))
+            .collect::<Result<HashMap<_, _>, Problem>>()?;
+        let parameter = |name: &str| parameters.get(name).cloned().unwrap_or_default();
+        let route = match event.resource.as_deref().unwrap_or_default() {
+            "/{table}" => Route::Table(parameter("table")),
+            "/{table}/{key}" => Route::Row(parameter("table"), parameter("key")),
+            "/_sync/writes/{id}" => Route::Write(parameter("id")),
+            "/_sync/imports" => Route::Imports,
+            "/_sync/imports/{id}" => Route::Import(parameter("id")),
+            "/_sync/imports/{id}/rejects" => Route::Rejects(parameter("id")),
+            "/" => Route::Root,
+            _ => Route::Unknown,
+        };
+        Ok(Self { method: event.http_method, route, query, headers, body })
+    }
+
+    /// A header's value, where it is text.
+    pub fn header(&self, name: impl Into<HeaderName>) -> Option<&str> {
+        self.headers.get(name.into()).and_then(|value| value.to_str().ok())
+    }
+
+    /// A header that is a list, all its lines joined; nothing where it is not there.
+    pub fn header_list(&self, name: impl Into<HeaderName>) -> String {
+        let lines = self.headers.get_all(name.into()).iter();
+        lines.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A path parameter, decoded.
+///
+/// A REST API hands path parameters over as they were sent, percent-encoded, and query parameters
+/// decoded (recorded from AWS in `localstack/localstack`, `test_apigateway_lambda.snapshot.json`, read
+/// 2026-11-24). The emulator decodes both. What holds a character that no encoded path does is
+/// decoded already; so only on the emulator is `%41` in a key taken for `A`.
+fn path_parameter(value: &str) -> Result<String, Problem> {
+    let is_encoded =
+        value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte))
+            && value
+                .split('%')
+                .skip(1)
+                .all(|rest| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2);
+    if !is_encoded {
+        return Ok(value.to_owned());
+    }
+    match percent_decode_str(value).decode_utf8() {
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => Err(Problem::new(Kind::InvalidKey, "The path, percent-decoded, is not UTF-8.")),
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+    /// Whether the body is Base64 of what the client gets.
+    pub is_base64: bool,
+}
+
+impl Response {
+    pub fn new(status: u16, content_type: &'static str, body: String) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self { status, headers, body, is_base64: false }
+    }
+
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        let body = serde_json::to_string(body).expect("an answer is plain data");
+        Self::new(status, "application/json", body)
+    }
+
+    /// Adds a header, unless its value is not text.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        let body = serde_json::to_string(&problem).expect("a problem is plain data");
+        let response = Self::new(problem.status, "application/problem+json", body);
+        match problem.retry_after {
+            Some(seconds) => response.with_header(RETRY_AFTER, &seconds.to_string()),
+            None => response,
+        }
+    }
+}
+
+impl From<Response> for ApiGatewayProxyResponse {
+    fn from(response: Response) -> Self {
+        let mut event = Self::default();
+        event.status_code = i64::from(response.status);
+        event.headers = response.headers;
+        event.body = Some(Body::Text(response.body));
+        event.is_base64_encoded = response.is_base64;
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_parameters_are_decoded_once() {
+        let check = |sent: &str, expected: Option<&str>| {
+            assert_eq!(path_parameter(sent).ok().as_deref(), expected, "{sent}");
+        };
+        check("0001", Some("0001"));
+        check("test%2Balias@gmail.com", Some("test+alias@gmail.com"));
+        check("a+b", Some("a+b"));
+        check("a%2Cb,%22c%2C%20d%22", Some("a,b,\"c, d\""));
+        check("100%25", Some("100%"));
+        check("%2541", Some("%41"));
+        check("%F0%9F%98%80", Some("😀"));
+        check("%ff", None);
+        // As the emulator hands them over.
+        check("100%", Some("100%"));
+        check("a b%41", Some("a b%41"));
+        check("é%41", Some("é%41"));
+    }
+}

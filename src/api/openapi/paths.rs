@@ -1,0 +1,190 @@
+//! The paths: two for each table, and the worker's own.
+//!
+//! Pure.
+
+use aurora_sync_catalog::{Column, Table};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+
+use super::{component_name, reference, writes};
+use crate::api::query::{Form, RESERVED};
+use crate::api::worker_tables::{IMPORT, REJECT};
+
+/// What stands for itself in a path (RFC 3986, "unreserved").
+const PATH_SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `/{table}`, and where the table has a key `/{table}/{key}`.
+pub(super) fn of_table(table: &Table) -> Map<String, Value> {
+    let name = component_name(table);
+    let path = format!("/{}", utf8_percent_encode(&table.path(), PATH_SEGMENT));
+    let tag = table.path();
+    let mut rows = Map::new();
+    let mut row = Map::new();
+    if table.is_readable() {
+        let parameters = list_parameters(table);
+        let answer = list_answer(&name);
+        rows.insert("get".into(), read("list", &name, &tag, &parameters, &answer));
+        rows.insert("head".into(), read("head", &name, &tag, &parameters, &head_answer()));
+        let parameters = row_parameters();
+        let answer = row_answer(&name);
+        row.insert("get".into(), read("get", &name, &tag, &parameters, &answer));
+        row.insert("head".into(), read("head_row", &name, &tag, &parameters, &head_answer()));
+    }
+    if table.is_writable() {
+        rows.extend(writes::to_table(table, &name));
+        row.extend(writes::to_row(&name, &tag));
+    }
+    let mut paths = Map::new();
+    paths.insert(path.clone(), rows.into());
+    if !table.primary_key.is_empty() {
+        row.insert("parameters".into(), json!([key_parameter(table)]));
+        paths.insert(format!("{path}/{{key}}"), row.into());
+    }
+    paths
+}
+
+fn key_parameter(table: &Table) -> Value {
+    let names: Vec<_> = table.key_columns().map(|column| column.name.as_str()).collect();
+    json!({
+        "name": "key",
+        "in": "path",
+        "required": true,
+        "description": format!(
+            "The row's key ({}). Parts of a key are separated by commas; one that holds a comma or a quote stands in double quotes.",
+            names.join(",")
+        ),
+        "schema": { "type": "string" },
+    })
+}
+
+fn read(word: &str, name: &str, tag: &str, parameters: &[Value], answer: &Value) -> Value {
+    json!({
+        "operationId": format!("{word}_{name}"),
+        "tags": [tag],
+        "parameters": parameters,
+        "responses": {
+            "200": answer,
+            "304": reference("responses", "not-modified"),
+            "default": reference("responses", "problem"),
+        },
+    })
+}
+
+fn shared(names: &[&str]) -> Vec<Value> {
+    names.iter().map(|name| reference("parameters", name)).collect()
+}
+
+fn row_parameters() -> Vec<Value> {
+    shared(&["select", "after", "consistent-after", "if-none-match"])
+}
+
+fn list_parameters(table: &Table) -> Vec<Value> {
+    let readable = table.columns.iter().filter(|column| column.is_readable());
+    let mut parameters: Vec<_> = readable.map(filter).collect();
+    parameters.extend(shared(&RESERVED));
+    parameters.extend(shared(&["consistent-after", "count", "if-none-match"]));
+    parameters
+}
+
+/// A column as a parameter.
+fn filter(column: &Column) -> Value {
+    let is_reserved = RESERVED.contains(&column.name.as_str());
+    let name = if is_reserved { format!("\"{}\"", column.name) } else { column.name.clone() };
+    json!({
+        "name": name,
+        "in": "query",
+        "description": "An operator, a dot and a value, such as gte.30, or a value that is to be equal.",
+        "schema": { "type": "string" },
+    })
+}
+
+fn list_answer(schema: &str) -> Value {
+    let rows = json!({ "type": "array", "items": reference("schemas", schema) });
+    let mut answer = json!({
+        "description": "A page of rows.",
+        "content": content(&rows),
+    });
+    answer["headers"] = json!({
+        "ETag": reference("headers", "ETag"),
+        "Link": reference("headers", "Link"),
+        "Content-Range": reference("headers", "Content-Range"),
+    });
+    answer
+}
+
+fn row_answer(schema: &str) -> Value {
+    json!({
+        "description": "The row.",
+        "headers": { "ETag": reference("headers", "ETag") },
+        "content": content(&reference("schemas", schema)),
+    })
+}
+
+fn head_answer() -> Value {
+    json!({
+        "description": "The headers of GET.",
+        "headers": { "ETag": reference("headers", "ETag") },
+    })
+}
+
+fn content(json_schema: &Value) -> Map<String, Value> {
+    let schema = |form| match form {
+        Form::Json => json_schema.clone(),
+        Form::Ndjson | Form::Csv => json!({ "type": "string" }),
+        Form::Records => {
+            json!({ "type": "array", "items": { "type": "array", "items": { "type": "object" } } })
+        }
+    };
+    let content = |form: Form| (form.media_type().to_owned(), json!({ "schema": schema(form) }));
+    Form::ALL.into_iter().map(content).collect()
+}
+
+/// What became of writes and imports.
+pub(super) fn of_the_worker() -> Map<String, Value> {
+    let id = json!([{
+        "name": "id",
+        "in": "path",
+        "required": true,
+        "schema": { "type": "string", "format": "uuid" },
+    }]);
+    let tag = "_sync";
+    let status = json!({
+        "description": "What became of the write.",
+        "headers": { "ETag": reference("headers", "ETag") },
+        "content": { "application/json": { "schema": reference("schemas", "_sync_write") } },
+    });
+    let parameters = shared(&["if-none-match"]);
+    let mut paths = Map::new();
+    paths.insert(
+        "/_sync/writes/{id}".into(),
+        json!({
+            "parameters": id,
+            "get": read("get", "_sync_write", tag, &parameters, &status),
+        }),
+    );
+    let imports = list_answer("_sync_import");
+    paths.insert(
+        "/_sync/imports".into(),
+        json!({
+            "get": read("list", "_sync_import", tag, &list_parameters(&IMPORT), &imports),
+        }),
+    );
+    let import = row_answer("_sync_import");
+    paths.insert(
+        "/_sync/imports/{id}".into(),
+        json!({
+            "parameters": id,
+            "get": read("get", "_sync_import", tag, &row_parameters(), &import),
+        }),
+    );
+    let rejects = list_answer("_sync_reject");
+    paths.insert(
+        "/_sync/imports/{id}/rejects".into(),
+        json!({
+            "parameters": id,
+            "get": read("list", "_sync_reject", tag, &list_parameters(&REJECT), &rejects),
+        }),
+    );
+    paths
+}

@@ -1,0 +1,215 @@
+//! Answers that say what is wrong, where, and what to do: RFC 9457 problem details.
+//!
+//! Pure. Every type is listed in `docs/errors.md`. No value of a request is ever repeated here.
+
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::domain::fault::{Faults, FieldFault};
+
+/// One problem. The `type` is `urn:problem-type:aurora-sync:` and the kind's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type", serialize_with = "type_uri")]
+    word: &'static str,
+    pub title: &'static str,
+    pub status: u16,
+    pub detail: Box<str>,
+    /// One entry for each fault of the body, at most [`FAULTS_MAX`](crate::domain::fault::FAULTS_MAX).
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub errors: Box<[FieldFault]>,
+    /// How many faults there are in all, where not all are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors_total: Option<usize>,
+    /// What of the request was done all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Box<[AcceptedWrite]>>,
+    /// Seconds after which it is worth trying again; also the `Retry-After` header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u16>,
+    /// The writes that the problem is about.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub writes: Box<[WriteState]>,
+}
+
+/// A write that a problem is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WriteState {
+    pub id: Uuid,
+    pub outcome: String,
+    /// Where more is said about it.
+    pub status: String,
+}
+
+fn type_uri<S: Serializer>(word: &'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("urn:problem-type:aurora-sync:{word}"))
+}
+
+/// A write that the queue holds: its outcome is at `status`, sooner or later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AcceptedWrite {
+    /// The item of the body, from 0; nothing for a body of one object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<usize>,
+    pub id: Uuid,
+    pub status: String,
+}
+
+/// The kinds of problems: word, status and title belong together for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    UnknownRoute,
+    UnknownTable,
+    MethodNotAllowed,
+    InvalidKey,
+    MalformedBody,
+    UnsupportedMediaType,
+    TooLarge,
+    InvalidWrite,
+    InvalidIdempotencyKey,
+    UnknownParameter,
+    InvalidQuery,
+    InvalidCursor,
+    NotAcceptable,
+    RowNotFound,
+    WriteNotFound,
+    ImportNotFound,
+    ResultTooLarge,
+    WriteRejected,
+    WritePending,
+    QueryTimeout,
+    Unavailable,
+    Internal,
+}
+
+impl Kind {
+    /// Word, HTTP status, title.
+    fn parts(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::UnknownRoute => ("unknown-route", 404, "There is nothing at this path"),
+            Self::UnknownTable => ("unknown-table", 404, "There is no such table"),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", 405, "The path does not take this method")
+            }
+            Self::InvalidKey => ("invalid-key", 400, "The path does not name a row"),
+            Self::MalformedBody => ("malformed-body", 400, "The body cannot be read"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", 415, "The body's media type is not supported")
+            }
+            Self::TooLarge => ("too-large", 413, "The body is too large"),
+            Self::InvalidWrite => ("invalid-write", 422, "The write does not fit the table"),
+            Self::InvalidIdempotencyKey => {
+                ("invalid-idempotency-key", 400, "The Idempotency-Key cannot be used")
+            }
+            Self::UnknownParameter => {
+                ("unknown-parameter", 400, "The path does not take this query parameter")
+            }
+            Self::InvalidQuery => ("invalid-query", 400, "The query cannot be answered"),
+            Self::InvalidCursor => ("invalid-cursor", 400, "The cursor does not fit the query"),
+            Self::NotAcceptable => {
+                ("not-acceptable", 406, "None of the accepted media types is offered")
+            }
+            Self::RowNotFound => ("row-not-found", 404, "There is no such row"),
+            Self::WriteNotFound => ("write-not-found", 404, "There is no such write"),
+            Self::ImportNotFound => ("import-not-found", 404, "There is no such import"),
+            Self::ResultTooLarge => ("result-too-large", 400, "The answer would be too large"),
+            Self::WriteRejected => {
+                ("write-rejected", 409, "A write that was to come first is rejected")
+            }
+            Self::WritePending => {
+                ("write-pending", 503, "A write that is to come first is not settled yet")
+            }
+            Self::QueryTimeout => ("query-timeout", 504, "The query took too long"),
+            Self::Unavailable => ("unavailable", 503, "The service cannot do this right now"),
+            Self::Internal => ("internal", 500, "The service is not set up right"),
+        }
+    }
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (word, status, title) = kind.parts();
+        Self {
+            word,
+            title,
+            status,
+            detail: detail.into().into_boxed_str(),
+            errors: Box::default(),
+            errors_total: None,
+            accepted: None,
+            retry_after: None,
+            writes: Box::default(),
+        }
+    }
+
+    /// Lists what is wrong with a body.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Faults) -> Self {
+        let total = faults.total();
+        let listed = faults.into_listed();
+        self.errors_total = (total > listed.len()).then_some(total);
+        self.errors = listed.into();
+        self
+    }
+
+    #[must_use]
+    pub fn with_accepted(mut self, accepted: Vec<AcceptedWrite>) -> Self {
+        self.accepted = Some(accepted.into());
+        self
+    }
+
+    /// Names the writes that the problem is about.
+    #[must_use]
+    pub fn with_writes(mut self, writes: Vec<WriteState>) -> Self {
+        self.writes = writes.into();
+        self
+    }
+
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u16) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fault::{FAULTS_MAX, pointer_step};
+
+    #[test]
+    fn faults_are_all_counted_and_some_listed() {
+        let fault = |n: usize| FieldFault {
+            pointer: format!("/{n}"),
+            rule: "type".into(),
+            detail: String::new(),
+        };
+        let mut faults = Faults::default();
+        (0..FAULTS_MAX).for_each(|n| faults.push(|| fault(n)));
+        faults.push(|| unreachable!("what is not listed is not put into words"));
+        let problem = Problem::new(Kind::InvalidWrite, "").with_faults(faults);
+        assert_eq!(problem.errors.len(), FAULTS_MAX);
+        assert_eq!(problem.errors_total, Some(FAULTS_MAX + 1));
+    }
+
+    #[test]
+    fn a_problem_serialises_as_the_rfc_has_it() {
+        let mut faults = Faults::default();
+        faults.push(|| FieldFault {
+            pointer: format!("/0{}", pointer_step("a/b~c")),
+            rule: "not-null".into(),
+            detail: "a value".into(),
+        });
+        let problem = Problem::new(Kind::InvalidWrite, "1 fault").with_faults(faults);
+        assert_eq!(
+            serde_json::to_value(&problem).unwrap(),
+            serde_json::json!({
+                "type": "urn:problem-type:aurora-sync:invalid-write",
+                "title": "The write does not fit the table",
+                "status": 422,
+                "detail": "1 fault",
+                "errors": [{"pointer": "/0/a~1b~0c", "rule": "not-null", "detail": "a value"}],
+            })
+        );
+    }
+}

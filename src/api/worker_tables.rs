@@ -1,0 +1,90 @@
+//! The worker's own tables, as the API shows them: imports and the rows that they rejected.
+//!
+//! Pure. [`lookup`](crate::functions::lookup) reads them, and [`openapi`](crate::api::openapi) describes them.
+
+use std::sync::LazyLock;
+
+use aurora_sync_catalog::{Access, Column, ColumnType, Table, WhenAbsent};
+
+/// What clients see of an import.
+pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
+    let text = || ColumnType::Text;
+    let number = || ColumnType::Numeric { precision: None, scale: None };
+    table(
+        "import",
+        &["id"],
+        vec![
+            column("id", ColumnType::Uuid, false),
+            column("table", text(), false),
+            column("bucket", text(), false),
+            column("key", text(), false),
+            column("version", text(), false),
+            column("state", text(), false),
+            column("error", text(), true),
+            column("options", ColumnType::JsonB, false),
+            column("bytes_total", ColumnType::BigInt, true),
+            column("bytes_read", ColumnType::BigInt, false),
+            column("progress_percent", number(), true),
+            column("rows_read", ColumnType::BigInt, false),
+            column("rows_written", ColumnType::BigInt, false),
+            column("rows_unchanged", ColumnType::BigInt, false),
+            column("rows_superseded", ColumnType::BigInt, false),
+            column("rows_rejected", ColumnType::BigInt, false),
+            column("rows_deleted", ColumnType::BigInt, false),
+            column("rows_per_second", number(), true),
+            column("continuations", ColumnType::Integer, false),
+            column("started_at", ColumnType::TimestampTz, false),
+            column("progressed_at", ColumnType::TimestampTz, true),
+            column("estimated_end_at", ColumnType::TimestampTz, true),
+            column("finished_at", ColumnType::TimestampTz, true),
+            column("reported_at", ColumnType::TimestampTz, true),
+        ],
+    )
+});
+
+/// What clients see of a rejected row.
+pub(crate) static REJECT: LazyLock<Table> = LazyLock::new(|| {
+    let text = || ColumnType::Text;
+    table(
+        "import_reject",
+        &["import_id", "record"],
+        vec![
+            column("import_id", ColumnType::Uuid, false),
+            column("record", ColumnType::BigInt, false),
+            column("line", ColumnType::BigInt, false),
+            column("byte_offset", ColumnType::BigInt, false),
+            column("column", text(), true),
+            column("rule", text(), false),
+            column("sqlstate", text(), true),
+            column("reason", text(), false),
+            column("raw", text(), false),
+        ],
+    )
+});
+
+fn table(name: &str, key: &[&str], columns: Vec<Column>) -> Table {
+    Table {
+        schema: Some("sync".to_owned()),
+        name: name.to_owned(),
+        columns,
+        primary_key: key.iter().map(|name| (*name).to_owned()).collect(),
+        foreign_keys: Vec::new(),
+        rows_exclude: false,
+        has_row_logic: false,
+        version_column: None,
+        access: Access { no_read: false, no_write: true },
+    }
+}
+
+fn column(name: &str, column_type: ColumnType, nullable: bool) -> Column {
+    Column {
+        name: name.to_owned(),
+        column_type,
+        nullable,
+        when_absent: WhenAbsent::Null,
+        has_rules: false,
+        has_own_equality: false,
+        fraction_digits: None,
+        access: Access::default(),
+    }
+}

@@ -1,0 +1,331 @@
+//! The ledger: what became of each write (`sync.write`).
+//!
+//! Owns the statements over it, but not what they run: that is made by [`crate::database::statement`].
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use crate::aws::data_api::DataApi;
+use crate::database::parameter_set::{number_column, text_column};
+use crate::database::plan::CALL_BYTES_MAX;
+use crate::database::transaction::Transaction;
+use crate::domain::error::{DataApiError, SyncError};
+use crate::domain::field::{Parameter, Record, storable};
+use crate::domain::key::Key;
+use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::value::array_literal::encoded_len;
+use crate::domain::write::Write;
+
+const SETTLED: &str = "SELECT id::text FROM sync.write WHERE id = ANY(:id::uuid[])";
+
+/// A second payload under an Idempotency-Key is settled under an id of its own.
+const ARE_SETTLED: &str = "SELECT NOT EXISTS (
+  SELECT FROM unnest(:id::uuid[], :fingerprint::text[]) AS asked (id, fingerprint)
+  WHERE NOT EXISTS (
+    SELECT FROM sync.write AS write
+    WHERE write.id IN (asked.id, sync.reused_id(asked.id, asked.fingerprint))
+      AND write.fingerprint IS NOT DISTINCT FROM asked.fingerprint
+  )
+)";
+
+const REJECTED: &str = "SELECT id::text, table_name, rule, sqlstate FROM sync.write
+WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
+
+const SETTLED_FINGERPRINTS: &str =
+    "SELECT id::text, fingerprint FROM sync.write WHERE id = ANY(:id::uuid[])";
+
+/// Each write is looked up alone: as joins, these would read the ledger whole. Without a key, any later write of the
+/// table counts.
+pub const OVERTAKEN: &str = "SELECT resent.id::text
+FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :accepted_at_ms::bigint[])
+  AS resent (id, table_name, key, accepted_at_ms)
+WHERE (SELECT own.id FROM sync.write AS own WHERE own.id = resent.id) IS NULL
+AND (
+  EXISTS (
+    SELECT FROM sync.write AS later
+    WHERE hashtextextended(later.table_name, 0) = hashtextextended(resent.table_name, 0)
+    AND hashtextextended(later.key, 0) = hashtextextended(resent.key, 0)
+    AND later.table_name = resent.table_name AND later.key = resent.key AND later.outcome <> 'rejected'
+    AND (later.accepted_at, later.id) > (to_timestamp(resent.accepted_at_ms / 1000.0), resent.id)
+    AND (later.accepted_at > to_timestamp(resent.accepted_at_ms / 1000.0) OR later.id <> ALL (:id::uuid[]))
+  )
+  OR resent.key IS NULL AND EXISTS (
+    SELECT FROM sync.write AS later
+    WHERE hashtextextended(later.table_name, 0) = hashtextextended(resent.table_name, 0)
+    AND later.table_name = resent.table_name AND later.key IS NOT NULL AND later.outcome <> 'rejected'
+    AND (later.accepted_at, later.id) > (to_timestamp(resent.accepted_at_ms / 1000.0), resent.id)
+    AND (later.accepted_at > to_timestamp(resent.accepted_at_ms / 1000.0) OR later.id <> ALL (:id::uuid[]))
+  )
+)";
+
+/// Leaves out what is recorded already: an entry changes nothing else that could be done twice. Under an id that another
+/// payload has, an entry gets an id of its own.
+const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
+  constraint_name, column_name, payload, fingerprint, accepted_at)
+SELECT CASE WHEN entry.fingerprint IS NOT NULL AND EXISTS (
+    SELECT FROM sync.write AS known WHERE known.id = entry.id AND known.fingerprint IS DISTINCT FROM entry.fingerprint
+  ) THEN sync.reused_id(entry.id, entry.fingerprint) ELSE entry.id END,
+  table_name, key, operation, outcome, rule, sqlstate, reason, constraint_name, column_name,
+  payload, fingerprint, to_timestamp(accepted_at_ms / 1000.0)
+FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[], :outcome::text[],
+  :rule::text[], :sqlstate::text[], :reason::text[], :constraint_name::text[], :column_name::text[],
+  :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[])
+  AS entry (id, table_name, key, operation, outcome, rule, sqlstate, reason, constraint_name,
+    column_name, payload, fingerprint, accepted_at_ms)
+ON CONFLICT (id) DO NOTHING";
+
+/// Runs a statement over a set of writes and records their outcomes, where no row is bad.
+pub fn settle_sql(columns: usize) -> String {
+    format!(
+        "{SETTLE} sync.settle(:statement::text, :table_path::text, :operation::text,
+  {})",
+        columns_array(columns)
+    )
+}
+
+/// The same as [`settle_sql`], for a set of which at least one row is bad.
+pub fn settle_bisected_sql(columns: usize) -> String {
+    format!(
+        "{SETTLE} sync.settle_bisected(:statement::text, :table_path::text, :operation::text,
+  {},
+  :column_names::text[], :types::text[], :is_immediate::boolean, :of_table::text, :adds::text)",
+        columns_array(columns)
+    )
+}
+
+/// `ARRAY[…, :c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would
+/// be escaped twice.
+fn columns_array(columns: usize) -> String {
+    let own = ["ids", "accepted_at_ms", "keys", "fingerprints"].map(str::to_owned);
+    let columns = own.into_iter().chain((1..=columns).map(|place| format!("c{place}")));
+    let columns: Vec<_> = columns.map(|name| format!(":{name}::text")).collect();
+    format!("ARRAY[{}]", columns.join(", "))
+}
+
+/// The insert into the ledger is the statement that changes the data: neither is without the other.
+const SETTLE: &str = "INSERT INTO sync.write SELECT * FROM";
+
+/// The end of the year 9999, in milliseconds since 1970: later times are none that a clock told.
+pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
+
+/// One row of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    id: Uuid,
+    table: Option<String>,
+    key: Option<String>,
+    operation: &'static str,
+    outcome: Outcome,
+    payload: Option<String>,
+    fingerprint: Option<String>,
+    accepted_at_ms: i64,
+}
+
+impl Entry {
+    pub fn new(write: &Write, outcome: Outcome) -> Self {
+        let payload = match outcome {
+            Outcome::Rejected(_) => Some(storable(&payload(write))),
+            Outcome::Applied | Outcome::Unchanged => None,
+        };
+        Self {
+            id: write.id,
+            fingerprint: write.fingerprint.as_deref().map(storable),
+            table: Some(storable(&write.table)),
+            key: write.key.as_ref().map(|key| storable(&key.to_string())),
+            operation: write.operation.as_str(),
+            outcome,
+            payload,
+            accepted_at_ms: write.accepted_at_ms.clamp(0, TIME_MS_MAX),
+        }
+    }
+
+    /// A message that cannot be read. PostgreSQL's text holds no U+0000, so that is left out.
+    pub fn unreadable(id: Uuid, reason: String, body: &str, sent_at_ms: i64) -> Self {
+        Self {
+            id,
+            table: None,
+            key: None,
+            operation: "unreadable",
+            outcome: Outcome::Rejected(Rejection::by_rule("unreadable", reason)),
+            payload: Some(storable(body)),
+            fingerprint: None,
+            accepted_at_ms: sent_at_ms.clamp(0, TIME_MS_MAX),
+        }
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
+    }
+
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match &self.outcome {
+            Outcome::Rejected(rejection) => Some(rejection),
+            Outcome::Applied | Outcome::Unchanged => None,
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        // Ids, words and numbers are short: 512 bytes hold them all.
+        512 + encoded_len(self.payload.as_deref())
+            + encoded_len(self.key.as_deref())
+            + encoded_len(self.rejection().map(|rejection| rejection.reason.as_str()))
+    }
+}
+
+/// A write as the ledger keeps it for repair: its columns as PostgreSQL's text. The statements of
+/// [`crate::database::statement`] make the same inside the server.
+fn payload(write: &Write) -> String {
+    let row: serde_json::Map<_, _> =
+        write.row.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let operation = write.operation.as_str();
+    serde_json::json!({ "table": write.table, "operation": operation, "row": row }).to_string()
+}
+
+/// Those of the writes that are settled already.
+pub async fn settled(
+    transaction: &Transaction<'_>,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<HashSet<Uuid>, SyncError> {
+    Ok(ids_of(&transaction.execute(SETTLED, vec![id_column(ids)]).await?))
+}
+
+/// Whether all of these writes, by their ids and fingerprints, are settled: what is committed counts.
+pub async fn are_settled(
+    data_api: &DataApi,
+    writes: impl IntoIterator<Item = (Uuid, Option<&str>)>,
+) -> Result<bool, SyncError> {
+    let (ids, fingerprints): (Vec<_>, Vec<_>) =
+        writes.into_iter().map(|(id, fingerprint)| (id.to_string(), fingerprint)).unzip();
+    let parameters = vec![
+        text_column("id", ids.iter().map(|id| Some(id.as_str()))),
+        text_column("fingerprint", fingerprints),
+    ];
+    let records = data_api.execute(None, ARE_SETTLED, parameters).await?;
+    let are_settled = records.first().and_then(|record| record.first()?.as_boolean());
+    are_settled.ok_or_else(|| SyncError::Inconsistent("the ledger does not answer".to_owned()))
+}
+
+/// The same with what tells the payloads under one Idempotency-Key apart: ids and fingerprints.
+pub async fn settled_fingerprints(
+    data_api: &DataApi,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<HashSet<(Uuid, Option<String>)>, DataApiError> {
+    let records = data_api.execute(None, SETTLED_FINGERPRINTS, vec![id_column(ids)]).await?;
+    let fingerprint = |record: &Record| Some(record.get(1)?.as_text()?.to_owned());
+    Ok(records
+        .iter()
+        .filter_map(|record| Some((record.first()?.as_text()?.parse().ok()?, fingerprint(record))))
+        .collect())
+}
+
+/// Those of a message's writes that are not settled, though a write of the same row is that was accepted later. Its own
+/// writes do not overtake each other: a message may be settled in several transactions, in the order of its writes.
+///
+/// Where keys cannot be compared ([`Key::is_comparable`]), any write of the table may have been to the same row: better
+/// to reject a write and say so than to undo another one in silence. Of two writes of one request, the id tells which
+/// is later; ids that come of an Idempotency-Key have no order, but neither do such writes meet here unless only the
+/// first of two messages of their request was set aside.
+pub async fn overtaken(
+    data_api: &DataApi,
+    writes: &[&Write],
+) -> Result<HashSet<Uuid>, DataApiError> {
+    let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
+    let comparable = |key: &Key| key.is_comparable().then(|| key.to_string());
+    let keys: Vec<_> = writes.iter().map(|write| write.key.as_ref().and_then(comparable)).collect();
+    let parameters = vec![
+        text_column("id", ids.iter().map(|id| Some(id.as_str()))),
+        text_column("table_name", writes.iter().map(|write| Some(write.table.as_str()))),
+        text_column("key", keys.iter().map(Option::as_deref)),
+        number_column("accepted_at_ms", writes.iter().map(|write| write.accepted_at_ms)),
+    ];
+    Ok(ids_of(&data_api.execute(None, OVERTAKEN, parameters).await?))
+}
+
+fn id_column(ids: impl IntoIterator<Item = Uuid>) -> Parameter {
+    let ids: Vec<_> = ids.into_iter().map(|id| id.to_string()).collect();
+    text_column("id", ids.iter().map(|id| Some(id.as_str())))
+}
+
+fn ids_of(records: &[Record]) -> HashSet<Uuid> {
+    records.iter().filter_map(|record| record.first()?.as_text()?.parse().ok()).collect()
+}
+
+/// A rejected write as logs may show it.
+#[derive(Debug)]
+pub struct Rejected {
+    pub id: String,
+    pub table: String,
+    pub rule: String,
+    pub sqlstate: Option<String>,
+}
+
+/// Those of the writes that are rejected.
+pub async fn rejected(
+    transaction: &Transaction<'_>,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<Vec<Rejected>, SyncError> {
+    let records = transaction.execute(REJECTED, vec![id_column(ids)]).await?;
+    let text = |record: &Record, place: usize| record.get(place)?.as_text().map(str::to_owned);
+    Ok(records
+        .iter()
+        .map(|record| Rejected {
+            id: text(record, 0).unwrap_or_default(),
+            table: text(record, 1).unwrap_or_default(),
+            rule: text(record, 2).unwrap_or_default(),
+            sqlstate: text(record, 3),
+        })
+        .collect())
+}
+
+/// Records outcomes of writes that never meet the database.
+pub async fn record(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<(), SyncError> {
+    let mut rest = entries;
+    while !rest.is_empty() {
+        let (piece, later) = rest.split_at(fitting(rest));
+        rest = later;
+        transaction.change_rows(RECORD, vec![parameters(piece)]).await?;
+    }
+    Ok(())
+}
+
+/// How many of the entries, one at least, fit one call.
+fn fitting(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take_while(|entry| {
+        bytes += entry.size_bytes();
+        bytes <= CALL_BYTES_MAX
+    });
+    fits.count().max(1)
+}
+
+fn parameters(entries: &[Entry]) -> Vec<Parameter> {
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id.to_string()).collect();
+    let outcome = |entry: &Entry| match entry.outcome {
+        Outcome::Applied => "applied",
+        Outcome::Unchanged => "unchanged",
+        Outcome::Rejected(_) => "rejected",
+    };
+    let of_rejection = |pick: fn(&Rejection) -> Option<&str>| {
+        entries.iter().map(move |entry| entry.rejection().and_then(pick))
+    };
+    vec![
+        text_column("id", ids.iter().map(|id| Some(id.as_str()))),
+        text_column("table_name", entries.iter().map(|entry| entry.table.as_deref())),
+        text_column("key", entries.iter().map(|entry| entry.key.as_deref())),
+        text_column("operation", entries.iter().map(|entry| Some(entry.operation))),
+        text_column("outcome", entries.iter().map(|entry| Some(outcome(entry)))),
+        text_column("rule", of_rejection(|rejection| Some(&rejection.rule))),
+        text_column("sqlstate", of_rejection(|rejection| rejection.sqlstate.as_deref())),
+        text_column("reason", of_rejection(|rejection| Some(&rejection.reason))),
+        text_column("constraint_name", of_rejection(|rejection| rejection.constraint.as_deref())),
+        text_column("column_name", of_rejection(|rejection| rejection.column.as_deref())),
+        text_column("payload", entries.iter().map(|entry| entry.payload.as_deref())),
+        text_column("fingerprint", entries.iter().map(|entry| entry.fingerprint.as_deref())),
+        number_column("accepted_at_ms", entries.iter().map(|entry| entry.accepted_at_ms)),
+    ]
+}

@@ -1,0 +1,11 @@
+//! Changes of rows: plans, SQL texts, parameter sets, transactions and the ledger.
+//!
+//! [`batch`] is the one way to change rows. The functions [`apply`](crate::functions::apply) and
+//! [`import`](crate::functions::import) tell it what a batch holds.
+
+pub mod plan;
+pub mod parameter_set;
+pub mod statement;
+pub mod transaction;
+pub mod batch;
+pub mod ledger;

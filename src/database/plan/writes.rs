@@ -1,0 +1,600 @@
+//! The plan of a delivery: which writes share a statement, and in which order statements run.
+//!
+//! Pure. Every write is in one step and no other; writes to one key keep the order in which they were
+//! accepted; a key stands once in a step, since a statement with `ON CONFLICT` cannot touch a row a
+//! second time and an update of it would take either value; likewise an id. Rows that refer to each other keep their
+//! order too: a parent is written before its children and deleted after them, wherever in the delivery
+//! they stand. Between other keys there is no order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use aurora_sync_catalog::{Catalog, ForeignKey, Table};
+use uuid::Uuid;
+
+use super::{SET_ROWS_MAX, cut};
+use crate::database::parameter_set::Cells;
+use crate::domain::key::Key;
+use crate::domain::value;
+use crate::domain::value::array_literal::encoded_len;
+use crate::domain::write::{Operation, Write};
+
+/// The writes that can share a statement.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Group {
+    /// By [`Table::path`].
+    pub table: String,
+    pub operation: Operation,
+    /// In the table's order.
+    pub columns: Vec<String>,
+}
+
+/// What is done to one row by one statement: a write, or neighbouring updates folded into one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub group: Group,
+    pub key: Option<Key>,
+    /// In the order of the group's columns.
+    pub cells: Cells,
+    /// The places of its writes in the delivery, in order.
+    pub writes: Vec<usize>,
+}
+
+/// One execution of one statement, over changes of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub group: Group,
+    pub changes: Vec<Change>,
+}
+
+impl Step {
+    /// The places of all its writes.
+    pub fn writes(&self) -> impl Iterator<Item = usize> {
+        self.changes.iter().flat_map(|change| change.writes.iter().copied())
+    }
+}
+
+/// How the writes of one key are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folding {
+    /// Neighbouring updates become one change where nobody can tell.
+    Neighbours,
+    /// Every write is a change of its own, in the order in which it was accepted.
+    None,
+}
+
+/// Plans these writes, which have columns of their tables only, in the tables' order.
+pub fn plan(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Step> {
+    let changes = changes(catalog, writes, folding);
+    let levels = levels(catalog, writes, &changes);
+    let mut groups: BTreeMap<usize, Vec<(Group, Vec<Change>)>> = BTreeMap::new();
+    let mut place_of: HashMap<(usize, Group), usize> = HashMap::new();
+    for (change, level) in changes.into_iter().zip(levels) {
+        let of_level = groups.entry(level).or_default();
+        let place = *place_of.entry((level, change.group.clone())).or_insert_with(|| {
+            of_level.push((change.group.clone(), Vec::new()));
+            of_level.len() - 1
+        });
+        of_level[place].1.push(change);
+    }
+    groups
+        .into_values()
+        .flatten()
+        .flat_map(|(group, changes)| {
+            // All writers lock rows in one order. Row by row, the first accepted is the first served; and a child whose
+            // parent is in the same table must not be deleted by a later step than that.
+            let is_sorted = folding == Folding::Neighbours
+                && !(group.operation == Operation::Delete
+                    && catalog.table(&group.table).is_some_and(Table::references_itself));
+            steps(&group, changes, is_sorted)
+        })
+        .collect()
+}
+
+/// Cuts the changes of a group into steps of bounded size.
+fn steps(group: &Group, mut changes: Vec<Change>, is_sorted: bool) -> Vec<Step> {
+    if is_sorted {
+        changes.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    let cuts = cut(changes.iter().map(Change::size_bytes), SET_ROWS_MAX);
+    let mut rest = changes.into_iter();
+    cuts.into_iter()
+        .map(|range| Step {
+            group: group.clone(),
+            changes: rest.by_ref().take(range.len()).collect(),
+        })
+        .collect()
+}
+
+impl Change {
+    fn of(write: &Write, place: usize) -> Self {
+        Self {
+            group: Group {
+                table: write.table.clone(),
+                operation: write.operation,
+                columns: write.row.iter().map(|(name, _)| name.clone()).collect(),
+            },
+            key: write.key.clone(),
+            cells: write.row.iter().map(|(_, value)| value.clone()).collect(),
+            writes: vec![place],
+        }
+    }
+
+    /// The bytes that the change adds to a request: an id, a time, a fingerprint and the key a write.
+    fn size_bytes(&self) -> usize {
+        const UUID_TIME_FINGERPRINT: usize = 37 + 14 + 33;
+        let key = self.key.as_ref().map(ToString::to_string);
+        let of_a_write = UUID_TIME_FINGERPRINT + encoded_len(key.as_deref());
+        let cells: usize = self.cells.iter().map(|cell| encoded_len(cell.as_deref())).sum();
+        cells + self.writes.len() * of_a_write
+    }
+
+    fn cell(&self, column: &str) -> Option<&str> {
+        let place = self.group.columns.iter().position(|name| name == column)?;
+        self.cells[place].as_deref()
+    }
+}
+
+/// The changes of a delivery, in order; a folded one stands where the first of its writes stood.
+fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::with_capacity(writes.len());
+    // The last change of each key, where another update may fold into it.
+    let mut last: HashMap<(&str, &Key), usize> = HashMap::new();
+    for (place, write) in writes.iter().enumerate() {
+        let may_fold = |key: &&Key| folding == Folding::Neighbours && key.is_comparable();
+        let Some(key) = write.key.as_ref().filter(may_fold) else {
+            changes.push(Change::of(write, place));
+            continue;
+        };
+        let table = catalog.table(&write.table);
+        let earlier = last.get(&(write.table.as_str(), key)).copied();
+        if let (Some(table), Some(earlier)) = (table, earlier)
+            && folds(table, writes[changes[earlier].writes[0]], &changes[earlier], write)
+        {
+            fold(table, &mut changes[earlier], write, place);
+            continue;
+        }
+        last.insert((write.table.as_str(), key), changes.len());
+        changes.push(Change::of(write, place));
+    }
+    changes
+}
+
+/// Whether nobody can tell that an update and the one after it are done at once.
+///
+/// A value that is overwritten is never seen by the database: so it must be certain that the database
+/// would have taken it, and that nothing but the column would have changed by it. A rule can compare a column with any
+/// other, so none of either update may be under one.
+fn folds(table: &Table, first: &Write, earlier: &Change, later: &Write) -> bool {
+    let is_plain =
+        |write: &Write| write.operation == Operation::Update && write.fingerprint.is_none();
+    if !is_plain(first) || !is_plain(later) || table.version_column.is_some() || table.has_row_logic
+    {
+        return false;
+    }
+    let is_free = |name: &String| {
+        table.column(name).is_some_and(|column| table.is_key(column) || !column.has_rules)
+    };
+    let is_taken = |name: &String| {
+        table.column(name).is_some_and(|column| {
+            table.is_key(column)
+                || !earlier.group.columns.contains(name)
+                || match earlier.cell(name) {
+                    None => column.nullable,
+                    Some(text) => value::is_certain(column, text),
+                }
+        })
+    };
+    earlier.group.columns.iter().all(is_free)
+        && later.row.iter().all(|(name, _)| is_free(name) && is_taken(name))
+}
+
+fn fold(table: &Table, change: &mut Change, write: &Write, place: usize) {
+    let mut cells = Vec::with_capacity(table.columns.len());
+    let mut columns = Vec::with_capacity(table.columns.len());
+    for column in &table.columns {
+        let own = change.group.columns.iter().position(|name| *name == column.name);
+        let cell = match write.cell(&column.name) {
+            Some(cell) => Some(cell.map(str::to_owned)),
+            None => own.map(|own| change.cells[own].take()),
+        };
+        if let Some(cell) = cell {
+            columns.push(column.name.clone());
+            cells.push(cell);
+        }
+    }
+    change.group.columns = columns;
+    change.cells = cells;
+    change.writes.push(place);
+}
+
+/// The level of each change: it runs after all changes of lower levels.
+fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize> {
+    let mut graph = Graph::new(changes.len());
+    // Two payloads under one Idempotency-Key: the second must find the first in the ledger.
+    let mut by_id: HashMap<Uuid, usize> = HashMap::new();
+    for (place, change) in changes.iter().enumerate() {
+        for &write in &change.writes {
+            if let Some(earlier) = by_id.insert(writes[write].id, place) {
+                graph.after(place, earlier);
+            }
+        }
+    }
+    let by_key = by_key(changes);
+    for places in by_key.values().chain(incomparable(changes).values()) {
+        for pair in places.windows(2) {
+            graph.after(pair[1], pair[0]);
+        }
+    }
+    for child in catalog.tables() {
+        for foreign_key in &child.foreign_keys {
+            if let Some(parent) = catalog.table(&foreign_key.parent) {
+                let reference = Reference { child, parent, foreign_key };
+                reference.order(catalog, changes, &by_key, &mut graph);
+            }
+        }
+    }
+    graph.levels(changes)
+}
+
+/// The places of the changes of each row.
+fn by_key(changes: &[Change]) -> HashMap<(&str, &Key), Vec<usize>> {
+    let mut places: HashMap<(&str, &Key), Vec<usize>> = HashMap::new();
+    for (place, change) in changes.iter().enumerate() {
+        if let Some(key) = &change.key {
+            places.entry((change.group.table.as_str(), key)).or_default().push(place);
+        }
+    }
+    places
+}
+
+/// The places of the changes of each table whose keys only the database can compare: any may be of one row.
+fn incomparable(changes: &[Change]) -> HashMap<&str, Vec<usize>> {
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, change) in changes.iter().enumerate() {
+        if change.key.as_ref().is_some_and(|key| !key.is_comparable()) {
+            places.entry(&change.group.table).or_default().push(place);
+        }
+    }
+    places
+}
+
+/// One foreign key between two tables of the catalog.
+#[derive(Debug, Clone, Copy)]
+struct Reference<'a> {
+    child: &'a Table,
+    parent: &'a Table,
+    foreign_key: &'a ForeignKey,
+}
+
+impl Reference<'_> {
+    /// Adds the order between changes of the two tables.
+    fn order(
+        &self,
+        catalog: &Catalog,
+        changes: &[Change],
+        by_key: &HashMap<(&str, &Key), Vec<usize>>,
+        graph: &mut Graph,
+    ) {
+        let of = |table: &Table| {
+            let path = table.path();
+            let places = changes.iter().enumerate();
+            places
+                .filter(|(_, change)| change.group.table == path)
+                .map(|(place, _)| place)
+                .collect()
+        };
+        let (children, parents): (Vec<usize>, Vec<usize>) = (of(self.child), of(self.parent));
+        if children.is_empty() || parents.is_empty() {
+            return;
+        }
+        self.order_by_values(changes, by_key, &children, &parents, graph);
+        self.order_releases(catalog, changes, &children, graph);
+    }
+
+    /// A child comes after the change that makes the parent which it names, and before the delete of that.
+    fn order_by_values(
+        &self,
+        changes: &[Change],
+        by_key: &HashMap<(&str, &Key), Vec<usize>>,
+        children: &[usize],
+        parents: &[usize],
+        graph: &mut Graph,
+    ) {
+        // Where the reference is to other columns than the key, the changes that say what these hold.
+        let mut by_value: HashMap<Key, Vec<usize>> = HashMap::new();
+        if !self.is_to_key() {
+            let names = &self.foreign_key.parent_columns;
+            for &parent in parents {
+                let change = &changes[parent];
+                let value = Key::of_columns(self.parent, names, |name| change.cell(name));
+                if let Some(value) = value.filter(|_| !is_delete(change)) {
+                    by_value.entry(value).or_default().push(parent);
+                }
+            }
+        }
+        let parent_path = self.parent.path();
+        for &child in children.iter().filter(|&&child| !is_delete(&changes[child])) {
+            let Some(value) = self.named_by(&changes[child]) else { continue };
+            let places = if self.is_to_key() {
+                by_key.get(&(parent_path.as_str(), &value))
+            } else {
+                by_value.get(&value)
+            };
+            let Some(places) = places else { continue };
+            let next = places.partition_point(|&parent| parent < child);
+            // A parent that comes later in the delivery is put first: without it the child has no chance. Not one that lets
+            // go of another value by it, and so waits for the children itself.
+            let is_new = |&&parent: &&usize| parent > child && !self.releases(&changes[parent]);
+            if let Some(&parent) =
+                places[..next].last().or_else(|| places[next..].iter().find(is_new))
+            {
+                graph.after(child, parent);
+            }
+            // Later ones of its key follow the first.
+            let is_deleted = |&&parent: &&usize| parent > child && is_delete(&changes[parent]);
+            if let Some(&parent) = places[next..].iter().find(is_deleted) {
+                graph.after(parent, child);
+            }
+        }
+    }
+
+    /// A parent is deleted after the changes that may have let a child go: those are all deletes of children, since they
+    /// do not say whom their rows refer to, and the earlier updates. Where tables refer to each other in a circle, not
+    /// every delete can come after all others: then the earlier ones count.
+    fn order_releases(
+        &self,
+        catalog: &Catalog,
+        changes: &[Change],
+        children: &[usize],
+        graph: &mut Graph,
+    ) {
+        let deleted = if reaches(catalog, self.parent, self.child) {
+            graph.gate(std::iter::empty())
+        } else {
+            graph.gate(children.iter().copied().filter(|&child| is_delete(&changes[child])))
+        };
+        // Rows of one table can be deleted by one statement, in whatever order: a chain of them needs no more levels.
+        let is_own = self.is_to_key() && self.parent.path() == self.child.path();
+        let (mut moved, mut released) = (Gate::default(), Gate::default());
+        for (place, change) in changes.iter().enumerate() {
+            let releases = self.releases(change);
+            if releases {
+                if is_delete(change) {
+                    graph.after(place, deleted);
+                }
+                moved.before(place, graph);
+            }
+            if self.moves(change) {
+                // Whom a delete let go is not known where it names other columns than those referred to.
+                if !self.is_to_key() && !is_delete(change) {
+                    released.before(place, graph);
+                }
+                moved.add(place, usize::from(!(is_own && is_delete(change))));
+            }
+            if releases {
+                released.add(place, 1);
+            }
+        }
+    }
+
+    /// Whether the reference is to the primary key, so that every change of a parent says which one it is.
+    fn is_to_key(&self) -> bool {
+        let named = &self.foreign_key.parent_columns;
+        !self.parent.primary_key.is_empty()
+            && self.parent.primary_key.iter().all(|name| named.contains(name))
+    }
+
+    /// Whether a change of the parent's table may take away what a child refers to.
+    fn releases(&self, change: &Change) -> bool {
+        let Group { table, operation, columns } = &change.group;
+        let is_other = |name: &String| !self.parent.primary_key.contains(name);
+        let mut others = self.foreign_key.parent_columns.iter().filter(|name| is_other(name));
+        *table == self.parent.path()
+            && match operation {
+                Operation::Delete => true,
+                Operation::Insert | Operation::InsertIgnore => false,
+                Operation::Upsert | Operation::Update => others.any(|name| columns.contains(name)),
+            }
+    }
+
+    /// Whether a change of the child's table may let a parent go, or hold one that is not known by its key.
+    fn moves(&self, change: &Change) -> bool {
+        let Group { table, operation, columns } = &change.group;
+        let names_one = || self.foreign_key.columns.iter().any(|name| columns.contains(name));
+        *table == self.child.path()
+            && match operation {
+                Operation::Delete => true,
+                Operation::Insert | Operation::InsertIgnore => !self.is_to_key() && names_one(),
+                Operation::Upsert | Operation::Update => names_one(),
+            }
+    }
+
+    /// The key of the parent that a change of a child names, or the values of the columns that are referred to.
+    fn named_by(&self, change: &Change) -> Option<Key> {
+        let names = &self.foreign_key.parent_columns;
+        let key = if self.is_to_key() { &self.parent.primary_key } else { names };
+        Key::of_columns(self.parent, key, |name| {
+            let place = names.iter().position(|column| column == name)?;
+            change.cell(&self.foreign_key.columns[place])
+        })
+    }
+}
+
+fn is_delete(change: &Change) -> bool {
+    change.group.operation == Operation::Delete
+}
+
+/// Whether a table refers to another one, or to one that does.
+fn reaches(catalog: &Catalog, from: &Table, to: &Table) -> bool {
+    let target = to.path();
+    let mut seen = vec![from.path()];
+    let mut next = 0;
+    while let Some(path) = seen.get(next) {
+        if *path == target {
+            return true;
+        }
+        let keys = catalog.table(path).map_or(&[][..], |table| &table.foreign_keys);
+        let new: Vec<_> =
+            keys.iter().map(|key| key.parent.clone()).filter(|path| !seen.contains(path)).collect();
+        seen.extend(new);
+        next += 1;
+    }
+    false
+}
+
+/// Changes that others come after, as they are met one by one.
+#[derive(Debug, Default)]
+struct Gate {
+    node: Option<usize>,
+    waiting: Vec<(usize, usize)>,
+}
+
+impl Gate {
+    /// Adds a change that takes so many levels.
+    fn add(&mut self, place: usize, levels: usize) {
+        self.waiting.push((place, levels));
+    }
+
+    /// Puts all that were added before this change.
+    fn before(&mut self, place: usize, graph: &mut Graph) {
+        if !self.waiting.is_empty() {
+            let gate = graph.gate(self.node.into_iter());
+            for (earlier, levels) in self.waiting.drain(..) {
+                graph.after_levels(gate, earlier, levels);
+            }
+            self.node = Some(gate);
+        }
+        if let Some(gate) = self.node {
+            graph.after(place, gate);
+        }
+    }
+}
+
+/// What must come after what: changes, and gates that stand for many of them.
+#[derive(Debug)]
+struct Graph {
+    /// With the number of levels between.
+    followers: Vec<Vec<(usize, usize)>>,
+    open: Vec<usize>,
+    changes: usize,
+}
+
+impl Graph {
+    fn new(changes: usize) -> Self {
+        Self { followers: vec![Vec::new(); changes], open: vec![0; changes], changes }
+    }
+
+    fn after(&mut self, later: usize, earlier: usize) {
+        self.after_levels(later, earlier, usize::from(earlier < self.changes));
+    }
+
+    /// The same by so many levels: by none where both may be of one step.
+    fn after_levels(&mut self, later: usize, earlier: usize, levels: usize) {
+        if later != earlier {
+            self.followers[earlier].push((later, levels));
+            self.open[later] += 1;
+        }
+    }
+
+    /// A node that comes after all of these, and is nothing itself.
+    fn gate(&mut self, nodes: impl Iterator<Item = usize>) -> usize {
+        let gate = self.followers.len();
+        self.followers.push(Vec::new());
+        self.open.push(0);
+        for node in nodes {
+            self.after(gate, node);
+        }
+        gate
+    }
+
+    /// The longest way to each change. Changes that wait for each other in a circle share a level where they can share a
+    /// step, as rows that refer to each other must be there together; else the first accepted goes first.
+    fn levels(mut self, changes: &[Change]) -> Vec<usize> {
+        let nodes = self.followers.len();
+        let mut levels = vec![0; nodes];
+        let mut is_done = vec![false; nodes];
+        let mut ready: Vec<usize> = (0..nodes).filter(|&node| self.open[node] == 0).collect();
+        let mut first_open = 0;
+        loop {
+            let together = match ready.pop() {
+                Some(node) => vec![node],
+                None => {
+                    while first_open < nodes && is_done[first_open] {
+                        first_open += 1;
+                    }
+                    if first_open == nodes {
+                        break;
+                    }
+                    self.circle(first_open, &is_done, changes)
+                }
+            };
+            let level = together.iter().map(|&node| levels[node]).max().unwrap_or_default();
+            let together: Vec<_> = together
+                .into_iter()
+                .filter(|&node| !std::mem::replace(&mut is_done[node], true))
+                .collect();
+            for node in together {
+                levels[node] = level;
+                for (follower, between) in std::mem::take(&mut self.followers[node]) {
+                    if !is_done[follower] {
+                        levels[follower] = levels[follower].max(level + between);
+                        self.open[follower] -= 1;
+                        if self.open[follower] == 0 {
+                            ready.push(follower);
+                        }
+                    }
+                }
+            }
+        }
+        levels.truncate(self.changes);
+        levels
+    }
+
+    /// The changes that go next where all wait: a circle that waits for nothing but itself, found behind this node, or
+    /// its first change.
+    fn circle(&self, node: usize, is_done: &[bool], changes: &[Change]) -> Vec<usize> {
+        let is_open = |node: &usize| !is_done[*node];
+        let mut before: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (earlier, followers) in self.followers.iter().enumerate().filter(|(n, _)| is_open(n)) {
+            for (follower, _) in followers {
+                before.entry(*follower).or_default().push(earlier);
+            }
+        }
+        let reached = |from: usize, next: &dyn Fn(usize) -> Vec<usize>| {
+            let mut seen = BTreeSet::from([from]);
+            let mut waiting = vec![from];
+            while let Some(node) = waiting.pop() {
+                waiting.extend(next(node).into_iter().filter(|node| seen.insert(*node)));
+            }
+            seen
+        };
+        let earlier = |node: usize| before.get(&node).cloned().unwrap_or_default();
+        let later = |node: usize| {
+            let followers = self.followers[node].iter().map(|(follower, _)| *follower);
+            followers.filter(is_open).collect()
+        };
+        let mut node = node;
+        let circle = loop {
+            let circle = reached(node, &earlier);
+            let after = reached(node, &later);
+            match circle.difference(&after).next() {
+                // It waits for this one, which does not wait for it.
+                Some(other) => node = *other,
+                None => break circle,
+            }
+        };
+        let mut keys = HashSet::new();
+        let mut groups = HashSet::new();
+        let can_share_a_step = circle.iter().all(|&node| {
+            changes.get(node).is_some_and(|change| {
+                groups.insert(&change.group);
+                groups.len() == 1 && change.key.is_some() && keys.insert(&change.key)
+            })
+        });
+        let first = *circle.first().unwrap_or(&node);
+        if can_share_a_step { circle.into_iter().collect() } else { vec![first] }
+    }
+}
+
+#[cfg(test)]
+mod tests;

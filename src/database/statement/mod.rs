@@ -1,0 +1,470 @@
+//! The SQL texts of writes and imports: one constant text for each table, operation and column set.
+//!
+//! Pure. Identifiers come from the catalog only and are always quoted; every value is a parameter,
+//! cast to its type without length. A parameter is a whole column: the literal of an array, unnested
+//! into rows (see [`crate::domain::value::array_literal`]). Columns are `c1`, `c2`, … inside a statement, whatever their
+//! names, so that no name can meet one of ours. Next: [`crate::aws::data_api`].
+
+pub mod load;
+pub mod replace;
+
+use aurora_sync_catalog::{Column, ColumnType, Table, quote_identifier};
+
+use crate::domain::write::Operation;
+
+/// The id under which a write is rejected whose own id was used for another before: made of both, so that
+/// it is the same each time the write is delivered, and so that its status can be found.
+const REUSED_ID: &str = "sync.reused_id(input.write_id, input.fingerprint)";
+
+/// How a write of a set is known to be in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// By their ids: one that stands in the ledger is settled.
+    Id,
+    /// By ids that clients chose through their Idempotency-Key, and fingerprints: one that stands in
+    /// the ledger under another fingerprint is another write, and is rejected.
+    IdAndFingerprint,
+}
+
+/// The columns of a set of writes before those of the table: ids, times, keys, fingerprints.
+pub const OWN_COLUMNS: usize = 4;
+
+/// Changes the table by a set of writes and tells what became of each: one row of parallel arrays,
+/// for `sync.settle` (`sql/sync/0002_settle.sql`), which says what the parameter is.
+///
+/// `columns` hold the whole key for every operation but an insert. Writes that stand in the ledger
+/// already are left out; LIMIT 1: they are looked up one by one, as a join could read the whole ledger.
+pub fn settle(
+    table: &Table,
+    operation: Operation,
+    columns: &[&Column],
+    identity: Identity,
+) -> String {
+    let target = Target { table, columns };
+    let key = target.returned_key();
+    let change = match operation {
+        Operation::Insert if target.tells_by_key() => target.insert("fresh", "", &key),
+        Operation::Insert => target.insert("fresh", "", "1"),
+        Operation::InsertIgnore => target.insert("fresh", " ON CONFLICT DO NOTHING", &key),
+        Operation::Upsert => target.insert("fresh", &target.merge(), &key),
+        Operation::Update => target.update("fresh"),
+        Operation::Delete => target.delete("fresh"),
+    };
+    let (stored, outcome) = target.outcome(operation);
+    let told = match operation {
+        Operation::Update => format!(
+            "outcome, {payload} AS payload
+  FROM (SELECT *, {outcome} AS outcome FROM fresh) AS fresh",
+            payload = target.payload_of_missing(),
+        ),
+        _ => format!("{outcome} AS outcome, NULL::text AS payload\n  FROM fresh"),
+    };
+    let reused = match identity {
+        Identity::Id => String::new(),
+        Identity::IdAndFingerprint => target.reused(operation),
+    };
+    format!(
+        "WITH input AS MATERIALIZED (
+  SELECT * FROM unnest(($1)[1]::uuid[], ($1)[2]::bigint[], ($1)[3]::text[], ($1)[4]::text[]{parameters})
+    AS input (write_id, accepted_at_ms, write_key, fingerprint{names})
+), fresh AS MATERIALIZED (
+  SELECT * FROM input
+  WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
+){stored}, written AS (
+  {change}
+), settled AS (
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, {told}{reused}
+)
+SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
+FROM settled",
+        parameters = target.elements(),
+        names = target.names(),
+    )
+}
+
+/// What a statement does with a row, for `sync.reasons`: which refuses rows without trying each of them where it is certain
+/// that they would be refused. Empty where that depends on the row that is there.
+pub fn adds(table: &Table, operation: Operation) -> &'static str {
+    match operation {
+        Operation::Insert => "insert",
+        Operation::Upsert if table.version_column.is_none() => "upsert",
+        Operation::Upsert | Operation::InsertIgnore | Operation::Update | Operation::Delete => "",
+    }
+}
+
+/// The SQL name of a column's type, where it is left to the database.
+pub fn unknown_type(column: &Column) -> Option<String> {
+    match &column.column_type {
+        ColumnType::Other { sql } => Some(sql.clone()),
+        ColumnType::Array(element) if matches!(**element, ColumnType::Other { .. }) => {
+            Some(column.column_type.cast_name())
+        }
+        _ => None,
+    }
+}
+
+/// A text as an SQL literal. Only for names from the catalog: values are parameters.
+fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The type of the array that a column travels as.
+fn array_type(column: &Column) -> String {
+    match &column.column_type {
+        // An array of arrays would be one array of two dimensions, which unnests into cells, and composite values unnest
+        // into columns: such a column travels as text and is cast after unnesting.
+        ColumnType::Array(_) | ColumnType::Other { .. } => "text[]".to_owned(),
+        other => format!("{}[]", other.cast_name()),
+    }
+}
+
+/// What to compare of a value: where all of it is equal, the value is surely the same. Equal values can differ in what they
+/// say: `1.0` and `1.00`, `1 mon` and `30 days`, texts under a collation of the user's own. Their texts do not.
+fn aspects(column: &Column, value: &str) -> Vec<String> {
+    use ColumnType as Type;
+    let mut element = &column.column_type;
+    while let Type::Array(inner) = element {
+        element = inner;
+    }
+    let text = format!("{value}::text COLLATE \"C\"");
+    match element {
+        _ if column.has_own_equality => vec![text],
+        Type::Interval | Type::Json | Type::JsonB | Type::Other { .. } => vec![text],
+        // With a scale, all values have as many digits. It is not known to a new one, whose text may have fewer.
+        Type::Numeric { scale: Some(_), .. } => vec![value.to_owned()],
+        Type::Numeric { scale: None, .. } => vec![text],
+        // 0 and -0 are equal, and a text can have fewer digits than the value (`extra_float_digits`).
+        Type::Real | Type::DoublePrecision => vec![value.to_owned(), text],
+        _ => vec![value.to_owned()],
+    }
+}
+
+/// Whether the row that is met has an older version than the new one.
+fn is_newer(version: &Column, new: &str) -> String {
+    let old = format!("target.{}", quote_identifier(&version.name));
+    format!("({old} IS NULL OR {old} < {new})")
+}
+
+/// The table and columns of one statement.
+#[derive(Debug, Clone, Copy)]
+struct Target<'a> {
+    table: &'a Table,
+    columns: &'a [&'a Column],
+}
+
+impl Target<'_> {
+    /// `, ($1)[5]::bpchar[], ($1)[6]::text[]`.
+    fn elements(&self) -> String {
+        let mut text = String::new();
+        for (place, column) in self.columns.iter().enumerate() {
+            text.push_str(&format!(", ($1)[{}]::{}", place + OWN_COLUMNS + 1, array_type(column)));
+        }
+        text
+    }
+
+    /// `, c1, c2`.
+    fn names(&self) -> String {
+        let mut text = String::new();
+        for place in 1..=self.columns.len() {
+            text.push_str(&format!(", c{place}"));
+        }
+        text
+    }
+
+    /// `"id", "name"`.
+    fn column_list(&self) -> String {
+        let names: Vec<_> =
+            self.columns.iter().map(|column| quote_identifier(&column.name)).collect();
+        names.join(", ")
+    }
+
+    /// A column's value in the row source: `c2`, cast where it travels as text.
+    fn value(&self, source: &str, column: &Column) -> String {
+        let place = self
+            .columns
+            .iter()
+            .position(|known| known.name == column.name)
+            .expect("a statement's columns hold the key for all operations that use it");
+        match &column.column_type {
+            text @ (ColumnType::Array(_) | ColumnType::Other { .. }) => {
+                format!("{source}.c{}::{}", place + 1, text.cast_name())
+            }
+            _ => format!("{source}.c{}", place + 1),
+        }
+    }
+
+    /// `input.c1, input.c2::text[]`.
+    fn values(&self, source: &str) -> String {
+        let values: Vec<_> = self.columns.iter().map(|column| self.value(source, column)).collect();
+        values.join(", ")
+    }
+
+    fn insert(&self, source: &str, on_conflict: &str, returning: &str) -> String {
+        format!(
+            "INSERT INTO {} AS target ({})
+  SELECT {} FROM {source}{on_conflict}
+  RETURNING {returning}",
+            self.table.sql_name(),
+            self.column_list(),
+            self.values(source),
+        )
+    }
+
+    /// ` ON CONFLICT (key) DO UPDATE SET …`, leaving identical rows alone; `DO NOTHING` where only
+    /// the key is given.
+    fn merge(&self) -> String {
+        let key: Vec<_> =
+            self.table.primary_key.iter().map(|name| quote_identifier(name)).collect();
+        let key = key.join(", ");
+        let (mut assignments, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for column in self.columns.iter().filter(|column| !self.table.is_key(column)) {
+            let name = quote_identifier(&column.name);
+            assignments.push(format!("{name} = EXCLUDED.{name}"));
+            old.push(format!("target.{name}"));
+            new.push(format!("EXCLUDED.{name}"));
+        }
+        if assignments.is_empty() {
+            return format!(" ON CONFLICT ({key}) DO NOTHING");
+        }
+        let condition = match self.version() {
+            Some(version) => {
+                is_newer(version, &format!("EXCLUDED.{}", quote_identifier(&version.name)))
+            }
+            // Their images: equal values can differ in what they say. (Without the casts, PostgreSQL would compare column by
+            // column.)
+            None => {
+                format!("ROW({})::record *<> ROW({})::record", old.join(", "), new.join(", "))
+            }
+        };
+        format!(
+            "\n  ON CONFLICT ({key}) DO UPDATE SET {}
+  WHERE {condition}",
+            assignments.join(", "),
+        )
+    }
+
+    /// The version column, where the statement sets it.
+    fn version(&self) -> Option<&Column> {
+        let version = self.table.version_column()?;
+        self.columns.iter().copied().find(|column| column.name == version.name)
+    }
+
+    /// A further CTE that the outcome needs, if any, and the outcome of a row of `fresh`.
+    fn outcome(&self, operation: Operation) -> (String, String) {
+        let has_logic = self.table.has_row_logic;
+        let version =
+            self.version().filter(|_| matches!(operation, Operation::Upsert | Operation::Update));
+        let written = match operation {
+            Operation::Insert if !has_logic => return (String::new(), "'applied'".to_owned()),
+            Operation::Insert | Operation::InsertIgnore | Operation::Upsert if has_logic => {
+                self.written_despite_logic()
+            }
+            Operation::Insert | Operation::InsertIgnore | Operation::Upsert => {
+                format!("WHEN {} THEN 'applied'", self.key_is_written())
+            }
+            // By key, not by id: an update that others were folded into stands for them all.
+            Operation::Update | Operation::Delete => {
+                "WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied'"
+                    .to_owned()
+            }
+        };
+        let missed = match operation {
+            Operation::Update => "row-missing",
+            _ => "unchanged",
+        };
+        let may_be_skipped = has_logic && operation == Operation::Update;
+        if version.is_none() && !may_be_skipped {
+            return (String::new(), format!("CASE {written} ELSE '{missed}' END"));
+        }
+        let (mut columns, mut stored) = (String::new(), String::new());
+        if let Some(version) = version {
+            columns.push_str(&format!(", {} AS is_same", self.is_same("fresh")));
+            stored.push_str(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored WHERE stored.is_same) THEN 'unchanged'",
+            );
+            let mut is_older = "";
+            if has_logic {
+                let is_newer = is_newer(version, &self.value("fresh", version));
+                columns.push_str(&format!(", NOT {is_newer} AS is_older"));
+                is_older = " WHERE stored.is_older";
+            }
+            stored.push_str(&format!(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored{is_older}) THEN 'superseded'"
+            ));
+        }
+        // A row that is there and was not written was left out by a trigger.
+        if may_be_skipped {
+            stored.push_str(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'",
+            );
+        }
+        (
+            format!(
+                ", stored AS MATERIALIZED (
+  SELECT fresh.write_key{columns}
+  FROM fresh JOIN {} AS target ON {}
+)",
+                self.table.sql_name(),
+                self.key_equals("fresh"),
+            ),
+            format!("CASE {written}{stored}\n    ELSE '{missed}' END"),
+        )
+    }
+
+    /// Whether the key of a row that an insert writes is known beforehand, and has to be returned: triggers may leave rows out.
+    fn tells_by_key(&self) -> bool {
+        let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
+        let key = &self.table.primary_key;
+        self.table.has_row_logic && !key.is_empty() && key.iter().all(has)
+    }
+
+    /// The branches of an outcome for rows that triggers may leave out, or give another key.
+    ///
+    /// PostgreSQL does not say which row of the source a returned one was. Where not all were returned, nor all by the keys
+    /// that they were given, the outcome is none that `sync.settle` takes: it fails, and the set is bisected until it is
+    /// told.
+    fn written_despite_logic(&self) -> String {
+        const WRITTEN: &str = "(SELECT count(*) FROM written)";
+        let all = format!("{WRITTEN} = (SELECT count(*) FROM fresh)");
+        if !self.tells_by_key() {
+            return format!("WHEN {all} THEN 'applied' WHEN {WRITTEN} > 0 THEN 'untold'");
+        }
+        let is_known = self.key_is_written();
+        // FILTER, and not WHERE: see there.
+        let is_told = format!("{WRITTEN} = (SELECT count(*) FILTER (WHERE {is_known}) FROM fresh)");
+        format!(
+            "WHEN {all} OR {is_told} AND {is_known} THEN 'applied' WHEN NOT {is_told} THEN 'untold'"
+        )
+    }
+
+    /// Whether a row of the source would change nothing of the row that it meets: surely, if this is true.
+    fn is_same(&self, source: &str) -> String {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for column in self.columns.iter().filter(|column| !self.table.is_key(column)) {
+            old.extend(aspects(column, &format!("target.{}", quote_identifier(&column.name))));
+            new.extend(aspects(column, &self.value(source, column)));
+        }
+        if old.is_empty() {
+            return "true".to_owned();
+        }
+        format!("({}) IS NOT DISTINCT FROM ({})", old.join(", "), new.join(", "))
+    }
+
+    /// The payload of an update of a row that is not there; NULL for an update that was folded into
+    /// another, whose cells are not known.
+    fn payload_of_missing(&self) -> String {
+        let first_key_cell = self
+            .table
+            .key_columns()
+            .next()
+            .map_or_else(|| "NULL".to_owned(), |column| self.value("fresh", column));
+        format!(
+            "CASE WHEN outcome = 'row-missing' AND {first_key_cell} IS NOT NULL
+    THEN {} END",
+            self.payload("fresh", Operation::Update)
+        )
+    }
+
+    /// A write as the ledger keeps it for repair.
+    fn payload(&self, source: &str, operation: Operation) -> String {
+        let names: Vec<_> = self.columns.iter().map(|column| quote_literal(&column.name)).collect();
+        let cells: Vec<_> =
+            (1..=self.columns.len()).map(|place| format!("{source}.c{place}::text")).collect();
+        format!(
+            "json_build_object('table', {}, 'operation', '{}', 'row', json_object(ARRAY[{}], ARRAY[{}]))::text",
+            quote_literal(&self.table.path()),
+            operation.as_str(),
+            names.join(", "),
+            cells.join(", "),
+        )
+    }
+
+    /// Writes whose ids are settled under other fingerprints: rejected, under ids of their own.
+    fn reused(&self, operation: Operation) -> String {
+        let own_id = REUSED_ID;
+        format!(
+            "
+  UNION ALL
+  SELECT {own_id}, input.accepted_at_ms, input.write_key, input.fingerprint, 'idempotency-key-reused',
+    {}
+  FROM input JOIN sync.write AS known ON known.id = input.write_id
+  WHERE known.fingerprint IS DISTINCT FROM input.fingerprint
+    AND NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = {own_id})",
+            self.payload("input", operation),
+        )
+    }
+
+    /// `target."id" AS k1, …`.
+    fn returned_key(&self) -> String {
+        let parts: Vec<_> = self
+            .table
+            .primary_key
+            .iter()
+            .enumerate()
+            .map(|(n, name)| format!("target.{} AS k{}", quote_identifier(name), n + 1))
+            .collect();
+        parts.join(", ")
+    }
+
+    /// Whether a fresh row's key is among those written.
+    ///
+    /// `IN (SELECT …)` outside `WHERE` is a hashed subplan, whatever the planner thinks of the
+    /// number of rows: CTEs over `unnest` have no statistics, and a join here could become a nested
+    /// loop over both.
+    fn key_is_written(&self) -> String {
+        let parts: Vec<_> =
+            self.table.key_columns().map(|column| self.value("fresh", column)).collect();
+        let keys: Vec<_> = (1..=parts.len()).map(|n| format!("written.k{n}")).collect();
+        format!("({}) IN (SELECT {} FROM written)", parts.join(", "), keys.join(", "))
+    }
+
+    fn key_equals(&self, source: &str) -> String {
+        let parts: Vec<_> = self
+            .table
+            .key_columns()
+            .map(|column| {
+                format!(
+                    "target.{} = {}",
+                    quote_identifier(&column.name),
+                    self.value(source, column)
+                )
+            })
+            .collect();
+        parts.join(" AND ")
+    }
+
+    fn update(&self, source: &str) -> String {
+        let assignments: Vec<_> = self
+            .columns
+            .iter()
+            .filter(|column| !self.table.is_key(column))
+            .map(|column| {
+                format!("{} = {}", quote_identifier(&column.name), self.value(source, column))
+            })
+            .collect();
+        format!(
+            "UPDATE {} AS target SET {}
+  FROM {source} WHERE {}{}
+  RETURNING {source}.write_key",
+            self.table.sql_name(),
+            assignments.join(", "),
+            self.key_equals(source),
+            self.version().map_or_else(String::new, |version| {
+                format!(" AND {}", is_newer(version, &self.value(source, version)))
+            }),
+        )
+    }
+
+    fn delete(&self, source: &str) -> String {
+        format!(
+            "DELETE FROM {} AS target USING {source} WHERE {}
+  RETURNING {source}.write_key",
+            self.table.sql_name(),
+            self.key_equals(source),
+        )
+    }
+}
+
+#[cfg(test)]
+mod snapshots;

@@ -1,0 +1,138 @@
+//! Every SQL text that writes and imports run, written out beside this file. `UPDATE_EXPECT=1 cargo test --lib snapshots`
+//! writes them anew; a reviewer reads what has changed.
+
+use std::path::Path;
+
+use aurora_sync_catalog::{Catalog, Column, Table, ddl};
+use expect_test::expect_file;
+
+use super::load::Load;
+use super::replace::{count_missing, delete_missing, delete_stretch};
+use super::{Identity, settle};
+use crate::api::query::{Asked, Form, Head, Relation, by_key, list};
+use crate::database::ledger;
+use crate::domain::key::Key;
+use crate::domain::load_mode::LoadMode;
+use crate::domain::write::Operation;
+use crate::functions::import::load::loader::{
+    add_rejects_sql, load_bisected_sql, load_sql, reject_sql,
+};
+
+/// A table with a key of two columns and types of every kind of cast; one with a version; one with a trigger; one whose key
+/// only the database compares; one without a key.
+const TABLES: &str = "
+    CREATE TABLE item (kind char(4), number integer, name text NOT NULL, amount numeric, tags text[],
+        place macaddr, PRIMARY KEY (kind, number));
+    CREATE TABLE stamped (id bigint PRIMARY KEY, note text, changed timestamptz);
+    COMMENT ON COLUMN stamped.changed IS '@sync:version';
+    CREATE TABLE guarded (id integer PRIMARY KEY, note text);
+    CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+    CREATE TRIGGER guard BEFORE INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION guard();
+    CREATE TABLE loose (word citext PRIMARY KEY, note text);
+    CREATE TABLE keyless (note text);";
+
+fn catalog() -> Catalog {
+    ddl::parse(&[("tables.sql".to_owned(), TABLES.to_owned())]).unwrap().catalog
+}
+
+fn check(name: &str, sql: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/database/statement/snapshots");
+    expect_file![folder.join(format!("{name}.sql"))].assert_eq(&format!("{sql}\n"));
+}
+
+fn columns(table: &Table, is_key_only: bool) -> Vec<&Column> {
+    if is_key_only { table.key_columns().collect() } else { table.columns.iter().collect() }
+}
+
+#[test]
+fn statements_of_writes() {
+    const OPERATIONS: [Operation; 5] = [
+        Operation::Insert,
+        Operation::InsertIgnore,
+        Operation::Upsert,
+        Operation::Update,
+        Operation::Delete,
+    ];
+    let catalog = catalog();
+    for name in ["item", "stamped", "guarded", "keyless"] {
+        let table = catalog.table(name).unwrap();
+        for operation in OPERATIONS {
+            if table.primary_key.is_empty() && operation != Operation::Insert {
+                continue;
+            }
+            let columns = columns(table, operation == Operation::Delete);
+            let sql = settle(table, operation, &columns, Identity::Id);
+            check(&format!("write_{}_{name}", operation.as_str()), &sql);
+        }
+    }
+    let item = catalog.table("item").unwrap();
+    let sql = settle(item, Operation::Upsert, &columns(item, false), Identity::IdAndFingerprint);
+    check("write_upsert_item_with_idempotency_key", &sql);
+    check("settle", &ledger::settle_sql(2));
+    check("settle_bisected", &ledger::settle_bisected_sql(2));
+}
+
+#[test]
+fn statements_of_imports() {
+    let catalog = catalog();
+    for name in ["item", "stamped", "loose", "keyless"] {
+        let table = catalog.table(name).unwrap();
+        for mode in [
+            LoadMode::Insert,
+            LoadMode::Ignore,
+            LoadMode::Upsert,
+            LoadMode::Replace,
+            LoadMode::Delete,
+        ] {
+            let is_keyed = !table.primary_key.is_empty();
+            if !is_keyed && mode != LoadMode::Insert {
+                continue;
+            }
+            let columns = columns(table, mode == LoadMode::Delete);
+            let load = Load { table, columns: &columns, mode };
+            let mode = mode.as_str();
+            check(&format!("import_{mode}_{name}"), &load.statement());
+            if let Some(sql) = load.keys() {
+                check(&format!("import_{mode}_{name}_keys"), &sql);
+            }
+        }
+    }
+    check("load", &load_sql(2));
+    check("load_bisected", &load_bisected_sql(2));
+    check("reject", &reject_sql());
+    check("add_rejects", &add_rejects_sql());
+}
+
+#[test]
+fn statements_of_replacing() {
+    let catalog = catalog();
+    let item = catalog.table("item").unwrap();
+    for (name, has_begin) in [("first", false), ("next", true)] {
+        check(&format!("replace_count_{name}"), &count_missing(item, has_begin));
+        check(&format!("replace_delete_{name}"), &delete_stretch(item, has_begin));
+        check(&format!("replace_delete_atomic_{name}"), &delete_missing(item, has_begin));
+    }
+}
+
+#[test]
+fn statements_of_lookups() {
+    let catalog = catalog();
+    let table = catalog.table("item").unwrap();
+    let relation = Relation { table, from: &table.sql_name() };
+    let key = Key::from_path(table, "a,7").unwrap();
+    let asked = Asked::of_row(table, &[]).unwrap();
+    let (query, _) = by_key(relation, &key, &asked, Form::Json, &Head::default());
+    check("lookup_by_key", &query.sql);
+    let parameter = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let all = [
+        parameter("select", "number,name"),
+        parameter("amount", "gte.1"),
+        parameter("name", "like.A*"),
+        parameter("order", "name.desc,number"),
+    ];
+    for (name, form) in [("json", Form::Json), ("records", Form::Records)] {
+        let asked = Asked::of_list(table, &all, "").unwrap();
+        let (query, _) = list(relation, &asked, form, &Head::default(), 10);
+        check(&format!("lookup_list_{name}"), &query.sql);
+    }
+}

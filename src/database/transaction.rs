@@ -1,0 +1,242 @@
+//! One transaction from begin to commit: waits for a waking database, rolls back whatever fails,
+//! and does the whole again where PostgreSQL asks for that.
+//!
+//! A transaction is never left open and never committed after a failed call: PostgreSQL would
+//! answer such a commit with a rollback and no error.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::timeout;
+
+use crate::aws::data_api::{DataApi, TransactionId};
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{DataApiError, DataApiFault, Disposition, SyncError};
+use crate::domain::field::{Parameter, Record};
+
+/// How often a transaction that lost a deadlock or a serialization conflict is done again.
+const REPEATS_MAX: usize = 3;
+
+/// An open transaction.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    data_api: &'a DataApi,
+    id: TransactionId,
+}
+
+impl Transaction<'_> {
+    pub async fn execute(
+        &self,
+        sql: &str,
+        parameters: Vec<Parameter>,
+    ) -> Result<Vec<Record>, DataApiError> {
+        self.data_api.execute(Some(&self.id), sql, parameters).await
+    }
+
+    /// Runs one statement over rows of users, once for each parameter set. The transaction has failed after an error,
+    /// which is [`SyncError::Refused`] where the database refuses a row.
+    pub async fn change_rows(&self, sql: &str, sets: Vec<Vec<Parameter>>) -> Result<(), SyncError> {
+        let changed = self.data_api.batch_execute(&self.id, sql, sets).await;
+        changed.map_err(|error| match error.disposition() {
+            Disposition::Reject => SyncError::Refused(error),
+            Disposition::Retry | Disposition::Halt => error.into(),
+        })
+    }
+}
+
+/// A transaction that was begun ahead, while the one before it worked: that call costs no time then.
+#[derive(Debug, Default)]
+pub struct BegunAhead(RefCell<Option<TransactionId>>);
+
+impl BegunAhead {
+    /// Begins a transaction, unless there is one. After an error there is none: who needs it will meet the error again.
+    pub async fn begin(&self, data_api: &DataApi, deadline: Deadline) {
+        if self.0.borrow().is_some() {
+            return;
+        }
+        match timeout(deadline.remaining(), data_api.begin()).await {
+            Ok(Ok(id)) => *self.0.borrow_mut() = Some(id),
+            Ok(Err(error)) => tracing::info!(reason = %error, "transaction not begun ahead"),
+            Err(_) => tracing::info!("transaction not begun ahead in time"),
+        }
+    }
+
+    /// Takes over the transaction of another one.
+    pub fn take_from(&self, other: &Self) {
+        *self.0.borrow_mut() = other.0.take();
+    }
+
+    /// Ends it, if nobody used it.
+    pub async fn discard(&self, data_api: &DataApi, deadline: Deadline) {
+        if let Some(id) = self.0.take() {
+            roll_back(data_api, &id, deadline).await;
+        }
+    }
+}
+
+/// How the work in a transaction ended.
+#[derive(Debug)]
+pub enum End<T> {
+    Commit(T),
+    /// What was found out, without any effect.
+    Rollback(T),
+}
+
+/// Does `work` in a transaction and ends it as the work says; an error rolls back.
+///
+/// After an error nothing has happened, unless [`SyncError::is_unanswered_commit`] says otherwise: then
+/// only the ledger can tell. `work` may run several times, each time in a new transaction. It is dropped
+/// when the deadline comes.
+pub async fn in_transaction<T>(
+    data_api: &DataApi,
+    deadline: Deadline,
+    work: impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
+) -> Result<T, SyncError> {
+    in_transaction_begun(data_api, deadline, &BegunAhead::default(), work).await
+}
+
+/// The same in a transaction that was begun ahead, if there is one.
+pub async fn in_transaction_begun<T>(
+    data_api: &DataApi,
+    deadline: Deadline,
+    begun: &BegunAhead,
+    work: impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
+) -> Result<T, SyncError> {
+    repeated(deadline, async || once(data_api, deadline, begun, &work).await).await
+}
+
+/// Does a transaction again that lost a deadlock or a serialization conflict, or that the service lost (one that was begun
+/// ahead ends after three idle minutes).
+async fn repeated<T>(
+    deadline: Deadline,
+    transaction: impl AsyncFn() -> Result<T, SyncError>,
+) -> Result<T, SyncError> {
+    let mut repeats = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(20))
+        .with_jitter()
+        .with_max_times(REPEATS_MAX)
+        .build();
+    loop {
+        match transaction().await {
+            Err(SyncError::Database(error))
+                if error.is_serialization_failure() || error.is_lost_transaction() =>
+            {
+                let delay = repeats.next().filter(|delay| *delay < deadline.remaining());
+                let Some(delay) = delay else { return Err(error.into()) };
+                tracing::info!(reason = %error, "transaction is repeated");
+                tokio::time::sleep(delay).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn once<T>(
+    data_api: &DataApi,
+    deadline: Deadline,
+    begun: &BegunAhead,
+    work: &impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
+) -> Result<T, SyncError> {
+    if deadline.remaining().is_zero() {
+        return Err(SyncError::OutOfTime);
+    }
+    let id = match begun.0.take() {
+        Some(id) => id,
+        None => {
+            let begin = awake(deadline, async || data_api.begin().await);
+            timeout(deadline.remaining(), begin).await.map_err(|_| SyncError::OutOfTime)??
+        }
+    };
+    let transaction = Transaction { data_api, id };
+    let result = timeout(deadline.remaining(), work(&transaction)).await;
+    let id = transaction.id;
+    match result.unwrap_or(Err(SyncError::OutOfTime)) {
+        Ok(End::Commit(value)) => {
+            let committed = match timeout(deadline.remaining(), data_api.commit(&id)).await {
+                Ok(committed) => committed,
+                Err(_) => Err(DataApiError::unanswered_commit()),
+            };
+            if let Err(error) = committed {
+                roll_back(data_api, &id, deadline).await;
+                return Err(error.into());
+            }
+            Ok(value)
+        }
+        Ok(End::Rollback(value)) => {
+            roll_back(data_api, &id, deadline).await;
+            Ok(value)
+        }
+        Err(error) => {
+            roll_back(data_api, &id, deadline).await;
+            Err(error)
+        }
+    }
+}
+
+/// How often a rollback is asked for. It is short: the locks are held until it is done.
+const ROLLBACKS_MAX: usize = 3;
+
+/// How long a rollback may take beyond the deadline: less than what functions keep of their time for their answer.
+const ROLLBACK_AFTER_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Rolls back as well as it can: where the service does not answer, it ends an idle transaction
+/// itself after three minutes.
+async fn roll_back(data_api: &DataApi, id: &TransactionId, deadline: Deadline) {
+    let time = deadline.remaining() + ROLLBACK_AFTER_DEADLINE;
+    if timeout(time, roll_back_repeatedly(data_api, id)).await.is_err() {
+        tracing::warn!("transaction could not be rolled back in time");
+    }
+}
+
+async fn roll_back_repeatedly(data_api: &DataApi, id: &TransactionId) {
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_times(ROLLBACKS_MAX - 1)
+        .build();
+    loop {
+        let Err(error) = data_api.rollback(id).await else { return };
+        match (error.fault.clone(), delays.next()) {
+            // Ended already: by the error that brought us here, or by a commit whose answer was lost.
+            (DataApiFault::TransactionNotFound | DataApiFault::NotFound, _) => return,
+            // A call that was dropped at the deadline may still be running in it.
+            (_, Some(delay)) if error.disposition() != Disposition::Reject => {
+                tokio::time::sleep(delay).await;
+            }
+            _ => {
+                tracing::warn!(%error, "transaction could not be rolled back");
+                return;
+            }
+        }
+    }
+}
+
+/// Makes a call that starts work, again and again while the database is waking up.
+///
+/// A paused cluster answers at once, 400 `DatabaseResumingException`, and takes some 15 s to resume
+/// (Aurora User Guide, "Scaling to Zero ACUs"); nothing ran, so that the call can be made again.
+pub async fn awake<T>(
+    deadline: Deadline,
+    call: impl AsyncFn() -> Result<T, DataApiError>,
+) -> Result<T, DataApiError> {
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(1))
+        .with_factor(1.5)
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build();
+    loop {
+        match call().await {
+            Err(error) if error.is_resuming() => {
+                let delay = delays.next().unwrap_or_default();
+                if deadline.remaining() < delay {
+                    return Err(error);
+                }
+                tracing::info!(delay_ms = delay.as_millis(), "database is waking up");
+                tokio::time::sleep(delay).await;
+            }
+            result => return result,
+        }
+    }
+}

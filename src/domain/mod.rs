@@ -1,0 +1,18 @@
+//! Values, keys, rows, writes and errors: the terms in which every other module speaks.
+//!
+//! Pure, except for [`deadline`], which reads the clock. Knows the catalog, and nothing of HTTP, SQL or AWS.
+
+pub mod error;
+pub mod fault;
+pub mod field;
+pub mod tables;
+
+pub mod value;
+pub mod key;
+pub mod row;
+pub mod write;
+pub mod load_mode;
+pub mod outcome;
+
+pub mod deadline;
+pub mod backoff;

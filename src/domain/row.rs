@@ -1,0 +1,290 @@
+//! Rows of a JSON body, checked against their table.
+//!
+//! Pure. Finds everything that is wrong with a row, not just the first fault. The time it takes grows
+//! with the row's members and the table's columns, not with their product.
+
+mod json;
+
+use std::collections::HashMap;
+
+use aurora_sync_catalog::{Column, Table};
+
+pub use self::json::JsonRow;
+use crate::domain::fault::{Faults, FieldFault, nearest, pointer_step};
+use crate::domain::key::{Key, canonical};
+use crate::domain::value;
+use crate::domain::write::{Cell, Operation};
+
+/// Longest name that a fault repeats: PostgreSQL's own names have at most 63 bytes.
+const NAME_BYTES_MAX: usize = 256;
+
+/// What stands in a fault instead of a longer one.
+const NO_LONG_NAMES: &str = "no member whose name is longer than any column's";
+
+/// A table and the places of its columns.
+#[derive(Debug)]
+pub struct Columns<'a> {
+    pub table: &'a Table,
+    places: HashMap<&'a str, usize>,
+    /// The places of the primary key's columns, in the key's order.
+    key: Vec<usize>,
+}
+
+impl<'a> Columns<'a> {
+    pub fn of(table: &'a Table) -> Self {
+        let places: HashMap<_, _> =
+            table.columns.iter().enumerate().map(|(n, column)| (column.name.as_str(), n)).collect();
+        let key = table.primary_key.iter().filter_map(|name| places.get(name.as_str()).copied());
+        let key = key.collect();
+        Self { table, places, key }
+    }
+
+    fn key_columns(&self) -> impl Iterator<Item = (usize, &'a Column)> {
+        self.key.iter().map(|&place| (place, &self.table.columns[place]))
+    }
+
+    fn key_of(&self, values: &[Value]) -> Option<Key> {
+        Key::of_row(self.table, |name| values[*self.places.get(name)?].text())
+    }
+}
+
+/// A row that fits its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedRow {
+    /// Where the database makes the key, there is none yet.
+    pub key: Option<Key>,
+    /// In the table's order.
+    pub cells: Vec<Cell>,
+}
+
+/// What a row says of one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    Absent,
+    /// A member is there, but it is wrong.
+    Faulty,
+    Null,
+    Text(String),
+}
+
+impl Value {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Absent | Self::Faulty | Self::Null => None,
+        }
+    }
+}
+
+/// Checks one row for one operation, and adds what is wrong to `faults`.
+///
+/// `path_key` is the key that the path names, if it names one; `pointer` leads to the row in the body.
+pub fn check(
+    columns: &Columns<'_>,
+    operation: Operation,
+    path_key: Option<&Key>,
+    row: &JsonRow<'_>,
+    pointer: &str,
+    faults: &mut Faults,
+) -> Option<CheckedRow> {
+    let faults_before = faults.total();
+    let mut check = Check { columns, pointer, is_bare: row.is_bare, faults };
+    let mut values = check.values(operation, row);
+    if let Some(key) = path_key {
+        check.path_key(key, &mut values);
+    }
+    match operation {
+        Operation::Insert | Operation::Upsert | Operation::InsertIgnore => {
+            check.new_row(row, &values);
+        }
+        Operation::Update | Operation::Delete => check.known_row(operation, &values),
+    }
+    if matches!(operation, Operation::Update | Operation::Upsert) {
+        check.version(&values);
+    }
+    if check.faults.total() == faults_before {
+        check.spelling_of_key(&values);
+    }
+    if faults.total() > faults_before {
+        return None;
+    }
+    let key = columns.key_of(&values);
+    let cells = columns
+        .table
+        .columns
+        .iter()
+        .zip(values)
+        .filter_map(|(column, value)| match value {
+            Value::Text(text) => Some((column.name.clone(), Some(text))),
+            Value::Null => Some((column.name.clone(), None)),
+            Value::Absent | Value::Faulty => None,
+        })
+        .collect();
+    Some(CheckedRow { key, cells })
+}
+
+/// The check of one row.
+#[derive(Debug)]
+struct Check<'a, 't> {
+    columns: &'a Columns<'t>,
+    pointer: &'a str,
+    is_bare: bool,
+    faults: &'a mut Faults,
+}
+
+impl Check<'_, '_> {
+    /// A fault of the row, or of one of its members, or at a place within that member.
+    fn fault(
+        &mut self,
+        (name, place): (Option<&str>, &str),
+        rule: &str,
+        expected: impl FnOnce() -> String,
+    ) {
+        let pointer = self.pointer;
+        let name = name.filter(|_| !self.is_bare);
+        self.faults.push(|| FieldFault {
+            pointer: format!("{pointer}{}{place}", name.map(pointer_step).unwrap_or_default()),
+            rule: rule.to_owned(),
+            detail: format!("expected {}", expected()),
+        });
+    }
+
+    /// The values of all members, each as its column wants it.
+    fn values(&mut self, operation: Operation, row: &JsonRow<'_>) -> Vec<Value> {
+        let columns = self.columns;
+        let table = columns.table;
+        let mut values = vec![Value::Absent; table.columns.len()];
+        for (name, raw) in &row.members {
+            let Some(&place) = columns.places.get(name.as_str()) else {
+                let is_name = name.len() <= NAME_BYTES_MAX;
+                self.fault((is_name.then_some(name), ""), "unknown-column", || {
+                    if is_name { unknown_column(table, name) } else { NO_LONG_NAMES.to_owned() }
+                });
+                continue;
+            };
+            let column = &table.columns[place];
+            if values[place] != Value::Absent {
+                self.fault((Some(name), ""), "duplicate-member", || "each column once".to_owned());
+                continue;
+            }
+            values[place] = match misplaced(table, column, operation) {
+                Some((rule, expected)) => {
+                    self.fault((Some(name), ""), rule, || expected.to_owned());
+                    Value::Faulty
+                }
+                None => match value::from_json(column, raw) {
+                    Ok(Some(text)) => Value::Text(text),
+                    Ok(None) => Value::Null,
+                    Err(found) => {
+                        let rule = found.rule.to_string();
+                        self.fault((Some(name), &found.place), &rule, || found.expected);
+                        Value::Faulty
+                    }
+                },
+            };
+        }
+        values
+    }
+
+    /// Refuses a key whose spelling may hide which row is meant.
+    fn spelling_of_key(&mut self, values: &[Value]) {
+        let columns = self.columns;
+        let text = |name: &str| match &values[*columns.places.get(name)?] {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        };
+        if let Some((name, fault)) = Key::misspelt(columns.table, text) {
+            self.fault((Some(name), ""), &fault.rule.to_string(), || fault.expected.clone());
+        }
+    }
+
+    /// Puts the path's key into the row, unless the row names another one.
+    fn path_key(&mut self, key: &Key, values: &mut [Value]) {
+        let columns = self.columns;
+        for ((place, column), part) in columns.key_columns().zip(key.parts()) {
+            match std::mem::replace(&mut values[place], Value::Text(part.to_owned())) {
+                Value::Absent | Value::Faulty => {}
+                Value::Text(given)
+                    if canonical(&column.column_type, &given).as_deref().unwrap_or(&given)
+                        == part => {}
+                Value::Text(_) | Value::Null => self.fault((Some(&column.name), ""), "key", || {
+                    "no other value than the path's: a key cannot be changed".to_owned()
+                }),
+            }
+        }
+    }
+
+    fn new_row(&mut self, row: &JsonRow<'_>, values: &[Value]) {
+        let columns = self.columns;
+        for (column, value) in columns.table.columns.iter().zip(values) {
+            if column.is_required() && *value == Value::Absent {
+                self.fault((Some(&column.name), ""), "required", || {
+                    "a value: the column is NOT NULL and has no default".to_owned()
+                });
+            }
+        }
+        if row.members.is_empty() {
+            self.fault((None, ""), "empty", || "at least one column".to_owned());
+        }
+    }
+
+    fn known_row(&mut self, operation: Operation, values: &[Value]) {
+        let columns = self.columns;
+        for (place, column) in columns.key_columns() {
+            if values[place] == Value::Absent {
+                self.fault((Some(&column.name), ""), "required", || {
+                    "a value: it says which row is meant".to_owned()
+                });
+            }
+        }
+        let sets_something = values
+            .iter()
+            .zip(&columns.table.columns)
+            .any(|(value, column)| *value != Value::Absent && !columns.table.is_key(column));
+        if operation == Operation::Update && !sets_something {
+            self.fault((None, ""), "empty", || "at least one column besides the key".to_owned());
+        }
+    }
+
+    /// A row that is there already is only changed by a newer one.
+    fn version(&mut self, values: &[Value]) {
+        let columns = self.columns;
+        let Some(column) = columns.table.version_column() else { return };
+        let value = columns.places.get(column.name.as_str()).map(|place| &values[*place]);
+        if matches!(value, Some(Value::Absent | Value::Null)) {
+            self.fault((Some(&column.name), ""), "required", || {
+                "a value: it says whether the row is newer".to_owned()
+            });
+        }
+    }
+}
+
+/// Why a column must not be named at all, if it must not.
+fn misplaced(
+    table: &Table,
+    column: &Column,
+    operation: Operation,
+) -> Option<(&'static str, &'static str)> {
+    if operation == Operation::Delete && !table.is_key(column) {
+        return Some(("not-key", "no column besides the key: a row is deleted by its key"));
+    }
+    // The key of a known row only says which row is meant.
+    let names_row =
+        table.is_key(column) && matches!(operation, Operation::Update | Operation::Delete);
+    if names_row {
+        return None;
+    }
+    if column.is_generated() {
+        return Some(("generated", "no value: the database makes this column's values"));
+    }
+    (!column.is_writable()).then_some(("read-only", "no value: the column is kept out of writes"))
+}
+
+/// Names what is known where a column is not.
+pub fn unknown_column(table: &Table, name: &str) -> String {
+    let names = || table.columns.iter().map(|column| column.name.as_str());
+    match nearest(name, names()) {
+        Some(near) => format!("a column of the table; did you mean \"{near}\"?"),
+        None => format!("a column of the table: {}", names().collect::<Vec<_>>().join(", ")),
+    }
+}

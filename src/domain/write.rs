@@ -1,0 +1,328 @@
+//! A write: what it says, how it travels in a queue message, and which messages an array fills.
+//!
+//! Pure. Values are text in PostgreSQL's input syntax from validation on, so that nothing between a
+//! client's JSON and the column's own parser can change a number. Next: [`crate::database::plan`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::domain::key::Key;
+
+/// What a write does to its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Adds the row; a row with its key is a reason to reject.
+    Insert,
+    /// Adds the row, or sets the columns given of the row with its key.
+    Upsert,
+    /// Adds the row, unless there is one with its key.
+    InsertIgnore,
+    /// Sets the columns given of the row with its key; no such row is a reason to reject.
+    Update,
+    /// Removes the row with its key, if there is one.
+    Delete,
+}
+
+impl Operation {
+    /// The word in messages and in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Upsert => "upsert",
+            Self::InsertIgnore => "insert_ignore",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// One column's value; `None` is NULL. A column that is absent is not named at all.
+pub type Cell = (String, Option<String>);
+
+/// One accepted write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// `UUIDv7`, given at the door.
+    pub id: Uuid,
+    /// The table, by [`aurora_sync_catalog::Table::path`].
+    pub table: String,
+    pub operation: Operation,
+    /// The row's key; `None` where the database makes it.
+    pub key: Option<Key>,
+    /// The columns given, the key's included, in the table's order.
+    pub row: Vec<Cell>,
+    /// Milliseconds since 1970, UTC.
+    pub accepted_at_ms: i64,
+    /// The [`fingerprint`] of what is asked for, where the client chose the id by an
+    /// `Idempotency-Key`: another payload under the same id is then known as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// What tells one payload from another: the same for all times and retries.
+pub fn fingerprint(table: &str, operation: Operation, key: Option<&Key>, row: &[Cell]) -> String {
+    let content = serde_json::to_vec(&(table, operation, key, row)).expect("a write is plain data");
+    let mut digest = hex::encode(Sha256::digest(content));
+    digest.truncate(FINGERPRINT_DIGITS);
+    digest
+}
+
+/// Hexadecimal digits of a fingerprint: 128 bits.
+const FINGERPRINT_DIGITS: usize = 32;
+
+impl Write {
+    /// As it stands in a message. U+FFFE and U+FFFF, which are text to PostgreSQL but not to SQS, are
+    /// escaped.
+    pub fn encode(&self) -> String {
+        let body = serde_json::to_string(self).expect("a write is plain data");
+        if body.contains(['\u{fffe}', '\u{ffff}']) {
+            return body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+        }
+        body
+    }
+
+    pub fn cell(&self, column: &str) -> Option<Option<&str>> {
+        self.row.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_deref())
+    }
+
+    /// Which of its table's message groups the write belongs to.
+    pub fn partition(&self, partitions: u32) -> u32 {
+        match &self.key {
+            Some(key) => key.partition(&self.table, partitions),
+            // A row that has no key yet has no order to keep: spread by the random end of its id.
+            None => {
+                let [.., a, b, c, d] = *self.id.as_bytes();
+                u32::from_be_bytes([a, b, c, d]) % partitions.max(1)
+            }
+        }
+    }
+
+    /// The message group: writes of one group are applied in the order in which they were sent, and wait for each other.
+    ///
+    /// Made of the table too, so that a table that cannot be written to keeps no writes of others back. SQS takes 128
+    /// characters of ASCII: most of the table's name for a reader, and a hash of all of it.
+    pub fn group(&self, partitions: u32) -> String {
+        let is_safe = |character: &char| character.is_ascii_alphanumeric() || *character == '.';
+        let name: String = self
+            .table
+            .chars()
+            .take(GROUP_NAME_CHARACTERS)
+            .map(|character| if is_safe(&character) { character } else { '_' })
+            .collect();
+        let hash = hex::encode(&Sha256::digest(&self.table)[..GROUP_HASH_BYTES]);
+        format!("{name}-{hash}-p{}", self.partition(partitions))
+    }
+}
+
+/// Of a table's name in the name of a message group.
+const GROUP_NAME_CHARACTERS: usize = 40;
+const GROUP_HASH_BYTES: usize = 4;
+
+/// The body of a queue message: writes of one message group, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageBody {
+    pub version: Version,
+    pub writes: Vec<Write>,
+}
+
+/// The form of a message body. A worker that meets one from the future refuses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    #[serde(rename = "1")]
+    One,
+}
+
+/// A message to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub group: String,
+    /// The same for the same writes only: SQS drops a message, and says that it took it, whose id
+    /// it has seen in the last five minutes.
+    pub deduplication_id: String,
+    pub body: String,
+    pub ids: Vec<Uuid>,
+}
+
+/// Most bytes of a message body. SQS takes 1 MiB (256 KiB before August 2025) for a message and for
+/// a whole batch call; ten messages of this size fit one Lambda event of 6 MB.
+pub const MESSAGE_BYTES_MAX: usize = 240 * 1024;
+
+/// Most writes of a message, so that one message is never more than a part of a batch.
+const MESSAGE_WRITES_MAX: usize = 500;
+
+/// Packs writes into messages: each of one group, order kept within each group.
+///
+/// The time it takes grows with the writes, whatever the number of groups.
+pub fn pack(writes: Vec<Write>, partitions: u32) -> Vec<Message> {
+    let mut packers: BTreeMap<String, Packer> = BTreeMap::new();
+    let mut messages = Vec::new();
+    for write in writes {
+        let group = write.group(partitions);
+        let packer = packers.entry(group.clone()).or_default();
+        messages.extend(packer.push(&group, &write));
+    }
+    messages.extend(packers.into_iter().filter_map(|(group, packer)| packer.finish(&group)));
+    messages
+}
+
+/// A message that is being filled.
+#[derive(Debug, Default)]
+struct Packer {
+    /// The writes, separated by commas.
+    writes: String,
+    ids: Vec<Uuid>,
+    /// Of the ids and fingerprints. Not of the time: a client's retry is accepted at another one.
+    content: Sha256,
+}
+
+impl Packer {
+    /// Takes one more write; gives the message that was full before it.
+    fn push(&mut self, group: &str, write: &Write) -> Option<Message> {
+        let body = write.encode();
+        let is_full = self.writes.len() + 1 + body.len() > MESSAGE_BYTES_MAX
+            || self.ids.len() == MESSAGE_WRITES_MAX;
+        let full = if is_full { std::mem::take(self).finish(group) } else { None };
+        if !self.writes.is_empty() {
+            self.writes.push(',');
+        }
+        self.writes.push_str(&body);
+        self.ids.push(write.id);
+        self.content.update(write.id.as_bytes());
+        let fingerprint = write.fingerprint.as_deref().unwrap_or_default();
+        self.content.update((fingerprint.len() as u64).to_be_bytes());
+        self.content.update(fingerprint);
+        full
+    }
+
+    fn finish(self, group: &str) -> Option<Message> {
+        if self.ids.is_empty() {
+            return None;
+        }
+        Some(Message {
+            group: group.to_owned(),
+            deduplication_id: hex::encode(self.content.finalize()),
+            body: format!(r#"{{"version":"1","writes":[{}]}}"#, self.writes),
+            ids: self.ids,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn write(n: u128, text: &str) -> Write {
+        Write {
+            id: Uuid::from_u128(n),
+            table: "staff".into(),
+            operation: Operation::Update,
+            key: None,
+            row: vec![("name".into(), Some(text.into())), ("age".into(), None)],
+            accepted_at_ms: 1,
+            fingerprint: None,
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_tells_payloads_apart_and_never_changes() {
+        let of = |operation, row: &[Cell]| fingerprint("staff", operation, None, row);
+        let name = |value: Option<&str>| [("name".to_owned(), value.map(str::to_owned))];
+        let first = of(Operation::Update, &name(Some("x")));
+        // Of ["staff","update",null,[["name","x"]]]: clients keep it for as long as they like.
+        assert_eq!(first, "856424fe11053854e78fb175e46632b6");
+        for other in [
+            of(Operation::Upsert, &name(Some("x"))),
+            of(Operation::Update, &name(Some("y"))),
+            of(Operation::Update, &name(None)),
+            of(Operation::Update, &[]),
+        ] {
+            assert_ne!(other, first);
+        }
+    }
+
+    #[test]
+    fn a_write_without_a_fingerprint_travels_as_before() {
+        let mut write = write(1, "x");
+        let body = serde_json::to_string(&write).unwrap();
+        assert!(!body.contains("fingerprint"));
+        assert_eq!(serde_json::from_str::<Write>(&body).unwrap(), write);
+        write.fingerprint = Some("00ff".into());
+        let body = serde_json::to_string(&write).unwrap();
+        assert_eq!(serde_json::from_str::<Write>(&body).unwrap(), write);
+    }
+
+    #[test]
+    fn packing_keeps_every_write_and_the_order_of_each_group() {
+        let long = "x".repeat(1_000);
+        let of_table = |n: u128| Write { table: format!("t{}", n / 4 % 2), ..write(n, &long) };
+        let writes: Vec<_> = (0..3_000).map(of_table).collect();
+        let messages = pack(writes.clone(), 4);
+        let mut unpacked = Vec::new();
+        for message in &messages {
+            assert!(message.body.len() <= MESSAGE_BYTES_MAX + 64);
+            let body: MessageBody = serde_json::from_str(&message.body).unwrap();
+            assert!(body.writes.len() <= MESSAGE_WRITES_MAX);
+            for write in body.writes {
+                assert_eq!(write.group(4), message.group);
+                unpacked.push(write);
+            }
+        }
+        let groups: BTreeSet<_> = writes.iter().map(|write| write.group(4)).collect();
+        assert_eq!(groups.len(), 8);
+        for group in groups {
+            let of_group = |all: &[Write]| -> Vec<Write> {
+                all.iter().filter(|write| write.group(4) == group).cloned().collect()
+            };
+            assert_eq!(of_group(&unpacked), of_group(&writes));
+        }
+    }
+
+    #[test]
+    fn a_group_tells_tables_apart_and_is_a_text_that_sqs_takes() {
+        let group = |table: &str| Write { table: table.into(), ..write(1, "x") }.group(1);
+        assert_eq!(group("staff"), "staff-15622065-p0");
+        assert_eq!(group("sales.order line").split_once('-').unwrap().0, "sales.order_line");
+        let long = "ä\n".repeat(100);
+        let groups = [group(&long), group(&format!("{long}x")), group("a b"), group("a_b")];
+        assert_eq!(BTreeSet::from_iter(&groups).len(), 4);
+        for group in groups {
+            assert!(group.len() <= 128 && group.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+    }
+
+    #[test]
+    fn a_deduplication_id_is_of_the_ids_and_payloads_alone() {
+        let of = |id: u128, fingerprint: &str, accepted_at_ms: i64| {
+            let mut write = write(id, "x");
+            write.fingerprint = Some(fingerprint.into());
+            write.accepted_at_ms = accepted_at_ms;
+            pack(vec![write], 1)[0].deduplication_id.clone()
+        };
+        assert_eq!(of(1, "00", 1), of(1, "00", 2));
+        assert_ne!(of(1, "00", 1), of(2, "00", 1));
+        assert_ne!(of(1, "00", 1), of(1, "01", 1));
+        assert_eq!(of(1, "00", 1).len(), 64);
+    }
+
+    #[test]
+    fn what_sqs_takes_for_no_text_is_escaped() {
+        let write = write(1, "a\u{fffe}b\u{ffff}c\u{fffd}");
+        let body = write.encode();
+        assert!(!body.contains(['\u{fffe}', '\u{ffff}']));
+        assert_eq!(serde_json::from_str::<Write>(&body).unwrap(), write);
+    }
+
+    #[test]
+    fn a_message_of_another_version_is_refused() {
+        let body = r#"{"version":"2","writes":[]}"#;
+        assert!(serde_json::from_str::<MessageBody>(body).is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! Settles writes: one transaction that changes the tables and records every outcome.
+//!
+//! A delivery costs three calls of the Data API, whatever is in it: begin, a `BatchExecuteStatement` with a parameter set
+//! for each step of the plan, commit; one more for each further 4 MiB, for messages that cannot be read, and where updates
+//! fold. One with bad rows costs seven.
+
+use std::collections::HashSet;
+
+use aurora_sync_catalog::{Catalog, Column, Table};
+use uuid::Uuid;
+
+use super::batch::Batch;
+use crate::aws::data_api::DataApi;
+use crate::database::batch::{self, Attempt, Work};
+use crate::database::ledger;
+use crate::database::parameter_set::{column_literals, number_column, text_column};
+use crate::database::plan::CALL_BYTES_MAX;
+use crate::database::plan::writes::{Folding, Step, plan};
+use crate::database::statement::{self, Identity};
+use crate::database::transaction::{BegunAhead, Transaction};
+use crate::domain::deadline::Deadline;
+use crate::domain::error::SyncError;
+use crate::domain::field::{Parameter, encoded_len, null, parameter};
+use crate::domain::value::array_literal::array_literal;
+use crate::domain::write::Write;
+
+/// Settles a batch.
+///
+/// Fails as a whole or not at all: after an error nothing has happened, or what happened is in the
+/// ledger and found by the next delivery.
+pub(super) async fn settle(
+    catalog: &Catalog,
+    data_api: &DataApi,
+    batch: &Batch<'_>,
+    deadline: Deadline,
+) -> Result<(), SyncError> {
+    let settling = Settling { catalog, data_api, batch };
+    batch::run(data_api, deadline, &BegunAhead::default(), &settling).await
+}
+
+/// A batch on its way into the database.
+#[derive(Debug)]
+struct Settling<'a> {
+    catalog: &'a Catalog,
+    data_api: &'a DataApi,
+    batch: &'a Batch<'a>,
+}
+
+impl Work for Settling<'_> {
+    type Done = ();
+
+    async fn run(&self, transaction: &Transaction<'_>, attempt: Attempt) -> Result<(), SyncError> {
+        ledger::record(transaction, &self.batch.entries).await?;
+        let (writes, steps) = self.steps(transaction, attempt).await?;
+        for (sql, sets) in self.calls(&writes, &steps, attempt)? {
+            transaction.change_rows(&sql, sets).await?;
+        }
+        if attempt.is_bisected() {
+            log_rejected(transaction, &writes).await?;
+        }
+        Ok(())
+    }
+
+    /// One transaction settles all writes or none. Those under an Idempotency-Key are looked for by their fingerprints
+    /// too: another payload may have been settled under their ids.
+    async fn on_record(&self, _: Attempt) -> Result<Option<()>, SyncError> {
+        let writes = self.batch.writes.iter();
+        let asked: HashSet<(Uuid, Option<&str>)> = writes
+            .map(|write| (write.id, write.fingerprint.as_deref()))
+            .chain(self.batch.entries.iter().map(|entry| (entry.id(), entry.fingerprint())))
+            .collect();
+        Ok(ledger::are_settled(self.data_api, asked).await?.then_some(()))
+    }
+
+    fn has_unknown_types(&self) -> bool {
+        self.batch.writes.iter().any(|write| {
+            let table = self.catalog.table(&write.table);
+            let columns = write.row.iter().filter_map(|(name, _)| table?.column(name));
+            columns.into_iter().any(|column| statement::unknown_type(column).is_some())
+        })
+    }
+}
+
+/// One `BatchExecuteStatement`: an SQL text and its parameter sets.
+type Call = (String, Vec<Vec<Parameter>>);
+
+impl<'a> Settling<'a> {
+    /// The steps of the batch and the writes that they are about.
+    async fn steps(
+        &self,
+        transaction: &Transaction<'_>,
+        attempt: Attempt,
+    ) -> Result<(Vec<&'a Write>, Vec<Step>), SyncError> {
+        let writes = &self.batch.writes;
+        if attempt.is_bisected() {
+            return Ok((writes.clone(), plan(self.catalog, writes, Folding::None)));
+        }
+        let steps = plan(self.catalog, writes, Folding::Neighbours);
+        if !folds(&steps) {
+            return Ok((writes.clone(), steps));
+        }
+        // A settled write must not be done again as a part of the change into which it folds.
+        let settled = ledger::settled(transaction, writes.iter().map(|write| write.id)).await?;
+        if settled.is_empty() {
+            return Ok((writes.clone(), steps));
+        }
+        let is_keyed = |write: &&&Write| write.fingerprint.is_some();
+        let writes: Vec<_> = writes
+            .iter()
+            // Those under an Idempotency-Key never fold, and their statement compares fingerprints.
+            .filter(|write| is_keyed(write) || !settled.contains(&write.id))
+            .copied()
+            .collect();
+        let steps = plan(self.catalog, &writes, Folding::Neighbours);
+        Ok((writes, steps))
+    }
+
+    /// The calls that run these steps, each under 4 MiB.
+    fn calls(
+        &self,
+        writes: &[&Write],
+        steps: &[Step],
+        attempt: Attempt,
+    ) -> Result<Vec<Call>, SyncError> {
+        // All steps have the parameters of the one with most columns, so that they share an SQL text.
+        let columns_max = steps.iter().map(|step| step.group.columns.len()).max();
+        let columns_max = columns_max.unwrap_or_default();
+        let sql = match attempt {
+            Attempt::Whole => ledger::settle_sql(columns_max),
+            Attempt::Bisected | Attempt::BisectedImmediately => {
+                ledger::settle_bisected_sql(columns_max)
+            }
+        };
+        let mut calls: Vec<Call> = Vec::new();
+        let mut bytes = 0;
+        for step in steps {
+            let set = self.parameter_set(writes, step, columns_max, attempt)?;
+            let set_bytes = encoded_len(&set);
+            match calls.last_mut() {
+                Some((_, sets)) if bytes + set_bytes <= CALL_BYTES_MAX => {
+                    sets.push(set);
+                    bytes += set_bytes;
+                }
+                _ => {
+                    calls.push((sql.clone(), vec![set]));
+                    bytes = set_bytes;
+                }
+            }
+        }
+        Ok(calls)
+    }
+
+    fn parameter_set(
+        &self,
+        writes: &[&Write],
+        step: &Step,
+        columns_max: usize,
+        attempt: Attempt,
+    ) -> Result<Vec<Parameter>, SyncError> {
+        let group = &step.group;
+        let (table, columns) = self.columns(step).ok_or_else(|| {
+            SyncError::Inconsistent("a planned column is not in the catalog".to_owned())
+        })?;
+        // First the write of each change whose cells travel with it, then those that were folded into them.
+        let first = step.changes.iter().map(|change| change.writes[0]);
+        let folded = step.changes.iter().flat_map(|change| change.writes.iter().skip(1).copied());
+        let writes: Vec<_> = first.chain(folded).map(|place| writes[place]).collect();
+        let is_keyed = writes.iter().any(|write| write.fingerprint.is_some());
+        let identity = if is_keyed { Identity::IdAndFingerprint } else { Identity::Id };
+        let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
+        let keys: Vec<_> =
+            writes.iter().map(|write| write.key.as_ref().map(ToString::to_string)).collect();
+        let mut set = vec![
+            parameter("statement", statement::settle(table, group.operation, &columns, identity)),
+            parameter("table_path", group.table.as_str()),
+            parameter("operation", group.operation.as_str()),
+            text_column("ids", ids.iter().map(|id| Some(id.as_str()))),
+            number_column("accepted_at_ms", writes.iter().map(|write| write.accepted_at_ms)),
+            text_column("keys", keys.iter().map(Option::as_deref)),
+            text_column("fingerprints", writes.iter().map(|write| write.fingerprint.as_deref())),
+        ];
+        if attempt.is_bisected() {
+            let names = group.columns.iter().map(|name| Some(name.as_str()));
+            set.push(parameter("column_names", array_literal(names)));
+            let types: Vec<_> =
+                columns.iter().map(|column| statement::unknown_type(column)).collect();
+            set.push(parameter("types", array_literal(types.iter().map(Option::as_deref))));
+            let is_immediate = attempt == Attempt::BisectedImmediately;
+            set.push(parameter("is_immediate", is_immediate.to_string()));
+            set.push(parameter("of_table", table.sql_name()));
+            set.push(parameter("adds", statement::adds(table, group.operation)));
+        }
+        let cells: Vec<_> = step.changes.iter().map(|change| &change.cells).collect();
+        let mut literals = column_literals(&cells).into_iter();
+        set.extend((1..=columns_max).map(|place| {
+            let name = format!("c{place}");
+            match literals.next() {
+                Some(literal) => parameter(name, literal),
+                None => null(name),
+            }
+        }));
+        Ok(set)
+    }
+
+    /// The table of a step and its columns.
+    fn columns(&self, step: &Step) -> Option<(&'a Table, Vec<&'a Column>)> {
+        let table = self.catalog.table(&step.group.table)?;
+        let columns = step.group.columns.iter().map(|name| table.column(name));
+        Some((table, columns.collect::<Option<_>>()?))
+    }
+}
+
+/// Whether some change stands for several writes.
+fn folds(steps: &[Step]) -> bool {
+    steps.iter().flat_map(|step| &step.changes).any(|change| change.writes.len() > 1)
+}
+
+async fn log_rejected(transaction: &Transaction<'_>, writes: &[&Write]) -> Result<(), SyncError> {
+    for rejected in ledger::rejected(transaction, writes.iter().map(|write| write.id)).await? {
+        tracing::warn!(
+            write_id = %rejected.id,
+            table = rejected.table,
+            sqlstate = rejected.sqlstate,
+            rule = rejected.rule,
+            "write rejected"
+        );
+    }
+    Ok(())
+}

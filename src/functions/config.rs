@@ -1,0 +1,148 @@
+//! The environment of the functions: the only place that reads it, once, at cold start.
+
+use crate::aws::data_api::Target;
+use crate::functions::import::read::options::{Defaults, DefaultsError};
+use crate::functions::prune::RETENTION_DAYS_MIN;
+
+/// A variable that is missing or cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error(
+        "the environment variable {0} is not set; template.yaml sets it for each function that needs it"
+    )]
+    Missing(&'static str),
+    #[error("the environment variable {name} must be {expected}")]
+    Invalid { name: &'static str, expected: &'static str },
+    #[error("the environment variable IMPORT_DEFAULTS is not good")]
+    ImportDefaults(#[source] DefaultsError),
+}
+
+/// Most partitions: more message groups than writers would only cost calls.
+const PARTITIONS_MAX: u32 = 10_000;
+
+/// Most lanes: each is a connection of the database.
+const LANES_MAX: usize = 64;
+
+/// The variables, by name.
+#[derive(Debug, Clone, Copy)]
+pub struct Config<V>(V);
+
+impl Config<()> {
+    /// The variables of this process.
+    pub fn from_env() -> Config<impl Fn(&str) -> Option<String>> {
+        #[expect(clippy::disallowed_methods, reason = "this is the only reader of the environment")]
+        Config(|name: &str| std::env::var(name).ok())
+    }
+}
+
+impl<V: Fn(&str) -> Option<String>> Config<V> {
+    /// `CLUSTER_ARN`, `SECRET_ARN` and `DATABASE`.
+    pub fn data_api_target(&self) -> Result<Target, ConfigError> {
+        Ok(Target {
+            cluster_arn: self.required("CLUSTER_ARN")?,
+            secret_arn: self.required("SECRET_ARN")?,
+            database: self.required("DATABASE")?,
+        })
+    }
+
+    pub fn writes_queue_url(&self) -> Result<String, ConfigError> {
+        self.required("WRITES_QUEUE_URL")
+    }
+
+    pub fn results_bucket(&self) -> Result<String, ConfigError> {
+        self.required("RESULTS_BUCKET")
+    }
+
+    /// `IMPORT_DEFAULTS`: options of imports by prefix, as JSON; none where it is not set.
+    pub fn import_defaults(&self) -> Result<Defaults, ConfigError> {
+        match self.required("IMPORT_DEFAULTS") {
+            Ok(json) => Defaults::parse(&json).map_err(ConfigError::ImportDefaults),
+            Err(_) => Ok(Defaults::none()),
+        }
+    }
+
+    /// `IMPORT_LANES`: the number of transactions in which a file is loaded.
+    pub fn import_lanes(&self) -> Result<usize, ConfigError> {
+        let name = "IMPORT_LANES";
+        let lanes = self.required(name)?.parse().ok();
+        lanes
+            .filter(|lanes| (1..=LANES_MAX).contains(lanes))
+            .ok_or(ConfigError::Invalid { name, expected: "a number from 1 to 64" })
+    }
+
+    pub fn imports_queue_url(&self) -> Result<String, ConfigError> {
+        self.required("IMPORTS_QUEUE_URL")
+    }
+
+    /// `PARTITIONS`: the number of message groups.
+    pub fn partitions(&self) -> Result<u32, ConfigError> {
+        let name = "PARTITIONS";
+        let expected = "a number from 1 to 10000";
+        let partitions = self.required(name)?.parse();
+        partitions
+            .ok()
+            .filter(|partitions| (1..=PARTITIONS_MAX).contains(partitions))
+            .ok_or(ConfigError::Invalid { name, expected })
+    }
+
+    /// `LEDGER_RETENTION_DAYS`: how long a settled write is kept.
+    pub fn ledger_retention_days(&self) -> Result<u32, ConfigError> {
+        let name = "LEDGER_RETENTION_DAYS";
+        // A row that is gone before the last delivery of its message would let the write happen twice.
+        let expected = "a number of days from 29 on, as long as both queues can keep a message";
+        let days = self.required(name)?.parse().ok();
+        days.filter(|days| *days >= RETENTION_DAYS_MIN)
+            .ok_or(ConfigError::Invalid { name, expected })
+    }
+
+    /// `LOG_LEVEL`, `info` where it is not set.
+    pub fn log_level(&self) -> String {
+        self.required("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned())
+    }
+
+    fn required(&self, name: &'static str) -> Result<String, ConfigError> {
+        (self.0)(name).filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let config = Config(|_: &str| Some(String::new()));
+        assert_eq!(config.writes_queue_url(), Err(ConfigError::Missing("WRITES_QUEUE_URL")));
+    }
+
+    #[test]
+    fn the_ledger_outlives_the_queues() {
+        for (value, expected) in
+            [("29", Some(29)), ("3650", Some(3650)), ("28", None), ("-1", None)]
+        {
+            let config = Config(|_: &str| Some(value.to_owned()));
+            assert_eq!(config.ledger_retention_days().ok(), expected, "{value}");
+        }
+        assert_eq!(RETENTION_DAYS_MIN, 29, "the message says so");
+    }
+
+    #[test]
+    fn defaults_of_imports_are_checked_at_the_start() {
+        let of = |value: &str| Config(|_: &str| Some(value.to_owned())).import_defaults();
+        assert_eq!(of(""), Ok(Defaults::none()));
+        assert_ne!(of(r#"{"imports/t/": {"delimiter": ";"}}"#).unwrap(), Defaults::none());
+        let error = of(r#"{"imports/t/": {"delimeter": ";"}}"#).unwrap_err();
+        assert!(
+            crate::domain::error::chain(&error).contains("did you mean \"delimiter\"?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn partitions_are_bounded() {
+        for (value, expected) in [("32", Some(32)), ("0", None), ("10001", None), ("many", None)] {
+            let config = Config(|_: &str| Some(value.to_owned()));
+            assert_eq!(config.partitions().ok(), expected, "{value}");
+        }
+    }
+}

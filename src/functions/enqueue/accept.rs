@@ -1,0 +1,275 @@
+//! From a request to the writes that it asks for, or to everything that is wrong with it.
+//!
+//! Pure. The time it takes grows with the body alone.
+
+use aurora_sync_catalog::{Catalog, Table};
+use aws_lambda_events::http::Method;
+
+use super::body::{self, Item, Items};
+use super::idempotency::{self, Ids};
+use super::prefer::{Handling, Preferences, Resolution};
+use super::{find_table, key_of_path};
+use crate::api::http::{Request, Route};
+use crate::api::problem::{Kind, Problem};
+use crate::domain::fault::{Faults, FieldFault};
+use crate::domain::key::Key;
+use crate::domain::row::{self, CheckedRow, Columns, JsonRow};
+use crate::domain::write::{MESSAGE_BYTES_MAX, Operation, Write, fingerprint};
+
+/// What a request asks for: at least one write.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// Each with the number of its item.
+    pub(super) writes: Vec<(usize, Write)>,
+    /// What is wrong with the other items, where the client takes a part for the whole.
+    pub(super) faults: Faults,
+    /// Whether the body can hold several items.
+    pub(super) is_list: bool,
+    /// The preferences that were honoured.
+    pub(super) applied: Option<String>,
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) problem: Box<Problem>,
+    /// The methods that the path takes, for 405.
+    pub(super) allow: Option<&'static str>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem: Box::new(problem), allow: None }
+    }
+}
+
+/// What all items of a request have in common.
+#[derive(Debug)]
+struct Target<'a> {
+    columns: Columns<'a>,
+    operation: Operation,
+    /// The key that the path names.
+    path_key: Option<Key>,
+    ids: Ids,
+    now_ms: i64,
+}
+
+/// The writes that a request asks for: all or none, unless it prefers otherwise.
+pub(super) fn accept(
+    catalog: &Catalog,
+    request: &Request,
+    caller: &str,
+    now_ms: i64,
+) -> Result<Accepted, Refusal> {
+    let (table, path_key) = match &request.route {
+        Route::Table(table) => (table, None),
+        Route::Row(table, key) => (table, Some(key)),
+        _ => {
+            let detail = "Writes go to /{table} or /{table}/{key}.";
+            return Err(Problem::new(Kind::UnknownRoute, detail).into());
+        }
+    };
+    let table = find_table(catalog, table)?;
+    let mut preferences = Preferences::of(&request.headers);
+    if request.method != Method::POST || table.primary_key.is_empty() {
+        // There is no key that a new row could share with one.
+        preferences.resolution = None;
+    }
+    let operation = operation(request, table, path_key.is_some(), preferences)?;
+    check_query(request)?;
+    let path_key = path_key.map(|path| key_of_path(table, path)).transpose()?;
+    let ids = match idempotency::key(&request.headers)? {
+        None => Ids::New,
+        Some(key) => {
+            let path_key = path_key.as_ref().map(Key::to_string).unwrap_or_default();
+            Ids::derived(caller, &request.method, &table.path(), &path_key, &key)
+        }
+    };
+    let target = Target { columns: Columns::of(table), operation, path_key, ids, now_ms };
+    if operation == Operation::Delete && target.path_key.is_some() {
+        return target.deletion(request).map_err(Refusal::from);
+    }
+    let items = body::read(&request.headers, &request.body)?;
+    target.check_kind(&items)?;
+    let mut faults = Faults::default();
+    let mut writes = Vec::with_capacity(items.items.len());
+    for (number, item) in items.items.iter().enumerate() {
+        let pointer = if items.is_list { format!("/{number}") } else { String::new() };
+        writes
+            .extend(target.write(number, item, &pointer, &mut faults).map(|write| (number, write)));
+    }
+    let is_partial = preferences.handling == Some(Handling::Partial);
+    if faults.total() > 0 && (!is_partial || writes.is_empty()) {
+        let detail = format!("{} fault(s); nothing was accepted.", faults.total());
+        return Err(Problem::new(Kind::InvalidWrite, detail).with_faults(faults).into());
+    }
+    Ok(Accepted { writes, faults, is_list: items.is_list, applied: preferences.applied() })
+}
+
+/// No parameter is defined for writes; one that is there is meant for something.
+fn check_query(request: &Request) -> Result<(), Problem> {
+    let mut names: Vec<_> = request.query.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("A write takes no query parameters; remove: {}.", names.join(", "));
+    Err(Problem::new(Kind::UnknownParameter, detail))
+}
+
+fn operation(
+    request: &Request,
+    table: &Table,
+    has_key: bool,
+    preferences: Preferences,
+) -> Result<Operation, Refusal> {
+    let not_allowed = |allow: &'static str, detail: String| Refusal {
+        problem: Box::new(Problem::new(Kind::MethodNotAllowed, detail)),
+        allow: Some(allow),
+    };
+    if !table.is_writable() {
+        return Err(not_allowed("GET", "The table is read-only.".to_owned()));
+    }
+    let allow = if has_key { "GET, PUT, PATCH, DELETE" } else { "GET, POST, PUT, PATCH, DELETE" };
+    let operation = match (&request.method, has_key) {
+        (&Method::POST, false) => match preferences.resolution {
+            Some(Resolution::MergeDuplicates) => Operation::Upsert,
+            Some(Resolution::IgnoreDuplicates) => Operation::InsertIgnore,
+            None => Operation::Insert,
+        },
+        (&Method::PUT | &Method::PATCH, _) => Operation::Update,
+        (&Method::DELETE, _) => Operation::Delete,
+        _ => return Err(not_allowed(allow, format!("This path takes {allow}."))),
+    };
+    if table.primary_key.is_empty() && matches!(operation, Operation::Update | Operation::Delete) {
+        let detail = "The table has no primary key, so none of its rows can be named.";
+        return Err(Problem::new(Kind::InvalidKey, detail).into());
+    }
+    Ok(operation)
+}
+
+impl Target<'_> {
+    /// The deletion of the row that the path names.
+    fn deletion(&self, request: &Request) -> Result<Accepted, Problem> {
+        if !request.body.trim_ascii().is_empty() {
+            let detail =
+                "DELETE /{table}/{key} takes no body; DELETE /{table} takes a list of keys.";
+            return Err(Problem::new(Kind::MalformedBody, detail));
+        }
+        let mut faults = Faults::default();
+        let none = serde_json::from_str::<JsonRow<'_>>("{}").ok();
+        let row = none.and_then(|none| {
+            row::check(
+                &self.columns,
+                self.operation,
+                self.path_key.as_ref(),
+                &none,
+                "",
+                &mut faults,
+            )
+        });
+        let writes = row.map(|row| (0, self.finish(0, row))).into_iter().collect();
+        Ok(Accepted { writes, faults, is_list: false, applied: None })
+    }
+
+    /// Refuses bodies of another kind than the request takes.
+    fn check_kind(&self, items: &Items<'_>) -> Result<(), Problem> {
+        let detail = match items.items.as_slice() {
+            _ if items.is_list && self.path_key.is_some() => {
+                "A path that names one row takes one object, not a list."
+            }
+            [Item::Json(item)]
+                if !items.is_list && !item.get().starts_with('{') && !self.takes_values() =>
+            {
+                "The body is neither an object nor an array of objects."
+            }
+            _ => return Ok(()),
+        };
+        Err(Problem::new(Kind::MalformedBody, detail))
+    }
+
+    /// Whether an item may be the key itself, in place of an object that holds it.
+    fn takes_values(&self) -> bool {
+        self.operation == Operation::Delete && self.columns.table.primary_key.len() == 1
+    }
+
+    /// The write that an item asks for; what is wrong with it is added to `faults`.
+    fn write(
+        &self,
+        number: usize,
+        item: &Item<'_>,
+        pointer: &str,
+        faults: &mut Faults,
+    ) -> Option<Write> {
+        let mut fault = |rule: &str, detail: String| {
+            faults.push(|| FieldFault {
+                pointer: pointer.to_owned(),
+                rule: rule.to_owned(),
+                detail,
+            });
+            None
+        };
+        let raw = match item {
+            Item::Json(raw) => *raw,
+            Item::Malformed { line, column } => {
+                return fault(
+                    "malformed",
+                    format!("expected one JSON object on line {line}: see its column {column}"),
+                );
+            }
+        };
+        let row = match raw.get().as_bytes().first() {
+            Some(b'{') => match serde_json::from_str(raw.get()) {
+                Ok(row) => row,
+                // What is well-formed as JSON can still hold half of a surrogate pair.
+                Err(_) => {
+                    return fault(
+                        "unsupported-character",
+                        "expected names without halves of surrogate pairs".to_owned(),
+                    );
+                }
+            },
+            Some(b'[') | None => return fault("type", "expected an object".to_owned()),
+            Some(_) => match self.columns.table.key_columns().next() {
+                Some(column) if self.takes_values() => JsonRow::of_value(column, raw),
+                _ => return fault("type", "expected an object".to_owned()),
+            },
+        };
+        let path_key = self.path_key.as_ref();
+        let row = row::check(&self.columns, self.operation, path_key, &row, pointer, faults)?;
+        let write = self.finish(number, row);
+        // Counted as it is packed, so that a message holds any write that is accepted.
+        if write.encode().len() > MESSAGE_BYTES_MAX {
+            faults.push(|| FieldFault {
+                pointer: pointer.to_owned(),
+                rule: "row-too-large".to_owned(),
+                detail: format!("expected a row of at most {MESSAGE_BYTES_MAX} bytes"),
+            });
+            return None;
+        }
+        Some(write)
+    }
+
+    fn finish(&self, number: usize, row: CheckedRow) -> Write {
+        let table = self.columns.table.path();
+        let operation = match self.operation {
+            // Without a key there is nothing that a new row could meet.
+            Operation::Upsert | Operation::InsertIgnore if row.key.is_none() => Operation::Insert,
+            other => other,
+        };
+        let fingerprint = match self.ids {
+            Ids::New => None,
+            Ids::Derived(_) => Some(fingerprint(&table, operation, row.key.as_ref(), &row.cells)),
+        };
+        Write {
+            id: self.ids.id(number),
+            table,
+            operation,
+            key: row.key,
+            row: row.cells,
+            accepted_at_ms: self.now_ms,
+            fingerprint,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The body of a write: one object, an array, or NDJSON, cut into its items.
+//!
+//! Pure. Reads no further into an item than to find its end, without recursion: what an item holds is
+//! for [`crate::domain::row`].
+
+use aws_lambda_events::http::HeaderMap;
+use aws_lambda_events::http::header::CONTENT_TYPE;
+use serde_json::value::RawValue;
+
+use crate::api::problem::{Kind, Problem};
+
+/// Most bytes of a body. A Lambda event holds 6,291,456 bytes ("Lambda quotas"), in which a body is
+/// Base64, 4 bytes for 3: this one takes 5,592,408 of them and leaves 699,048 to everything else, of
+/// which headers can have 10,240 ("Quotas for REST APIs") twice. API Gateway itself takes 10 MB.
+pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most items of a body. An answer holds 6 MiB as well, and its entry for one item takes at most 176
+/// bytes in it, quotes escaped: those of all items take 5.3 million, and leave a million to 100 faults.
+pub(super) const ITEMS_MAX: usize = 30_000;
+
+/// What a body holds.
+#[derive(Debug)]
+pub(super) struct Items<'a> {
+    pub(super) items: Vec<Item<'a>>,
+    /// Whether the body can hold several items, so that faults and answers name them.
+    pub(super) is_list: bool,
+}
+
+/// One item: JSON, or the reason why a line of NDJSON is not.
+#[derive(Debug)]
+pub(super) enum Item<'a> {
+    Json(&'a RawValue),
+    Malformed { line: usize, column: usize },
+}
+
+/// How a body says what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    /// One JSON value a line.
+    Lines,
+}
+
+/// Cuts a body into its items, of which there is at least one.
+pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>, Problem> {
+    let format = format(headers)?;
+    if body.len() > BODY_BYTES_MAX {
+        let detail =
+            format!("A body holds at most {BODY_BYTES_MAX} bytes; send more rows as a CSV file.");
+        return Err(Problem::new(Kind::TooLarge, detail));
+    }
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let detail = format!("The body is not UTF-8: see byte {}.", error.valid_up_to());
+        Problem::new(Kind::MalformedBody, detail)
+    })?;
+    // Some editors and shells put a byte order mark before UTF-8; RFC 8259 lets readers ignore it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let items = match format {
+        Format::Lines => Items { items: lines(text), is_list: true },
+        Format::Json if starts_with_bracket(text) => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| not_json(&e))?;
+            Items { items: items.into_iter().map(Item::Json).collect(), is_list: true }
+        }
+        Format::Json => {
+            let item = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+            Items { items: vec![Item::Json(item)], is_list: false }
+        }
+    };
+    match items.items.len() {
+        0 => Err(Problem::new(Kind::MalformedBody, "The body holds no row.")),
+        count if count > ITEMS_MAX => {
+            let detail = format!(
+                "A body holds at most {ITEMS_MAX} items, not {count}; send more rows as a CSV file."
+            );
+            Err(Problem::new(Kind::TooLarge, detail))
+        }
+        _ => Ok(items),
+    }
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    let unsupported = |detail: &str| Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Format::Json) };
+    let media_type = value.to_str().unwrap_or_default().to_ascii_lowercase();
+    let mut parts = media_type.split(';').map(str::trim);
+    let format = match parts.next().unwrap_or_default() {
+        "application/json" => Format::Json,
+        "application/x-ndjson" | "application/jsonl" => Format::Lines,
+        _ => return unsupported("Send Content-Type: application/json or application/x-ndjson."),
+    };
+    let charset = parts.find_map(|parameter| parameter.strip_prefix("charset="));
+    match charset.map(|charset| charset.trim_matches('"')) {
+        None | Some("utf-8" | "utf8" | "us-ascii") => Ok(format),
+        Some(_) => unsupported("JSON is sent as UTF-8, without charset or with charset=utf-8."),
+    }
+}
+
+/// The lines that are not blank; a broken one is an item too, so that the others keep their numbers.
+fn lines(text: &str) -> Vec<Item<'_>> {
+    let is_blank = |line: &str| line.bytes().all(|byte| byte.is_ascii_whitespace());
+    text.split('\n')
+        .enumerate()
+        .filter(|(_, line)| !is_blank(line))
+        .map(|(number, line)| match serde_json::from_str(line) {
+            Ok(item) => Item::Json(item),
+            Err(error) => Item::Malformed { line: number + 1, column: error.column() },
+        })
+        .collect()
+}
+
+/// Says where a body stops being JSON, without repeating what stands there.
+fn not_json(error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    let detail = format!("The body is not JSON: see line {line}, column {column}.");
+    Problem::new(Kind::MalformedBody, detail)
+}
+
+fn starts_with_bracket(text: &str) -> bool {
+    text.bytes().find(|byte| !byte.is_ascii_whitespace()) == Some(b'[')
+}

@@ -1,0 +1,188 @@
+//! `Idempotency-Key`: the same key makes the same ids, so that a client can send a request again.
+//!
+//! Pure. Follows draft-ietf-httpapi-idempotency-key-header; the ledger does the rest, since a write
+//! whose id it holds has no second effect.
+
+use aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
+use aws_lambda_events::http::{HeaderMap, Method};
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+use crate::api::problem::{Kind, Problem};
+
+const HEADER: &str = "idempotency-key";
+
+/// Most characters of a key.
+const KEY_CHARACTERS_MAX: usize = 255;
+
+/// The key that a request has, if it has one.
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let invalid = |detail: &str| Problem::new(Kind::InvalidIdempotencyKey, detail);
+    if values.next().is_some() {
+        return Err(invalid("The header stands more than once."));
+    }
+    let key = value.to_str().ok().and_then(|text| parse(text.trim())).ok_or_else(|| {
+        invalid("A key is a string of printable ASCII characters in double quotes, or without quotes and blanks.")
+    })?;
+    match key.len() {
+        0 => Err(invalid("The key is empty.")),
+        1..=KEY_CHARACTERS_MAX => Ok(Some(key)),
+        _ => Err(invalid("A key has at most 255 characters.")),
+    }
+}
+
+/// A string of RFC 8941, its parameters ignored; or the same without quotes, as most clients send it.
+fn parse(text: &str) -> Option<String> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        return is_plain.then(|| text.to_owned());
+    };
+    let mut key = String::new();
+    let mut characters = quoted.chars();
+    loop {
+        match characters.next()? {
+            '"' => break,
+            '\\' => key.push(characters.next().filter(|next| matches!(next, '"' | '\\'))?),
+            character @ ' '..='~' => key.push(character),
+            _ => return None,
+        }
+    }
+    let rest = characters.as_str().trim_start();
+    (rest.is_empty() || rest.starts_with(';')).then_some(key)
+}
+
+/// Who sends a request, as far as API Gateway knows: one caller's keys mean nothing to another.
+pub(super) fn caller(context: &ApiGatewayProxyRequestContext) -> String {
+    let identity = &context.identity;
+    let authorizer = &context.authorizer.fields;
+    let text = |value: Option<&serde_json::Value>| {
+        value.and_then(serde_json::Value::as_str).map(str::to_owned)
+    };
+    let known = |kind: &str, name: Option<String>| {
+        name.filter(|name| !name.is_empty()).map(|name| format!("{kind}:{name}"))
+    };
+    known("iam", identity.user_arn.clone())
+        .or_else(|| known("key", identity.api_key_id.clone()))
+        .or_else(|| known("principal", text(authorizer.get("principalId"))))
+        // A Cognito user pool tells no principal.
+        .or_else(|| known("sub", text(authorizer.get("claims").and_then(|all| all.get("sub")))))
+        .unwrap_or_else(|| "anonymous".to_owned())
+}
+
+/// Where the ids of a request come from.
+#[derive(Debug)]
+pub(super) enum Ids {
+    /// New ones, in the order in which they are made.
+    New,
+    /// The SHA-256 of everything but an item's number.
+    Derived(Sha256),
+}
+
+impl Ids {
+    /// The ids of a request with a key. `path_key` is empty where the path names no row.
+    pub(super) fn derived(
+        caller: &str,
+        method: &Method,
+        table: &str,
+        path_key: &str,
+        key: &str,
+    ) -> Self {
+        let mut hasher = Sha256::new();
+        for part in [caller, method.as_str(), table, path_key, key] {
+            update(&mut hasher, part);
+        }
+        Self::Derived(hasher)
+    }
+
+    /// The id of the item with this number.
+    pub(super) fn id(&self, item: usize) -> Uuid {
+        match self {
+            Self::New => Uuid::now_v7(),
+            Self::Derived(hasher) => {
+                let mut hasher = hasher.clone();
+                update(&mut hasher, &item.to_string());
+                let digest: [u8; 32] = hasher.finalize().into();
+                let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest;
+                Builder::from_custom_bytes(first).into_uuid()
+            }
+        }
+    }
+}
+
+/// Each part with its length before it, so that no two lists of parts are the same bytes.
+fn update(hasher: &mut Sha256, part: &str) {
+    hasher.update((part.len() as u64).to_be_bytes());
+    hasher.update(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_come_quoted_or_bare() {
+        let check = |lines: &[&[u8]], expected: Result<Option<&str>, ()>| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(HEADER, line.to_vec().try_into().unwrap());
+            }
+            let found = key(&headers).map_err(|problem| assert_eq!(problem.status, 400));
+            assert_eq!(found, expected.map(|key| key.map(str::to_owned)), "{lines:?}");
+        };
+        check(&[], Ok(None));
+        check(&[b"8e03978e-40d5-43e8"], Ok(Some("8e03978e-40d5-43e8")));
+        check(&[b"\"8e03978e-40d5-43e8\""], Ok(Some("8e03978e-40d5-43e8")));
+        check(&[b" \"a \\\"b\\\" \\\\\" ; x=1"], Ok(Some("a \"b\" \\")));
+        check(&["x".repeat(255).as_bytes()], Ok(Some(&"x".repeat(255))));
+        check(&["x".repeat(256).as_bytes()], Err(()));
+        for wrong in
+            [&b""[..], b"\"\"", b"\"open", b"a b", b"a\"b", b"\"a\"b", b"\"\\n\"", b"\xc3\xa9"]
+        {
+            check(&[wrong], Err(()));
+        }
+        check(&[b"a", b"a"], Err(()));
+    }
+
+    #[test]
+    fn a_caller_is_whom_the_gateway_knows() {
+        let check = |context: serde_json::Value, expected: &str| {
+            let mut context = context;
+            context["httpMethod"] = "POST".into();
+            let context: ApiGatewayProxyRequestContext = serde_json::from_value(context).unwrap();
+            assert_eq!(caller(&context), expected);
+        };
+        let arn = "arn:aws:iam::123456789012:user/office";
+        check(json!({"identity": {"userArn": arn, "apiKeyId": "k"}}), &format!("iam:{arn}"));
+        check(json!({"identity": {"userArn": null, "apiKeyId": "k"}}), "key:k");
+        check(json!({"identity": {}, "authorizer": {"principalId": "p", "x": 1}}), "principal:p");
+        check(json!({"identity": {}, "authorizer": {"claims": {"sub": "s"}}}), "sub:s");
+        check(json!({"identity": {"sourceIp": "192.0.2.1"}}), "anonymous");
+    }
+
+    #[test]
+    fn an_id_is_of_one_caller_route_key_and_item() {
+        let ids = |caller: &str, method: &Method, table: &str, path_key: &str, key: &str| {
+            Ids::derived(caller, method, table, path_key, key)
+        };
+        let first = ids("c", &Method::POST, "t", "", "k");
+        // Clients that sent a key long ago may send it again.
+        assert_eq!(first.id(0).to_string(), "619f51b2-9b16-8599-871f-dc163fa3f7a1");
+        assert_eq!(first.id(0).get_version_num(), 8);
+        let mut all = vec![
+            first.id(0),
+            first.id(1),
+            ids("d", &Method::POST, "t", "", "k").id(0),
+            ids("c", &Method::PUT, "t", "", "k").id(0),
+            ids("c", &Method::POST, "t", "k", "").id(0),
+            ids("c", &Method::POST, "tk", "", "").id(0),
+            ids("c", &Method::POST, "t", "", "k2").id(0),
+        ];
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 7);
+    }
+}

@@ -1,0 +1,116 @@
+//! Sends messages, each group's in order, again and again within the request's time.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::aws::queue::{BATCH_BYTES_MAX, Queue, Reason, SEND_MAX};
+use crate::domain::deadline::Deadline;
+use crate::domain::write::Message;
+
+/// What became of messages.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    pub(super) accepted: HashSet<Uuid>,
+    /// Why the queue did not take the rest; the gravest of the reasons.
+    pub(super) trouble: Option<Reason>,
+}
+
+/// Sends messages so that each group's stay in order: a group's next message goes only when the
+/// queue has taken the one before it. A group whose message is not taken is given up as a whole.
+///
+/// A message whose answer was lost is sent again: the queue drops what it has already, by its
+/// deduplication id.
+pub(super) async fn send(queue: &Queue, messages: Vec<Message>, deadline: Deadline) -> Sent {
+    let mut groups: BTreeMap<String, VecDeque<Message>> = BTreeMap::new();
+    for message in messages {
+        groups.entry(message.group.clone()).or_default().push_back(message);
+    }
+    let mut sent = Sent::default();
+    while !groups.is_empty() {
+        // Each group's first.
+        let round: Vec<Message> = groups.values_mut().filter_map(VecDeque::pop_front).collect();
+        for batch in batches(&round) {
+            let lost = send_batch(queue, batch, deadline, &mut sent).await;
+            for group in lost {
+                groups.remove(group);
+            }
+        }
+        groups.retain(|_, waiting| !waiting.is_empty());
+    }
+    sent
+}
+
+/// Sends a batch until all of it is taken or the time is over, and gives the groups that are lost.
+async fn send_batch<'a>(
+    queue: &Queue,
+    batch: Vec<&'a Message>,
+    deadline: Deadline,
+    sent: &mut Sent,
+) -> Vec<&'a str> {
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(3))
+        .with_jitter()
+        .without_max_times()
+        .build();
+    let mut lost = Vec::new();
+    let mut open = batch;
+    loop {
+        // A call that hangs must not cost the request its answer.
+        let untaken = match timeout(deadline.remaining(), queue.send(&open)).await {
+            Ok(untaken) => untaken.into_iter().collect(),
+            Err(_) => all(&open, Reason::Unavailable),
+        };
+        let mut again = Vec::new();
+        for (place, message) in open.into_iter().enumerate() {
+            match untaken.get(&place) {
+                None => sent.accepted.extend(&message.ids),
+                // The same message will not be taken a second time either.
+                Some(Reason::Refused) => {
+                    sent.trouble = sent.trouble.max(Some(Reason::Refused));
+                    lost.push(message.group.as_str());
+                }
+                Some(reason) => again.push((message, *reason)),
+            }
+        }
+        let Some(worst) = again.iter().map(|(_, reason)| *reason).max() else { return lost };
+        let delay = delays.next().unwrap_or_default();
+        if deadline.remaining() <= delay {
+            sent.trouble = sent.trouble.max(Some(worst));
+            lost.extend(again.iter().map(|(message, _)| message.group.as_str()));
+            return lost;
+        }
+        tracing::info!(messages = again.len(), reason = ?worst, "messages are sent again");
+        tokio::time::sleep(delay).await;
+        open = again.into_iter().map(|(message, _)| message).collect();
+    }
+}
+
+fn all(messages: &[&Message], reason: Reason) -> BTreeMap<usize, Reason> {
+    (0..messages.len()).map(|place| (place, reason)).collect()
+}
+
+/// Batches within the two bounds of a call.
+fn batches(round: &[Message]) -> Vec<Vec<&Message>> {
+    let mut batches: Vec<Vec<&Message>> = Vec::new();
+    let mut bytes = 0;
+    for message in round {
+        match batches.last_mut() {
+            Some(batch)
+                if batch.len() < SEND_MAX && bytes + message.body.len() <= BATCH_BYTES_MAX =>
+            {
+                batch.push(message);
+                bytes += message.body.len();
+            }
+            _ => {
+                batches.push(vec![message]);
+                bytes = message.body.len();
+            }
+        }
+    }
+    batches
+}

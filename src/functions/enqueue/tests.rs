@@ -1,0 +1,449 @@
+use std::sync::LazyLock;
+
+use aurora_sync_catalog::ddl;
+use aws_lambda_events::http::{HeaderMap, Method};
+use proptest::prelude::*;
+
+use super::body::{BODY_BYTES_MAX, ITEMS_MAX};
+use super::*;
+use crate::api::http::Route;
+use crate::domain::write::{MESSAGE_BYTES_MAX, Operation};
+
+/// The tables of the tests: one with a simple key, one with everything else.
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
+    let ddl = "CREATE TABLE Staff (id CHAR(4) NOT NULL, name TEXT NOT NULL, age INTEGER, PRIMARY KEY (id));
+        CREATE TABLE measurement (
+            sensor uuid, taken_at timestamptz, number bigint GENERATED ALWAYS AS IDENTITY,
+            amount numeric(10,2) NOT NULL DEFAULT 0, is_valid boolean, extra jsonb,
+            PRIMARY KEY (sensor, taken_at));
+        CREATE TABLE event (what text);
+        CREATE TABLE number (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, value integer);
+        CREATE TABLE versioned (id integer PRIMARY KEY, version bigint, secret text, name text);
+        COMMENT ON COLUMN versioned.version IS '@sync:version';
+        COMMENT ON COLUMN versioned.secret IS '@sync:no-write';
+        CREATE TABLE kept (id integer PRIMARY KEY);
+        COMMENT ON TABLE kept IS '@sync:no-write'";
+    ddl::parse(&[("test.sql".into(), ddl.into())]).unwrap().catalog
+});
+
+fn request(method: Method, path: &str, body: &str) -> Request {
+    let route = match path.trim_start_matches('/').split_once('/') {
+        None => Route::Table(path.trim_start_matches('/').into()),
+        Some((table, key)) => Route::Row(table.into(), key.into()),
+    };
+    Request { method, route, query: Vec::new(), headers: HeaderMap::new(), body: body.into() }
+}
+
+fn with_header(mut request: Request, name: &'static str, value: &str) -> Request {
+    request.headers.append(name, value.parse().unwrap());
+    request
+}
+
+fn accept_one(request: &Request) -> Result<Accepted, Refusal> {
+    accept(&CATALOG, request, "caller", 1)
+}
+
+fn accepted(method: Method, path: &str, body: &str) -> Vec<Write> {
+    let accepted = accept_one(&request(method, path, body)).unwrap();
+    accepted.writes.into_iter().map(|(_, write)| write).collect()
+}
+
+/// The writes as `operation key column=value …`.
+fn check(method: Method, path: &str, body: &str, expected: &[&str]) {
+    assert_eq!(shown(&accepted(method, path, body)), expected);
+}
+
+fn shown(writes: &[Write]) -> Vec<String> {
+    writes
+        .iter()
+        .map(|write| {
+            let key = write.key.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+            let cells = write.row.iter().map(|(name, value)| match value {
+                Some(value) => format!(" {name}={value}"),
+                None => format!(" {name}"),
+            });
+            format!("{} {key}{}", write.operation.as_str(), cells.collect::<String>())
+        })
+        .collect()
+}
+
+/// The problem as `status word pointer:rule …`.
+fn check_refused(method: Method, path: &str, body: &str, expected: &str) {
+    check_problem(&request(method, path, body), expected);
+}
+
+#[track_caller]
+fn check_problem(request: &Request, expected: &str) {
+    let Refusal { problem, .. } = accept_one(request).unwrap_err();
+    let json = serde_json::to_value(&problem).unwrap();
+    let word = json["type"].as_str().unwrap().rsplit(':').next().unwrap();
+    let errors = problem.errors.iter().map(|error| format!(" {}:{}", error.pointer, error.rule));
+    assert_eq!(format!("{} {word}{}", problem.status, errors.collect::<String>()), expected);
+}
+
+#[test]
+fn posts_insert_with_the_columns_in_the_tables_order() {
+    check(
+        Method::POST,
+        "/staff",
+        r#"{"age":78,"id":"0004","name":"Apigateway"}"#,
+        &["insert 0004 id=0004 name=Apigateway age=78"],
+    );
+    check(
+        Method::POST,
+        "/staff",
+        r#"[{"id":"0004","name":"A","age":null},{"id":"0005","name":""}]"#,
+        &["insert 0004 id=0004 name=A age", "insert 0005 id=0005 name="],
+    );
+}
+
+#[test]
+fn a_path_names_the_row_of_an_update_or_delete() {
+    check(
+        Method::PUT,
+        "/staff/0001",
+        r#"{"name":"Aurora!"}"#,
+        &["update 0001 id=0001 name=Aurora!"],
+    );
+    check(Method::PATCH, "/staff/0001", r#"{"age":null}"#, &["update 0001 id=0001 age"]);
+    check(Method::DELETE, "/staff/0001", "", &["delete 0001 id=0001"]);
+    check(
+        Method::DELETE,
+        "/measurement/6F9619FF-8B86-D011-B42D-00C04FC964FF,2026-11-23T00:00:00Z",
+        "",
+        &["delete 6f9619ff-8b86-d011-b42d-00c04fc964ff,2026-11-23T00:00:00Z \
+           sensor=6f9619ff-8b86-d011-b42d-00c04fc964ff taken_at=2026-11-23T00:00:00Z"],
+    );
+}
+
+#[test]
+fn a_deletion_takes_a_list_of_keys() {
+    let rows = ["delete 0001 id=0001", "delete 0002 id=0002"];
+    check(Method::DELETE, "/staff", r#"["0001","0002"]"#, &rows);
+    check(Method::DELETE, "/staff", r#"[{"id":"0001"},"0002"]"#, &rows);
+    check(Method::DELETE, "/staff", r#"{"id":"0001"}"#, &rows[..1]);
+    check(Method::DELETE, "/number", "[1,\"2\"]", &["delete 1 id=1", "delete 2 id=2"]);
+    check(Method::DELETE, "/number/7", "", &["delete 7 id=7"]);
+    check_refused(
+        Method::DELETE,
+        "/staff",
+        r#"["00001",null,["0001"],{"id":"1","name":"x"},{}]"#,
+        "422 invalid-write /0:length /1:not-null /2:type /3/name:not-key /4/id:required",
+    );
+    check_refused(Method::DELETE, "/measurement", "[1]", "422 invalid-write /0:type");
+    check_refused(Method::DELETE, "/staff/0001", "{}", "400 malformed-body");
+    for nothing in ["", "[]"] {
+        check_refused(Method::DELETE, "/staff", nothing, "400 malformed-body");
+    }
+}
+
+#[test]
+fn lines_of_ndjson_are_items() {
+    let lines = |body: &str| {
+        with_header(request(Method::POST, "/staff", body), "content-type", "application/x-ndjson")
+    };
+    let good =
+        accept_one(&lines("{\"id\":\"1\",\"name\":\"a\"}\r\n\n {\"id\":\"2\",\"name\":\"b\"}\n"));
+    let good = good.unwrap();
+    assert!(good.is_list);
+    assert_eq!(good.writes.iter().map(|(item, _)| *item).collect::<Vec<_>>(), [0, 1]);
+    check_problem(
+        &lines("{\"id\":\"1\",\"name\":\"a\"}\n\n{\"id\":}\n[]\n{\"id\":\"3\"}\n{} {}"),
+        "422 invalid-write /1:malformed /2:type /3/name:required /4:malformed",
+    );
+    let problem = accept_one(&lines("\n\n{]")).unwrap_err().problem;
+    assert!(problem.errors[0].detail.contains("line 3"), "{}", problem.errors[0].detail);
+    check_problem(&lines("\n"), "400 malformed-body");
+    let with_key = lines("{\"age\":1}");
+    let with_key =
+        Request { route: Route::Row("staff".into(), "1".into()), method: Method::PUT, ..with_key };
+    check_problem(&with_key, "400 malformed-body");
+}
+
+#[test]
+fn a_part_is_accepted_where_the_client_prefers_that() {
+    let body = r#"[{"id":"1","name":"a"},{"id":"2"},7,{"id":"4","name":"d"}]"#;
+    check_refused(Method::POST, "/staff", body, "422 invalid-write /1/name:required /2:type");
+    let partial = |body: &str| {
+        with_header(request(Method::POST, "/staff", body), "prefer", "handling=partial")
+    };
+    let accepted = accept_one(&partial(body)).unwrap();
+    assert_eq!(accepted.writes.iter().map(|(item, _)| *item).collect::<Vec<_>>(), [0, 3]);
+    assert_eq!(accepted.faults.total(), 2);
+    assert_eq!(accepted.applied.as_deref(), Some("handling=partial"));
+    check_problem(
+        &partial("[{},1]"),
+        "422 invalid-write /0/id:required /0/name:required /0:empty /1:type",
+    );
+}
+
+#[test]
+fn an_idempotency_key_makes_the_same_ids_and_tells_payloads_apart() {
+    let ids =
+        |method: Method, path: &str, body: &str, key: &str| -> Vec<(String, Option<String>)> {
+            let request = with_header(request(method, path, body), "idempotency-key", key);
+            let accepted = accept_one(&request).unwrap();
+            let writes = accepted.writes.into_iter();
+            writes.map(|(_, write)| (write.id.to_string(), write.fingerprint)).collect()
+        };
+    let post = |body: &str| ids(Method::POST, "/staff", body, "k");
+    let two = post(r#"[{"id":"1","name":"a"},{"id":"2","name":"b"}]"#);
+    assert_eq!(two, post(r#"[{"name":"a","id":"1"},{"id":"2","name":"b"}]"#));
+    let other = post(r#"[{"id":"1","name":"a"},{"id":"2","name":"c"}]"#);
+    assert_eq!(two[0], other[0]);
+    assert_eq!(two[1].0, other[1].0);
+    assert_ne!(two[1].1, other[1].1);
+    // One row is one row, whatever brackets are around it.
+    assert_eq!(two[..1], post(r#"{"id":"1","name":"a"}"#));
+    let update = |path: &str| ids(Method::PUT, path, r#"{"name":"a"}"#, "\"k\"");
+    assert_ne!(update("/staff/1")[0].0, update("/staff/2")[0].0);
+    assert_eq!(update("/staff/1"), update("/staff/1"));
+    assert_eq!(accepted(Method::POST, "/event", r#"{"what":"x"}"#)[0].fingerprint, None);
+    let bad =
+        with_header(request(Method::POST, "/event", r#"{"what":"x"}"#), "idempotency-key", "a b");
+    check_problem(&bad, "400 invalid-idempotency-key");
+}
+
+#[test]
+fn a_mended_item_may_be_sent_again_under_the_same_key() {
+    let partial = |body: &str| {
+        let request =
+            with_header(request(Method::POST, "/staff", body), "prefer", "handling=partial");
+        accept_one(&with_header(request, "idempotency-key", "k")).unwrap().writes
+    };
+    let first = partial(r#"[{"id":"1"},{"id":"2","name":"b"}]"#);
+    let second = partial(r#"[{"id":"1","name":"a"},{"id":"2","name":"b"}]"#);
+    assert_eq!(first[0], second[1]);
+}
+
+#[test]
+fn what_the_comments_of_the_ddl_keep_from_writes_is_refused() {
+    check_refused(Method::POST, "/kept", r#"{"id":1}"#, "405 method-not-allowed");
+    check_refused(
+        Method::PUT,
+        "/versioned/1",
+        r#"{"secret":"x","name":"y"}"#,
+        "422 invalid-write /secret:read-only /version:required",
+    );
+    check(Method::PUT, "/versioned/1", r#"{"version":2}"#, &["update 1 id=1 version=2"]);
+}
+
+#[test]
+fn a_key_that_the_database_makes_names_rows_all_the_same() {
+    check(Method::PUT, "/number/7", r#"{"value":1}"#, &["update 7 id=7 value=1"]);
+    check(Method::PATCH, "/number", r#"[{"id":7,"value":1}]"#, &["update 7 id=7 value=1"]);
+    check(Method::POST, "/number", r#"{"value":1}"#, &["insert - value=1"]);
+    check_refused(Method::POST, "/number", r#"{"id":7}"#, "422 invalid-write /id:generated");
+}
+
+#[test]
+fn a_query_parameter_is_refused_not_ignored() {
+    let mut typo = request(Method::POST, "/staff", r#"{"id":"1","name":"x"}"#);
+    typo.query.push(("on_conflict".into(), "id".into()));
+    check_problem(&typo, "400 unknown-parameter");
+    assert!(accept_one(&typo).unwrap_err().problem.detail.contains("on_conflict"));
+}
+
+#[test]
+fn rows_may_name_their_key_themselves() {
+    check(Method::PATCH, "/staff", r#"[{"id":"0001","age":1}]"#, &["update 0001 id=0001 age=1"]);
+    check(Method::PUT, "/staff/0001", r#"{"id":"0001","age":1}"#, &["update 0001 id=0001 age=1"]);
+    check_refused(
+        Method::PUT,
+        "/staff/0001",
+        r#"{"id":"0002","age":1}"#,
+        "422 invalid-write /id:key",
+    );
+}
+
+#[test]
+fn numbers_are_never_made_floats() {
+    let row = r#"{"sensor":"6f9619ff-8b86-d011-b42d-00c04fc964ff","taken_at":"2026-11-23T00:00:00Z",
+        "amount":12345678.90,"extra":{"big":123456789012345678901234567890.10}}"#;
+    let writes = accepted(Method::POST, "/measurement", row);
+    assert_eq!(writes[0].cell("amount"), Some(Some("12345678.90")));
+    assert_eq!(writes[0].cell("extra"), Some(Some(r#"{"big":123456789012345678901234567890.10}"#)));
+}
+
+#[test]
+fn a_table_without_a_key_takes_new_rows_only() {
+    check(Method::POST, "/event", r#"{"what":"x"}"#, &["insert - what=x"]);
+    check_refused(Method::PUT, "/event", r#"{"what":"x"}"#, "400 invalid-key");
+    check_refused(Method::DELETE, "/event/x", "", "400 invalid-key");
+}
+
+#[test]
+fn prefer_chooses_what_a_known_key_means() {
+    for (resolution, operation) in [
+        ("merge-duplicates", Operation::Upsert),
+        ("ignore-duplicates", Operation::InsertIgnore),
+        ("other", Operation::Insert),
+    ] {
+        let value = format!("return=minimal, resolution={resolution}");
+        let request = request(Method::POST, "/staff", r#"{"id":"1","name":"x"}"#);
+        let accepted = accept_one(&with_header(request, "prefer", &value)).unwrap();
+        assert_eq!(accepted.writes[0].1.operation, operation);
+    }
+    // Without a key there is nothing to merge, and the answer does not claim it.
+    let request = request(Method::POST, "/event", r#"{"what":"x"}"#);
+    let accepted = accept_one(&with_header(request, "prefer", "resolution=merge-duplicates"));
+    assert_eq!(accepted.unwrap().applied, None);
+}
+
+#[test]
+fn every_fault_of_a_body_is_named_at_once() {
+    check_refused(
+        Method::POST,
+        "/staff",
+        r#"[{"id":"00005","nmae":"x","age":"old"},{"id":"1","name":"ok"},{"id":null,"name":"x","name":"y"}]"#,
+        "422 invalid-write /0/id:length /0/nmae:unknown-column /0/age:format /0/name:required \
+         /2/id:not-null /2/name:duplicate-member",
+    );
+    check_refused(
+        Method::POST,
+        "/staff",
+        "{}",
+        "422 invalid-write /id:required /name:required :empty",
+    );
+    check_refused(Method::PUT, "/staff/0001", "{}", "422 invalid-write :empty");
+    check_refused(
+        Method::POST,
+        "/measurement",
+        r#"{"number":1}"#,
+        "422 invalid-write /number:generated /sensor:required /taken_at:required",
+    );
+}
+
+#[test]
+fn bodies_that_cannot_be_read_are_refused() {
+    for body in ["", "{", "1", "\"x\"", "null", "{\"id\":1}}", "[]", "[{},", "{'id':1}"] {
+        check_refused(Method::POST, "/staff", body, "400 malformed-body");
+    }
+    let mut not_utf8 = request(Method::POST, "/staff", "");
+    not_utf8.body = b"{\"id\":\"\xff\"}".to_vec();
+    check_problem(&not_utf8, "400 malformed-body");
+    check_refused(Method::POST, "/staff", "[1,[[]]]", "422 invalid-write /0:type /1:type");
+    let surrogate = r#"[{"\ud800":1},{"id":"\udc00","name":"x"}]"#;
+    let expected = "422 invalid-write /0:unsupported-character /1/id:unsupported-character";
+    check_refused(Method::POST, "/staff", surrogate, expected);
+    check(Method::POST, "/event", "\u{feff}{\"what\":\"x\"}", &["insert - what=x"]);
+}
+
+#[test]
+fn deep_bodies_cost_neither_stack_nor_time() {
+    let open = "[".repeat(100_000);
+    check_refused(Method::POST, "/staff", &open, "400 malformed-body");
+    let nested = format!("{open}{}", "]".repeat(100_000));
+    check_refused(Method::POST, "/staff", &nested, "422 invalid-write /0:type");
+    let within = format!(
+        r#"{{"sensor":"6f9619ff-8b86-d011-b42d-00c04fc964ff","taken_at":"2026-11-23T00:00:00Z","extra":{nested}}}"#
+    );
+    check_refused(Method::POST, "/measurement", &within, "422 invalid-write /extra:depth");
+}
+
+#[test]
+fn long_names_are_not_repeated_and_near_names_are_found_fast() {
+    let long = format!("{{\"{}\":1}}", "n".repeat(1_000_000));
+    check_refused(Method::POST, "/event", &long, "422 invalid-write :unknown-column");
+    check_refused(Method::POST, "/event", r#"{"":1}"#, "422 invalid-write /:unknown-column");
+}
+
+#[test]
+fn paths_and_methods_that_are_not_there_are_refused() {
+    check_refused(Method::POST, "/stuff", "{}", "404 unknown-table");
+    check_refused(Method::POST, "/staff/0001", "{}", "405 method-not-allowed");
+    check_refused(Method::PUT, "/staff/00001", "{}", "400 invalid-key");
+}
+
+#[test]
+fn only_json_of_a_bounded_size_is_read() {
+    for media_type in ["application/x-www-form-urlencoded", "application/json; charset=latin1"] {
+        let request = request(Method::POST, "/event", r#"{"what":"x"}"#);
+        check_problem(
+            &with_header(request, "content-type", media_type),
+            "415 unsupported-media-type",
+        );
+    }
+    for media_type in ["application/json;charset=\"UTF-8\"", "Application/JSONL"] {
+        let request = request(Method::POST, "/event", r#"{"what":"x"}"#);
+        assert!(accept_one(&with_header(request, "content-type", media_type)).is_ok());
+    }
+    let body = |bytes: usize| format!("{{\"what\":\"x\"}}{}", " ".repeat(bytes - 12));
+    assert!(accept_one(&request(Method::POST, "/event", &body(BODY_BYTES_MAX))).is_ok());
+    check_refused(Method::POST, "/event", &body(BODY_BYTES_MAX + 1), "413 too-large");
+    let items = |count: usize| format!("[{}]", vec!["{\"what\":\"x\"}"; count].join(","));
+    assert!(accept_one(&request(Method::POST, "/event", &items(ITEMS_MAX))).is_ok());
+    check_refused(Method::POST, "/event", &items(ITEMS_MAX + 1), "413 too-large");
+    let large = format!(r#"[{{"what":"x"}},{{"what":"{}"}}]"#, "x".repeat(MESSAGE_BYTES_MAX));
+    check_refused(Method::POST, "/event", &large, "422 invalid-write /1:row-too-large");
+}
+
+#[test]
+fn the_limits_fit_what_lambda_and_the_gateway_hold() {
+    const EVENT_BYTES_MAX: usize = 6 * 1024 * 1024;
+    const HEADER_BYTES_MAX: usize = 10_240;
+    assert!(BODY_BYTES_MAX.div_ceil(3) * 4 + 4 * HEADER_BYTES_MAX < EVENT_BYTES_MAX);
+    let mut write = accepted(Method::POST, "/event", r#"{"what":"x"}"#).remove(0);
+    write.fingerprint = Some("0".repeat(32));
+    let entry = serde_json::to_string(&entry(ITEMS_MAX, &write, true)).unwrap();
+    let in_the_answer = serde_json::to_string(&entry).unwrap().len();
+    assert!(in_the_answer * ITEMS_MAX < EVENT_BYTES_MAX - 900_000, "{in_the_answer}");
+}
+
+/// Bodies that are nearly right, so that checks are reached behind the parser.
+fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop_oneof![
+        Just("{".to_owned()),
+        Just("}".into()),
+        Just("[".into()),
+        Just("]".into()),
+        Just(",".into()),
+        Just(":".into()),
+        Just("\n".into()),
+        Just("null".into()),
+        Just("1e999".into()),
+        Just("\"id\":".into()),
+        Just("\"name\":".into()),
+        Just("\"age\":".into()),
+        Just("\"amount\":".into()),
+        Just("\"extra\":".into()),
+        Just("\"sensor\":".into()),
+        Just("\"\\ud800\"".into()),
+        Just("\"2026-11-23\"".into()),
+        "[0-9.e+-]{1,5}",
+        "\"[ -~]{0,6}\"",
+    ];
+    prop::collection::vec(token, 0..24).prop_map(|tokens| tokens.concat().into_bytes())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_bytes_give_writes_or_a_problem(
+        body in prop_oneof![prop::collection::vec(any::<u8>(), 0..200), nearly_json()],
+        method in prop_oneof![Just(Method::POST), Just(Method::PUT), Just(Method::DELETE)],
+        path in prop_oneof![Just("/staff"), Just("/staff/1"), Just("/measurement"), Just("/event")],
+        is_lines: bool,
+        is_partial: bool,
+    ) {
+        let mut request = request(method, path, "");
+        request.body = body;
+        if is_lines {
+            request = with_header(request, "content-type", "application/x-ndjson");
+        }
+        if is_partial {
+            request = with_header(request, "prefer", "handling=partial");
+        }
+        match accept_one(&request) {
+            Ok(accepted) => {
+                prop_assert!(!accepted.writes.is_empty());
+                prop_assert!(accepted.faults.total() == 0 || is_partial);
+            }
+            Err(Refusal { problem, .. }) => {
+                prop_assert!((400..500).contains(&problem.status));
+                prop_assert!(problem.status != 422 || !problem.errors.is_empty());
+            }
+        }
+    }
+}

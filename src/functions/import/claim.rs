@@ -1,0 +1,337 @@
+//! The import's row in `sync.import`: which worker has it, how it is read, its checkpoint, how it ended.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::read::chunk::Limits;
+use super::read::source::{Ask, Source};
+use crate::aws::data_api::DataApi;
+use crate::csv::records::Place;
+use crate::database::transaction::awake;
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{DataApiError, SyncError};
+use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
+
+const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FROM sync.claim_import(
+  :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
+  :continuation::integer, :worker::uuid, :message_id::text)";
+
+/// What an import is read by is set once: whoever goes on with it reads it the same way. What kept it from going on is
+/// over.
+///
+/// Tells how far it is, from its chunks alone, so that a worker that dies leaves nothing behind: the first chunk that is
+/// not loaded in all lanes, where that begins, which lanes are ahead of it, and the counts.
+const DESCRIBE: &str = "WITH described AS (
+  UPDATE sync.import
+  SET options = CASE WHEN chunk_records IS NULL THEN :options::jsonb ELSE options END,
+    bytes_total = CASE WHEN chunk_records IS NULL THEN :bytes_total::bigint ELSE bytes_total END,
+    lanes = CASE WHEN chunk_records IS NULL THEN :lanes::smallint ELSE lanes END,
+    chunk_records = coalesce(chunk_records, :chunk_records::integer),
+    chunk_bytes = CASE WHEN chunk_records IS NULL THEN :chunk_bytes::integer ELSE chunk_bytes END,
+    error = CASE WHEN rolled_back_at IS NOT NULL THEN error END
+  WHERE id = :import_id::uuid
+  RETURNING options, lanes, chunk_records, chunk_bytes
+), chunk AS MATERIALIZED (
+  SELECT chunk AS number, sum(rows_read) = max(records) AS is_loaded, max(next_byte) AS next_byte,
+    max(next_line) AS next_line, max(next_record) AS next_record, sum(rows_read) AS rows_read,
+    sum(rows_rejected) AS rows_rejected
+  FROM sync.import_chunk WHERE import_id = :import_id::uuid GROUP BY chunk
+), last AS (
+  SELECT coalesce(max(number), -1) AS number
+  FROM (SELECT number, row_number() OVER (ORDER BY number) AS place FROM chunk WHERE is_loaded) AS loaded
+  WHERE number = place - 1
+), ahead AS (
+  SELECT lane, max(chunk) + 1 AS next FROM sync.import_chunk
+  WHERE import_id = :import_id::uuid AND chunk > (SELECT number FROM last) GROUP BY lane
+)
+SELECT described.options::text, described.lanes::integer, described.chunk_records, described.chunk_bytes,
+  last.number + 1, chunk.next_byte, chunk.next_line, coalesce(chunk.next_record, 1),
+  (SELECT coalesce(sum(rows_read), 0)::bigint FROM chunk),
+  (SELECT coalesce(sum(rows_rejected), 0)::bigint FROM chunk),
+  (SELECT coalesce(json_agg(json_build_array(lane, next)), '[]')::text FROM ahead)
+FROM described CROSS JOIN last LEFT JOIN chunk ON chunk.number = last.number";
+
+const COUNT: &str = "SELECT read, rejected FROM sync.count_import(:import_id::uuid)";
+
+const END: &str = "UPDATE sync.import
+SET state = :state::text, error = :error::text, finished_at = clock_timestamp(), reported_at = clock_timestamp(),
+  bytes_read = CASE WHEN :state::text = 'completed' THEN coalesce(bytes_total, 0) ELSE bytes_read END
+WHERE id = :import_id::uuid AND state = 'running'
+RETURNING id::text";
+
+/// Why the import does not go on, while it is still to do so; its worker lets go of it. The error of one that was rolled
+/// back says how it ends.
+const HALTED: &str = "UPDATE sync.import SET error = :error::text,
+  worker = CASE WHEN worker = :worker::uuid THEN NULL ELSE worker END
+WHERE id = :import_id::uuid AND state = 'running' AND rolled_back_at IS NULL";
+
+const HOLD: &str = "UPDATE sync.import SET held_at = clock_timestamp()
+WHERE id = :import_id::uuid AND worker = :worker::uuid";
+
+/// How often a worker says that it still has the import.
+const HOLD_EVERY: Duration = Duration::from_secs(45);
+
+/// Whether nobody has taken the import from the worker; `true` as well where its claim says more.
+const HOLDS: &str =
+    "SELECT worker = :worker::uuid OR continuation > :continuation::integer OR state <> 'running'
+FROM sync.import WHERE id = :import_id::uuid";
+
+/// Of an import that is one transaction: nothing of it can be seen before its end.
+const READ_SO_FAR: &str =
+    "UPDATE sync.import SET bytes_read = :bytes_read::bigint, progressed_at = clock_timestamp()
+WHERE id = :import_id::uuid AND state = 'running'";
+
+const FORGET_REJECTS: [&str; 2] = [
+    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid",
+    "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid",
+];
+
+const REPORTED: &str =
+    "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
+
+/// So many rows at a time: a statement may run for 45 s.
+const CLEAR_ROWS: i64 = 30_000;
+
+/// Tells how many rows are gone.
+const CLEAR: &str = "WITH key AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1)
+SELECT count(*) FROM key";
+
+/// How an import stands for the worker that asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is this worker's.
+    Begin,
+    /// A worker with another message has it.
+    Held,
+    /// A worker with a later message has it.
+    Others,
+    Ended {
+        state: String,
+        error: Option<String>,
+        is_reported: bool,
+    },
+}
+
+/// How a file is read, and what is loaded of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// As they were when the import began.
+    pub options: Value,
+    pub lanes: usize,
+    pub limits: Limits,
+    pub checkpoint: Checkpoint,
+    pub rows_read: u64,
+    pub rows_rejected: u64,
+    /// The first chunk of each lane that is not loaded.
+    pub lane_next: Vec<u32>,
+}
+
+/// Where to go on: the first chunk that is not loaded in all lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checkpoint {
+    pub chunk: u32,
+    /// Where it begins; `None` at the beginning of the file, and behind its last chunk.
+    pub place: Option<Place>,
+    /// The number of its first record, from 1.
+    pub record: u64,
+}
+
+/// The import's row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'a> {
+    pub data_api: &'a DataApi,
+    pub import_id: Uuid,
+    pub deadline: Deadline,
+    /// The worker that asks, another one for each message that it is given.
+    pub worker: Uuid,
+    pub message_id: &'a str,
+}
+
+impl Entry<'_> {
+    /// Registers the import, or finds it.
+    pub(super) async fn claim(&self, ask: &Ask) -> Result<Standing, SyncError> {
+        let Source { object, table, sequencer } = &ask.source;
+        let parameters = vec![
+            self.id(),
+            parameter("bucket", object.bucket.as_str()),
+            parameter("object_key", storable(&object.key)),
+            parameter("object_version", ask.source.version()),
+            parameter("sequencer", sequencer.as_str()),
+            parameter("table_name", storable(table)),
+            parameter("continuation", ask.continuation.to_string()),
+            self.worker(),
+            parameter("message_id", storable(self.message_id)),
+        ];
+        let records = self.run(CLAIM, parameters).await?;
+        match records.first().map(Vec::as_slice) {
+            Some(
+                [Field::Text(standing), Field::Text(state), error, Field::Boolean(is_reported)],
+            ) => Ok(match standing.as_str() {
+                "begin" => Standing::Begin,
+                "held" => Standing::Held,
+                "running" => Standing::Others,
+                _ => Standing::Ended {
+                    state: state.clone(),
+                    error: error.as_text().map(str::to_owned),
+                    is_reported: *is_reported,
+                },
+            }),
+            _ => Err(self.unreadable()),
+        }
+    }
+
+    /// Sets how the file is read, unless that is set, and tells how it is read and how far it is.
+    pub(super) async fn describe(
+        &self,
+        options: &Value,
+        bytes_total: u64,
+        lanes: usize,
+        limits: Limits,
+    ) -> Result<Progress, SyncError> {
+        let parameters = vec![
+            self.id(),
+            parameter("options", options.to_string()),
+            parameter("bytes_total", bytes_total.to_string()),
+            parameter("lanes", lanes.to_string()),
+            parameter("chunk_records", limits.records.to_string()),
+            parameter("chunk_bytes", limits.bytes.to_string()),
+        ];
+        let records = self.run(DESCRIBE, parameters).await?;
+        records.first().and_then(progress).ok_or_else(|| self.unreadable())
+    }
+
+    /// Brings the counts up to date, and gives how many rows stand as read and as rejected.
+    pub(super) async fn count(&self) -> Result<(u64, u64), SyncError> {
+        let records = self.run(COUNT, vec![self.id()]).await?;
+        let count = |place: usize| u64::try_from(records.first()?.get(place)?.as_long()?).ok();
+        count(0).zip(count(1)).ok_or_else(|| self.unreadable())
+    }
+
+    /// Brings the counts up to date with what was loaded, where its loading broke off. Rejects of what was rolled back are
+    /// forgotten.
+    pub(super) async fn count_what_stands(&self) -> Result<(), SyncError> {
+        let (_, rejected) = self.count().await?;
+        if rejected == 0 {
+            self.forget_rejects().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn forget_rejects(&self) -> Result<(), SyncError> {
+        for sql in FORGET_REJECTS {
+            self.run(sql, vec![self.id()]).await?;
+        }
+        Ok(())
+    }
+
+    /// Records how much of the object was read.
+    pub(super) async fn read_so_far(&self, bytes_read: u64) -> Result<(), DataApiError> {
+        let parameters = vec![self.id(), parameter("bytes_read", bytes_read.to_string())];
+        self.data_api.execute(None, READ_SO_FAR, parameters).await?;
+        Ok(())
+    }
+
+    /// Records what keeps the import from going on.
+    pub(super) async fn halted(&self, error: &str) -> Result<(), DataApiError> {
+        let parameters = vec![self.id(), self.worker(), parameter("error", storable(error))];
+        self.data_api.execute(None, HALTED, parameters).await?;
+        Ok(())
+    }
+
+    /// Says that the import has its worker, for as long as it is polled.
+    pub(super) async fn hold(&self) {
+        loop {
+            tokio::time::sleep(HOLD_EVERY).await;
+            let parameters = vec![self.id(), self.worker()];
+            if let Err(error) = self.data_api.execute(None, HOLD, parameters).await {
+                tracing::info!(reason = %error, import_id = %self.import_id, "import not held");
+            }
+        }
+    }
+
+    /// Whether the import is still this worker's, or its claim says what became of it.
+    pub(super) async fn holds(&self, ask: &Ask) -> Result<bool, SyncError> {
+        let parameters =
+            vec![self.id(), self.worker(), parameter("continuation", ask.continuation.to_string())];
+        let records = self.run(HOLDS, parameters).await?;
+        Ok(records.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
+    }
+
+    /// Ends the import, once its report is written; `false` where somebody else has ended it.
+    pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<bool, SyncError> {
+        let error =
+            error.map_or_else(|| null("error"), |error| parameter("error", storable(error)));
+        let ended = self.run(END, vec![self.id(), parameter("state", state), error]).await?;
+        self.clear().await?;
+        Ok(!ended.is_empty())
+    }
+
+    /// An import that somebody else ended has its report.
+    pub(super) async fn reported(&self) -> Result<(), SyncError> {
+        self.run(REPORTED, vec![self.id()]).await?;
+        Ok(())
+    }
+
+    /// Forgets what only a running import needs.
+    pub(super) async fn clear(&self) -> Result<(), SyncError> {
+        loop {
+            let parameters = vec![self.id(), parameter("rows", CLEAR_ROWS.to_string())];
+            let gone = self.run(CLEAR, parameters).await?;
+            let gone = gone.first().and_then(|record| record.first()?.as_long());
+            if gone.is_none_or(|gone| gone < CLEAR_ROWS) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A statement of its own, which may be done again.
+    pub(super) async fn run(
+        &self,
+        sql: &str,
+        parameters: Vec<Parameter>,
+    ) -> Result<Vec<Record>, SyncError> {
+        let call = async || self.data_api.execute(None, sql, parameters.clone()).await;
+        Ok(awake(self.deadline, call).await?)
+    }
+
+    pub(super) fn id(&self) -> Parameter {
+        parameter("import_id", self.import_id.to_string())
+    }
+
+    fn worker(&self) -> Parameter {
+        parameter("worker", self.worker.to_string())
+    }
+
+    pub(super) fn unreadable(&self) -> SyncError {
+        SyncError::Inconsistent(format!("import {} is not in sync.import", self.import_id))
+    }
+}
+
+fn progress(record: &Record) -> Option<Progress> {
+    let number = |place: usize| record.get(place)?.as_long();
+    let unsigned = |place: usize| u64::try_from(number(place)?).ok();
+    let lanes = usize::try_from(number(1)?).ok()?;
+    let chunk = u32::try_from(number(4)?).ok()?;
+    let place = unsigned(5).zip(unsigned(6));
+    let place = place.map(|(byte_offset, line)| Place { byte_offset, line });
+    let ahead: Vec<(usize, u32)> = serde_json::from_str(record.get(10)?.as_text()?).ok()?;
+    let mut lane_next = vec![chunk; lanes];
+    for (lane, next) in ahead {
+        *lane_next.get_mut(lane)? = next;
+    }
+    Some(Progress {
+        options: serde_json::from_str(record.first()?.as_text()?).ok()?,
+        lanes,
+        limits: Limits {
+            records: usize::try_from(number(2)?).ok()?,
+            bytes: usize::try_from(number(3)?).ok()?,
+        },
+        checkpoint: Checkpoint { chunk, place, record: unsigned(7)? },
+        rows_read: unsigned(8)?,
+        rows_rejected: unsigned(9)?,
+        lane_next,
+    })
+}

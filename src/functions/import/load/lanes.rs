@@ -1,0 +1,254 @@
+//! Loads a file through its lanes: one future reads and cuts it, one a lane loads.
+//!
+//! Each lane has its own transactions, one for each chunk, and takes its parts in the order of the file. The next
+//! transaction begins while the last one works. Reading ahead is bounded: a lane has one part in work, one whose transaction
+//! begins, and one that waits; the reader waits for the lane.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::loader::{Loader, Slot};
+use crate::database::transaction::BegunAhead;
+use crate::domain::deadline::Deadline;
+use crate::domain::error::SyncError;
+use crate::functions::import::claim::Progress;
+use crate::functions::import::read::chunk::{Chunk, ChunkEnd};
+use crate::functions::import::read::file::{FileError, unreadable};
+use crate::functions::import::read::opened::Opened;
+use crate::functions::import::read::options::Limit;
+use crate::functions::import::read::part::Part;
+
+/// Rows that must have been read before a percentage of them can stop an import.
+const PERCENT_OF_MIN: u64 = 10_000;
+
+/// How the loading ended.
+#[derive(Debug)]
+pub(in crate::functions::import) enum Ending {
+    /// All of the file is loaded: so many records.
+    Whole { records: u64 },
+    /// The invocation's time is over. Whether it loaded anything.
+    OutOfTime { advanced: bool },
+    /// The import ends here.
+    Stopped { error: String },
+}
+
+/// What the futures share. None of them runs at the same time as another.
+struct Shared {
+    /// Why nothing more is begun.
+    stop: RefCell<Option<Stop>>,
+    read: Cell<u64>,
+    rejected: Cell<u64>,
+    advanced: Cell<bool>,
+}
+
+enum Stop {
+    Error(SyncError),
+    OutOfTime,
+    Refused(String),
+}
+
+impl Shared {
+    fn is_stopped(&self) -> bool {
+        self.stop.borrow().is_some()
+    }
+
+    /// The first reason counts.
+    fn stop(&self, why: Stop) {
+        self.stop.borrow_mut().get_or_insert(why);
+    }
+}
+
+/// A part on its way to its lane.
+struct Order {
+    slot: Slot,
+    part: Part,
+}
+
+/// Loads what is not loaded of an opened file.
+pub(in crate::functions::import) async fn load(
+    loader: &Loader<'_>,
+    opened: Opened<'_>,
+    progress: &Progress,
+    max_rejects: Option<Limit>,
+    deadline: Deadline,
+) -> Result<Ending, SyncError> {
+    let shared = Shared {
+        stop: RefCell::new(None),
+        read: Cell::new(progress.rows_read),
+        rejected: Cell::new(progress.rows_rejected),
+        advanced: Cell::new(false),
+    };
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
+    let lane = Lane { shared: &shared, loader, max_rejects, deadline };
+    let loading = receivers.into_iter().map(|orders| lane.run(orders));
+    let reading = read(&shared, opened, senders, &progress.lane_next, deadline);
+    let (records, _) = join(reading, join_all(loading)).await;
+    match (shared.stop.into_inner(), records) {
+        (None, Some(records)) => Ok(Ending::Whole { records }),
+        (Some(Stop::Error(error)), _) => Err(error),
+        (Some(Stop::Refused(error)), _) => Ok(Ending::Stopped { error }),
+        (Some(Stop::OutOfTime) | None, _) => {
+            Ok(Ending::OutOfTime { advanced: shared.advanced.get() })
+        }
+    }
+}
+
+/// Reads, checks and cuts the file; gives the number of its records if it came to the end.
+async fn read(
+    shared: &Shared,
+    mut opened: Opened<'_>,
+    senders: Vec<Sender<Order>>,
+    lane_next: &[u32],
+    deadline: Deadline,
+) -> Option<u64> {
+    let stop_before = stop_before(deadline);
+    loop {
+        if shared.is_stopped() {
+            return None;
+        }
+        if deadline.less(stop_before).remaining().is_zero() {
+            shared.stop(Stop::OutOfTime);
+            return None;
+        }
+        match opened.next_chunk().await {
+            Ok(Some((chunk, end))) => order(&senders, lane_next, chunk, end).await?,
+            Ok(None) => return Some(opened.records_cut()),
+            Err(FileError::Service(error)) => {
+                shared.stop(Stop::Error(error.into()));
+                return None;
+            }
+            Err(FileError::Unreadable(error)) => {
+                shared.stop(Stop::Refused(unreadable(&error)));
+                return None;
+            }
+            Err(FileError::OutOfTime) => {
+                shared.stop(Stop::OutOfTime);
+                return None;
+            }
+        }
+    }
+}
+
+/// Hands a chunk to those lanes that have not loaded their part of it; `None` where they have stopped.
+async fn order(
+    senders: &[Sender<Order>],
+    lane_next: &[u32],
+    chunk: Chunk,
+    end: ChunkEnd,
+) -> Option<()> {
+    let number = chunk.number;
+    for (lane, (sender, part)) in senders.iter().zip(chunk.parts).enumerate() {
+        let is_loaded = lane_next.get(lane).is_some_and(|next| number < *next);
+        if !is_loaded && !part.is_empty() {
+            let slot = Slot { lane, chunk: number, end };
+            sender.send(Order { slot, part }).await.ok()?;
+        }
+    }
+    Some(())
+}
+
+/// Left of an invocation's time when reading stops: for the parts under way.
+pub(in crate::functions::import) fn stop_before(deadline: Deadline) -> Duration {
+    const STOP_BEFORE: Duration = Duration::from_mins(1);
+    STOP_BEFORE.min(deadline.remaining() / 4)
+}
+
+/// What loads the parts of one lane, in the order of the file.
+struct Lane<'a> {
+    shared: &'a Shared,
+    loader: &'a Loader<'a>,
+    max_rejects: Option<Limit>,
+    deadline: Deadline,
+}
+
+impl Lane<'_> {
+    async fn run(&self, mut orders: Receiver<Order>) {
+        let (begun, next_begun) = (BegunAhead::default(), BegunAhead::default());
+        let mut order = orders.recv().await;
+        while let Some(current) = order {
+            // The transaction of the next part begins while this one works: that call costs no time then.
+            let next = async {
+                let next = orders.recv().await;
+                if next.is_some() {
+                    next_begun.begin(self.loader.data_api, self.deadline).await;
+                }
+                next
+            };
+            let (is_going_on, next) = join(self.load(&current, &begun), next).await;
+            if !is_going_on || self.shared.is_stopped() {
+                next_begun.discard(self.loader.data_api, self.deadline).await;
+                return;
+            }
+            begun.take_from(&next_begun);
+            order = next;
+        }
+    }
+
+    /// Whether the lane goes on.
+    async fn load(&self, Order { slot, part }: &Order, begun: &BegunAhead) -> bool {
+        let Shared { advanced, read, rejected, .. } = self.shared;
+        match self.loader.load(*slot, part, begun, self.deadline).await {
+            Ok(refused) => {
+                advanced.set(true);
+                read.set(read.get() + part.len() as u64);
+                rejected.set(rejected.get() + refused);
+                match too_many(self.max_rejects, read.get(), rejected.get(), false) {
+                    None => return true,
+                    Some(error) => self.shared.stop(Stop::Refused(error)),
+                }
+            }
+            Err(SyncError::OutOfTime) => self.shared.stop(Stop::OutOfTime),
+            Err(error) => self.shared.stop(Stop::Error(error)),
+        }
+        false
+    }
+}
+
+/// Whether more rows are rejected than may be: what to tell of that. A percentage counts at the end, or once
+/// enough rows were read.
+pub(in crate::functions::import) fn too_many(
+    limit: Option<Limit>,
+    read: u64,
+    rejected: u64,
+    is_end: bool,
+) -> Option<String> {
+    let limit = limit?;
+    let is_over = match limit {
+        Limit::Rows(rows) => rejected > rows,
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "percentages of row counts need no more than f64"
+        )]
+        Limit::Percent(percent) => {
+            (is_end || read >= PERCENT_OF_MIN) && rejected as f64 * 100.0 > percent * read as f64
+        }
+    };
+    is_over.then(|| {
+        format!(
+            "{rejected} of the {read} rows read were rejected, more than max-rejects allows ({limit})"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_are_too_many_by_number_or_percentage() {
+        let check = |limit, read, rejected, is_end, expected: bool| {
+            let found = too_many(limit, read, rejected, is_end);
+            assert_eq!(found.is_some(), expected, "{limit:?} {read} {rejected}");
+        };
+        check(None, 10, 10, true, false);
+        check(Some(Limit::Rows(0)), 10, 0, true, false);
+        check(Some(Limit::Rows(0)), 10, 1, false, true);
+        check(Some(Limit::Percent(5.0)), 100, 5, true, false);
+        check(Some(Limit::Percent(5.0)), 100, 6, true, true);
+        check(Some(Limit::Percent(5.0)), 100, 6, false, false);
+        check(Some(Limit::Percent(5.0)), 10_000, 501, false, true);
+    }
+}

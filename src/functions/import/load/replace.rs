@@ -1,0 +1,317 @@
+//! Mode `replace`, once the file is loaded: deletes the rows of the table that were not in it.
+//!
+//! First they are counted, so that `max-deletes` is known to hold before any is deleted. Both go through the table in
+//! stretches, each a transaction that records how far it came: another invocation goes on from there.
+
+use aurora_sync_catalog::Table;
+use tokio::time::timeout;
+
+use super::lanes::stop_before;
+use crate::database::statement::replace::{count_missing, delete_missing, delete_stretch};
+use crate::database::transaction::{End, Transaction, in_transaction};
+use crate::domain::error::{DataApiError, DataApiFault, Disposition, SyncError};
+use crate::domain::field::{ArrayField, Field, Parameter, null, parameter};
+use crate::domain::value::array_literal::array_literal;
+use crate::functions::import::claim::Entry;
+use crate::functions::import::read::options::Limit;
+
+/// From here on only the replacing is left.
+const BEGIN: &str = "UPDATE sync.import SET replace_phase = 'count'
+WHERE id = :import_id::uuid AND state = 'running' AND replace_phase IS NULL";
+
+/// Fails where somebody else has ended the import.
+const STAND: &str =
+    "SELECT replace_phase, replace_after, rows_looked_at, rows_missing, rows_deleted
+FROM (SELECT sync.enter_import(:import_id::uuid) AS id) AS entered JOIN sync.import AS import ON import.id = entered.id";
+
+const ENTER: &str = "SELECT sync.enter_import(:import_id::uuid)::text";
+
+/// So many rows of the table are looked at by one statement, which may take 45 s.
+const STRETCH_ROWS: usize = 50_000;
+
+const STRETCH_ROWS_MIN: usize = 100;
+
+/// How often a stretch whose commit was not answered, and not done, is done again.
+const REPEATS_MAX: usize = 3;
+
+/// How the replacing ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::functions::import) enum Replacing {
+    Done,
+    /// It goes no further: what to tell of that.
+    Refused(String),
+    /// The invocation's time is over. Whether it came further.
+    OutOfTime {
+        advanced: bool,
+    },
+}
+
+/// What became of the rows that were not in the file, in one transaction.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::functions::import) enum Replaced {
+    Deleted {
+        rows: i64,
+    },
+    /// They cannot go: what to tell of that. Nothing is deleted.
+    Refused(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Count,
+    Delete,
+    Done,
+}
+
+/// How far the replacing is.
+#[derive(Debug, PartialEq, Eq)]
+struct Stand {
+    phase: Phase,
+    /// The key of the last row that was looked at.
+    after: Option<Vec<String>>,
+    rows: i64,
+    missing: i64,
+    deleted: i64,
+}
+
+/// Rows that were rejected are not known to be in the file: what to tell of that.
+pub(in crate::functions::import) fn not_deleted(rejected: u64) -> String {
+    format!("{rejected} rows were rejected, so that nothing was deleted")
+}
+
+/// Records that the file is loaded whole.
+pub(in crate::functions::import) async fn begin(entry: Entry<'_>) -> Result<(), SyncError> {
+    entry.run(BEGIN, vec![entry.id()]).await?;
+    Ok(())
+}
+
+/// Whether the file was loaded whole already.
+pub(in crate::functions::import) async fn is_begun(entry: Entry<'_>) -> Result<bool, SyncError> {
+    Ok(stand(entry).await?.is_some())
+}
+
+/// Counts the missing rows and deletes them, from where an earlier invocation stopped.
+pub(in crate::functions::import) async fn replace(
+    entry: Entry<'_>,
+    table: &Table,
+    limit: Limit,
+) -> Result<Replacing, SyncError> {
+    let until = entry.deadline.less(stop_before(entry.deadline));
+    let mut stretch_rows = STRETCH_ROWS;
+    let mut repeats = 0;
+    let mut advanced = false;
+    let mut before: Option<Stand> = None;
+    loop {
+        let stand = stand(entry).await?.ok_or_else(|| entry.unreadable())?;
+        if before.is_some_and(|before| before != stand) {
+            advanced = true;
+            repeats = 0;
+        }
+        let is_delete = match stand.phase {
+            Phase::Done => return Ok(Replacing::Done),
+            Phase::Delete if is_over(limit, stand.missing, stand.rows) => {
+                return Ok(Replacing::Refused(too_many(limit, stand.missing, stand.rows)));
+            }
+            Phase::Delete if stand.missing == 0 => return Ok(Replacing::Done),
+            Phase::Delete => true,
+            Phase::Count => false,
+        };
+        if until.remaining().is_zero() {
+            return Ok(Replacing::OutOfTime { advanced });
+        }
+        let is_whole = is_delete && table.references_itself();
+        let rows = (!is_whole).then_some(stretch_rows);
+        let done = if is_delete {
+            delete(entry, table, rows, stand.after.as_deref()).await
+        } else {
+            count(entry, table, rows, stand.after.as_deref()).await
+        };
+        match done {
+            Ok(()) => {}
+            Err(SyncError::OutOfTime) => return Ok(Replacing::OutOfTime { advanced }),
+            // How far it came tells whether it was done.
+            Err(error) if error.is_unanswered_commit() && repeats < REPEATS_MAX => {
+                repeats += 1;
+                tracing::info!(reason = %error, "commit of a stretch was not answered");
+            }
+            Err(SyncError::Refused(error)) => {
+                return Ok(Replacing::Refused(refused(&error, stand.deleted)));
+            }
+            // A deferred constraint.
+            Err(SyncError::Database(error)) if error.is_refused_commit() => {
+                return Ok(Replacing::Refused(refused(&error, stand.deleted)));
+            }
+            Err(SyncError::Database(error)) if error.fault == DataApiFault::StatementTimeout => {
+                if is_whole {
+                    return Ok(Replacing::Refused(takes_too_long(stand.missing)));
+                }
+                if stretch_rows <= STRETCH_ROWS_MIN {
+                    return Err(error.into());
+                }
+                // Triggers, rows of other tables that go with them, or a busy database.
+                stretch_rows /= 4;
+                tracing::info!(reason = %error, stretch_rows, "rows are looked at in smaller stretches");
+            }
+            Err(error) => return Err(error),
+        }
+        before = Some(stand);
+    }
+}
+
+/// `None` where the file is not loaded yet.
+async fn stand(entry: Entry<'_>) -> Result<Option<Stand>, SyncError> {
+    let records = entry.run(STAND, vec![entry.id()]).await?;
+    let Some([phase, after, Field::Long(rows), Field::Long(missing), Field::Long(deleted)]) =
+        records.first().map(Vec::as_slice)
+    else {
+        return Err(entry.unreadable());
+    };
+    let phase = match phase.as_text() {
+        None => return Ok(None),
+        Some("count") => Phase::Count,
+        Some("delete") => Phase::Delete,
+        Some(_) => Phase::Done,
+    };
+    let (rows, missing, deleted) = (*rows, *missing, *deleted);
+    Ok(Some(Stand { phase, after: key(after), rows, missing, deleted }))
+}
+
+/// Nothing changes but how far the counting is, so that no transaction is begun.
+async fn count(
+    entry: Entry<'_>,
+    table: &Table,
+    rows: Option<usize>,
+    key: Option<&[String]>,
+) -> Result<(), SyncError> {
+    let sql = count_missing(table, key.is_some());
+    let mut parameters = parameters(entry, rows);
+    parameters.push(key.map_or_else(|| null("after"), after));
+    let counted = entry.run(&sql, parameters);
+    match timeout(entry.deadline.remaining(), counted).await {
+        Ok(counted) => counted.map(drop),
+        Err(_) => Err(SyncError::OutOfTime),
+    }
+}
+
+async fn delete(
+    entry: Entry<'_>,
+    table: &Table,
+    rows: Option<usize>,
+    key: Option<&[String]>,
+) -> Result<(), SyncError> {
+    let sql = delete_stretch(table, key.is_some());
+    let mut parameters = parameters(entry, rows);
+    parameters.push(key.map_or_else(|| null("after"), after));
+    in_transaction(entry.data_api, entry.deadline, async |transaction| {
+        transaction.change_rows(&sql, vec![parameters.clone()]).await?;
+        Ok(End::Commit(()))
+    })
+    .await
+}
+
+/// Deletes them in this transaction, which must be rolled back where they are too many. Until it is over, nobody may end
+/// the import.
+pub(in crate::functions::import) async fn replace_in(
+    transaction: &Transaction<'_>,
+    entry: Entry<'_>,
+    table: &Table,
+    limit: Limit,
+) -> Result<Replaced, SyncError> {
+    // Another worker may have ended it: then its keys are gone, and every row would seem to be missing.
+    transaction.execute(ENTER, vec![entry.id()]).await?;
+    // Rows that refer to each other go in one statement: whether they may is looked at when it ends.
+    let stretch_rows = (!table.references_itself()).then_some(STRETCH_ROWS);
+    let (mut missing, mut rows) = (0, 0);
+    let mut last_key: Option<Vec<String>> = None;
+    loop {
+        let sql = delete_missing(table, last_key.is_some());
+        let mut parameters = parameters(entry, stretch_rows);
+        parameters.extend(last_key.as_deref().map(after));
+        let records = match transaction.execute(&sql, parameters).await {
+            Err(error) if error.disposition() == Disposition::Reject => {
+                return Ok(Replaced::Refused(refused(&error, 0)));
+            }
+            // It has ended the transaction: the file would have to be loaded anew, and take as long again.
+            Err(error) if error.fault == DataApiFault::StatementTimeout => {
+                return Ok(Replaced::Refused(
+                    "a statement may take 45 s, which is not enough to delete the rows that are not in the file; \
+                     leave atomic out"
+                        .to_owned(),
+                ));
+            }
+            other => other?,
+        };
+        let Some([Field::Long(deleted), Field::Long(met), last]) =
+            records.first().map(Vec::as_slice)
+        else {
+            return Err(SyncError::Inconsistent("the deleted rows are not counted".to_owned()));
+        };
+        missing += deleted;
+        rows += met;
+        if stretch_rows.is_none_or(|most| usize::try_from(*met).is_ok_and(|met| met < most)) {
+            break;
+        }
+        last_key = key(last);
+    }
+    if is_over(limit, missing, rows) {
+        return Ok(Replaced::Refused(too_many(limit, missing, rows)));
+    }
+    Ok(Replaced::Deleted { rows: missing })
+}
+
+fn parameters(entry: Entry<'_>, rows: Option<usize>) -> Vec<Parameter> {
+    let rows = rows.map_or_else(|| null("rows"), |rows| parameter("rows", rows.to_string()));
+    vec![entry.id(), rows]
+}
+
+fn after(key: &[String]) -> Parameter {
+    parameter("after", array_literal(key.iter().map(|part| Some(part.as_str()))))
+}
+
+/// A row's key from an answer; `None` where there is no row.
+fn key(field: &Field) -> Option<Vec<String>> {
+    match field {
+        Field::Array(ArrayField::StringValues(parts)) => {
+            Some(parts.iter().map(|part| part.clone().unwrap_or_default()).collect())
+        }
+        _ => None,
+    }
+}
+
+fn is_over(limit: Limit, missing: i64, rows: i64) -> bool {
+    match limit {
+        Limit::Rows(most) => u64::try_from(missing).unwrap_or_default() > most,
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "percentages of row counts need no more than f64"
+        )]
+        Limit::Percent(percent) => missing as f64 * 100.0 > percent * rows as f64,
+    }
+}
+
+fn too_many(limit: Limit, missing: i64, rows: i64) -> String {
+    format!(
+        "{missing} of the table's {rows} rows are not in the file, more than max-deletes allows ({limit}): nothing was \
+         deleted; raise max-deletes if they are to go"
+    )
+}
+
+/// Rows that must stay, as others refer to them, or as a trigger says.
+fn refused(error: &DataApiError, deleted: i64) -> String {
+    let message = &error.message;
+    let before = if deleted == 0 {
+        "nothing was deleted".to_owned()
+    } else {
+        format!("{deleted} other rows were deleted before, and stay deleted")
+    };
+    format!("the rows that are not in the file cannot be deleted: {message}: {before}")
+}
+
+/// Whether a row that others of its table refer to may go is only known once all are deleted.
+fn takes_too_long(missing: i64) -> String {
+    format!(
+        "the table refers to itself, so that its rows are deleted by one statement, and 45 s are not enough for the \
+         {missing} that are not in the file: nothing was deleted; delete them with mode delete, those that others \
+         refer to last"
+    )
+}

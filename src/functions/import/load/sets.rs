@@ -1,0 +1,206 @@
+//! The rows of a part as sets: folded where rows share a key or, where bad rows are looked for, with all rows of a key.
+//!
+//! Pure.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::database::parameter_set::{PackedRow, packed_literals};
+use crate::database::plan::CALL_BYTES_MAX;
+use crate::database::plan::rows::{self as plan, Item};
+use crate::domain::field::{Parameter, parameter};
+use crate::functions::import::read::part::{Part, PartRow};
+
+/// Rows of one execution of a statement, in the order in which they are loaded.
+pub(in crate::functions::import) type Set<'a> = Vec<PartRow<'a>>;
+
+/// The rows of a part that are loaded, and how many earlier rows of their keys they stand for.
+#[derive(Debug)]
+pub(in crate::functions::import) struct Folded<'a> {
+    pub(in crate::functions::import) rows: Vec<PartRow<'a>>,
+    pub(in crate::functions::import) folded: usize,
+}
+
+/// Folds the earlier rows of each key into its last one.
+pub(in crate::functions::import) fn fold(part: &Part) -> Folded<'_> {
+    let mut later = HashSet::new();
+    let mut rows: Vec<_> = part.rows().collect();
+    let all = rows.len();
+    rows.reverse();
+    rows.retain(|row| row.key().is_none_or(|key| later.insert(key)));
+    rows.reverse();
+    Folded { folded: all - rows.len(), rows }
+}
+
+/// All rows.
+pub(in crate::functions::import) fn unfolded(part: &Part) -> Folded<'_> {
+    Folded { rows: part.rows().collect(), folded: 0 }
+}
+
+/// The rows of a part whose bad ones are looked for, where rows of a key fold.
+#[derive(Debug, Default)]
+pub(in crate::functions::import) struct Unfolded<'a> {
+    /// In the order in which they are loaded. A key that comes more than once has too many rows for one set.
+    pub(in crate::functions::import) in_order: Vec<PartRow<'a>>,
+    /// Sets of all rows of some keys, the last row of each first: an earlier one is tried where the later one is refused.
+    pub(in crate::functions::import) repeated: Vec<Vec<Set<'a>>>,
+}
+
+/// Takes the rows of each key together.
+pub(in crate::functions::import) fn by_key<'a>(
+    part: &'a Part,
+    set_rows_max: usize,
+    size_bytes: impl Fn(PartRow<'a>) -> usize,
+) -> Unfolded<'a> {
+    let mut of_key: HashMap<&str, Set<'a>> = HashMap::new();
+    for row in part.rows() {
+        if let Some(key) = row.key() {
+            of_key.entry(key).or_default().push(row);
+        }
+    }
+    let group_bytes = |group: &Set<'a>| group.iter().map(|row| size_bytes(*row)).sum();
+    let is_repeated = |group: &Set<'a>| {
+        group.len() > 1 && group.len() <= set_rows_max && group_bytes(group) <= GROUP_BYTES_MAX
+    };
+    let mut unfolded = Unfolded::default();
+    let mut groups = Vec::new();
+    for row in part.rows() {
+        match row.key().and_then(|key| of_key.get_mut(key)) {
+            Some(group) if is_repeated(group) => {
+                let mut group = std::mem::take(group);
+                group.reverse();
+                groups.push(group);
+            }
+            // Its key's rows are taken.
+            Some(group) if group.is_empty() => {}
+            _ => unfolded.in_order.push(row),
+        }
+    }
+    let mut rows = 0;
+    let mut bytes = 0;
+    for group in groups {
+        let (group_rows, group_bytes) = (group.len(), group_bytes(&group));
+        let is_full = rows + group_rows > set_rows_max || bytes + group_bytes > GROUP_BYTES_MAX;
+        match unfolded.repeated.last_mut().filter(|_| !is_full) {
+            Some(set) => {
+                set.push(group);
+                rows += group_rows;
+                bytes += group_bytes;
+            }
+            None => {
+                unfolded.repeated.push(vec![group]);
+                (rows, bytes) = (group_rows, group_bytes);
+            }
+        }
+    }
+    unfolded
+}
+
+/// Most bytes of the rows of one key that are looked at together: a set must fit a call.
+const GROUP_BYTES_MAX: usize = CALL_BYTES_MAX / 2;
+
+/// The rows as sets: a key stands once in a set, its rows keep their order, and all writers lock in the order of the
+/// keys. Where all rows keep their order, a repeated key begins a set, and one that is spelt in another way is for
+/// `sync.bisect`. `size_bytes` is what a row adds to a request.
+pub(in crate::functions::import) fn sets<'a>(
+    rows: &[PartRow<'a>],
+    set_rows_max: usize,
+    keeps_order: bool,
+    size_bytes: impl Fn(PartRow<'a>) -> usize,
+) -> Vec<Set<'a>> {
+    let mut sets = Vec::new();
+    for run in runs(rows, keeps_order) {
+        let items: Vec<_> = run
+            .iter()
+            .map(|row| Item {
+                key: row.key().filter(|_| !keeps_order),
+                size_bytes: size_bytes(*row),
+            })
+            .collect();
+        let planned = plan::sets(&items, set_rows_max).into_iter();
+        sets.extend(planned.map(|set| set.into_iter().map(|row| run[row]).collect::<Set<'_>>()));
+    }
+    sets
+}
+
+/// What is planned on its own: all rows or, where their order is kept, as many as have each another key.
+fn runs<'r, 'a>(rows: &'r [PartRow<'a>], keeps_order: bool) -> Vec<&'r [PartRow<'a>]> {
+    if !keeps_order {
+        return vec![rows];
+    }
+    let mut seen = HashSet::new();
+    let mut runs = Vec::new();
+    let mut begin = 0;
+    for (place, row) in rows.iter().enumerate() {
+        let is_new = row.key().is_none_or(|key| seen.insert(key));
+        if !is_new {
+            runs.push(&rows[begin..place]);
+            begin = place;
+            seen.clear();
+            seen.extend(row.key());
+        }
+    }
+    runs.push(&rows[begin..]);
+    runs
+}
+
+/// `c1`, `c2`, … of a set.
+pub(in crate::functions::import) fn column_parameters(
+    rows: &[PartRow<'_>],
+) -> impl Iterator<Item = Parameter> {
+    let cells: Vec<PackedRow<'_>> = rows.iter().map(|row| row.cells()).collect();
+    let literals = packed_literals(&cells).into_iter().enumerate();
+    literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET_ROWS_MAX: usize = 3;
+
+    fn keys(rows: &[PartRow<'_>]) -> String {
+        let key = |row: &PartRow<'_>| row.key().unwrap_or("-").trim_end_matches('\0').to_owned();
+        rows.iter().map(key).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Each set as the keys of its rows.
+    fn check(part: &Part, keeps_order: bool, expected: &[&str]) {
+        let sets = sets(&unfolded(part).rows, SET_ROWS_MAX, keeps_order, |_| 0);
+        let found: Vec<_> = sets.iter().map(|set| keys(set)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_set_holds_a_key_once_and_is_sorted_by_keys() {
+        check(&Part::of_keys([3, 1, 2, 3, 1]), false, &["1 2 3", "1 3"]);
+        check(&Part::of_keys([4, 3, 2, 1]), false, &["1 2 3", "4"]);
+        check(&Part::of_keys([]), false, &[]);
+    }
+
+    #[test]
+    fn where_rows_depend_on_each_other_all_keep_their_order() {
+        check(&Part::of_keys([3, 1, 2, 3, 1, 3]), true, &["3 1 2", "3 1", "3"]);
+        check(&Part::of_keys([4, 3, 2, 1]), true, &["4 3 2", "1"]);
+    }
+
+    #[test]
+    fn the_last_row_of_a_key_stands_for_the_earlier_ones() {
+        let part = Part::of_keys([3, 1, 3, 2, 1, 3]);
+        let folded = fold(&part);
+        assert_eq!((keys(&folded.rows).as_str(), folded.folded), ("2 1 3", 3));
+    }
+
+    #[test]
+    fn the_rows_of_a_repeated_key_share_a_set_the_last_one_first() {
+        let part = Part::of_keys([3, 1, 3, 2, 1, 3, 4, 4, 4, 4]);
+        let found = by_key(&part, SET_ROWS_MAX, |_| 0);
+        assert_eq!(keys(&found.in_order), "2 4 4 4 4");
+        let sets: Vec<Vec<_>> = found
+            .repeated
+            .iter()
+            .map(|set| set.iter().map(|group| keys(group)).collect())
+            .collect();
+        assert_eq!(sets, [["3 3 3"], ["1 1"]]);
+        assert!(found.repeated[0][0].windows(2).all(|pair| pair[0].number() > pair[1].number()));
+    }
+}

@@ -1,0 +1,423 @@
+//! Loads a file in one transaction, for `atomic` and `dry-run`: all of it stands, or none.
+//!
+//! The sets are bisected from the start, since an error would end the transaction. Rejects are recorded outside of it, so
+//! that they are there for the report whether it is committed or rolled back.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::lanes::{stop_before, too_many};
+use super::loader::{Loader, Slot};
+use super::replace::{Replaced, not_deleted, replace_in};
+use crate::aws::objects::{ObjectName, Objects};
+use crate::database::batch;
+use crate::database::transaction::{End, Transaction, in_transaction};
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{Disposition, SyncError};
+use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
+use crate::domain::load_mode::LoadMode;
+use crate::domain::outcome::Rejection;
+use crate::functions::import::claim::{Entry, Progress};
+use crate::functions::import::read::chunk::{Chunk, ChunkEnd};
+use crate::functions::import::read::file::{FileError, Time, unreadable};
+use crate::functions::import::read::opened::Opened;
+use crate::functions::import::read::options::{Limit, Options};
+use crate::functions::import::read::part::{Part, PartRow, Reject};
+
+const COUNTS: &str =
+    "SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
+  coalesce(sum(rows_unchanged), 0)::bigint, coalesce(sum(rows_superseded), 0)::bigint,
+  coalesce(sum(rows_rejected), 0)::bigint
+FROM sync.import_chunk WHERE import_id = :import_id::uuid";
+
+/// What was found out, by a transaction that commits this or is about to be rolled back.
+const FOUND_OUT: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_written = :written::bigint,
+  rows_unchanged = :unchanged::bigint, rows_superseded = :superseded::bigint, rows_rejected = :rejected::bigint,
+  rows_deleted = :deleted::bigint, progressed_at = clock_timestamp(), error = :error::text,
+  rolled_back_at = CASE WHEN :is_rolled_back::boolean THEN clock_timestamp() END
+WHERE id = :import_id::uuid AND state = 'running'";
+
+/// Nobody else loads the file before this transaction is over. (Its row is kept up to date meanwhile.)
+const LOCK: &str = "SELECT pg_advisory_xact_lock(sync.import_lock(:import_id::uuid)) IS NULL";
+
+/// The rows of a chunk that the database refused, as this transaction recorded them.
+const REFUSED: &str = "SELECT record, sqlstate, column_name, reason FROM sync.import_reject
+WHERE import_id = :import_id::uuid AND lane = 0 AND rule = 'database' AND record > :after::bigint
+ORDER BY record LIMIT 1000";
+
+/// What stands outside of the transaction is enough.
+const FORGET_OWN_REJECTS: [&str; 2] = [
+    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid AND lane = 0",
+    "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid AND lane = 0",
+];
+
+/// The lane of the rejects that are recorded outside of the transaction, in which no row is loaded.
+const OUTSIDE_LANE: usize = 1;
+
+/// Whether a transaction came to its end: committed, or rolled back with all that was to be found out.
+const ENDED: &str = "SELECT rolled_back_at IS NOT NULL OR EXISTS (
+    SELECT FROM sync.import_chunk WHERE import_id = :import_id::uuid
+  ), error
+FROM sync.import WHERE id = :import_id::uuid";
+
+const SPEAK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+
+/// The constraints that speak at a commit, as `SET CONSTRAINTS` names them; NULL where there are none.
+const DEFERRED: &str =
+    "SELECT string_agg(DISTINCT format('%I.%I', space.nspname, held.conname), ', ')
+FROM pg_constraint AS held JOIN pg_namespace AS space ON space.oid = held.connamespace
+WHERE held.condeferred";
+
+/// How often it is recorded how much was read, at most.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
+
+/// How the loading ended.
+#[derive(Debug, Default)]
+pub(in crate::functions::import) enum Ending {
+    /// All of the file is loaded, or would be.
+    #[default]
+    Whole,
+    /// Nothing is loaded, and the import ends here.
+    Stopped { error: String },
+}
+
+/// What is loaded, and from where.
+pub(in crate::functions::import) struct Whole<'a> {
+    pub entry: Entry<'a>,
+    pub loader: Loader<'a>,
+    pub objects: &'a Objects,
+    pub object: &'a ObjectName,
+    pub size_bytes: u64,
+    pub options: &'a Options,
+    pub deadline: Deadline,
+    pub time: Time,
+}
+
+/// An attempt: its end, and what it counted.
+#[derive(Default)]
+struct Attempt {
+    ending: Ending,
+    counts: Record,
+    /// Whether a deferred constraint spoke, which does not say whose row it was.
+    is_refused_at_end: bool,
+}
+
+impl Whole<'_> {
+    /// Loads an opened file; opens it again where the transaction must be repeated.
+    pub(in crate::functions::import) async fn load(
+        &self,
+        opened: Opened<'_>,
+        progress: &Progress,
+    ) -> Result<Ending, SyncError> {
+        let opened = RefCell::new(Some(opened));
+        let try_all = async |tried| {
+            in_transaction(self.entry.data_api, self.deadline, async |transaction| {
+                let first = opened.borrow_mut().take();
+                let opened = match first {
+                    Some(opened) => opened,
+                    None => self.open_again(progress).await?,
+                };
+                self.attempt(transaction, opened, tried).await
+            })
+            .await
+        };
+        let mut attempted = try_all(batch::Attempt::Bisected).await;
+        if attempted
+            .as_ref()
+            .is_ok_and(|attempt| self.tries_again(attempt, batch::Attempt::Bisected))
+        {
+            attempted = try_all(batch::Attempt::BisectedImmediately).await;
+        }
+        match attempted {
+            Ok(attempt) => Ok(attempt.ending),
+            Err(SyncError::OutOfTime) => {
+                self.entry.count_what_stands().await?;
+                Ok(Ending::Stopped { error: self.out_of_time() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open_again(&self, progress: &Progress) -> Result<Opened<'_>, SyncError> {
+        crate::functions::import::read::opened::open(
+            self.objects,
+            self.object,
+            self.size_bytes,
+            self.loader.table,
+            self.options,
+            progress,
+            self.time,
+        )
+        .await
+        .map_err(|error| match error {
+            crate::functions::import::read::opened::OpenError::Sync(error) => error,
+            crate::functions::import::read::opened::OpenError::Refused(error) => {
+                SyncError::Inconsistent(error)
+            }
+        })
+    }
+
+    async fn attempt(
+        &self,
+        transaction: &Transaction<'_>,
+        mut opened: Opened<'_>,
+        tried: batch::Attempt,
+    ) -> Result<End<Attempt>, SyncError> {
+        transaction.execute(LOCK, vec![self.entry.id()]).await?;
+        let ended = transaction.execute(ENDED, vec![self.entry.id()]).await?;
+        match ended.first().map(Vec::as_slice) {
+            Some([Field::Boolean(false), _]) => {}
+            // By this worker or another: only the telling of it is left.
+            Some([Field::Boolean(true), error]) => {
+                let ending = match error.as_text() {
+                    Some(error) => Ending::Stopped { error: error.to_owned() },
+                    None => Ending::Whole,
+                };
+                return Ok(End::Rollback(Attempt { ending, ..Attempt::default() }));
+            }
+            _ => return Err(self.entry.unreadable()),
+        }
+        self.entry.forget_rejects().await?;
+        let deferred = self.deferred(transaction, tried).await?;
+        let stop_before = stop_before(self.deadline);
+        let rejected = Cell::new(0);
+        let mut told = Instant::now();
+        loop {
+            if self.deadline.less(stop_before).remaining().is_zero() {
+                return self.stop(transaction, self.out_of_time()).await;
+            }
+            match opened.next_chunk().await {
+                Ok(Some((chunk, end))) => {
+                    let refused = self.load_chunk(transaction, &chunk, end, tried).await?;
+                    rejected.set(rejected.get() + refused);
+                    if let Some(names) = &deferred {
+                        // Without a dry run, the chunk would be committed now.
+                        match transaction.execute(SPEAK_NOW, Vec::new()).await {
+                            Ok(_) => {}
+                            Err(error) if error.disposition() == Disposition::Reject => {
+                                let attempt =
+                                    Attempt { is_refused_at_end: true, ..Attempt::default() };
+                                return Ok(End::Rollback(attempt));
+                            }
+                            Err(error) => return Err(error.into()),
+                        }
+                        let again = format!("SET CONSTRAINTS {names} DEFERRED");
+                        transaction.execute(&again, Vec::new()).await?;
+                    }
+                }
+                Ok(None) => break,
+                Err(FileError::Service(error)) => return Err(error.into()),
+                Err(FileError::Unreadable(error)) => {
+                    return self.stop(transaction, unreadable(&error)).await;
+                }
+                Err(FileError::OutOfTime) => {
+                    return self.stop(transaction, self.out_of_time()).await;
+                }
+            }
+            if let Some(error) = self.too_many(opened.records_cut(), rejected.get(), false) {
+                return self.stop(transaction, error).await;
+            }
+            if told.elapsed() >= TOLD_EVERY {
+                if let Err(error) = self.entry.read_so_far(opened.bytes_read()).await {
+                    tracing::info!(reason = %error, "progress not recorded");
+                }
+                told = Instant::now();
+            }
+        }
+        let records = opened.records_cut();
+        if let Some(error) = self.too_many(records, rejected.get(), true) {
+            return self.stop(transaction, error).await;
+        }
+        if self.options.mode == LoadMode::Replace && rejected.get() > 0 {
+            return self.stop(transaction, not_deleted(rejected.get())).await;
+        }
+        // After an error the transaction has no answers any more.
+        let mut counts = self.counts(transaction).await?;
+        if self.options.mode == LoadMode::Replace {
+            let Loader { table, .. } = self.loader;
+            let limit = self.options.max_deletes;
+            match replace_in(transaction, self.entry, table, limit).await? {
+                Replaced::Deleted { rows } => counts.push(Field::Long(rows)),
+                Replaced::Refused(error) => {
+                    return self.take_back(self.stopped(&error, counts)).await;
+                }
+            }
+        }
+        // Deferred constraints speak at the end of a transaction; this one may have none.
+        if let Err(error) = transaction.execute(SPEAK_NOW, Vec::new()).await {
+            if error.disposition() != Disposition::Reject {
+                return Err(error.into());
+            }
+            let error =
+                format!("a deferred constraint refuses the file as a whole: {}", error.message);
+            let attempt = Attempt { is_refused_at_end: true, ..self.stopped(&error, counts) };
+            if self.tries_again(&attempt, tried) {
+                return Ok(End::Rollback(attempt));
+            }
+            return self.take_back(attempt).await;
+        }
+        if counts.first() != Some(&Field::Long(i64::try_from(records).unwrap_or(i64::MAX))) {
+            // Cannot be; and if it is, nothing may stand of it.
+            tracing::error!(import_id = %self.entry.import_id, records, "rows of the file are not conserved");
+            let error = "not all records of the file are accounted for: a defect of aurora-sync, please report it";
+            return self.stop(transaction, error.to_owned()).await;
+        }
+        let attempt = Attempt { ending: Ending::Whole, counts, is_refused_at_end: false };
+        if self.options.is_dry_run {
+            return self.take_back(attempt).await;
+        }
+        for sql in FORGET_OWN_REJECTS {
+            transaction.execute(sql, vec![self.entry.id()]).await?;
+        }
+        transaction.execute(FOUND_OUT, self.found_out(&attempt, false)).await?;
+        Ok(End::Commit(attempt))
+    }
+
+    /// The names of the constraints that would speak at the commit of each chunk, where there would be one.
+    async fn deferred(
+        &self,
+        transaction: &Transaction<'_>,
+        tried: batch::Attempt,
+    ) -> Result<Option<String>, SyncError> {
+        if self.options.is_atomic || tried != batch::Attempt::Bisected {
+            return Ok(None);
+        }
+        let names = transaction.execute(DEFERRED, Vec::new()).await?;
+        Ok(names.first().and_then(|names| names.first()?.as_text()).map(str::to_owned))
+    }
+
+    /// Loads a chunk, and gives the number of its records that were rejected.
+    async fn load_chunk(
+        &self,
+        transaction: &Transaction<'_>,
+        chunk: &Chunk,
+        end: ChunkEnd,
+        tried: batch::Attempt,
+    ) -> Result<u64, SyncError> {
+        // All rows are in one lane: see `lanes_of`.
+        let Some(part) = chunk.parts.first().filter(|part| !part.is_empty()) else { return Ok(0) };
+        let slot = Slot { lane: 0, chunk: chunk.number, end };
+        // An error would end the transaction: bad rows are looked for from the beginning.
+        let rejected = self.loader.load_in(transaction, slot, part, tried).await?;
+        if rejected > 0 {
+            let mut rejects = part.rejects.clone();
+            rejects.extend(self.refused(transaction, part).await?);
+            rejects.sort_by_key(|reject| reject.origin.record);
+            self.loader.record_rejects(OUTSIDE_LANE, &rejects, self.deadline).await?;
+        }
+        Ok(rejected)
+    }
+
+    /// The rows of a part that the database refused.
+    async fn refused(
+        &self,
+        transaction: &Transaction<'_>,
+        part: &Part,
+    ) -> Result<Vec<Reject>, SyncError> {
+        let mut origins = part.rows().map(PartRow::origin).peekable();
+        let mut after = origins.peek().map_or(0, |origin| origin.record.saturating_sub(1));
+        let mut rejects = Vec::new();
+        loop {
+            let parameters = vec![self.entry.id(), parameter("after", after.to_string())];
+            let page = transaction.execute(REFUSED, parameters).await?;
+            let Some(last) = page.last() else { return Ok(rejects) };
+            after = record_number(last)?;
+            for refused in &page {
+                let number = record_number(refused)?;
+                let text = |place: usize| refused.get(place)?.as_text().map(str::to_owned);
+                if let Some(origin) = origins.find(|origin| origin.record == number) {
+                    let reason = text(3).unwrap_or_default();
+                    let rejection = Rejection {
+                        sqlstate: text(1),
+                        column: text(2),
+                        ..Rejection::by_rule("database", reason)
+                    };
+                    rejects.push(Reject { origin, rejection });
+                }
+            }
+        }
+    }
+
+    /// Ends with nothing loaded; counts what was found out.
+    async fn stop(
+        &self,
+        transaction: &Transaction<'_>,
+        error: String,
+    ) -> Result<End<Attempt>, SyncError> {
+        let counts = self.counts(transaction).await?;
+        self.take_back(self.stopped(&error, counts)).await
+    }
+
+    /// Rolls back. What was found out is recorded before: whoever comes next may see it, or its lock, but not neither.
+    async fn take_back(&self, attempt: Attempt) -> Result<End<Attempt>, SyncError> {
+        self.entry.run(FOUND_OUT, self.found_out(&attempt, true)).await?;
+        Ok(End::Rollback(attempt))
+    }
+
+    /// Without a dry run, constraints would now be checked row by row.
+    fn tries_again(&self, attempt: &Attempt, tried: batch::Attempt) -> bool {
+        attempt.is_refused_at_end && !self.options.is_atomic && tried == batch::Attempt::Bisected
+    }
+
+    fn stopped(&self, error: &str, mut counts: Record) -> Attempt {
+        if !self.options.is_dry_run
+            && let [_, Field::Long(written), Field::Long(unchanged), Field::Long(superseded), ..] =
+                counts.as_mut_slice()
+        {
+            // What is not loaded leaves the table as it is.
+            *unchanged += std::mem::take(written) + std::mem::take(superseded);
+        }
+        let error = format!("{error}; nothing was loaded");
+        Attempt { ending: Ending::Stopped { error }, counts, is_refused_at_end: false }
+    }
+
+    /// Where nothing may be half done, a single bad row is too many, unless `max-rejects` allows some.
+    fn too_many(&self, read: u64, rejected: u64, is_end: bool) -> Option<String> {
+        let default =
+            (self.options.is_atomic && !self.options.is_dry_run).then_some(Limit::Rows(0));
+        // A bad row is no reason not to look for others: the file is read to its end.
+        let is_by_default = self.options.max_rejects.is_none();
+        if is_by_default && !is_end {
+            return None;
+        }
+        too_many(self.options.max_rejects.or(default), read, rejected, is_end)
+    }
+
+    fn out_of_time(&self) -> String {
+        let option = if self.options.is_dry_run { "dry-run" } else { "atomic" };
+        format!(
+            "with {option} a file must be loaded in one invocation, and the time of this one is over; \
+             cut the file, or leave {option} out"
+        )
+    }
+
+    async fn counts(&self, transaction: &Transaction<'_>) -> Result<Record, SyncError> {
+        let records = transaction.execute(COUNTS, vec![self.entry.id()]).await?;
+        let counts = records.into_iter().next();
+        counts.ok_or_else(|| SyncError::Inconsistent("the chunks are not counted".to_owned()))
+    }
+
+    fn found_out(&self, attempt: &Attempt, is_rolled_back: bool) -> Vec<Parameter> {
+        let names = ["read", "written", "unchanged", "superseded", "rejected", "deleted"];
+        let numbers = attempt.counts.iter().map(|field| field.as_long().unwrap_or_default());
+        // None are deleted where they are not told of.
+        let numbers = numbers.chain(std::iter::repeat(0)).map(|number| number.to_string());
+        let mut parameters: Vec<_> =
+            names.into_iter().zip(numbers).map(|(name, number)| parameter(name, number)).collect();
+        parameters.push(match &attempt.ending {
+            Ending::Stopped { error } => parameter("error", storable(error)),
+            Ending::Whole => null("error"),
+        });
+        parameters.push(parameter("is_rolled_back", is_rolled_back.to_string()));
+        parameters.push(self.entry.id());
+        parameters
+    }
+}
+
+fn record_number(record: &Record) -> Result<u64, SyncError> {
+    let number = record.first().and_then(Field::as_long);
+    let number = number.and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| SyncError::Inconsistent("a reject has no record".to_owned()))
+}

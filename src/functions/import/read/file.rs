@@ -1,0 +1,157 @@
+//! A file as it comes out of its bucket: ranges in, records out, until the time is over.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::aws::objects::{ObjectName, Objects, RangeReader};
+use crate::csv::encoding::Encoding;
+use crate::csv::inflate::Compression;
+use crate::csv::reader::{Next, ReadError, Reader};
+use crate::csv::records::{LineEnd, Place, Record};
+use crate::domain::deadline::Deadline;
+use crate::domain::error::ServiceError;
+use crate::functions::import::read::options::Options;
+
+/// Why a file cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::functions::import) enum FileError {
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// What is in it cannot be read: nobody but its owner can change that.
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
+    /// The time is over. What was read and not cut is read again.
+    #[error("no time was left to read on")]
+    OutOfTime,
+}
+
+/// What to tell of a file whose content cannot be read.
+pub(in crate::functions::import) fn unreadable(error: &ReadError) -> String {
+    format!("the file cannot be read on: {}", crate::domain::error::chain(error))
+}
+
+/// How long a file may be read.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::functions::import) struct Time {
+    pub until: Deadline,
+    /// So much of it is as much as any invocation has.
+    pub enough: Duration,
+    /// So many bytes of the content hold more than one chunk, unless they hold no rows.
+    pub chunk_bytes_max: u64,
+}
+
+/// A file that is being read.
+#[derive(Debug)]
+pub(in crate::functions::import) struct File {
+    ranges: RangeReader,
+    reader: Reader<Vec<u8>>,
+    /// Bytes of the object that went to the reader so far.
+    bytes_read: u64,
+    is_ended: bool,
+    time: Time,
+    /// Up to where the content is cut, and how much time was left there.
+    cut: (Place, Duration),
+}
+
+impl File {
+    /// From its beginning. The object is read as long as it is still the one that is named.
+    pub(in crate::functions::import) fn open(
+        objects: &Objects,
+        name: &ObjectName,
+        size_bytes: u64,
+        options: &Options,
+        time: Time,
+    ) -> Self {
+        Self {
+            ranges: objects.read(name, size_bytes, 0),
+            reader: Reader::new(options.dialect.clone(), options.encoding),
+            bytes_read: 0,
+            is_ended: false,
+            time,
+            cut: (Place { byte_offset: 0, line: 1 }, time.until.remaining()),
+        }
+    }
+
+    /// From the beginning of a record. Only for a file that is not compressed.
+    pub(in crate::functions::import) fn open_at(
+        objects: &Objects,
+        name: &ObjectName,
+        size_bytes: u64,
+        options: &Options,
+        encoding: Encoding,
+        place: Place,
+        time: Time,
+    ) -> Self {
+        Self {
+            ranges: objects.read(name, size_bytes, place.byte_offset),
+            reader: Reader::at(options.dialect.clone(), encoding, place),
+            bytes_read: place.byte_offset,
+            is_ended: false,
+            time,
+            cut: (place, time.until.remaining()),
+        }
+    }
+
+    /// Adds the next records, and tells whether there may be more.
+    pub(in crate::functions::import) async fn read(
+        &mut self,
+        records: &mut Vec<Record>,
+    ) -> Result<bool, FileError> {
+        let len = records.len();
+        while !self.is_ended && records.len() == len {
+            // Those that load wait for the same thread.
+            tokio::task::yield_now().await;
+            let remaining = self.time.until.remaining();
+            if remaining.is_zero() {
+                return Err(self.out_of_time());
+            }
+            match self.reader.read(records)? {
+                Next::Again => {}
+                Next::End => self.is_ended = true,
+                Next::Input => match timeout(remaining, self.ranges.next()).await {
+                    Err(_) => return Err(self.out_of_time()),
+                    Ok(next) => match next? {
+                        Some(bytes) => {
+                            self.bytes_read += bytes.len() as u64;
+                            self.reader.push(bytes);
+                        }
+                        None => self.reader.end(),
+                    },
+                },
+            }
+        }
+        Ok(!self.is_ended)
+    }
+
+    /// What was read belongs to chunks that are cut.
+    pub(in crate::functions::import) fn cut(&mut self) {
+        self.cut = (self.reader.place(), self.time.until.remaining());
+    }
+
+    /// The next invocation would have no more time, and come no further.
+    fn out_of_time(&self) -> FileError {
+        let (Place { byte_offset, line }, had) = self.cut;
+        let bytes = self.reader.place().byte_offset.saturating_sub(byte_offset);
+        if had >= self.time.enough && bytes > self.time.chunk_bytes_max {
+            return ReadError::Endless { line }.into();
+        }
+        FileError::OutOfTime
+    }
+
+    pub(in crate::functions::import) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    pub(in crate::functions::import) fn encoding(&self) -> Option<Encoding> {
+        self.reader.encoding()
+    }
+
+    pub(in crate::functions::import) fn compression(&self) -> Option<Compression> {
+        self.reader.compression()
+    }
+
+    pub(in crate::functions::import) fn line_end(&self) -> Option<LineEnd> {
+        self.reader.line_end()
+    }
+}

@@ -1,0 +1,490 @@
+//! Records of a file as rows of a table: the header tells which column is which, the catalog what each may
+//! hold.
+//!
+//! Pure. A record that does not fit becomes a reject, never an error. Every row of a file comes through here:
+//! a good one costs two allocations for its cells and those of its key, however many fields it has.
+
+use std::borrow::Cow;
+
+use aurora_sync_catalog::{Column, ColumnType, Table};
+
+use super::options::{Numbers, Options};
+use crate::csv::records::{Content, Fields, RECORD_BYTES_MAX, Record};
+use crate::database::parameter_set::PackedCells;
+use crate::domain::fault::nearest;
+use crate::domain::key::{self, Key};
+use crate::domain::load_mode::LoadMode;
+use crate::domain::outcome::Rejection;
+use crate::domain::row::unknown_column;
+use crate::domain::value::{self, Fault};
+
+/// The column that `rejected.csv` adds: left out when the file comes back.
+pub const ERROR_COLUMN: &str = "_error";
+
+/// Longest name that an error repeats, in characters: PostgreSQL's own names have at most 63 bytes.
+const NAME_MAX: usize = 64;
+
+/// Which field goes into which column.
+#[derive(Debug, Clone)]
+pub struct Layout<'a> {
+    mode: LoadMode,
+    numbers: Numbers,
+    /// One for each field of a record.
+    fields: Vec<Use<'a>>,
+    columns: Vec<&'a Column>,
+    /// The place of each of the key's columns among the columns; `None` where rows have no key.
+    key: Option<Vec<usize>>,
+    has_comparable_keys: bool,
+    /// The place of the column that must say whether a row is newer.
+    version: Option<usize>,
+    has_error_column: bool,
+    /// Bytes by which the cells of a row may be longer than its fields.
+    growth_bytes: usize,
+}
+
+/// What is done with a field.
+#[derive(Debug, Clone, Copy)]
+enum Use<'a> {
+    Load { column: &'a Column, is_grouped: bool },
+    LeaveOut,
+}
+
+/// Why a header does not fit its table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    #[error("the header (line {line}) cannot be read: {reason}")]
+    Unreadable { line: u64, reason: String },
+    #[error(
+        "field {field} of the header has no name; name it or leave it out, or set extra-columns to ignore"
+    )]
+    Nameless { field: usize },
+    #[error("the header is one field, which is not a column of the table; {hint}")]
+    OneField { hint: &'static str },
+    #[error("the header names {name:?}, which is not {expected}")]
+    UnknownColumn { name: String, expected: String },
+    #[error("the header names the column {name:?} twice, in fields {first} and {second}; {fix}")]
+    Duplicate { name: String, first: usize, second: usize, fix: String },
+    #[error("the header names the column {name:?}, whose values the database makes; {fix}")]
+    Generated { name: String, fix: &'static str },
+    #[error("the header names the column {name:?}, which is kept out of writes; {fix}")]
+    ReadOnly { name: String, fix: &'static str },
+    #[error("the header does not name the column {name:?}, which says whether a row is newer")]
+    NoVersion { name: String },
+    #[error("the header does not name the column(s) {names}, which must have a value")]
+    Missing { names: String },
+    #[error("the option columns names {expected} column(s), but the header has {found} field(s)")]
+    ColumnCount { expected: usize, found: usize },
+    #[error("mode {mode} needs a table with a primary key, as rows are found by it")]
+    NoPrimaryKey { mode: &'static str },
+    #[error(
+        "the header does not name the column(s) {names} of the key, by which mode {mode} finds rows"
+    )]
+    MissingKey { names: String, mode: &'static str },
+    #[error(
+        "the header names \"_error\", so the file holds rows that were rejected before; mode replace would \
+         delete all others: drop it with mode upsert"
+    )]
+    RejectsReplace,
+}
+
+/// A row that fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub key: Option<Key>,
+    pub cells: PackedCells,
+}
+
+impl<'a> Layout<'a> {
+    /// From the first record of a file. Names match as they are written, or else in any case. Where the
+    /// options name the columns, the header only has to have as many fields.
+    pub fn from_header(
+        table: &'a Table,
+        header: &Record,
+        options: &Options,
+    ) -> Result<Self, HeaderError> {
+        let unreadable =
+            |reason: &str| HeaderError::Unreadable { line: header.line, reason: reason.to_owned() };
+        let names = match &header.content {
+            Content::Fields(names) => names,
+            Content::TooLong { quote_line } => {
+                let fix = match quote_line {
+                    Some(line) => format!("close the quote that opens on line {line}"),
+                    None => "end its line, or set the option encoding".to_owned(),
+                };
+                return Err(unreadable(&format!("it is over {RECORD_BYTES_MAX} bytes; {fix}")));
+            }
+            Content::Malformed { byte_offset } => {
+                let reason = format!(
+                    "byte {byte_offset} of the file is no character of its encoding; set the option encoding"
+                );
+                return Err(unreadable(&reason));
+            }
+            Content::Unclosed => return Err(unreadable("a quote in it is never closed")),
+            Content::Misquoted { field } => return Err(unreadable(&misquoted(*field))),
+        };
+        let Some(columns) = &options.columns else {
+            return Self::of(table, names.iter().map(Option::unwrap_or_default), options);
+        };
+        // Rejected rows come back with one field more than the option knows of.
+        let last = names.iter().last().flatten();
+        let error = last.filter(|last| *last == ERROR_COLUMN && names.len() == columns.len() + 1);
+        if names.len() != columns.len() && error.is_none() {
+            let (expected, found) = (columns.len(), names.len());
+            return Err(HeaderError::ColumnCount { expected, found });
+        }
+        Self::of(table, columns.iter().map(String::as_str).chain(error), options)
+    }
+
+    /// From the names of all fields, for a file without a header.
+    pub fn from_columns(
+        table: &'a Table,
+        names: &[String],
+        options: &Options,
+    ) -> Result<Self, HeaderError> {
+        Self::of(table, names.iter().map(String::as_str), options)
+    }
+
+    fn of<'n>(
+        table: &'a Table,
+        names: impl Iterator<Item = &'n str>,
+        options: &Options,
+    ) -> Result<Self, HeaderError> {
+        let mut fields: Vec<Use<'a>> = Vec::new();
+        let mut known: Vec<Option<&Column>> = Vec::new();
+        let mut has_error_column = false;
+        let names: Vec<_> = names.map(str::trim).collect();
+        if let [only] = names.as_slice()
+            && table.column(only).is_none()
+            && let Some(hint) = hint(only)
+        {
+            return Err(HeaderError::OneField { hint });
+        }
+        for name in &names {
+            let column = if *name == ERROR_COLUMN {
+                has_error_column = true;
+                None
+            } else {
+                named(table, name, fields.len() + 1, options)?
+            };
+            if let Some(column) = column
+                && let Some(first) = known
+                    .iter()
+                    .position(|other| other.is_some_and(|other| other.name == column.name))
+            {
+                return Err(HeaderError::Duplicate {
+                    name: column.name.clone(),
+                    first: first + 1,
+                    second: known.len() + 1,
+                    fix: fix_of_duplicate(table, column, &names),
+                });
+            }
+            fields.push(match column {
+                Some(column) if is_loaded(table, column, options)? => Use::Load {
+                    column,
+                    is_grouped: options.numbers != Numbers::Plain
+                        && Numbers::are_of(&column.column_type),
+                },
+                _ => Use::LeaveOut,
+            });
+            known.push(column);
+        }
+        let columns: Vec<_> = fields
+            .iter()
+            .filter_map(|field| match field {
+                Use::Load { column, .. } => Some(*column),
+                Use::LeaveOut => None,
+            })
+            .collect();
+        let place = |name: &str| columns.iter().position(|column| column.name == name);
+        check_columns(table, options.mode, has_error_column, |name| place(name).is_some())?;
+        let key: Option<Vec<_>> = table.primary_key.iter().map(|name| place(name)).collect();
+        Ok(Self {
+            mode: options.mode,
+            numbers: options.numbers,
+            key: key.filter(|key| !key.is_empty()),
+            has_comparable_keys: key::are_comparable(table),
+            version: table
+                .version_column()
+                .filter(|_| needs_version(options.mode))
+                .and_then(|version| place(&version.name)),
+            // "f" becomes "false".
+            growth_bytes: 4 * columns
+                .iter()
+                .filter(|column| column.column_type == ColumnType::Boolean)
+                .count(),
+            fields,
+            columns,
+            has_error_column,
+        })
+    }
+
+    /// The columns of each row's cells.
+    pub fn columns(&self) -> Vec<&'a Column> {
+        self.columns.clone()
+    }
+
+    pub fn mode(&self) -> LoadMode {
+        self.mode
+    }
+
+    /// Whether the file is one of rejected rows that comes back.
+    pub fn has_error_column(&self) -> bool {
+        self.has_error_column
+    }
+
+    /// Checks one record.
+    pub fn row(&self, record: &Record) -> Result<Row, Rejection> {
+        let fields = match &record.content {
+            Content::Fields(fields) => fields,
+            other => return Err(unreadable(other)),
+        };
+        if fields.len() != self.fields.len() {
+            let reason = format!("expected {} fields, found {}", self.fields.len(), fields.len());
+            return Err(Rejection::by_rule("column-count", reason));
+        }
+        let cells = self.cells(fields)?;
+        if let Some(place) = self.version
+            && cells.get(place).is_none()
+        {
+            let expected = "expected a value: it says whether the row is newer";
+            return Err(rejection(self.columns[place], "not-null", expected.to_owned()));
+        }
+        Ok(Row { key: self.key(&cells)?, cells })
+    }
+
+    fn cells(&self, fields: &Fields) -> Result<PackedCells, Rejection> {
+        let mut cells =
+            PackedCells::with_capacity(self.columns.len(), fields.text_bytes() + self.growth_bytes);
+        for (field, text) in self.fields.iter().zip(fields.iter()) {
+            let Use::Load { column, is_grouped } = *field else { continue };
+            match text.filter(|text| !text.is_empty() || has_empty(&column.column_type)) {
+                None if column.nullable => cells.push(None),
+                None => {
+                    return Err(rejection(column, "not-null", "expected a value".to_owned()));
+                }
+                Some(text) => {
+                    let text =
+                        if is_grouped { self.plain_number(column, text)? } else { text.into() };
+                    if let Some(doubt) = value::doubt(&column.column_type, &text) {
+                        return Err(doubtful(column, doubt));
+                    }
+                    let text =
+                        value::from_text(column, &text).map_err(|fault| faulty(column, &fault))?;
+                    cells.push(Some(&text));
+                }
+            }
+        }
+        Ok(cells)
+    }
+
+    fn plain_number<'t>(&self, column: &Column, text: &'t str) -> Result<Cow<'t, str>, Rejection> {
+        self.numbers.plain(text).ok_or_else(|| {
+            let expected = value::expected(&column.column_type);
+            let reason = format!("expected {expected}, written as {}", self.numbers.as_str());
+            rejection(column, &value::Rule::Format.to_string(), reason)
+        })
+    }
+
+    /// The key, if the row has one. Where keys are compared by their texts, one that has no single
+    /// spelling is refused: it might be another row's.
+    fn key(&self, cells: &PackedCells) -> Result<Option<Key>, Rejection> {
+        let Some(places) = &self.key else { return Ok(None) };
+        let mut parts = Vec::with_capacity(places.len());
+        for &place in places {
+            let Some(text) = cells.get(place) else { return Ok(None) };
+            let column = self.columns[place];
+            match key::canonical(&column.column_type, text) {
+                Some(part) => parts.push(part),
+                None if self.has_comparable_keys => {
+                    let expected = value::expected(&column.column_type);
+                    let reason = format!("expected {expected}, as it is part of the key");
+                    return Err(rejection(column, &value::Rule::Format.to_string(), reason));
+                }
+                None => parts.push(text.to_owned()),
+            }
+        }
+        Ok(Some(Key::of_canonical(parts, self.has_comparable_keys)))
+    }
+}
+
+/// Whether an empty text may be a value of the type: of the others, programs that quote all fields write NULL so.
+fn has_empty(column_type: &ColumnType) -> bool {
+    use ColumnType as Type;
+    matches!(
+        column_type,
+        Type::Char { .. }
+            | Type::VarChar { .. }
+            | Type::Text
+            | Type::Bytea
+            | Type::Enum { .. }
+            | Type::Other { .. }
+    )
+}
+
+/// The column that a field's name means; `None` where the field is left out.
+fn named<'a>(
+    table: &'a Table,
+    name: &str,
+    field: usize,
+    options: &Options,
+) -> Result<Option<&'a Column>, HeaderError> {
+    if let Some(column) = table.column(name) {
+        return Ok(Some(column));
+    }
+    let lower = name.to_lowercase();
+    let mut same = table.columns.iter().filter(|column| column.name.to_lowercase() == lower);
+    let expected = match (same.next(), same.next()) {
+        (Some(column), None) => return Ok(Some(column)),
+        (Some(first), Some(second)) => format!(
+            "the name of one column; write \"{}\" or \"{}\" as the table does",
+            first.name, second.name
+        ),
+        (None, _) if options.ignores_extra_columns => return Ok(None),
+        (None, _) if name.is_empty() => return Err(HeaderError::Nameless { field }),
+        (None, _) => unknown_column(table, name),
+    };
+    let mut shortened: String = name.chars().take(NAME_MAX).collect();
+    if shortened.len() < name.len() {
+        shortened.push('…');
+    }
+    Err(HeaderError::UnknownColumn { name: shortened, expected })
+}
+
+/// Whether a column's field is loaded, or left out; fails where it should not be in the file.
+fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, HeaderError> {
+    let is_key = table.is_key(column);
+    if options.mode == LoadMode::Delete {
+        return Ok(is_key);
+    }
+    if column.is_writable() {
+        return Ok(true);
+    }
+    if options.ignores_extra_columns && !is_key {
+        return Ok(false);
+    }
+    let fix = if is_key {
+        "rows cannot be written by it"
+    } else {
+        "leave it out, or set extra-columns to ignore"
+    };
+    let name = column.name.clone();
+    Err(if column.is_generated() {
+        HeaderError::Generated { name, fix }
+    } else {
+        HeaderError::ReadOnly { name, fix }
+    })
+}
+
+/// Whether the columns that are there are enough.
+fn check_columns(
+    table: &Table,
+    mode: LoadMode,
+    has_error_column: bool,
+    is_there: impl Fn(&str) -> bool,
+) -> Result<(), HeaderError> {
+    let missing = |columns: &mut dyn Iterator<Item = &Column>| {
+        let names: Vec<_> = columns.map(|column| column.name.as_str()).collect();
+        names.into_iter().filter(|name| !is_there(name)).collect::<Vec<_>>().join(", ")
+    };
+    if mode == LoadMode::Replace && has_error_column {
+        return Err(HeaderError::RejectsReplace);
+    }
+    if matches!(mode, LoadMode::Replace | LoadMode::Delete) {
+        let mode = mode.as_str();
+        if table.primary_key.is_empty() {
+            return Err(HeaderError::NoPrimaryKey { mode });
+        }
+        let names = missing(&mut table.key_columns());
+        if !names.is_empty() {
+            return Err(HeaderError::MissingKey { names, mode });
+        }
+    }
+    if mode == LoadMode::Delete {
+        return Ok(());
+    }
+    if let Some(version) = table.version_column().filter(|_| needs_version(mode))
+        && !is_there(&version.name)
+    {
+        return Err(HeaderError::NoVersion { name: version.name.clone() });
+    }
+    let names = missing(&mut table.columns.iter().filter(|column| column.is_required()));
+    if names.is_empty() { Ok(()) } else { Err(HeaderError::Missing { names }) }
+}
+
+/// Whether a row is compared with the one that is there already.
+fn needs_version(mode: LoadMode) -> bool {
+    matches!(mode, LoadMode::Upsert | LoadMode::Replace)
+}
+
+/// What a header of one field that is no column may want to say.
+fn hint(name: &str) -> Option<&'static str> {
+    let is_wide = name.len() > 2 && name.bytes().skip(1).step_by(2).all(|byte| byte == 0);
+    if is_wide || name.len() > 2 && name.bytes().step_by(2).all(|byte| byte == 0) {
+        return Some("its characters have zeros between them; set encoding, such as utf-16le");
+    }
+    let delimiters = [
+        (';', "set delimiter to semicolon"),
+        ('\t', "set delimiter to tab"),
+        ('|', "set delimiter to pipe"),
+        (',', "set delimiter to comma"),
+    ];
+    delimiters.into_iter().find_map(|(mark, hint)| name.contains(mark).then_some(hint))
+}
+
+/// What may have been meant by one of two fields of the same name.
+fn fix_of_duplicate(table: &Table, column: &Column, names: &[&str]) -> String {
+    let is_named =
+        |other: &str| names.iter().any(|name| name.to_lowercase() == other.to_lowercase());
+    let others = table.columns.iter().map(|column| column.name.as_str());
+    match nearest(&column.name, others.filter(|other| !is_named(other))) {
+        Some(near) => format!("keep one of them; did you mean \"{near}\" by the other?"),
+        None => "keep one of them".to_owned(),
+    }
+}
+
+fn unreadable(content: &Content) -> Rejection {
+    match content {
+        Content::TooLong { quote_line: None } | Content::Fields(_) => {
+            let reason = format!("the record is over {RECORD_BYTES_MAX} bytes");
+            Rejection::by_rule("too-long", reason)
+        }
+        Content::TooLong { quote_line: Some(line) } => {
+            let reason = format!(
+                "the record is over {RECORD_BYTES_MAX} bytes: is the quote that opens on line {line} never closed?"
+            );
+            Rejection::by_rule("too-long", reason)
+        }
+        Content::Malformed { byte_offset } => {
+            let reason = format!("byte {byte_offset} of the file is no character of its encoding");
+            Rejection::by_rule("encoding", reason)
+        }
+        Content::Unclosed => {
+            let reason = "a quote is opened and never closed: the record goes on to the file's end";
+            Rejection::by_rule("unclosed-quote", reason)
+        }
+        Content::Misquoted { field } => Rejection::by_rule("misquoted", misquoted(*field)),
+    }
+}
+
+fn misquoted(field: usize) -> String {
+    format!(
+        "something stands behind the closing quote of field {}; a quote within quotes is written twice",
+        field + 1
+    )
+}
+
+fn doubtful(column: &Column, doubt: &str) -> Rejection {
+    let expected = value::expected(&column.column_type);
+    rejection(column, &value::Rule::Format.to_string(), format!("expected {expected}: {doubt}"))
+}
+
+fn faulty(column: &Column, fault: &Fault) -> Rejection {
+    rejection(column, &fault.rule.to_string(), format!("expected {}", fault.expected))
+}
+
+fn rejection(column: &Column, rule: &str, reason: String) -> Rejection {
+    Rejection { column: Some(column.name.clone()), ..Rejection::by_rule(rule, reason) }
+}
+
+#[cfg(test)]
+mod tests;

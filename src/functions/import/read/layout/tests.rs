@@ -1,0 +1,426 @@
+use aurora_sync_catalog::ddl;
+use proptest::prelude::*;
+
+use super::*;
+use crate::csv::dialect::Dialect;
+use crate::csv::encoding::{Encoding, for_label};
+use crate::csv::records::Records;
+
+const STAFF: &str =
+    "CREATE TABLE Staff (id CHAR(4) NOT NULL, name TEXT NOT NULL, age INTEGER, PRIMARY KEY (id))";
+
+fn table(ddl: &str) -> Table {
+    ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap().catalog.tables()[0].clone()
+}
+
+fn records(file: &str) -> Vec<Record> {
+    let encoding = Encoding { charset: for_label("utf-8").unwrap(), has_mark: false };
+    let (mut reader, mut records) = (Records::new(Dialect::default(), encoding), Vec::new());
+    reader.push(file.as_bytes(), &mut records);
+    reader.finish(&mut records);
+    records
+}
+
+fn in_mode(mode: LoadMode) -> Options {
+    Options { mode, ..Options::default() }
+}
+
+fn check_header_in(ddl: &str, options: &Options, header: &str, expected: &str) {
+    let table = table(ddl);
+    let found = match Layout::from_header(&table, &records(header)[0], options) {
+        Ok(layout) => {
+            let columns = layout.columns();
+            columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(" ")
+        }
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(found, expected, "{header}");
+}
+
+fn check_header(header: &str, expected: &str) {
+    check_header_in(STAFF, &Options::default(), header, expected);
+}
+
+#[test]
+fn a_header_names_columns_in_any_order_and_case() {
+    check_header("id,name,age", "id name age");
+    check_header(" Age ,NAME,id", "age name id");
+    check_header("id,name,_error", "id name");
+    check_header_in("CREATE TABLE t (\"É\" int)", &Options::default(), "é", "É");
+}
+
+#[test]
+fn a_header_that_does_not_fit_says_why() {
+    check_header(
+        "id,nmae",
+        "the header names \"nmae\", which is not a column of the table; did you mean \"name\"?",
+    );
+    check_header("age", "the header does not name the column(s) id, name, which must have a value");
+    check_header(
+        "id,name,",
+        "field 3 of the header has no name; name it or leave it out, or set extra-columns to ignore",
+    );
+    check_header("id,\"name", "the header (line 1) cannot be read: a quote in it is never closed");
+    let two = "CREATE TABLE t (\"Name\" int, name int)";
+    check_header_in(two, &Options::default(), "name,Name", "name Name");
+    check_header_in(
+        two,
+        &Options::default(),
+        "NAME",
+        "the header names \"NAME\", which is not the name of one column; write \"Name\" or \"name\" as the table does",
+    );
+    let long = "x".repeat(5_000);
+    let table = table(STAFF);
+    let error = Layout::from_header(&table, &records(&long)[0], &Options::default()).unwrap_err();
+    assert!(error.to_string().len() < 250, "{error}");
+}
+
+#[test]
+fn a_name_that_comes_twice_is_refused_with_the_nearest_fix() {
+    check_header(
+        "id,name,ID",
+        "the header names the column \"id\" twice, in fields 1 and 3; keep one of them",
+    );
+    check_header_in(
+        "CREATE TABLE t (name_1 text, x int, name_2 text)",
+        &Options { ignores_extra_columns: true, ..Options::default() },
+        "other,name_1,other,x,name_1",
+        "the header names the column \"name_1\" twice, in fields 2 and 5; keep one of them; did you mean \
+         \"name_2\" by the other?",
+    );
+}
+
+#[test]
+fn extra_columns_are_left_out_only_if_told_so() {
+    let options = Options { ignores_extra_columns: true, ..Options::default() };
+    check_header_in(STAFF, &options, "id,shoe size,name,,", "id name");
+    let ddl = "CREATE TABLE t (id int PRIMARY KEY, made int GENERATED ALWAYS AS (id + 1) STORED, kept int);
+        COMMENT ON COLUMN t.kept IS '@sync:no-write'";
+    check_header_in(ddl, &options, "id,made,kept", "id");
+    check_header_in(
+        ddl,
+        &Options::default(),
+        "id,made",
+        "the header names the column \"made\", whose values the database makes; leave it out, or set \
+         extra-columns to ignore",
+    );
+    check_header_in(
+        ddl,
+        &Options::default(),
+        "id,kept",
+        "the header names the column \"kept\", which is kept out of writes; leave it out, or set \
+         extra-columns to ignore",
+    );
+    check_header_in(
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int)",
+        &options,
+        "id,n",
+        "the header names the column \"id\", whose values the database makes; rows cannot be written by it",
+    );
+}
+
+#[test]
+fn the_option_columns_names_the_fields() {
+    let options = Options { columns: Some(vec!["name".into(), "ID".into()]), ..Options::default() };
+    check_header_in(STAFF, &options, "Nom,Numéro", "name id");
+    check_header_in(STAFF, &options, "Nom,Numéro,_error", "name id");
+    check_header_in(
+        STAFF,
+        &options,
+        "Nom",
+        "the option columns names 2 column(s), but the header has 1 field(s)",
+    );
+    let table = table(STAFF);
+    let layout = Layout::from_columns(&table, options.columns.as_ref().unwrap(), &options).unwrap();
+    let row = layout.row(&records("Ada,0001\n")[0]).unwrap();
+    assert_eq!(row.cells.iter().collect::<Vec<_>>(), [Some("Ada"), Some("0001")]);
+    assert_eq!(row.key.unwrap().to_string(), "0001");
+}
+
+#[test]
+fn a_version_is_asked_for_where_rows_are_compared() {
+    let ddl =
+        "CREATE TABLE t (id int PRIMARY KEY, v int); COMMENT ON COLUMN t.v IS '@sync:version'";
+    let missing = "the header does not name the column \"v\", which says whether a row is newer";
+    check_header_in(ddl, &in_mode(LoadMode::Upsert), "id", missing);
+    check_header_in(ddl, &in_mode(LoadMode::Replace), "id", missing);
+    check_header_in(ddl, &in_mode(LoadMode::Insert), "id", "id");
+    check_header_in(ddl, &in_mode(LoadMode::Ignore), "id", "id");
+    check_header_in(ddl, &in_mode(LoadMode::Delete), "id", "id");
+    let table = table(ddl);
+    let records = records("id,v\n1,\n");
+    let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
+    assert_eq!(layout.row(&records[1]).unwrap_err().rule, "not-null");
+}
+
+#[test]
+fn deleting_needs_the_key_and_nothing_else() {
+    let delete = in_mode(LoadMode::Delete);
+    check_header_in(STAFF, &delete, "age,id", "id");
+    check_header_in(
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int NOT NULL)",
+        &delete,
+        "n,id",
+        "id",
+    );
+    check_header_in(
+        STAFF,
+        &delete,
+        "name",
+        "the header does not name the column(s) id of the key, by which mode delete finds rows",
+    );
+    check_header_in(
+        "CREATE TABLE t (id int)",
+        &delete,
+        "id",
+        "mode delete needs a table with a primary key, as rows are found by it",
+    );
+    check_header_in(
+        STAFF,
+        &delete,
+        "id,shoe",
+        "the header names \"shoe\", which is not a column of the table: id, name, age",
+    );
+    // What is not loaded is not looked at.
+    let table = table(STAFF);
+    let records = records("id,name,age\n0001,,old\n");
+    let layout = Layout::from_header(&table, &records[0], &delete).unwrap();
+    assert_eq!(layout.row(&records[1]).unwrap().cells.iter().collect::<Vec<_>>(), [Some("0001")]);
+}
+
+#[test]
+fn rejected_rows_replace_no_table() {
+    let replace = in_mode(LoadMode::Replace);
+    check_header_in(STAFF, &replace, "id,name", "id name");
+    let ddl = "CREATE TABLE t (id serial PRIMARY KEY, n int)";
+    check_header_in(ddl, &in_mode(LoadMode::Upsert), "n", "n");
+    check_header_in(
+        ddl,
+        &replace,
+        "n",
+        "the header does not name the column(s) id of the key, by which mode replace finds rows",
+    );
+    let table = table(STAFF);
+    let header = &records("id,name,_error")[0];
+    let error = Layout::from_header(&table, header, &replace).unwrap_err();
+    assert_eq!(error, HeaderError::RejectsReplace);
+    assert!(Layout::from_header(&table, header, &Options::default()).unwrap().has_error_column());
+}
+
+/// The cells of a record, or the rule and the column of its reject.
+fn check_row(
+    ddl: &str,
+    options: &Options,
+    file: &str,
+    expected: Result<&[Option<&str>], (&str, &str)>,
+) {
+    let table = table(ddl);
+    let records = records(file);
+    let layout = Layout::from_header(&table, &records[0], options).unwrap();
+    let found = layout.row(&records[1]);
+    let found = found.as_ref().map(|row| row.cells.iter().collect::<Vec<_>>());
+    let found =
+        found.map_err(|reject| (reject.rule.as_str(), reject.column.as_deref().unwrap_or("-")));
+    assert_eq!(found, expected.map(<[_]>::to_vec), "{file}");
+}
+
+#[test]
+fn a_record_becomes_a_row_or_a_reject() {
+    let check = |record: &str, expected| {
+        let file = format!("id,name,age\n{record}\n");
+        check_row(STAFF, &Options::default(), &file, expected);
+    };
+    check("0005,Ada,36", Ok(&[Some("0005"), Some("Ada"), Some("36")]));
+    check("0005,\"\",", Ok(&[Some("0005"), Some(""), None]));
+    check("0005,Ada,007", Ok(&[Some("0005"), Some("Ada"), Some("7")]));
+    check("0005,,36", Err(("not-null", "name")));
+    check("0005,Ada", Err(("column-count", "-")));
+    check("0005,Ada,1,2", Err(("column-count", "-")));
+    check("00005,Ada,36", Err(("length", "id")));
+    check("0005,Ada,old", Err(("format", "age")));
+    check("0005,Ada,1.000", Ok(&[Some("0005"), Some("Ada"), Some("1")]));
+    check("0005,Ada,\"1,000\"", Err(("format", "age")));
+    check("0005,A\0,1", Err(("unsupported-character", "name")));
+    check("0005,\"Ada", Err(("unclosed-quote", "-")));
+}
+
+#[test]
+fn an_empty_field_is_null_even_where_there_is_a_default() {
+    let ddl = "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 7, m int DEFAULT 7)";
+    check_row(ddl, &Options::default(), "id,n,m\n1,2,\n", Ok(&[Some("1"), Some("2"), None]));
+    check_row(ddl, &Options::default(), "id,n\n1,\n", Err(("not-null", "n")));
+}
+
+#[test]
+fn numbers_are_grouped_only_as_declared() {
+    let ddl = "CREATE TABLE t (n numeric(9,2), i int, b boolean, s text, a int[])";
+    let commas = Options { numbers: Numbers::CommaGroups, ..Options::default() };
+    let file = |record: &str| format!("n,i,b,s,a\n{record}\n");
+    check_row(
+        ddl,
+        &commas,
+        &file("\"1,234.50\",\"12,345\",Yes,\"1,23\",\"{1,23}\""),
+        Ok(&[Some("1234.50"), Some("12345"), Some("true"), Some("1,23"), Some("{1,23}")]),
+    );
+    check_row(ddl, &commas, &file("\"1,23\",1,f,s,{}"), Err(("format", "n")));
+    check_row(ddl, &Options::default(), &file("\"1,234.5\",1,f,s,{}"), Err(("format", "n")));
+    let points = Options { numbers: Numbers::PointGroups, ..Options::default() };
+    check_row(
+        ddl,
+        &points,
+        &file("\"1.234,5\",1.234,0,s,{}"),
+        Ok(&[Some("1234.5"), Some("1234"), Some("false"), Some("s"), Some("{}")]),
+    );
+    check_row(ddl, &points, &file("1234.5,1,f,s,{}"), Err(("format", "n")));
+}
+
+#[test]
+fn a_key_that_may_be_another_rows_is_refused() {
+    let ddl = "CREATE TABLE t (d date, n int, PRIMARY KEY (n, d))";
+    check_row(ddl, &Options::default(), "d,n\n\"November 23, 2026\",1\n", Err(("format", "d")));
+    let table = table(ddl);
+    let records = records("d,n\n2026-11-23,007\n");
+    let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
+    assert_eq!(layout.row(&records[1]).unwrap().key.unwrap().to_string(), "7,2026-11-23");
+}
+
+proptest! {
+    /// Lanes rely on it: a row has the key that a request for the same row has.
+    #[test]
+    fn keys_are_those_of_requests(a in "[a-c ,\"]{1,4}", n in any::<i32>(), zeros in 0_usize..3) {
+        let table = table("CREATE TABLE t (n int, a text, PRIMARY KEY (a, n))");
+        let dialect = Dialect::default();
+        let number = format!("{}{}", "0".repeat(zeros), n.unsigned_abs());
+        let records = records(&format!("n,a\n{number},{}\n", dialect.field(&a)));
+        let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
+        match layout.row(&records[1]) {
+            Ok(row) => {
+                let cell = |name: &str| Some(if name == "a" { a.as_str() } else { number.as_str() });
+                prop_assert_eq!(row.key, Key::of_row(&table, cell));
+            }
+            Err(rejection) => prop_assert_eq!(rejection.rule, "range"),
+        }
+    }
+}
+
+#[test]
+fn a_row_is_a_few_allocations_however_many_fields_it_has() {
+    let cost = |columns: usize| {
+        let names: Vec<_> = (0..columns).map(|n| format!("c{n}")).collect();
+        let types = ["text", "numeric(9,2)", "date", "boolean", "timestamptz", "uuid", "bigint"];
+        let texts = [
+            "some text",
+            "1234.50",
+            "2026-11-23",
+            "t",
+            "2026-11-23T09:30:00+01:00",
+            "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+            "-77",
+        ];
+        let cycle = |all: &[&str]| -> Vec<String> {
+            all.iter().cycle().take(columns).map(|one| (*one).to_owned()).collect()
+        };
+        let ddl: Vec<_> =
+            names.iter().zip(cycle(&types)).map(|(name, of)| format!("{name} {of}")).collect();
+        let table = table(&format!("CREATE TABLE t (k int PRIMARY KEY, {})", ddl.join(", ")));
+        let file = format!("k,{}\n1,{}\n", names.join(","), cycle(&texts).join(","));
+        let records = records(&file);
+        let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
+        let mut row = None;
+        let allocated = allocation_counter::measure(|| row = layout.row(&records[1]).ok());
+        assert_eq!(row.unwrap().cells.len(), columns + 1);
+        allocated.count_total
+    };
+    // Two for the cells, two for the key.
+    assert_eq!([cost(1), cost(7), cost(70)], [4, 4, 4]);
+}
+
+/// Reads a file as the examples of docs/imports.md say, and gives its cells and rejects.
+fn example(ddl: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
+    use crate::csv::reader::{Next, Reader};
+    use crate::functions::import::read::options::{self, Defaults};
+
+    let table = table(ddl);
+    let metadata =
+        metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let options = options::read(&Defaults::none(), "imports/t/a", &metadata).unwrap();
+    let mut reader = Reader::new(options.dialect.clone(), options.encoding);
+    let mut records = Vec::new();
+    reader.push(file);
+    while match reader.read(&mut records).unwrap() {
+        Next::Again => true,
+        Next::Input => {
+            reader.end();
+            true
+        }
+        Next::End => false,
+    } {}
+    let mut records = records.iter();
+    let layout = if options.has_header {
+        Layout::from_header(&table, records.next().unwrap(), &options)
+    } else {
+        Layout::from_columns(&table, options.columns.as_ref().unwrap(), &options)
+    };
+    let layout = layout.unwrap();
+    let show = |record| match layout.row(record) {
+        Ok(row) => row.cells.iter().map(|cell| cell.unwrap_or("-")).collect::<Vec<_>>().join("|"),
+        Err(rejection) => format!("{}: {}", rejection.rule, rejection.reason),
+    };
+    records.map(show).collect()
+}
+
+#[test]
+fn the_worked_examples_of_the_documentation_work() {
+    let invoice = "CREATE TABLE t (id char(4) PRIMARY KEY, name text, amount numeric(9,2))";
+    assert_eq!(
+        example(
+            invoice,
+            &[("delimiter", ";"), ("numbers", "1.234,5")],
+            "\u{feff}id;name;amount\r\n0001;Zoë;1.234,50\r\n0002;\"Semi;colon\";\r\n0003;x;1.2\r\n"
+                .as_bytes(),
+        ),
+        [
+            "0001|Zoë|1234.50",
+            "0002|Semi;colon|-",
+            "format: expected a decimal number, written as 1.234,5",
+        ]
+    );
+    let shift_jis = |text: &str| encoding_rs::SHIFT_JIS.encode(text).0.into_owned();
+    assert_eq!(
+        example(
+            invoice,
+            &[("encoding", "shift_jis")],
+            &shift_jis("id,name,amount\r\n0001,表ポ,5\r\n0002,\"表\",\r\n"),
+        ),
+        ["0001|表ポ|5", "0002|表|-"]
+    );
+    let utf_16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    assert_eq!(
+        example(
+            invoice,
+            &[("delimiter", "tab")],
+            &utf_16("\u{feff}id\tname\tamount\r\n0001\tĀ, B\t5\r\n"),
+        ),
+        ["0001|Ā, B|5"]
+    );
+    let copy = [
+        ("delimiter", "tab"),
+        ("quote", "none"),
+        ("null", "\\N"),
+        ("header", "false"),
+        ("columns", "id,name"),
+    ];
+    assert_eq!(example(invoice, &copy, b"0001\t\"A\"\n0002\t\\N\n"), ["0001|\"A\"", "0002|-"]);
+    let mysql = [
+        ("delimiter", "tab"),
+        ("escape", "\\"),
+        ("null", "\\N"),
+        ("header", "false"),
+        ("columns", "id,name"),
+    ];
+    assert_eq!(
+        example(invoice, &mysql, b"\"0001\"\t\"say \\\"hi\\\"\"\n\"0002\"\t\\N\n"),
+        ["0001|say \"hi\"", "0002|-"]
+    );
+}

@@ -1,0 +1,206 @@
+//! Opens a file: what its first record says, and where to go on.
+
+use aurora_sync_catalog::Table;
+
+use super::chunk::{Chunk, ChunkEnd};
+use super::file::{File, FileError, Time, unreadable};
+use super::layout::{HeaderError, Layout};
+use super::options::Options;
+use crate::aws::objects::{ObjectName, Objects};
+use crate::csv::encoding::Encoding;
+use crate::csv::records::{Content, LineEnd, Place, Record};
+use crate::domain::error::SyncError;
+use crate::functions::import::claim::{Checkpoint, Progress};
+use crate::functions::import::report::Format;
+
+/// A file whose columns are known, at the place from which it is to be loaded.
+#[derive(Debug)]
+pub(in crate::functions::import) struct Opened<'a> {
+    pub layout: Layout<'a>,
+    pub encoding: Encoding,
+    pub format: Format,
+    file: File,
+    /// Records that were read and not cut.
+    records: std::vec::IntoIter<Record>,
+    may_have_more: bool,
+    /// The chunk that is being filled.
+    chunk: Chunk,
+}
+
+impl Opened<'_> {
+    /// Reads, checks and cuts the next chunk; `None` at the end of the file. The last one may not be full.
+    pub(in crate::functions::import) async fn next_chunk(
+        &mut self,
+    ) -> Result<Option<(Chunk, ChunkEnd)>, FileError> {
+        loop {
+            for record in self.records.by_ref() {
+                let full = self.chunk.is_full().then(|| record.place());
+                let full = full.map(|next| cut(&mut self.chunk, &mut self.file, Some(next)));
+                self.chunk.push(&self.layout, record);
+                if full.is_some() {
+                    return Ok(full);
+                }
+            }
+            if !self.may_have_more {
+                let (last, end) = cut(&mut self.chunk, &mut self.file, None);
+                return Ok((!last.is_empty()).then_some((last, end)));
+            }
+            let mut records = Vec::new();
+            self.may_have_more = self.file.read(&mut records).await?;
+            self.records = records.into_iter();
+        }
+    }
+
+    /// Whether there is no way into the middle of the file.
+    pub(in crate::functions::import) fn is_packed(&self) -> bool {
+        self.file.compression().is_some()
+    }
+
+    /// The records of all chunks that were cut, and of those before the first.
+    pub(in crate::functions::import) fn records_cut(&self) -> u64 {
+        self.chunk.first_record - 1
+    }
+
+    /// Bytes of the object that were read so far.
+    pub(in crate::functions::import) fn bytes_read(&self) -> u64 {
+        self.file.bytes_read()
+    }
+}
+
+/// Takes the chunk that is filled, and begins the next one, at this place.
+fn cut(chunk: &mut Chunk, file: &mut File, next: Option<Place>) -> (Chunk, ChunkEnd) {
+    file.cut();
+    let after = chunk.next();
+    let end = ChunkEnd {
+        records: chunk.records(),
+        bytes_read: file.bytes_read(),
+        next,
+        next_record: after.first_record,
+    };
+    (std::mem::replace(chunk, after), end)
+}
+
+/// Why a file cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::functions::import) enum OpenError {
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// What its owner can do something about.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<FileError> for OpenError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Service(error) => Self::Sync(error.into()),
+            FileError::Unreadable(error) => Self::Refused(unreadable(&error)),
+            FileError::OutOfTime => Self::Sync(SyncError::OutOfTime),
+        }
+    }
+}
+
+impl From<HeaderError> for OpenError {
+    fn from(error: HeaderError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// Reads on until there is a record; `false` at the end of the file.
+async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, FileError> {
+    while records.is_empty() {
+        if !file.read(records).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The delimiter in a line such as `sep=;`, which programs put before the header for Excel. Where it is the file's own,
+/// it ends a field.
+fn told_delimiter(record: &Record, own: u8) -> Option<u8> {
+    let Content::Fields(fields) = &record.content else { return None };
+    let fields: Vec<_> = fields.iter().map(Option::unwrap_or_default).collect();
+    match fields.as_slice() {
+        [first, ""] => first.eq_ignore_ascii_case("sep=").then_some(own),
+        [only] => {
+            let (name, delimiter) = only.split_at_checked("sep=".len())?;
+            let is_one = name.eq_ignore_ascii_case("sep=") && delimiter.len() == 1;
+            delimiter.bytes().next().filter(|_| is_one)
+        }
+        _ => None,
+    }
+}
+
+/// Reads the header, and goes to where the loading is to go on.
+pub(in crate::functions::import) async fn open<'a>(
+    objects: &'a Objects,
+    name: &'a ObjectName,
+    size_bytes: u64,
+    table: &'a Table,
+    options: &'a Options,
+    progress: &Progress,
+    time: Time,
+) -> Result<Opened<'a>, OpenError> {
+    let mut file = File::open(objects, name, size_bytes, options, time);
+    let mut records = Vec::new();
+    let mut may_have_more = read_some(&mut file, &mut records).await?;
+    let delimiter = options.dialect.delimiter;
+    if let Some(told) = records.first().and_then(|record| told_delimiter(record, delimiter)) {
+        if told != delimiter {
+            let told = char::from(told);
+            let error = format!(
+                "the first line, sep={told}, says where fields end; set delimiter to {told:?}"
+            );
+            return Err(OpenError::Refused(error));
+        }
+        records.remove(0);
+        if records.is_empty() && may_have_more {
+            may_have_more = read_some(&mut file, &mut records).await?;
+        }
+    }
+    let header = (options.has_header && !records.is_empty()).then(|| records.remove(0));
+    let layout = match (&header, &options.columns) {
+        (Some(header), _) => Layout::from_header(table, header, options)?,
+        (None, Some(columns)) if !options.has_header => {
+            Layout::from_columns(table, columns, options)?
+        }
+        (None, _) => {
+            let error = "the file is empty; its first line must name the columns";
+            return Err(OpenError::Refused(error.to_owned()));
+        }
+    };
+    let encoding = match file.encoding() {
+        Some(encoding) => encoding,
+        None => Encoding::of(options.encoding, &[])
+            .map_err(|error| OpenError::Refused(error.to_string()))?,
+    };
+    let format = Format {
+        dialect: options.dialect.clone(),
+        encoding,
+        line_end: file.line_end().unwrap_or(LineEnd::Lf),
+        header: header.map(|header| header.raw),
+        columns: options.columns.clone().unwrap_or_default(),
+        has_error_column: layout.has_error_column(),
+    };
+    let Checkpoint { chunk, place, record } = progress.checkpoint;
+    let mut opened = Opened {
+        layout,
+        encoding,
+        format,
+        file,
+        records: records.into_iter(),
+        may_have_more,
+        chunk: Chunk::new(0, 1, progress.lanes, progress.limits),
+    };
+    // A packed file is read again from its beginning: there is no way into the middle of it.
+    if chunk > 0 && (place.is_none() || opened.file.compression().is_none()) {
+        opened.records = Vec::new().into_iter();
+        opened.chunk = Chunk::new(chunk, record, progress.lanes, progress.limits);
+        opened.may_have_more = place.is_some();
+        if let Some(place) = place {
+            opened.file = File::open_at(objects, name, size_bytes, options, encoding, place, time);
+        }
+    }
+    Ok(opened)
+}

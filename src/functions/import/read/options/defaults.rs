@@ -1,0 +1,115 @@
+//! Options by prefix, from the configuration.
+//!
+//! Pure.
+
+use serde_json::{Map, Value};
+
+use super::value::{Settings, columns_text};
+use super::{OptionFault, OptionName};
+use crate::domain::fault::nearest;
+
+/// Where files are dropped.
+const ROOT: &str = "imports/";
+
+/// `{"imports/<table>/": {"delimiter": ";"}}`: options of all files whose keys begin so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// The shorter prefix first.
+    prefixes: Vec<Prefix>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Prefix {
+    prefix: String,
+    options: Vec<(OptionName, String)>,
+}
+
+/// Why the configured defaults are not good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DefaultsError {
+    #[error(
+        "it must be a JSON object such as {{\"imports/<table>/\": {{\"delimiter\": \";\"}}}}: {0}"
+    )]
+    NotJson(String),
+    #[error("the prefix {0:?} must begin with imports/, as nothing else is imported")]
+    Prefix(String),
+    #[error("{0}")]
+    Option(OptionFault),
+}
+
+impl Defaults {
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// From JSON. Every value is checked, so that a mistake stops the deployment and no import.
+    pub fn parse(json: &str) -> Result<Self, DefaultsError> {
+        let not_json = |error: serde_json::Error| DefaultsError::NotJson(error.to_string());
+        let object: Map<String, Value> = serde_json::from_str(json).map_err(not_json)?;
+        let mut prefixes = Vec::with_capacity(object.len());
+        for (prefix, options) in object {
+            if !prefix.starts_with(ROOT) {
+                return Err(DefaultsError::Prefix(prefix));
+            }
+            let Value::Object(options) = options else {
+                let error = format!("the options of {prefix} are not an object");
+                return Err(DefaultsError::NotJson(error));
+            };
+            let mut checked = Vec::with_capacity(options.len());
+            for (name, value) in options {
+                checked.extend(option(&prefix, &name, &value).map_err(DefaultsError::Option)?);
+            }
+            prefixes.push(Prefix { prefix, options: checked });
+        }
+        prefixes.sort_by_key(|prefix| prefix.prefix.len());
+        Ok(Self { prefixes })
+    }
+
+    /// The options of a key: those of its longest prefix win, option by option.
+    pub(in crate::functions::import) fn of(&self, key: &str) -> Settings {
+        let mut settings = Settings::default();
+        for prefix in self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.prefix)) {
+            for (option, text) in &prefix.options {
+                // It was checked when it was parsed.
+                let fault = settings.set(*option, text, Some(&prefix.prefix));
+                debug_assert!(fault.is_none(), "{fault:?}");
+            }
+        }
+        settings
+    }
+}
+
+/// One option of a prefix; `None` where it is null.
+fn option(
+    prefix: &str,
+    name: &str,
+    value: &Value,
+) -> Result<Option<(OptionName, String)>, OptionFault> {
+    let fault = |expected: &str, near: Option<&str>| OptionFault {
+        option: name.to_owned(),
+        value: Some(value.to_string()),
+        prefix: Some(prefix.to_owned()),
+        expected: expected.to_owned(),
+        nearest: near.map(str::to_owned),
+    };
+    let names = || OptionName::ALL.into_iter().map(OptionName::as_str);
+    let option = OptionName::parse(name).ok_or_else(|| {
+        let expected = format!("one of {}", names().collect::<Vec<_>>().join(", "));
+        fault(&expected, nearest(name, names()))
+    })?;
+    let text = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(names) if option == OptionName::Columns => {
+            let names: Option<Vec<_>> = names.iter().map(Value::as_str).collect();
+            let names = names.ok_or_else(|| fault("the names of the columns", None))?;
+            columns_text(names.into_iter())
+        }
+        Value::Array(_) | Value::Object(_) => return Err(fault("one value", None)),
+    };
+    match Settings::default().set(option, &text, Some(prefix)) {
+        None => Ok(Some((option, text))),
+        Some(fault) => Err(fault),
+    }
+}

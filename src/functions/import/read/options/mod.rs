@@ -1,0 +1,300 @@
+//! The options of one file's import: those of its metadata, over those of its prefix, over the defaults.
+//!
+//! Pure. docs/imports.md describes them.
+
+mod contradictions;
+mod defaults;
+mod foreign;
+mod numbers;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+pub use self::defaults::{Defaults, DefaultsError};
+pub use self::numbers::Numbers;
+use crate::csv::dialect::Dialect;
+use crate::csv::encoding::Charset;
+use crate::domain::fault::nearest;
+use crate::domain::load_mode::LoadMode;
+
+/// How many rows are too many.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Limit {
+    Rows(u64),
+    /// From 0 to 100.
+    Percent(f64),
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(rows) => write!(f, "{rows}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+/// All options of one import.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub struct Options {
+    pub mode: LoadMode,
+    pub dialect: Dialect,
+    /// As declared; `None`: its byte order mark tells, or it is UTF-8.
+    pub encoding: Option<Charset>,
+    pub has_header: bool,
+    /// What the fields are, instead of what the header says.
+    pub columns: Option<Vec<String>>,
+    pub ignores_extra_columns: bool,
+    pub numbers: Numbers,
+    /// `None`: any number.
+    pub max_rejects: Option<Limit>,
+    /// Of the rows of the table, in mode `replace`.
+    pub max_deletes: Limit,
+    pub is_atomic: bool,
+    pub is_dry_run: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: LoadMode::Upsert,
+            dialect: Dialect::default(),
+            encoding: None,
+            has_header: true,
+            columns: None,
+            ignores_extra_columns: false,
+            numbers: Numbers::Plain,
+            max_rejects: None,
+            max_deletes: Limit::Percent(10.0),
+            is_atomic: false,
+            is_dry_run: false,
+        }
+    }
+}
+
+impl Options {
+    /// Every option by its name, as it could be declared for a prefix.
+    pub fn to_json(&self) -> Value {
+        let mark = |mark: Option<u8>| value::mark_name(mark).into_owned();
+        json!({
+            "mode": self.mode.as_str(),
+            "delimiter": mark(Some(self.dialect.delimiter)),
+            "quote": mark(self.dialect.quote),
+            "escape": mark(self.dialect.escape),
+            "comment": mark(self.dialect.comment),
+            "encoding": self.encoding.map(encoding_rs::Encoding::name),
+            "null": self.dialect.null.as_deref().unwrap_or_default(),
+            "header": self.has_header,
+            "columns": self.columns,
+            "extra-columns": if self.ignores_extra_columns { "ignore" } else { "refuse" },
+            "numbers": self.numbers.as_str(),
+            "max-rejects": self.max_rejects.map(limit_json),
+            "max-deletes": limit_json(self.max_deletes),
+            "atomic": self.is_atomic,
+            "dry-run": self.is_dry_run,
+        })
+    }
+}
+
+fn limit_json(limit: Limit) -> Value {
+    match limit {
+        Limit::Rows(rows) => rows.into(),
+        Limit::Percent(_) => limit.to_string().into(),
+    }
+}
+
+/// An option, by its place in [`OptionName::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OptionName {
+    Mode,
+    Delimiter,
+    Quote,
+    Escape,
+    Comment,
+    Encoding,
+    Null,
+    Header,
+    Columns,
+    ExtraColumns,
+    Numbers,
+    MaxRejects,
+    MaxDeletes,
+    Atomic,
+    DryRun,
+}
+
+impl OptionName {
+    pub const ALL: [Self; 15] = [
+        Self::Mode,
+        Self::Delimiter,
+        Self::Quote,
+        Self::Escape,
+        Self::Comment,
+        Self::Encoding,
+        Self::Null,
+        Self::Header,
+        Self::Columns,
+        Self::ExtraColumns,
+        Self::Numbers,
+        Self::MaxRejects,
+        Self::MaxDeletes,
+        Self::Atomic,
+        Self::DryRun,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mode => "mode",
+            Self::Delimiter => "delimiter",
+            Self::Quote => "quote",
+            Self::Escape => "escape",
+            Self::Comment => "comment",
+            Self::Encoding => "encoding",
+            Self::Null => "null",
+            Self::Header => "header",
+            Self::Columns => "columns",
+            Self::ExtraColumns => "extra-columns",
+            Self::Numbers => "numbers",
+            Self::MaxRejects => "max-rejects",
+            Self::MaxDeletes => "max-deletes",
+            Self::Atomic => "atomic",
+            Self::DryRun => "dry-run",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|option| option.as_str() == name)
+    }
+}
+
+/// What is wrong with one option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionFault {
+    /// As it is written.
+    pub option: String,
+    /// As it is written; `None` where there is none.
+    pub value: Option<String>,
+    /// The prefix whose default it is; `None` where the file's own metadata says so.
+    pub prefix: Option<String>,
+    /// What would be right, as in "expected …".
+    pub expected: String,
+    /// What was probably meant.
+    pub nearest: Option<String>,
+}
+
+/// Longest text of a user that a fault repeats, in characters.
+const REPEATED_MAX: usize = 60;
+
+impl fmt::Display for OptionFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortened = |text: &str| -> String {
+            let mut shortened: String = text.chars().take(REPEATED_MAX).collect();
+            if shortened.len() < text.len() {
+                shortened.push('…');
+            }
+            shortened
+        };
+        write!(f, "{}", shortened(&self.option))?;
+        if let Some(value) = &self.value {
+            write!(f, "={:?}", shortened(value))?;
+        }
+        if let Some(prefix) = &self.prefix {
+            write!(f, " (the default of {prefix})")?;
+        }
+        write!(f, ": expected {}", self.expected)?;
+        match &self.nearest {
+            Some(nearest) => write!(f, "; did you mean \"{nearest}\"?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Options that cannot be followed: everything that is wrong with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionsError {
+    pub faults: Vec<OptionFault>,
+}
+
+impl fmt::Display for OptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the options of the file cannot be followed: ")?;
+        for (place, fault) in self.faults.iter().enumerate() {
+            if place > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for OptionsError {}
+
+/// The options of the object under this key, by its metadata as S3 sends it.
+pub fn read(
+    defaults: &Defaults,
+    key: &str,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Options, OptionsError> {
+    let mut settings = defaults.of(key);
+    let mut faults = Vec::new();
+    for (name, raw) in metadata {
+        let value = decoded(raw);
+        if foreign::is_foreign(name, &value) {
+            continue;
+        }
+        match OptionName::parse(name) {
+            Some(option) => faults.extend(settings.set(option, &value, None)),
+            None => faults.push(unknown(name, &value)),
+        }
+    }
+    // What is contradicted by a value that is no good is not known yet.
+    if faults.is_empty() {
+        faults = contradictions::of(&settings);
+    }
+    if !faults.is_empty() {
+        return Err(OptionsError { faults });
+    }
+    let mut options = settings.options;
+    // Quotes that are escaped by quotes are doubled quotes, which are always understood.
+    options.dialect.escape =
+        options.dialect.escape.filter(|mark| Some(*mark) != options.dialect.quote);
+    Ok(options)
+}
+
+/// The text of a metadata value: S3 sends those that are not ASCII as encoded words (RFC 2047).
+fn decoded(raw: &str) -> String {
+    if !raw.contains("=?") {
+        return raw.to_owned();
+    }
+    let header = [b"value: ", raw.as_bytes()].concat();
+    match mailparse::parse_header(&header) {
+        Ok((header, _)) => header.get_value(),
+        Err(_) => raw.to_owned(),
+    }
+}
+
+fn unknown(name: &str, value: &str) -> OptionFault {
+    let names = || OptionName::ALL.into_iter().map(OptionName::as_str);
+    let expected = if foreign::is_of_encryption(name) {
+        "no encryption by the sender, as nothing but the sender could read it; \
+         let S3 encrypt the object"
+            .to_owned()
+    } else {
+        format!("one of {}", names().collect::<Vec<_>>().join(", "))
+    };
+    OptionFault {
+        option: name.to_owned(),
+        value: Some(value.to_owned()),
+        prefix: None,
+        expected,
+        nearest: nearest(name, names()).map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Numbers as people group them.
+//!
+//! Pure. Strict: what is grouped must be grouped throughout and right, so that a file with other marks than
+//! declared is refused and never misread.
+
+use std::borrow::Cow;
+
+use aurora_sync_catalog::ColumnType;
+
+/// How the numbers of a file are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// As PostgreSQL reads them.
+    Plain,
+    /// `1,234.5`.
+    CommaGroups,
+    /// `1.234,5`.
+    PointGroups,
+}
+
+impl Numbers {
+    pub(in crate::functions::import) const ALL: [Self; 3] =
+        [Self::Plain, Self::CommaGroups, Self::PointGroups];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::CommaGroups => "1,234.5",
+            Self::PointGroups => "1.234,5",
+        }
+    }
+
+    /// Whether values of this type are written so. Arrays are not: their elements have commas between
+    /// them.
+    pub fn are_of(column_type: &ColumnType) -> bool {
+        matches!(
+            column_type,
+            ColumnType::SmallInt
+                | ColumnType::Integer
+                | ColumnType::BigInt
+                | ColumnType::Numeric { .. }
+                | ColumnType::Real
+                | ColumnType::DoublePrecision
+        )
+    }
+
+    /// The number as PostgreSQL reads it; `None` where its marks are not as declared.
+    pub fn plain(self, text: &str) -> Option<Cow<'_, str>> {
+        let (group, point) = match self {
+            Self::Plain => return Some(Cow::Borrowed(text)),
+            Self::CommaGroups => (',', '.'),
+            Self::PointGroups => ('.', ','),
+        };
+        if !text.contains([group, point]) {
+            return Some(Cow::Borrowed(text));
+        }
+        let text = text.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
+        let (mantissa, exponent) = match text.find(['e', 'E']) {
+            Some(at) => text.split_at_checked(at)?,
+            None => (text, ""),
+        };
+        let (whole, fraction) = match mantissa.split_once(point) {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (mantissa, None),
+        };
+        let is_fraction = |fraction: &str| fraction.bytes().all(|byte| byte.is_ascii_digit());
+        if exponent.contains([group, point]) || !fraction.is_none_or(is_fraction) {
+            return None;
+        }
+        let digits = whole.strip_prefix(['-', '+']).unwrap_or(whole);
+        if !is_grouped(digits, group) {
+            return None;
+        }
+        let mut plain = String::with_capacity(text.len());
+        plain.extend(whole.chars().filter(|character| *character != group));
+        if let Some(fraction) = fraction {
+            plain.push('.');
+            plain.push_str(fraction);
+        }
+        plain.push_str(exponent);
+        Some(Cow::Owned(plain))
+    }
+}
+
+/// Digits without groups, or in groups of three after the first.
+fn is_grouped(digits: &str, group: char) -> bool {
+    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    match digits.split_once(group) {
+        None => is_digits(digits),
+        Some((first, rest)) => {
+            (1..=3).contains(&first.len())
+                && is_digits(first)
+                && rest.split(group).all(|part| part.len() == 3 && is_digits(part))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(numbers: Numbers, text: &str, expected: Option<&str>) {
+        assert_eq!(numbers.plain(text).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn groups_are_right_or_refused() {
+        let commas = Numbers::CommaGroups;
+        check(commas, "1,234.5", Some("1234.5"));
+        check(commas, "-12,345,678", Some("-12345678"));
+        check(commas, "1234.5", Some("1234.5"));
+        check(commas, "1234567", Some("1234567"));
+        check(commas, " +1,000 ", Some("+1000"));
+        check(commas, ".5", Some(".5"));
+        check(commas, "1,234.5e3", Some("1234.5e3"));
+        check(commas, "NaN", Some("NaN"));
+        check(commas, "0x1e", Some("0x1e"));
+        for text in [
+            "1,23",
+            "1234,567",
+            "1,2345",
+            ",123",
+            "1,,234",
+            "1,234,",
+            "1.234,5",
+            "1.2,345",
+            "1.5e1,000",
+            "1.5.5",
+        ] {
+            check(commas, text, None);
+        }
+        let points = Numbers::PointGroups;
+        check(points, "1.234,5", Some("1234.5"));
+        check(points, "1.234", Some("1234"));
+        check(points, "0,25", Some("0.25"));
+        for text in ["1234.5", "1,234.5", "1.23"] {
+            check(points, text, None);
+        }
+        check(Numbers::Plain, "1,234.5", Some("1,234.5"));
+    }
+}

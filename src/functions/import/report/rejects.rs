@@ -1,0 +1,178 @@
+//! The rejected records of an import, page by page, in the order of the file.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use uuid::Uuid;
+
+use crate::aws::data_api::DataApi;
+use crate::csv::encoding::Encoding;
+use crate::database::transaction::awake;
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{DataApiError, DataApiFault};
+use crate::domain::field::{Field, Parameter, Record, parameter};
+
+/// Records of one page. An answer of the Data API holds 1 MiB: a page that is larger is asked for again at
+/// half its records.
+const PAGE_ROWS: u32 = 500;
+
+/// Of a record that is too large for an answer, as much comes at a time: a character may take six bytes
+/// in it.
+const PIECE: usize = 100_000;
+
+/// Of what is over the longest record that an import takes, only the beginning is kept: such a record
+/// cannot be mended, and is left out.
+const PAGE: &str = "SELECT record, CASE WHEN raw_bytes IS NULL THEN raw END, raw_bytes, column_name, sqlstate, reason
+FROM sync.reject_page(:import_id::uuid, :after::bigint, :rows::bigint)
+ORDER BY record";
+
+/// The next record, but for what stood in the file.
+const ALONE: &str =
+    "SELECT record, NULL::text, NULL::bytea, column_name, sqlstate, left(reason, :piece::integer)
+FROM sync.reject_page(:import_id::uuid, :after::bigint, 1)";
+
+const PIECE_OF_ONE: &str =
+    "SELECT substr(coalesce(raw_bytes, convert_to(raw, 'UTF8')), :from::integer, :piece::integer),
+  raw_bytes IS NULL
+FROM sync.import_reject WHERE import_id = :import_id::uuid AND record = :record::bigint";
+
+/// A rejected record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reject {
+    content: Content,
+    column: Option<String>,
+    sqlstate: Option<String>,
+    reason: String,
+}
+
+/// What stood in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Reject {
+    /// As it stood in a file of this encoding.
+    pub(super) fn raw(&self, encoding: Encoding) -> Cow<'_, [u8]> {
+        match &self.content {
+            Content::Bytes(bytes) => Cow::Borrowed(bytes),
+            Content::Text(text) if encoding.is_utf_8() => Cow::Borrowed(text.as_bytes()),
+            Content::Text(text) => Cow::Owned(encoding.encode(text)),
+        }
+    }
+
+    /// What is wrong with it, and where.
+    pub(super) fn reason(&self) -> String {
+        let mut reason = String::new();
+        if let Some(column) = &self.column {
+            reason.push_str(column);
+            reason.push_str(": ");
+        }
+        reason.push_str(&self.reason);
+        if let Some(sqlstate) = &self.sqlstate {
+            reason.push_str(" (SQLSTATE ");
+            reason.push_str(sqlstate);
+            reason.push(')');
+        }
+        reason
+    }
+
+    fn of(record: &Record) -> Option<Self> {
+        let text = |place: usize| record.get(place).and_then(Field::as_text);
+        let content = match record.get(2) {
+            Some(Field::Blob(bytes)) => Content::Bytes(BASE64.decode(bytes).ok()?),
+            _ => Content::Text(text(1).unwrap_or_default().to_owned()),
+        };
+        Some(Self {
+            content,
+            column: text(3).map(str::to_owned),
+            sqlstate: text(4).map(str::to_owned),
+            reason: text(5).unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+/// Reads the pages.
+#[derive(Debug)]
+pub(super) struct Rejects<'a> {
+    data_api: &'a DataApi,
+    import_id: Uuid,
+    deadline: Deadline,
+    /// The record that came last.
+    after: i64,
+    rows: u32,
+}
+
+impl<'a> Rejects<'a> {
+    pub(super) fn of(data_api: &'a DataApi, import_id: Uuid, deadline: Deadline) -> Self {
+        Self { data_api, import_id, deadline, after: 0, rows: PAGE_ROWS }
+    }
+
+    /// The next records; `None` where there are no more.
+    pub(super) async fn next_page(&mut self) -> Result<Option<Vec<Reject>>, DataApiError> {
+        let page = loop {
+            match self.execute(PAGE, &[("after", self.after), ("rows", self.rows.into())]).await {
+                Err(error) if error.fault == DataApiFault::UnsupportedResult => {
+                    if self.rows == 1 {
+                        return self.in_pieces().await.map(Some);
+                    }
+                    self.rows /= 2;
+                }
+                page => break page?,
+            }
+        };
+        // The next page may be of shorter records.
+        self.rows = PAGE_ROWS.min(self.rows * 2);
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = number(last);
+        Ok(Some(page.iter().filter_map(Reject::of).collect()))
+    }
+
+    /// The next record, which alone is too large for an answer.
+    async fn in_pieces(&mut self) -> Result<Vec<Reject>, DataApiError> {
+        let piece = i64::try_from(PIECE).unwrap_or(i64::MAX);
+        let alone = self.execute(ALONE, &[("after", self.after), ("piece", piece)]).await?;
+        let Some(mut reject) = alone.first().and_then(Reject::of) else { return Ok(Vec::new()) };
+        self.after = alone.first().map_or(i64::MAX, number);
+        let mut bytes = Vec::new();
+        let is_text = loop {
+            let from = i64::try_from(bytes.len() + 1).unwrap_or(i64::MAX);
+            let parameters = [("record", self.after), ("from", from), ("piece", piece)];
+            let found = self.execute(PIECE_OF_ONE, &parameters).await?;
+            let Some([Field::Blob(part), Field::Boolean(is_text)]) =
+                found.first().map(Vec::as_slice)
+            else {
+                break false;
+            };
+            let part = BASE64.decode(part).unwrap_or_default();
+            bytes.extend_from_slice(&part);
+            if part.len() < PIECE {
+                break *is_text;
+            }
+        };
+        reject.content = if is_text {
+            Content::Text(String::from_utf8_lossy(&bytes).into_owned())
+        } else {
+            Content::Bytes(bytes)
+        };
+        Ok(vec![reject])
+    }
+
+    async fn execute(
+        &self,
+        sql: &str,
+        numbers: &[(&'static str, i64)],
+    ) -> Result<Vec<Record>, DataApiError> {
+        let mut parameters: Vec<Parameter> =
+            numbers.iter().map(|(name, number)| parameter(*name, number.to_string())).collect();
+        parameters.push(parameter("import_id", self.import_id.to_string()));
+        awake(self.deadline, async || self.data_api.execute(None, sql, parameters.clone()).await)
+            .await
+    }
+}
+
+fn number(record: &Record) -> i64 {
+    record.first().and_then(Field::as_long).unwrap_or(i64::MAX)
+}

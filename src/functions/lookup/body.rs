@@ -1,0 +1,104 @@
+//! Rows as the body of an answer.
+//!
+//! Pure. JSON comes from PostgreSQL, a text a row; here rows are only put together.
+
+use aurora_sync_catalog::Column;
+
+use crate::api::query::Form;
+use crate::domain::field::{Field, Record};
+
+/// All rows of a list.
+pub(super) fn list(form: Form, columns: &[&Column], rows: &[Record]) -> String {
+    match form {
+        Form::Json => {
+            let objects: Vec<_> = rows.iter().map(first_text).collect();
+            format!("[{}]", objects.join(","))
+        }
+        Form::Ndjson => rows.iter().map(|row| line(first_text(row))).collect(),
+        Form::Csv => csv(columns, rows),
+        Form::Records => serde_json::to_string(rows).expect("records are plain data"),
+    }
+}
+
+/// One row alone: an object where the list would be an array of one.
+pub(super) fn row(form: Form, columns: &[&Column], row: &Record) -> String {
+    match form {
+        Form::Json => first_text(row).to_owned(),
+        form => list(form, columns, std::slice::from_ref(row)),
+    }
+}
+
+fn first_text(row: &Record) -> &str {
+    row.first().and_then(Field::as_text).unwrap_or("null")
+}
+
+/// A JSON text on a line of its own. A json column keeps the line ends between its tokens; inside its
+/// strings there can be none.
+fn line(json: &str) -> String {
+    format!("{}\n", json.replace(['\n', '\r'], " "))
+}
+
+/// RFC 4180; an empty field is NULL, an empty field in quotes is an empty text, as in an import.
+fn csv(columns: &[&Column], rows: &[Record]) -> String {
+    let mut text = String::new();
+    push_record(&mut text, columns.iter().map(|column| Some(column.name.as_str())));
+    for row in rows {
+        push_record(&mut text, row.iter().map(Field::as_text));
+    }
+    text
+}
+
+fn push_record<'a>(text: &mut String, fields: impl Iterator<Item = Option<&'a str>>) {
+    for (place, field) in fields.enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        match field {
+            None => {}
+            Some(field) if field.is_empty() || field.contains(['"', ',', '\r', '\n']) => {
+                text.push('"');
+                text.push_str(&field.replace('"', "\"\""));
+                text.push('"');
+            }
+            Some(field) => text.push_str(field),
+        }
+    }
+    text.push_str("\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use aurora_sync_catalog::ddl;
+
+    use super::*;
+
+    fn check(form: Form, rows: &[&[Option<&str>]], expected: &str) {
+        let ddl = r#"CREATE TABLE t (a text, "b,c" text)"#;
+        let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
+        let columns: Vec<_> = schema.catalog.tables()[0].columns.iter().collect();
+        let field =
+            |text: Option<&str>| text.map_or(Field::Null, |text| Field::Text(text.to_owned()));
+        let rows: Vec<Record> =
+            rows.iter().map(|row| row.iter().copied().map(field).collect()).collect();
+        assert_eq!(list(form, &columns, &rows), expected);
+    }
+
+    #[test]
+    fn null_and_an_empty_text_differ_in_csv() {
+        check(Form::Csv, &[], "a,\"b,c\"\r\n");
+        check(Form::Csv, &[&[None, Some("")], &[Some("é"), None]], "a,\"b,c\"\r\n,\"\"\r\né,\r\n");
+        check(
+            Form::Csv,
+            &[&[Some("say \"hi\""), Some("two\r\nlines")]],
+            "a,\"b,c\"\r\n\"say \"\"hi\"\"\",\"two\r\nlines\"\r\n",
+        );
+    }
+
+    #[test]
+    fn json_is_put_together_as_it_is() {
+        check(Form::Json, &[], "[]");
+        check(Form::Json, &[&[Some("{\"a\":1}")], &[Some("{}")]], "[{\"a\":1},{}]");
+        check(Form::Ndjson, &[&[Some("{\"a\":\n1}")], &[Some("{}")]], "{\"a\": 1}\n{}\n");
+        check(Form::Records, &[&[None, Some("x")]], r#"[[{"isNull":true},{"stringValue":"x"}]]"#);
+    }
+}

@@ -1,0 +1,112 @@
+//! Reading one's own writes: a look-up can wait until writes are settled.
+//!
+//! The ledger is asked by the statement that reads the rows, so that where the writes are settled
+//! already, as they mostly are, waiting costs nothing and the rows are those of the same snapshot.
+//! Otherwise the ledger alone is asked again and again, and at last the rows once more.
+
+use std::time::{Duration, SystemTime};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::reader::Reader;
+use super::write_status;
+use crate::api::problem::{Kind, Problem, WriteState};
+use crate::api::query;
+use crate::domain::deadline::Deadline;
+use crate::domain::field::Field;
+
+/// How long a look-up waits. Writes take a second or two; whoever waits longer is better told.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Left for reading the rows when the waiting ends.
+const READ_RESERVE: Duration = Duration::from_secs(2);
+
+/// Seconds after which it is worth asking again.
+const RETRY_AFTER: u16 = 2;
+
+/// What the ledger holds of a write.
+#[derive(Debug, Deserialize)]
+struct Settled {
+    id: Uuid,
+    outcome: String,
+}
+
+/// Whether all of these writes are settled, by what the ledger gave. An error where one is rejected,
+/// or is none that can still come.
+pub(super) fn are_settled(ids: &[Uuid], found: Option<&str>) -> Result<bool, Problem> {
+    let states = states(ids, found);
+    let with_outcome = |outcome: &str| -> Vec<_> {
+        states.iter().filter(|state| state.outcome == outcome).cloned().collect()
+    };
+    let rejected = with_outcome("rejected");
+    if !rejected.is_empty() {
+        let detail = "What was to be read first never came to be. Its status says why.";
+        return Err(Problem::new(Kind::WriteRejected, detail).with_writes(rejected));
+    }
+    let pending = with_outcome(PENDING);
+    let now = SystemTime::now();
+    if let Some(unknown) = pending.iter().find(|state| !write_status::can_be_pending(state.id, now))
+    {
+        return Err(write_status::not_found().with_writes(vec![unknown.clone()]));
+    }
+    Ok(pending.is_empty())
+}
+
+/// Waits until all of these writes are settled.
+pub(super) async fn settled(reader: &Reader<'_>, ids: &[Uuid]) -> Result<(), Problem> {
+    let deadline = reader.deadline.less(READ_RESERVE).min(Deadline::after(WAIT_MAX));
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_factor(1.5)
+        .with_max_delay(Duration::from_secs(1))
+        .with_jitter()
+        .without_max_times()
+        .build();
+    let mut found = None;
+    loop {
+        let delay = delays.next().unwrap_or(WAIT_MAX);
+        if deadline.remaining() < delay {
+            return Err(still_pending(ids, found.as_deref()));
+        }
+        tokio::time::sleep(delay).await;
+        let records = reader.run(query::settled(ids)).await?;
+        let text = records.first().and_then(|record| record.first()).and_then(Field::as_text);
+        found = text.map(ToOwned::to_owned);
+        if are_settled(ids, found.as_deref())? {
+            return Ok(());
+        }
+    }
+}
+
+/// 503 rather than 425 (Too Early): that one is about requests replayed in TLS early data, and few clients
+/// know it, while every client's retries know 503 with `Retry-After`.
+fn still_pending(ids: &[Uuid], found: Option<&str>) -> Problem {
+    let mut pending = states(ids, found);
+    pending.retain(|state| state.outcome == PENDING);
+    Problem::new(
+        Kind::WritePending,
+        "The write is accepted and will be settled; it was not within the time that a look-up waits. Try again, or read without waiting.",
+    )
+    .with_retry_after(RETRY_AFTER)
+    .with_writes(pending)
+}
+
+const PENDING: &str = "pending";
+
+fn states(ids: &[Uuid], found: Option<&str>) -> Vec<WriteState> {
+    let found: Vec<Settled> =
+        found.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let outcome = |id: &Uuid| {
+        let settled = found.iter().find(|settled| settled.id == *id);
+        settled.map_or_else(|| PENDING.to_owned(), |settled| settled.outcome.clone())
+    };
+    ids.iter()
+        .map(|id| WriteState {
+            id: *id,
+            outcome: outcome(id),
+            status: format!("/_sync/writes/{id}"),
+        })
+        .collect()
+}

@@ -1,0 +1,82 @@
+//! `GET /_sync/imports…`: the state of imports and the rows that they rejected, read like tables.
+
+use uuid::Uuid;
+
+use super::reader::Reader;
+use super::rows;
+use crate::api::http::{Request, Response};
+use crate::api::problem::{Kind, Problem};
+use crate::api::query::Relation;
+use crate::api::worker_tables::{IMPORT, REJECT};
+use crate::domain::key::Key;
+
+/// Each import with how far it is. Told by what it last wrote and not by the clock, so that an answer stays
+/// the same as long as nothing happened.
+const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key AS \"key\",
+  object_version AS version, state, error, options,
+  bytes_total, bytes_read,
+  CASE WHEN state = 'completed' THEN 100
+    WHEN bytes_total > 0 THEN least(round(100.0 * bytes_read / bytes_total, 1), 100) END AS progress_percent,
+  rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected, rows_deleted,
+  round(rows_read / nullif(extract(epoch FROM coalesce(finished_at, progressed_at) - started_at), 0), 1)
+    AS rows_per_second,
+  continuation AS continuations, started_at, progressed_at,
+  CASE WHEN state = 'running' AND bytes_read > 0 AND bytes_total >= bytes_read THEN
+    started_at + (progressed_at - started_at) * (bytes_total::double precision / bytes_read) END AS estimated_end_at,
+  finished_at, reported_at
+  FROM (SELECT id, bucket, object_key, object_version, table_name, state, error, options, continuation, bytes_total,
+    rows_deleted, started_at, finished_at, reported_at FROM sync.import) AS import
+  JOIN sync.import_progress USING (id))";
+
+const REJECTS: &str =
+    "(SELECT import_id, record, line, byte_offset, column_name AS \"column\", rule, sqlstate,
+  reason, raw FROM sync.import_reject)";
+
+const NEWEST_FIRST: &str = "started_at.desc";
+
+/// A page of the imports, the newest first.
+pub(super) async fn list(reader: &Reader<'_>, request: &Request) -> Result<Response, Problem> {
+    let relation = Relation { table: &IMPORT, from: IMPORTS };
+    Ok(rows::list(reader, relation, NEWEST_FIRST, &[], request).await?.response)
+}
+
+pub(super) async fn one(
+    reader: &Reader<'_>,
+    id: &str,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let id = Uuid::parse_str(id).map_err(|_| not_found())?;
+    find(reader, id, request).await?.ok_or_else(not_found)
+}
+
+/// A page of the rows that an import rejected, in the order of the file.
+pub(super) async fn rejects(
+    reader: &Reader<'_>,
+    id: &str,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let id = Uuid::parse_str(id).map_err(|_| not_found())?;
+    let of_import = [("import_id".to_owned(), format!("eq.{id}"))];
+    let relation = Relation { table: &REJECT, from: REJECTS };
+    let list = rows::list(reader, relation, "", &of_import, request).await?;
+    // An import without rejects is told from one that is not there; the one call more is rare.
+    if list.is_empty {
+        let plain = Request { query: Vec::new(), ..request.clone() };
+        find(reader, id, &plain).await?.ok_or_else(not_found)?;
+    }
+    Ok(list.response)
+}
+
+async fn find(
+    reader: &Reader<'_>,
+    id: Uuid,
+    request: &Request,
+) -> Result<Option<Response>, Problem> {
+    let relation = Relation { table: &IMPORT, from: IMPORTS };
+    let key = Key::from_path(&IMPORT, &id.to_string()).map_err(|_| not_found())?;
+    rows::row(reader, relation, &key, request).await
+}
+
+fn not_found() -> Problem {
+    Problem::new(Kind::ImportNotFound, "GET /_sync/imports lists the latest imports.")
+}

@@ -1,0 +1,108 @@
+//! Look-ups: rows, the status of writes, the state of imports, and what there is to look up.
+//!
+//! A look-up is one Data API call, and none where it is refused. These cost more: pages that would be too large ([`rows`]), waiting for writes ([`consistency`]).
+
+mod reader;
+mod rows;
+mod body;
+mod preferences;
+mod consistency;
+mod write_status;
+mod imports;
+mod representation;
+
+use std::time::Duration;
+
+use aurora_sync_catalog::{Catalog, Table};
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::http::Method;
+use aws_lambda_events::http::header::ALLOW;
+
+use self::reader::Reader;
+use crate::api::http::{Request, Response, Route};
+use crate::api::openapi;
+use crate::api::problem::{Kind, Problem};
+use crate::api::query::Relation;
+use crate::aws::data_api::DataApi;
+use crate::domain::deadline::Deadline;
+use crate::domain::fault::nearest;
+use crate::domain::key::Key;
+
+/// API Gateway gives up after 29 s ("Quotas for REST APIs").
+const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+
+/// What the function needs.
+#[derive(Debug)]
+pub struct Lookup {
+    pub catalog: Catalog,
+    pub data_api: DataApi,
+}
+
+/// Answers one request. Never fails: an error is an answer too.
+pub async fn handle(
+    lookup: &Lookup,
+    event: ApiGatewayProxyRequest,
+    deadline: Deadline,
+) -> ApiGatewayProxyResponse {
+    let deadline = deadline.min(Deadline::after(ANSWER_WITHIN));
+    let address = openapi::address(&event);
+    let response = match Request::from_event(event) {
+        Err(problem) => problem.into(),
+        Ok(request) => {
+            let answer = answer(lookup, &request, &address, deadline).await;
+            representation::of(&request, answer.unwrap_or_else(Response::from))
+        }
+    };
+    tracing::info!(status = response.status, bytes = response.body.len(), "look-up answered");
+    response.into()
+}
+
+async fn answer(
+    lookup: &Lookup,
+    request: &Request,
+    address: &str,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    if request.method != Method::GET && request.method != Method::HEAD {
+        let problem = Problem::new(Kind::MethodNotAllowed, "This path takes GET and HEAD.");
+        return Ok(Response::from(problem).with_header(ALLOW, "GET, HEAD"));
+    }
+    let reader = Reader::new(&lookup.data_api, deadline);
+    match &request.route {
+        Route::Row(table, key) => {
+            let table = readable_table(&lookup.catalog, table)?;
+            let key = Key::from_path(table, key)
+                .map_err(|error| Problem::new(Kind::InvalidKey, format!("{error}.")))?;
+            let relation = Relation { table, from: &table.sql_name() };
+            let missing =
+                || Problem::new(Kind::RowNotFound, format!("{table} has no row with this key."));
+            rows::row(&reader, relation, &key, request).await?.ok_or_else(missing)
+        }
+        Route::Table(table) => {
+            let table = readable_table(&lookup.catalog, table)?;
+            let relation = Relation { table, from: &table.sql_name() };
+            Ok(rows::list(&reader, relation, "", &[], request).await?.response)
+        }
+        Route::Write(id) => write_status::answer(&reader, id, request).await,
+        Route::Imports => imports::list(&reader, request).await,
+        Route::Import(id) => imports::one(&reader, id, request).await,
+        Route::Rejects(id) => imports::rejects(&reader, id, request).await,
+        Route::Root => Ok(openapi::response(&lookup.catalog, request, address)),
+        Route::Unknown => {
+            Err(Problem::new(Kind::UnknownRoute, "GET / describes every path that there is."))
+        }
+    }
+}
+
+/// The table of a path, where requests may read it.
+fn readable_table<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Table, Problem> {
+    catalog.table(name).filter(|table| table.is_readable()).ok_or_else(|| {
+        let readable = catalog.tables().iter().filter(|table| table.is_readable());
+        let paths: Vec<_> = readable.map(Table::path).collect();
+        let detail = match nearest(name, paths.iter().map(String::as_str)) {
+            Some(near) => format!("Did you mean /{near}?"),
+            None => format!("The tables are: {}.", paths.join(", ")),
+        };
+        Problem::new(Kind::UnknownTable, detail)
+    })
+}

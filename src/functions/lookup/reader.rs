@@ -1,0 +1,106 @@
+//! One statement for a look-up, within the time that its answer has.
+
+use crate::api::problem::{Kind, Problem};
+use crate::api::query::Query;
+use crate::aws::data_api::DataApi;
+use crate::database::plan::SQL_LEN_MAX;
+use crate::database::transaction::awake;
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{DataApiError, DataApiFault, Disposition};
+use crate::domain::field::Record;
+
+/// Seconds after which it is worth trying again when the database is away: it resumes in some 15 s, of
+/// which the look-up has waited through most.
+const RETRY_AFTER: u16 = 5;
+
+/// The database, for one request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader<'a> {
+    data_api: &'a DataApi,
+    pub(super) deadline: Deadline,
+}
+
+/// Why a statement gave no records.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The records are more than the service gives in one answer.
+    TooLarge,
+    /// The statement was still running when the answer was due.
+    Timeout,
+    /// The statement is longer than the service takes.
+    TooLong,
+    /// A type that only the database knows does not have the operator or the order, or the value is none
+    /// of its own.
+    UnknownType,
+    Database(DataApiError),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(data_api: &'a DataApi, deadline: Deadline) -> Self {
+        Self { data_api, deadline }
+    }
+
+    /// Runs one statement; waits for a database that is waking up.
+    pub(super) async fn run(&self, query: Query) -> Result<Vec<Record>, ReadError> {
+        let Query { sql, parameters, meets_unknown_types } = query;
+        if sql.len() > SQL_LEN_MAX {
+            return Err(ReadError::TooLong);
+        }
+        // On the heap: the future of an SDK's call is large, and a look-up has several of them.
+        let call = Box::pin(awake(self.deadline, async || {
+            self.data_api.execute(None, &sql, parameters.clone()).await
+        }));
+        match tokio::time::timeout(self.deadline.remaining(), call).await {
+            Ok(Ok(records)) => Ok(records),
+            Ok(Err(error)) => Err(match error.fault {
+                DataApiFault::UnsupportedResult => ReadError::TooLarge,
+                DataApiFault::StatementTimeout => ReadError::Timeout,
+                _ if meets_unknown_types && error.is_about_a_statement() => ReadError::UnknownType,
+                _ => ReadError::Database(error),
+            }),
+            Err(_) => Err(ReadError::Timeout),
+        }
+    }
+}
+
+/// What it means for the one who asked.
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge => Self::new(
+                Kind::ResultTooLarge,
+                "An answer holds at most 1 MiB: ask for fewer rows with limit=, or fewer columns with select=.",
+            ),
+            ReadError::Timeout => Self::new(
+                Kind::QueryTimeout,
+                "The database did not find the rows in time: filter and order by columns that have an index, or leave out Prefer: count=exact.",
+            ),
+            ReadError::TooLong => Self::new(
+                Kind::InvalidQuery,
+                "The query is too long: ask for fewer columns or filters.",
+            ),
+            ReadError::UnknownType => Self::new(
+                Kind::InvalidQuery,
+                "A column's type does not have the operator or the order that is asked for, or the value is not one of it.",
+            ),
+            ReadError::Database(error) => of_database(&error),
+        }
+    }
+}
+
+fn of_database(error: &DataApiError) -> Problem {
+    match error.disposition() {
+        Disposition::Retry => {
+            tracing::warn!(%error, "database not available");
+            let detail = "The database is not available yet; it may be waking up. Try again.";
+            Problem::new(Kind::Unavailable, detail).with_retry_after(RETRY_AFTER)
+        }
+        Disposition::Reject => {
+            Problem::new(Kind::InvalidQuery, "A value is not one of its column's type.")
+        }
+        Disposition::Halt => {
+            tracing::error!(%error, "look-up is broken");
+            Problem::new(Kind::Internal, "The look-up failed; its log says why.")
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A response for caches and for the wire: `ETag` and 304, `HEAD`, gzip (RFC 9110, RFC 9111).
+//!
+//! Pure.
+
+use std::io::Write as _;
+
+use aws_lambda_events::http::Method;
+use aws_lambda_events::http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, LINK, VARY,
+};
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use crate::api::http::{Request, Response};
+use crate::api::negotiation::takes_gzip;
+
+/// Smaller bodies would not get much smaller.
+const GZIP_BYTES_MIN: usize = 1024;
+
+/// A client may keep an answer but must ask whether it still holds: rows change at any time. Caches that
+/// several clients share must not keep it: who may read is decided for each request.
+const CACHEABLE: &str = "private, no-cache";
+
+/// Turns an answer into that for this request.
+pub(super) fn of(request: &Request, response: Response) -> Response {
+    let mut response = response.with_header(CACHE_CONTROL, CACHEABLE);
+    if response.status == 200 {
+        response = response.with_header(VARY, "Accept, Accept-Encoding, Prefer");
+        // API Gateway turns Base64 into bytes only for requests whose `Accept` asks for bytes, as every
+        // value does here ("Content type conversions in API Gateway"); none at all does not.
+        let is_gzip = response.body.len() >= GZIP_BYTES_MIN
+            && request.header(ACCEPT).is_some()
+            && takes_gzip(&request.header_list(ACCEPT_ENCODING));
+        let tag = entity_tag(&response, is_gzip);
+        response = response.with_header(ETAG, &tag);
+        if matches(&request.header_list(IF_NONE_MATCH), &tag) {
+            return not_modified(response);
+        }
+        if is_gzip {
+            response = gzipped(response);
+        }
+    }
+    if request.method == Method::HEAD {
+        response.body.clear();
+        response.is_base64 = false;
+    }
+    response
+}
+
+/// A strong tag: it differs where any byte differs, or what a client learns from the headers.
+fn entity_tag(response: &Response, is_gzip: bool) -> String {
+    let mut digest = Sha256::new();
+    for name in [CONTENT_TYPE, LINK, CONTENT_RANGE] {
+        digest.update(response.headers.get(&name).map_or(&b""[..], |value| value.as_bytes()));
+        digest.update(b"\n");
+    }
+    digest.update(response.body.as_bytes());
+    let digest = BASE64_URL_SAFE_NO_PAD.encode(digest.finalize());
+    // 132 bits: enough that no two bodies share it.
+    let digest = digest.get(..22).unwrap_or(&digest);
+    let coding = if is_gzip { "-gzip" } else { "" };
+    format!("\"{digest}{coding}\"")
+}
+
+/// Whether `If-None-Match` names the tag, by the weak comparison that the RFC asks for.
+fn matches(if_none_match: &str, tag: &str) -> bool {
+    if_none_match
+        .split(',')
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+}
+
+fn not_modified(mut response: Response) -> Response {
+    response.status = 304;
+    response.headers.remove(CONTENT_TYPE);
+    response.body.clear();
+    response
+}
+
+/// The body as gzip, in Base64 as far as the gateway.
+fn gzipped(mut response: Response) -> Response {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let body = encoder.write_all(response.body.as_bytes()).and_then(|()| encoder.finish());
+    // Writing into memory does not fail; if it did, the plain body would be right as well.
+    let Ok(body) = body else { return response };
+    response.body = BASE64_STANDARD.encode(body);
+    response.is_base64 = true;
+    response.with_header(CONTENT_ENCODING, "gzip")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_a_list() {
+        for (header, expected) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("", false),
+            ("\"b\"", false),
+            ("a", false),
+            ("\"a-gzip\"", false),
+        ] {
+            assert_eq!(matches(header, "\"a\""), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_tag_changes_with_the_body_the_type_and_the_next_page() {
+        let response = || Response::new(200, "text/csv", "a".to_owned());
+        let tag = entity_tag(&response(), false);
+        assert_eq!(entity_tag(&response(), false), tag);
+        let others = [
+            Response::new(200, "text/csv", "b".to_owned()),
+            Response::new(200, "text/plain", "a".to_owned()),
+            response().with_header(LINK, "<?cursor=x>"),
+        ];
+        for other in others {
+            assert_ne!(entity_tag(&other, false), tag);
+        }
+        assert_ne!(entity_tag(&response(), true), tag);
+    }
+}

@@ -1,0 +1,238 @@
+//! Rows of a table: one by its key, or a page of those that a query string asks for.
+//!
+//! A page is one call. A page that would be over the 1 MiB of the Data API's answers is asked for
+//! again at half its size, and so on: 11 calls at most, for 1001 rows, 500, 250, 125, 62, 31, 15, 7, 3,
+//! 1, and the key of the one row that is too large alone. `Prefer: count=planned` is a call of its own,
+//! made at the same time.
+
+use std::collections::BTreeSet;
+
+use aurora_sync_catalog::Column;
+use aws_lambda_events::http::header::{ACCEPT, CONTENT_RANGE, HeaderName, LINK};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use uuid::Uuid;
+
+use super::preferences::Count;
+use super::reader::{ReadError, Reader};
+use super::{body, consistency};
+use crate::api::http::{Request, Response};
+use crate::api::negotiation;
+use crate::api::problem::{Kind, Problem};
+use crate::api::query::{self, Asked, Form, Head, Page, Relation};
+use crate::domain::field::{Field, Record};
+use crate::domain::key::Key;
+
+/// What stands for itself in a query (RFC 3986, "unreserved").
+const QUERY_VALUE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+const CONSISTENT_AFTER: HeaderName = HeaderName::from_static("consistent-after");
+pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// A page, as it is answered.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) response: Response,
+    /// Whether no row is asked for at all, from the first page on.
+    pub(super) is_empty: bool,
+}
+
+/// The row with this key, if there is one.
+pub(super) async fn row(
+    reader: &Reader<'_>,
+    relation: Relation<'_>,
+    key: &Key,
+    request: &Request,
+) -> Result<Option<Response>, Problem> {
+    let form = form(request)?;
+    let asked = Asked::of_row(relation.table, &request.query)?;
+    let read = async |head: &Head| -> Result<Page, Problem> {
+        let (query, shape) = query::by_key(relation, key, &asked, form, head);
+        match reader.run(query).await {
+            Ok(records) => Ok(shape.page(records, 1)),
+            Err(ReadError::TooLarge) => Err(row_too_large(form, &key.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let page = after_writes(reader, request, &asked, false, read).await?;
+    let columns = query::columns(relation.table, &asked, form);
+    Ok(page
+        .rows
+        .first()
+        .map(|row| Response::new(200, form.content_type(), body::row(form, &columns, row))))
+}
+
+/// A page of the rows that are asked for, and that also meet what is `fixed`, spelt as in a query.
+pub(super) async fn list(
+    reader: &Reader<'_>,
+    relation: Relation<'_>,
+    default_order: &str,
+    fixed: &[(String, String)],
+    request: &Request,
+) -> Result<List, Problem> {
+    let form = form(request)?;
+    let query = [request.query.as_slice(), fixed].concat();
+    let asked = Asked::of_list(relation.table, &query, default_order)?;
+    let count = Count::from_prefer(&request.header_list(PREFER));
+    let read = async |head: &Head| page(reader, relation, &asked, form, head).await;
+    let pages = after_writes(reader, request, &asked, count == Some(Count::Exact), read);
+    let (page, planned) = match count {
+        Some(Count::Planned) => {
+            let (page, planned) = tokio::join!(pages, planned(reader, relation, &asked));
+            (page?, Some(planned?))
+        }
+        Some(Count::Exact) | None => (pages.await?, None),
+    };
+    let columns: Vec<&Column> = query::columns(relation.table, &asked, form);
+    let mut response =
+        Response::new(200, form.content_type(), body::list(form, &columns, &page.rows));
+    if page.has_more {
+        let next = next_page(&request.query, &asked.cursor(&page.last));
+        response = response.with_header(LINK, &format!("<{next}>; rel=\"next\""));
+    }
+    if let Some(count) = count {
+        let total = planned.or(page.total).unwrap_or_default();
+        response = response
+            .with_header(CONTENT_RANGE, &content_range(&asked, page.rows.len(), total))
+            .with_header(PREFERENCE_APPLIED, count.applied());
+    }
+    let is_empty = page.rows.is_empty() && asked.is_first_page();
+    Ok(List { response, is_empty })
+}
+
+/// Reads, once the writes that the request names are settled.
+async fn after_writes(
+    reader: &Reader<'_>,
+    request: &Request,
+    asked: &Asked<'_>,
+    counts: bool,
+    read: impl AsyncFn(&Head) -> Result<Page, Problem>,
+) -> Result<Page, Problem> {
+    let after = writes_before(request, asked)?;
+    let page = read(&Head { counts, after: after.clone() }).await?;
+    if after.is_empty() || consistency::are_settled(&after, page.settled.as_deref())? {
+        return Ok(page);
+    }
+    consistency::settled(reader, &after).await?;
+    read(&Head { counts, after: Vec::new() }).await
+}
+
+/// The writes of `after=` and of `Consistent-After`.
+fn writes_before(request: &Request, asked: &Asked<'_>) -> Result<Vec<Uuid>, Problem> {
+    let header = request.header_list(CONSISTENT_AFTER);
+    let of_header = if header.is_empty() { Vec::new() } else { query::write_ids(&header)? };
+    let ids: BTreeSet<_> = asked.after.iter().copied().chain(of_header).collect();
+    Ok(ids.into_iter().collect())
+}
+
+/// One page, smaller than asked for where its rows are large.
+async fn page(
+    reader: &Reader<'_>,
+    relation: Relation<'_>,
+    asked: &Asked<'_>,
+    form: Form,
+    head: &Head,
+) -> Result<Page, Problem> {
+    let has_pages = asked.has_pages(relation.table);
+    let mut size = asked.limit;
+    // One row more than the page holds tells whether there is another page.
+    let mut probes = has_pages;
+    loop {
+        let rows = if probes { size + 1 } else { size };
+        let (query, shape) = query::list(relation, asked, form, head, rows);
+        match reader.run(query).await {
+            Ok(records) => {
+                let mut page = shape.page(records, size as usize);
+                page.has_more = has_pages
+                    && if probes { page.has_more } else { page.rows.len() == size as usize };
+                return Ok(page);
+            }
+            Err(ReadError::TooLarge) if probes => {
+                probes = false;
+                size = (size / 2).max(1);
+            }
+            Err(ReadError::TooLarge) if has_pages && size > 1 => size /= 2,
+            Err(ReadError::TooLarge) if has_pages => {
+                return Err(first_too_large(reader, relation, asked, form).await);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(rows = size, "page is too large and asked for again, smaller");
+    }
+}
+
+/// The problem with a row that no page can hold.
+async fn first_too_large(
+    reader: &Reader<'_>,
+    relation: Relation<'_>,
+    asked: &Asked<'_>,
+    form: Form,
+) -> Problem {
+    let records = match reader.run(query::key_of_first(relation, asked)).await {
+        Ok(records) => records,
+        Err(error) => return error.into(),
+    };
+    let record: &[Field] = records.first().map_or(&[], |record: &Record| record);
+    let parts: Vec<_> =
+        relation.table.key_columns().zip(record.iter().map(Field::as_text)).collect();
+    let key = Key::of_row(relation.table, |name| {
+        parts.iter().find(|(column, _)| column.name == name).and_then(|(_, part)| *part)
+    });
+    row_too_large(form, &key.map_or_else(String::new, |key| key.to_string()))
+}
+
+fn row_too_large(form: Form, key: &str) -> Problem {
+    let or_array = match form {
+        Form::Records => ", or holds an array of several dimensions, which these records cannot",
+        Form::Json | Form::Ndjson | Form::Csv => "",
+    };
+    let detail = format!(
+        "The row with the key {key} is over the 1 MiB of an answer{or_array}. Leave its large columns out with select=."
+    );
+    Problem::new(Kind::ResultTooLarge, detail)
+}
+
+/// How many rows PostgreSQL expects.
+async fn planned(
+    reader: &Reader<'_>,
+    relation: Relation<'_>,
+    asked: &Asked<'_>,
+) -> Result<i64, Problem> {
+    let records = reader.run(query::planned_count(relation, asked)).await?;
+    let plan = records.first().and_then(|record| record.first()).and_then(Field::as_text);
+    let plan: Option<serde_json::Value> = plan.and_then(|plan| serde_json::from_str(plan).ok());
+    plan.as_ref()
+        .and_then(|plan| plan.pointer("/0/Plan/Plan Rows"))
+        .and_then(serde_json::Value::as_i64)
+        .ok_or_else(|| Problem::new(Kind::Internal, "The database gave no plan."))
+}
+
+/// The form that the request prefers.
+pub(super) fn form(request: &Request) -> Result<Form, Problem> {
+    let offered = Form::ALL.map(Form::media_type);
+    let place = negotiation::media_type(&request.header_list(ACCEPT), &offered);
+    place.and_then(|place| Form::ALL.get(place).copied()).ok_or_else(|| {
+        Problem::new(Kind::NotAcceptable, format!("Offered are {}.", offered.join(", ")))
+    })
+}
+
+/// The same query from a cursor on, relative to the request's own address: which host, stage or domain
+/// the client sees is not known here.
+fn next_page(query: &[(String, String)], cursor: &str) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, QUERY_VALUE).to_string();
+    // What the next page is to come after is settled by now.
+    let kept = query.iter().filter(|(name, _)| !matches!(name.as_str(), "cursor" | "after"));
+    let pairs = kept.map(|(name, text)| format!("{}={}", encode(name), encode(text)));
+    let pairs: Vec<_> = pairs.chain([format!("cursor={cursor}")]).collect();
+    format!("?{}", pairs.join("&"))
+}
+
+/// As PostgREST writes it: `0-9/100`. Where a later page begins is not known.
+fn content_range(asked: &Asked<'_>, rows: usize, total: i64) -> String {
+    if asked.is_first_page() && rows > 0 {
+        format!("0-{}/{total}", rows - 1)
+    } else {
+        format!("*/{total}")
+    }
+}

@@ -1,0 +1,11 @@
+//! The six Lambda functions, one use case each, and what starts them.
+
+pub mod config;
+pub mod runtime;
+
+pub mod enqueue;
+pub mod apply;
+pub mod import;
+pub mod lookup;
+pub mod migrate;
+pub mod prune;

@@ -1,0 +1,73 @@
+//! The work that all functions share: logs as JSON, the time that is left, failures told to Lambda.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tracing::Instrument;
+use tracing_subscriber::EnvFilter;
+
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{SyncError, chain};
+
+/// Left of an invocation's time for its answer.
+const RESERVE: Duration = Duration::from_secs(3);
+
+/// Sends logs to standard output, one JSON object a line, as CloudWatch Logs reads them.
+pub fn init_logs(level: &str) {
+    // Without colours and without time: CloudWatch adds its own.
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .without_time()
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info")))
+        .init();
+}
+
+/// Serves invocations for ever.
+pub async fn serve<E, A>(
+    handler: impl AsyncFn(E, Deadline) -> Result<A, SyncError>,
+) -> anyhow::Result<()>
+where
+    E: DeserializeOwned,
+    A: Serialize,
+{
+    let handler = &handler;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<E>| {
+        let span = tracing::info_span!("invocation", request_id = event.context.request_id);
+        let deadline = Deadline::from_unix_ms(event.context.deadline).less(RESERVE);
+        async move {
+            let started = Instant::now();
+            // On the heap and without its type: the futures of the SDK's calls nest deeper than the
+            // compiler's limit on types.
+            let work: Pin<Box<dyn Future<Output = _> + '_>> =
+                Box::pin(handler(event.payload, deadline));
+            let result = work.await;
+            let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            match result {
+                Ok(answer) => {
+                    tracing::info!(duration_ms, "invocation done");
+                    Ok(answer)
+                }
+                Err(error) => {
+                    tracing::error!(duration_ms, error = chain(&error), "invocation failed");
+                    Err(diagnostic(&error))
+                }
+            }
+        }
+        .instrument(span)
+    }))
+    .await
+    .map_err(|error| anyhow::anyhow!(error))
+}
+
+/// What Lambda is told: a word to count by, and the whole chain of causes.
+fn diagnostic(error: &SyncError) -> Diagnostic {
+    Diagnostic { error_type: format!("{:?}", error.disposition()), error_message: chain(error) }
+}
