@@ -51,7 +51,7 @@ pub(crate) struct Import {
     pub(crate) place: Place,
 }
 
-/// How the file is written and what is done with its rows: docs/imports.md, "Options".
+/// How the file is written and what is done with its rows: docs/reference/options.md.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Options of the import")]
 pub(crate) struct Options {

@@ -1,4 +1,4 @@
-//! `report.json` for people. docs/report.schema.json describes it.
+//! `report.json` for people. docs/reference/report.schema.json describes it.
 
 use std::fmt::Write as _;
 

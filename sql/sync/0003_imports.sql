@@ -55,7 +55,7 @@ CREATE TABLE sync.import (
     state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'completed', 'failed')),
     -- Why the import failed as a whole or does not go on, and what to do.
     error text,
-    -- All options in force, as docs/imports.md names them.
+    -- All options in force, as docs/reference/options.md names them.
     options jsonb NOT NULL DEFAULT '{}',
     -- Rows go to lanes by a hash of their keys, and a file is cut into chunks of so many records or bytes at
     -- most: fixed when the import begins, so that it is cut the same way whoever goes on with it.

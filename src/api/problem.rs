@@ -1,6 +1,6 @@
 //! Answers that say what is wrong, where, and what to do: RFC 9457 problem details.
 //!
-//! Pure. Every type is listed in `docs/errors.md`. No value of a request is ever repeated here.
+//! Pure. Every type is listed in `docs/reference/errors.md`. No value of a request is ever repeated here.
 
 use serde::{Serialize, Serializer};
 use uuid::Uuid;

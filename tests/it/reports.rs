@@ -88,7 +88,7 @@ fn format() -> Format {
 
 /// Checks a report with a public validator.
 const VALIDATE: &str = "import json, sys, jsonschema as j
-schema = json.load(open('docs/report.schema.json'))
+schema = json.load(open('docs/reference/report.schema.json'))
 j.Draft202012Validator.check_schema(schema)
 j.Draft202012Validator(schema).validate(json.load(open(sys.argv[1])))";
 

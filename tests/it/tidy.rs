@@ -107,7 +107,7 @@ fn product_code_names_no_table_of_the_example() {
 
 #[test]
 fn every_problem_type_is_documented() {
-    let docs = fs::read_to_string("docs/errors.md").unwrap();
+    let docs = fs::read_to_string("docs/reference/errors.md").unwrap();
     let source = fs::read_to_string("src/api/problem.rs").unwrap();
     // ("word", 404, "Title")
     let words = source.split("(\"").skip(1).filter_map(|rest| {

@@ -165,7 +165,7 @@ fn headers() -> Value {
 fn responses() -> Value {
     json!({
         "problem": {
-            "description": "A problem, by its type: see docs/errors.md.",
+            "description": "A problem, by its type: see docs/reference/errors.md.",
             "headers": { "Retry-After": reference("headers", "Retry-After") },
             "content": {
                 "application/problem+json": { "schema": reference("schemas", "_sync_problem") },

@@ -1,4 +1,4 @@
-//! The counts and rejects of an import, as `report.json` has them. docs/report.schema.json describes it.
+//! The counts and rejects of an import, as `report.json` has them. docs/reference/report.schema.json describes it.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -335,7 +335,7 @@ fn a_row_is_a_few_allocations_however_many_fields_it_has() {
     assert_eq!([cost(1), cost(7), cost(70)], [4, 4, 4]);
 }
 
-/// Reads a file as the examples of docs/imports.md say, and gives its cells and rejects.
+/// Reads a file as the examples of docs/guide/import.md say, and gives its cells and rejects.
 fn example(ddl: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
     use crate::csv::reader::{Next, Reader};
     use crate::functions::import::read::options::{self, Defaults};

@@ -1,6 +1,6 @@
 //! The options of one file's import: those of its metadata, over those of its prefix, over the defaults.
 //!
-//! Pure. docs/imports.md describes them.
+//! Pure. docs/reference/options.md describes them.
 
 mod contradictions;
 mod defaults;
