@@ -11,13 +11,13 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aurora_sync::csv::dialect::Dialect;
-use aurora_sync::csv::reader::{Next, Reader};
-use aurora_sync::csv::records::Record;
 use aurora_sync::database::parameter_set::{PackedRow, packed_literals};
 use aurora_sync::functions::import::read::layout::{Layout, Row};
 use aurora_sync::functions::import::read::options::Options;
 use aurora_sync_catalog::ddl;
+use csv_stream::dialect::Dialect;
+use csv_stream::reader::{Next, Reader};
+use csv_stream::records::Record;
 
 const TABLE: &str = "CREATE TABLE t (
     id bigint PRIMARY KEY, code char(8) NOT NULL, name text NOT NULL, amount numeric(12,2), is_open boolean,

@@ -20,7 +20,6 @@
 //! - AWS crates are named in [`aws`] alone.
 
 pub mod domain;
-pub mod csv;
 pub mod aws;
 pub mod database;
 pub mod api;

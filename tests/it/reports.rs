@@ -3,13 +3,13 @@
 use std::process::Command;
 
 use aurora_sync::aws::objects::ObjectName;
-use aurora_sync::csv::dialect::Dialect;
-use aurora_sync::csv::encoding::{Encoding, for_label};
-use aurora_sync::csv::records::LineEnd;
 use aurora_sync::functions::import::Import;
 use aurora_sync::functions::import::read::source::Source;
 use aurora_sync::functions::import::report::{self, Ending, Format};
 use aurora_sync_local::stack;
+use csv_stream::dialect::Dialect;
+use csv_stream::encoding::{Encoding, for_label};
+use csv_stream::records::LineEnd;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

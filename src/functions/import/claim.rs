@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::read::chunk::Limits;
 use super::read::source::{Ask, Source};
 use crate::aws::data_api::DataApi;
-use crate::csv::records::Place;
 use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, SyncError};
 use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
+use csv_stream::records::Place;
 
 const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FROM sync.claim_import(
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,

@@ -33,13 +33,13 @@ use self::report::Format;
 use crate::aws::data_api::DataApi;
 use crate::aws::objects::{ObjectName, Objects};
 use crate::aws::queue::Queue;
-use crate::csv::records::RECORD_BYTES_MAX;
 use crate::database::statement::load::keeps_order;
 use crate::domain::backoff;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{Disposition, ServiceFault, SyncError};
 use crate::domain::fault::nearest;
 use crate::domain::load_mode::LoadMode;
+use csv_stream::records::RECORD_BYTES_MAX;
 
 /// Most messages that an import leaves for itself. Each one follows on a chunk that was loaded; with 15 minutes
 /// between them, this is a hundred days.

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::rejects::{FileRow, REJECT_BYTES_KEPT, REJECTS_KEPT};
 use super::sets::{Folded, Set, Unfolded, by_key, column_parameters, fold, sets, unfolded};
 use crate::aws::data_api::DataApi;
-use crate::csv::encoding::Encoding;
 use crate::database::batch::{self, Attempt, Work};
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiFault, SyncError};
@@ -18,6 +17,7 @@ use crate::domain::load_mode::LoadMode;
 use crate::domain::value::array_literal::array_literal;
 use crate::functions::import::read::chunk::ChunkEnd;
 use crate::functions::import::read::part::{Part, PartRow, Reject};
+use csv_stream::encoding::Encoding;
 
 use crate::database::plan::rows::calls;
 use crate::database::statement::load::{Load, SET_ROWS_MAX, keeps_order};

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::csv::encoding::Encoding;
 use crate::database::parameter_set::{number_column, text_column};
 use crate::domain::field::{Parameter, storable};
 use crate::functions::import::read::part::{Origin, Reject};
+use csv_stream::encoding::Encoding;
 
 /// Rejected rows that are kept of an import, at least: those that come first in each lane. The others are
 /// counted.

@@ -3,9 +3,10 @@
 //! Pure. Where a chunk ends depends on the file and on the import's own limits alone, so that it is the same
 //! each time the file is read. A key is always in the same lane; its rows keep their order.
 
+use csv_stream::records::{Place, Record};
+
 use super::layout::Layout;
 use super::part::{Origin, Part, Reject};
-use crate::csv::records::{Place, Record};
 
 /// When a chunk is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::aws::objects::{ObjectName, Objects, RangeReader};
-use crate::csv::encoding::Encoding;
-use crate::csv::inflate::Compression;
-use crate::csv::reader::{Next, ReadError, Reader};
-use crate::csv::records::{LineEnd, Place, Record};
 use crate::domain::deadline::Deadline;
 use crate::domain::error::ServiceError;
 use crate::functions::import::read::options::Options;
+use csv_stream::encoding::Encoding;
+use csv_stream::inflate::Compression;
+use csv_stream::reader::{Next, ReadError, Reader};
+use csv_stream::records::{LineEnd, Place, Record};
 
 /// Why a file cannot be read on.
 #[derive(Debug, thiserror::Error)]

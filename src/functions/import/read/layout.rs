@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use aurora_sync_catalog::{Column, ColumnType, Table};
 
 use super::options::{Numbers, Options};
-use crate::csv::records::{Content, Fields, RECORD_BYTES_MAX, Record};
 use crate::database::parameter_set::PackedCells;
 use crate::domain::fault::nearest;
 use crate::domain::key::{self, Key};
@@ -17,6 +16,7 @@ use crate::domain::load_mode::LoadMode;
 use crate::domain::outcome::Rejection;
 use crate::domain::row::unknown_column;
 use crate::domain::value::{self, Fault};
+use csv_stream::records::{Content, Fields, RECORD_BYTES_MAX, Record};
 
 /// The column that `rejected.csv` adds: left out when the file comes back.
 pub const ERROR_COLUMN: &str = "_error";

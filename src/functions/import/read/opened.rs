@@ -7,11 +7,11 @@ use super::file::{File, FileError, Time, unreadable};
 use super::layout::{HeaderError, Layout};
 use super::options::Options;
 use crate::aws::objects::{ObjectName, Objects};
-use crate::csv::encoding::Encoding;
-use crate::csv::records::{Content, LineEnd, Place, Record};
 use crate::domain::error::SyncError;
 use crate::functions::import::claim::{Checkpoint, Progress};
 use crate::functions::import::report::Format;
+use csv_stream::encoding::Encoding;
+use csv_stream::records::{Content, LineEnd, Place, Record};
 
 /// A file whose columns are known, at the place from which it is to be loaded.
 #[derive(Debug)]

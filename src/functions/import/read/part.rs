@@ -4,10 +4,10 @@
 //! would take more time and memory than all that is done with them. Next: [`crate::functions::import::load::loader`].
 
 use super::layout::Row;
-use crate::csv::records::Place;
 use crate::database::parameter_set::{PackedRow, PackedRows};
 use crate::domain::key::Key;
 use crate::domain::outcome::Rejection;
+use csv_stream::records::Place;
 
 /// The rows of a chunk that one lane loads, in the order of the file.
 #[derive(Debug, Default)]

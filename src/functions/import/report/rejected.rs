@@ -4,11 +4,11 @@
 //! rejected, plus `_error`, so that it can be mended and dropped again. Where a reason cannot stand beside a
 //! record without changing it, the record stands alone; the report has all reasons.
 
-use crate::csv::dialect::Dialect;
-use crate::csv::encoding::Encoding;
-use crate::csv::fields::spans;
-use crate::csv::records::LineEnd;
 use crate::functions::import::read::layout::ERROR_COLUMN;
+use csv_stream::dialect::Dialect;
+use csv_stream::encoding::Encoding;
+use csv_stream::fields::spans;
+use csv_stream::records::LineEnd;
 
 /// How a file is written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use uuid::Uuid;
 
 use crate::aws::data_api::DataApi;
-use crate::csv::encoding::Encoding;
 use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, DataApiFault};
 use crate::domain::field::{Field, Parameter, Record, parameter};
+use csv_stream::encoding::Encoding;
 
 /// Records of one page. An answer of the Data API holds 1 MiB: a page that is larger is asked for again at
 /// half its records.

@@ -2,9 +2,9 @@ use aurora_sync_catalog::ddl;
 use proptest::prelude::*;
 
 use super::*;
-use crate::csv::dialect::Dialect;
-use crate::csv::encoding::{Encoding, for_label};
-use crate::csv::records::Records;
+use csv_stream::dialect::Dialect;
+use csv_stream::encoding::{Encoding, for_label};
+use csv_stream::records::Records;
 
 const STAFF: &str =
     "CREATE TABLE Staff (id CHAR(4) NOT NULL, name TEXT NOT NULL, age INTEGER, PRIMARY KEY (id))";
@@ -337,8 +337,8 @@ fn a_row_is_a_few_allocations_however_many_fields_it_has() {
 
 /// Reads a file as the examples of docs/guide/import.md say, and gives its cells and rejects.
 fn example(ddl: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
-    use crate::csv::reader::{Next, Reader};
     use crate::functions::import::read::options::{self, Defaults};
+    use csv_stream::reader::{Next, Reader};
 
     let table = table(ddl);
     let metadata =

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 pub use self::defaults::{Defaults, DefaultsError};
 pub use self::numbers::Numbers;
-use crate::csv::dialect::Dialect;
-use crate::csv::encoding::Charset;
 use crate::domain::fault::nearest;
 use crate::domain::load_mode::LoadMode;
+use csv_stream::dialect::Dialect;
+use csv_stream::encoding::Charset;
 
 /// How many rows are too many.
 #[derive(Debug, Clone, Copy, PartialEq)]

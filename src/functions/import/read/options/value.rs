@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::{Limit, LoadMode, Numbers, OptionFault, OptionName, Options};
-use crate::csv::encoding::for_label;
 use crate::domain::fault::nearest;
+use csv_stream::encoding::for_label;
 
 /// Marks that have names, as they are hard to write into metadata.
 const MARK_NAMES: [(&str, u8); 6] = [

@@ -1,9 +1,9 @@
+use csv_stream::encoding::{Charset, for_label};
+use csv_stream::reader::{Next, Reader};
+use csv_stream::records::{Content, Record};
 use proptest::prelude::*;
 
 use super::*;
-use crate::csv::encoding::{Charset, for_label};
-use crate::csv::reader::{Next, Reader};
-use crate::csv::records::{Content, Record};
 
 fn format(header: &str) -> Format {
     Format {

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::dialect::Dialect;
+use crate::dialect::Dialect;
 
 /// One field of a record's text.
 #[derive(Debug, Clone, PartialEq, Eq)]

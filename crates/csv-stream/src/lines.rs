@@ -5,7 +5,7 @@
 
 use encoding_rs::{Decoder, DecoderResult, ISO_2022_JP, UTF_16LE};
 
-use super::encoding::Encoding;
+use crate::encoding::Encoding;
 
 /// A line of the file, or a part of one where a block of bytes ended in it.
 #[derive(Debug, PartialEq, Eq)]
@@ -148,8 +148,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encoding::for_label;
     use super::*;
+    use crate::encoding::for_label;
 
     /// Each line's text, with `!offset!` for what is no character.
     fn check(label: &str, file: &[u8], expected: &[&str]) {

@@ -3,11 +3,11 @@
 //! Pure. Whoever has bytes gives them, whoever wants records asks for them; at no time is there more than a
 //! block of the file and one record in here.
 
-use super::dialect::Dialect;
-use super::encoding::{Charset, Contradiction, Encoding, MARK_BYTES_MAX};
-use super::inflate::{Compression, HEAD_BYTES, InflateError, Inflater};
-pub use super::records::Place;
-use super::records::{LineEnd, OPEN_BYTES_MAX, Record, Records};
+use crate::dialect::Dialect;
+use crate::encoding::{Charset, Contradiction, Encoding, MARK_BYTES_MAX};
+use crate::inflate::{Compression, HEAD_BYTES, InflateError, Inflater};
+pub use crate::records::Place;
+use crate::records::{LineEnd, OPEN_BYTES_MAX, Record, Records};
 
 /// Bytes of the file that are read at a time: they bound the records that come at once.
 const BLOCK_BYTES: usize = 64 * 1024;

@@ -6,10 +6,10 @@
 
 use csv_core::ReadRecordResult;
 
-use super::dialect::Dialect;
-use super::encoding::Encoding;
-use super::fields::{are_quotes_sound, open_quote, spans};
-use super::lines::{Line, Lines};
+use crate::dialect::Dialect;
+use crate::encoding::Encoding;
+use crate::fields::{are_quotes_sound, open_quote, spans};
+use crate::lines::{Line, Lines};
 
 /// Most bytes of one record, its line end included. A longer one is rejected; only its beginning is kept.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;

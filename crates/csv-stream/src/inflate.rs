@@ -225,8 +225,8 @@ impl Inflater {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packed;
     use super::*;
+    use crate::packed;
 
     const ALL: [Compression; 3] = [Compression::Gzip, Compression::Zstd, Compression::Bzip2];
 

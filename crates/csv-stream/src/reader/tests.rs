@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
-use super::super::encoding::for_label;
-use super::super::packed;
-use super::super::records::{Content, RECORD_BYTES_MAX};
 use super::*;
+use crate::encoding::for_label;
+use crate::packed;
+use crate::records::{Content, RECORD_BYTES_MAX};
 
 /// Reads a file that comes in pieces of these sizes, one after the other and again.
 fn read(

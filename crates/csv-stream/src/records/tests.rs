@@ -1,5 +1,5 @@
-use super::super::encoding::for_label;
 use super::*;
+use crate::encoding::for_label;
 
 fn read(dialect: &Dialect, label: &str, pieces: &[&[u8]]) -> Vec<Record> {
     let encoding = Encoding { charset: for_label(label).unwrap(), has_mark: false };
