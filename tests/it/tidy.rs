@@ -46,8 +46,8 @@ fn pure_modules_do_no_io() {
 
 #[test]
 fn aws_crates_are_named_in_one_room_only() {
-    for (path, text) in files("src", "rs").into_iter().chain(files("cli/src", "rs")) {
-        if path.starts_with("src/aws") || path == Path::new("cli/src/aws.rs") {
+    for (path, text) in files("src", "rs").into_iter().chain(files("crates/cli/src", "rs")) {
+        if path.starts_with("src/aws") || path == Path::new("crates/cli/src/aws.rs") {
             continue;
         }
         for word in
@@ -94,7 +94,7 @@ fn every_sample_event_is_used_by_a_test() {
 
 #[test]
 fn product_code_names_no_table_of_the_example() {
-    for folder in ["src", "catalog/src", "cli/src"] {
+    for folder in ["src", "crates/catalog/src", "crates/cli/src"] {
         for (path, text) in files(folder, "rs") {
             if path.ends_with("tests.rs") {
                 continue;
