@@ -25,4 +25,5 @@ mod pruning;
 mod plans;
 mod bench;
 mod end_to_end;
+mod links;
 mod tidy;
