@@ -52,15 +52,30 @@ WHERE import.id = entered.id",
     )
 }
 
-/// Deletes the missing rows of a stretch, and tells how many they were, how many rows were looked at, and the last one's
-/// key.
+/// Locks the missing rows of a stretch, and returns how many they are, how many rows were looked at, and the last one's
+/// key. [`delete_missing`] with the same parameters then deletes just these rows.
+pub fn lock_missing(table: &Table, has_begin: bool) -> String {
+    format!(
+        "{}, locked AS MATERIALIZED (
+  SELECT FROM {} AS target, missing
+  WHERE {IS_MISSING}
+  FOR UPDATE OF target
+)
+SELECT (SELECT count(*) FROM locked), (SELECT count(*) FROM stretch), {}",
+        missing(table, has_begin),
+        table.sql_name(),
+        last(table),
+    )
+}
+
+/// Deletes the missing rows of a stretch.
 pub fn delete_missing(table: &Table, has_begin: bool) -> String {
     format!(
-        "{}, {}
-SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM stretch), {}",
+        "{}
+DELETE FROM {} AS target USING missing
+WHERE {IS_MISSING}",
         missing(table, has_begin),
-        deleted(table),
-        last(table),
+        table.sql_name(),
     )
 }
 
@@ -100,14 +115,17 @@ fn missing(table: &Table, has_begin: bool) -> String {
 }
 
 /// Rows are found by their places: a join alone could read the whole table. The join is what PostgreSQL evaluates again
-/// where somebody changes a row that is about to be deleted: the new version has another place and another writer. The
-/// rows of a partitioned table may share a place.
+/// where somebody changes a row that is about to be locked or deleted: the new version has another place and another
+/// writer. The rows of a partitioned table may share a place.
+const IS_MISSING: &str =
+    "target.ctid = ANY (ARRAY(SELECT place FROM missing)) AND target.ctid = missing.place
+    AND target.tableoid = missing.part AND target.xmin = missing.written_by";
+
 fn deleted(table: &Table) -> String {
     format!(
         "deleted AS (
   DELETE FROM {} AS target USING missing
-  WHERE target.ctid = ANY (ARRAY(SELECT place FROM missing)) AND target.ctid = missing.place
-    AND target.tableoid = missing.part AND target.xmin = missing.written_by
+  WHERE {IS_MISSING}
   RETURNING 1
 )",
         table.sql_name(),

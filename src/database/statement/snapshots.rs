@@ -7,7 +7,7 @@ use aurora_sync_catalog::{Catalog, Column, Table, ddl};
 use expect_test::expect_file;
 
 use super::load::Load;
-use super::replace::{count_missing, delete_missing, delete_stretch};
+use super::replace::{count_missing, delete_missing, delete_stretch, lock_missing};
 use super::{Identity, settle};
 use crate::api::query::{Asked, Form, Head, Relation, by_key, list};
 use crate::database::ledger;
@@ -110,6 +110,7 @@ fn statements_of_replacing() {
     for (name, has_begin) in [("first", false), ("next", true)] {
         check(&format!("replace_count_{name}"), &count_missing(item, has_begin));
         check(&format!("replace_delete_{name}"), &delete_stretch(item, has_begin));
+        check(&format!("replace_lock_{name}"), &lock_missing(item, has_begin));
         check(&format!("replace_delete_atomic_{name}"), &delete_missing(item, has_begin));
     }
 }

@@ -456,5 +456,5 @@ async fn a_packed_file_that_no_invocation_comes_through_ends_and_says_so() {
     let done = import::handle(&importer.import, event(), soon).await;
     importer.world.server.faults().clear();
     assert!(done.is_ok_and(|response| response.batch_item_failures.is_empty()));
-    assert!(importer.error().await.starts_with("a packed file is read again"));
+    assert!(importer.error().await.starts_with("a compressed file is read again"));
 }

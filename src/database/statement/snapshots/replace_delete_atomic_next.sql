@@ -13,10 +13,7 @@ WITH began AS MATERIALIZED (
     WHERE known.import_id = :import_id::uuid AND md5(known.key) = md5(stretch.key) AND known.key = stretch.key
     LIMIT 1
   ) IS NULL
-), deleted AS (
-  DELETE FROM "item" AS target USING missing
-  WHERE target.ctid = ANY (ARRAY(SELECT place FROM missing)) AND target.ctid = missing.place
-    AND target.tableoid = missing.part AND target.xmin = missing.written_by
-  RETURNING 1
 )
-SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM stretch), (SELECT ARRAY[k1::text, k2::text] FROM stretch ORDER BY k1 DESC, k2 DESC LIMIT 1)
+DELETE FROM "item" AS target USING missing
+WHERE target.ctid = ANY (ARRAY(SELECT place FROM missing)) AND target.ctid = missing.place
+    AND target.tableoid = missing.part AND target.xmin = missing.written_by

@@ -13,27 +13,15 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::loader::{Loader, Slot};
 use crate::database::transaction::BegunAhead;
 use crate::domain::deadline::Deadline;
-use crate::domain::error::SyncError;
 use crate::functions::import::claim::Progress;
 use crate::functions::import::read::chunk::{Chunk, ChunkEnd};
-use crate::functions::import::read::file::{FileError, unreadable};
 use crate::functions::import::read::opened::Opened;
 use crate::functions::import::read::options::Limit;
 use crate::functions::import::read::part::Part;
+use crate::functions::import::stop::Stop;
 
 /// Rows that must have been read before a percentage of them can stop an import.
 const PERCENT_OF_MIN: u64 = 10_000;
-
-/// How the loading ended.
-#[derive(Debug)]
-pub(in crate::functions::import) enum Ending {
-    /// All of the file is loaded: so many records.
-    Whole { records: u64 },
-    /// The invocation's time is over. Whether it loaded anything.
-    OutOfTime { advanced: bool },
-    /// The import ends here.
-    Stopped { error: String },
-}
 
 /// What the futures share. None of them runs at the same time as another.
 struct Shared {
@@ -42,12 +30,6 @@ struct Shared {
     read: Cell<u64>,
     rejected: Cell<u64>,
     advanced: Cell<bool>,
-}
-
-enum Stop {
-    Error(SyncError),
-    OutOfTime,
-    Refused(String),
 }
 
 impl Shared {
@@ -67,14 +49,14 @@ struct Order {
     part: Part,
 }
 
-/// Loads what is not loaded of an opened file.
+/// Loads the chunks of an opened file that are not loaded, and returns the number of its records.
 pub(in crate::functions::import) async fn load(
     loader: &Loader<'_>,
     opened: Opened<'_>,
     progress: &Progress,
     max_rejects: Option<Limit>,
     deadline: Deadline,
-) -> Result<Ending, SyncError> {
+) -> Result<u64, Stop> {
     let shared = Shared {
         stop: RefCell::new(None),
         read: Cell::new(progress.rows_read),
@@ -86,13 +68,11 @@ pub(in crate::functions::import) async fn load(
     let loading = receivers.into_iter().map(|orders| lane.run(orders));
     let reading = read(&shared, opened, senders, &progress.lane_next, deadline);
     let (records, _) = join(reading, join_all(loading)).await;
+    let has_advanced = shared.advanced.get();
     match (shared.stop.into_inner(), records) {
-        (None, Some(records)) => Ok(Ending::Whole { records }),
-        (Some(Stop::Error(error)), _) => Err(error),
-        (Some(Stop::Refused(error)), _) => Ok(Ending::Stopped { error }),
-        (Some(Stop::OutOfTime) | None, _) => {
-            Ok(Ending::OutOfTime { advanced: shared.advanced.get() })
-        }
+        (None, Some(records)) => Ok(records),
+        (Some(Stop::OutOfTime { .. }) | None, _) => Err(Stop::OutOfTime { has_advanced }),
+        (Some(stop), _) => Err(stop),
     }
 }
 
@@ -110,22 +90,14 @@ async fn read(
             return None;
         }
         if deadline.less(stop_before).remaining().is_zero() {
-            shared.stop(Stop::OutOfTime);
+            shared.stop(Stop::OutOfTime { has_advanced: false });
             return None;
         }
         match opened.next_chunk().await {
             Ok(Some((chunk, end))) => order(&senders, lane_next, chunk, end).await?,
             Ok(None) => return Some(opened.records_cut()),
-            Err(FileError::Service(error)) => {
-                shared.stop(Stop::Error(error.into()));
-                return None;
-            }
-            Err(FileError::Unreadable(error)) => {
-                shared.stop(Stop::Refused(unreadable(&error)));
-                return None;
-            }
-            Err(FileError::OutOfTime) => {
-                shared.stop(Stop::OutOfTime);
+            Err(stop) => {
+                shared.stop(stop);
                 return None;
             }
         }
@@ -197,11 +169,10 @@ impl Lane<'_> {
                 rejected.set(rejected.get() + refused);
                 match too_many(self.max_rejects, read.get(), rejected.get(), false) {
                     None => return true,
-                    Some(error) => self.shared.stop(Stop::Refused(error)),
+                    Some(error) => self.shared.stop(Stop::Failed(error)),
                 }
             }
-            Err(SyncError::OutOfTime) => self.shared.stop(Stop::OutOfTime),
-            Err(error) => self.shared.stop(Stop::Error(error)),
+            Err(error) => self.shared.stop(error.into()),
         }
         false
     }

@@ -7,13 +7,16 @@ use aurora_sync_catalog::Table;
 use tokio::time::timeout;
 
 use super::lanes::stop_before;
-use crate::database::statement::replace::{count_missing, delete_missing, delete_stretch};
+use crate::database::statement::replace::{
+    count_missing, delete_missing, delete_stretch, lock_missing,
+};
 use crate::database::transaction::{End, Transaction, in_transaction};
-use crate::domain::error::{DataApiError, DataApiFault, Disposition, SyncError};
+use crate::domain::error::{DataApiError, DataApiFault, SyncError};
 use crate::domain::field::{ArrayField, Field, Parameter, null, parameter};
 use crate::domain::value::array_literal::array_literal;
 use crate::functions::import::claim::Entry;
 use crate::functions::import::read::options::Limit;
+use crate::functions::import::stop::Stop;
 
 /// From here on only the replacing is left.
 const BEGIN: &str = "UPDATE sync.import SET replace_phase = 'count'
@@ -33,28 +36,6 @@ const STRETCH_ROWS_MIN: usize = 100;
 
 /// How often a stretch whose commit was not answered, and not done, is done again.
 const REPEATS_MAX: usize = 3;
-
-/// How the replacing ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::functions::import) enum Replacing {
-    Done,
-    /// It goes no further: what to tell of that.
-    Refused(String),
-    /// The invocation's time is over. Whether it came further.
-    OutOfTime {
-        advanced: bool,
-    },
-}
-
-/// What became of the rows that were not in the file, in one transaction.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::functions::import) enum Replaced {
-    Deleted {
-        rows: i64,
-    },
-    /// They cannot go: what to tell of that. Nothing is deleted.
-    Refused(String),
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -95,29 +76,29 @@ pub(in crate::functions::import) async fn replace(
     entry: Entry<'_>,
     table: &Table,
     limit: Limit,
-) -> Result<Replacing, SyncError> {
+) -> Result<(), Stop> {
     let until = entry.deadline.less(stop_before(entry.deadline));
     let mut stretch_rows = STRETCH_ROWS;
     let mut repeats = 0;
-    let mut advanced = false;
+    let mut has_advanced = false;
     let mut before: Option<Stand> = None;
     loop {
         let stand = stand(entry).await?.ok_or_else(|| entry.unreadable())?;
         if before.is_some_and(|before| before != stand) {
-            advanced = true;
+            has_advanced = true;
             repeats = 0;
         }
         let is_delete = match stand.phase {
-            Phase::Done => return Ok(Replacing::Done),
+            Phase::Done => return Ok(()),
             Phase::Delete if is_over(limit, stand.missing, stand.rows) => {
-                return Ok(Replacing::Refused(too_many(limit, stand.missing, stand.rows)));
+                return Err(Stop::Failed(too_many(limit, stand.missing, stand.rows)));
             }
-            Phase::Delete if stand.missing == 0 => return Ok(Replacing::Done),
+            Phase::Delete if stand.missing == 0 => return Ok(()),
             Phase::Delete => true,
             Phase::Count => false,
         };
         if until.remaining().is_zero() {
-            return Ok(Replacing::OutOfTime { advanced });
+            return Err(Stop::OutOfTime { has_advanced });
         }
         let is_whole = is_delete && table.references_itself();
         let rows = (!is_whole).then_some(stretch_rows);
@@ -128,22 +109,22 @@ pub(in crate::functions::import) async fn replace(
         };
         match done {
             Ok(()) => {}
-            Err(SyncError::OutOfTime) => return Ok(Replacing::OutOfTime { advanced }),
+            Err(SyncError::OutOfTime) => return Err(Stop::OutOfTime { has_advanced }),
             // How far it came tells whether it was done.
             Err(error) if error.is_unanswered_commit() && repeats < REPEATS_MAX => {
                 repeats += 1;
                 tracing::info!(reason = %error, "commit of a stretch was not answered");
             }
             Err(SyncError::Refused(error)) => {
-                return Ok(Replacing::Refused(refused(&error, stand.deleted)));
+                return Err(Stop::Failed(refused(&error, stand.deleted)));
             }
             // A deferred constraint.
             Err(SyncError::Database(error)) if error.is_refused_commit() => {
-                return Ok(Replacing::Refused(refused(&error, stand.deleted)));
+                return Err(Stop::Failed(refused(&error, stand.deleted)));
             }
             Err(SyncError::Database(error)) if error.fault == DataApiFault::StatementTimeout => {
                 if is_whole {
-                    return Ok(Replacing::Refused(takes_too_long(stand.missing)));
+                    return Err(Stop::Failed(takes_too_long(stand.missing)));
                 }
                 if stretch_rows <= STRETCH_ROWS_MIN {
                     return Err(error.into());
@@ -152,7 +133,7 @@ pub(in crate::functions::import) async fn replace(
                 stretch_rows /= 4;
                 tracing::info!(reason = %error, stretch_rows, "rows are looked at in smaller stretches");
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         before = Some(stand);
     }
@@ -216,7 +197,7 @@ pub(in crate::functions::import) async fn replace_in(
     entry: Entry<'_>,
     table: &Table,
     limit: Limit,
-) -> Result<Replaced, SyncError> {
+) -> Result<i64, Stop> {
     // Another worker may have ended it: then its keys are gone, and every row would seem to be missing.
     transaction.execute(ENTER, vec![entry.id()]).await?;
     // Rows that refer to each other go in one statement: whether they may is looked at when it ends.
@@ -224,28 +205,22 @@ pub(in crate::functions::import) async fn replace_in(
     let (mut missing, mut rows) = (0, 0);
     let mut last_key: Option<Vec<String>> = None;
     loop {
-        let sql = delete_missing(table, last_key.is_some());
+        let has_begin = last_key.is_some();
         let mut parameters = parameters(entry, stretch_rows);
         parameters.extend(last_key.as_deref().map(after));
-        let records = match transaction.execute(&sql, parameters).await {
-            Err(error) if error.disposition() == Disposition::Reject => {
-                return Ok(Replaced::Refused(refused(&error, 0)));
-            }
-            // It has ended the transaction: the file would have to be loaded anew, and take as long again.
-            Err(error) if error.fault == DataApiFault::StatementTimeout => {
-                return Ok(Replaced::Refused(
-                    "a statement may take 45 s, which is not enough to delete the rows that are not in the file; \
-                     leave atomic out"
-                        .to_owned(),
-                ));
-            }
-            other => other?,
-        };
+        let locked = lock_missing(table, has_begin);
+        let locked = transaction.execute(&locked, parameters.clone()).await.map_err(in_one)?;
         let Some([Field::Long(deleted), Field::Long(met), last]) =
-            records.first().map(Vec::as_slice)
+            locked.first().map(Vec::as_slice)
         else {
-            return Err(SyncError::Inconsistent("the deleted rows are not counted".to_owned()));
+            return Err(
+                SyncError::Inconsistent("the missing rows are not counted".to_owned()).into()
+            );
         };
+        if *deleted > 0 {
+            let delete = delete_missing(table, has_begin);
+            transaction.change_rows(&delete, vec![parameters]).await.map_err(in_one)?;
+        }
         missing += deleted;
         rows += met;
         if stretch_rows.is_none_or(|most| usize::try_from(*met).is_ok_and(|met| met < most)) {
@@ -254,9 +229,9 @@ pub(in crate::functions::import) async fn replace_in(
         last_key = key(last);
     }
     if is_over(limit, missing, rows) {
-        return Ok(Replaced::Refused(too_many(limit, missing, rows)));
+        return Err(Stop::Failed(too_many(limit, missing, rows)));
     }
-    Ok(Replaced::Deleted { rows: missing })
+    Ok(missing)
 }
 
 fn parameters(entry: Entry<'_>, rows: Option<usize>) -> Vec<Parameter> {
@@ -294,6 +269,18 @@ fn too_many(limit: Limit, missing: i64, rows: i64) -> String {
         "{missing} of the table's {rows} rows are not in the file, more than max-deletes allows ({limit}): nothing was \
          deleted; raise max-deletes if they are to go"
     )
+}
+
+/// An error has ended the one transaction of the import: the file would have to be loaded anew.
+fn in_one(error: impl Into<SyncError>) -> Stop {
+    match error.into() {
+        SyncError::Refused(error) => Stop::Failed(refused(&error, 0)),
+        SyncError::Database(error) if error.fault == DataApiFault::StatementTimeout => Stop::Failed(
+            "a statement may take 45 s, which is not enough to delete the rows that are not in the file; leave atomic out"
+                .to_owned(),
+        ),
+        error => error.into(),
+    }
 }
 
 /// Rows that must stay, as others refer to them, or as a trigger says.

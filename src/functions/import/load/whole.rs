@@ -3,14 +3,14 @@
 //! The sets are bisected from the start, since an error would end the transaction. Rejects are recorded outside of it, so
 //! that they are there for the report whether it is committed or rolled back.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::lanes::{stop_before, too_many};
 use super::loader::{Loader, Slot};
-use super::replace::{Replaced, not_deleted, replace_in};
+use super::replace::{not_deleted, replace_in};
 use crate::aws::objects::{ObjectName, Objects};
 use crate::database::batch;
 use crate::database::transaction::{End, Transaction, in_transaction};
@@ -21,10 +21,11 @@ use crate::domain::load_mode::LoadMode;
 use crate::domain::outcome::Rejection;
 use crate::functions::import::claim::{Entry, Progress};
 use crate::functions::import::read::chunk::{Chunk, ChunkEnd};
-use crate::functions::import::read::file::{FileError, Time, unreadable};
-use crate::functions::import::read::opened::Opened;
+use crate::functions::import::read::file::Time;
+use crate::functions::import::read::opened::{self, Opened};
 use crate::functions::import::read::options::{Limit, Options};
 use crate::functions::import::read::part::{Part, PartRow, Reject};
+use crate::functions::import::stop::Stop;
 
 const COUNTS: &str =
     "SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
@@ -71,17 +72,7 @@ FROM pg_constraint AS held JOIN pg_namespace AS space ON space.oid = held.connam
 WHERE held.condeferred";
 
 /// How often it is recorded how much was read, at most.
-const TOLD_EVERY: Duration = Duration::from_secs(2);
-
-/// How the loading ended.
-#[derive(Debug, Default)]
-pub(in crate::functions::import) enum Ending {
-    /// All of the file is loaded, or would be.
-    #[default]
-    Whole,
-    /// Nothing is loaded, and the import ends here.
-    Stopped { error: String },
-}
+const RECORDED_EVERY: Duration = Duration::from_secs(2);
 
 /// What is loaded, and from where.
 pub(in crate::functions::import) struct Whole<'a> {
@@ -96,12 +87,22 @@ pub(in crate::functions::import) struct Whole<'a> {
 }
 
 /// An attempt: its end, and what it counted.
-#[derive(Default)]
 struct Attempt {
-    ending: Ending,
+    /// The error tells why nothing is loaded.
+    end: Result<(), String>,
     counts: Record,
-    /// Whether a deferred constraint spoke, which does not say whose row it was.
+    /// A deferred constraint refused rows, and PostgreSQL does not say which.
     is_refused_at_end: bool,
+}
+
+impl Attempt {
+    fn ended(end: Result<(), String>) -> Self {
+        Self { end, counts: Record::new(), is_refused_at_end: false }
+    }
+
+    fn refused_at_end() -> Self {
+        Self { is_refused_at_end: true, ..Self::ended(Ok(())) }
+    }
 }
 
 impl Whole<'_> {
@@ -110,7 +111,7 @@ impl Whole<'_> {
         &self,
         opened: Opened<'_>,
         progress: &Progress,
-    ) -> Result<Ending, SyncError> {
+    ) -> Result<(), Stop> {
         let opened = RefCell::new(Some(opened));
         let try_all = async |tried| {
             in_transaction(self.entry.data_api, self.deadline, async |transaction| {
@@ -131,127 +132,57 @@ impl Whole<'_> {
             attempted = try_all(batch::Attempt::BisectedImmediately).await;
         }
         match attempted {
-            Ok(attempt) => Ok(attempt.ending),
+            Ok(attempt) => attempt.end.map_err(Stop::Failed),
             Err(SyncError::OutOfTime) => {
                 self.entry.count_what_stands().await?;
-                Ok(Ending::Stopped { error: self.out_of_time() })
+                Err(Stop::Failed(self.out_of_time()))
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
     async fn open_again(&self, progress: &Progress) -> Result<Opened<'_>, SyncError> {
-        crate::functions::import::read::opened::open(
-            self.objects,
-            self.object,
-            self.size_bytes,
-            self.loader.table,
-            self.options,
-            progress,
-            self.time,
-        )
-        .await
-        .map_err(|error| match error {
-            crate::functions::import::read::opened::OpenError::Sync(error) => error,
-            crate::functions::import::read::opened::OpenError::Refused(error) => {
-                SyncError::Inconsistent(error)
-            }
-        })
+        let Self { objects, object, size_bytes, options, time, .. } = *self;
+        opened::open(objects, object, size_bytes, self.loader.table, options, progress, time)
+            .await
+            .map_err(|stop| match stop {
+                Stop::Error(error) => error,
+                Stop::OutOfTime { .. } => SyncError::OutOfTime,
+                Stop::Failed(error) => SyncError::Inconsistent(error),
+            })
     }
 
     async fn attempt(
         &self,
         transaction: &Transaction<'_>,
-        mut opened: Opened<'_>,
+        opened: Opened<'_>,
         tried: batch::Attempt,
     ) -> Result<End<Attempt>, SyncError> {
-        transaction.execute(LOCK, vec![self.entry.id()]).await?;
-        let ended = transaction.execute(ENDED, vec![self.entry.id()]).await?;
-        match ended.first().map(Vec::as_slice) {
-            Some([Field::Boolean(false), _]) => {}
-            // By this worker or another: only the telling of it is left.
-            Some([Field::Boolean(true), error]) => {
-                let ending = match error.as_text() {
-                    Some(error) => Ending::Stopped { error: error.to_owned() },
-                    None => Ending::Whole,
-                };
-                return Ok(End::Rollback(Attempt { ending, ..Attempt::default() }));
-            }
-            _ => return Err(self.entry.unreadable()),
+        if let Some(end) = self.is_done(transaction).await? {
+            return Ok(End::Rollback(Attempt::ended(end)));
         }
         self.entry.forget_rejects().await?;
-        let deferred = self.deferred(transaction, tried).await?;
-        let stop_before = stop_before(self.deadline);
-        let rejected = Cell::new(0);
-        let mut told = Instant::now();
-        loop {
-            if self.deadline.less(stop_before).remaining().is_zero() {
-                return self.stop(transaction, self.out_of_time()).await;
-            }
-            match opened.next_chunk().await {
-                Ok(Some((chunk, end))) => {
-                    let refused = self.load_chunk(transaction, &chunk, end, tried).await?;
-                    rejected.set(rejected.get() + refused);
-                    if let Some(names) = &deferred {
-                        // Without a dry run, the chunk would be committed now.
-                        match transaction.execute(SPEAK_NOW, Vec::new()).await {
-                            Ok(_) => {}
-                            Err(error) if error.disposition() == Disposition::Reject => {
-                                let attempt =
-                                    Attempt { is_refused_at_end: true, ..Attempt::default() };
-                                return Ok(End::Rollback(attempt));
-                            }
-                            Err(error) => return Err(error.into()),
-                        }
-                        let again = format!("SET CONSTRAINTS {names} DEFERRED");
-                        transaction.execute(&again, Vec::new()).await?;
-                    }
-                }
-                Ok(None) => break,
-                Err(FileError::Service(error)) => return Err(error.into()),
-                Err(FileError::Unreadable(error)) => {
-                    return self.stop(transaction, unreadable(&error)).await;
-                }
-                Err(FileError::OutOfTime) => {
-                    return self.stop(transaction, self.out_of_time()).await;
-                }
-            }
-            if let Some(error) = self.too_many(opened.records_cut(), rejected.get(), false) {
-                return self.stop(transaction, error).await;
-            }
-            if told.elapsed() >= TOLD_EVERY {
-                if let Err(error) = self.entry.read_so_far(opened.bytes_read()).await {
-                    tracing::info!(reason = %error, "progress not recorded");
-                }
-                told = Instant::now();
-            }
-        }
-        let records = opened.records_cut();
-        if let Some(error) = self.too_many(records, rejected.get(), true) {
-            return self.stop(transaction, error).await;
-        }
-        if self.options.mode == LoadMode::Replace && rejected.get() > 0 {
-            return self.stop(transaction, not_deleted(rejected.get())).await;
-        }
+        let records = match self.load_chunks(transaction, opened, tried).await {
+            Ok(Some(records)) => records,
+            Ok(None) => return Ok(End::Rollback(Attempt::refused_at_end())),
+            Err(stop) => return self.stop(transaction, stop).await,
+        };
         // After an error the transaction has no answers any more.
         let mut counts = self.counts(transaction).await?;
         if self.options.mode == LoadMode::Replace {
-            let Loader { table, .. } = self.loader;
-            let limit = self.options.max_deletes;
-            match replace_in(transaction, self.entry, table, limit).await? {
-                Replaced::Deleted { rows } => counts.push(Field::Long(rows)),
-                Replaced::Refused(error) => {
+            match replace_in(transaction, self.entry, self.loader.table, self.options.max_deletes)
+                .await
+            {
+                Ok(rows) => counts.push(Field::Long(rows)),
+                Err(Stop::Failed(error)) => {
                     return self.take_back(self.stopped(&error, counts)).await;
                 }
+                Err(Stop::OutOfTime { .. }) => return Err(SyncError::OutOfTime),
+                Err(Stop::Error(error)) => return Err(error),
             }
         }
-        // Deferred constraints speak at the end of a transaction; this one may have none.
-        if let Err(error) = transaction.execute(SPEAK_NOW, Vec::new()).await {
-            if error.disposition() != Disposition::Reject {
-                return Err(error.into());
-            }
-            let error =
-                format!("a deferred constraint refuses the file as a whole: {}", error.message);
+        if let Some(message) = speak_now(transaction).await? {
+            let error = format!("a deferred constraint refuses the file as a whole: {message}");
             let attempt = Attempt { is_refused_at_end: true, ..self.stopped(&error, counts) };
             if self.tries_again(&attempt, tried) {
                 return Ok(End::Rollback(attempt));
@@ -262,9 +193,9 @@ impl Whole<'_> {
             // Cannot be; and if it is, nothing may stand of it.
             tracing::error!(import_id = %self.entry.import_id, records, "rows of the file are not conserved");
             let error = "not all records of the file are accounted for: a defect of aurora-sync, please report it";
-            return self.stop(transaction, error.to_owned()).await;
+            return self.stop(transaction, Stop::Failed(error.to_owned())).await;
         }
-        let attempt = Attempt { ending: Ending::Whole, counts, is_refused_at_end: false };
+        let attempt = Attempt { counts, ..Attempt::ended(Ok(())) };
         if self.options.is_dry_run {
             return self.take_back(attempt).await;
         }
@@ -273,6 +204,70 @@ impl Whole<'_> {
         }
         transaction.execute(FOUND_OUT, self.found_out(&attempt, false)).await?;
         Ok(End::Commit(attempt))
+    }
+
+    /// Locks the import. If a transaction of this worker or another has loaded it already, returns how that ended: only the
+    /// report is missing.
+    async fn is_done(
+        &self,
+        transaction: &Transaction<'_>,
+    ) -> Result<Option<Result<(), String>>, SyncError> {
+        transaction.execute(LOCK, vec![self.entry.id()]).await?;
+        let ended = transaction.execute(ENDED, vec![self.entry.id()]).await?;
+        match ended.first().map(Vec::as_slice) {
+            Some([Field::Boolean(false), _]) => Ok(None),
+            Some([Field::Boolean(true), error]) => {
+                Ok(Some(error.as_text().map_or(Ok(()), |error| Err(error.to_owned()))))
+            }
+            _ => Err(self.entry.unreadable()),
+        }
+    }
+
+    /// Loads all chunks, and returns the number of records; `None` if a dry run finds that a deferred constraint would
+    /// refuse the commit of a chunk.
+    async fn load_chunks(
+        &self,
+        transaction: &Transaction<'_>,
+        mut opened: Opened<'_>,
+        tried: batch::Attempt,
+    ) -> Result<Option<u64>, Stop> {
+        let deferred = self.deferred(transaction, tried).await?;
+        let until = self.deadline.less(stop_before(self.deadline));
+        let mut rejected = 0;
+        let mut recorded = Instant::now();
+        loop {
+            if until.remaining().is_zero() {
+                return Err(Stop::OutOfTime { has_advanced: false });
+            }
+            let Some((chunk, end)) = opened.next_chunk().await? else { break };
+            rejected += self.load_chunk(transaction, &chunk, end, tried).await?;
+            if let Some(names) = &deferred {
+                // Without a dry run, the chunk would be committed now.
+                if speak_now(transaction).await?.is_some() {
+                    return Ok(None);
+                }
+                transaction
+                    .execute(&format!("SET CONSTRAINTS {names} DEFERRED"), Vec::new())
+                    .await?;
+            }
+            if let Some(error) = self.too_many(opened.records_cut(), rejected, false) {
+                return Err(Stop::Failed(error));
+            }
+            if recorded.elapsed() >= RECORDED_EVERY {
+                if let Err(error) = self.entry.read_so_far(opened.bytes_read()).await {
+                    tracing::info!(reason = %error, "progress not recorded");
+                }
+                recorded = Instant::now();
+            }
+        }
+        let records = opened.records_cut();
+        if let Some(error) = self.too_many(records, rejected, true) {
+            return Err(Stop::Failed(error));
+        }
+        if self.options.mode == LoadMode::Replace && rejected > 0 {
+            return Err(Stop::Failed(not_deleted(rejected)));
+        }
+        Ok(Some(records))
     }
 
     /// The names of the constraints that would speak at the commit of each chunk, where there would be one.
@@ -344,8 +339,13 @@ impl Whole<'_> {
     async fn stop(
         &self,
         transaction: &Transaction<'_>,
-        error: String,
+        stop: Stop,
     ) -> Result<End<Attempt>, SyncError> {
+        let error = match stop {
+            Stop::Failed(error) => error,
+            Stop::OutOfTime { .. } => self.out_of_time(),
+            Stop::Error(error) => return Err(error),
+        };
         let counts = self.counts(transaction).await?;
         self.take_back(self.stopped(&error, counts)).await
     }
@@ -369,8 +369,7 @@ impl Whole<'_> {
             // What is not loaded leaves the table as it is.
             *unchanged += std::mem::take(written) + std::mem::take(superseded);
         }
-        let error = format!("{error}; nothing was loaded");
-        Attempt { ending: Ending::Stopped { error }, counts, is_refused_at_end: false }
+        Attempt { counts, ..Attempt::ended(Err(format!("{error}; nothing was loaded"))) }
     }
 
     /// Where nothing may be half done, a single bad row is too many, unless `max-rejects` allows some.
@@ -406,13 +405,22 @@ impl Whole<'_> {
         let numbers = numbers.chain(std::iter::repeat(0)).map(|number| number.to_string());
         let mut parameters: Vec<_> =
             names.into_iter().zip(numbers).map(|(name, number)| parameter(name, number)).collect();
-        parameters.push(match &attempt.ending {
-            Ending::Stopped { error } => parameter("error", storable(error)),
-            Ending::Whole => null("error"),
+        parameters.push(match &attempt.end {
+            Err(error) => parameter("error", storable(error)),
+            Ok(()) => null("error"),
         });
         parameters.push(parameter("is_rolled_back", is_rolled_back.to_string()));
         parameters.push(self.entry.id());
         parameters
+    }
+}
+
+/// Checks the deferred constraints now, and returns PostgreSQL's message if one refuses rows.
+async fn speak_now(transaction: &Transaction<'_>) -> Result<Option<String>, SyncError> {
+    match transaction.execute(SPEAK_NOW, Vec::new()).await {
+        Ok(_) => Ok(None),
+        Err(error) if error.disposition() == Disposition::Reject => Ok(Some(error.message)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -4,32 +4,14 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::options::Options;
 use crate::aws::objects::{ObjectName, Objects, RangeReader};
 use crate::domain::deadline::Deadline;
-use crate::domain::error::ServiceError;
-use crate::functions::import::read::options::Options;
+use crate::functions::import::stop::Stop;
 use csv_stream::encoding::Encoding;
 use csv_stream::inflate::Compression;
 use csv_stream::reader::{Next, ReadError, Reader};
 use csv_stream::records::{LineEnd, Place, Record};
-
-/// Why a file cannot be read on.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::functions::import) enum FileError {
-    #[error(transparent)]
-    Service(#[from] ServiceError),
-    /// What is in it cannot be read: nobody but its owner can change that.
-    #[error(transparent)]
-    Unreadable(#[from] ReadError),
-    /// The time is over. What was read and not cut is read again.
-    #[error("no time was left to read on")]
-    OutOfTime,
-}
-
-/// What to tell of a file whose content cannot be read.
-pub(in crate::functions::import) fn unreadable(error: &ReadError) -> String {
-    format!("the file cannot be read on: {}", crate::domain::error::chain(error))
-}
 
 /// How long a file may be read.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +79,7 @@ impl File {
     pub(in crate::functions::import) async fn read(
         &mut self,
         records: &mut Vec<Record>,
-    ) -> Result<bool, FileError> {
+    ) -> Result<bool, Stop> {
         let len = records.len();
         while !self.is_ended && records.len() == len {
             // Those that load wait for the same thread.
@@ -130,13 +112,13 @@ impl File {
     }
 
     /// The next invocation would have no more time, and come no further.
-    fn out_of_time(&self) -> FileError {
+    fn out_of_time(&self) -> Stop {
         let (Place { byte_offset, line }, had) = self.cut;
         let bytes = self.reader.place().byte_offset.saturating_sub(byte_offset);
         if had >= self.time.enough && bytes > self.time.chunk_bytes_max {
             return ReadError::Endless { line }.into();
         }
-        FileError::OutOfTime
+        Stop::OutOfTime { has_advanced: false }
     }
 
     pub(in crate::functions::import) fn bytes_read(&self) -> u64 {

@@ -3,13 +3,13 @@
 use aurora_sync_catalog::Table;
 
 use super::chunk::{Chunk, ChunkEnd};
-use super::file::{File, FileError, Time, unreadable};
-use super::layout::{HeaderError, Layout};
+use super::file::{File, Time};
+use super::layout::Layout;
 use super::options::Options;
 use crate::aws::objects::{ObjectName, Objects};
-use crate::domain::error::SyncError;
 use crate::functions::import::claim::{Checkpoint, Progress};
 use crate::functions::import::report::Format;
+use crate::functions::import::stop::Stop;
 use csv_stream::encoding::Encoding;
 use csv_stream::records::{Content, LineEnd, Place, Record};
 
@@ -31,7 +31,7 @@ impl Opened<'_> {
     /// Reads, checks and cuts the next chunk; `None` at the end of the file. The last one may not be full.
     pub(in crate::functions::import) async fn next_chunk(
         &mut self,
-    ) -> Result<Option<(Chunk, ChunkEnd)>, FileError> {
+    ) -> Result<Option<(Chunk, ChunkEnd)>, Stop> {
         loop {
             for record in self.records.by_ref() {
                 let full = self.chunk.is_full().then(|| record.place());
@@ -80,34 +80,8 @@ fn cut(chunk: &mut Chunk, file: &mut File, next: Option<Place>) -> (Chunk, Chunk
     (std::mem::replace(chunk, after), end)
 }
 
-/// Why a file cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::functions::import) enum OpenError {
-    #[error(transparent)]
-    Sync(#[from] SyncError),
-    /// What its owner can do something about.
-    #[error("{0}")]
-    Refused(String),
-}
-
-impl From<FileError> for OpenError {
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::Service(error) => Self::Sync(error.into()),
-            FileError::Unreadable(error) => Self::Refused(unreadable(&error)),
-            FileError::OutOfTime => Self::Sync(SyncError::OutOfTime),
-        }
-    }
-}
-
-impl From<HeaderError> for OpenError {
-    fn from(error: HeaderError) -> Self {
-        Self::Refused(error.to_string())
-    }
-}
-
 /// Reads on until there is a record; `false` at the end of the file.
-async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, FileError> {
+async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, Stop> {
     while records.is_empty() {
         if !file.read(records).await? {
             return Ok(false);
@@ -141,7 +115,7 @@ pub(in crate::functions::import) async fn open<'a>(
     options: &'a Options,
     progress: &Progress,
     time: Time,
-) -> Result<Opened<'a>, OpenError> {
+) -> Result<Opened<'a>, Stop> {
     let mut file = File::open(objects, name, size_bytes, options, time);
     let mut records = Vec::new();
     let mut may_have_more = read_some(&mut file, &mut records).await?;
@@ -152,7 +126,7 @@ pub(in crate::functions::import) async fn open<'a>(
             let error = format!(
                 "the first line, sep={told}, says where fields end; set delimiter to {told:?}"
             );
-            return Err(OpenError::Refused(error));
+            return Err(Stop::Failed(error));
         }
         records.remove(0);
         if records.is_empty() && may_have_more {
@@ -167,13 +141,14 @@ pub(in crate::functions::import) async fn open<'a>(
         }
         (None, _) => {
             let error = "the file is empty; its first line must name the columns";
-            return Err(OpenError::Refused(error.to_owned()));
+            return Err(Stop::Failed(error.to_owned()));
         }
     };
     let encoding = match file.encoding() {
         Some(encoding) => encoding,
-        None => Encoding::of(options.encoding, &[])
-            .map_err(|error| OpenError::Refused(error.to_string()))?,
+        None => {
+            Encoding::of(options.encoding, &[]).map_err(|error| Stop::Failed(error.to_string()))?
+        }
     };
     let format = Format {
         dialect: options.dialect.clone(),

@@ -1,0 +1,349 @@
+//! One attempt at one file: claims it, opens it, loads its rows, and reports.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aurora_sync_catalog::Table;
+use csv_stream::records::RECORD_BYTES_MAX;
+use serde_json::{Value, json};
+
+use super::claim::{Entry, Progress, Standing};
+use super::load::loader::Loader;
+use super::load::replace::not_deleted;
+use super::load::whole::Whole;
+use super::load::{lanes, replace};
+use super::read::file::Time;
+use super::read::opened::{self, Opened};
+use super::read::options::{self, Defaults, Options};
+use super::read::source::{self, Ask, Source};
+use super::report::{self, Format};
+use super::stop::Stop;
+use super::{Import, Outcome};
+use crate::aws::objects::ObjectName;
+use crate::database::statement::load::keeps_order;
+use crate::domain::backoff;
+use crate::domain::error::SyncError;
+use crate::domain::fault::nearest;
+use crate::domain::load_mode::LoadMode;
+
+/// Most messages that an import leaves for itself. Each one follows on a chunk that was loaded; with 15 minutes
+/// between them, this is a hundred days.
+const CONTINUATIONS_MAX: u32 = 10_000;
+
+/// Until a file is looked at again that another worker has, at least.
+const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
+
+/// How often a worker goes on at once with what another one disturbs, which stops.
+const DISTURBED_MAX: u32 = 10;
+
+pub(super) async fn import_file(
+    import: &Import,
+    ask: &Ask,
+    entry: Entry<'_>,
+) -> Result<Outcome, SyncError> {
+    let import_id = entry.import_id;
+    for _ in 0..DISTURBED_MAX {
+        let result = tokio::select! {
+            result = claim_and_load(import, ask, entry) => result,
+            () = entry.hold() => unreachable!("it holds for ever"),
+        };
+        let Err(SyncError::Database(error)) = &result else { return result };
+        if !error.is_overtaken() {
+            return result;
+        }
+        // Somebody else loaded what this worker was about to load, or ended the import. Of two, the one who claimed it last
+        // goes on.
+        tracing::info!(%import_id, reason = %error, "import was overtaken");
+        if !entry.holds(ask).await? {
+            break;
+        }
+    }
+    Ok(postponed(entry))
+}
+
+/// Two workers of one import, of different messages, do not come back at the same time.
+fn postponed(entry: Entry<'_>) -> Outcome {
+    Outcome::Postponed(WHILE_OTHERS_WORK + backoff::jitter(entry.message_id))
+}
+
+/// What is left to be done for an import that somebody else ended.
+async fn after_others(
+    import: &Import,
+    ask: &Ask,
+    entry: Entry<'_>,
+    format: Option<&Format>,
+) -> Result<Outcome, SyncError> {
+    match entry.claim(ask).await? {
+        Standing::Begin | Standing::Held => Ok(postponed(entry)),
+        Standing::Others => Ok(Outcome::Done),
+        Standing::Ended { state, error, is_reported } => {
+            let ended = (state.as_str(), error.as_deref(), is_reported);
+            report_again(import, &ask.source, entry, ended, format).await?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+async fn claim_and_load(
+    import: &Import,
+    ask: &Ask,
+    entry: Entry<'_>,
+) -> Result<Outcome, SyncError> {
+    let import_id = entry.import_id;
+    let source = &ask.source;
+    match entry.claim(ask).await? {
+        Standing::Begin => {}
+        Standing::Held => {
+            tracing::info!(%import_id, "another worker has the import");
+            return Ok(postponed(entry));
+        }
+        Standing::Others => {
+            tracing::info!(%import_id, "import goes on elsewhere");
+            return Ok(Outcome::Done);
+        }
+        Standing::Ended { state, error, is_reported } => {
+            let ended = (state.as_str(), error.as_deref(), is_reported);
+            report_again(import, source, entry, ended, None).await?;
+            return Ok(Outcome::Done);
+        }
+    }
+    tracing::info!(%import_id, table = source.table, continuation = ask.continuation, "import begins");
+    let mut format = None;
+    let loaded = load_file(import, source, entry, &mut format).await;
+    let format = format.as_ref();
+    let (state, error) = match loaded.map_err(Stop::of_import) {
+        Ok(()) => ("completed", None),
+        Err(Stop::Failed(error)) => ("failed", Some(error)),
+        Err(Stop::Error(error)) => return Err(error),
+        Err(Stop::OutOfTime { has_advanced: false }) => return Ok(Outcome::RetryLater),
+        Err(Stop::OutOfTime { has_advanced: true }) if ask.continuation < CONTINUATIONS_MAX => {
+            let body = source::continuation_body(source, ask.continuation + 1);
+            import.queue.send_one(&body).await?;
+            tracing::info!(%import_id, "import goes on in another invocation");
+            return Ok(Outcome::Done);
+        }
+        Err(Stop::OutOfTime { .. }) => {
+            let error = "the file took more invocations than an import may; what is loaded stays";
+            ("failed", Some(error.to_owned()))
+        }
+    };
+    let error = error.as_deref();
+    // The report before the state: whoever sees the end finds the report.
+    let ending = report::Ending { state, error, format };
+    report::write(import, source, import_id, ending, entry.deadline).await?;
+    if !entry.end(state, error).await? {
+        // A newer file has, meanwhile: the report is to say the same.
+        return after_others(import, ask, entry, format).await;
+    }
+    tracing::info!(%import_id, state, "import ended");
+    Ok(Outcome::Done)
+}
+
+/// An import that ended without its worker knowing has no report yet.
+async fn report_again(
+    import: &Import,
+    source: &Source,
+    entry: Entry<'_>,
+    (state, error, is_reported): (&str, Option<&str>, bool),
+    format: Option<&Format>,
+) -> Result<(), SyncError> {
+    let import_id = entry.import_id;
+    tracing::info!(%import_id, state, "import is done already");
+    // Its worker may have died between the end and this.
+    entry.clear().await?;
+    if !is_reported {
+        entry.count_what_stands().await?;
+        let state = if state == "completed" { "completed" } else { "failed" };
+        let ending = report::Ending { state, error, format };
+        report::write(import, source, import_id, ending, entry.deadline).await?;
+        entry.reported().await?;
+    }
+    Ok(())
+}
+
+/// Reads the file and loads the rows that are not loaded yet. `format` is set as soon as it is known.
+async fn load_file(
+    import: &Import,
+    source: &Source,
+    entry: Entry<'_>,
+    format: &mut Option<Format>,
+) -> Result<(), Stop> {
+    let table = table_of(import, source)?;
+    let head = import.objects.head(&source.object).await?;
+    let declared = options::read(&import.defaults, &source.object.key, &head.metadata)
+        .map_err(|error| Stop::Failed(error.to_string()))?;
+    let lanes = lanes_of(table, &declared, import.lanes);
+    let progress =
+        entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
+    let options = options_of(&progress, &source.object.key)?;
+    // Only the version that was described is read from now on.
+    let etag = source.object.etag.clone().or(head.etag);
+    let object = ObjectName { etag, ..source.object.clone() };
+    let time = Time {
+        until: entry.deadline.less(lanes::stop_before(entry.deadline)),
+        enough: import.packed_within,
+        chunk_bytes_max: 4 * (progress.limits.bytes + RECORD_BYTES_MAX) as u64,
+    };
+    let opened =
+        opened::open(&import.objects, &object, head.size_bytes, table, &options, &progress, time)
+            .await?;
+    *format = Some(opened.format.clone());
+    let loader = Loader {
+        data_api: &import.data_api,
+        import_id: entry.import_id,
+        table,
+        columns: opened.layout.columns(),
+        mode: options.mode,
+        encoding: opened.encoding,
+    };
+    let loaded = if options.is_atomic || options.is_dry_run {
+        let whole = Whole {
+            entry,
+            loader,
+            objects: &import.objects,
+            object: &object,
+            size_bytes: head.size_bytes,
+            options: &options,
+            deadline: entry.deadline,
+            time,
+        };
+        whole.load(opened, &progress).await
+    } else {
+        let has_whole_time = entry.deadline.remaining() >= import.packed_within;
+        load_lanes(entry, &loader, opened, &progress, &options, has_whole_time).await
+    };
+    match loaded {
+        Err(Stop::Error(error)) => {
+            let stop = Stop::Error(error).of_import();
+            if let Stop::Failed(_) = stop {
+                entry.count_what_stands().await?;
+            }
+            Err(stop)
+        }
+        loaded => loaded,
+    }
+}
+
+/// Loads what is not loaded of the file, and then, in mode `replace`, deletes what is not in it.
+async fn load_lanes(
+    entry: Entry<'_>,
+    loader: &Loader<'_>,
+    opened: Opened<'_>,
+    progress: &Progress,
+    options: &Options,
+    has_whole_time: bool,
+) -> Result<(), Stop> {
+    let is_replace = options.mode == LoadMode::Replace;
+    let is_loaded = is_replace && replace::is_begun(entry).await?;
+    if !is_loaded {
+        let is_resumed_packed = opened.is_packed() && progress.checkpoint.chunk > 0;
+        match load_rows(entry, loader, opened, progress, options).await {
+            Err(Stop::OutOfTime { has_advanced: false }) if is_resumed_packed && has_whole_time => {
+                entry.count_what_stands().await?;
+                return Err(Stop::Failed(
+                    "a compressed file is read again up to where its loading stopped, and an invocation is too short \
+                     for that: drop it uncompressed, or in several files; what was loaded stays"
+                        .to_owned(),
+                ));
+            }
+            loaded => loaded?,
+        }
+    }
+    if !is_replace {
+        return Ok(());
+    }
+    if !is_loaded {
+        replace::begin(entry).await?;
+    }
+    match replace::replace(entry, loader.table, options.max_deletes).await {
+        Err(Stop::OutOfTime { has_advanced }) => {
+            Err(Stop::OutOfTime { has_advanced: has_advanced || !is_loaded })
+        }
+        replaced => replaced,
+    }
+}
+
+/// Loads what is not loaded of the file. Afterwards all its rows are accounted for.
+async fn load_rows(
+    entry: Entry<'_>,
+    loader: &Loader<'_>,
+    opened: Opened<'_>,
+    progress: &Progress,
+    options: &Options,
+) -> Result<(), Stop> {
+    let Entry { import_id, deadline, .. } = entry;
+    let max_rejects = options.max_rejects;
+    let records = match lanes::load(loader, opened, progress, max_rejects, deadline).await {
+        Err(Stop::Failed(error)) => {
+            entry.count().await?;
+            return Err(Stop::Failed(format!(
+                "{error}; what was loaded before stays: fix the file and drop it again"
+            )));
+        }
+        records => records?,
+    };
+    let (counted, rejected) = entry.count().await?;
+    let error = if counted != records {
+        // Cannot be; and if it is, nobody may believe the counts.
+        tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
+        format!(
+            "the file has {records} records, but {counted} are accounted for: a defect of aurora-sync, \
+             please report it; what was loaded stays"
+        )
+    } else if let Some(error) = lanes::too_many(max_rejects, records, rejected, true) {
+        format!("{error}; the other rows were loaded and stay")
+    } else if options.mode == LoadMode::Replace && rejected > 0 {
+        format!(
+            "{}: the table holds the file's other rows and all that it held before; fix the rows and drop \
+             the whole file again",
+            not_deleted(rejected)
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Stop::Failed(error))
+}
+
+/// The options as they were when the import began, whatever the configuration says now.
+fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
+    let stored = json!({ "imports/": Value::clone(&progress.options) }).to_string();
+    let unreadable = |error: String| {
+        SyncError::Inconsistent(format!("the options in sync.import cannot be read: {error}"))
+    };
+    let stored = Defaults::parse(&stored).map_err(|error| unreadable(error.to_string()))?;
+    options::read(&stored, key, &BTreeMap::new()).map_err(|error| unreadable(error.to_string()))
+}
+
+/// One lane where rows with different keys can depend on each other, or the same key can be spelt in ways that
+/// only the database knows to be equal, or all is one transaction.
+fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
+    let is_one = options.is_atomic || options.is_dry_run || keeps_order(table);
+    if is_one { 1 } else { lanes }
+}
+
+/// The table that the file is for.
+fn table_of<'a>(import: &'a Import, source: &Source) -> Result<&'a Table, Stop> {
+    let Some(table) = import.catalog.table(&source.table) else {
+        return Err(Stop::Failed(unknown_table(import, source)));
+    };
+    if !table.is_writable() {
+        let error = "the table is kept out of writes (@sync:no-write in its comment)";
+        return Err(Stop::Failed(error.to_owned()));
+    }
+    Ok(table)
+}
+
+fn unknown_table(import: &Import, source: &Source) -> String {
+    let paths: Vec<_> = import.catalog.tables().iter().map(ToString::to_string).collect();
+    let name = source.table.as_str();
+    if source.is_in_no_folder() {
+        let paths = paths.join(", ");
+        return format!(
+            "the file is in no table's folder; drop it under imports/<table>/. The tables are: {paths}"
+        );
+    }
+    match nearest(name, paths.iter().map(String::as_str)) {
+        Some(near) => format!("there is no table \"{name}\"; did you mean imports/{near}/?"),
+        None => format!("there is no table \"{name}\"; the tables are: {}", paths.join(", ")),
+    }
+}

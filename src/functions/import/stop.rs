@@ -1,0 +1,72 @@
+//! The reason for which an import stops before all of its file is loaded.
+
+use csv_stream::reader::ReadError;
+
+use super::read::layout::HeaderError;
+use crate::domain::error::{DataApiError, ServiceError, ServiceFault, SyncError, chain};
+
+/// The reason for which reading or loading stops.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The import fails. The text tells the owner of the file why, and how to fix it.
+    Failed(String),
+    /// The time of the invocation is over. Another one goes on, if this one has loaded anything.
+    OutOfTime { has_advanced: bool },
+    /// The import is retried later, or blocked: see [`SyncError::disposition`].
+    Error(SyncError),
+}
+
+impl Stop {
+    /// Turns an error that ends the import for good into a failure. What was loaded before stays loaded.
+    pub(super) fn of_import(self) -> Self {
+        let error = match self {
+            Self::Error(SyncError::Service(ref error)) if error.fault == ServiceFault::NotFound => {
+                "the file is not there any more; what was loaded of it stays"
+            }
+            Self::Error(SyncError::Service(ref error)) if error.fault == ServiceFault::Changed => {
+                "the file was replaced before it was read whole; the newer one has its own import, and what was loaded \
+                 of this one stays"
+            }
+            // Cannot be; and if it is, nobody may believe the counts.
+            Self::Error(SyncError::Database(ref error)) if error.has_lost_rows() => {
+                "not all rows of a chunk are accounted for: a defect of aurora-sync, please report it; what was loaded \
+                 before stays"
+            }
+            other => return other,
+        };
+        Self::Failed(error.to_owned())
+    }
+}
+
+impl From<SyncError> for Stop {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::OutOfTime => Self::OutOfTime { has_advanced: false },
+            error => Self::Error(error),
+        }
+    }
+}
+
+impl From<DataApiError> for Stop {
+    fn from(error: DataApiError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<ServiceError> for Stop {
+    fn from(error: ServiceError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(format!("the file cannot be read on: {}", chain(&error)))
+    }
+}
+
+impl From<HeaderError> for Stop {
+    fn from(error: HeaderError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
