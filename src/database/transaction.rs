@@ -40,7 +40,7 @@ impl Transaction<'_> {
         let changed = self.data_api.batch_execute(&self.id, sql, sets).await;
         changed.map_err(|error| match error.disposition() {
             Disposition::Reject => SyncError::Refused(error),
-            Disposition::Retry | Disposition::Halt => error.into(),
+            Disposition::Retry | Disposition::Block => error.into(),
         })
     }
 }

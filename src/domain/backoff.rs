@@ -17,7 +17,7 @@ const DELAY_MIN: Duration = Duration::from_secs(2);
 const DELAY_MAX: Duration = Duration::from_mins(19);
 
 /// Until a human can have done something.
-const HALT_DELAY_MIN: Duration = Duration::from_mins(1);
+const BLOCK_DELAY_MIN: Duration = Duration::from_mins(1);
 
 /// How long a message waits that was given back: twice as long each time it was delivered.
 ///
@@ -25,7 +25,7 @@ const HALT_DELAY_MIN: Duration = Duration::from_mins(1);
 pub fn delay(receive_count: u32, disposition: Disposition) -> Duration {
     let first = match disposition {
         Disposition::Retry => DELAY_MIN,
-        Disposition::Halt | Disposition::Reject => HALT_DELAY_MIN,
+        Disposition::Block | Disposition::Reject => BLOCK_DELAY_MIN,
     };
     let factor = 2_u32.saturating_pow(receive_count.saturating_sub(1).min(16));
     first.saturating_mul(factor).min(DELAY_MAX)
@@ -54,9 +54,9 @@ mod tests {
         check(10, Disposition::Retry, 1_024);
         check(11, Disposition::Retry, 1_140);
         check(u32::MAX, Disposition::Retry, 1_140);
-        check(1, Disposition::Halt, 60);
-        check(5, Disposition::Halt, 960);
-        check(6, Disposition::Halt, 1_140);
+        check(1, Disposition::Block, 60);
+        check(5, Disposition::Block, 960);
+        check(6, Disposition::Block, 1_140);
     }
 
     #[test]

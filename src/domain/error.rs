@@ -26,7 +26,7 @@ pub enum Disposition {
     /// The data's fault: record it and go on without it.
     Reject,
     /// Our fault, or the deployment's: stop, keep everything, tell a human.
-    Halt,
+    Block,
 }
 
 /// A call that a service did not answer as asked.
@@ -55,13 +55,13 @@ impl SyncError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Database(error) => match error.disposition() {
-                Disposition::Reject => Disposition::Halt,
+                Disposition::Reject => Disposition::Block,
                 other => other,
             },
             Self::Service(error) => error.disposition(),
             Self::OutOfTime => Disposition::Retry,
             // Bad rows are rejected alone, before anybody asks: this one could not be told from the others.
-            Self::Refused(_) | Self::Inconsistent(_) => Disposition::Halt,
+            Self::Refused(_) | Self::Inconsistent(_) => Disposition::Block,
         }
     }
 
@@ -217,15 +217,15 @@ impl SqlState {
                     "multixact \"members\" limit exceeded",
                 ]) =>
             {
-                Disposition::Halt
+                Disposition::Block
             }
             // No number is left in a sequence, for no row.
-            "2200H" => Disposition::Halt,
+            "2200H" => Disposition::Block,
             // Lock not available. A failover leaves a connection to what is a reader now. A transaction that stood still,
             // or took, too long. "Snapshot too old".
             "55P03" | "25006" | "25P03" | "25P04" | "72000" => Disposition::Retry,
             // A file of the database, or of an extension, is not there: nothing that passes.
-            "58P01" | "58P02" => Disposition::Halt,
+            "58P01" | "58P02" => Disposition::Block,
             // CASE without ELSE in PL/pgSQL; a key twice in one statement (two spellings that only the database holds
             // equal); a trigger that changes its own row; a row outside a view's WITH CHECK; a value nested too deeply.
             "20000" | "21000" | "27000" | "44000" | "54000" | "54001" => Disposition::Reject,
@@ -236,7 +236,7 @@ impl SqlState {
                 // raise.
                 "22" | "23" | "38" | "P0" => Disposition::Reject,
                 class if !Self::CLASSES.contains(&class) => Disposition::Reject,
-                _ => Disposition::Halt,
+                _ => Disposition::Block,
             },
         }
     }
@@ -252,7 +252,7 @@ impl DataApiError {
     pub fn disposition(&self) -> Disposition {
         match &self.fault {
             DataApiFault::Sql(_) if self.is_overtaken() => Disposition::Retry,
-            DataApiFault::Sql(_) if self.has_lost_rows() => Disposition::Halt,
+            DataApiFault::Sql(_) if self.has_lost_rows() => Disposition::Block,
             DataApiFault::Sql(state) => state.disposition(self.text()),
             DataApiFault::Resuming
             | DataApiFault::Unavailable
@@ -273,7 +273,7 @@ impl DataApiError {
             | DataApiFault::AccessDenied
             | DataApiFault::Forbidden
             | DataApiFault::Validation
-            | DataApiFault::Unknown(_) => Disposition::Halt,
+            | DataApiFault::Unknown(_) => Disposition::Block,
         }
     }
 
@@ -416,7 +416,7 @@ impl ServiceError {
     pub fn disposition(&self) -> Disposition {
         match self.fault {
             ServiceFault::NotFound | ServiceFault::Changed => Disposition::Reject,
-            ServiceFault::Denied => Disposition::Halt,
+            ServiceFault::Denied => Disposition::Block,
             ServiceFault::Unavailable => Disposition::Retry,
         }
     }
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn every_sqlstate_class_has_one_disposition() {
-        use Disposition::{Halt, Reject, Retry};
+        use Disposition::{Block, Reject, Retry};
         for (state, expected) in [
             ("08006", Retry),
             ("08P01", Retry),
@@ -449,48 +449,48 @@ mod tests {
             ("22001", Reject),
             ("22P02", Reject),
             ("22P05", Reject),
-            ("2200H", Halt),
+            ("2200H", Block),
             ("23502", Reject),
             ("23503", Reject),
             ("23505", Reject),
             ("23514", Reject),
             ("23P01", Reject),
             ("25006", Retry),
-            ("25P02", Halt),
+            ("25P02", Block),
             ("25P03", Retry),
             ("27000", Reject),
-            ("28P01", Halt),
+            ("28P01", Block),
             ("38000", Reject),
-            ("39P01", Halt),
-            ("3D000", Halt),
+            ("39P01", Block),
+            ("3D000", Block),
             ("40001", Retry),
             ("40003", Retry),
             ("40P01", Retry),
-            ("42601", Halt),
-            ("42703", Halt),
-            ("42804", Halt),
-            ("42P01", Halt),
+            ("42601", Block),
+            ("42703", Block),
+            ("42804", Block),
+            ("42P01", Block),
             ("44000", Reject),
             ("53100", Retry),
             ("53300", Retry),
             ("54001", Reject),
-            ("54011", Halt),
-            ("55000", Halt),
-            ("55006", Halt),
+            ("54011", Block),
+            ("55000", Block),
+            ("55006", Block),
             ("55P03", Retry),
             ("57014", Retry),
             ("57P01", Retry),
             ("57P03", Retry),
             ("57P04", Retry),
             ("58030", Retry),
-            ("58P01", Halt),
+            ("58P01", Block),
             ("72000", Retry),
             ("P0001", Reject),
             ("P0002", Reject),
             ("P0004", Reject),
-            ("XX000", Halt),
-            ("XX001", Halt),
-            ("XX002", Halt),
+            ("XX000", Block),
+            ("XX001", Block),
+            ("XX002", Block),
             ("45000", Reject),
             ("ZZ001", Reject),
         ] {
@@ -500,7 +500,7 @@ mod tests {
 
     #[test]
     fn where_an_sqlstate_is_not_enough_the_beginning_of_the_text_decides() {
-        use Disposition::{Halt, Reject, Retry};
+        use Disposition::{Block, Reject, Retry};
         let check = |state: &str, text: &str, expected: Disposition| {
             let error = sql_error(&format!("ERROR: {text}; SQLState: {state}"));
             assert_eq!(error.disposition(), expected, "{text}");
@@ -513,17 +513,17 @@ mod tests {
         );
         check("42501", "new row violates row-level security policy for table \"t\"", Reject);
         check("42501", "new row violates row-level security policy \"p\" for table \"t\"", Reject);
-        check("42501", "permission denied for table t", Halt);
-        check("42501", "no new row violates row-level security policy", Halt);
+        check("42501", "permission denied for table t", Block);
+        check("42501", "no new row violates row-level security policy", Block);
         check("54000", "index row size 2800 exceeds btree version 4 maximum 2704", Reject);
-        check("54000", "cannot extend file \"base/1/2\" beyond 4294967295 blocks", Halt);
-        check("54000", "database is not accepting commands that assign new XIDs", Halt);
+        check("54000", "cannot extend file \"base/1/2\" beyond 4294967295 blocks", Block);
+        check("54000", "database is not accepting commands that assign new XIDs", Block);
     }
 
     #[test]
     fn every_fault_has_one_disposition() {
         use DataApiFault as Fault;
-        use Disposition::{Halt, Retry};
+        use Disposition::{Block, Retry};
         for (fault, expected) in [
             (Fault::Resuming, Retry),
             (Fault::Unavailable, Retry),
@@ -534,17 +534,17 @@ mod tests {
             (Fault::InvalidResourceState, Retry),
             (Fault::Throttling, Retry),
             (Fault::NoAnswer, Retry),
-            (Fault::BadRequest, Halt),
-            (Fault::DatabaseNotFound, Halt),
-            (Fault::NotFound, Halt),
-            (Fault::HttpEndpointNotEnabled, Halt),
-            (Fault::SecretsError, Halt),
-            (Fault::InvalidSecret, Halt),
-            (Fault::UnsupportedResult, Halt),
-            (Fault::AccessDenied, Halt),
-            (Fault::Forbidden, Halt),
-            (Fault::Validation, Halt),
-            (Fault::Unknown("NewException".into()), Halt),
+            (Fault::BadRequest, Block),
+            (Fault::DatabaseNotFound, Block),
+            (Fault::NotFound, Block),
+            (Fault::HttpEndpointNotEnabled, Block),
+            (Fault::SecretsError, Block),
+            (Fault::InvalidSecret, Block),
+            (Fault::UnsupportedResult, Block),
+            (Fault::AccessDenied, Block),
+            (Fault::Forbidden, Block),
+            (Fault::Validation, Block),
+            (Fault::Unknown("NewException".into()), Block),
         ] {
             let error =
                 DataApiError { operation: "Test", commits: false, fault, message: String::new() };
@@ -577,7 +577,7 @@ mod tests {
 
     #[test]
     fn a_name_counts_only_with_its_sqlstate_and_in_postgresqls_own_text() {
-        use Disposition::{Halt, Reject, Retry};
+        use Disposition::{Block, Reject, Retry};
         let check = |message: &str, expected: Disposition| {
             assert_eq!(sql_error(message).disposition(), expected, "{message}");
         };
@@ -597,12 +597,12 @@ mod tests {
         let rows = "violates check constraint \"import_chunk_conserves_rows\"";
         check(
             &format!("ERROR: new row for relation \"import_chunk\" {rows}; SQLState: 23514"),
-            Halt,
+            Block,
         );
         check(&format!("ERROR: new row for relation \"t\" {rows}; SQLState: 23514"), Reject);
         let ended = "is not running: constraint \"sync_import_is_running\"; SQLState: 55000";
         check(&format!("ERROR: import 5e1d7a3c-0000-4000-8000-000000000001 {ended}"), Retry);
-        check(&format!("ERROR: import {ended}"), Halt);
+        check(&format!("ERROR: import {ended}"), Block);
     }
 
     #[test]

@@ -138,3 +138,35 @@ fn functions_are_thin() {
         assert!(text.lines().count() <= 40, "{}", path.display());
     }
 }
+
+/// Each metric filter of the template against the log lines of the functions: a line that the filter counts exists, and
+/// it has the field that the metric adds up.
+#[test]
+fn metric_filters_match_log_lines() {
+    let template = fs::read_to_string("template.yaml").unwrap();
+    let source: String = files("src", "rs").into_iter().map(|(_, text)| code(&text)).collect();
+    let log_lines: Vec<&str> = ["tracing::error!(", "tracing::warn!(", "tracing::info!("]
+        .iter()
+        .flat_map(|name| source.split(name).skip(1))
+        .filter_map(|rest| {
+            rest.split_once(");").map(|(line, _)| line.trim_end_matches([',', ' ', '\n']))
+        })
+        .collect();
+    let mut filters = 0;
+    for filter in template.split("FilterPattern: '{ $.message = \"").skip(1) {
+        filters += 1;
+        let (message, rest) = filter.split_once('"').unwrap();
+        let (_, value) = rest.split_once("MetricValue: ").unwrap();
+        let value = value.lines().next().unwrap();
+        let literal = format!("\"{message}\"");
+        let lines = log_lines.iter().filter(|line| line.ends_with(&literal));
+        let is_counted = |line: &str| match value.strip_prefix("$.") {
+            Some(field) => line.split(',').any(|argument| argument.trim().starts_with(field)),
+            None => true,
+        };
+        let counted = lines.clone().filter(|line| is_counted(line)).count();
+        assert!(counted > 0 && counted == lines.count(), "{message}: {value}");
+    }
+    assert_eq!(filters, template.matches("FilterPattern:").count(), "a filter of another form");
+    assert!(filters > 0);
+}

@@ -290,7 +290,7 @@ async fn a_delivery_whose_commit_is_not_answered_takes_effect_once() {
 }
 
 #[tokio::test]
-async fn our_own_mistakes_halt_and_keep_the_messages() {
+async fn our_own_mistakes_block_and_keep_the_messages() {
     let world = World::with(STAFF).await;
     let writes =
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];

@@ -258,12 +258,12 @@ async fn ask<T>(
     }
 }
 
-/// Tells a human where one must act: `template.yaml` counts the word "halted" and raises an alarm.
+/// Tells a human where one must act: `template.yaml` counts the word "blocked" and raises an alarm.
 fn tell(error: &SyncError, messages: usize) {
     match error.disposition() {
         Disposition::Retry => tracing::warn!(%error, messages, "messages given back"),
-        Disposition::Halt | Disposition::Reject => {
-            tracing::error!(%error, messages, "messages halted");
+        Disposition::Block | Disposition::Reject => {
+            tracing::error!(%error, messages, "messages blocked");
         }
     }
 }

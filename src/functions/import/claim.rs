@@ -63,7 +63,7 @@ RETURNING id::text";
 
 /// Why the import does not go on, while it is still to do so; its worker lets go of it. The error of one that was rolled
 /// back says how it ends.
-const HALTED: &str = "UPDATE sync.import SET error = :error::text,
+const BLOCKED: &str = "UPDATE sync.import SET error = :error::text,
   worker = CASE WHEN worker = :worker::uuid THEN NULL ELSE worker END
 WHERE id = :import_id::uuid AND state = 'running' AND rolled_back_at IS NULL";
 
@@ -235,9 +235,9 @@ impl Entry<'_> {
     }
 
     /// Records what keeps the import from going on.
-    pub(super) async fn halted(&self, error: &str) -> Result<(), DataApiError> {
+    pub(super) async fn blocked(&self, error: &str) -> Result<(), DataApiError> {
         let parameters = vec![self.id(), self.worker(), parameter("error", storable(error))];
-        self.data_api.execute(None, HALTED, parameters).await?;
+        self.data_api.execute(None, BLOCKED, parameters).await?;
         Ok(())
     }
 

@@ -138,7 +138,7 @@ async fn import_message(
                 return Ok(Outcome::RetryLater);
             }
             Err(error) => {
-                tracing::error!(%error, %import_id, "import halted");
+                tracing::error!(%error, %import_id, "import blocked");
                 tell(entry, &error.to_string()).await;
                 return Err(error);
             }
@@ -150,7 +150,7 @@ async fn import_message(
 /// Records what keeps the import from going on.
 async fn tell(entry: Entry<'_>, error: &str) {
     let told = format!("it does not go on, and is tried again and again: {error}");
-    if let Err(error) = entry.halted(&told).await {
+    if let Err(error) = entry.blocked(&told).await {
         let import_id = entry.import_id;
         tracing::info!(reason = %error, %import_id, "what keeps it from going on is not recorded");
     }

@@ -98,7 +98,7 @@ fn of_database(error: &DataApiError) -> Problem {
         Disposition::Reject => {
             Problem::new(Kind::InvalidQuery, "A value is not one of its column's type.")
         }
-        Disposition::Halt => {
+        Disposition::Block => {
             tracing::error!(%error, "look-up is broken");
             Problem::new(Kind::Internal, "The look-up failed; its log says why.")
         }
