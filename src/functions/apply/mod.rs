@@ -1,7 +1,7 @@
 //! Behind the queue: applies writes in batches, each exactly once and in order per key.
 //!
 //! A delivery is one transaction; where there is not time enough for that, a message is one, or a part of it. Bad rows are
-//! rejected in the ledger, one by one. An outage gives messages back to the queue. A mistake of ours blocks its own
+//! rejected in the ledger, one by one. In an outage messages are retried later. A mistake of ours blocks its own
 //! message group and no other, and raises an alarm.
 
 mod batch;
@@ -29,7 +29,7 @@ use crate::domain::error::{DataApiError, Disposition, SyncError};
 pub struct Apply {
     pub catalog: Catalog,
     pub data_api: DataApi,
-    /// The queue that the messages come from, to say when those that are given back come again.
+    /// The queue that the messages come from, to say when those that are retried later come again.
     pub queue: Queue,
 }
 
@@ -60,7 +60,7 @@ pub async fn handle(
     Ok(response(&left))
 }
 
-/// A message that is given back, and why.
+/// A message that is retried later, with the reason.
 #[derive(Debug, Clone, Copy)]
 struct Left<'a> {
     message: &'a Message,
@@ -261,7 +261,7 @@ async fn ask<T>(
 /// Tells a human where one must act: `template.yaml` counts the word "blocked" and raises an alarm.
 fn tell(error: &SyncError, messages: usize) {
     match error.disposition() {
-        Disposition::Retry => tracing::warn!(%error, messages, "messages given back"),
+        Disposition::Retry => tracing::warn!(%error, messages, "messages are retried later"),
         Disposition::Block | Disposition::Reject => {
             tracing::error!(%error, messages, "messages blocked");
         }

@@ -54,7 +54,7 @@ pub struct Import {
 /// What [`Import::packed_within`] is by default: most of an invocation.
 pub const PACKED_WITHIN: Duration = Duration::from_mins(10);
 
-/// Imports the files of one delivery. What could not be done now is given back; fails only where a
+/// Imports the files of one delivery. What could not be done now is retried later; fails only where a
 /// human must act, and then SQS keeps the message.
 pub async fn handle(
     import: &Import,
@@ -133,7 +133,7 @@ async fn import_message(
             }
             Ok(postponed) => return Ok(postponed),
             Err(error) if error.disposition() == Disposition::Retry => {
-                tracing::warn!(%error, %import_id, "import given back");
+                tracing::warn!(%error, %import_id, "import is retried later");
                 tell(entry, &error.to_string()).await;
                 return Ok(Outcome::RetryLater);
             }

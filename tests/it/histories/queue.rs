@@ -57,7 +57,7 @@ pub(super) fn messages(requests: &[Vec<Write>], random: &mut fastrand::Rng) -> V
     messages
 }
 
-/// Puts some messages behind later ones: as if they had been given back until SQS set them aside. Half of them were
+/// Puts some messages behind later ones: as if they had been retried until SQS set them aside. Half of them were
 /// settled before, and only the answers were lost.
 fn redrive(messages: &mut Vec<Message>, random: &mut fastrand::Rng) {
     for place in 0..messages.len() {
