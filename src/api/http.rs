@@ -1,4 +1,4 @@
-//! Requests and answers, apart from how API Gateway wraps them.
+//! Requests and responses, apart from how API Gateway wraps them.
 //!
 //! Pure. The next step of a request is [`crate::functions::enqueue`] or [`crate::functions::lookup`].
 
@@ -128,7 +128,7 @@ fn path_parameter(value: &str) -> Result<String, Problem> {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
@@ -146,7 +146,7 @@ impl Response {
     }
 
     pub fn json(status: u16, body: &impl Serialize) -> Self {
-        let body = serde_json::to_string(body).expect("an answer is plain data");
+        let body = serde_json::to_string(body).expect("a response is plain data");
         Self::new(status, "application/json", body)
     }
 

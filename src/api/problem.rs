@@ -1,4 +1,4 @@
-//! Answers that say what is wrong, where, and what to do: RFC 9457 problem details.
+//! Responses that say what is wrong, where, and what to do: RFC 9457 problem details.
 //!
 //! Pure. Every type is listed in `docs/reference/errors.md`. No value of a request is ever repeated here.
 
@@ -112,7 +112,7 @@ impl Kind {
             Self::RowNotFound => ("row-not-found", 404, "There is no such row"),
             Self::WriteNotFound => ("write-not-found", 404, "There is no such write"),
             Self::ImportNotFound => ("import-not-found", 404, "There is no such import"),
-            Self::ResultTooLarge => ("result-too-large", 400, "The answer would be too large"),
+            Self::ResultTooLarge => ("result-too-large", 400, "The response would be too large"),
             Self::WriteRejected => {
                 ("write-rejected", 409, "A write that was to come first is rejected")
             }

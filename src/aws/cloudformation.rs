@@ -21,20 +21,20 @@ impl CloudFormation {
         Self { connector }
     }
 
-    /// Puts the answer, a JSON document, to the request's `ResponseURL`.
-    pub async fn answer(&self, response_url: &str, answer: String) -> Result<(), ServiceError> {
+    /// Puts the response, a JSON document, to the request's `ResponseURL`.
+    pub async fn respond(&self, response_url: &str, body: String) -> Result<(), ServiceError> {
         let failed = |message: String| ServiceError {
             operation: "PUT ResponseURL",
             fault: ServiceFault::Unavailable,
             message,
         };
-        let mut request = HttpRequest::new(SdkBody::from(answer.as_str()));
+        let mut request = HttpRequest::new(SdkBody::from(body.as_str()));
         request.set_method("PUT").map_err(|error| failed(super::error_text(&error)))?;
         request.set_uri(response_url).map_err(|error| failed(super::error_text(&error)))?;
         // The address is signed for an empty content type (CloudFormation User Guide, "Custom
         // resource response objects").
         request.headers_mut().insert("content-type", "");
-        request.headers_mut().insert("content-length", answer.len().to_string());
+        request.headers_mut().insert("content-length", body.len().to_string());
         let response = self
             .connector
             .call(request)

@@ -99,8 +99,8 @@ impl DataApi {
         output.transaction_id.map(TransactionId).ok_or(DataApiError {
             operation: "BeginTransaction",
             commits: false,
-            fault: DataApiFault::NoAnswer,
-            message: "the answer holds no transaction id".to_owned(),
+            fault: DataApiFault::NoResponse,
+            message: "the response holds no transaction id".to_owned(),
         })
     }
 
@@ -183,16 +183,16 @@ where
     R: std::fmt::Debug + 'static,
 {
     match error {
-        SdkError::ServiceError(answer) => {
-            let message = answer.err().message().unwrap_or_default().to_owned();
-            let fault = fault(answer.err().code().unwrap_or_default(), &message);
+        SdkError::ServiceError(response) => {
+            let message = response.err().message().unwrap_or_default().to_owned();
+            let fault = fault(response.err().code().unwrap_or_default(), &message);
             DataApiError { operation, commits, fault, message }
         }
-        // Not sent, no answer in time, or an answer that cannot be read.
+        // Not sent, no response in time, or a response that cannot be read.
         other => DataApiError {
             operation,
             commits,
-            fault: DataApiFault::NoAnswer,
+            fault: DataApiFault::NoResponse,
             message: super::error_text(other),
         },
     }

@@ -55,8 +55,8 @@ impl Queue {
                 .expect("an entry with an id and a body is whole");
             request = request.entries(entry);
         }
-        let answer = match request.send().await {
-            Ok(answer) => answer,
+        let response = match request.send().await {
+            Ok(response) => response,
             Err(error) => {
                 let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
                 let reason = code.map_or(Reason::Unavailable, reason_of_code);
@@ -65,10 +65,10 @@ impl Queue {
             }
         };
         let taken: HashSet<usize> =
-            answer.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
+            response.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
         let mut untaken = Vec::new();
         for place in (0..messages.len()).filter(|place| !taken.contains(place)) {
-            let failed = answer.failed.iter().find(|entry| entry.id == place.to_string());
+            let failed = response.failed.iter().find(|entry| entry.id == place.to_string());
             let reason = match failed {
                 Some(entry) if is_throttle(&entry.code) => Reason::Throttled,
                 Some(entry) if entry.sender_fault => Reason::Refused,
@@ -101,11 +101,11 @@ impl Queue {
                     .expect("an entry with an id and a handle is whole");
                 request = request.entries(entry);
             }
-            let answer = request
+            let response = request
                 .send()
                 .await
                 .map_err(|error| service_error("ChangeMessageVisibilityBatch", &error))?;
-            if let Some(failed) = answer.failed.first() {
+            if let Some(failed) = response.failed.first() {
                 return Err(ServiceError {
                     operation: "ChangeMessageVisibilityBatch",
                     fault: ServiceFault::Unavailable,

@@ -99,7 +99,7 @@ pub async fn run<W: Work>(
             {
                 attempt = Attempt::BisectedImmediately;
             }
-            _ if error.is_unanswered_commit() => {
+            _ if error.is_unconfirmed_commit() => {
                 let recorded = timeout(deadline.remaining(), work.on_record(attempt));
                 let Ok(recorded) = recorded.await else { return Err(error) };
                 if let Some(done) = recorded? {

@@ -85,7 +85,7 @@ pub enum End<T> {
 
 /// Does `work` in a transaction and ends it as the work says; an error rolls back.
 ///
-/// After an error nothing has happened, unless [`SyncError::is_unanswered_commit`] says otherwise: then
+/// After an error nothing has happened, unless [`SyncError::is_unconfirmed_commit`] says otherwise: then
 /// only the ledger can tell. `work` may run several times, each time in a new transaction. It is dropped
 /// when the deadline comes.
 pub async fn in_transaction<T>(
@@ -155,7 +155,7 @@ async fn once<T>(
         Ok(End::Commit(value)) => {
             let committed = match timeout(deadline.remaining(), data_api.commit(&id)).await {
                 Ok(committed) => committed,
-                Err(_) => Err(DataApiError::unanswered_commit()),
+                Err(_) => Err(DataApiError::unconfirmed_commit()),
             };
             if let Err(error) = committed {
                 roll_back(data_api, &id, deadline).await;

@@ -1,6 +1,6 @@
 //! Whose fault an error is, and what is done about it: one exhaustive table.
 //!
-//! Pure. The service's answers become [`DataApiError`] in `src/aws/data_api.rs`; what a caller does
+//! Pure. The responses of the service become [`DataApiError`] in `src/aws/data_api.rs`; what a caller does
 //! is decided here and nowhere else.
 
 use std::error::Error;
@@ -29,7 +29,7 @@ pub enum Disposition {
     Block,
 }
 
-/// A call that a service did not answer as asked.
+/// A call that a service refused or did not answer as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
     #[error(transparent)]
@@ -86,9 +86,9 @@ impl SyncError {
         matches!(self, Self::Database(error) if error.is_resuming())
     }
 
-    /// Whether a commit was asked for and nobody can tell from the answer whether it was done. The
+    /// Whether a commit was asked for and nobody can tell from the response whether it was done. The
     /// ledger can.
-    pub fn is_unanswered_commit(&self) -> bool {
+    pub fn is_unconfirmed_commit(&self) -> bool {
         let Self::Database(error) = self else { return false };
         error.commits
             && match &error.fault {
@@ -147,10 +147,10 @@ pub enum DataApiFault {
     /// `ValidationException`: several statements, an array value, a text that is too long.
     Validation,
     Throttling,
-    /// The answer did not come: the connection could not be made, broke, or timed out.
+    /// The response did not come: the connection could not be made, broke, or timed out.
     /// Whether the call had its effect is *unknown*; the ledger tells.
-    NoAnswer,
-    /// An answer that this version does not know, by its code.
+    NoResponse,
+    /// A response that this version does not know, by its code.
     Unknown(String),
 }
 
@@ -262,7 +262,7 @@ impl DataApiError {
             | DataApiFault::TransactionNotFound
             | DataApiFault::InvalidResourceState
             | DataApiFault::Throttling
-            | DataApiFault::NoAnswer => Disposition::Retry,
+            | DataApiFault::NoResponse => Disposition::Retry,
             DataApiFault::BadRequest
             | DataApiFault::DatabaseNotFound
             | DataApiFault::NotFound
@@ -356,12 +356,12 @@ impl DataApiError {
         self.fault == DataApiFault::TransactionNotFound && !self.commits
     }
 
-    /// A commit whose answer nobody waited for.
-    pub fn unanswered_commit() -> Self {
+    /// A commit whose response nobody waited for.
+    pub fn unconfirmed_commit() -> Self {
         Self {
             operation: "CommitTransaction",
             commits: true,
-            fault: DataApiFault::NoAnswer,
+            fault: DataApiFault::NoResponse,
             message: "the time of the invocation is over".to_owned(),
         }
     }
@@ -533,7 +533,7 @@ mod tests {
             (Fault::TransactionNotFound, Retry),
             (Fault::InvalidResourceState, Retry),
             (Fault::Throttling, Retry),
-            (Fault::NoAnswer, Retry),
+            (Fault::NoResponse, Retry),
             (Fault::BadRequest, Block),
             (Fault::DatabaseNotFound, Block),
             (Fault::NotFound, Block),
@@ -606,15 +606,15 @@ mod tests {
     }
 
     #[test]
-    fn only_what_commits_can_be_left_unanswered() {
+    fn only_commits_can_be_unconfirmed() {
         let check = |operation, commits, fault: DataApiFault, expected: bool| {
             let error = DataApiError { operation, commits, fault, message: String::new() };
             let about = error.to_string();
-            assert_eq!(SyncError::from(error).is_unanswered_commit(), expected, "{about}");
+            assert_eq!(SyncError::from(error).is_unconfirmed_commit(), expected, "{about}");
         };
         let sql = |state: &str| DataApiFault::Sql(SqlState(state.to_owned()));
         for operation in ["ExecuteStatement", "CommitTransaction"] {
-            check(operation, true, DataApiFault::NoAnswer, true);
+            check(operation, true, DataApiFault::NoResponse, true);
             check(operation, true, DataApiFault::InternalServerError, true);
             check(operation, true, sql("57P01"), true);
             check(operation, true, sql("08006"), true);
@@ -626,7 +626,7 @@ mod tests {
         }
         check("CommitTransaction", true, DataApiFault::StatementTimeout, true);
         check("ExecuteStatement", true, DataApiFault::StatementTimeout, false);
-        check("ExecuteStatement", false, DataApiFault::NoAnswer, false);
+        check("ExecuteStatement", false, DataApiFault::NoResponse, false);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Values to and from the Data API: parameters of a statement, fields of an answer.
+//! Values to and from the Data API: parameters of a statement, fields of a response.
 //!
 //! Pure. Fields serialise to the service's own JSON, which is the raw records form of a look-up.
 
@@ -54,7 +54,7 @@ pub fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// One row of an answer.
+/// One row of a response.
 pub type Record = Vec<Field>;
 
 /// The service's `Field` union.

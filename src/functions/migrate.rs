@@ -182,7 +182,7 @@ pub async fn handle(
     if let Some(error) = &failure {
         tracing::error!(error = chain(error), "migration failed");
     }
-    let answer = serde_json::json!({
+    let response = serde_json::json!({
         "Status": if failure.is_some() { "FAILED" } else { "SUCCESS" },
         // CloudFormation takes at most 4,096 bytes in all.
         "Reason": failure.as_ref().map(|error| chain(error).chars().take(800).collect::<String>()),
@@ -192,6 +192,6 @@ pub async fn handle(
         "RequestId": request.request_id,
         "LogicalResourceId": request.logical_resource_id,
     });
-    cloudformation.answer(&request.response_url, answer.to_string()).await?;
+    cloudformation.respond(&request.response_url, response.to_string()).await?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{SyncError, chain};
 
-/// Left of an invocation's time for its answer.
+/// Left of an invocation's time for its response.
 const RESERVE: Duration = Duration::from_secs(3);
 
 /// Sends logs to standard output, one JSON object a line, as CloudWatch Logs reads them.
@@ -51,9 +51,9 @@ where
             let result = work.await;
             let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             match result {
-                Ok(answer) => {
+                Ok(response) => {
                     tracing::info!(duration_ms, "invocation done");
-                    Ok(answer)
+                    Ok(response)
                 }
                 Err(error) => {
                     tracing::error!(duration_ms, error = chain(&error), "invocation failed");

@@ -1,4 +1,4 @@
-//! The parts that the paths share: schemas of rows, parameters, headers, answers.
+//! The parts that the paths share: schemas of rows, parameters, headers, responses.
 //!
 //! Pure.
 
@@ -120,7 +120,7 @@ fn parameters() -> Value {
     let query = |name: &str, description: &str| json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } });
     let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "description": description, "schema": { "type": "string" } });
     json!({
-        "select": query("select", "The columns of the answer, separated by commas; all without it."),
+        "select": query("select", "The columns of the response, separated by commas; all without it."),
         "order": query("order", "Columns, each with .asc or .desc and .nullsfirst or .nullslast."),
         "limit": {
             "name": "limit",
@@ -136,7 +136,7 @@ fn parameters() -> Value {
         "after": query("after", "Ids of writes, separated by commas, that must be settled first."),
         "consistent-after": header("Consistent-After", "The same as the parameter after."),
         "count": header("Prefer", "count=exact or count=planned gives the number of all rows in Content-Range."),
-        "if-none-match": header("If-None-Match", "The ETag of an answer that is known already."),
+        "if-none-match": header("If-None-Match", "The ETag of a response that is known already."),
         "resolution": header(
             "Prefer",
             "resolution=merge-duplicates or resolution=ignore-duplicates; handling=partial accepts the good items.",
@@ -154,7 +154,7 @@ fn headers() -> Value {
     let text =
         |description: &str| json!({ "description": description, "schema": { "type": "string" } });
     json!({
-        "ETag": text("Names this answer for If-None-Match."),
+        "ETag": text("Names this response for If-None-Match."),
         "Link": text("rel=\"next\": the next page, relative to the address of this one."),
         "Content-Range": text("How many rows there are in all, where Prefer: count asked."),
         "Location": text("Where the status of the write is."),

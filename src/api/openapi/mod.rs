@@ -17,7 +17,7 @@ use crate::api::http::{Request, Response};
 
 const MEDIA_TYPE: &str = "application/vnd.oai.openapi+json;version=3.1";
 
-/// The description as an answer: as its own media type where the request names that, else as JSON.
+/// The description as a response: as its own media type where the request names that, else as JSON.
 pub fn response(catalog: &Catalog, request: &Request, address: &str) -> Response {
     let is_asked_for = request.header_list(ACCEPT).contains("application/vnd.oai.openapi+json");
     let media_type = if is_asked_for { MEDIA_TYPE } else { "application/json" };

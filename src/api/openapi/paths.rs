@@ -23,13 +23,13 @@ pub(super) fn of_table(table: &Table) -> Map<String, Value> {
     let mut row = Map::new();
     if table.is_readable() {
         let parameters = list_parameters(table);
-        let answer = list_answer(&name);
-        rows.insert("get".into(), read("list", &name, &tag, &parameters, &answer));
-        rows.insert("head".into(), read("head", &name, &tag, &parameters, &head_answer()));
+        let response = list_response(&name);
+        rows.insert("get".into(), read("list", &name, &tag, &parameters, &response));
+        rows.insert("head".into(), read("head", &name, &tag, &parameters, &head_response()));
         let parameters = row_parameters();
-        let answer = row_answer(&name);
-        row.insert("get".into(), read("get", &name, &tag, &parameters, &answer));
-        row.insert("head".into(), read("head_row", &name, &tag, &parameters, &head_answer()));
+        let response = row_response(&name);
+        row.insert("get".into(), read("get", &name, &tag, &parameters, &response));
+        row.insert("head".into(), read("head_row", &name, &tag, &parameters, &head_response()));
     }
     if table.is_writable() {
         rows.extend(writes::to_table(table, &name));
@@ -58,13 +58,13 @@ fn key_parameter(table: &Table) -> Value {
     })
 }
 
-fn read(word: &str, name: &str, tag: &str, parameters: &[Value], answer: &Value) -> Value {
+fn read(word: &str, name: &str, tag: &str, parameters: &[Value], response: &Value) -> Value {
     json!({
         "operationId": format!("{word}_{name}"),
         "tags": [tag],
         "parameters": parameters,
         "responses": {
-            "200": answer,
+            "200": response,
             "304": reference("responses", "not-modified"),
             "default": reference("responses", "problem"),
         },
@@ -99,21 +99,21 @@ fn filter(column: &Column) -> Value {
     })
 }
 
-fn list_answer(schema: &str) -> Value {
+fn list_response(schema: &str) -> Value {
     let rows = json!({ "type": "array", "items": reference("schemas", schema) });
-    let mut answer = json!({
+    let mut response = json!({
         "description": "A page of rows.",
         "content": content(&rows),
     });
-    answer["headers"] = json!({
+    response["headers"] = json!({
         "ETag": reference("headers", "ETag"),
         "Link": reference("headers", "Link"),
         "Content-Range": reference("headers", "Content-Range"),
     });
-    answer
+    response
 }
 
-fn row_answer(schema: &str) -> Value {
+fn row_response(schema: &str) -> Value {
     json!({
         "description": "The row.",
         "headers": { "ETag": reference("headers", "ETag") },
@@ -121,7 +121,7 @@ fn row_answer(schema: &str) -> Value {
     })
 }
 
-fn head_answer() -> Value {
+fn head_response() -> Value {
     json!({
         "description": "The headers of GET.",
         "headers": { "ETag": reference("headers", "ETag") },
@@ -163,14 +163,14 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
             "get": read("get", "_sync_write", tag, &parameters, &status),
         }),
     );
-    let imports = list_answer("_sync_import");
+    let imports = list_response("_sync_import");
     paths.insert(
         "/_sync/imports".into(),
         json!({
             "get": read("list", "_sync_import", tag, &list_parameters(&IMPORT), &imports),
         }),
     );
-    let import = row_answer("_sync_import");
+    let import = row_response("_sync_import");
     paths.insert(
         "/_sync/imports/{id}".into(),
         json!({
@@ -178,7 +178,7 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
             "get": read("get", "_sync_import", tag, &row_parameters(), &import),
         }),
     );
-    let rejects = list_answer("_sync_reject");
+    let rejects = list_response("_sync_reject");
     paths.insert(
         "/_sync/imports/{id}/rejects".into(),
         json!({

@@ -1,4 +1,4 @@
-//! The forms of an answer, and how each column is selected for it.
+//! The forms of a response, and how each column is selected for it.
 //!
 //! Pure.
 
@@ -6,7 +6,7 @@ use aurora_sync_catalog::{Column, ColumnType, Table};
 
 use super::column_sql;
 
-/// The form of the answer.
+/// The form of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Json,
@@ -31,7 +31,7 @@ impl Form {
         }
     }
 
-    /// The media type that the answer says it is.
+    /// The media type that the response says it is.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8; header=present",
@@ -39,9 +39,9 @@ impl Form {
         }
     }
 
-    /// The columns of an answer where the request chooses none.
+    /// The columns of a response where the request chooses none.
     ///
-    /// A CSV answer is a file for an import, which refuses the columns that the database makes.
+    /// A CSV response is a file for an import, which refuses the columns that the database makes.
     pub(super) fn columns(self, table: &Table) -> Vec<&Column> {
         let readable: Vec<_> = table.columns.iter().filter(|column| column.is_readable()).collect();
         if self != Self::Csv {

@@ -27,7 +27,7 @@ pub use statement::{
     Head, Query, Relation, by_key, columns, key_of_first, list, planned_count, settled,
 };
 
-/// Most characters of an unknown name in an answer: PostgreSQL's own names have 63 bytes.
+/// Most characters of an unknown name in a response: PostgreSQL's own names have 63 bytes.
 const NAME_SHOWN_MAX: usize = 63;
 
 /// A column as the statements name it: of the one table that they read.

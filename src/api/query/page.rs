@@ -15,7 +15,7 @@ pub struct Shape {
 /// The records of a statement, taken apart.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The fields of the answer's form, row by row.
+    /// The fields of the response's form, row by row.
     pub rows: Vec<Record>,
     /// The last row's values in the order's columns.
     pub last: Vec<Option<String>>,

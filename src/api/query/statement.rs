@@ -1,6 +1,6 @@
 //! The SELECT behind a look-up.
 //!
-//! Pure. A statement gives one record a row: the fields of the answer's form, then the order's columns
+//! Pure. A statement gives one record a row: the fields of the response's form, then the order's columns
 //! as texts, from which the cursor is made. The other questions (how many rows there are in all,
 //! whether writes are settled) are the statement's head and come with each record, so that one call
 //! answers all from one snapshot.
@@ -52,7 +52,7 @@ impl Head {
     }
 }
 
-/// The columns of an answer.
+/// The columns of a response.
 pub fn columns<'t>(table: &'t Table, asked: &Asked<'t>, form: Form) -> Vec<&'t Column> {
     asked.select.clone().unwrap_or_else(|| form.columns(table))
 }

@@ -73,7 +73,7 @@ impl Objects {
             Ok(head) => head,
             Err(error) => {
                 let error = service_error("HeadObject", &error);
-                // The answer to HEAD has no body that says whether the object or the bucket is missing.
+                // The response to HEAD has no body that says whether the object or the bucket is missing.
                 return Err(match error.fault {
                     ServiceFault::NotFound => self.why_not(name).await.unwrap_or(error),
                     _ => error,
@@ -86,7 +86,7 @@ impl Objects {
             size_bytes: size_bytes.ok_or_else(|| ServiceError {
                 operation: "HeadObject",
                 fault: ServiceFault::Unavailable,
-                message: "the answer does not say how large the object is".to_owned(),
+                message: "the response does not say how large the object is".to_owned(),
             })?,
             etag: head.e_tag.map(|etag| etag.trim_matches('"').to_owned()),
             metadata: metadata
@@ -96,7 +96,7 @@ impl Objects {
         })
     }
 
-    /// Why an object cannot be read, from an answer that has a body.
+    /// Why an object cannot be read, from a response that has a body.
     async fn why_not(&self, name: &ObjectName) -> Option<ServiceError> {
         let get = self.client.get_object().bucket(&name.bucket).key(&name.key).range("bytes=0-0");
         let get = get.set_version_id(name.version_id.clone()).send().await;
@@ -155,9 +155,9 @@ where
     ServiceError { operation, fault: fault(code, status), message: super::error_text(error) }
 }
 
-/// What callers tell apart, by the code of the answer's body, or else by its status.
+/// What callers tell apart, by the code of the response's body, or else by its status.
 ///
-/// Amazon S3 API Reference, "Error responses". The answer to HEAD has no body.
+/// Amazon S3 API Reference, "Error responses". The response to HEAD has no body.
 fn fault(code: Option<&str>, status: Option<u16>) -> ServiceFault {
     match (code, status) {
         (Some("NoSuchKey" | "NoSuchVersion" | "NotFound"), _) => ServiceFault::NotFound,

@@ -42,7 +42,7 @@ pub struct RangeReader {
 struct Object {
     name: ObjectName,
     size_bytes: u64,
-    /// The `ETag` of the first answer.
+    /// The `ETag` of the first response.
     etag: OnceLock<String>,
 }
 
@@ -146,7 +146,7 @@ async fn attempt(
 ) -> Result<(), ServiceError> {
     let name = &object.name;
     let from = range.start + bytes.len() as u64;
-    let mut answer = client
+    let mut response = client
         .get_object()
         .bucket(&name.bucket)
         .key(&name.key)
@@ -157,12 +157,12 @@ async fn attempt(
         .await
         .map_err(|error| service_error("GetObject", &error))?;
     // Bytes before those that are wanted.
-    let mut surplus = from.saturating_sub(check(object, from, &answer)?);
+    let mut surplus = from.saturating_sub(check(object, from, &response)?);
     while bytes.len() < size {
-        let piece = answer.body.try_next().await;
+        let piece = response.body.try_next().await;
         let piece = piece.map_err(|error| unavailable(crate::domain::error::chain(&error)))?;
         let Some(piece) = piece else {
-            return Err(unavailable("the answer ended before the range did".to_owned()));
+            return Err(unavailable("the response ended before the range did".to_owned()));
         };
         let skipped = usize::try_from(surplus).unwrap_or(usize::MAX).min(piece.len());
         surplus -= skipped as u64;
@@ -173,16 +173,16 @@ async fn attempt(
     Ok(())
 }
 
-/// Where the answer begins, if it is of this object and not behind the byte that is asked for.
-fn check(object: &Object, from: u64, answer: &GetObjectOutput) -> Result<u64, ServiceError> {
-    let (start, size_bytes) = match answer.content_range() {
+/// Where the response begins, if it is of this object and not behind the byte that is asked for.
+fn check(object: &Object, from: u64, response: &GetObjectOutput) -> Result<u64, ServiceError> {
+    let (start, size_bytes) = match response.content_range() {
         Some(range) => parse_content_range(range)
-            .ok_or_else(|| unavailable(format!("the answer is of an unknown range: {range}")))?,
+            .ok_or_else(|| unavailable(format!("the response is of an unknown range: {range}")))?,
         // S3 keeps to ranges. What stands in for it here and there answers with the whole object.
-        None => (0, answer.content_length().and_then(|size| u64::try_from(size).ok())),
+        None => (0, response.content_length().and_then(|size| u64::try_from(size).ok())),
     };
     if start > from {
-        return Err(unavailable(format!("the answer begins at byte {start}, not at {from}")));
+        return Err(unavailable(format!("the response begins at byte {start}, not at {from}")));
     }
     let changed = |message: &str| ServiceError {
         operation: "GetObject",
@@ -192,7 +192,7 @@ fn check(object: &Object, from: u64, answer: &GetObjectOutput) -> Result<u64, Se
     if size_bytes.is_some_and(|size_bytes| size_bytes != object.size_bytes) {
         return Err(changed("the object has another size than before"));
     }
-    match answer.e_tag() {
+    match response.e_tag() {
         Some(etag) if object.etag.get_or_init(|| etag.to_owned()) != etag => {
             Err(changed("the object has another ETag than before"))
         }
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_says_which_range_it_is() {
+    fn a_response_says_which_range_it_is() {
         let check =
             |text: &str, expected| assert_eq!(parse_content_range(text), expected, "{text}");
         check("bytes 0-99/1234", Some((0, Some(1234))));

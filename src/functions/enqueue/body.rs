@@ -14,7 +14,7 @@ use crate::api::problem::{Kind, Problem};
 /// which headers can have 10,240 ("Quotas for REST APIs") twice. API Gateway itself takes 10 MB.
 pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Most items of a body. An answer holds 6 MiB as well, and its entry for one item takes at most 176
+/// Most items of a body. A response holds 6 MiB as well, and its entry for one item takes at most 176
 /// bytes in it, quotes escaped: those of all items take 5.3 million, and leave a million to 100 faults.
 pub(super) const ITEMS_MAX: usize = 30_000;
 
@@ -22,7 +22,7 @@ pub(super) const ITEMS_MAX: usize = 30_000;
 #[derive(Debug)]
 pub(super) struct Items<'a> {
     pub(super) items: Vec<Item<'a>>,
-    /// Whether the body can hold several items, so that faults and answers name them.
+    /// Whether the body can hold several items, so that faults and responses name them.
     pub(super) is_list: bool,
 }
 

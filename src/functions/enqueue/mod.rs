@@ -42,7 +42,7 @@ pub struct Enqueue {
     pub partitions: u32,
 }
 
-/// Answers one request. Never fails: an error is an answer too.
+/// Answers one request. Never fails: an error is a response too.
 pub async fn handle(
     enqueue: &Enqueue,
     event: ApiGatewayProxyRequest,
@@ -96,7 +96,7 @@ async fn queue(enqueue: &Enqueue, accepted: Accepted, deadline: Deadline) -> Res
     }
 }
 
-/// The answer for a list: an entry an item that is accepted, in the order of the items.
+/// The response for a list: an entry an item that is accepted, in the order of the items.
 #[derive(Debug, Serialize)]
 struct AcceptedWrites {
     writes: Vec<AcceptedWrite>,
@@ -129,7 +129,7 @@ fn not_taken(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Respon
         ?reason,
         "queue did not take all writes"
     );
-    // A message whose answer was lost may be in the queue all the same.
+    // A message whose response was lost may be in the queue all the same.
     let what = match accepted.len() {
         0 => "The queue did not say that it took any of the writes; it may have taken some."
             .to_owned(),

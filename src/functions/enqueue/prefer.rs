@@ -1,4 +1,4 @@
-//! A client's preferences: the `Prefer` header (RFC 7240), and the answer's `Preference-Applied`.
+//! A client's preferences: the `Prefer` header (RFC 7240), and the response's `Preference-Applied`.
 //!
 //! Pure. A preference that is not known is ignored, as the RFC asks.
 

@@ -22,7 +22,7 @@ pub(super) struct Sent {
 /// Sends messages so that each group's stay in order: a group's next message goes only when the
 /// queue has taken the one before it. A group whose message is not taken is given up as a whole.
 ///
-/// A message whose answer was lost is sent again: the queue drops what it has already, by its
+/// A message whose response was lost is sent again: the queue drops what it has already, by its
 /// deduplication id.
 pub(super) async fn send(queue: &Queue, messages: Vec<Message>, deadline: Deadline) -> Sent {
     let mut groups: BTreeMap<String, VecDeque<Message>> = BTreeMap::new();
@@ -60,7 +60,7 @@ async fn send_batch<'a>(
     let mut lost = Vec::new();
     let mut open = batch;
     loop {
-        // A call that hangs must not cost the request its answer.
+        // A call that hangs must not cost the request its response.
         let untaken = match timeout(deadline.remaining(), queue.send(&open)).await {
             Ok(untaken) => untaken.into_iter().collect(),
             Err(_) => all(&open, Reason::Unavailable),

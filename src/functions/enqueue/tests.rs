@@ -284,7 +284,7 @@ fn prefer_chooses_what_a_known_key_means() {
         let accepted = accept_one(&with_header(request, "prefer", &value)).unwrap();
         assert_eq!(accepted.writes[0].1.operation, operation);
     }
-    // Without a key there is nothing to merge, and the answer does not claim it.
+    // Without a key there is nothing to merge, and the response does not claim it.
     let request = request(Method::POST, "/event", r#"{"what":"x"}"#);
     let accepted = accept_one(&with_header(request, "prefer", "resolution=merge-duplicates"));
     assert_eq!(accepted.unwrap().applied, None);
@@ -386,8 +386,8 @@ fn the_limits_fit_what_lambda_and_the_gateway_hold() {
     let mut write = accepted(Method::POST, "/event", r#"{"what":"x"}"#).remove(0);
     write.fingerprint = Some("0".repeat(32));
     let entry = serde_json::to_string(&entry(ITEMS_MAX, &write, true)).unwrap();
-    let in_the_answer = serde_json::to_string(&entry).unwrap().len();
-    assert!(in_the_answer * ITEMS_MAX < EVENT_BYTES_MAX - 900_000, "{in_the_answer}");
+    let in_the_response = serde_json::to_string(&entry).unwrap().len();
+    assert!(in_the_response * ITEMS_MAX < EVENT_BYTES_MAX - 900_000, "{in_the_response}");
 }
 
 /// Bodies that are nearly right, so that checks are reached behind the parser.

@@ -1,4 +1,4 @@
-//! Rows as the body of an answer.
+//! Rows as the body of a response.
 //!
 //! Pure. JSON comes from PostgreSQL, a text a row; here rows are only put together.
 

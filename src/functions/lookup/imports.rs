@@ -10,7 +10,7 @@ use crate::api::query::Relation;
 use crate::api::worker_tables::{IMPORT, REJECT};
 use crate::domain::key::Key;
 
-/// Each import with how far it is. Told by what it last wrote and not by the clock, so that an answer stays
+/// Each import with how far it is. Told by what it last wrote and not by the clock, so that a response stays
 /// the same as long as nothing happened.
 const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key AS \"key\",
   object_version AS version, state, error, options,

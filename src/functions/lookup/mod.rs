@@ -38,7 +38,7 @@ pub struct Lookup {
     pub data_api: DataApi,
 }
 
-/// Answers one request. Never fails: an error is an answer too.
+/// Answers one request. Never fails: an error is a response too.
 pub async fn handle(
     lookup: &Lookup,
     event: ApiGatewayProxyRequest,
@@ -49,15 +49,15 @@ pub async fn handle(
     let response = match Request::from_event(event) {
         Err(problem) => problem.into(),
         Ok(request) => {
-            let answer = answer(lookup, &request, &address, deadline).await;
-            representation::of(&request, answer.unwrap_or_else(Response::from))
+            let response = respond(lookup, &request, &address, deadline).await;
+            representation::of(&request, response.unwrap_or_else(Response::from))
         }
     };
     tracing::info!(status = response.status, bytes = response.body.len(), "look-up answered");
     response.into()
 }
 
-async fn answer(
+async fn respond(
     lookup: &Lookup,
     request: &Request,
     address: &str,
@@ -83,7 +83,7 @@ async fn answer(
             let relation = Relation { table, from: &table.sql_name() };
             Ok(rows::list(&reader, relation, "", &[], request).await?.response)
         }
-        Route::Write(id) => write_status::answer(&reader, id, request).await,
+        Route::Write(id) => write_status::respond(&reader, id, request).await,
         Route::Imports => imports::list(&reader, request).await,
         Route::Import(id) => imports::one(&reader, id, request).await,
         Route::Rejects(id) => imports::rejects(&reader, id, request).await,

@@ -1,4 +1,4 @@
-//! One statement for a look-up, within the time that its answer has.
+//! One statement for a look-up, within the time that its response has.
 
 use crate::api::problem::{Kind, Problem};
 use crate::api::query::Query;
@@ -23,9 +23,9 @@ pub(super) struct Reader<'a> {
 /// Why a statement gave no records.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// The records are more than the service gives in one answer.
+    /// The records are more than the service gives in one response.
     TooLarge,
-    /// The statement was still running when the answer was due.
+    /// The statement was still running when the response was due.
     Timeout,
     /// The statement is longer than the service takes.
     TooLong,
@@ -69,7 +69,7 @@ impl From<ReadError> for Problem {
         match error {
             ReadError::TooLarge => Self::new(
                 Kind::ResultTooLarge,
-                "An answer holds at most 1 MiB: ask for fewer rows with limit=, or fewer columns with select=.",
+                "A response holds at most 1 MiB: ask for fewer rows with limit=, or fewer columns with select=.",
             ),
             ReadError::Timeout => Self::new(
                 Kind::QueryTimeout,

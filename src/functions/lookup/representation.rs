@@ -21,11 +21,11 @@ use crate::api::negotiation::takes_gzip;
 /// Smaller bodies would not get much smaller.
 const GZIP_BYTES_MIN: usize = 1024;
 
-/// A client may keep an answer but must ask whether it still holds: rows change at any time. Caches that
+/// A client may keep a response but must ask whether it still holds: rows change at any time. Caches that
 /// several clients share must not keep it: who may read is decided for each request.
 const CACHEABLE: &str = "private, no-cache";
 
-/// Turns an answer into that for this request.
+/// Turns a response into that for this request.
 pub(super) fn of(request: &Request, response: Response) -> Response {
     let mut response = response.with_header(CACHE_CONTROL, CACHEABLE);
     if response.status == 200 {

@@ -1,6 +1,6 @@
 //! Rows of a table: one by its key, or a page of those that a query string asks for.
 //!
-//! A page is one call. A page that would be over the 1 MiB of the Data API's answers is asked for
+//! A page is one call. A page that would be over the 1 MiB of the Data API's responses is asked for
 //! again at half its size, and so on: 11 calls at most, for 1001 rows, 500, 250, 125, 62, 31, 15, 7, 3,
 //! 1, and the key of the one row that is too large alone. `Prefer: count=planned` is a call of its own,
 //! made at the same time.
@@ -188,7 +188,7 @@ fn row_too_large(form: Form, key: &str) -> Problem {
         Form::Json | Form::Ndjson | Form::Csv => "",
     };
     let detail = format!(
-        "The row with the key {key} is over the 1 MiB of an answer{or_array}. Leave its large columns out with select=."
+        "The row with the key {key} is over the 1 MiB of a response{or_array}. Leave its large columns out with select=."
     );
     Problem::new(Kind::ResultTooLarge, detail)
 }

@@ -37,7 +37,7 @@ struct Pending {
 }
 
 /// A write that is not in the ledger is on its way, as far as its id's own time allows.
-pub(super) async fn answer(
+pub(super) async fn respond(
     reader: &Reader<'_>,
     id: &str,
     request: &Request,

@@ -111,7 +111,7 @@ pub(in crate::functions::import) async fn replace(
             Ok(()) => {}
             Err(SyncError::OutOfTime) => return Err(Stop::OutOfTime { has_advanced }),
             // How far it came tells whether it was done.
-            Err(error) if error.is_unanswered_commit() && repeats < REPEATS_MAX => {
+            Err(error) if error.is_unconfirmed_commit() && repeats < REPEATS_MAX => {
                 repeats += 1;
                 tracing::info!(reason = %error, "commit of a stretch was not answered");
             }
