@@ -488,7 +488,7 @@ BEGIN
 END
 $$;
 
--- The next rejected rows of an import, of those that can be mended. By the index alone: right after an import the table has
+-- The next rejected rows of an import, of those that can be fixed. By the index alone: right after an import the table has
 -- no statistics, and PostgreSQL would read and sort all rows for each page.
 CREATE FUNCTION sync.reject_page(of_import uuid, after bigint, row_count bigint)
 RETURNS SETOF sync.import_reject

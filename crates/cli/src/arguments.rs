@@ -38,7 +38,7 @@ pub(crate) struct Import {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) options: Options,
-    /// Save the rejected rows here, to mend and import again; for one file
+    /// Save the rejected rows here, to fix and import again; for one file
     #[arg(long, value_name = "PATH")]
     pub(crate) rejected: Option<PathBuf>,
     /// Print report.json instead of a summary, a line for each file

@@ -102,7 +102,7 @@ impl Report {
         if let Some(key) = &self.rejected_file {
             let rows = grouped(self.rejected_file_rows);
             line(format!(
-                "{rows} rejected rows, to mend and import again: s3://{results_bucket}/{key}"
+                "{rows} rejected rows, to fix and import again: s3://{results_bucket}/{key}"
             ));
         }
         text
@@ -159,7 +159,7 @@ mod tests {
              the first rejected rows\n  \
                line 2: age: expected an integer\n  \
                line 3: no (SQLSTATE 23514)\n\
-             5 rejected rows, to mend and import again: s3://results/staff/1/rejected.csv\n"
+             5 rejected rows, to fix and import again: s3://results/staff/1/rejected.csv\n"
         );
     }
 }

@@ -67,7 +67,7 @@ async fn a_file_is_uploaded_followed_and_told_of() {
     tokio::task::spawn_blocking(move || {
         let cli = Cli::of(&stack);
         good_rows_are_status_0(&cli);
-        rejected_rows_are_status_3_and_come_back_to_be_mended(&cli);
+        rejected_rows_are_status_3_and_come_back_to_be_fixed(&cli);
         what_fails_is_status_1(&cli);
         an_unknown_place_is_status_2(&cli);
         a_large_file_goes_in_parts(&cli);
@@ -90,13 +90,13 @@ fn good_rows_are_status_0(cli: &Cli) {
     assert_eq!((status, &report["rows"]["unchanged"]), (0, &2.into()), "{said}");
 }
 
-fn rejected_rows_are_status_3_and_come_back_to_be_mended(cli: &Cli) {
+fn rejected_rows_are_status_3_and_come_back_to_be_fixed(cli: &Cli) {
     cli.write("june.csv", "id,name,age\n1003,Cy,old\n1004,Di,5\n10005,Ed,6\n");
     let (status, said, _) = cli.import("june.csv -t staff --rejected bad.csv", "");
     assert_eq!(status, 3, "{said}");
     assert!(said.contains("  rejected                 2\n"), "{said}");
     assert!(said.contains("\n  line 2: age: expected an integer"), "{said}");
-    assert!(said.contains("2 rejected rows, to mend and import again: s3://"), "{said}");
+    assert!(said.contains("2 rejected rows, to fix and import again: s3://"), "{said}");
     let bad = cli.read("bad.csv");
     assert!(bad.starts_with("id,name,age,_error\n1003,Cy,old,age: expected an integer"), "{bad}");
     cli.write("bad.csv", &bad.replace(",old,", ",4,").replace("10005,", "1005,"));

@@ -142,7 +142,7 @@ fn not_taken(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Respon
     let problem = match reason {
         Reason::Refused => Problem::new(
             Kind::Internal,
-            format!("{what} It will not take them before the deployment is mended."),
+            format!("{what} It will not take them before the deployment is fixed."),
         ),
         Reason::Unavailable => Problem::new(Kind::Unavailable, format!("{what} {again}"))
             .with_retry_after(RETRY_AFTER_SECONDS),

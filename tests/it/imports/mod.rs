@@ -182,11 +182,11 @@ async fn a_file_is_loaded_and_told_of() {
 }
 
 #[tokio::test]
-async fn rejected_rows_come_back_when_they_are_mended() {
+async fn rejected_rows_come_back_when_they_are_fixed() {
     let importer = Importer::with(STAFF).await;
     importer.drop_file("imports/staff/a.csv", "id,name,age\n0007,Bad,x\n0008,Good,1\n").await;
     let rejected = importer.result("staff", "rejected.csv").await.unwrap();
-    importer.drop_file("imports/staff/mended.csv", rejected.replace(",x,", ",7,")).await;
+    importer.drop_file("imports/staff/fixed.csv", rejected.replace(",x,", ",7,")).await;
     assert_eq!(importer.world.rows(COUNTS).await, ["completed|2|1|0|0|1", "completed|1|1|0|0|0"]);
     assert_eq!(
         importer.world.rows("SELECT name, age FROM staff WHERE id = '0007'").await,

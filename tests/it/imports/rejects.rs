@@ -204,11 +204,11 @@ async fn a_dry_run_of_mended_rows_shows_which_of_them_are_there() {
     // Meanwhile, somebody brings a newer row.
     importer.world.rows("INSERT INTO t VALUES (1, 100)").await;
     let rejected = importer.rejected_bytes("t").await;
-    let mended = String::from_utf8(rejected).unwrap().replace(",x,", ",1,").replace(",y,", ",2,");
+    let fixed = String::from_utf8(rejected).unwrap().replace(",x,", ",1,").replace(",y,", ",2,");
     let options = [("mode", "insert"), ("dry-run", "true")];
-    assert_eq!(importer.load("t", &options, mended.clone()).await, "completed|2|1|0|0|1|0");
+    assert_eq!(importer.load("t", &options, fixed.clone()).await, "completed|2|1|0|0|1|0");
     assert_eq!(importer.rejects().await, ["1|database|23505|-"]);
-    assert_eq!(importer.load("t", &[("mode", "ignore")], mended).await, "completed|2|1|1|0|0|0");
+    assert_eq!(importer.load("t", &[("mode", "ignore")], fixed).await, "completed|2|1|1|0|0|0");
     assert_eq!(importer.world.rows("SELECT k, v FROM t ORDER BY k").await, ["1|100", "2|2"]);
 }
 
@@ -221,20 +221,20 @@ async fn a_rejected_file_may_be_mended_again_and_again() {
     assert_eq!(importer.load("staff", &options, file.into_owned()).await, "completed|3|1|0|0|2|0");
     let rejected = importer.rejected_bytes("staff").await;
     let (text, _, _) = encoding_rs::SHIFT_JIS.decode(&rejected);
-    let mended = text.replace(";x;", ";1;");
-    let (mended, _, _) = encoding_rs::SHIFT_JIS.encode(&mended);
+    let fixed = text.replace(";x;", ";1;");
+    let (fixed, _, _) = encoding_rs::SHIFT_JIS.encode(&fixed);
     assert_eq!(
-        importer.load("staff", &options, mended.into_owned()).await,
+        importer.load("staff", &options, fixed.into_owned()).await,
         "completed|2|1|0|0|1|0"
     );
     let rejected = importer.rejected_bytes("staff").await;
     let (text, _, _) = encoding_rs::SHIFT_JIS.decode(&rejected);
     assert_eq!(text.lines().collect::<Vec<_>>().len(), 2);
     assert_eq!(text.lines().next(), Some("id;name;age;_error"));
-    let mended = text.replace(";y;", ";2;");
-    let (mended, _, _) = encoding_rs::SHIFT_JIS.encode(&mended);
+    let fixed = text.replace(";y;", ";2;");
+    let (fixed, _, _) = encoding_rs::SHIFT_JIS.encode(&fixed);
     assert_eq!(
-        importer.load("staff", &options, mended.into_owned()).await,
+        importer.load("staff", &options, fixed.into_owned()).await,
         "completed|1|1|0|0|0|0"
     );
     assert_eq!(

@@ -1,7 +1,7 @@
 //! `rejected.csv`: the rejected records as they stood in their file, each with its reason.
 //!
 //! Pure. Read with the options of the file that it comes from, it gives the very records that were
-//! rejected, plus `_error`, so that it can be mended and dropped again. Where a reason cannot stand beside a
+//! rejected, plus `_error`, so that it can be fixed and dropped again. Where a reason cannot stand beside a
 //! record without changing it, the record stands alone; the report has all reasons.
 
 use crate::functions::import::read::layout::ERROR_COLUMN;

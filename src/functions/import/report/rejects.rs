@@ -22,7 +22,7 @@ const PAGE_ROWS: u32 = 500;
 const PIECE: usize = 100_000;
 
 /// Of what is over the longest record that an import takes, only the beginning is kept: such a record
-/// cannot be mended, and is left out.
+/// cannot be fixed, and is left out.
 const PAGE: &str = "SELECT record, CASE WHEN raw_bytes IS NULL THEN raw END, raw_bytes, column_name, sqlstate, reason
 FROM sync.reject_page(:import_id::uuid, :after::bigint, :rows::bigint)
 ORDER BY record";
