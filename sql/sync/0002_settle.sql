@@ -9,7 +9,7 @@ AS $$
 $$;
 
 -- True for an error that is the fault of a row, by its SQLSTATE and, where that is not enough, by how its text begins.
--- The worker's table of errors (`SqlState::disposition` in `src/domain/error.rs`) is the same, and gives the reasons; a test holds
+-- The worker's table of errors (`SqlState::disposition` in `src/domain/error/`) is the same, and gives the reasons; a test holds
 -- them to each other.
 CREATE FUNCTION sync.is_of_row(error_sqlstate text, error_message text)
 RETURNS boolean

@@ -89,7 +89,8 @@ pub async fn run<W: Work>(
             // Another worker was faster, and this attempt finds that on record; or a user's constraint or trigger says what
             // ours would say, and this attempt finds its row.
             SyncError::Database(fault)
-                if attempt == Attempt::Whole && (fault.is_overtaken() || fault.has_lost_rows()) =>
+                if attempt == Attempt::Whole
+                    && (fault.is_done_elsewhere() || fault.has_lost_rows()) =>
             {
                 attempt = Attempt::Bisected;
             }

@@ -148,7 +148,7 @@ async fn settle_within(
 
 /// Whether an error says nothing about the batch, so that a part of it would meet the same.
 fn is_everybodys(error: &SyncError) -> bool {
-    error.begins_nothing() || (error.disposition() == Disposition::Retry && !error.is_for_time())
+    error.is_before_work() || (error.disposition() == Disposition::Retry && !error.is_timeout())
 }
 
 /// Each message on its own. From the first of a group that fails, all later ones of the group are left; other groups
@@ -197,7 +197,7 @@ async fn settle_message(
     if is_one || message.receive_count <= TOGETHER_MAX {
         let rest = if is_one { Duration::ZERO } else { deadline.remaining() / 4 };
         match settle_within(apply, &batch, deadline.less(rest), deadline).await {
-            Err(error) if error.is_for_time() && !is_one => {
+            Err(error) if error.is_timeout() && !is_one => {
                 tracing::info!(reason = %error, "message goes on write by write");
             }
             result => return result,
@@ -236,7 +236,7 @@ async fn settle_in_pieces(
                     return Err(SyncError::OutOfTime);
                 }
             }
-            Err(error) if error.is_for_time() && size > 1 => size = 1,
+            Err(error) if error.is_timeout() && size > 1 => size = 1,
             Err(error) => return Err(error),
         }
     }

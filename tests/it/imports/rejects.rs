@@ -223,20 +223,14 @@ async fn a_rejected_file_may_be_mended_again_and_again() {
     let (text, _, _) = encoding_rs::SHIFT_JIS.decode(&rejected);
     let fixed = text.replace(";x;", ";1;");
     let (fixed, _, _) = encoding_rs::SHIFT_JIS.encode(&fixed);
-    assert_eq!(
-        importer.load("staff", &options, fixed.into_owned()).await,
-        "completed|2|1|0|0|1|0"
-    );
+    assert_eq!(importer.load("staff", &options, fixed.into_owned()).await, "completed|2|1|0|0|1|0");
     let rejected = importer.rejected_bytes("staff").await;
     let (text, _, _) = encoding_rs::SHIFT_JIS.decode(&rejected);
     assert_eq!(text.lines().collect::<Vec<_>>().len(), 2);
     assert_eq!(text.lines().next(), Some("id;name;age;_error"));
     let fixed = text.replace(";y;", ";2;");
     let (fixed, _, _) = encoding_rs::SHIFT_JIS.encode(&fixed);
-    assert_eq!(
-        importer.load("staff", &options, fixed.into_owned()).await,
-        "completed|1|1|0|0|0|0"
-    );
+    assert_eq!(importer.load("staff", &options, fixed.into_owned()).await, "completed|1|1|0|0|0|0");
     assert_eq!(
         importer.world.rows("SELECT id, name, age FROM staff WHERE id > '0010' ORDER BY id").await,
         ["0011|表|1", "0012|ポ|2", "0013|能|3"]
