@@ -42,13 +42,13 @@ pub fn media_type(accept: &str, offered: &[&str]) -> Option<usize> {
     }
     let mut best: Option<(usize, (u16, u8, usize))> = None;
     for (offer, media_type) in offered.iter().enumerate() {
-        let matching = ranges.iter().enumerate().filter_map(|(place, range)| {
+        let matching = ranges.iter().enumerate().filter_map(|(index, range)| {
             let exactness = exactness(range.name, media_type)?;
             // Of the ranges that match, the most exact one says the quality.
-            Some((exactness, usize::MAX - place, range.quality))
+            Some((exactness, usize::MAX - index, range.quality))
         });
-        let Some((exactness, place, quality)) = matching.max() else { continue };
-        let rank = (quality, exactness, place);
+        let Some((exactness, index, quality)) = matching.max() else { continue };
+        let rank = (quality, exactness, index);
         if quality > 0 && best.is_none_or(|(_, other)| rank > other) {
             best = Some((offer, rank));
         }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn the_media_type_of_the_highest_quality_wins() {
         let check = |accept: &str, expected: Option<&str>| {
-            let found = media_type(accept, &OFFERED).map(|place| OFFERED[place]);
+            let found = media_type(accept, &OFFERED).map(|index| OFFERED[index]);
             assert_eq!(found, expected, "{accept}");
         };
         check("", Some("application/json"));

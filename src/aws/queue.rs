@@ -45,9 +45,9 @@ impl Queue {
     /// deduplication id it has seen in the last five minutes.
     pub async fn send(&self, messages: &[&Message]) -> Vec<(usize, Reason)> {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
-        for (place, message) in messages.iter().enumerate() {
+        for (index, message) in messages.iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
-                .id(place.to_string())
+                .id(index.to_string())
                 .message_group_id(&message.group)
                 .message_deduplication_id(&message.deduplication_id)
                 .message_body(&message.body)
@@ -61,14 +61,14 @@ impl Queue {
                 let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
                 let reason = code.map_or(Reason::Unavailable, reason_of_code);
                 tracing::warn!(?reason, error = super::error_text(&error), "messages not sent");
-                return (0..messages.len()).map(|place| (place, reason)).collect();
+                return (0..messages.len()).map(|index| (index, reason)).collect();
             }
         };
         let taken: HashSet<usize> =
             response.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
         let mut untaken = Vec::new();
-        for place in (0..messages.len()).filter(|place| !taken.contains(place)) {
-            let failed = response.failed.iter().find(|entry| entry.id == place.to_string());
+        for index in (0..messages.len()).filter(|index| !taken.contains(index)) {
+            let failed = response.failed.iter().find(|entry| entry.id == index.to_string());
             let reason = match failed {
                 Some(entry) if is_throttle(&entry.code) => Reason::Throttled,
                 Some(entry) if entry.sender_fault => Reason::Refused,
@@ -76,7 +76,7 @@ impl Queue {
             };
             let code = failed.map(|entry| entry.code.as_str());
             tracing::warn!(?reason, code, "message not taken");
-            untaken.push((place, reason));
+            untaken.push((index, reason));
         }
         untaken
     }
@@ -92,9 +92,9 @@ impl Queue {
     pub async fn postpone(&self, messages: &[(&str, Duration)]) -> Result<(), ServiceError> {
         for messages in messages.chunks(SEND_MAX) {
             let mut request = self.client.change_message_visibility_batch().queue_url(&self.url);
-            for (place, (receipt_handle, delay)) in messages.iter().enumerate() {
+            for (index, (receipt_handle, delay)) in messages.iter().enumerate() {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(place.to_string())
+                    .id(index.to_string())
                     .receipt_handle(*receipt_handle)
                     .visibility_timeout(i32::try_from(delay.as_secs()).unwrap_or(i32::MAX))
                     .build()

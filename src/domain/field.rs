@@ -1,30 +1,31 @@
-//! Values to and from the Data API: parameters of a statement, fields of a response.
+//! Parameters of a statement and fields of a response, as the Data API defines them.
 //!
-//! Pure. Fields serialise to the service's own JSON, which is the raw records form of a look-up.
+//! Pure. Fields serialize to the service's own JSON, which is also a form of look-up responses.
 
 use std::borrow::Cow;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// A named parameter. Every value is text, cast in the statement.
+/// A named parameter. Each value is text, which the statement casts to its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     pub name: Cow<'static, str>,
-    /// `None` is NULL.
+    /// The text; `None` is NULL.
     pub value: Option<String>,
 }
 
-/// A parameter with a value.
+/// Makes a parameter with a value.
 pub fn parameter(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Parameter {
     Parameter { name: name.into(), value: Some(value.into()) }
 }
 
-/// A parameter that is NULL.
+/// Makes a parameter that is NULL.
 pub fn null(name: impl Into<Cow<'static, str>>) -> Parameter {
     Parameter { name: name.into(), value: None }
 }
 
-/// The bytes of a parameter set in a request, as the SDK writes it: compact JSON, and a comma.
+/// Returns the length of a parameter set in a request of the SDK, in bytes: compact JSON, and a
+/// comma.
 pub fn encoded_len(set: &[Parameter]) -> usize {
     let of_one = |parameter: &Parameter| {
         let value = match &parameter.value {
@@ -36,7 +37,7 @@ pub fn encoded_len(set: &[Parameter]) -> usize {
     "[],".len() + set.iter().map(of_one).sum::<usize>()
 }
 
-/// The bytes of a text as a JSON string, its quotes included.
+/// Returns the length of a text as a JSON string, in bytes, with its quotes.
 fn json_len(text: &str) -> usize {
     let content: usize = text
         .bytes()
@@ -49,7 +50,7 @@ fn json_len(text: &str) -> usize {
     content + 2
 }
 
-/// A text as PostgreSQL can store it: without U+0000.
+/// Removes U+0000, which PostgreSQL's text cannot store.
 pub fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
@@ -57,7 +58,7 @@ pub fn storable(text: &str) -> String {
 /// One row of a response.
 pub type Record = Vec<Field>;
 
-/// The service's `Field` union.
+/// The `Field` union of the service.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Field {
     Null,
@@ -65,12 +66,12 @@ pub enum Field {
     Long(i64),
     Double(f64),
     Text(String),
-    /// Base64, as it stands on the wire.
+    /// Bytes in Base64, as in the response.
     Blob(String),
     Array(ArrayField),
 }
 
-/// The service's `ArrayValue` union. Elements may be NULL.
+/// The `ArrayValue` union of the service. Elements may be NULL.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ArrayField {
@@ -123,8 +124,8 @@ impl Serialize for Field {
     }
 }
 
-/// JSON has no numbers for these: the service writes their names (Smithy, "Float and double
-/// serialization").
+/// Returns the name that the service sends for a value that is no JSON number (Smithy, "Float and
+/// double serialization").
 fn non_finite(value: f64) -> Option<&'static str> {
     match value {
         _ if value.is_nan() => Some("NaN"),

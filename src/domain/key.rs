@@ -1,7 +1,7 @@
-//! Keys: which row a write is about, in one spelling however a client spells it.
+//! Keys: the primary-key values of a row, in one canonical text however a client writes them.
 //!
-//! Pure. Two writes to one row must compare equal here, since everything that keeps writes to a
-//! row in order rests on it: the partition, the levels of a batch, the lanes of an import.
+//! Pure. Two writes to one row must have equal keys. The order of writes to a row depends on it: in
+//! partitions, in the levels of a batch and in the lanes of an import.
 
 mod spelling;
 
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 pub use self::spelling::{canonical, has_one_spelling};
 use crate::domain::value::{self, Fault, Rule};
 
-/// The values of a table's primary key, in the key's order, each in its one spelling.
+/// The values of a table's primary key, in the order of the key's columns, as canonical text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct Key {
     parts: Vec<String>,
-    /// Whether rows with other texts are other rows for sure.
+    /// `true` if keys with different texts always name different rows.
     is_comparable: bool,
 }
 
@@ -35,10 +35,11 @@ impl From<Key> for Vec<String> {
     }
 }
 
-/// Whether two keys of the table can be compared by their texts.
+/// Returns `true` if keys of the table can be compared by their texts.
 ///
-/// Where they cannot (`interval`, arrays, `citext` and other types that are left to the database), all
-/// writes to the table keep one order: they share a message group, and none passes another in a batch.
+/// They cannot if a column has type `interval`, an array, `citext` or another type whose equality
+/// only the database knows. All writes to such a table keep one order: they share a message group,
+/// and a batch never reorders them.
 pub(crate) fn are_comparable(table: &Table) -> bool {
     table.key_columns().all(is_comparable_column)
 }
@@ -47,7 +48,7 @@ fn is_comparable_column(column: &Column) -> bool {
     !column.has_own_equality && has_one_spelling(&column.column_type)
 }
 
-/// Why a path does not name a row.
+/// An error of a URL path that should name a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("the table has no primary key, so none of its rows can be named")]
@@ -63,12 +64,13 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// The key of a row, where all of its columns have a value.
+    /// Returns the key of a row, or `None` if one of the key's columns has no value.
     pub fn of_row<'a>(table: &Table, value: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         Self::of_columns(table, &table.primary_key, value)
     }
 
-    /// The same of other columns that name a row.
+    /// Returns the key that the values of these columns make, or `None` if one of them has no
+    /// value.
     pub(crate) fn of_columns<'a>(
         table: &Table,
         names: &[String],
@@ -87,14 +89,14 @@ impl Key {
         Some(Self { parts, is_comparable })
     }
 
-    /// The key of these parts, each in its one spelling, of a table whose keys are comparable or not: see
-    /// [`are_comparable`].
+    /// Makes a key of canonical texts. `is_comparable` is the result of [`are_comparable`] for its
+    /// table.
     pub(crate) fn of_canonical(parts: Vec<String>, is_comparable: bool) -> Self {
         Self { parts, is_comparable }
     }
 
-    /// The first column of a key whose value is spelt in a way that may mean another key's row, though
-    /// its type has one spelling for each value; and what would be right.
+    /// Returns the first key column whose value has no canonical text although its type has one for
+    /// each value, with the expected format. Such a value may name the row of another key.
     pub fn misspelt<'a, 't>(
         table: &'t Table,
         value: impl Fn(&str) -> Option<&'a str>,
@@ -107,12 +109,18 @@ impl Key {
             is_misspelt.then(|| {
                 let expected =
                     format!("{}, as it is part of the key", value::expected(&column.column_type));
-                (column.name.as_str(), Fault { rule: Rule::Format, expected, place: String::new() })
+                (
+                    column.name.as_str(),
+                    Fault { rule: Rule::Format, expected, pointer: String::new() },
+                )
             })
         })
     }
 
-    /// The key in a URL path, percent-decoded: its parts separated by commas, written as in CSV.
+    /// Reads a key from a percent-decoded URL path: its parts, separated by commas and quoted as in
+    /// CSV.
+    ///
+    /// A key of one column is the whole path, without quoting.
     pub fn from_path(table: &Table, path: &str) -> Result<Self, KeyError> {
         let expected = table.primary_key.len();
         if expected == 0 {
@@ -140,33 +148,35 @@ impl Key {
         self.parts.iter().map(String::as_str)
     }
 
-    /// Whether rows with other keys are other rows for sure.
+    /// Returns `true` if keys with different texts always name different rows.
     pub fn is_comparable(&self) -> bool {
         self.is_comparable
     }
 
-    /// Which of `partitions` the row belongs to: the same for ever, as it names the message group.
+    /// Returns the partition of the row, from 0 to `partitions` - 1. The result must never change,
+    /// because it is part of the name of a message group.
     pub fn partition(&self, table: &str, partitions: u32) -> u32 {
         let partition = self.hash(table) % u64::from(partitions.max(1));
         u32::try_from(partition).expect("a remainder is under its divisor")
     }
 
-    /// The same for ever, and for all rows of a table whose keys only the database can compare.
+    /// Returns a hash of the table and the key that must never change. All rows of a table whose
+    /// keys are not comparable have the same hash.
     pub fn hash(&self, table: &str) -> u64 {
-        // FNV, as the standard library's hasher may change between releases: a key that moved to
-        // another message group while writes to it wait would lose its order.
+        // FNV, since the hash of the standard library may change between releases. A key that moves
+        // to another message group loses its order with its waiting writes.
         let mut hasher = fnv::FnvHasher::default();
         let parts = self.parts().filter(|_| self.is_comparable);
         for part in std::iter::once(table).chain(parts) {
             hasher.write(part.as_bytes());
-            // An end mark, so that ("ab", "c") and ("a", "bc") differ.
+            // A separator, so that ("ab", "c") and ("a", "bc") differ.
             hasher.write(&[0xff]);
         }
         hasher.finish()
     }
 }
 
-/// As in a URL path: [`Key::from_path`] reads it back.
+/// Formats the key as in a URL path, so that [`Key::from_path`] reads it back.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [part] = self.parts.as_slice() {
@@ -234,7 +244,7 @@ mod tests {
         check("timestamptz", "2026-11-23T09:30:00.50+05:30", "2026-11-23T04:00:00.5Z");
         check("timestamptz", "2026-11-23T00:30+0100", "2026-11-22T23:30:00Z");
         check("timestamptz", "2026-11-23 04:00:00Z", "2026-11-23T04:00:00Z");
-        // Without an offset it is UTC, as in the sessions of the Data API.
+        // A text without an offset is in UTC, as in the sessions of the Data API.
         check("timestamptz", "2026-11-23 04:00:00", "2026-11-23T04:00:00Z");
         check("timestamptz", "2026-11-23", "2026-11-23T00:00:00Z");
         check("timestamptz", "Infinity", "infinity");

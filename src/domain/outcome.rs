@@ -1,11 +1,11 @@
-//! The outcome of a write or of a row of a file.
+//! Outcomes of writes and of rows of a file.
 //!
-//! Pure. An outcome is not an error: a rejected write is a write that is settled.
+//! Pure. A rejection is an outcome, not an error.
 
-/// Most characters of a reason: one is kept with each of many rows.
+/// The longest reason, in characters, since each rejected row stores one.
 pub const REASON_CHARS_MAX: usize = 1_000;
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Applied,
@@ -13,12 +13,14 @@ pub enum Outcome {
     Rejected(Rejection),
 }
 
-/// Why a write or a row is rejected.
+/// The rejection of a write or a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// A word that does not change: ours, or `database` where PostgreSQL refused.
+    /// The rule that rejected it, in a word that never changes: one of the worker's rules, or
+    /// `database` if PostgreSQL refused the row.
     pub rule: String,
-    /// At most [`REASON_CHARS_MAX`] of it. May hold values: for those who may read the ledger, not for logs.
+    /// The reason, at most [`REASON_CHARS_MAX`] characters. It may hold values of the row, so it is
+    /// stored for readers of the ledger and must not reach a log.
     pub reason: String,
     pub sqlstate: Option<String>,
     pub constraint: Option<String>,
@@ -40,7 +42,7 @@ impl Rejection {
 fn shortened(mut reason: String) -> String {
     if reason.chars().nth(REASON_CHARS_MAX).is_some() {
         let kept = reason.char_indices().nth(REASON_CHARS_MAX - 1);
-        reason.truncate(kept.map_or(0, |(place, _)| place));
+        reason.truncate(kept.map_or(0, |(index, _)| index));
         reason.push('…');
     }
     reason

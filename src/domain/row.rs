@@ -1,7 +1,7 @@
 //! Rows of a JSON body, checked against their table.
 //!
-//! Pure. Finds everything that is wrong with a row, not just the first fault. The time it takes grows
-//! with the row's members and the table's columns, not with their product.
+//! Pure. Finds all faults of a row, not only the first one. The time grows with the number of
+//! members and the number of columns, not with their product.
 
 mod json;
 
@@ -15,53 +15,54 @@ use crate::domain::key::{Key, canonical};
 use crate::domain::value;
 use crate::domain::write::{Cell, Operation};
 
-/// Longest name that a fault repeats: PostgreSQL's own names have at most 63 bytes.
+/// The longest name that a fault repeats, in bytes. PostgreSQL's own names have at most 63 bytes.
 const NAME_BYTES_MAX: usize = 256;
 
-/// What stands in a fault instead of a longer one.
+/// The expectation in a fault whose name is longer than [`NAME_BYTES_MAX`].
 const NO_LONG_NAMES: &str = "no member whose name is longer than any column's";
 
-/// A table and the places of its columns.
+/// A table with the indexes of its columns.
 #[derive(Debug)]
 pub struct Columns<'a> {
     pub table: &'a Table,
-    places: HashMap<&'a str, usize>,
-    /// The places of the primary key's columns, in the key's order.
+    indexes: HashMap<&'a str, usize>,
+    /// The indexes of the primary key's columns, in the key's order.
     key: Vec<usize>,
 }
 
 impl<'a> Columns<'a> {
     pub fn of(table: &'a Table) -> Self {
-        let places: HashMap<_, _> =
+        let indexes: HashMap<_, _> =
             table.columns.iter().enumerate().map(|(n, column)| (column.name.as_str(), n)).collect();
-        let key = table.primary_key.iter().filter_map(|name| places.get(name.as_str()).copied());
+        let key = table.primary_key.iter().filter_map(|name| indexes.get(name.as_str()).copied());
         let key = key.collect();
-        Self { table, places, key }
+        Self { table, indexes, key }
     }
 
+    /// Iterates over the key's columns, each with its index, in the key's order.
     fn key_columns(&self) -> impl Iterator<Item = (usize, &'a Column)> {
-        self.key.iter().map(|&place| (place, &self.table.columns[place]))
+        self.key.iter().map(|&index| (index, &self.table.columns[index]))
     }
 
     fn key_of(&self, values: &[Value]) -> Option<Key> {
-        Key::of_row(self.table, |name| values[*self.places.get(name)?].text())
+        Key::of_row(self.table, |name| values[*self.indexes.get(name)?].text())
     }
 }
 
-/// A row that fits its table.
+/// A row that passed all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedRow {
-    /// Where the database makes the key, there is none yet.
+    /// The key; `None` if the database generates it.
     pub key: Option<Key>,
-    /// In the table's order.
+    /// The cells, in the order of the table's columns.
     pub cells: Vec<Cell>,
 }
 
-/// What a row says of one column.
+/// The value of one column in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Value {
     Absent,
-    /// A member is there, but it is wrong.
+    /// The row has a member for the column, with a fault.
     Faulty,
     Null,
     Text(String),
@@ -76,9 +77,11 @@ impl Value {
     }
 }
 
-/// Checks one row for one operation, and adds what is wrong to `faults`.
+/// Checks one row for one operation, and adds its faults to `faults`. Returns `None` if there are
+/// any.
 ///
-/// `path_key` is the key that the path names, if it names one; `pointer` leads to the row in the body.
+/// `path_key` is the key in the URL path, if there is one. `pointer` is the JSON Pointer of the row
+/// in the body.
 pub fn check(
     columns: &Columns<'_>,
     operation: Operation,
@@ -133,41 +136,42 @@ struct Check<'a, 't> {
 }
 
 impl Check<'_, '_> {
-    /// A fault of the row, or of one of its members, or at a place within that member.
+    /// Adds a fault of the row, or of the member `name`, or of an element at `pointer` within that
+    /// member.
     fn fault(
         &mut self,
-        (name, place): (Option<&str>, &str),
+        (name, within): (Option<&str>, &str),
         rule: &str,
         expected: impl FnOnce() -> String,
     ) {
         let pointer = self.pointer;
         let name = name.filter(|_| !self.is_bare);
         self.faults.push(|| FieldFault {
-            pointer: format!("{pointer}{}{place}", name.map(pointer_step).unwrap_or_default()),
+            pointer: format!("{pointer}{}{within}", name.map(pointer_step).unwrap_or_default()),
             rule: rule.to_owned(),
             detail: format!("expected {}", expected()),
         });
     }
 
-    /// The values of all members, each as its column wants it.
+    /// Checks all members, and returns the value of each column, by the column's index.
     fn values(&mut self, operation: Operation, row: &JsonRow<'_>) -> Vec<Value> {
         let columns = self.columns;
         let table = columns.table;
         let mut values = vec![Value::Absent; table.columns.len()];
         for (name, raw) in &row.members {
-            let Some(&place) = columns.places.get(name.as_str()) else {
+            let Some(&index) = columns.indexes.get(name.as_str()) else {
                 let is_name = name.len() <= NAME_BYTES_MAX;
                 self.fault((is_name.then_some(name), ""), "unknown-column", || {
                     if is_name { unknown_column(table, name) } else { NO_LONG_NAMES.to_owned() }
                 });
                 continue;
             };
-            let column = &table.columns[place];
-            if values[place] != Value::Absent {
+            let column = &table.columns[index];
+            if values[index] != Value::Absent {
                 self.fault((Some(name), ""), "duplicate-member", || "each column once".to_owned());
                 continue;
             }
-            values[place] = match misplaced(table, column, operation) {
+            values[index] = match misplaced(table, column, operation) {
                 Some((rule, expected)) => {
                     self.fault((Some(name), ""), rule, || expected.to_owned());
                     Value::Faulty
@@ -177,7 +181,7 @@ impl Check<'_, '_> {
                     Ok(None) => Value::Null,
                     Err(found) => {
                         let rule = found.rule.to_string();
-                        self.fault((Some(name), &found.place), &rule, || found.expected);
+                        self.fault((Some(name), &found.pointer), &rule, || found.expected);
                         Value::Faulty
                     }
                 },
@@ -186,10 +190,10 @@ impl Check<'_, '_> {
         values
     }
 
-    /// Refuses a key whose spelling may hide which row is meant.
+    /// Adds a fault if the key has no canonical text, because it may then name another row.
     fn spelling_of_key(&mut self, values: &[Value]) {
         let columns = self.columns;
-        let text = |name: &str| match &values[*columns.places.get(name)?] {
+        let text = |name: &str| match &values[*columns.indexes.get(name)?] {
             Value::Text(text) => Some(text.as_str()),
             _ => None,
         };
@@ -198,11 +202,12 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Puts the path's key into the row, unless the row names another one.
+    /// Puts the path's key into the row. Adds a fault for each column in which the row names
+    /// another key.
     fn path_key(&mut self, key: &Key, values: &mut [Value]) {
         let columns = self.columns;
-        for ((place, column), part) in columns.key_columns().zip(key.parts()) {
-            match std::mem::replace(&mut values[place], Value::Text(part.to_owned())) {
+        for ((index, column), part) in columns.key_columns().zip(key.parts()) {
+            match std::mem::replace(&mut values[index], Value::Text(part.to_owned())) {
                 Value::Absent | Value::Faulty => {}
                 Value::Text(given)
                     if canonical(&column.column_type, &given).as_deref().unwrap_or(&given)
@@ -230,8 +235,8 @@ impl Check<'_, '_> {
 
     fn known_row(&mut self, operation: Operation, values: &[Value]) {
         let columns = self.columns;
-        for (place, column) in columns.key_columns() {
-            if values[place] == Value::Absent {
+        for (index, column) in columns.key_columns() {
+            if values[index] == Value::Absent {
                 self.fault((Some(&column.name), ""), "required", || {
                     "a value: it says which row is meant".to_owned()
                 });
@@ -246,11 +251,12 @@ impl Check<'_, '_> {
         }
     }
 
-    /// A row that is there already is only changed by a newer one.
+    /// Adds a fault if the version column has no value: only a newer version changes an existing
+    /// row.
     fn version(&mut self, values: &[Value]) {
         let columns = self.columns;
         let Some(column) = columns.table.version_column() else { return };
-        let value = columns.places.get(column.name.as_str()).map(|place| &values[*place]);
+        let value = columns.indexes.get(column.name.as_str()).map(|index| &values[*index]);
         if matches!(value, Some(Value::Absent | Value::Null)) {
             self.fault((Some(&column.name), ""), "required", || {
                 "a value: it says whether the row is newer".to_owned()
@@ -259,7 +265,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// Why a column must not be named at all, if it must not.
+/// Returns the rule and the expectation if the operation must not name the column.
 fn misplaced(
     table: &Table,
     column: &Column,
@@ -268,7 +274,7 @@ fn misplaced(
     if operation == Operation::Delete && !table.is_key(column) {
         return Some(("not-key", "no column besides the key: a row is deleted by its key"));
     }
-    // The key of a known row only says which row is meant.
+    // The key of an existing row only names the row.
     let names_row =
         table.is_key(column) && matches!(operation, Operation::Update | Operation::Delete);
     if names_row {
@@ -280,7 +286,7 @@ fn misplaced(
     (!column.is_writable()).then_some(("read-only", "no value: the column is kept out of writes"))
 }
 
-/// Names what is known where a column is not.
+/// Describes the expectation for an unknown column: the nearest name, or all names.
 pub fn unknown_column(table: &Table, name: &str) -> String {
     let names = || table.columns.iter().map(|column| column.name.as_str());
     match nearest(name, names()) {

@@ -1,7 +1,8 @@
-//! A write: what it says, how it travels in a queue message, and which messages an array fills.
+//! Writes, and the queue messages that hold them.
 //!
-//! Pure. Values are text in PostgreSQL's input syntax from validation on, so that nothing between a
-//! client's JSON and the column's own parser can change a number. Next: [`crate::database::plan`].
+//! Pure. From request validation on, values are text in PostgreSQL's input syntax, so that nothing
+//! between a client's JSON and the column's own parser can change a number.
+//! [`crate::database::plan`] plans the writes of a delivery.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +12,25 @@ use uuid::Uuid;
 
 use crate::domain::key::Key;
 
-/// What a write does to its row.
+/// The change that a write makes to its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Adds the row; a row with its key is a reason to reject.
+    /// Inserts the row. Rejects the write if a row with its key exists.
     Insert,
-    /// Adds the row, or sets the columns given of the row with its key.
+    /// Inserts the row, or updates the given columns of the row with its key.
     Upsert,
-    /// Adds the row, unless there is one with its key.
+    /// Inserts the row, unless a row with its key exists.
     InsertIgnore,
-    /// Sets the columns given of the row with its key; no such row is a reason to reject.
+    /// Updates the given columns of the row with its key. Rejects the write if there is no such
+    /// row.
     Update,
-    /// Removes the row with its key, if there is one.
+    /// Deletes the row with its key, if there is one.
     Delete,
 }
 
 impl Operation {
-    /// The word in messages and in the ledger.
+    /// Returns the name in messages and in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Insert => "insert",
@@ -40,31 +42,34 @@ impl Operation {
     }
 }
 
-/// One column's value; `None` is NULL. A column that is absent is not named at all.
+/// The name of a column and its value; `None` is NULL. Columns that a write does not name have no
+/// cell.
 pub type Cell = (String, Option<String>);
 
 /// One accepted write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Write {
-    /// `UUIDv7`, given at the door.
+    /// A `UUIDv7`, or a `UUIDv8` made of the client's `Idempotency-Key`. Request validation assigns
+    /// it.
     pub id: Uuid,
-    /// The table, by [`aurora_sync_catalog::Table::path`].
+    /// The table, as in [`aurora_sync_catalog::Table::path`].
     pub table: String,
     pub operation: Operation,
-    /// The row's key; `None` where the database makes it.
+    /// The row's key; `None` if the database generates it.
     pub key: Option<Key>,
-    /// The columns given, the key's included, in the table's order.
+    /// The given columns, those of the key included, in the order of the table's columns.
     pub row: Vec<Cell>,
-    /// Milliseconds since 1970, UTC.
+    /// The time of acceptance, in milliseconds since 1970, UTC.
     pub accepted_at_ms: i64,
-    /// The [`fingerprint`] of what is asked for, where the client chose the id by an
-    /// `Idempotency-Key`: another payload under the same id is then known as such.
+    /// The [`fingerprint`] of the write, if its id comes from an `Idempotency-Key`. It shows when a
+    /// client sends another payload with the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }
 
-/// What tells one payload from another: the same for all times and retries.
+/// Returns a hash of a payload that never changes: 32 hexadecimal digits, the first 128 bits of a
+/// SHA-256.
 pub fn fingerprint(table: &str, operation: Operation, key: Option<&Key>, row: &[Cell]) -> String {
     let content = serde_json::to_vec(&(table, operation, key, row)).expect("a write is plain data");
     let mut digest = hex::encode(Sha256::digest(content));
@@ -72,12 +77,12 @@ pub fn fingerprint(table: &str, operation: Operation, key: Option<&Key>, row: &[
     digest
 }
 
-/// Hexadecimal digits of a fingerprint: 128 bits.
+/// The length of a fingerprint, in hexadecimal digits: 128 bits.
 const FINGERPRINT_DIGITS: usize = 32;
 
 impl Write {
-    /// As it stands in a message. U+FFFE and U+FFFF, which are text to PostgreSQL but not to SQS, are
-    /// escaped.
+    /// Serializes the write for a message. Escapes U+FFFE and U+FFFF, which PostgreSQL stores and
+    /// SQS refuses.
     pub fn encode(&self) -> String {
         let body = serde_json::to_string(self).expect("a write is plain data");
         if body.contains(['\u{fffe}', '\u{ffff}']) {
@@ -90,11 +95,11 @@ impl Write {
         self.row.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_deref())
     }
 
-    /// Which of its table's message groups the write belongs to.
+    /// Returns the partition of the write, from 0 to `partitions` - 1.
     pub fn partition(&self, partitions: u32) -> u32 {
         match &self.key {
             Some(key) => key.partition(&self.table, partitions),
-            // A row that has no key yet has no order to keep: spread by the random end of its id.
+            // A row without a key has no order to keep. The random end of its id spreads such rows.
             None => {
                 let [.., a, b, c, d] = *self.id.as_bytes();
                 u32::from_be_bytes([a, b, c, d]) % partitions.max(1)
@@ -102,10 +107,12 @@ impl Write {
         }
     }
 
-    /// The message group: writes of one group are applied in the order in which they were sent, and wait for each other.
+    /// Returns the message group. SQS delivers the writes of one group in order, and one delivery
+    /// at a time.
     ///
-    /// Made of the table too, so that a table that cannot be written to keeps no writes of others back. SQS takes 128
-    /// characters of ASCII: most of the table's name for a reader, and a hash of all of it.
+    /// The group contains the table, so that a table that blocks its writes does not block those of
+    /// others. SQS allows 128 ASCII characters: the group holds the beginning of the table's name,
+    /// for readers, and a hash of the whole name.
     pub fn group(&self, partitions: u32) -> String {
         let is_safe = |character: &char| character.is_ascii_alphanumeric() || *character == '.';
         let name: String = self
@@ -119,7 +126,7 @@ impl Write {
     }
 }
 
-/// Of a table's name in the name of a message group.
+/// The length of the table's name in the name of a message group, in characters.
 const GROUP_NAME_CHARACTERS: usize = 40;
 const GROUP_HASH_BYTES: usize = 4;
 
@@ -131,7 +138,7 @@ pub struct MessageBody {
     pub writes: Vec<Write>,
 }
 
-/// The form of a message body. A worker that meets one from the future refuses it.
+/// The version of the body's format. A worker refuses a version that it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
     #[serde(rename = "1")]
@@ -142,23 +149,23 @@ pub enum Version {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     pub group: String,
-    /// The same for the same writes only: SQS drops a message, and says that it took it, whose id
-    /// it has seen in the last five minutes.
+    /// A hash of the ids and fingerprints. SQS accepts a message whose deduplication id it has seen
+    /// within five minutes, and does not deliver it again.
     pub deduplication_id: String,
     pub body: String,
     pub ids: Vec<Uuid>,
 }
 
-/// Most bytes of a message body. SQS takes 1 MiB (256 KiB before August 2025) for a message and for
-/// a whole batch call; ten messages of this size fit one Lambda event of 6 MB.
+/// The longest message body, in bytes. SQS allows 1 MiB (256 KiB before August 2025) for a message
+/// and for all messages of a batch call. Ten messages of this size fit the 6 MB of a Lambda event.
 pub const MESSAGE_BYTES_MAX: usize = 240 * 1024;
 
-/// Most writes of a message, so that one message is never more than a part of a batch.
+/// The most writes of a message, so that one message is only a part of a batch.
 const MESSAGE_WRITES_MAX: usize = 500;
 
-/// Packs writes into messages: each of one group, order kept within each group.
+/// Packs writes into messages of one group each, and keeps the order within each group.
 ///
-/// The time it takes grows with the writes, whatever the number of groups.
+/// The time grows with the number of writes, not with the number of groups.
 pub fn pack(writes: Vec<Write>, partitions: u32) -> Vec<Message> {
     let mut packers: BTreeMap<String, Packer> = BTreeMap::new();
     let mut messages = Vec::new();
@@ -171,18 +178,18 @@ pub fn pack(writes: Vec<Write>, partitions: u32) -> Vec<Message> {
     messages
 }
 
-/// A message that is being filled.
+/// A message under construction.
 #[derive(Debug, Default)]
 struct Packer {
     /// The writes, separated by commas.
     writes: String,
     ids: Vec<Uuid>,
-    /// Of the ids and fingerprints. Not of the time: a client's retry is accepted at another one.
+    /// The hash of ids and fingerprints. It leaves out the time, which differs in a client's retry.
     content: Sha256,
 }
 
 impl Packer {
-    /// Takes one more write; gives the message that was full before it.
+    /// Adds a write. Returns the message that was full without it.
     fn push(&mut self, group: &str, write: &Write) -> Option<Message> {
         let body = write.encode();
         let is_full = self.writes.len() + 1 + body.len() > MESSAGE_BYTES_MAX
@@ -236,7 +243,7 @@ mod tests {
         let of = |operation, row: &[Cell]| fingerprint("staff", operation, None, row);
         let name = |value: Option<&str>| [("name".to_owned(), value.map(str::to_owned))];
         let first = of(Operation::Update, &name(Some("x")));
-        // Of ["staff","update",null,[["name","x"]]]: clients keep it for as long as they like.
+        // The hash of ["staff","update",null,[["name","x"]]]. Clients may keep it for any time.
         assert_eq!(first, "856424fe11053854e78fb175e46632b6");
         for other in [
             of(Operation::Upsert, &name(Some("x"))),

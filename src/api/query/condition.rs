@@ -82,20 +82,20 @@ impl<'t> Condition<'t> {
             Self::Any(members) => joined(members, " OR ", parameters),
             Self::Not(condition) => format!("NOT ({})", condition.sql(parameters)),
             Self::Compare { column, comparison, value } => {
-                let place = parameters.bind(value, &column.column_type);
-                format!("{} {} {place}", column_sql(column), comparison.sql())
+                let placeholder = parameters.bind(value, &column.column_type);
+                format!("{} {} {placeholder}", column_sql(column), comparison.sql())
             }
             Self::In { column, values } => {
                 parameters.meet(&column.column_type);
                 let list = array_literal(values.iter().map(|value| Some(value.as_str())));
-                let place =
+                let placeholder =
                     parameters.bind_as(&list, &format!("{}[]", column.column_type.cast_name()));
-                format!("{} = ANY ({place})", column_sql(column))
+                format!("{} = ANY ({placeholder})", column_sql(column))
             }
             Self::Like { column, ignores_case, pattern } => {
                 let word = if *ignores_case { "ILIKE" } else { "LIKE" };
-                let place = parameters.bind_as(pattern, "text");
-                format!("{}::text {word} {place}", column_sql(column))
+                let placeholder = parameters.bind_as(pattern, "text");
+                format!("{}::text {word} {placeholder}", column_sql(column))
             }
             Self::Is { column, state } => format!("{} {}", column_sql(column), state.sql()),
         }

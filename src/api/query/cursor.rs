@@ -89,12 +89,12 @@ mod tests {
     fn a_cursor_that_was_changed_anywhere_is_none() {
         let scope = Scope::new(["t"]);
         let cursor = scope.cursor(&[Some("0001".into())]);
-        for place in 0..cursor.len() {
+        for index in 0..cursor.len() {
             let mut changed: Vec<char> = cursor.chars().collect();
-            changed[place] = if changed[place] == 'A' { 'B' } else { 'A' };
+            changed[index] = if changed[index] == 'A' { 'B' } else { 'A' };
             let changed: String = changed.into_iter().collect();
-            assert_eq!(scope.values(&changed), None, "{place}");
-            assert_eq!(scope.values(cursor.get(..place).unwrap()), None, "{place}");
+            assert_eq!(scope.values(&changed), None, "{index}");
+            assert_eq!(scope.values(cursor.get(..index).unwrap()), None, "{index}");
         }
         assert_eq!(scope.values("not a cursor"), None);
         assert_eq!(scope.values(&"A".repeat(CURSOR_LEN_MAX + 1)), None);

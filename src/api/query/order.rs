@@ -108,7 +108,7 @@ pub(super) fn order_by(terms: &[Term<'_>], name: impl Fn(usize, &Column) -> Stri
     let terms: Vec<_> = terms
         .iter()
         .enumerate()
-        .map(|(place, term)| format!("{}{}", name(place, term.column), term.sql()))
+        .map(|(index, term)| format!("{}{}", name(index, term.column), term.sql()))
         .collect();
     if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) }
 }
@@ -127,9 +127,9 @@ pub(super) fn behind(
 ) -> Vec<String> {
     let mut conditions = Vec::new();
     let mut fixed: Vec<String> = Vec::new();
-    for (place, (term, value)) in terms.iter().zip(values).enumerate() {
+    for (index, (term, value)) in terms.iter().zip(values).enumerate() {
         let (rest, rest_values) =
-            (terms.get(place..).unwrap_or_default(), values.get(place..).unwrap_or_default());
+            (terms.get(index..).unwrap_or_default(), values.get(index..).unwrap_or_default());
         if is_one_direction(rest) {
             conditions.push(with(&fixed, compare_rows(rest, rest_values, parameters)));
             break;

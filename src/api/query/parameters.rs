@@ -24,9 +24,9 @@ impl Parameters {
     /// The same, for a type by its SQL name.
     pub(super) fn bind_as(&mut self, value: &str, cast_name: &str) -> String {
         let name = format!("p{}", self.bound.len() + 1);
-        let place = format!(":{name}::{cast_name}");
+        let placeholder = format!(":{name}::{cast_name}");
         self.bound.push(parameter(name, value));
-        place
+        placeholder
     }
 
     /// Notes a type of which values are compared or put in order.

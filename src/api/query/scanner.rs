@@ -110,7 +110,7 @@ impl<'a> Scanner<'a> {
         let mut depth = 0_usize;
         let mut is_quoted = false;
         let mut is_escaped = false;
-        for (place, character) in self.rest.char_indices() {
+        for (index, character) in self.rest.char_indices() {
             match character {
                 _ if is_escaped => is_escaped = false,
                 '\\' => is_escaped = true,
@@ -120,7 +120,7 @@ impl<'a> Scanner<'a> {
                 _ => {}
             }
             if depth == 0 {
-                let (taken, rest) = self.rest.split_at(place + character.len_utf8());
+                let (taken, rest) = self.rest.split_at(index + character.len_utf8());
                 self.rest = rest;
                 return Some(taken);
             }

@@ -1,4 +1,4 @@
-//! One spelling for all spellings of a value that PostgreSQL holds equal.
+//! Canonical texts: one text for all texts that PostgreSQL reads as equal values.
 //!
 //! Pure.
 
@@ -10,7 +10,8 @@ use crate::domain::value::{
     canonical_date, canonical_numeric, canonical_time, canonical_timestamp,
 };
 
-/// Whether [`canonical`] gives equal values of the type equal texts, and no others.
+/// Returns `true` if [`canonical`] returns equal texts for equal values of the type, and only for
+/// these.
 pub fn has_one_spelling(column_type: &ColumnType) -> bool {
     !matches!(
         column_type,
@@ -23,7 +24,7 @@ pub fn has_one_spelling(column_type: &ColumnType) -> bool {
     )
 }
 
-/// The one spelling of a value; `None` where it is not known for this text.
+/// Returns the canonical text of a value, or `None` if it is not known for this text.
 pub fn canonical(column_type: &ColumnType, text: &str) -> Option<String> {
     let word = text.trim();
     match column_type {
@@ -31,7 +32,7 @@ pub fn canonical(column_type: &ColumnType, text: &str) -> Option<String> {
             word.parse::<i64>().ok().map(|number| number.to_string())
         }
         ColumnType::Numeric { .. } => canonical_numeric(text),
-        // Adding a zero makes one of -0 and 0.
+        // The sum with zero makes -0 equal to 0.
         ColumnType::Real => word.parse::<f32>().ok().map(|number| (number + 0.0).to_string()),
         ColumnType::DoublePrecision => {
             word.parse::<f64>().ok().map(|number| (number + 0.0).to_string())
@@ -39,7 +40,7 @@ pub fn canonical(column_type: &ColumnType, text: &str) -> Option<String> {
         ColumnType::Uuid => {
             uuid::Uuid::try_parse(word).ok().map(|uuid| uuid.hyphenated().to_string())
         }
-        // Trailing blanks mean nothing in char(n) ("Character Types").
+        // Trailing blanks have no meaning in char(n) (PostgreSQL manual, "Character Types").
         ColumnType::Char { .. } => Some(text.trim_end_matches(' ').to_owned()),
         ColumnType::Boolean => match word.to_ascii_lowercase().as_str() {
             "t" | "tr" | "tru" | "true" | "y" | "ye" | "yes" | "on" | "1" => {
@@ -74,7 +75,7 @@ pub fn canonical(column_type: &ColumnType, text: &str) -> Option<String> {
     }
 }
 
-/// An address, with its prefix where that does not take it whole.
+/// Formats an address, followed by its prefix length unless that covers the whole address.
 fn canonical_network(text: &str) -> Option<String> {
     let (address, prefix) = match text.split_once('/') {
         None => (text, None),

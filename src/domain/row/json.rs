@@ -1,4 +1,4 @@
-//! The members of a JSON object, as they stand in the body.
+//! JSON objects whose members keep their raw text.
 //!
 //! Pure.
 
@@ -9,16 +9,16 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON object with its members as they stand in the body: no number is ever made a float.
+/// A JSON object, or one bare value, with the raw text of each member. No number becomes a float.
 #[derive(Debug)]
 pub struct JsonRow<'a> {
     pub(super) members: Vec<(String, &'a RawValue)>,
-    /// Whether the body holds the value of the one member alone.
+    /// `true` if the body is the value of the only member, without an object around it.
     pub(super) is_bare: bool,
 }
 
 impl<'a> JsonRow<'a> {
-    /// A row of which only this column is given, by its bare value.
+    /// Makes a row of one column from its bare value.
     pub fn of_value(column: &Column, value: &'a RawValue) -> Self {
         Self { members: vec![(column.name.clone(), value)], is_bare: true }
     }

@@ -69,14 +69,14 @@ fn json_level(
     let is_array = |item: &&RawValue| item.get().starts_with('[');
     let is_leaf = !(may_nest && items.iter().any(is_array));
     shape.enter(level, items.len(), is_leaf)?;
-    let at = |place: usize| move |fault: Fault| fault.within(place);
+    let at = |index: usize| move |fault: Fault| fault.within(index);
     if is_leaf {
         let elements = items
             .iter()
             .enumerate()
-            .map(|(place, item)| match item.get() {
+            .map(|(index, item)| match item.get() {
                 "null" => Ok(None),
-                raw => element.json(raw).map(Some).map_err(at(place)),
+                raw => element.json(raw).map(Some).map_err(at(index)),
             })
             .collect::<Result<Vec<_>, _>>()?;
         return Ok(array_literal(elements.iter().map(Option::as_deref)));
@@ -84,11 +84,11 @@ fn json_level(
     let arrays = items
         .iter()
         .enumerate()
-        .map(|(place, item)| {
+        .map(|(index, item)| {
             if !is_array(item) {
-                return Err(uneven().within(place));
+                return Err(uneven().within(index));
             }
-            json_level(element, item.get(), level + 1, shape).map_err(at(place))
+            json_level(element, item.get(), level + 1, shape).map_err(at(index))
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(format!("{{{}}}", arrays.join(",")))
@@ -176,7 +176,7 @@ impl Reader<'_> {
     }
 
     /// One element; `None` where it is malformed.
-    fn value(&mut self, place: usize) -> Result<Option<Element>, Fault> {
+    fn value(&mut self, index: usize) -> Result<Option<Element>, Fault> {
         let is_quoted = self.characters.next_if_eq(&'"').is_some();
         let Some((text, has_escape)) = (if is_quoted { self.quoted() } else { self.bare() }) else {
             return Ok(None);
@@ -185,7 +185,7 @@ impl Reader<'_> {
             return Ok(Some(Element(None)));
         }
         let value = self.element.text(&text).map_err(|fault| Fault {
-            expected: format!("{} (element {place})", fault.expected),
+            expected: format!("{} (element {index})", fault.expected),
             ..fault
         })?;
         Ok(Some(Element(Some(value.into_owned()))))

@@ -35,7 +35,7 @@ pub struct Fault {
     /// What would be right, as in "expected …". Never the value itself.
     pub expected: String,
     /// Where in the value, as the end of a JSON Pointer: empty, or `/1` for an array's second element.
-    pub place: String,
+    pub pointer: String,
 }
 
 /// Which rule a value breaks: words that do not change.
@@ -75,12 +75,12 @@ impl fmt::Display for Rule {
 
 impl Fault {
     fn new(rule: Rule, expected: impl Into<String>) -> Self {
-        Self { rule, expected: expected.into(), place: String::new() }
+        Self { rule, expected: expected.into(), pointer: String::new() }
     }
 
     /// The same, seen from the array in which the value stands.
-    fn within(mut self, place: usize) -> Self {
-        self.place.insert_str(0, &format!("/{place}"));
+    fn within(mut self, index: usize) -> Self {
+        self.pointer.insert_str(0, &format!("/{index}"));
         self
     }
 }

@@ -394,7 +394,7 @@ fn arrays_become_literals() {
     );
     check_json("jsonb[]", &[("[[1],{}]", r#"{"[1]","{}"}"#)], &[]);
     let raw = RawValue::from_string("[[1],[\"x\"]]".to_owned()).unwrap();
-    assert_eq!(from_json(&column("integer[]"), &raw).unwrap_err().place, "/1/0");
+    assert_eq!(from_json(&column("integer[]"), &raw).unwrap_err().pointer, "/1/0");
 }
 
 proptest! {

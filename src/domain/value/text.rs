@@ -60,7 +60,7 @@ pub(super) fn uuid(text: &str) -> Option<Cow<'_, str>> {
 /// Whether the text is in that one spelling.
 fn is_hyphenated(text: &str) -> bool {
     text.len() == 36
-        && text.bytes().enumerate().all(|(place, byte)| match place {
+        && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         })

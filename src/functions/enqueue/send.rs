@@ -66,8 +66,8 @@ async fn send_batch<'a>(
             Err(_) => all(&open, Reason::Unavailable),
         };
         let mut again = Vec::new();
-        for (place, message) in open.into_iter().enumerate() {
-            match untaken.get(&place) {
+        for (index, message) in open.into_iter().enumerate() {
+            match untaken.get(&index) {
                 None => sent.accepted.extend(&message.ids),
                 // The same message will not be taken a second time either.
                 Some(Reason::Refused) => {
@@ -91,7 +91,7 @@ async fn send_batch<'a>(
 }
 
 fn all(messages: &[&Message], reason: Reason) -> BTreeMap<usize, Reason> {
-    (0..messages.len()).map(|place| (place, reason)).collect()
+    (0..messages.len()).map(|index| (index, reason)).collect()
 }
 
 /// Batches within the two bounds of a call.

@@ -49,8 +49,8 @@ fn csv(columns: &[&Column], rows: &[Record]) -> String {
 }
 
 fn push_record<'a>(text: &mut String, fields: impl Iterator<Item = Option<&'a str>>) {
-    for (place, field) in fields.enumerate() {
-        if place > 0 {
+    for (index, field) in fields.enumerate() {
+        if index > 0 {
             text.push(',');
         }
         match field {

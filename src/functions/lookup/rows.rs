@@ -211,8 +211,8 @@ async fn planned(
 /// The form that the request prefers.
 pub(super) fn form(request: &Request) -> Result<Form, Problem> {
     let offered = Form::ALL.map(Form::media_type);
-    let place = negotiation::media_type(&request.header_list(ACCEPT), &offered);
-    place.and_then(|place| Form::ALL.get(place).copied()).ok_or_else(|| {
+    let index = negotiation::media_type(&request.header_list(ACCEPT), &offered);
+    index.and_then(|index| Form::ALL.get(index).copied()).ok_or_else(|| {
         Problem::new(Kind::NotAcceptable, format!("Offered are {}.", offered.join(", ")))
     })
 }
