@@ -8,16 +8,16 @@
 //! clock ─── schedule ──────────────▶ prune ─────────────────────────┘
 //! ```
 //!
-//! The modules stand in the order in which a reader needs them: what the words mean, how a write is
-//! checked and planned, the six functions, and last the only module that knows AWS.
+//! The layers, from the top: [`functions`] use [`api`], [`database`] and [`aws`], and all of them use
+//! [`domain`]. `ARCHITECTURE.md` walks through one write and one row of a file.
 //!
 //! Invariants:
-//! - [`batch`] changes rows: begin, `BatchExecuteStatement`s, commit. Nothing that changes rows is committed by itself.
-//! - A write is recorded in `sync.write` by the statement that changes the data: a write that is there
-//!   has had its effect, one that is not has had none.
-//! - No identifier and no value of a request is ever part of an SQL text.
-//! - Modules marked *pure* do no I/O, know no clock and no environment.
-//! - AWS crates are named in [`aws`] alone.
+//! - [`database::batch`] makes every change of rows: begin, `BatchExecuteStatement`s, commit.
+//! - The statement that changes the data records the write in `sync.write`. A write that is there has
+//!   had its effect, and one that is not there has had none.
+//! - No identifier and no value of a request is part of an SQL text.
+//! - Modules marked *pure* do no I/O, and read neither the clock nor the environment.
+//! - No module but [`aws`] names an AWS crate.
 
 pub mod domain;
 pub mod aws;

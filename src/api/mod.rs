@@ -1,7 +1,8 @@
-//! HTTP: requests and responses, problem details, content negotiation, query strings, and the API's description.
+//! HTTP: requests and responses, problem details, content negotiation, query strings, and the
+//! description of the API.
 //!
-//! Pure. Knows the domain, and nothing of the queue or the database's transactions: the functions
-//! [`enqueue`](crate::functions::enqueue) and [`lookup`](crate::functions::lookup) join them.
+//! Pure. Knows the domain, and nothing of the queue or of transactions. The functions
+//! [`enqueue`](crate::functions::enqueue) and [`lookup`](crate::functions::lookup) use it.
 
 pub mod http;
 pub mod problem;

@@ -1,4 +1,4 @@
-//! CloudFormation: answers a custom resource's request at the address that came with it.
+//! CloudFormation: responses of the custom resource.
 
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -8,7 +8,8 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::domain::error::{ServiceError, ServiceFault};
 
-/// The way to CloudFormation: plain HTTP, since the address is signed already.
+/// A client of CloudFormation. It uses plain HTTP requests, since the request's `ResponseURL` is
+/// presigned.
 #[derive(Debug)]
 pub struct CloudFormation {
     connector: Connector,
@@ -21,7 +22,7 @@ impl CloudFormation {
         Self { connector }
     }
 
-    /// Puts the response, a JSON document, to the request's `ResponseURL`.
+    /// Sends the response, a JSON document, to the request's `ResponseURL`.
     pub async fn respond(&self, response_url: &str, body: String) -> Result<(), ServiceError> {
         let failed = |message: String| ServiceError {
             operation: "PUT ResponseURL",
@@ -31,8 +32,8 @@ impl CloudFormation {
         let mut request = HttpRequest::new(SdkBody::from(body.as_str()));
         request.set_method("PUT").map_err(|error| failed(super::error_text(&error)))?;
         request.set_uri(response_url).map_err(|error| failed(super::error_text(&error)))?;
-        // The address is signed for an empty content type (CloudFormation User Guide, "Custom
-        // resource response objects").
+        // The URL is signed for an empty content type (CloudFormation User Guide, "Custom resource
+        // response objects").
         request.headers_mut().insert("content-type", "");
         request.headers_mut().insert("content-length", body.len().to_string());
         let response = self

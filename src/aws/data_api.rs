@@ -1,7 +1,8 @@
 //! The RDS Data API: statements and transactions on one Aurora cluster.
 //!
-//! Owns the translation of parameters, records and errors. Never repeats a call: a statement has no
-//! idempotency token, so only a caller who knows what it does may (see [`crate::database::transaction`]).
+//! Translates parameters, records and errors. Never retries a call: a statement has no idempotency
+//! token, so only a caller who knows its effect may retry it (see
+//! [`crate::database::transaction`]).
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
@@ -13,14 +14,14 @@ use aws_sdk_rdsdata::types::{ArrayValue, Field as SdkField, SqlParameter};
 use crate::domain::error::{DataApiError, DataApiFault, SqlState};
 use crate::domain::field::{ArrayField, Field, Parameter, Record};
 
-/// A cluster's Data API.
+/// A client of a cluster's Data API.
 #[derive(Debug, Clone)]
 pub struct DataApi {
     client: Client,
     target: Target,
 }
 
-/// Which database, and as whom.
+/// The cluster, the secret of a database user, and the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub cluster_arn: String,
@@ -28,7 +29,7 @@ pub struct Target {
     pub database: String,
 }
 
-/// An open transaction, by the service's id.
+/// The service's id of an open transaction.
 #[derive(Debug)]
 pub struct TransactionId(String);
 
@@ -40,7 +41,8 @@ impl DataApi {
         Self { client: Client::from_conf(config), target }
     }
 
-    /// Runs one statement and gives its records. Without a transaction it is one of its own.
+    /// Runs one statement, and returns its records. Without a transaction, the statement commits
+    /// itself.
     pub async fn execute(
         &self,
         transaction: Option<&TransactionId>,
@@ -65,7 +67,7 @@ impl DataApi {
 
     /// Runs one statement once for each parameter set, in order.
     ///
-    /// Nothing runs where `sets` is empty, as in the service itself.
+    /// Runs nothing if `sets` is empty, as the service itself does.
     pub async fn batch_execute(
         &self,
         transaction: &TransactionId,
@@ -86,6 +88,7 @@ impl DataApi {
         Ok(())
     }
 
+    /// Begins a transaction.
     pub async fn begin(&self) -> Result<TransactionId, DataApiError> {
         let output = self
             .client
@@ -104,7 +107,7 @@ impl DataApi {
         })
     }
 
-    /// Commits. After an error other than PostgreSQL's own, whether it did is unknown.
+    /// Commits the transaction. After an error that is not PostgreSQL's own, the result is unknown.
     pub async fn commit(&self, transaction: &TransactionId) -> Result<(), DataApiError> {
         self.client
             .commit_transaction()
@@ -117,6 +120,7 @@ impl DataApi {
         Ok(())
     }
 
+    /// Rolls the transaction back.
     pub async fn rollback(&self, transaction: &TransactionId) -> Result<(), DataApiError> {
         self.client
             .rollback_transaction()
@@ -172,7 +176,7 @@ fn base64(blob: &Blob) -> String {
     aws_smithy_types::base64::encode(blob.as_ref())
 }
 
-/// The one translation of the service's errors.
+/// Translates an error of the service.
 fn data_api_error<E, R>(
     operation: &'static str,
     commits: bool,
@@ -188,7 +192,7 @@ where
             let fault = fault(response.err().code().unwrap_or_default(), &message);
             DataApiError { operation, commits, fault, message }
         }
-        // Not sent, no response in time, or a response that cannot be read.
+        // The request was not sent, the response did not arrive in time, or it is unreadable.
         other => DataApiError {
             operation,
             commits,

@@ -1,6 +1,6 @@
-//! The only module that names AWS crates: one file a service.
+//! The only module that names AWS crates: one file for each service.
 //!
-//! Each file turns our words into the service's and its errors into ours. Nothing is decided here.
+//! Translates calls and errors between the domain and the SDK. Decides nothing.
 
 pub mod cloudformation;
 pub mod data_api;
@@ -14,7 +14,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-/// Region, credentials and endpoints, from the environment that Lambda gives every function.
+/// Loads region, credentials and endpoints from the environment of the function.
 pub async fn sdk_config() -> SdkConfig {
     let http_client = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -33,7 +33,7 @@ pub async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// What an SDK error says, with all its causes.
+/// Formats an SDK error with all its causes.
 fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
     crate::domain::error::chain(error)
 }

@@ -1,4 +1,4 @@
-//! SQS: sends messages, up to ten a call, and says when those that are given back come again.
+//! SQS: sends messages, up to ten in one call, and sets the time of their next delivery.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,24 +11,26 @@ use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, SendMessageBa
 use crate::domain::error::{ServiceError, ServiceFault};
 use crate::domain::write::Message;
 
-/// Most messages of one `SendMessageBatch` call.
+/// The most messages of one `SendMessageBatch` call.
 pub const SEND_MAX: usize = 10;
 
-/// Most bytes of the messages of one call: SQS takes 1 MiB, and took 256 KiB before August 2025.
+/// The most bytes of the messages of one call. SQS allows 1 MiB, and allowed 256 KiB before August
+/// 2025.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// Why the queue did not take a message, in order of gravity.
+/// The reason why the queue did not accept a message. A later variant is more serious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Anything that may pass; the queue may have taken the message all the same.
+    /// SQS is not available. It may have accepted the message nevertheless.
     Unavailable,
-    /// More calls than the queue takes.
+    /// SQS limits the rate of calls.
     Throttled,
-    /// The fault is ours: no permission, no such queue, not a message that a queue takes.
+    /// The deployment or the message is wrong: no permission, no such queue, or contents that SQS
+    /// does not allow.
     Refused,
 }
 
-/// A queue.
+/// A client of one queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
@@ -40,9 +42,11 @@ impl Queue {
         Self { client: Client::new(config), url }
     }
 
-    /// Sends up to [`SEND_MAX`] messages, at most one of each group, and gives the places of those
-    /// that the queue did not say it took. Those can be sent again: the queue drops a message whose
-    /// deduplication id it has seen in the last five minutes.
+    /// Sends up to [`SEND_MAX`] messages, at most one of each group. Returns the indexes of those
+    /// that SQS did not confirm.
+    ///
+    /// The caller may send these again: SQS drops a message whose deduplication id it has seen
+    /// within five minutes.
     pub async fn send(&self, messages: &[&Message]) -> Vec<(usize, Reason)> {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
         for (index, message) in messages.iter().enumerate() {
@@ -52,7 +56,7 @@ impl Queue {
                 .message_deduplication_id(&message.deduplication_id)
                 .message_body(&message.body)
                 .build()
-                .expect("an entry with an id and a body is whole");
+                .expect("an entry with an id and a body is complete");
             request = request.entries(entry);
         }
         let response = match request.send().await {
@@ -64,10 +68,10 @@ impl Queue {
                 return (0..messages.len()).map(|index| (index, reason)).collect();
             }
         };
-        let taken: HashSet<usize> =
+        let confirmed: HashSet<usize> =
             response.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
-        let mut untaken = Vec::new();
-        for index in (0..messages.len()).filter(|index| !taken.contains(index)) {
+        let mut unconfirmed = Vec::new();
+        for index in (0..messages.len()).filter(|index| !confirmed.contains(index)) {
             let failed = response.failed.iter().find(|entry| entry.id == index.to_string());
             let reason = match failed {
                 Some(entry) if is_throttle(&entry.code) => Reason::Throttled,
@@ -75,20 +79,21 @@ impl Queue {
                 _ => Reason::Unavailable,
             };
             let code = failed.map(|entry| entry.code.as_str());
-            tracing::warn!(?reason, code, "message not taken");
-            untaken.push((index, reason));
+            tracing::warn!(?reason, code, "message not accepted");
+            unconfirmed.push((index, reason));
         }
-        untaken
+        unconfirmed
     }
 
-    /// Sends one message to a queue that is not FIFO. It may come more than once.
+    /// Sends one message to a queue that is not FIFO. SQS may deliver it more than once.
     pub async fn send_one(&self, body: &str) -> Result<(), ServiceError> {
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         request.send().await.map_err(|error| service_error("SendMessage", &error))?;
         Ok(())
     }
 
-    /// Lets messages, by their receipt handles, be delivered again after these times, in whole seconds.
+    /// Sets the time until messages are delivered again, by their receipt handles. Fractions of a
+    /// second are cut off.
     pub async fn postpone(&self, messages: &[(&str, Duration)]) -> Result<(), ServiceError> {
         for messages in messages.chunks(SEND_MAX) {
             let mut request = self.client.change_message_visibility_batch().queue_url(&self.url);
@@ -98,7 +103,7 @@ impl Queue {
                     .receipt_handle(*receipt_handle)
                     .visibility_timeout(i32::try_from(delay.as_secs()).unwrap_or(i32::MAX))
                     .build()
-                    .expect("an entry with an id and a handle is whole");
+                    .expect("an entry with an id and a handle is complete");
                 request = request.entries(entry);
             }
             let response = request
@@ -124,7 +129,7 @@ fn is_throttle(code: &str) -> bool {
     )
 }
 
-/// Why a whole call failed.
+/// Returns the reason for an error of the whole call.
 fn reason_of_code(code: &str) -> Reason {
     match code.rsplit('.').next().unwrap_or(code) {
         _ if is_throttle(code) => Reason::Throttled,
@@ -171,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_call_says_whose_fault_it_is() {
+    fn each_code_has_a_reason() {
         for (code, reason) in [
             ("RequestThrottled", Reason::Throttled),
             ("AWS.SimpleQueueService.NonExistentQueue", Reason::Refused),

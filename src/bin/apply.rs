@@ -1,4 +1,4 @@
-//! The function behind the queue of writes.
+//! The function that applies the writes of the queue.
 
 use aurora_sync::aws::{self, data_api::DataApi, queue::Queue};
 use aurora_sync::domain::deadline::now_ms;

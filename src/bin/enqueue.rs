@@ -1,4 +1,4 @@
-//! The function behind `POST`, `PUT`, `PATCH` and `DELETE`.
+//! The function for `POST`, `PUT`, `PATCH` and `DELETE`.
 
 use aurora_sync::aws::{self, queue::Queue};
 use aurora_sync::domain::tables;

@@ -1,4 +1,4 @@
-//! The function behind the queue of files.
+//! The function that imports the files of the queue.
 
 use aurora_sync::aws::{self, data_api::DataApi, objects::Objects, queue::Queue};
 use aurora_sync::domain::tables;

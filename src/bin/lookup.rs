@@ -1,4 +1,4 @@
-//! The function behind `GET`.
+//! The function for `GET`.
 
 use aurora_sync::aws::{self, data_api::DataApi};
 use aurora_sync::domain::tables;

@@ -1,4 +1,4 @@
-//! The function behind the stack's custom resource.
+//! The function of the stack's custom resource, which migrates the database.
 
 use aurora_sync::aws::{self, cloudformation::CloudFormation, data_api::DataApi};
 use aurora_sync::domain::tables;

@@ -1,4 +1,4 @@
-//! The function behind the schedule: prunes the ledger.
+//! The function of the schedule, which prunes the ledger.
 
 use aurora_sync::aws::{self, data_api::DataApi};
 use aurora_sync::functions::config::Config;

@@ -1,4 +1,4 @@
-//! When a message that is given back comes again.
+//! Backoff: the pause before a message is delivered again.
 //!
 //! Pure.
 
@@ -8,20 +8,22 @@ use uuid::Uuid;
 
 use crate::domain::error::Disposition;
 
-/// The first pause, and the longest.
+/// The shortest and the longest pause.
 ///
-/// A write waits for 13 days before it is set aside: 1,000 receives, the most that SQS takes (`maxReceiveCount` in
-/// `template.yaml`), of 19 minutes. With 20, and a minute for each delivery, they would take longer than the 14 days for
-/// which a queue keeps a message, and SQS would delete it instead of setting it aside.
+/// The dead-letter queue gets a write after more than 13 days: 1,000 receives, the most that SQS
+/// allows (`maxReceiveCount` in `template.yaml`), with pauses of 19 minutes. With pauses of 20
+/// minutes and a minute for each delivery, the receives would take longer than 14 days. SQS keeps a
+/// message that long, and then deletes it.
 const DELAY_MIN: Duration = Duration::from_secs(2);
 const DELAY_MAX: Duration = Duration::from_mins(19);
 
-/// Until a human can have done something.
+/// The shortest pause of a blocked message, so that a person can do something.
 const BLOCK_DELAY_MIN: Duration = Duration::from_mins(1);
 
-/// How long a message waits that was given back: twice as long each time it was delivered.
+/// Returns the pause of a message. It doubles with each delivery.
 ///
-/// Without jitter: deliveries of different groups are not in step, and those of one group must not be.
+/// Has no jitter: deliveries of different groups are not in step, and messages of one group must
+/// stay in order.
 pub fn delay(receive_count: u32, disposition: Disposition) -> Duration {
     let first = match disposition {
         Disposition::Retry => DELAY_MIN,
@@ -31,7 +33,8 @@ pub fn delay(receive_count: u32, disposition: Disposition) -> Duration {
     first.saturating_mul(factor).min(DELAY_MAX)
 }
 
-/// Added to the pauses of messages that would disturb each other: up to half a minute, the same for one message each time.
+/// Returns up to 30 seconds to add to the pauses of messages that compete with each other. A
+/// message always gets the same time.
 pub fn jitter(message_id: &str) -> Duration {
     const MAX_MS: u128 = 30_000;
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, message_id.as_bytes()).as_u128();
@@ -43,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_wait_longer_each_time_they_are_given_back() {
+    fn pauses_double_with_each_delivery() {
         let check = |receive_count, disposition, expected_s| {
             let expected = Duration::from_secs(expected_s);
             assert_eq!(delay(receive_count, disposition), expected, "{receive_count}");
@@ -60,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_set_aside_after_13_days_and_before_the_queue_deletes_it() {
+    fn a_write_reaches_the_dead_letter_queue_after_13_days_and_before_the_queue_deletes_it() {
         let template = include_str!("../../template.yaml");
         let (_, queue) = template.split_once("\n  WritesQueue:").unwrap();
         let value = |text: &str, name: &str| {
@@ -79,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_disturb_each_other_come_back_apart() {
+    fn jitter_separates_messages() {
         let pauses = ["m1", "m2", "m3"].map(jitter);
         assert!(pauses.iter().all(|pause| *pause < Duration::from_secs(30)), "{pauses:?}");
         assert_ne!(pauses[0].as_secs(), pauses[1].as_secs());

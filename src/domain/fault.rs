@@ -1,24 +1,25 @@
-//! The faults of a row or a name: where they are, which rule is broken, and the nearest name that exists.
+//! Faults of a row or a name: the position, the broken rule, and the nearest existing name.
 //!
-//! Pure. Request validation collects them, and [`Problem`](crate::api::problem::Problem) reports them.
+//! Pure. Request validation collects them, and [`Problem`](crate::api::problem::Problem) reports
+//! them.
 
 use serde::Serialize;
 
-/// Most faults that are listed.
+/// The most faults in a list.
 pub const FAULTS_MAX: usize = 100;
 
 /// One fault of a request's body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldFault {
-    /// Where, as a JSON Pointer (RFC 6901) into the body.
+    /// The position: a JSON Pointer (RFC 6901) into the body.
     pub pointer: String,
-    /// Which rule, by a word that does not change.
+    /// The name of the broken rule, which never changes.
     pub rule: String,
-    /// What would be right, as "expected …".
+    /// A description of valid values, as "expected …".
     pub detail: String,
 }
 
-/// Faults of a body as they are found: all are counted, the first [`FAULTS_MAX`] are kept.
+/// The faults of a body. All are counted, and the first [`FAULTS_MAX`] are kept.
 #[derive(Debug, Default)]
 pub struct Faults {
     listed: Vec<FieldFault>,
@@ -26,7 +27,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Only what is kept is put into words.
+    /// Adds a fault. Calls `fault` only if it is kept.
     pub fn push(&mut self, fault: impl FnOnce() -> FieldFault) {
         if self.listed.len() < FAULTS_MAX {
             self.listed.push(fault());
@@ -34,20 +35,23 @@ impl Faults {
         self.total += 1;
     }
 
+    /// Returns the number of all faults.
     pub fn total(&self) -> usize {
         self.total
     }
 
+    /// Returns the faults that are kept.
     pub fn into_listed(self) -> Vec<FieldFault> {
         self.listed
     }
 }
 
-/// Which of the names is nearest to one that is unknown, where one is near at all.
+/// Returns the name that is nearest to an unknown name, or `None` if no name is near.
 pub fn nearest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let bound = |name: &str| 1 + name.chars().count() / 4;
     names
-        // A name of another length cannot be near; a very long one would take long to compare.
+        // A name of a very different length is not near, and a very long one would take long to
+        // compare.
         .filter(|name| unknown.len().abs_diff(name.len()) <= 4 * bound(name))
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
         .filter(|(distance, name)| *distance <= bound(name))
@@ -55,7 +59,7 @@ pub fn nearest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Optio
         .map(|(_, name)| name)
 }
 
-/// A step of a JSON Pointer: `~` and `/` escaped.
+/// Formats a name as a step of a JSON Pointer, with `~` and `/` escaped.
 pub fn pointer_step(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }

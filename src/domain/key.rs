@@ -144,6 +144,7 @@ impl Key {
         Self::of_row(table, value).ok_or(KeyError::NoPrimaryKey)
     }
 
+    /// Iterates over the canonical texts, in the order of the key's columns.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().map(String::as_str)
     }

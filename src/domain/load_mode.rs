@@ -1,27 +1,29 @@
 //! The load mode of an import.
 //!
-//! Pure. The option `mode` sets it; each mode has its SQL templates in `src/database/statement/load/`.
+//! Pure. The option `mode` sets it. Each mode has its SQL templates in
+//! `src/database/statement/load/`.
 
-/// What is done with the rows of a file.
+/// The way in which an import changes the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoadMode {
-    /// New rows are inserted, known ones updated.
+    /// Inserts new rows and updates existing ones.
     Upsert,
-    /// A known row is a reject.
+    /// Inserts new rows and rejects existing ones.
     Insert,
-    /// A known row is left as it is.
+    /// Inserts new rows and leaves existing ones unchanged.
     Ignore,
-    /// As upsert; rows that the file does not name are deleted at the end.
+    /// Upserts, and deletes at the end the rows that the file does not contain.
     Replace,
-    /// Rows are deleted by their keys.
+    /// Deletes rows by their keys.
     Delete,
 }
 
 impl LoadMode {
-    /// Every mode, in the order of the documentation.
+    /// All modes, in the order of the documentation.
     pub const ALL: [Self; 5] =
         [Self::Upsert, Self::Insert, Self::Ignore, Self::Replace, Self::Delete];
 
+    /// Returns the value of the option.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Upsert => "upsert",

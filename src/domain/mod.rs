@@ -1,6 +1,7 @@
-//! Values, keys, rows, writes and errors: the terms in which every other module speaks.
+//! Values, keys, rows, writes and errors: the terms that all other modules use.
 //!
-//! Pure, except for [`deadline`], which reads the clock. Knows the catalog, and nothing of HTTP, SQL or AWS.
+//! Pure, except for [`deadline`], which reads the clock. Knows the catalog, and nothing of HTTP,
+//! SQL or AWS.
 
 pub mod error;
 pub mod fault;

@@ -28,6 +28,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// Makes a rejection by one of the worker's rules.
     pub fn by_rule(rule: &str, reason: impl Into<String>) -> Self {
         Self {
             rule: rule.to_owned(),

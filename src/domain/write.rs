@@ -91,6 +91,7 @@ impl Write {
         body
     }
 
+    /// Returns the value of a column: `None` if the write does not name it, `Some(None)` for NULL.
     pub fn cell(&self, column: &str) -> Option<Option<&str>> {
         self.row.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_deref())
     }

@@ -1,10 +1,11 @@
-//! The environment of the functions: the only place that reads it, once, at cold start.
+//! The configuration of the functions. No other module reads the environment, and each function
+//! reads it once, at its cold start.
 
 use crate::aws::data_api::Target;
 use crate::functions::import::read::options::{Defaults, DefaultsError};
 use crate::functions::prune::RETENTION_DAYS_MIN;
 
-/// A variable that is missing or cannot be understood.
+/// An environment variable that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     #[error(
@@ -13,22 +14,22 @@ pub enum ConfigError {
     Missing(&'static str),
     #[error("the environment variable {name} must be {expected}")]
     Invalid { name: &'static str, expected: &'static str },
-    #[error("the environment variable IMPORT_DEFAULTS is not good")]
+    #[error("the environment variable IMPORT_DEFAULTS is invalid")]
     ImportDefaults(#[source] DefaultsError),
 }
 
-/// Most partitions: more message groups than writers would only cost calls.
+/// The most partitions. More message groups than writers only cost calls.
 const PARTITIONS_MAX: u32 = 10_000;
 
-/// Most lanes: each is a connection of the database.
+/// The most lanes. Each uses connections of the database.
 const LANES_MAX: usize = 64;
 
-/// The variables, by name.
+/// The environment variables, by name.
 #[derive(Debug, Clone, Copy)]
 pub struct Config<V>(V);
 
 impl Config<()> {
-    /// The variables of this process.
+    /// Reads the variables of this process.
     pub fn from_env() -> Config<impl Fn(&str) -> Option<String>> {
         #[expect(clippy::disallowed_methods, reason = "this is the only reader of the environment")]
         Config(|name: &str| std::env::var(name).ok())
@@ -36,7 +37,7 @@ impl Config<()> {
 }
 
 impl<V: Fn(&str) -> Option<String>> Config<V> {
-    /// `CLUSTER_ARN`, `SECRET_ARN` and `DATABASE`.
+    /// Reads `CLUSTER_ARN`, `SECRET_ARN` and `DATABASE`.
     pub fn data_api_target(&self) -> Result<Target, ConfigError> {
         Ok(Target {
             cluster_arn: self.required("CLUSTER_ARN")?,
@@ -45,15 +46,18 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
         })
     }
 
+    /// Reads `WRITES_QUEUE_URL`.
     pub fn writes_queue_url(&self) -> Result<String, ConfigError> {
         self.required("WRITES_QUEUE_URL")
     }
 
+    /// Reads `RESULTS_BUCKET`.
     pub fn results_bucket(&self) -> Result<String, ConfigError> {
         self.required("RESULTS_BUCKET")
     }
 
-    /// `IMPORT_DEFAULTS`: options of imports by prefix, as JSON; none where it is not set.
+    /// Reads `IMPORT_DEFAULTS`: options of imports by prefix, as JSON. Returns none if it is not
+    /// set.
     pub fn import_defaults(&self) -> Result<Defaults, ConfigError> {
         match self.required("IMPORT_DEFAULTS") {
             Ok(json) => Defaults::parse(&json).map_err(ConfigError::ImportDefaults),
@@ -61,7 +65,7 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
         }
     }
 
-    /// `IMPORT_LANES`: the number of transactions in which a file is loaded.
+    /// Reads `IMPORT_LANES`: the number of lanes of a file, from 1 to 64.
     pub fn import_lanes(&self) -> Result<usize, ConfigError> {
         let name = "IMPORT_LANES";
         let lanes = self.required(name)?.parse().ok();
@@ -70,11 +74,12 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
             .ok_or(ConfigError::Invalid { name, expected: "a number from 1 to 64" })
     }
 
+    /// Reads `IMPORTS_QUEUE_URL`.
     pub fn imports_queue_url(&self) -> Result<String, ConfigError> {
         self.required("IMPORTS_QUEUE_URL")
     }
 
-    /// `PARTITIONS`: the number of message groups.
+    /// Reads `PARTITIONS`: the number of message groups of each table, from 1 to 10,000.
     pub fn partitions(&self) -> Result<u32, ConfigError> {
         let name = "PARTITIONS";
         let expected = "a number from 1 to 10000";
@@ -85,17 +90,18 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
             .ok_or(ConfigError::Invalid { name, expected })
     }
 
-    /// `LEDGER_RETENTION_DAYS`: how long a settled write is kept.
+    /// Reads `LEDGER_RETENTION_DAYS`: the days for which the ledger keeps a settled write.
     pub fn ledger_retention_days(&self) -> Result<u32, ConfigError> {
         let name = "LEDGER_RETENTION_DAYS";
-        // A row that is gone before the last delivery of its message would let the write happen twice.
+        // If a row were deleted before the last delivery of its message, the write would be applied
+        // twice.
         let expected = "a number of days from 29 on, as long as both queues can keep a message";
         let days = self.required(name)?.parse().ok();
         days.filter(|days| *days >= RETENTION_DAYS_MIN)
             .ok_or(ConfigError::Invalid { name, expected })
     }
 
-    /// `LOG_LEVEL`, `info` where it is not set.
+    /// Reads `LOG_LEVEL`. Returns `info` if it is not set.
     pub fn log_level(&self) -> String {
         self.required("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned())
     }

@@ -1,7 +1,7 @@
-//! Brings the database to what `sql/` says: each file once, in order, in a transaction of its own.
+//! Migrates the database: applies each file of `sql/` once, in order, in a transaction of its own.
 //!
-//! Safe when two run at once: a lock inside each transaction lets the second wait, and then see
-//! what the first did.
+//! Two invocations at a time are safe: each transaction takes a lock, so that the second one waits
+//! and then sees the changes of the first.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::{SyncError, chain};
 use crate::domain::field::parameter;
 
-/// Held to the end of the transaction; the number is "sync" in ASCII.
+/// The lock, which the transaction holds until it ends. The number is "sync" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(1937337955)::text";
 
 const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS sync";
@@ -34,20 +34,20 @@ const APPLIED_ONE: &str = "SELECT name, checksum FROM sync.migration WHERE name 
 const RECORD: &str =
     "INSERT INTO sync.migration (name, checksum) VALUES (:name::text, :checksum::text)";
 
-/// A dump sets `search_path` to nothing for its session, and a session of the Data API is used again.
+/// A dump empties `search_path` for its session, and the Data API uses sessions again.
 const RESET: &str = "RESET ALL";
 
-/// What the function needs.
+/// The configuration and clients of the function.
 #[derive(Debug)]
 pub struct Migrate {
     pub migrations: Vec<Migration>,
     pub data_api: DataApi,
 }
 
-/// Why the database is not what `sql/` says.
+/// An error that leaves migrations unapplied.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    #[error("{name} was applied with other content; undo the change and put it into a new file")]
+    #[error("{name} was applied with other content; revert the change and put it into a new file")]
     Changed { name: String },
     #[error("{name}, line {line}")]
     Statement {
@@ -60,7 +60,7 @@ pub enum MigrateError {
     Sync(#[from] SyncError),
 }
 
-/// Applies what is not applied yet, and gives the names of those.
+/// Applies the migrations that are not applied yet, and returns their names.
 pub async fn run(migrate: &Migrate, deadline: Deadline) -> Result<Vec<String>, MigrateError> {
     let applied = in_transaction(&migrate.data_api, deadline, async |transaction| {
         transaction.execute(LOCK, Vec::new()).await?;
@@ -85,16 +85,16 @@ pub async fn run(migrate: &Migrate, deadline: Deadline) -> Result<Vec<String>, M
     Ok(done)
 }
 
-/// How a file's transaction ended.
+/// The end of a file's transaction.
 #[derive(Debug)]
 enum Applied {
     ByUs,
     ByAnother(String),
-    /// The statement on this line failed.
+    /// The statement that begins on this line failed.
     Failed(usize, SyncError),
 }
 
-/// Applies one file, and tells whether it was this call that did.
+/// Applies one file. Returns `false` if another invocation has applied it.
 async fn apply(
     migrate: &Migrate,
     migration: &Migration,
@@ -151,7 +151,7 @@ async fn checksums(
         .collect())
 }
 
-/// What is needed of CloudFormation's request, whatever else it holds.
+/// The members of CloudFormation's request that the function uses.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct CustomResourceRequest {
@@ -164,7 +164,8 @@ struct CustomResourceRequest {
     physical_resource_id: Option<String>,
 }
 
-/// Answers CloudFormation, always: a request that is not answered holds the stack for an hour.
+/// Migrates the database, and always sends CloudFormation a response. Without one, the stack waits
+/// for an hour.
 pub async fn handle(
     migrate: &Migrate,
     cloudformation: &CloudFormation,
@@ -175,7 +176,7 @@ pub async fn handle(
         SyncError::Inconsistent(format!("the event is not a custom resource's request: {error}"))
     })?;
     let failure = match request.request_type.as_str() {
-        // The tables stay: they hold the user's data.
+        // The tables stay, since they hold the user's data.
         "Delete" => None,
         _ => run(migrate, deadline).await.err(),
     };
@@ -184,9 +185,10 @@ pub async fn handle(
     }
     let response = serde_json::json!({
         "Status": if failure.is_some() { "FAILED" } else { "SUCCESS" },
-        // CloudFormation takes at most 4,096 bytes in all.
+        // CloudFormation allows at most 4,096 bytes for the whole response.
         "Reason": failure.as_ref().map(|error| chain(error).chars().take(800).collect::<String>()),
-        // The same for ever: another id would make CloudFormation delete the "old" resource.
+        // The id must never change: with another id, CloudFormation would delete the "old"
+        // resource.
         "PhysicalResourceId": request.physical_resource_id.as_deref().unwrap_or("aurora-sync-migrations"),
         "StackId": request.stack_id,
         "RequestId": request.request_id,

@@ -1,4 +1,4 @@
-//! The six Lambda functions, one use case each, and what starts them.
+//! The six Lambda functions, one use case each, with their configuration and runtime.
 
 pub mod config;
 pub mod runtime;

@@ -1,8 +1,8 @@
-//! Prunes the ledger: settled writes whose messages cannot come again.
+//! Prunes the ledger: deletes settled writes whose messages SQS cannot deliver again.
 //!
-//! A row must outlive every delivery of its message: as long as the queue keeps it, and then the dead-letter
-//! queue. Steps are small, so that neither locks nor a transaction grow with the backlog; what one
-//! invocation does not finish, the next one does.
+//! A row must outlive every delivery of its message, from the queue and then from the dead-letter
+//! queue. Steps are small, so that locks and transactions do not grow with the backlog. The next
+//! invocation continues where one ends.
 
 use crate::aws::data_api::DataApi;
 use crate::database::transaction::awake;
@@ -10,11 +10,12 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::{Disposition, SyncError};
 use crate::domain::field::{Field, parameter};
 
-/// The least days that a settled write is kept: 14 in the queue, 14 in the dead-letter queue
-/// (`MessageRetentionPeriod` in template.yaml), and one for clocks and visibility timeouts.
+/// The least days for which the ledger keeps a settled write: 14 in the queue, 14 in the
+/// dead-letter queue (`MessageRetentionPeriod` in `template.yaml`), and one for clocks and
+/// visibility timeouts.
 pub const RETENTION_DAYS_MIN: u32 = 29;
 
-/// Rows of one step.
+/// The number of rows of one step.
 pub const STEP_ROWS: u32 = 10_000;
 
 const PRUNE: &str = "WITH old AS (
@@ -26,19 +27,20 @@ const PRUNE: &str = "WITH old AS (
 )
 SELECT count(*) FROM pruned";
 
-/// What the function needs.
+/// The configuration and client of the function.
 #[derive(Debug)]
 pub struct Prune {
     pub data_api: DataApi,
-    /// At least [`RETENTION_DAYS_MIN`], which [`crate::functions::config`] sees to.
+    /// The days to keep a settled write, at least [`RETENTION_DAYS_MIN`].
+    /// [`crate::functions::config`] checks it.
     pub retention_days: u32,
-    /// Rows of one step, [`STEP_ROWS`] unless a test wants many steps of few.
+    /// The number of rows of one step: [`STEP_ROWS`], or fewer in tests.
     pub step_rows: u32,
 }
 
-/// Prunes until nothing is left or the time is over, and gives the number of rows.
+/// Prunes until nothing is left or the time is over, and returns the number of deleted rows.
 ///
-/// An outage is no failure: the next invocation goes on.
+/// An outage is not an error: the next invocation continues.
 pub async fn run(prune: &Prune, deadline: Deadline) -> Result<u64, SyncError> {
     let mut pruned = 0;
     while !deadline.remaining().is_zero() {

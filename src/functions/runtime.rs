@@ -1,4 +1,4 @@
-//! The work that all functions share: logs as JSON, the time that is left, failures told to Lambda.
+//! The Lambda runtime of all functions: logs as JSON, deadlines, and errors.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use tracing_subscriber::EnvFilter;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{SyncError, chain};
 
-/// Left of an invocation's time for its response.
+/// The part of an invocation's time that is kept for its response.
 const RESERVE: Duration = Duration::from_secs(3);
 
-/// Sends logs to standard output, one JSON object a line, as CloudWatch Logs reads them.
+/// Sends logs to standard output, one JSON object per line, as CloudWatch Logs reads them.
 pub fn init_logs(level: &str) {
-    // Without colours and without time: CloudWatch adds its own.
+    // CloudWatch adds its own time.
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -30,7 +30,8 @@ pub fn init_logs(level: &str) {
         .init();
 }
 
-/// Serves invocations for ever.
+/// Serves invocations until the process ends. The deadline that `handler` gets is three seconds
+/// before Lambda's.
 pub async fn serve<E, A>(
     handler: impl AsyncFn(E, Deadline) -> Result<A, SyncError>,
 ) -> anyhow::Result<()>
@@ -44,7 +45,7 @@ where
         let deadline = Deadline::from_unix_ms(event.context.deadline).less(RESERVE);
         async move {
             let started = Instant::now();
-            // On the heap and without its type: the futures of the SDK's calls nest deeper than the
+            // Boxed without its type, since the futures of SDK calls nest deeper than the
             // compiler's limit on types.
             let work: Pin<Box<dyn Future<Output = _> + '_>> =
                 Box::pin(handler(event.payload, deadline));
@@ -67,7 +68,7 @@ where
     .map_err(|error| anyhow::anyhow!(error))
 }
 
-/// What Lambda is told: a word to count by, and the whole chain of causes.
+/// Formats an error for Lambda: the disposition as its type, and the message with all causes.
 fn diagnostic(error: &SyncError) -> Diagnostic {
     Diagnostic { error_type: format!("{:?}", error.disposition()), error_message: chain(error) }
 }

@@ -1,6 +1,7 @@
-//! S3: reads objects of any size in ranges, writes objects of any size in parts.
+//! S3: reads objects of any size in ranges, and writes objects of any size in parts.
 //!
-//! Memory holds three ranges of [`range::RANGE_BYTES`] while reading, and one part of [`upload::PART_BYTES`] while writing.
+//! Takes memory for three ranges of [`range::RANGE_BYTES`] while reading, and for one part of
+//! [`upload::PART_BYTES`] while writing.
 
 mod range;
 mod upload;
@@ -18,38 +19,39 @@ pub use self::range::{RANGE_BYTES, RangeReader};
 pub use self::upload::{PART_BYTES, Upload};
 use crate::domain::error::{ServiceError, ServiceFault};
 
-/// The buckets that the function may reach.
+/// A client of the buckets that the function may reach.
 #[derive(Debug, Clone)]
 pub struct Objects {
     client: Client,
 }
 
-/// Which object, as its notification names it.
+/// The name of one version of an object, as in its notification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectName {
     pub bucket: String,
     pub key: String,
-    /// Where the bucket keeps versions.
+    /// The version, if the bucket keeps versions.
     pub version_id: Option<String>,
-    /// Without quotes; what is read must have it, where the notification names it.
+    /// The `ETag` without quotes, if the notification has it. Reads of another `ETag` fail with
+    /// [`ServiceFault::Changed`].
     pub etag: Option<String>,
 }
 
 impl ObjectName {
-    /// What the object must match.
+    /// Returns the value of the header `If-Match`.
     fn if_match(&self) -> Option<String> {
         self.etag.as_ref().map(|etag| format!("\"{etag}\""))
     }
 }
 
-/// What S3 says of an object without its content.
+/// The size and metadata of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectHead {
     pub size_bytes: u64,
-    /// Without quotes.
+    /// The `ETag` without quotes.
     pub etag: Option<String>,
-    /// `x-amz-meta-…`, by the rest of the name in lower case. Values are as S3 sends them: those that
-    /// are not ASCII are encoded (RFC 2047).
+    /// The values of `x-amz-meta-…`, by the rest of the name in lower case, as S3 sends them.
+    /// Values that are not ASCII are encoded (RFC 2047).
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -58,7 +60,8 @@ impl Objects {
         Self { client: Client::new(config) }
     }
 
-    /// Size and metadata of an object, as long as it is still the one that is named.
+    /// Returns the size and metadata of an object. Fails with [`ServiceFault::Changed`] if the
+    /// object has another `ETag`.
     pub async fn head(&self, name: &ObjectName) -> Result<ObjectHead, ServiceError> {
         let head = self
             .client
@@ -73,9 +76,10 @@ impl Objects {
             Ok(head) => head,
             Err(error) => {
                 let error = service_error("HeadObject", &error);
-                // The response to HEAD has no body that says whether the object or the bucket is missing.
+                // The response to HEAD has no body that shows if the object or the bucket is
+                // missing.
                 return Err(match error.fault {
-                    ServiceFault::NotFound => self.why_not(name).await.unwrap_or(error),
+                    ServiceFault::NotFound => self.get_error(name).await.unwrap_or(error),
                     _ => error,
                 });
             }
@@ -86,7 +90,7 @@ impl Objects {
             size_bytes: size_bytes.ok_or_else(|| ServiceError {
                 operation: "HeadObject",
                 fault: ServiceFault::Unavailable,
-                message: "the response does not say how large the object is".to_owned(),
+                message: "the response has no size of the object".to_owned(),
             })?,
             etag: head.e_tag.map(|etag| etag.trim_matches('"').to_owned()),
             metadata: metadata
@@ -96,21 +100,23 @@ impl Objects {
         })
     }
 
-    /// Why an object cannot be read, from a response that has a body.
-    async fn why_not(&self, name: &ObjectName) -> Option<ServiceError> {
+    /// Returns the error of a GET request, whose response has a body.
+    async fn get_error(&self, name: &ObjectName) -> Option<ServiceError> {
         let get = self.client.get_object().bucket(&name.bucket).key(&name.key).range("bytes=0-0");
         let get = get.set_version_id(name.version_id.clone()).send().await;
         get.err().map(|error| service_error("GetObject", &error))
     }
 
-    /// Reads an object from this byte on, in ranges fetched ahead.
+    /// Reads an object from a byte on, in ranges that are fetched ahead.
     ///
-    /// `size_bytes` is what [`Objects::head`] says. All ranges are of one object: where `name` has no
-    /// `ETag`, they must have that of the first range to arrive. Must be called within a runtime.
+    /// `size_bytes` is from [`Objects::head`]. All ranges are of one object: if `name` has no
+    /// `ETag`, they must have the `ETag` of the first range that arrives. Must be called within a
+    /// Tokio runtime.
     pub fn read(&self, name: &ObjectName, size_bytes: u64, from_byte: u64) -> RangeReader {
         RangeReader::new(self.client.clone(), name.clone(), size_bytes, from_byte)
     }
 
+    /// Writes an object from memory.
     pub async fn put(
         &self,
         bucket: &str,
@@ -130,11 +136,11 @@ impl Objects {
         Ok(())
     }
 
-    /// Begins to write an object whose size is not yet known. Nothing is sent before there is a part
-    /// of it, and nobody sees it before [`Upload::finish`].
+    /// Begins to write an object of unknown size. Sends nothing before there is a full part. The
+    /// object becomes visible with [`Upload::finish`].
     #[expect(
         clippy::unused_async,
-        reason = "whoever begins an upload need not know when it is sent"
+        reason = "callers need not know when an upload sends its first request"
     )]
     pub async fn upload(
         &self,
@@ -155,13 +161,13 @@ where
     ServiceError { operation, fault: fault(code, status), message: super::error_text(error) }
 }
 
-/// What callers tell apart, by the code of the response's body, or else by its status.
+/// Classifies an error by the code in the response's body or, without a body, by its status.
 ///
-/// Amazon S3 API Reference, "Error responses". The response to HEAD has no body.
+/// Source: Amazon S3 API Reference, "Error responses". The response to HEAD has no body.
 fn fault(code: Option<&str>, status: Option<u16>) -> ServiceFault {
     match (code, status) {
         (Some("NoSuchKey" | "NoSuchVersion" | "NotFound"), _) => ServiceFault::NotFound,
-        // Shorter than it was: there is no such range in it.
+        // The object is shorter than it was, and has no such range.
         (Some("PreconditionFailed" | "InvalidRange"), _) => ServiceFault::Changed,
         (
             Some(
@@ -170,7 +176,7 @@ fn fault(code: Option<&str>, status: Option<u16>) -> ServiceFault {
             ),
             _,
         ) => ServiceFault::Denied,
-        // The version is a mark that says that the object was deleted.
+        // The version is a delete marker.
         (_, Some(404 | 405)) => ServiceFault::NotFound,
         (_, Some(412 | 416)) => ServiceFault::Changed,
         (None, Some(403)) => ServiceFault::Denied,
@@ -183,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_call_says_whose_fault_it_is() {
+    fn each_error_has_a_fault() {
         use ServiceFault::{Changed, Denied, NotFound, Unavailable};
         for (code, status, expected) in [
             (Some("NoSuchKey"), Some(404), NotFound),

@@ -1,7 +1,7 @@
-//! Reads an object in ranges that are fetched ahead of their reader.
+//! Reads of an object in ranges that are fetched ahead.
 //!
-//! Each range is a task of its own, so that it arrives while the reader is busy with the one before. A range
-//! that breaks goes on at the byte where it broke.
+//! Each range is fetched by its own task, while the reader uses the range before it. A range that
+//! breaks continues at the byte where it broke.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -16,28 +16,28 @@ use tokio::task::JoinHandle;
 use super::{ObjectName, service_error};
 use crate::domain::error::{ServiceError, ServiceFault};
 
-/// Bytes of one range.
+/// The size of a range, in bytes.
 pub const RANGE_BYTES: u64 = 2 * 1024 * 1024;
 
-/// Ranges that are fetched while the reader has another one.
+/// The number of ranges that are fetched ahead.
 const AHEAD_MAX: usize = 2;
 
-/// Attempts in a row that bring no byte; beyond them the outage is for the caller to wait for. The SDK tries
-/// each of them up to three times.
+/// The most attempts in a row that bring no byte. After them, the caller must wait for the end of
+/// the outage. The SDK makes up to three requests for each attempt.
 const ATTEMPTS_MAX: usize = 5;
 
-/// Reads one object. Tasks end with it.
+/// A reader of one object. Its tasks end when it is dropped.
 #[derive(Debug)]
 pub struct RangeReader {
     client: Client,
     object: Arc<Object>,
-    /// What is asked for next.
+    /// The first byte that no task fetches yet.
     next_byte: u64,
-    /// In the object's order.
+    /// The tasks, in the order of the object's bytes.
     ahead: VecDeque<JoinHandle<Result<Vec<u8>, ServiceError>>>,
 }
 
-/// The object that all ranges are of.
+/// The object to which all ranges belong.
 #[derive(Debug)]
 struct Object {
     name: ObjectName,
@@ -59,13 +59,15 @@ impl RangeReader {
         reader
     }
 
-    /// The next bytes; `None` at the end. What has failed once has ended.
+    /// Returns the next bytes, or `None` at the end. After an error it returns `None`.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ServiceError> {
         let Some(range) = self.ahead.front_mut() else { return Ok(None) };
-        // Awaited in its place: whoever stops waiting loses nothing.
+        // The task stays in the queue while it is awaited, so that a cancelled caller loses no
+        // bytes.
         let bytes = range.await;
         self.ahead.pop_front();
-        let bytes = bytes.map_err(|error| unavailable(format!("a range was not read: {error}")));
+        let bytes =
+            bytes.map_err(|error| unavailable(format!("the task of a range failed: {error}")));
         match bytes.flatten() {
             Ok(bytes) => {
                 self.fetch_ahead();
@@ -105,7 +107,7 @@ impl Drop for RangeReader {
     }
 }
 
-/// Reads one range, however often it breaks, as long as it gets on.
+/// Fetches one range. Continues after each interruption, as long as attempts bring bytes.
 async fn fetch(
     client: Client,
     object: Arc<Object>,
@@ -131,12 +133,12 @@ async fn fetch(
             delays = backoff.build();
         }
         let Some(delay) = delays.next() else { return Err(error) };
-        tracing::info!(%error, at_byte = range.start + bytes.len() as u64, "a range is read on");
+        tracing::info!(%error, at_byte = range.start + bytes.len() as u64, "range continues after an interruption");
         tokio::time::sleep(delay).await;
     }
 }
 
-/// Adds what is missing of a range, as far as it comes.
+/// Appends the missing bytes of a range until they end or the response breaks.
 async fn attempt(
     client: &Client,
     object: &Object,
@@ -156,13 +158,13 @@ async fn attempt(
         .send()
         .await
         .map_err(|error| service_error("GetObject", &error))?;
-    // Bytes before those that are wanted.
+    // The bytes of the response before the wanted ones.
     let mut surplus = from.saturating_sub(check(object, from, &response)?);
     while bytes.len() < size {
         let piece = response.body.try_next().await;
         let piece = piece.map_err(|error| unavailable(crate::domain::error::chain(&error)))?;
         let Some(piece) = piece else {
-            return Err(unavailable("the response ended before the range did".to_owned()));
+            return Err(unavailable("the response ended before the range".to_owned()));
         };
         let skipped = usize::try_from(surplus).unwrap_or(usize::MAX).min(piece.len());
         surplus -= skipped as u64;
@@ -173,12 +175,13 @@ async fn attempt(
     Ok(())
 }
 
-/// Where the response begins, if it is of this object and not behind the byte that is asked for.
+/// Returns the byte at which the response begins. Fails if it is of another object, or begins after
+/// `from`.
 fn check(object: &Object, from: u64, response: &GetObjectOutput) -> Result<u64, ServiceError> {
     let (start, size_bytes) = match response.content_range() {
         Some(range) => parse_content_range(range)
             .ok_or_else(|| unavailable(format!("the response is of an unknown range: {range}")))?,
-        // S3 keeps to ranges. What stands in for it here and there answers with the whole object.
+        // S3 returns the range. Some emulators return the whole object.
         None => (0, response.content_length().and_then(|size| u64::try_from(size).ok())),
     };
     if start > from {
@@ -200,7 +203,7 @@ fn check(object: &Object, from: u64, response: &GetObjectOutput) -> Result<u64, 
     }
 }
 
-/// First byte and whole size, which may be `*`, of `bytes 0-99/1234`.
+/// Parses the first byte and the whole size, which may be `*`, of `bytes 0-99/1234`.
 fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
@@ -216,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_response_says_which_range_it_is() {
+    fn the_range_of_a_response_is_parsed() {
         let check =
             |text: &str, expected| assert_eq!(parse_content_range(text), expected, "{text}");
         check("bytes 0-99/1234", Some((0, Some(1234))));

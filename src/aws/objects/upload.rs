@@ -1,4 +1,4 @@
-//! Writes an object of any size from one part in memory.
+//! Writes of an object of any size, with one part in memory.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,17 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use super::service_error;
 use crate::domain::error::ServiceError;
 
-/// Bytes of a part but the last, the least that S3 takes. With 10,000 parts at most ("Amazon S3 multipart
-/// upload limits"), an object has up to 48.8 GiB.
+/// The size of a part except the last, in bytes: the least that S3 allows. With at most 10,000
+/// parts (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), an object has up to 48.8 GiB.
 pub const PART_BYTES: usize = 5 * 1024 * 1024;
 
-/// An object that is being written: in parts where it is larger than one, else in one piece.
+/// An object under construction: a multipart upload if it has more than one part, otherwise a
+/// single PUT.
 #[derive(Debug)]
 pub struct Upload {
     client: Client,
     target: Target,
-    /// Less than a part.
+    /// The bytes that do not fill a part yet.
     buffer: Vec<u8>,
     multipart: Option<Multipart>,
 }
@@ -31,7 +32,7 @@ struct Target {
     metadata: BTreeMap<String, String>,
 }
 
-/// An upload that S3 knows of.
+/// A multipart upload that S3 has created.
 #[derive(Debug)]
 struct Multipart {
     id: String,
@@ -49,14 +50,14 @@ impl Upload {
         Self { client, target, buffer: Vec::new(), multipart: None }
     }
 
-    /// With this metadata; values that are not ASCII are encoded (RFC 2047).
+    /// Sets the metadata. Values that are not ASCII must be encoded (RFC 2047).
     #[must_use]
     pub fn with_metadata(mut self, metadata: BTreeMap<String, String>) -> Self {
         self.target.metadata = metadata;
         self
     }
 
-    /// Adds bytes to the object. After an error nothing is left of it.
+    /// Appends bytes to the object. After an error, the upload is aborted.
     pub async fn push(&mut self, mut bytes: &[u8]) -> Result<(), ServiceError> {
         while self.buffer.len() + bytes.len() >= PART_BYTES {
             let (taken, rest) = bytes.split_at(PART_BYTES - self.buffer.len());
@@ -71,7 +72,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the object visible. After an error nothing is left of it.
+    /// Makes the object visible. After an error, the upload is aborted.
     pub async fn finish(mut self) -> Result<(), ServiceError> {
         let end = self.try_finish().await;
         match end {
@@ -117,7 +118,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Sends what is in the buffer.
+    /// Sends the buffer as a part.
     async fn send_part(&mut self) -> Result<(), ServiceError> {
         let target = &self.target;
         let multipart = match &mut self.multipart {
@@ -161,8 +162,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Tells S3 to forget the parts, as well as that can be done: what is left is for the bucket's rules to
-    /// clear away.
+    /// Aborts the multipart upload. If that fails, the bucket's lifecycle rule removes the parts.
     async fn abort(&mut self) {
         if let Some(multipart) = self.multipart.take() {
             abort(&self.client, &self.target, &multipart.id).await;
@@ -183,6 +183,6 @@ async fn abort(client: &Client, target: &Target, upload_id: &str) {
     let abort = client.abort_multipart_upload().bucket(&target.bucket).key(&target.key);
     if let Err(error) = abort.upload_id(upload_id).send().await {
         let error = service_error("AbortMultipartUpload", &error);
-        tracing::warn!(%error, "the parts of an upload are left in the bucket");
+        tracing::warn!(%error, "upload not aborted; its parts stay in the bucket");
     }
 }

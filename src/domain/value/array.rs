@@ -1,7 +1,6 @@
-//! Arrays: from JSON, or as literals of PostgreSQL.
+//! Arrays, from JSON or from array literals of PostgreSQL.
 //!
-//! Pure. Either form becomes a literal whose elements are checked, each as a value of the element's
-//! type.
+//! Pure. Both forms become a literal. Each element is checked as a value of the element's type.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -13,13 +12,13 @@ use super::text::trimmed;
 use super::{Fault, Kind, Rule, expected};
 use crate::domain::value::array_literal::array_literal;
 
-/// Most dimensions of an array (source: PostgreSQL, `MAXDIM`).
+/// The most dimensions of an array (source: PostgreSQL, `MAXDIM`).
 const DIMENSIONS_MAX: usize = 6;
 
-/// What all arrays within one array have in common.
+/// The dimensions that all arrays within one array must share.
 #[derive(Debug, Default)]
 struct Shape {
-    /// The length of the arrays of each level, as far as it is known.
+    /// The length of the arrays of each level, if it is known.
     lengths: [Option<usize>; DIMENSIONS_MAX],
     /// The level whose arrays hold elements.
     leaf: Option<usize>,
@@ -51,7 +50,7 @@ fn uneven() -> Fault {
     Fault::new(Rule::Format, "arrays within an array that are of one length, and none empty")
 }
 
-/// A JSON array of elements of one type, or of such arrays.
+/// Reads a JSON array of elements of one type, or of such arrays. Returns an array literal.
 pub(super) fn from_json(element: Kind<'_>, raw: &str) -> Result<String, Fault> {
     json_level(element, raw, 0, &mut Shape::default())
 }
@@ -64,7 +63,7 @@ fn json_level(
 ) -> Result<String, Fault> {
     let items: Vec<&RawValue> =
         serde_json::from_str(raw).map_err(|_| Fault::new(Rule::Format, "a JSON array"))?;
-    // An array can itself be a value of json, but of no other type.
+    // A value of json may be an array itself. For any other type, an array is one more dimension.
     let may_nest = !matches!(element.column_type, ColumnType::Json | ColumnType::JsonB);
     let is_array = |item: &&RawValue| item.get().starts_with('[');
     let is_leaf = !(may_nest && items.iter().any(is_array));
@@ -94,19 +93,19 @@ fn json_level(
     Ok(format!("{{{}}}", arrays.join(",")))
 }
 
-/// A literal such as `{1,NULL,"a b"}`.
+/// Reads a literal such as `{1,NULL,"a b"}`, and returns it with checked elements.
 pub(super) fn from_text(element: Kind<'_>, text: &str) -> Result<String, Fault> {
     let text = trimmed(text);
     let malformed = || {
         let expected = format!("an array such as {{a,\"b c\",NULL}}, {}", elements(element));
         Fault::new(Rule::Format, expected)
     };
-    // With bounds, `[2:3]={1,2}`, which are left to the database.
+    // A literal with bounds, such as `[2:3]={1,2}`, is left to the database.
     let (bounds, body) = match text.split_once('=') {
         Some((bounds, body)) if text.starts_with('[') => (bounds, trimmed(body)),
         _ => ("", text),
     };
-    // A type that is not known may have a separator of its own: its elements are left to the database.
+    // An unknown type may have its own separator, so its elements are left to the database.
     if matches!(element.column_type, ColumnType::Other { .. }) {
         return if is_balanced(body) { Ok(text.to_owned()) } else { Err(malformed()) };
     }
@@ -128,7 +127,8 @@ fn elements(element: Kind<'_>) -> String {
 #[derive(Debug)]
 struct Element(Option<String>);
 
-/// Reads a literal by PostgreSQL's rules ("Array Input and Output Syntax") and writes it anew.
+/// A reader of literals by PostgreSQL's rules (manual, "Array Input and Output Syntax"), which
+/// writes the literal again.
 #[derive(Debug)]
 struct Reader<'a> {
     characters: Peekable<Chars<'a>>,
@@ -137,7 +137,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// One level in its braces; `None` where it is malformed.
+    /// Reads one level in its braces. Returns `None` if it is malformed.
     fn level(&mut self, level: usize) -> Result<Option<String>, Fault> {
         self.skip_blanks();
         if self.characters.next() != Some('{') {
@@ -175,7 +175,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// One element; `None` where it is malformed.
+    /// Reads one element. Returns `None` if it is malformed.
     fn value(&mut self, index: usize) -> Result<Option<Element>, Fault> {
         let is_quoted = self.characters.next_if_eq(&'"').is_some();
         let Some((text, has_escape)) = (if is_quoted { self.quoted() } else { self.bare() }) else {
@@ -204,7 +204,7 @@ impl Reader<'_> {
 
     fn bare(&mut self) -> Option<(String, bool)> {
         let mut text = String::new();
-        // Blanks at the end are no part of the element, unless they are escaped.
+        // Trailing blanks do not belong to the element, unless they are escaped.
         let mut kept = 0;
         let mut has_escape = false;
         while let Some(character) = self.characters.next_if(|next| !matches!(next, ',' | '}')) {
@@ -236,7 +236,7 @@ fn is_blank(character: char) -> bool {
     trimmed(character.encode_utf8(&mut [0; 4])).is_empty()
 }
 
-/// Braces outside, its quotes and braces in pairs.
+/// Returns `true` if the text has braces at its ends, and its quotes and braces are in pairs.
 fn is_balanced(text: &str) -> bool {
     let mut depth = 0_usize;
     let mut is_quoted = false;

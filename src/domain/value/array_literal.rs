@@ -1,7 +1,7 @@
-//! PostgreSQL array literals, the form in which a column of many rows travels in one parameter.
+//! PostgreSQL array literals: a column of many rows as one parameter.
 //!
-//! Pure text. The Data API refuses array *values*; a text parameter that is cast to an array is an
-//! ordinary text parameter.
+//! Pure. The Data API refuses array *values*. It accepts a text parameter that the statement casts
+//! to an array.
 
 /// A one-dimensional array literal, built element by element: `{0001,"two words",NULL}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ impl ArrayLiteral {
         Self::with_capacity(0)
     }
 
-    /// With room for so many bytes.
+    /// Makes an empty literal with a capacity in bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         let mut text = String::with_capacity(bytes + "{}".len());
         text.push('{');
@@ -45,7 +45,7 @@ impl ArrayLiteral {
         }
     }
 
-    /// Closes the array and gives its text.
+    /// Closes the array, and returns its text.
     pub fn finish(mut self) -> String {
         self.text.push('}');
         self.text
@@ -68,20 +68,20 @@ impl<'a> FromIterator<Option<&'a str>> for ArrayLiteral {
     }
 }
 
-/// An array literal of these elements.
+/// Makes an array literal of these elements.
 pub fn array_literal<'a>(elements: impl IntoIterator<Item = Option<&'a str>>) -> String {
     elements.into_iter().collect::<ArrayLiteral>().finish()
 }
 
-/// What a byte of an element is, in one look: the bytes that it adds to a JSON request where the element is quoted, and
-/// [`PLAIN`] where it needs no quotes.
+/// A table of bytes: [`PLAIN`] if an element with the byte needs no quotes for it, otherwise the
+/// number of bytes that the byte takes in a JSON request within a quoted element.
 const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
     let mut byte: u8 = 0;
     loop {
         let encoded_len = match byte {
-            // A quote or backslash of the value is escaped by a backslash in the literal, and both are escaped again
-            // in JSON.
+            // The literal escapes a quote or a backslash with a backslash, and JSON escapes both
+            // again.
             b'"' | b'\\' => 4,
             b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
             0x00..=0x1f => 6,
@@ -98,10 +98,11 @@ const KINDS: [u8; 256] = {
 
 const PLAIN: u8 = 0x80;
 
-/// The bytes that an element adds to a JSON request, its separator and all escapes included.
+/// Returns the number of bytes that an element adds to a JSON request, with its separator and all
+/// escapes.
 pub fn encoded_len(element: Option<&str>) -> usize {
     const COMMA: usize = 1;
-    // A quote of the literal costs two bytes in JSON.
+    // A quote of the literal takes two bytes in JSON.
     const QUOTES: usize = 4;
     let Some(element) = element else { return COMMA + "NULL".len() };
     let mut len = 0;
@@ -115,7 +116,8 @@ pub fn encoded_len(element: Option<&str>) -> usize {
     COMMA + len + if is_bare { 0 } else { QUOTES }
 }
 
-/// Whether PostgreSQL reads the element as itself without quotes ("Array Value Input").
+/// Returns `true` if PostgreSQL reads the element unchanged without quotes (manual, "Array Value
+/// Input").
 fn needs_no_quotes(element: &str) -> bool {
     element.bytes().all(|byte| KINDS[usize::from(byte)] & PLAIN != 0) && !is_empty_or_null(element)
 }

@@ -1,15 +1,16 @@
-//! Decimal numbers as they are written, exact whatever their size.
+//! Decimal numbers in digits, exact at any size.
 //!
-//! Pure. An exponent is never written out beyond a few digits: `1e131071` is short to send and long
-//! to hold.
+//! Pure. An exponent is written out up to a few digits only: `1e131071` is short to send, and its
+//! digits take much memory.
 
-/// Largest exponent that PostgreSQL reads.
+/// The largest exponent that PostgreSQL reads.
 pub(super) const EXPONENT_MAX: i64 = 1_073_741_822;
 
-/// Longest number that an exponent is written out to, and most zeros that a key has at an end.
+/// The most digits of a number whose exponent is written out, and the most zeros at an end of a
+/// canonical number.
 const WRITTEN_OUT_MAX: i64 = 40;
 
-/// A decimal number, taken apart: `-12.50e3`.
+/// The parts of a decimal number such as `-12.50e3`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Decimal<'a> {
     pub(super) is_negative: bool,
@@ -45,24 +46,26 @@ impl<'a> Decimal<'a> {
         self.digits().all(|digit| digit == b'0')
     }
 
-    /// Digits before the point; negative where zeros follow the point before the first digit.
+    /// Returns the number of digits before the point. It is negative if zeros follow the point
+    /// before the first digit.
     pub(super) fn top(&self) -> i64 {
         let zeros = self.digits().take_while(|digit| *digit == b'0').count();
         len(self.whole) + self.exponent - count(zeros)
     }
 
-    /// Digits after the point that are not trailing zeros; negative where zeros end the whole part.
+    /// Returns the number of digits after the point without trailing zeros. It is negative if zeros
+    /// end the whole part.
     pub(super) fn low(&self) -> i64 {
         let zeros = self.digits().rev().take_while(|digit| *digit == b'0').count();
         len(self.fraction) - self.exponent - count(zeros)
     }
 
-    /// Digits after the point, as PostgreSQL keeps them.
+    /// Returns the number of digits after the point that PostgreSQL keeps.
     pub(super) fn scale(&self) -> i64 {
         (len(self.fraction) - self.exponent).max(0)
     }
 
-    /// The number without its exponent. Only for a number that is short in this form.
+    /// Formats the number without an exponent. Call it only if the result is short.
     pub(super) fn written_out(&self) -> String {
         let mut digits = format!("{}{}", self.whole, self.fraction);
         let point = len(self.whole) + self.exponent;
@@ -80,7 +83,7 @@ impl<'a> Decimal<'a> {
         format!("{sign}{whole}{point}{fraction}")
     }
 
-    /// The one spelling of the number, whatever it is written like. Many zeros at an end of it are told by an exponent.
+    /// Formats the number as canonical text, with an exponent for many zeros at an end.
     pub(super) fn canonical(&self) -> String {
         if self.is_zero() {
             return "0".to_owned();
@@ -103,13 +106,13 @@ impl<'a> Decimal<'a> {
 }
 
 fn exponent_of(text: &str) -> Option<i64> {
-    // PostgreSQL skips blanks here, but for a float.
+    // PostgreSQL skips blanks here, except for a float.
     let text = text.trim_start_matches(' ');
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // What is too long to read is too large to be right.
+    // An exponent that is too long to read is too large to be valid.
     let size = digits.parse().unwrap_or(i64::MAX).min(EXPONENT_MAX + 1);
     Some(if text.starts_with('-') { -size } else { size })
 }

@@ -1,4 +1,4 @@
-//! The values that a column takes, in words for whoever sent something else.
+//! Descriptions of the values that a column accepts, for messages about other values.
 //!
 //! Pure.
 
@@ -6,13 +6,13 @@ use aurora_sync_catalog::ColumnType;
 
 use super::number::expected_integer;
 
-/// Most labels of an enum that are named: a reason is kept with each of many rows.
+/// The most labels of an enum in a description, since each rejected row stores one.
 const LABELS_MAX: usize = 20;
 
-/// Most bytes of their names; one of them may have 63.
+/// The most bytes of these labels. One label may have 63 bytes.
 const LABELS_BYTES_MAX: usize = 300;
 
-/// What a column of this type takes, as in "expected …".
+/// Describes the values of a type, to follow the word "expected".
 pub(crate) fn expected(column_type: &ColumnType) -> String {
     use ColumnType as Type;
     match column_type {

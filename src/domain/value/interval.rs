@@ -1,15 +1,16 @@
 //! Intervals.
 //!
-//! Pure. PostgreSQL reads ISO 8601 (`P1DT2H`, `P0001-02-03T04:05:06`), the standard's own form
-//! (`1-2`, `3 4:05:06`) and its verbose one (`1 day 2 hours ago`). Only what none of them allows is
-//! refused.
+//! Pure. PostgreSQL reads ISO 8601 (`P1DT2H`, `P0001-02-03T04:05:06`), the form of the SQL standard
+//! (`1-2`, `3 4:05:06`) and its own verbose form (`1 day 2 hours ago`). The checks refuse a text
+//! only if none of them allows it.
 
 use super::text::trimmed;
 
-/// Longest text that PostgreSQL takes for an interval (source: `INTERVAL_OUT` buffers, `MAXDATELEN`).
+/// The longest text of an interval, in bytes (source: PostgreSQL, `INTERVAL_OUT` buffers,
+/// `MAXDATELEN`).
 const LENGTH_MAX: usize = 256;
 
-/// The words of the verbose form, cut to the ten letters that PostgreSQL looks at (source:
+/// The words of the verbose form, cut to the ten letters that PostgreSQL compares (source:
 /// `deltatktbl`, `datetktbl`).
 const WORDS: [&str; 58] = [
     "ago",
@@ -72,7 +73,7 @@ const WORDS: [&str; 58] = [
     "y",
 ];
 
-/// An interval, without the blanks around it.
+/// Checks an interval, and returns it without the blanks around it.
 pub(super) fn interval(text: &str) -> Option<&str> {
     let text = trimmed(text);
     let is_iso = text.starts_with('P') && is_iso(text);
@@ -88,7 +89,7 @@ fn is_iso(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || b"TYMWDHSeE.,:+- ".contains(&byte))
 }
 
-/// Numbers and known words, with at least one number or the infinite.
+/// Returns `true` for numbers and known words, with at least one number or an infinity.
 fn is_verbose(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     // PostgreSQL reads a point without digits as zero.

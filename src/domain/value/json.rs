@@ -1,7 +1,7 @@
-//! JSON values for json and jsonb columns.
+//! JSON values for columns of type json and jsonb.
 //!
-//! Pure. Looks at the text itself, without recursion and without a tree: a value may be as deep and
-//! as large as a body allows.
+//! Pure. Scans the text without recursion and without a tree, so that a value may be as deep and as
+//! large as a body allows.
 
 use aurora_sync_catalog::ColumnType;
 use serde_json::value::RawValue;
@@ -9,24 +9,25 @@ use serde_json::value::RawValue;
 use super::number::is_numeric;
 use super::{Fault, Rule};
 
-/// Deepest nesting of a JSON value. PostgreSQL's bound is its stack; many readers stop at this one.
+/// The deepest nesting of a JSON value. PostgreSQL's limit is its stack; many parsers have this
+/// limit.
 pub(super) const DEPTH_MAX: usize = 1_000;
 
-/// A JSON text, as it was sent.
+/// Checks a JSON text, and returns it unchanged.
 pub(super) fn json<'a>(column_type: &ColumnType, text: &'a str) -> Result<&'a str, Fault> {
     serde_json::from_str::<&RawValue>(text)
         .map_err(|_| Fault::new(Rule::Format, "a JSON value"))?;
     if depth(text) > DEPTH_MAX {
         return Err(Fault::new(Rule::Depth, format!("at most {DEPTH_MAX} levels of nesting")));
     }
-    // A json column keeps the text and looks at nothing else ("JSON Types").
+    // A json column keeps the text and checks its syntax only (PostgreSQL manual, "JSON Types").
     if *column_type == ColumnType::JsonB {
         check_content(text)?;
     }
     Ok(text)
 }
 
-/// How deep arrays and objects of a well-formed text are nested.
+/// Returns the depth to which arrays and objects of a well-formed text are nested.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for token in Tokens::of(text) {
@@ -42,7 +43,8 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// What jsonb refuses of a well-formed text: it stores characters and numbers, not their spelling.
+/// Checks a well-formed text for characters and numbers that jsonb refuses, since it stores values
+/// instead of the text.
 fn check_content(text: &str) -> Result<(), Fault> {
     for token in Tokens::of(text) {
         match token {
@@ -66,7 +68,7 @@ fn check_escapes(content: &str) -> Result<(), Fault> {
     let mut after_high = false;
     let mut rest = content;
     while let Some(at) = rest.find('\\') {
-        // A pair's second half follows at once.
+        // The second half of a pair must follow immediately.
         if after_high && at > 0 {
             return Err(surrogate());
         }
@@ -91,17 +93,17 @@ fn check_escapes(content: &str) -> Result<(), Fault> {
     if after_high { Err(surrogate()) } else { Ok(()) }
 }
 
-/// A part of a JSON text that matters here.
+/// A part of a JSON text that the checks need.
 #[derive(Debug)]
 enum Token<'a> {
     Open,
     Close,
-    /// What stands between the quotes, escapes as they are.
+    /// The text between the quotes, with its escapes.
     String(&'a str),
     Number(&'a str),
 }
 
-/// The parts of a well-formed JSON text.
+/// An iterator over the parts of a well-formed JSON text.
 #[derive(Debug)]
 struct Tokens<'a> {
     rest: &'a str,

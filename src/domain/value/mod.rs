@@ -1,8 +1,8 @@
 //! Values as text in PostgreSQL's input syntax, checked against their column.
 //!
-//! Pure. Refuses values that PostgreSQL is certain to refuse, so that a client hears of them in the response and
-//! a file's row is rejected with its column; the database refuses the others. No value
-//! ever stands in a [`Fault`], and no number ever becomes a float.
+//! Pure. Refuses values that PostgreSQL certainly refuses: a client reads the fault in the
+//! response, and a row of a file is rejected with the name of its column. PostgreSQL refuses the
+//! others. No [`Fault`] contains the value, and no number becomes a float.
 
 mod array;
 pub mod array_literal;
@@ -28,32 +28,33 @@ use self::time::Moment;
 pub(crate) use self::number::canonical_numeric;
 pub(crate) use self::time::{canonical_date, canonical_time, canonical_timestamp};
 
-/// Why a value is not one of its column.
+/// A rule that a value breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub rule: Rule,
-    /// What would be right, as in "expected …". Never the value itself.
+    /// A description of valid values, to follow the word "expected". It never contains the value.
     pub expected: String,
-    /// Where in the value, as the end of a JSON Pointer: empty, or `/1` for an array's second element.
+    /// The end of a JSON Pointer to the part of the value: empty, or `/1` for the second element of
+    /// an array.
     pub pointer: String,
 }
 
-/// Which rule a value breaks: words that do not change.
+/// The rules for values. Their names never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     NotNull,
-    /// Another kind of JSON value than the column's type takes.
+    /// The column's type does not accept this kind of JSON value.
     Type,
     Format,
     Range,
-    /// Deeper nesting than is taken.
+    /// The value is nested too deeply.
     Depth,
-    /// More characters than the column holds.
+    /// The value has more characters than the column holds.
     Length,
-    /// More digits than the column holds.
+    /// The value has more digits than the column holds.
     Precision,
     Enum,
-    /// U+0000 or half of a surrogate pair, which PostgreSQL's text cannot hold.
+    /// The value has U+0000 or half of a surrogate pair, which PostgreSQL's text cannot hold.
     UnsupportedCharacter,
 }
 
@@ -78,18 +79,18 @@ impl Fault {
         Self { rule, expected: expected.into(), pointer: String::new() }
     }
 
-    /// The same, seen from the array in which the value stands.
+    /// Prepends the index of the value in the array that contains it.
     fn within(mut self, index: usize) -> Self {
         self.pointer.insert_str(0, &format!("/{index}"));
         self
     }
 }
 
-/// A member of a JSON body; `None` is NULL.
+/// Checks a member of a JSON body, and returns its text; `None` is NULL.
 ///
-/// A number or a boolean may come as a string too, in PostgreSQL's own syntax: clients whose numbers
-/// are floats need that. A text column takes strings only. A json column takes any value as it is;
-/// JSON's null is NULL for every type.
+/// A number or a boolean may also be a string in PostgreSQL's syntax, for clients whose numbers are
+/// floats. A text column accepts strings only. A json column accepts any value unchanged. JSON's
+/// null is NULL for every type.
 pub fn from_json(column: &Column, value: &RawValue) -> Result<Option<String>, Fault> {
     let raw = value.get();
     if raw == "null" {
@@ -101,14 +102,14 @@ pub fn from_json(column: &Column, value: &RawValue) -> Result<Option<String>, Fa
     Kind::of(column).json(raw).map(Some)
 }
 
-/// A field of a CSV file, or a part of a key in a URL. Never NULL. Allocates nothing where the text is as it
-/// should be, as most are.
+/// Checks a field of a CSV file or a part of a key in a URL, and returns its text, which is never
+/// NULL. Allocates nothing if the text needs no change, which is the usual case.
 pub fn from_text<'a>(column: &Column, text: &'a str) -> Result<Cow<'a, str>, Fault> {
     Kind::of(column).text(text)
 }
 
-/// Whether PostgreSQL is certain to take this text as it is, and to keep all of it. Of some types it
-/// takes forms that are not checked here: those are not certain.
+/// Returns `true` if PostgreSQL certainly accepts the text and keeps all of it. Some types have
+/// forms that the checks leave to PostgreSQL; for these it returns `false`.
 pub fn is_certain(column: &Column, text: &str) -> bool {
     use ColumnType as Type;
     let is_checked_whole = match &column.column_type {
@@ -116,7 +117,8 @@ pub fn is_certain(column: &Column, text: &str) -> bool {
             time::is_iso(text)
         }
         Type::Inet | Type::Cidr => network::is_whole(text),
-        // The infinite are newer than the rest of numeric, and C reads more floats than SQL has.
+        // Infinities of numeric are new in PostgreSQL 14, and C reads more forms of floats than SQL
+        // defines.
         Type::Numeric { .. } | Type::Real | Type::DoublePrecision => number::is_finite(text),
         Type::Interval | Type::Array(_) | Type::Other { .. } => false,
         _ => true,
@@ -124,8 +126,9 @@ pub fn is_certain(column: &Column, text: &str) -> bool {
     is_checked_whole && from_text(column, text).as_deref() == Ok(text)
 }
 
-/// Why it is not certain what a field of a file means, though PostgreSQL would take it: `11/12/2026` is a day of November
-/// or of December as the database is set, `today` another day each day, and digits are grouped only as declared.
+/// Returns the reason why a field of a file is ambiguous although PostgreSQL accepts it:
+/// `11/12/2026` is a day of November or of December by the database's setting, `today` changes
+/// every day, and digit groups must be declared.
 pub fn doubt(column_type: &ColumnType, text: &str) -> Option<&'static str> {
     use ColumnType as Type;
     match column_type {
@@ -160,11 +163,11 @@ pub fn doubt(column_type: &ColumnType, text: &str) -> Option<&'static str> {
     }
 }
 
-/// What a column, or an element of its arrays, holds.
+/// The type of a column, or of the elements of its arrays.
 #[derive(Debug, Clone, Copy)]
 struct Kind<'a> {
     column_type: &'a ColumnType,
-    /// See [`Column::fraction_digits`].
+    /// The digits after the point of a second; see [`Column::fraction_digits`].
     fraction_digits: Option<u8>,
 }
 
@@ -177,7 +180,7 @@ impl<'a> Kind<'a> {
         Self { column_type, ..self }
     }
 
-    /// A JSON value other than null.
+    /// Checks a JSON value other than null, and returns its text.
     fn json(self, raw: &str) -> Result<String, Fault> {
         use ColumnType as Type;
         let column_type = self.column_type;
@@ -222,7 +225,7 @@ impl<'a> Kind<'a> {
         let moment = |moment| {
             let text = time::moment(text, moment).map_err(|rule| broken(column_type, rule))?;
             match self.fraction_digits {
-                // PostgreSQL would round, without a word, to the digits that the column keeps of a second.
+                // PostgreSQL would silently round to the digits that the column keeps.
                 Some(digits) if time::fraction_digits(text) > usize::from(digits) => {
                     let expected = format!("at most {digits} digits after the point of a second");
                     Err(Fault::new(Rule::Precision, expected))
@@ -238,9 +241,10 @@ impl<'a> Kind<'a> {
             Type::Real => number::float(text, Float::Real),
             Type::DoublePrecision => number::float(text, Float::Double),
             Type::Boolean => text::boolean(text).map(Cow::Borrowed).ok_or_else(format),
-            // Blanks at the end mean nothing in char(n).
+            // Trailing blanks have no meaning in char(n).
             Type::Char { length } => bounded(text.trim_end_matches(' '), text, *length),
-            // In varchar(n) they do, and PostgreSQL cuts those beyond the length without a word.
+            // Trailing blanks have a meaning in varchar(n), and PostgreSQL silently cuts those
+            // beyond the length.
             Type::VarChar { length: Some(length) } => bounded(text, text, *length),
             Type::VarChar { length: None } | Type::Text | Type::Other { .. } => {
                 Ok(Cow::Borrowed(text))
@@ -268,17 +272,17 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// A JSON string's text.
+/// Decodes a JSON string.
 fn json_string(raw: &str) -> Result<String, Fault> {
-    // What is well-formed as JSON can still hold half of a surrogate pair.
+    // Well-formed JSON can still contain half of a surrogate pair.
     serde_json::from_str(raw).map_err(|_| {
         Fault::new(Rule::UnsupportedCharacter, "no half of a surrogate pair (\\ud800 to \\udfff)")
     })
 }
 
-/// A text of which `counted` must not be longer than the column.
+/// Returns `text` if `counted` has at most `length` characters.
 fn bounded<'a>(counted: &str, text: &'a str, length: u32) -> Result<Cow<'a, str>, Fault> {
-    // No more bytes than that are no more characters.
+    // A text has no more characters than bytes.
     let length_max = length as usize;
     let is_too_long = counted.len() > length_max && counted.chars().nth(length_max).is_some();
     if is_too_long {

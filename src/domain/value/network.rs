@@ -1,13 +1,14 @@
 //! Network addresses.
 //!
-//! Pure. Whole addresses are checked whole; of PostgreSQL's shorter forms (`10.1/16`) only what no
-//! reading makes right is refused.
+//! Pure. Complete addresses are checked completely. PostgreSQL also reads shorter forms
+//! (`10.1/16`): the checks refuse them only if no reading is valid.
 
 use std::net::IpAddr;
 
 use super::text::trimmed;
 
-/// An address, or a network with its prefix. A `cidr` has no bits set right of its prefix.
+/// Checks an address, or a network with its prefix. A `cidr` has no bits set to the right of its
+/// prefix.
 pub(super) fn network(text: &str, is_cidr: bool) -> Option<&str> {
     let text = trimmed(text);
     let (address, prefix) = match text.split_once('/') {
@@ -31,7 +32,7 @@ pub(super) fn network(text: &str, is_cidr: bool) -> Option<&str> {
     may_be.then_some(text)
 }
 
-/// Whether the address is written out, so that it is checked whole.
+/// Returns `true` if the address is complete, so that it is checked completely.
 pub(super) fn is_whole(text: &str) -> bool {
     let (address, prefix) = text.split_once('/').unwrap_or((text, "0"));
     let has_leading_zero = prefix.len() > 1 && prefix.starts_with('0');
@@ -52,9 +53,9 @@ fn is_colon_form(address: &str) -> bool {
     address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
 }
 
-/// Fewer than four octets, octets with leading zeros, or hexadecimal digits.
+/// Returns `true` for fewer than four octets, octets with leading zeros, or hexadecimal digits.
 fn is_short_form(address: &str, prefix: Option<u32>, is_cidr: bool) -> bool {
-    // PostgreSQL forgives a point at the end.
+    // PostgreSQL accepts a point at the end.
     let octets: Vec<_> = address.strip_suffix('.').unwrap_or(address).split('.').collect();
     let is_hexadecimal =
         address.strip_prefix("0x").or_else(|| address.strip_prefix("0X")).is_some_and(|digits| {
@@ -66,7 +67,7 @@ fn is_short_form(address: &str, prefix: Option<u32>, is_cidr: bool) -> bool {
             && octet.trim_start_matches('0').parse::<u32>().unwrap_or(0) <= 255
             && octet.trim_start_matches('0').len() <= 3
     };
-    // Without a prefix, an inet is whole.
+    // An inet without a prefix must have all octets.
     let is_whole = octets.len() == 4 || is_cidr || prefix.is_some();
     prefix.is_none_or(|prefix| prefix <= 32)
         && (is_hexadecimal || (octets.len() <= 4 && is_whole && octets.iter().all(is_octet)))

@@ -1,4 +1,4 @@
-//! Numbers, from their digits to PostgreSQL's syntax, never through a float.
+//! Numbers, from their digits to PostgreSQL's syntax, without floats.
 //!
 //! Pure.
 
@@ -8,11 +8,11 @@ use super::decimal::{Decimal, EXPONENT_MAX};
 use super::text::trimmed;
 use super::{Fault, Rule};
 
-/// Most digits of a numeric before and after its point ("Numeric Types").
+/// The most digits of a numeric before and after its point (PostgreSQL manual, "Numeric Types").
 const WHOLE_DIGITS_MAX: i64 = 131_072;
 const FRACTION_DIGITS_MAX: i64 = 16_383;
 
-/// Without the underscores between digits that PostgreSQL reads since version 16.
+/// Removes the underscores between digits that PostgreSQL reads since version 16.
 fn without_underscores(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let is_between_digits = bytes
@@ -26,7 +26,7 @@ fn without_underscores(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.replace('_', ""))
 }
 
-/// `0x1F`, `0o17`, `0b101`, which PostgreSQL reads since version 16.
+/// Reads `0x1F`, `0o17` and `0b101`, which PostgreSQL reads since version 16.
 fn based(text: &str) -> Option<i128> {
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -46,7 +46,7 @@ fn based(text: &str) -> Option<i128> {
     Some(if is_negative { -number } else { number })
 }
 
-/// An integer of a column from `min` to `max`. `1.0` and `1e3` are integers too.
+/// Checks an integer from `min` to `max`. `1.0` and `1e3` are integers too.
 pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<Cow<'_, str>, Fault> {
     let text = trimmed(text);
     if is_written_out(text)
@@ -76,7 +76,8 @@ pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<Cow<'_, str>, Fa
     if (min..=max).contains(&number) { Ok(Cow::Owned(number.to_string())) } else { Err(range()) }
 }
 
-/// Whether a number is written as it would be here: no plus, no zeros before its whole part, no exponent.
+/// Returns `true` if the number has the form that these checks return: no plus sign, no leading
+/// zeros, no exponent.
 fn is_written_out(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -84,7 +85,7 @@ fn is_written_out(text: &str) -> bool {
     is_digits(whole) && is_digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
-/// A number of at most 19 digits and no fraction.
+/// Returns the value of a number of at most 19 digits and no fraction.
 fn whole_number(decimal: &Decimal<'_>) -> Option<i64> {
     let first = decimal.digits().skip_while(|digit| *digit == b'0');
     let count = usize::try_from(decimal.top()).ok()?;
@@ -97,8 +98,8 @@ pub(super) fn expected_integer(min: i64, max: i64) -> String {
     format!("an integer from {min} to {max}")
 }
 
-/// A numeric. More digits after the point than the column holds are refused: PostgreSQL would round
-/// them away without a word.
+/// Checks a numeric. Refuses more digits after the point than the column holds, which PostgreSQL
+/// would silently round.
 pub(super) fn numeric(
     text: &str,
     precision: Option<u16>,
@@ -119,7 +120,8 @@ pub(super) fn numeric(
     let (whole_max, fraction_max) = bounds(precision, scale);
     let is_too_large = !decimal.is_zero() && decimal.top() > whole_max;
     let is_too_fine = !decimal.is_zero() && decimal.low() > fraction_max;
-    // PostgreSQL reads a value as a numeric without bounds before it looks at the column's.
+    // PostgreSQL first reads a value as a numeric without limits, and then applies those of the
+    // column.
     let is_readable = decimal.exponent.abs() <= EXPONENT_MAX
         && decimal.scale() <= FRACTION_DIGITS_MAX
         && (decimal.is_zero() || decimal.top() <= WHOLE_DIGITS_MAX);
@@ -132,7 +134,8 @@ pub(super) fn numeric(
     Ok(Cow::Owned(decimal.written_out()))
 }
 
-/// The one spelling of a numeric: without sign of plus, leading zeros, or trailing zeros of its fraction.
+/// Returns the canonical text of a numeric: no plus sign, no leading zeros, no trailing zeros in
+/// its fraction.
 pub(crate) fn canonical_numeric(text: &str) -> Option<String> {
     let text = numeric(text, None, None).ok()?;
     if let Some(decimal) = Decimal::parse(&text) {
@@ -146,8 +149,8 @@ pub(crate) fn canonical_numeric(text: &str) -> Option<String> {
     Some(format!("{sign}{word}"))
 }
 
-/// Most digits before and after the point. Either can be negative: `numeric(2,4)` holds `0.0012`,
-/// `numeric(2,-3)` holds `12000`.
+/// Returns the most digits before and after the point. Either can be negative: `numeric(2,4)` holds
+/// `0.0012`, `numeric(2,-3)` holds `12000`.
 fn bounds(precision: Option<u16>, scale: Option<i16>) -> (i64, i64) {
     match precision {
         Some(precision) => {
@@ -170,25 +173,25 @@ fn expected_digits(whole_max: i64, fraction_max: i64) -> String {
     format!("at most {whole_max} digits before and {fraction_max} after the point")
 }
 
-/// Whether the text is a decimal number, and not a name or a hexadecimal one.
+/// Returns `true` if the text is a decimal number, not a name and not hexadecimal.
 pub(super) fn is_finite(text: &str) -> bool {
     Decimal::parse(text).is_some()
 }
 
-/// Whether the text is a number that a numeric without bounds holds.
+/// Returns `true` if the text is a number that a numeric without limits holds.
 pub(super) fn is_numeric(text: &str) -> bool {
     numeric(text, None, None).is_ok()
 }
 
-/// Which of the two kinds of floats.
+/// The two types of floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Float {
     Real,
     Double,
 }
 
-/// A float: any decimal number within its range, NaN and the infinities. PostgreSQL reads what C's
-/// `strtod` reads, the hexadecimal form with it.
+/// Checks a float: a decimal number in the type's range, NaN or an infinity. PostgreSQL reads
+/// everything that C's `strtod` reads, also hexadecimal numbers.
 pub(super) fn float(text: &str, kind: Float) -> Result<Cow<'_, str>, Fault> {
     let format = || Fault::new(Rule::Format, "a number");
     let word = trimmed(text);

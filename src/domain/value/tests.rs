@@ -96,7 +96,8 @@ fn decimals_are_exact_and_never_rounded() {
             ),
             ("\"NaN\"", "NaN"),
             ("\"-Infinity\"", "-Infinity"),
-            // Short to send, long to hold: left to PostgreSQL to write out.
+            // The number is short to send and its digits take much memory: PostgreSQL writes it
+            // out.
             ("1e131071", "1e131071"),
             ("1e-16383", "1e-16383"),
         ],
@@ -132,7 +133,7 @@ fn texts_are_measured_in_characters() {
     check_json(
         "varchar(4)",
         &[("\"été \"", "été ")],
-        // PostgreSQL would cut the last blank without a word.
+        // PostgreSQL would silently cut the last blank.
         &[("\"été  \"", "length")],
     );
     check_json(
@@ -238,7 +239,7 @@ fn dates_and_times_are_on_the_calendar_and_the_clock() {
     check_text(
         "timestamp",
         &["2026-11-23T09:30:00", "2026-11-23T09:30:00Z", "2026-11-23"],
-        // PostgreSQL would drop the offset without a word.
+        // PostgreSQL would silently drop the offset.
         &[("2026-11-23T09:30:00+01:00", "format"), ("09:30:00", "format")],
     );
     check_text(
@@ -336,7 +337,7 @@ fn json_stays_as_it_was_sent() {
         ],
     );
     check_json("jsonb", &[(r#"["\ud83d\ude00\\u0000"]"#, r#"["\ud83d\ude00\\u0000"]"#)], &[]);
-    // A json column keeps the text and looks at nothing else.
+    // A json column keeps the text and checks its syntax only.
     check_json("json", &[(r#"["\udc00\u0000",1e999999]"#, r#"["\udc00\u0000",1e999999]"#)], &[]);
     check_text("jsonb", &["{}", "1"], &[("{", "format"), ("", "format")]);
 }

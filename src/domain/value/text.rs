@@ -1,16 +1,17 @@
-//! Texts: strings, booleans, UUIDs and bytes.
+//! Booleans, UUIDs, bytes, and blanks around values.
 //!
 //! Pure.
 
 use std::borrow::Cow;
 
-/// Without the blanks around it that PostgreSQL's input functions skip. Rust's own `trim` knows
-/// more kinds of blanks than PostgreSQL does.
+/// Removes the blanks around a value that PostgreSQL's input functions skip. Rust's own `trim`
+/// removes more kinds of blanks.
 pub(super) fn trimmed(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r'])
 }
 
-/// What PostgreSQL reads as a boolean: true, yes, on, 1 and their opposites, and their beginnings.
+/// Reads a boolean as PostgreSQL does: true, yes, on, 1, their opposites, and the beginnings of
+/// these words.
 pub(super) fn boolean(text: &str) -> Option<&'static str> {
     let word = trimmed(text);
     let is = |whole: &str| word.eq_ignore_ascii_case(whole);
@@ -27,8 +28,8 @@ pub(super) fn boolean(text: &str) -> Option<&'static str> {
     }
 }
 
-/// A UUID in its one spelling. PostgreSQL takes braces around it, and a hyphen after any four of its
-/// digits ("UUID Type").
+/// Returns a UUID in its canonical form. PostgreSQL also accepts braces around it, and a hyphen
+/// after any four digits (manual, "UUID Type").
 pub(super) fn uuid(text: &str) -> Option<Cow<'_, str>> {
     let text = trimmed(text);
     if is_hyphenated(text) {
@@ -57,7 +58,7 @@ pub(super) fn uuid(text: &str) -> Option<Cow<'_, str>> {
     uuid::Uuid::try_parse(&digits).ok().map(|uuid| Cow::Owned(uuid.hyphenated().to_string()))
 }
 
-/// Whether the text is in that one spelling.
+/// Returns `true` if the text is in the canonical form.
 fn is_hyphenated(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(index, byte)| match index {
@@ -66,8 +67,8 @@ fn is_hyphenated(text: &str) -> bool {
         })
 }
 
-/// Bytes: `\x` and pairs of hexadecimal digits, or the older form, where a backslash stands before
-/// another one or before three octal digits ("Binary Data Types").
+/// Checks bytes: `\x` and pairs of hexadecimal digits, or the older form, with a backslash before
+/// another one or before three octal digits (manual, "Binary Data Types").
 pub(super) fn bytea(text: &str) -> Option<&str> {
     let is_right = match text.strip_prefix("\\x") {
         Some(digits) => is_hexadecimal(digits),
@@ -76,7 +77,7 @@ pub(super) fn bytea(text: &str) -> Option<&str> {
     is_right.then_some(text)
 }
 
-/// Pairs of digits, with blanks between the pairs.
+/// Returns `true` for pairs of digits, with blanks between the pairs.
 fn is_hexadecimal(text: &str) -> bool {
     let mut bytes = text.bytes();
     while let Some(first) = bytes.next() {

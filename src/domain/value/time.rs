@@ -1,15 +1,15 @@
 //! Dates and times.
 //!
-//! Pure. The forms of ISO 8601 are checked whole. PostgreSQL reads many others, some of them only
-//! with certain settings or with names of time zones that it alone knows: of those, only what no
-//! setting makes right is refused.
+//! Pure. Texts in ISO 8601 are checked completely. PostgreSQL reads many other forms, some only
+//! with certain settings or with time zone names that it alone knows. The checks refuse such a text
+//! only if no setting makes it valid.
 
 use jiff::{SignedDuration, civil};
 
 use super::Rule;
 use super::text::trimmed;
 
-/// What a column holds of a moment.
+/// The parts of a date or time that a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     Date,
@@ -17,16 +17,17 @@ pub(super) enum Moment {
     Timestamp { has_zone: bool },
 }
 
-/// PostgreSQL keeps microseconds and would round away what is finer.
+/// The digits after the point of a second: PostgreSQL keeps microseconds, and rounds the rest away.
 const FRACTION_DIGITS_MAX: usize = 6;
 
-/// Longest text that PostgreSQL takes for a date or time (source: `MAXDATELEN`, `MAXDATEFIELDS`).
+/// The longest text of a date or time, in bytes (source: PostgreSQL, `MAXDATELEN`,
+/// `MAXDATEFIELDS`).
 const LENGTH_MAX: usize = 128 + 25;
 
-/// Words that are a date or a time without any digit ("Date/Time Types").
+/// The words that are a date or a time without a digit (PostgreSQL manual, "Date/Time Types").
 const WORDS: [&str; 7] = ["epoch", "infinity", "now", "today", "tomorrow", "yesterday", "allballs"];
 
-/// A date, time or timestamp, without the blanks around it.
+/// Checks a date, time or timestamp, and returns it without the blanks around it.
 pub(super) fn moment(text: &str, moment: Moment) -> Result<&str, Rule> {
     let text = trimmed(text);
     match Iso::parse(text) {
@@ -37,18 +38,18 @@ pub(super) fn moment(text: &str, moment: Moment) -> Result<&str, Rule> {
     Ok(text)
 }
 
-/// Whether the text is in the form of ISO 8601, which is checked whole.
+/// Returns `true` if the text is in ISO 8601, which is checked completely.
 pub(super) fn is_iso(text: &str) -> bool {
     Iso::parse(text).is_some()
 }
 
-/// How many digits of a second's fraction a moment in the form of ISO 8601 has, zeros at their end not counted.
+/// Counts the digits after the point of a second in a text in ISO 8601, without trailing zeros.
 pub(super) fn fraction_digits(text: &str) -> usize {
     Iso::parse(text).map_or(0, |iso| iso.fraction_digits())
 }
 
-/// Whether a text has a date in numbers that does not begin with the year: which of them is the day is a setting
-/// (`DateStyle`), and the text does not say.
+/// Returns `true` if a text has a date in numbers that does not begin with the year. The setting
+/// `DateStyle` decides which number is the day.
 pub(super) fn is_of_uncertain_order(text: &str) -> bool {
     let is_separator =
         |character: char| matches!(character, '/' | '.' | '-' | ',') || character.is_whitespace();
@@ -61,14 +62,14 @@ pub(super) fn is_of_uncertain_order(text: &str) -> bool {
         && parts.next().is_some_and(begins_with_digit)
 }
 
-/// Whether PostgreSQL would read a moment as seen from now.
+/// Returns `true` if PostgreSQL would read the text relative to the current time.
 pub(super) fn is_relative(text: &str) -> bool {
     const RELATIVE: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
     let is_word = |word: &str| RELATIVE.iter().any(|known| known.eq_ignore_ascii_case(word));
     text.split(|character: char| !character.is_ascii_alphabetic()).any(is_word)
 }
 
-/// Whether PostgreSQL may find a moment in a text of another form.
+/// Returns `true` if PostgreSQL may read the text, in a form other than ISO 8601.
 fn may_be_a_moment(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     text.is_ascii()
@@ -77,7 +78,7 @@ fn may_be_a_moment(text: &str) -> bool {
             || WORDS.iter().any(|word| lower.contains(word)))
 }
 
-/// A text in the form of ISO 8601, right or wrong: `2026-11-23`, `09:30:00.5+01:00`, or both with a
+/// A text in the form of ISO 8601, valid or not: `2026-11-23`, `09:30:00.5+01:00`, or both with a
 /// `T` or blanks between them.
 #[derive(Debug, Clone, Copy)]
 struct Iso<'a> {
@@ -85,7 +86,7 @@ struct Iso<'a> {
     clock: Option<Clock<'a>>,
 }
 
-/// `09:30:00.5+01:00`.
+/// A time of day, such as `09:30:00.5+01:00`.
 #[derive(Debug, Clone, Copy)]
 struct Clock<'a> {
     hour: u32,
@@ -95,7 +96,7 @@ struct Clock<'a> {
     offset: Option<Offset>,
 }
 
-/// `+01:00`, or `Z`.
+/// An offset from UTC, such as `+01:00` or `Z`.
 #[derive(Debug, Clone, Copy)]
 struct Offset {
     is_negative: bool,
@@ -122,7 +123,7 @@ impl<'a> Iso<'a> {
     fn check(&self, moment: Moment) -> Result<(), Rule> {
         let is_right = self.date.is_none_or(is_on_the_calendar)
             && self.clock.is_none_or(|clock| clock.is_on_the_clock());
-        // PostgreSQL would drop, without a word, what the column does not hold.
+        // PostgreSQL would silently drop the parts that the column does not hold.
         let loses_nothing = match moment {
             Moment::Date => {
                 self.date.is_some() && self.clock.is_none_or(|clock| clock.is_midnight())
@@ -171,15 +172,15 @@ impl<'a> Clock<'a> {
 
     fn is_on_the_clock(&self) -> bool {
         let is_time = match self.hour {
-            // PostgreSQL reads 24:00:00 as the day's end.
+            // PostgreSQL reads 24:00:00 as the end of the day.
             24 => self.minute == 0 && self.second == 0 && self.has_no_fraction(),
-            // And second 60 as the next minute.
+            // PostgreSQL reads second 60 as the next minute.
             hour => hour < 24 && self.minute < 60 && self.second <= 60,
         };
         is_time && self.offset.is_none_or(|offset| offset.is_right())
     }
 
-    /// Second 60 is the next minute, hour 24 the next day.
+    /// Returns the time since midnight. Second 60 is the next minute, and hour 24 the next day.
     fn since_midnight(&self) -> Option<SignedDuration> {
         if !self.is_on_the_clock() {
             return None;
@@ -198,7 +199,7 @@ impl<'a> Clock<'a> {
         self.hour == 0 && self.minute == 0 && self.second == 0 && self.has_no_fraction()
     }
 
-    /// Whether the time is said without an offset, or in UTC.
+    /// Returns `true` if the time has no offset or is in UTC.
     fn is_utc(&self) -> bool {
         self.offset.is_none_or(|offset| offset.seconds_in_all() == 0)
     }
@@ -231,7 +232,7 @@ impl Offset {
         Some(Self { is_negative, hours, minutes, seconds })
     }
 
-    /// Offsets end at ±15:59:59 (source: PostgreSQL, `MAX_TZDISP_HOUR`).
+    /// Returns `true` if the offset is at most ±15:59:59 (source: PostgreSQL, `MAX_TZDISP_HOUR`).
     fn is_right(&self) -> bool {
         self.hours <= 15 && self.minutes < 60 && self.seconds < 60
     }
@@ -242,7 +243,7 @@ impl Offset {
     }
 }
 
-/// The date that a text begins with, and what comes after it.
+/// Reads the date at the beginning of a text. Returns the date and the rest of the text.
 fn date(text: &str) -> Option<((u32, u32, u32), &str)> {
     let (date, rest) = text.split_at_checked(10)?;
     let mut parts = date.split('-');
@@ -267,12 +268,12 @@ fn digits(text: &str, count: usize) -> Option<u32> {
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// The one spelling of a date: PostgreSQL drops the midnight, and the offset, that a text says besides.
+/// Returns the canonical text of a date. PostgreSQL ignores a midnight and an offset after it.
 pub(crate) fn canonical_date(text: &str) -> Option<String> {
     Some(civil_date(Iso::parse(trimmed(text))?.date?)?.to_string())
 }
 
-/// The one spelling of a time of day. The day's end is not its beginning.
+/// Returns the canonical text of a time of day. 24:00:00 differs from 00:00:00.
 pub(crate) fn canonical_time(text: &str) -> Option<String> {
     let iso = Iso::parse(trimmed(text))?;
     if iso.date.is_some() {
@@ -285,9 +286,11 @@ pub(crate) fn canonical_time(text: &str) -> Option<String> {
     Some(civil::Time::midnight().checked_add(since_midnight).ok()?.to_string())
 }
 
-/// The one spelling of a timestamp: in UTC where it has a zone (a text without an offset is in UTC already, as the
-/// sessions of the Data API are: measured, see `DATA_API.md`). Without one, PostgreSQL ignores what a text says of it.
-/// `None` for every form but ISO 8601.
+/// Returns the canonical text of a timestamp, or `None` for any form but ISO 8601.
+///
+/// A timestamp with a zone is in UTC. A text without an offset is in UTC already, as in the
+/// sessions of the Data API (measured: see `DATA_API.md`). For a timestamp without a zone,
+/// PostgreSQL ignores the offset.
 pub(crate) fn canonical_timestamp(text: &str, has_zone: bool) -> Option<String> {
     let iso = Iso::parse(trimmed(text))?;
     let midnight = civil_date(iso.date?)?.to_datetime(civil::Time::midnight());
@@ -300,6 +303,6 @@ pub(crate) fn canonical_timestamp(text: &str, has_zone: bool) -> Option<String> 
     }
     let offset = clock.offset.map_or(0, |offset| offset.seconds_in_all());
     let utc = local.checked_sub(SignedDuration::from_secs(offset)).ok()?;
-    // What comes before the first year is written with BC, which is not read here.
+    // PostgreSQL writes years before the first with BC, which these checks do not read.
     (utc.year() > 0).then(|| format!("{utc}Z"))
 }
