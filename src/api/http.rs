@@ -1,6 +1,6 @@
-//! Requests and responses, apart from how API Gateway wraps them.
+//! Requests and responses, independent of the events of API Gateway.
 //!
-//! Pure. The next step of a request is [`crate::functions::enqueue`] or [`crate::functions::lookup`].
+//! Pure. [`crate::functions::enqueue`] and [`crate::functions::lookup`] handle the requests.
 
 use std::collections::HashMap;
 
@@ -20,13 +20,14 @@ use crate::api::problem::{Kind, Problem};
 pub struct Request {
     pub method: Method,
     pub route: Route,
-    /// By name, percent-decoded; values of one name in the order sent. The event keeps no other order.
+    /// The query parameters, percent-decoded and sorted by name. The values of one name are in the
+    /// order of the request, which is the only order that the event keeps.
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-/// What a path names.
+/// The resource of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     Table(String),
@@ -37,13 +38,14 @@ pub enum Route {
     Import(String),
     /// The rejected rows of an import.
     Rejects(String),
-    /// The API itself.
+    /// The description of the API.
     Root,
     Unknown,
 }
 
 impl Request {
-    /// From a REST API's proxy event.
+    /// Converts a proxy event of a REST API. Fails if the body is not Base64 as declared, or a path
+    /// parameter is not UTF-8.
     pub fn from_event(event: ApiGatewayProxyRequest) -> Result<Self, Problem> {
         let query = event
             .multi_value_query_string_parameters
@@ -59,7 +61,7 @@ impl Request {
         } else {
             query
         };
-        // The signature of a presigned request is none of ours.
+        // These belong to the signature of a presigned request.
         query.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("x-amz-"));
         query.sort_by(|(one, _), (other, _)| one.cmp(other));
         let body = match event.body {
@@ -94,24 +96,25 @@ impl Request {
         Ok(Self { method: event.http_method, route, query, headers, body })
     }
 
-    /// A header's value, where it is text.
+    /// Returns a header's value, if it is text.
     pub fn header(&self, name: impl Into<HeaderName>) -> Option<&str> {
         self.headers.get(name.into()).and_then(|value| value.to_str().ok())
     }
 
-    /// A header that is a list, all its lines joined; nothing where it is not there.
+    /// Returns a header that is a list, with all its lines joined. Returns an empty text without
+    /// the header.
     pub fn header_list(&self, name: impl Into<HeaderName>) -> String {
         let lines = self.headers.get_all(name.into()).iter();
         lines.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// A path parameter, decoded.
+/// Decodes a path parameter.
 ///
-/// A REST API hands path parameters over as they were sent, percent-encoded, and query parameters
-/// decoded (recorded from AWS in `localstack/localstack`, `test_apigateway_lambda.snapshot.json`, read
-/// 2026-11-24). The emulator decodes both. What holds a character that no encoded path does is
-/// decoded already; so only on the emulator is `%41` in a key taken for `A`.
+/// A REST API sends path parameters percent-encoded, as in the request, and query parameters
+/// decoded (recorded from AWS in `localstack/localstack`, `test_apigateway_lambda.snapshot.json`,
+/// read 2026-11-24). The emulator decodes both. A value with a character that no encoded path has
+/// is decoded already. So on the emulator alone, `%41` in a key is read as `A`.
 fn path_parameter(value: &str) -> Result<String, Problem> {
     let is_encoded =
         value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte))
@@ -134,7 +137,7 @@ pub struct Response {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
-    /// Whether the body is Base64 of what the client gets.
+    /// `true` if `body` is the Base64 encoding of the body.
     pub is_base64: bool,
 }
 
@@ -199,7 +202,7 @@ mod tests {
         check("%2541", Some("%41"));
         check("%F0%9F%98%80", Some("😀"));
         check("%ff", None);
-        // As the emulator hands them over.
+        // As the emulator sends them.
         check("100%", Some("100%"));
         check("a b%41", Some("a b%41"));
         check("é%41", Some("é%41"));

@@ -1,12 +1,13 @@
-//! Content negotiation: which media type and which coding a request prefers (RFC 9110, section 12.5).
+//! Content negotiation: the media type and the content coding that a request prefers (RFC 9110,
+//! section 12.5).
 //!
-//! Pure. Total: what cannot be read is as if it were not there.
+//! Pure. Accepts any text, and ignores the parts that it cannot read.
 
 /// One range of a list such as `text/csv;q=0.8, */*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Range<'a> {
     name: &'a str,
-    /// In thousandths: from 0, never, to 1000.
+    /// The weight in thousandths: from 0, not acceptable, to 1000.
     quality: u16,
 }
 
@@ -19,7 +20,7 @@ fn ranges(header: &str) -> impl Iterator<Item = Range<'_>> {
     })
 }
 
-/// `0.85` is 850.
+/// Parses a weight: `0.85` is 850.
 fn quality(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_weight = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
@@ -31,10 +32,10 @@ fn quality(text: &str) -> Option<u16> {
     }
 }
 
-/// Which of the offered media types is preferred, by its place; `None` where none is acceptable.
+/// Returns the index of the preferred media type, or `None` if none is acceptable.
 ///
-/// Of two of one quality the one that is named more exactly wins, then the one that is named first.
-/// Parameters of a media type are not looked at.
+/// The highest weight wins, then the most specific range, then the range that comes first. Ignores
+/// the parameters of media types.
 pub fn media_type(accept: &str, offered: &[&str]) -> Option<usize> {
     let ranges: Vec<_> = ranges(accept).collect();
     if ranges.is_empty() {
@@ -44,7 +45,7 @@ pub fn media_type(accept: &str, offered: &[&str]) -> Option<usize> {
     for (offer, media_type) in offered.iter().enumerate() {
         let matching = ranges.iter().enumerate().filter_map(|(index, range)| {
             let exactness = exactness(range.name, media_type)?;
-            // Of the ranges that match, the most exact one says the quality.
+            // The most specific range that matches determines the weight.
             Some((exactness, usize::MAX - index, range.quality))
         });
         let Some((exactness, index, quality)) = matching.max() else { continue };
@@ -56,7 +57,7 @@ pub fn media_type(accept: &str, offered: &[&str]) -> Option<usize> {
     best.map(|(offer, _)| offer)
 }
 
-/// How exactly a range names a media type; `None` where it does not.
+/// Returns the specificity of a range for a media type, or `None` if it does not match.
 fn exactness(range: &str, media_type: &str) -> Option<u8> {
     if range.eq_ignore_ascii_case(media_type) {
         return Some(2);
@@ -69,7 +70,7 @@ fn exactness(range: &str, media_type: &str) -> Option<u8> {
     own.eq_ignore_ascii_case(kind).then_some(1)
 }
 
-/// Whether `Accept-Encoding` takes gzip at least as gladly as nothing at all.
+/// Returns `true` if `Accept-Encoding` gives gzip at least the weight of no coding.
 pub fn takes_gzip(accept_encoding: &str) -> bool {
     let quality_of = |names: &[&str]| {
         ranges(accept_encoding)

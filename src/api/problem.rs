@@ -1,13 +1,13 @@
-//! Responses that say what is wrong, where, and what to do: RFC 9457 problem details.
+//! Problem details (RFC 9457): the error, its position, and its remedy.
 //!
-//! Pure. Every type is listed in `docs/reference/errors.md`. No value of a request is ever repeated here.
+//! Pure. `docs/reference/errors.md` lists every type. No problem repeats a value of the request.
 
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::domain::fault::{Faults, FieldFault};
 
-/// One problem. The `type` is `urn:problem-type:aurora-sync:` and the kind's word.
+/// A problem. Its `type` is `urn:problem-type:aurora-sync:` and the word of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     #[serde(rename = "type", serialize_with = "type_uri")]
@@ -15,16 +15,16 @@ pub struct Problem {
     pub title: &'static str,
     pub status: u16,
     pub detail: Box<str>,
-    /// One entry for each fault of the body, at most [`FAULTS_MAX`](crate::domain::fault::FAULTS_MAX).
+    /// The faults of the body, at most [`FAULTS_MAX`](crate::domain::fault::FAULTS_MAX).
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub errors: Box<[FieldFault]>,
-    /// How many faults there are in all, where not all are listed.
+    /// The number of all faults, if not all are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors_total: Option<usize>,
-    /// What of the request was done all the same.
+    /// The writes of the request that were accepted nevertheless.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Box<[AcceptedWrite]>>,
-    /// Seconds after which it is worth trying again; also the `Retry-After` header.
+    /// The seconds after which to try again. It is also the `Retry-After` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u16>,
     /// The writes that the problem is about.
@@ -37,7 +37,7 @@ pub struct Problem {
 pub struct WriteState {
     pub id: Uuid,
     pub outcome: String,
-    /// Where more is said about it.
+    /// The path of the write's status.
     pub status: String,
 }
 
@@ -45,17 +45,17 @@ fn type_uri<S: Serializer>(word: &'static str, serializer: S) -> Result<S::Ok, S
     serializer.collect_str(&format_args!("urn:problem-type:aurora-sync:{word}"))
 }
 
-/// A write that the queue holds: its outcome is at `status`, sooner or later.
+/// A write in the queue. Its outcome appears at `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AcceptedWrite {
-    /// The item of the body, from 0; nothing for a body of one object.
+    /// The index of the item in the body; `None` for a body of one object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<usize>,
     pub id: Uuid,
     pub status: String,
 }
 
-/// The kinds of problems: word, status and title belong together for ever.
+/// The kinds of problems. The word, status and title of a kind never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     UnknownRoute,
@@ -83,13 +83,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Word, HTTP status, title.
+    /// Returns the word, the HTTP status and the title.
     fn parts(self) -> (&'static str, u16, &'static str) {
         match self {
             Self::UnknownRoute => ("unknown-route", 404, "There is nothing at this path"),
             Self::UnknownTable => ("unknown-table", 404, "There is no such table"),
             Self::MethodNotAllowed => {
-                ("method-not-allowed", 405, "The path does not take this method")
+                ("method-not-allowed", 405, "The path does not support this method")
             }
             Self::InvalidKey => ("invalid-key", 400, "The path does not name a row"),
             Self::MalformedBody => ("malformed-body", 400, "The body cannot be read"),
@@ -102,10 +102,10 @@ impl Kind {
                 ("invalid-idempotency-key", 400, "The Idempotency-Key cannot be used")
             }
             Self::UnknownParameter => {
-                ("unknown-parameter", 400, "The path does not take this query parameter")
+                ("unknown-parameter", 400, "The path does not support this query parameter")
             }
-            Self::InvalidQuery => ("invalid-query", 400, "The query cannot be answered"),
-            Self::InvalidCursor => ("invalid-cursor", 400, "The cursor does not fit the query"),
+            Self::InvalidQuery => ("invalid-query", 400, "The query is not valid"),
+            Self::InvalidCursor => ("invalid-cursor", 400, "The cursor does not match the query"),
             Self::NotAcceptable => {
                 ("not-acceptable", 406, "None of the accepted media types is offered")
             }
@@ -114,14 +114,14 @@ impl Kind {
             Self::ImportNotFound => ("import-not-found", 404, "There is no such import"),
             Self::ResultTooLarge => ("result-too-large", 400, "The response would be too large"),
             Self::WriteRejected => {
-                ("write-rejected", 409, "A write that was to come first is rejected")
+                ("write-rejected", 409, "A write that must come first is rejected")
             }
             Self::WritePending => {
-                ("write-pending", 503, "A write that is to come first is not settled yet")
+                ("write-pending", 503, "A write that must come first is not settled yet")
             }
             Self::QueryTimeout => ("query-timeout", 504, "The query took too long"),
             Self::Unavailable => ("unavailable", 503, "The service cannot do this right now"),
-            Self::Internal => ("internal", 500, "The service is not set up right"),
+            Self::Internal => ("internal", 500, "The service is not deployed correctly"),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Problem {
         }
     }
 
-    /// Lists what is wrong with a body.
+    /// Adds the faults of a body.
     #[must_use]
     pub fn with_faults(mut self, faults: Faults) -> Self {
         let total = faults.total();
@@ -158,7 +158,7 @@ impl Problem {
         self
     }
 
-    /// Names the writes that the problem is about.
+    /// Adds the writes that the problem is about.
     #[must_use]
     pub fn with_writes(mut self, writes: Vec<WriteState>) -> Self {
         self.writes = writes.into();

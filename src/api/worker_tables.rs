@@ -1,12 +1,13 @@
-//! The worker's own tables, as the API shows them: imports and the rows that they rejected.
+//! The worker's own tables as the API shows them: imports and their rejected rows.
 //!
-//! Pure. [`lookup`](crate::functions::lookup) reads them, and [`openapi`](crate::api::openapi) describes them.
+//! Pure. [`lookup`](crate::functions::lookup) reads them, and [`openapi`](crate::api::openapi)
+//! describes them.
 
 use std::sync::LazyLock;
 
 use aurora_sync_catalog::{Access, Column, ColumnType, Table, WhenAbsent};
 
-/// What clients see of an import.
+/// The columns of an import that clients see.
 pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
     let text = || ColumnType::Text;
     let number = || ColumnType::Numeric { precision: None, scale: None };
@@ -42,7 +43,7 @@ pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
     )
 });
 
-/// What clients see of a rejected row.
+/// The columns of a rejected row that clients see.
 pub(crate) static REJECT: LazyLock<Table> = LazyLock::new(|| {
     let text = || ColumnType::Text;
     table(

@@ -55,9 +55,7 @@ pub enum KeyError {
     NoPrimaryKey,
     #[error("the key has {expected} part(s), separated by commas, not {found}")]
     PartCount { expected: usize, found: usize },
-    #[error(
-        "the key is not well-formed: a part that holds a comma or a quote stands in double quotes"
-    )]
+    #[error("the key is not well-formed: a part with a comma or a quote must be in double quotes")]
     Malformed,
     #[error("{column}: expected {}", fault.expected)]
     Part { column: String, fault: Fault },

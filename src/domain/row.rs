@@ -238,7 +238,7 @@ impl Check<'_, '_> {
         for (index, column) in columns.key_columns() {
             if values[index] == Value::Absent {
                 self.fault((Some(&column.name), ""), "required", || {
-                    "a value: it says which row is meant".to_owned()
+                    "a value: it names the row".to_owned()
                 });
             }
         }
@@ -259,7 +259,7 @@ impl Check<'_, '_> {
         let value = columns.indexes.get(column.name.as_str()).map(|index| &values[*index]);
         if matches!(value, Some(Value::Absent | Value::Null)) {
             self.fault((Some(&column.name), ""), "required", || {
-                "a value: it says whether the row is newer".to_owned()
+                "a value: it shows if the row is newer".to_owned()
             });
         }
     }
@@ -281,9 +281,9 @@ fn misplaced(
         return None;
     }
     if column.is_generated() {
-        return Some(("generated", "no value: the database makes this column's values"));
+        return Some(("generated", "no value: the database generates this column's values"));
     }
-    (!column.is_writable()).then_some(("read-only", "no value: the column is kept out of writes"))
+    (!column.is_writable()).then_some(("read-only", "no value: the column is not writable"))
 }
 
 /// Describes the expectation for an unknown column: the nearest name, or all names.

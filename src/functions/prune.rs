@@ -52,7 +52,7 @@ pub async fn run(prune: &Prune, deadline: Deadline) -> Result<u64, SyncError> {
                 }
             }
             Err(error) if error.disposition() == Disposition::Retry => {
-                tracing::warn!(%error, "pruning is left to the next invocation");
+                tracing::warn!(%error, "pruning continues in the next invocation");
                 break;
             }
             Err(error) => return Err(error),
@@ -73,5 +73,5 @@ async fn step(prune: &Prune, deadline: Deadline) -> Result<u64, SyncError> {
     let count = records.first().and_then(|record| record.first()).and_then(Field::as_long);
     count
         .and_then(|count| u64::try_from(count).ok())
-        .ok_or_else(|| SyncError::Inconsistent("pruning gave no count".to_owned()))
+        .ok_or_else(|| SyncError::Inconsistent("pruning returned no count".to_owned()))
 }

@@ -169,7 +169,7 @@ async fn what_was_accepted_is_listed_and_the_whole_may_be_sent_again() {
     assert_eq!(response.headers["retry-after"], problem["retry_after"].to_string().as_str());
     // A message whose answer was lost may be in the queue all the same.
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains("may have taken others"), "{detail}");
+    assert!(detail.contains("may have accepted others"), "{detail}");
     assert!(detail.contains("only with the same Idempotency-Key"), "{detail}");
     let accepted = problem["accepted"].as_array().unwrap();
     assert!(!accepted.is_empty() && accepted.len() < 10, "{accepted:?}");

@@ -1,7 +1,7 @@
 //! The plan of every generated statement, read at 10, 1,000 and 5,000 rows: no step may touch more
 //! rows than it was given or than a table holds, whatever the planner believes of arrays.
 
-use aurora_sync::api::query::{Asked, Form, Head, Relation, by_key, list};
+use aurora_sync::api::query::{Form, Head, QueryString, Relation, by_key, list};
 use aurora_sync::database::ledger::OVERTAKEN;
 use aurora_sync::database::parameter_set::{Cells, column_literals, number_column, text_column};
 use aurora_sync::database::plan::SET_ROWS_MAX;
@@ -102,13 +102,13 @@ async fn no_statement_touches_more_rows_than_it_needs() {
     }
     let table = &catalog.tables()[0];
     let relation = Relation { table, from: &table.sql_name() };
-    let one = Asked::of_row(table, &[]).unwrap();
+    let one = QueryString::of_row(table, &[]).unwrap();
     let key = Key::from_path(table, "a,7").unwrap();
     let (query, _) = by_key(relation, &key, &one, Form::Json, &Head::default());
     check(&client, &query.sql, &query.parameters, 10, "by key").await;
     check(&client, OVERTAKEN, &resent(1_000), 1_000, "overtaken").await;
     for filter in [&[][..], &[("kind".to_owned(), "a".to_owned())]] {
-        let asked = Asked::of_list(table, filter, "").unwrap();
+        let asked = QueryString::of_list(table, filter, "").unwrap();
         let (query, _) = list(relation, &asked, Form::Records, &Head::default(), 10);
         check(&client, &query.sql, &query.parameters, 10, "list").await;
     }

@@ -1,4 +1,4 @@
-//! The parts that the paths share: schemas of rows, parameters, headers, responses.
+//! Components that the paths share: schemas of rows, parameters, headers, responses.
 //!
 //! Pure.
 
@@ -78,7 +78,7 @@ fn write_status() -> Value {
     })
 }
 
-/// Problem details (RFC 9457).
+/// Describes problem details (RFC 9457).
 fn problem() -> Value {
     json!({
         "type": "object",
@@ -120,23 +120,23 @@ fn parameters() -> Value {
     let query = |name: &str, description: &str| json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } });
     let header = |name: &str, description: &str| json!({ "name": name, "in": "header", "description": description, "schema": { "type": "string" } });
     json!({
-        "select": query("select", "The columns of the response, separated by commas; all without it."),
+        "select": query("select", "The columns of the response, separated by commas. Without it, all columns."),
         "order": query("order", "Columns, each with .asc or .desc and .nullsfirst or .nullslast."),
         "limit": {
             "name": "limit",
             "in": "query",
-            "description": "Most rows of a page.",
+            "description": "The most rows of a page.",
             "schema": { "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT },
         },
-        "cursor": query("cursor", "Where the page begins, from the Link header of the page before."),
+        "cursor": query("cursor", "The start of the page, from the Link header of the page before."),
         "and": query("and", "A group of conditions, such as (age.gte.30,age.lt.40)."),
         "or": query("or", "A group of conditions, such as (age.lt.30,age.is.null)."),
-        "not.and": query("not.and", "A group that is not to hold."),
-        "not.or": query("not.or", "A group that is not to hold."),
+        "not.and": query("not.and", "A group that must not match."),
+        "not.or": query("not.or", "A group that must not match."),
         "after": query("after", "Ids of writes, separated by commas, that must be settled first."),
-        "consistent-after": header("Consistent-After", "The same as the parameter after."),
-        "count": header("Prefer", "count=exact or count=planned gives the number of all rows in Content-Range."),
-        "if-none-match": header("If-None-Match", "The ETag of a response that is known already."),
+        "consistent-after": header("Consistent-After", "Has the same meaning as the parameter after."),
+        "count": header("Prefer", "count=exact or count=planned adds the total number of rows to Content-Range."),
+        "if-none-match": header("If-None-Match", "The ETag of a response that the client has."),
         "resolution": header(
             "Prefer",
             "resolution=merge-duplicates or resolution=ignore-duplicates; handling=partial accepts the good items.",
@@ -144,7 +144,7 @@ fn parameters() -> Value {
         "idempotency-key": {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "A name for the request: what is sent again under it is the same writes.",
+            "description": "A name for the request: the same request with the same name makes the same writes.",
             "schema": { "type": "string", "maxLength": 255 },
         },
     })
@@ -154,11 +154,11 @@ fn headers() -> Value {
     let text =
         |description: &str| json!({ "description": description, "schema": { "type": "string" } });
     json!({
-        "ETag": text("Names this response for If-None-Match."),
-        "Link": text("rel=\"next\": the next page, relative to the address of this one."),
-        "Content-Range": text("How many rows there are in all, where Prefer: count asked."),
-        "Location": text("Where the status of the write is."),
-        "Retry-After": text("Seconds after which it is worth trying again."),
+        "ETag": text("Identifies this response for If-None-Match."),
+        "Link": text("rel=\"next\": the next page, relative to the URL of this one."),
+        "Content-Range": text("The total number of rows, if Prefer has count."),
+        "Location": text("The path of the write's status."),
+        "Retry-After": text("The seconds after which to try again."),
     })
 }
 
@@ -172,11 +172,11 @@ fn responses() -> Value {
             },
         },
         "not-modified": {
-            "description": "What is known already still holds.",
+            "description": "The response that the client has is still current.",
             "headers": { "ETag": reference("headers", "ETag") },
         },
         "accepted": {
-            "description": "The write is accepted, or each of the writes; its status tells how it ended.",
+            "description": "The write is accepted, or each of the writes. Its status shows its outcome.",
             "headers": { "Location": reference("headers", "Location") },
             "content": {
                 "application/json": {

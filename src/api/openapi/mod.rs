@@ -1,7 +1,7 @@
-//! `GET /`: the API's own description, OpenAPI 3.1, made from the catalog.
+//! `GET /`: the description of the API in OpenAPI 3.1, made from the catalog.
 //!
-//! Pure. Plain JSON: what is described is known when the functions are built, so that a library of types
-//! would add nothing but its size.
+//! Pure. Makes plain JSON: the description is fixed when the functions are built, so a library of
+//! types would only add size.
 
 mod schema;
 mod components;
@@ -17,24 +17,25 @@ use crate::api::http::{Request, Response};
 
 const MEDIA_TYPE: &str = "application/vnd.oai.openapi+json;version=3.1";
 
-/// The description as a response: as its own media type where the request names that, else as JSON.
+/// Returns the description as a response: as the OpenAPI media type if the request prefers it,
+/// otherwise as JSON.
 pub fn response(catalog: &Catalog, request: &Request, address: &str) -> Response {
     let is_asked_for = request.header_list(ACCEPT).contains("application/vnd.oai.openapi+json");
     let media_type = if is_asked_for { MEDIA_TYPE } else { "application/json" };
     Response::new(200, media_type, document(catalog, address).to_string())
 }
 
-/// The address of the API, by an event of its root.
+/// Returns the URL of the API, from an event of its root.
 pub fn address(event: &ApiGatewayProxyRequest) -> String {
     let context = &event.request_context;
     match (&context.domain_name, &context.path) {
         (Some(domain), Some(path)) => format!("https://{domain}{}", path.trim_end_matches('/')),
-        // An emulator's: relative to the address of the description itself.
+        // The emulator's: relative to the URL of the description itself.
         _ => ".".to_owned(),
     }
 }
 
-/// The description of an API at this address.
+/// Returns the description of an API at this URL.
 pub fn document(catalog: &Catalog, address: &str) -> Value {
     let tables = || catalog.tables().iter();
     let described: Vec<_> =
@@ -48,7 +49,7 @@ pub fn document(catalog: &Catalog, address: &str) -> Value {
     let tags: Vec<_> = tags
         .chain([json!({
             "name": "_sync",
-            "description": "What became of writes and imports.",
+            "description": "The states of writes and imports.",
         })])
         .collect();
     json!({
@@ -57,7 +58,7 @@ pub fn document(catalog: &Catalog, address: &str) -> Value {
             "title": "aurora-sync",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Writes are accepted at once and applied in batches, each exactly once and in \
-                order for each key; their status tells how they ended. Reads are answered at once.",
+                order for each key; their status shows their outcome. Reads respond at once.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": address }],
@@ -68,20 +69,21 @@ pub fn document(catalog: &Catalog, address: &str) -> Value {
     })
 }
 
-/// A table's name where only ASCII letters, digits, `.`, `-` and `_` may stand. Two tables never share one.
+/// Returns a table's name in ASCII letters, digits, `.`, `-` and `_`. Two tables never have the
+/// same one.
 fn component_name(table: &Table) -> String {
     let mut name = String::new();
     for character in table.path().chars() {
         match character {
             'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' => name.push(character),
-            // A hyphen is what marks the others.
+            // Hyphens mark the encoded characters.
             other => name.push_str(&format!("-{:x}-", u32::from(other))),
         }
     }
     name
 }
 
-/// A reference to a component.
+/// Makes a reference to a component.
 fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
 }

@@ -10,11 +10,11 @@ use super::{component_name, reference, writes};
 use crate::api::query::{Form, RESERVED};
 use crate::api::worker_tables::{IMPORT, REJECT};
 
-/// What stands for itself in a path (RFC 3986, "unreserved").
+/// The characters that a path segment must encode: all but "unreserved" ones (RFC 3986).
 const PATH_SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `/{table}`, and where the table has a key `/{table}/{key}`.
+/// Describes `/{table}` and, for a table with a key, `/{table}/{key}`.
 pub(super) fn of_table(table: &Table) -> Map<String, Value> {
     let name = component_name(table);
     let path = format!("/{}", utf8_percent_encode(&table.path(), PATH_SEGMENT));
@@ -51,7 +51,7 @@ fn key_parameter(table: &Table) -> Value {
         "in": "path",
         "required": true,
         "description": format!(
-            "The row's key ({}). Parts of a key are separated by commas; one that holds a comma or a quote stands in double quotes.",
+            "The row's key ({}). Parts of a key are separated by commas; a part with a comma or a quote must be in double quotes.",
             names.join(",")
         ),
         "schema": { "type": "string" },
@@ -87,14 +87,14 @@ fn list_parameters(table: &Table) -> Vec<Value> {
     parameters
 }
 
-/// A column as a parameter.
+/// Describes a column as a query parameter.
 fn filter(column: &Column) -> Value {
     let is_reserved = RESERVED.contains(&column.name.as_str());
     let name = if is_reserved { format!("\"{}\"", column.name) } else { column.name.clone() };
     json!({
         "name": name,
         "in": "query",
-        "description": "An operator, a dot and a value, such as gte.30, or a value that is to be equal.",
+        "description": "An operator, a dot and a value, such as gte.30, or a plain value, which means equality.",
         "schema": { "type": "string" },
     })
 }
@@ -140,7 +140,7 @@ fn content(json_schema: &Value) -> Map<String, Value> {
     Form::ALL.into_iter().map(content).collect()
 }
 
-/// What became of writes and imports.
+/// Describes the paths of writes and imports.
 pub(super) fn of_the_worker() -> Map<String, Value> {
     let id = json!([{
         "name": "id",
@@ -150,7 +150,7 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
     }]);
     let tag = "_sync";
     let status = json!({
-        "description": "What became of the write.",
+        "description": "The state of the write.",
         "headers": { "ETag": reference("headers", "ETag") },
         "content": { "application/json": { "schema": reference("schemas", "_sync_write") } },
     });

@@ -5,13 +5,13 @@
 use aurora_sync_catalog::{Column, ColumnType, Table};
 use serde_json::{Map, Value, json};
 
-/// A row as look-ups give it. Nothing is required: a request may choose its columns.
+/// Describes a row of a look-up. No column is required, since a request may select columns.
 pub(super) fn row_read(table: &Table) -> Value {
     let columns = table.columns.iter().filter(|column| column.is_readable());
     json!({ "type": "object", "properties": properties(columns) })
 }
 
-/// A row as an insert takes it.
+/// Describes a row of an insert.
 pub(super) fn row_inserted(table: &Table) -> Value {
     let required =
         table.columns.iter().filter(|column| column.is_required() && column.is_writable());
@@ -19,12 +19,12 @@ pub(super) fn row_inserted(table: &Table) -> Value {
     object_written(table, &required)
 }
 
-/// A row as an update takes it: the columns to set.
+/// Describes a row of an update: the columns to set.
 pub(super) fn row_updated(table: &Table) -> Value {
     object_written(table, &[])
 }
 
-/// A row as an update or a delete takes it whose path names no key.
+/// Describes a row of an update or a delete whose path has no key.
 pub(super) fn row_with_key(table: &Table) -> Value {
     let required: Vec<_> = table.primary_key.iter().map(String::as_str).collect();
     object_written(table, &required)
@@ -48,7 +48,7 @@ fn properties<'t>(columns: impl Iterator<Item = &'t Column>) -> Map<String, Valu
     columns.map(|column| (column.name.clone(), of_column(column))).collect()
 }
 
-/// A column's values, and whether they are only read or only written.
+/// Describes a column's values, and if it is read-only or write-only.
 fn of_column(column: &Column) -> Value {
     let mut schema = of_type(&column.column_type);
     if column.nullable {
@@ -64,7 +64,7 @@ fn of_column(column: &Column) -> Value {
 }
 
 fn with_null(mut schema: Value) -> Value {
-    // Without a type, every value is allowed already.
+    // Without a type, the schema allows every value already.
     if let Some(kind) = schema.get("type").cloned() {
         schema["type"] = json!([kind, "null"]);
     }
@@ -74,7 +74,7 @@ fn with_null(mut schema: Value) -> Value {
     schema
 }
 
-/// The JSON values of a type, as PostgreSQL writes them.
+/// Describes the JSON values of a type, as PostgreSQL formats them.
 fn of_type(column_type: &ColumnType) -> Value {
     use ColumnType as Type;
     let text = |description: &str| json!({ "type": "string", "description": description });
@@ -85,7 +85,7 @@ fn of_type(column_type: &ColumnType) -> Value {
         Type::Numeric { precision: Some(precision), scale } => json!({
             "type": "number",
             "description": format!(
-                "{precision} digits at most, {} of them after the point.", scale.unwrap_or_default()
+                "At most {precision} digits, {} of them after the point.", scale.unwrap_or_default()
             ),
         }),
         Type::Numeric { precision: None, .. } => {
@@ -105,7 +105,7 @@ fn of_type(column_type: &ColumnType) -> Value {
             "pattern": r"^\\x([0-9a-fA-F]{2})*$",
             "description": "Bytes in hexadecimal.",
         }),
-        // Infinities and years before Christ are not of the formats date and date-time.
+        // The formats date and date-time have no infinities and no years before 1.
         Type::Date => text("A date, such as 2026-11-23, or infinity."),
         Type::Time => text("A time, such as 09:30:00."),
         Type::TimeTz => text("A time with its offset, such as 09:30:00+01:00."),
@@ -117,7 +117,7 @@ fn of_type(column_type: &ColumnType) -> Value {
         Type::Inet => text("An IP address, such as 192.0.2.1 or 2001:db8::1/64."),
         Type::Cidr => text("A network, such as 192.0.2.0/24."),
         Type::Enum { labels, .. } => json!({ "type": "string", "enum": labels }),
-        // Of several dimensions, its elements are arrays again.
+        // The elements of an array of several dimensions are arrays.
         Type::Array(element) => json!({
             "type": "array",
             "items": { "anyOf": [with_null(of_type(element)), { "type": "array" }] },

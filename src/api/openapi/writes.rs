@@ -1,4 +1,4 @@
-//! The operations that write: each is accepted and applied later.
+//! The operations that write. Each is accepted and applied later.
 //!
 //! Pure.
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::reference;
 
-/// Of `/{table}`: inserts, and changes of rows that the body names by their keys.
+/// Describes the writes of `/{table}`: inserts, and changes of rows whose keys are in the body.
 pub(super) fn to_table(table: &Table, name: &str) -> Map<String, Value> {
     let tag = table.path();
     let insert = body(&reference("schemas", &format!("{name}_insert")));
@@ -25,7 +25,7 @@ pub(super) fn to_table(table: &Table, name: &str) -> Map<String, Value> {
     operations
 }
 
-/// Of `/{table}/{key}`.
+/// Describes the writes of `/{table}/{key}`.
 pub(super) fn to_row(name: &str, tag: &str) -> Map<String, Value> {
     let update = || {
         json!({
@@ -62,7 +62,7 @@ fn write(word: &str, name: &str, tag: &str, body: Option<Value>, resolves: bool)
     operation
 }
 
-/// One object, an array of them, or one a line.
+/// Describes a body: one object, an array of objects, or one object per line.
 fn body(row: &Value) -> Value {
     json!({
         "required": true,
@@ -75,7 +75,8 @@ fn body(row: &Value) -> Value {
     })
 }
 
-/// Keys of rows: objects with the key's columns, or the values themselves where the key is one column.
+/// Describes keys of rows: objects with the key's columns, or bare values if the key has one
+/// column.
 fn keys(table: &Table, name: &str) -> Value {
     let row = reference("schemas", &format!("{name}_by_key"));
     let item = if table.primary_key.len() == 1 {

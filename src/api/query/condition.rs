@@ -1,7 +1,7 @@
 //! The conditions of a query: comparisons of columns, alone and in groups, and their SQL.
 //!
-//! Pure. Values are checked against their column's type and bound; only names of the catalog and the
-//! fixed words below become SQL.
+//! Pure. Values are checked against their column's type and bound as parameters. Only names of the
+//! catalog and the fixed words below become SQL.
 
 use aurora_sync_catalog::{Column, ColumnType};
 
@@ -25,10 +25,11 @@ pub(super) enum Condition<'t> {
 }
 
 impl<'t> Condition<'t> {
-    /// From a parameter's value: `gte.30`, `not.in.(a,b)`, or a plain value, which must be equal.
+    /// Parses a parameter's value: `gte.30`, `not.in.(a,b)`, or a plain value, which means
+    /// equality.
     ///
-    /// A value that begins with a word and a dot is never taken for plain: a misspelt operator would
-    /// quietly find nothing.
+    /// A value that begins with a word and a dot is never plain: a misspelled operator would
+    /// silently find nothing.
     pub(super) fn from_parameter(column: &'t Column, text: &str) -> Result<Self, String> {
         let mut scanner = Scanner::new(text);
         let has_operator = !scanner.word().is_empty() && scanner.starts_with(".");
@@ -47,7 +48,7 @@ impl<'t> Condition<'t> {
         Ok(condition.negated_if(is_negated))
     }
 
-    /// From a member of a group, after its column's name and the dot: `gte.30`, `not.in.(a,b)`.
+    /// Parses a member of a group, after its column's name and the dot: `gte.30`, `not.in.(a,b)`.
     pub(super) fn from_member(
         column: &'t Column,
         scanner: &mut Scanner<'_>,
@@ -67,7 +68,7 @@ impl<'t> Condition<'t> {
         if is_negated { Self::Not(Box::new(self)) } else { self }
     }
 
-    /// How many comparisons there are in it.
+    /// Counts the comparisons.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::All(members) | Self::Any(members) => members.iter().map(Self::size).sum(),
@@ -86,7 +87,7 @@ impl<'t> Condition<'t> {
                 format!("{} {} {placeholder}", column_sql(column), comparison.sql())
             }
             Self::In { column, values } => {
-                parameters.meet(&column.column_type);
+                parameters.note_type(&column.column_type);
                 let list = array_literal(values.iter().map(|value| Some(value.as_str())));
                 let placeholder =
                     parameters.bind_as(&list, &format!("{}[]", column.column_type.cast_name()));
@@ -108,7 +109,7 @@ fn joined(members: &[Condition<'_>], word: &str, parameters: &mut Parameters) ->
     members.join(word)
 }
 
-/// `not.` or nothing, an operator that the column's type has, and a dot.
+/// Parses an optional `not.`, an operator that the column's type has, and a dot.
 fn operator(column: &Column, scanner: &mut Scanner<'_>) -> Result<(bool, Operator), String> {
     let is_negated = scanner.take("not.");
     let operator = Operator::from_word(scanner.word()).filter(|_| scanner.take("."));
@@ -120,7 +121,7 @@ fn operator(column: &Column, scanner: &mut Scanner<'_>) -> Result<(bool, Operato
             Operator::words_for(&column.column_type)
         )),
         None => Err(format!(
-            "{}: expected one of the operators {} and a dot; a value that itself begins with a word and a dot takes eq. in front",
+            "{}: expected one of the operators {} and a dot; a value that begins with a word and a dot needs the prefix eq.",
             column.name,
             Operator::words_for(&column.column_type)
         )),
@@ -131,7 +132,7 @@ fn not_closed(column: &Column) -> String {
     format!("{}: a quote or a brace is not closed", column.name)
 }
 
-/// Every operator with one value.
+/// Makes the condition of any operator with one value.
 fn compare<'t>(
     column: &'t Column,
     operator: Operator,
@@ -146,7 +147,8 @@ fn compare<'t>(
                     Operator::words_for(&column.column_type)
                 ));
             }
-            // What the column cannot hold, it cannot equal; between two values there is more.
+            // A column never equals a value that it cannot hold. The bound of a range may lie
+            // between two of its values.
             let value = match comparison {
                 Comparison::Eq | Comparison::Neq => value_of(column, text)?,
                 Comparison::Gt | Comparison::Gte | Comparison::Lt | Comparison::Lte => {
@@ -173,7 +175,7 @@ fn compare<'t>(
 
 fn is_in(column: &Column, values: Option<Vec<String>>) -> Result<Condition<'_>, String> {
     let values = values.ok_or_else(|| {
-        faulty(column, "a list in parentheses, such as in.(a,\"b,c\"), its quotes closed")
+        faulty(column, "a list in parentheses, such as in.(a,\"b,c\"), with closed quotes")
     })?;
     let values = values.iter().map(|text| value_of(column, text)).collect::<Result<_, _>>()?;
     Ok(Condition::In { column, values })
@@ -188,7 +190,7 @@ fn faulty(column: &Column, expected: &str) -> String {
     format!("{}: expected {expected}", column.name)
 }
 
-/// The type without its length, precision and scale.
+/// Removes the length, precision and scale of a type.
 fn unbounded(column_type: &ColumnType) -> ColumnType {
     match column_type {
         ColumnType::Char { .. } | ColumnType::VarChar { .. } => {
@@ -199,7 +201,7 @@ fn unbounded(column_type: &ColumnType) -> ColumnType {
     }
 }
 
-/// A pattern of LIKE, in which `*` may stand for `%` so that nothing need be percent-encoded.
+/// Parses a pattern of LIKE. `*` stands for `%`, which a client would have to percent-encode.
 fn pattern(text: &str) -> Result<String, &'static str> {
     let backslashes = text.chars().rev().take_while(|character| *character == '\\').count();
     if backslashes % 2 == 1 {

@@ -1,10 +1,10 @@
-//! Cursors: where a page ended, as an opaque text that the next request brings back.
+//! Cursors: the end of a page, as an opaque text that the next request sends back.
 //!
-//! Pure. Version 1: Base64 (URL alphabet, without padding) of a version byte, 16 bytes of SHA-256, and
-//! the last row's values in the order's columns as a JSON array of texts. The digest is over the values
-//! and over what they belong to (table, order, filters): a cursor that was cut, changed, or taken to
-//! another query is refused, as it would skip or repeat rows. It is no secret and guards nothing: whoever
-//! makes a cursor up may as well write the filter, since its values are bound like any other.
+//! Pure. Version 1: Base64 (URL alphabet, without padding) of a version byte, 16 bytes of SHA-256,
+//! and the last row's values in the order's columns as a JSON array of texts. The digest covers the
+//! values and their scope (table, order, filters). A cursor that was cut, changed, or used with
+//! another query is refused, since it would skip or repeat rows. It is no secret: a client that
+//! forges a cursor could send the filter instead, since its values are bound like any others.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -13,15 +13,16 @@ use sha2::{Digest, Sha256};
 const VERSION: u8 = 1;
 const DIGEST_BYTES: usize = 16;
 
-/// Most characters of a cursor: API Gateway takes a request line and headers of 10,240 bytes in all.
+/// The longest cursor, in characters. API Gateway allows 10,240 bytes for the request line and the
+/// headers.
 pub(super) const CURSOR_LEN_MAX: usize = 8 * 1024;
 
-/// What a cursor belongs to.
+/// The scope of a cursor: its table, order and filters, as a digest.
 #[derive(Debug, Clone)]
 pub(super) struct Scope(Sha256);
 
 impl Scope {
-    /// Of the texts that say which rows a query gives, and in which order.
+    /// Makes the scope of the texts that determine a query's rows and their order.
     pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut digest = Sha256::new();
         for text in texts {
@@ -30,7 +31,7 @@ impl Scope {
         Self(digest)
     }
 
-    /// A cursor behind a row; `None` is NULL.
+    /// Makes the cursor after a row; `None` is NULL.
     pub(super) fn cursor(&self, values: &[Option<String>]) -> String {
         let values = serde_json::to_vec(values).expect("texts are plain data");
         let mut bytes = vec![VERSION];
@@ -39,7 +40,7 @@ impl Scope {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The values of a cursor of this scope.
+    /// Returns the values of a cursor, or `None` if it is not of this scope.
     pub(super) fn values(&self, cursor: &str) -> Option<Vec<Option<String>>> {
         if cursor.len() > CURSOR_LEN_MAX {
             return None;
@@ -64,7 +65,7 @@ impl Scope {
     }
 }
 
-/// With its length in front, so that no two lists of texts are one.
+/// Adds bytes after their length, so that different lists of texts have different digests.
 fn update(digest: &mut Sha256, bytes: &[u8]) {
     digest.update((bytes.len() as u64).to_be_bytes());
     digest.update(bytes);

@@ -1,4 +1,4 @@
-//! The forms of a response, and how each column is selected for it.
+//! The forms of a response, and the SELECT expressions of their columns.
 //!
 //! Pure.
 
@@ -6,22 +6,22 @@ use aurora_sync_catalog::{Column, ColumnType, Table};
 
 use super::column_sql;
 
-/// The form of the response.
+/// The form of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Json,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
     Csv,
-    /// The Data API's own records.
+    /// The records of the Data API.
     Records,
 }
 
 impl Form {
-    /// All of them, the one for requests without a wish first.
+    /// All forms. The first one is the default.
     pub const ALL: [Self; 4] = [Self::Json, Self::Ndjson, Self::Csv, Self::Records];
 
-    /// The media type by which it is asked for.
+    /// Returns the media type for `Accept`.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -31,7 +31,7 @@ impl Form {
         }
     }
 
-    /// The media type that the response says it is.
+    /// Returns the media type for `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8; header=present",
@@ -39,9 +39,10 @@ impl Form {
         }
     }
 
-    /// The columns of a response where the request chooses none.
+    /// Returns the columns of a response without `select`.
     ///
-    /// A CSV response is a file for an import, which refuses the columns that the database makes.
+    /// A CSV response can be imported again, so it has no columns whose values the database
+    /// generates.
     pub(super) fn columns(self, table: &Table) -> Vec<&Column> {
         let readable: Vec<_> = table.columns.iter().filter(|column| column.is_readable()).collect();
         if self != Self::Csv {
@@ -52,7 +53,7 @@ impl Form {
         if writable.is_empty() { readable } else { writable }
     }
 
-    /// What is selected for the columns: one JSON text, or a field for each.
+    /// Returns the SELECT expressions of the columns: one JSON text, or one field for each column.
     pub(super) fn fields(self, columns: &[&Column]) -> Vec<String> {
         match self {
             Self::Json | Self::Ndjson => {
@@ -68,8 +69,8 @@ impl Form {
     }
 }
 
-/// The text that the column takes back. Date and time as in JSON, in ISO 8601; an address without the
-/// prefix that a cast to text adds.
+/// Formats a column as text that the column reads again: dates and times in ISO 8601, as in JSON,
+/// and an address without the prefix that a cast to text adds.
 fn as_text(column: &Column) -> String {
     let name = column_sql(column);
     match column.column_type {
@@ -85,14 +86,14 @@ fn as_field(column: &Column) -> String {
     if is_returned(&column.column_type) { name } else { format!("{name}::text") }
 }
 
-/// Whether the Data API returns the type as a field, and whole. One column that it cannot return fails
-/// the whole call with `UnsupportedResultException`.
+/// Returns `true` if the Data API returns all values of the type exactly. A column that it cannot
+/// return fails the whole call with `UnsupportedResultException`.
 fn is_returned(column_type: &ColumnType) -> bool {
     match column_type {
         ColumnType::Interval | ColumnType::TimeTz | ColumnType::Other { .. } => false,
-        // The service parses it and writes it again: large numbers lose digits.
+        // The service parses and formats the JSON, so that large numbers lose digits.
         ColumnType::Json | ColumnType::JsonB => false,
-        // "infinity" ends in an internal failure.
+        // "infinity" causes an internal failure.
         ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => false,
         ColumnType::Array(element) => is_returned(element),
         _ => true,

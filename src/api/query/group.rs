@@ -1,6 +1,6 @@
 //! Groups of conditions: `or=(age.gte.30,and(name.like.A*,not.or(id.eq.1,id.eq.2)))`.
 //!
-//! Pure. How deep groups may stand in each other is bounded, so that no text exhausts the stack.
+//! Pure. The depth of groups is limited, so that no text exhausts the stack.
 
 use aurora_sync_catalog::Table;
 
@@ -8,17 +8,17 @@ use super::condition::Condition;
 use super::readable_column;
 use super::scanner::Scanner;
 
-/// How deep groups may stand in each other.
+/// The most levels of groups.
 const DEPTH_MAX: usize = 8;
 
-/// What joins the members of a group.
+/// The word that joins the members of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Junction {
     And,
     Or,
 }
 
-/// `and`, `or`, `not.and` and `not.or`: the junction, and whether the group is negated.
+/// Parses `and`, `or`, `not.and` and `not.or`: the junction, and `true` for a negated group.
 pub(super) fn junction(name: &str) -> Option<(Junction, bool)> {
     let (name, is_negated) = match name.strip_prefix("not.") {
         Some(name) => (name, true),
@@ -31,7 +31,7 @@ pub(super) fn junction(name: &str) -> Option<(Junction, bool)> {
     }
 }
 
-/// A group's members, from the parenthesis to its end.
+/// Parses a group's members, from the parenthesis to its end.
 pub(super) fn parse<'t>(
     table: &'t Table,
     junction: Junction,
@@ -42,7 +42,7 @@ pub(super) fn parse<'t>(
     if scanner.is_at_end() {
         Ok(group)
     } else {
-        Err("a group ends with its closing parenthesis".to_owned())
+        Err("a group must end with its closing parenthesis".to_owned())
     }
 }
 
@@ -53,7 +53,7 @@ fn members<'t>(
     depth: usize,
 ) -> Result<Condition<'t>, String> {
     if depth > DEPTH_MAX {
-        return Err(format!("groups stand in each other {DEPTH_MAX} deep at most"));
+        return Err(format!("groups have at most {DEPTH_MAX} levels"));
     }
     if !scanner.take("(") {
         return Err("a group is a list in parentheses, such as or=(age.gte.30,age.is.null)".into());
@@ -65,7 +65,7 @@ fn members<'t>(
             break;
         }
         if !scanner.take(",") {
-            return Err("in a group, a comma or a closing parenthesis comes after a value".into());
+            return Err("in a group, a comma or a closing parenthesis must follow a value".into());
         }
     }
     Ok(match junction {
@@ -80,7 +80,7 @@ fn member<'t>(
     depth: usize,
 ) -> Result<Condition<'t>, String> {
     for word in ["and", "or", "not.and", "not.or"] {
-        // `and(…` is a group, `and.eq.1` a column of that name.
+        // `and(…` is a group, `and.eq.1` is a column of that name.
         if scanner.starts_with(word) && scanner.rest().as_bytes().get(word.len()) == Some(&b'(') {
             scanner.take(word);
             let Some((junction, is_negated)) = junction(word) else { continue };

@@ -1,8 +1,8 @@
-//! The query string of a look-up, in PostgREST's spelling, and the SELECT behind it.
+//! The query string of a look-up, in PostgREST's syntax, and the SELECT that it becomes.
 //!
-//! Pure. Values of a request are parameters, cast to their column's type without length; names are
-//! the catalog's. [`Asked`] is what a request wants, [`Query`] how it is asked of the database.
-//! PostgreSQL itself makes the JSON, so that numbers stay what they are.
+//! Pure. Values of a request are parameters, cast to their column's type without length. Names are
+//! the catalog's. [`QueryString`] is the parsed request, [`Query`] the statement. PostgreSQL itself
+//! formats the JSON, so that no number changes.
 
 mod scanner;
 mod operator;
@@ -11,7 +11,7 @@ mod condition;
 mod group;
 mod order;
 mod cursor;
-mod asked;
+mod query_string;
 mod form;
 mod statement;
 mod page;
@@ -20,22 +20,23 @@ use aurora_sync_catalog::{Column, Table, quote_identifier};
 
 use crate::domain::fault::nearest;
 
-pub use asked::{Asked, LIMIT_DEFAULT, LIMIT_MAX, RESERVED, write_ids};
 pub use form::Form;
 pub use page::{Page, Shape};
+pub use query_string::{LIMIT_DEFAULT, LIMIT_MAX, QueryString, RESERVED, write_ids};
 pub use statement::{
     Head, Query, Relation, by_key, columns, key_of_first, list, planned_count, settled,
 };
 
-/// Most characters of an unknown name in a response: PostgreSQL's own names have 63 bytes.
+/// The longest unknown name in a message, in characters. PostgreSQL's own names have at most 63
+/// bytes.
 const NAME_SHOWN_MAX: usize = 63;
 
-/// A column as the statements name it: of the one table that they read.
+/// Formats a column for the statements, which read one table.
 fn column_sql(column: &Column) -> String {
     format!("t.{}", quote_identifier(&column.name))
 }
 
-/// The column of this name, where requests may read it.
+/// Returns the column of this name, if requests may read it.
 fn readable_column<'t>(table: &'t Table, name: &str) -> Result<&'t Column, String> {
     let readable = || table.columns.iter().filter(|column| column.is_readable());
     readable().find(|column| column.name == name).ok_or_else(|| {

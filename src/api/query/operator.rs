@@ -1,10 +1,10 @@
-//! The operators of a query, and which types have them.
+//! The operators of a query, and the types that have them.
 //!
 //! Pure.
 
 use aurora_sync_catalog::ColumnType;
 
-/// What a query can ask of one column.
+/// An operator on one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     Compare(Comparison),
@@ -14,7 +14,7 @@ pub(super) enum Operator {
     ILike,
 }
 
-/// Comparison with one value.
+/// A comparison with one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
     Eq,
@@ -25,7 +25,7 @@ pub(super) enum Comparison {
     Lte,
 }
 
-/// What `is` asks for.
+/// A state that `is` tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Null,
@@ -53,7 +53,7 @@ impl Operator {
         Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, operator)| *operator)
     }
 
-    /// Whether PostgreSQL has the operator for the type, as far as the catalog can know.
+    /// Returns `true` if PostgreSQL has the operator for the type, as far as the catalog knows.
     pub(super) fn takes(self, column_type: &ColumnType) -> bool {
         match self {
             Self::Is => true,
@@ -70,7 +70,7 @@ impl Operator {
         }
     }
 
-    /// The operators of a type, as a text for people.
+    /// Lists the operators of a type, for messages.
     pub(super) fn words_for(column_type: &ColumnType) -> String {
         let words = Self::ALL.iter().filter(|(_, operator)| operator.takes(column_type));
         let mut words: Vec<_> = words.map(|(word, _)| *word).collect();
@@ -79,7 +79,7 @@ impl Operator {
     }
 }
 
-/// Whether values of the type can be compared. Types that the catalog does not know may well be.
+/// Returns `true` if the type has an order. Types that the catalog does not know may have one.
 pub(super) fn is_ordered(column_type: &ColumnType) -> bool {
     match column_type {
         ColumnType::Json => false,

@@ -1,7 +1,7 @@
-//! The order of rows, and what comes after a row in it.
+//! The order of rows, and the conditions for the rows after a given one.
 //!
-//! Pure. The key breaks ties, so that of two rows one always comes first: a page begins strictly after
-//! the last row of the page before it, whatever was inserted or deleted in between.
+//! Pure. The key breaks ties, so that the order of two rows is always defined: a page begins
+//! strictly after the last row of the page before it, whatever was inserted or deleted in between.
 
 use aurora_sync_catalog::{Column, Table};
 
@@ -11,7 +11,7 @@ use super::parameters::Parameters;
 use super::readable_column;
 use super::scanner::Scanner;
 
-/// Most columns of an order besides the key.
+/// The most columns of an order besides the key.
 const TERMS_MAX: usize = 8;
 
 /// One column of an order.
@@ -31,8 +31,8 @@ impl<'t> Term<'t> {
         Self { column, is_descending: true, nulls_first: true }
     }
 
-    /// As in `ORDER BY`. PostgreSQL's own place of nulls is left out, and so it is where there are
-    /// none: an index is used only where the words are the index's.
+    /// Formats the direction as in `ORDER BY`. Leaves out the order of nulls if it is PostgreSQL's
+    /// default or there are none: an index must have the same words to be used.
     fn sql(&self) -> String {
         let direction = if self.is_descending { " DESC" } else { "" };
         let nulls = match (self.column.nullable, self.is_descending, self.nulls_first) {
@@ -43,7 +43,7 @@ impl<'t> Term<'t> {
         format!("{direction}{nulls}")
     }
 
-    /// Its spelling, for the cursor's digest.
+    /// Formats the term for the digest of a cursor.
     pub(super) fn spelling(&self) -> String {
         format!("{}{}", column_sql(self.column), self.sql())
     }
@@ -53,7 +53,7 @@ impl<'t> Term<'t> {
     }
 }
 
-/// `order=age.desc.nullslast,name`. The key's columns that are not in it come last.
+/// Parses `order=age.desc.nullslast,name`.
 pub(super) fn parse<'t>(table: &'t Table, text: &str) -> Result<Vec<Term<'t>>, String> {
     let mut scanner = Scanner::new(text);
     let mut terms: Vec<Term<'t>> = Vec::new();
@@ -64,7 +64,7 @@ pub(super) fn parse<'t>(table: &'t Table, text: &str) -> Result<Vec<Term<'t>>, S
             return Err(format!("order: {name} has a type without an order"));
         }
         if terms.iter().any(|term| term.column.name == name) {
-            return Err(format!("order: {name} stands there twice"));
+            return Err(format!("order: {name} occurs twice"));
         }
         let is_descending = !scanner.take(".asc") && scanner.take(".desc");
         let nulls_first = if scanner.take(".nullsfirst") {
@@ -74,7 +74,7 @@ pub(super) fn parse<'t>(table: &'t Table, text: &str) -> Result<Vec<Term<'t>>, S
         };
         terms.push(Term { column, is_descending, nulls_first });
         if terms.len() > TERMS_MAX {
-            return Err(format!("order: {TERMS_MAX} columns at most"));
+            return Err(format!("order: expected at most {TERMS_MAX} columns"));
         }
         if scanner.is_at_end() {
             return Ok(terms);
@@ -87,9 +87,9 @@ pub(super) fn parse<'t>(table: &'t Table, text: &str) -> Result<Vec<Term<'t>>, S
     }
 }
 
-/// Adds the key's columns that are not there yet, each in the direction of the last term.
+/// Appends the key's columns that the order lacks, in the direction of the last term.
 pub(super) fn with_key<'t>(table: &'t Table, mut terms: Vec<Term<'t>>) -> Vec<Term<'t>> {
-    // In one direction an index on the column and the key serves the whole order.
+    // In one direction, an index on the column and the key serves the whole order.
     let is_descending = terms.last().is_some_and(|term| term.is_descending);
     for column in table.key_columns() {
         if !terms.iter().any(|term| term.column.name == column.name) {
@@ -103,7 +103,7 @@ pub(super) fn with_key<'t>(table: &'t Table, mut terms: Vec<Term<'t>>) -> Vec<Te
     terms
 }
 
-/// ` ORDER BY …`, nothing where there is no order.
+/// Formats ` ORDER BY …`, or nothing if there are no terms.
 pub(super) fn order_by(terms: &[Term<'_>], name: impl Fn(usize, &Column) -> String) -> String {
     let terms: Vec<_> = terms
         .iter()
@@ -113,13 +113,13 @@ pub(super) fn order_by(terms: &[Term<'_>], name: impl Fn(usize, &Column) -> Stri
     if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) }
 }
 
-/// The rows behind the one with these values in this order (`None` is NULL), as conditions of which no
-/// two hold for one row, in the order in which their rows come.
+/// Returns conditions for the rows after the one with these values (`None` is NULL). No row meets
+/// two of them, and they are in the order of their rows.
 ///
-/// Where the order is of one direction and knows no nulls it is one comparison of rows, for which
-/// PostgreSQL goes straight to the place in an index. Otherwise each condition fixes the first columns
-/// and bounds the next one, so that each goes straight to its own place; one condition with OR would
-/// read an index from its beginning.
+/// An order in one direction without nulls needs one comparison of rows, for which PostgreSQL seeks
+/// in an index. For other orders, each condition fixes the first columns and bounds the next one,
+/// so that PostgreSQL can seek for each. One condition with OR would read the index from its
+/// beginning.
 pub(super) fn behind(
     terms: &[Term<'_>],
     values: &[Option<String>],
@@ -145,7 +145,7 @@ pub(super) fn behind(
             }
         });
     }
-    // The rows that share the most with the last one come first.
+    // The rows that share the most columns with the last one come first.
     conditions.sort_by_key(|condition| std::cmp::Reverse(condition.fixed));
     conditions.into_iter().map(|condition| condition.sql).collect()
 }
@@ -177,7 +177,7 @@ fn compare_rows(
         .iter()
         .zip(values)
         .map(|(term, value)| {
-            // No row has NULL there, so none comes after one that would have.
+            // The column is NOT NULL, so the value is never `None`.
             parameters.bind(value.as_deref().unwrap_or_default(), &term.column.column_type)
         })
         .collect();
@@ -187,7 +187,7 @@ fn compare_rows(
     }
 }
 
-/// The rows whose value of this one column comes after a value.
+/// Returns conditions for the rows whose value of this column comes after `value`.
 fn beyond(term: &Term<'_>, value: Option<&str>, parameters: &mut Parameters) -> Vec<String> {
     let column = column_sql(term.column);
     match value {

@@ -1,10 +1,10 @@
-//! The records that a statement of a look-up gives, taken apart.
+//! The records of a look-up's statement, split into rows, cursor values and head.
 //!
 //! Pure.
 
 use crate::domain::field::{Field, Record};
 
-/// How a statement's records are taken apart.
+/// The layout of a statement's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub(super) fields: usize,
@@ -12,22 +12,22 @@ pub struct Shape {
     pub(super) has_head: bool,
 }
 
-/// The records of a statement, taken apart.
+/// The records of a statement, split.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The fields of the response's form, row by row.
+    /// The fields of each row in the response's form.
     pub rows: Vec<Record>,
-    /// The last row's values in the order's columns.
+    /// The values of the last row in the order's columns.
     pub last: Vec<Option<String>>,
-    /// Whether there were more rows than the page keeps.
+    /// `true` if the statement returned more rows than the page keeps.
     pub has_more: bool,
     pub total: Option<i64>,
-    /// What the ledger holds of the writes that were asked for, as JSON.
+    /// The ledger's entries for the writes in question, as a JSON array.
     pub settled: Option<String>,
 }
 
 impl Shape {
-    /// Takes records apart, and keeps `rows_max` rows of them at most.
+    /// Splits records, and keeps at most `rows_max` rows.
     pub fn page(self, records: Vec<Record>, rows_max: usize) -> Page {
         let mut page = Page::default();
         for mut record in records {
@@ -35,7 +35,7 @@ impl Shape {
                 let mut head = record.split_off((self.fields + self.order).min(record.len()));
                 page.total = head.first().and_then(Field::as_long);
                 page.settled = head.get(1).and_then(Field::as_text).map(ToOwned::to_owned);
-                // A head without rows is one record too.
+                // A head without rows is also one record.
                 if head.pop() != Some(Field::Boolean(true)) {
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! The values of a statement, each bound under a name of its own and cast where it stands.
+//! The values of a statement, each bound to its own name and cast in the SQL text.
 //!
 //! Pure.
 
@@ -7,21 +7,21 @@ use aurora_sync_catalog::ColumnType;
 use super::statement::Query;
 use crate::domain::field::{Parameter, parameter};
 
-/// Values, as they are bound.
+/// The bound values.
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
     bound: Vec<Parameter>,
-    meets_unknown_types: bool,
+    has_unknown_types: bool,
 }
 
 impl Parameters {
-    /// Binds a value and gives its place in the SQL text: `:p1::bpchar`.
+    /// Binds a value. Returns its placeholder in the SQL text, such as `:p1::bpchar`.
     pub(super) fn bind(&mut self, value: &str, column_type: &ColumnType) -> String {
-        self.meet(column_type);
+        self.note_type(column_type);
         self.bind_as(value, &column_type.cast_name())
     }
 
-    /// The same, for a type by its SQL name.
+    /// Binds a value of the type with this SQL name.
     pub(super) fn bind_as(&mut self, value: &str, cast_name: &str) -> String {
         let name = format!("p{}", self.bound.len() + 1);
         let placeholder = format!(":{name}::{cast_name}");
@@ -29,9 +29,9 @@ impl Parameters {
         placeholder
     }
 
-    /// Notes a type of which values are compared or put in order.
-    pub(super) fn meet(&mut self, column_type: &ColumnType) {
-        self.meets_unknown_types |= match column_type {
+    /// Records a type whose values the statement compares or orders.
+    pub(super) fn note_type(&mut self, column_type: &ColumnType) {
+        self.has_unknown_types |= match column_type {
             ColumnType::Other { .. } => true,
             ColumnType::Array(element) => matches!(**element, ColumnType::Other { .. }),
             _ => false,
@@ -39,6 +39,6 @@ impl Parameters {
     }
 
     pub(super) fn into_query(self, sql: String) -> Query {
-        Query { sql, parameters: self.bound, meets_unknown_types: self.meets_unknown_types }
+        Query { sql, parameters: self.bound, has_unknown_types: self.has_unknown_types }
     }
 }

@@ -1,8 +1,8 @@
-//! The pieces of a query in PostgREST's spelling: names, quoted texts, lists.
+//! Tokens of a query in PostgREST's syntax: names, quoted texts, lists.
 //!
-//! Pure. Total: any text gives pieces or `None`, and each call takes at least what it gives.
+//! Pure. Accepts any text: each call returns a token, or `None`, and consumes at least the token.
 
-/// What is left of a text.
+/// The rest of a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scanner<'a> {
     rest: &'a str,
@@ -17,7 +17,7 @@ impl<'a> Scanner<'a> {
         self.rest.is_empty()
     }
 
-    /// What is left, all of it.
+    /// Returns the whole rest.
     pub(super) fn rest(self) -> &'a str {
         self.rest
     }
@@ -26,7 +26,7 @@ impl<'a> Scanner<'a> {
         self.rest.starts_with(text)
     }
 
-    /// Steps over a text, if that is what comes next.
+    /// Consumes `text` if it comes next. Returns `true` if it did.
     pub(super) fn take(&mut self, text: &str) -> bool {
         match self.rest.strip_prefix(text) {
             Some(rest) => {
@@ -37,7 +37,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A column's name: in double quotes, or up to the next character that means something.
+    /// Reads a column's name: in double quotes, or up to the next character with a meaning.
     pub(super) fn name(&mut self) -> Option<String> {
         if self.starts_with("\"") {
             return self.quoted();
@@ -46,13 +46,13 @@ impl<'a> Scanner<'a> {
         (!name.is_empty()).then(|| name.to_owned())
     }
 
-    /// A word of lower-case letters, possibly none.
+    /// Reads a word of lower-case letters, which may be empty.
     pub(super) fn word(&mut self) -> &'a str {
         self.until(|character| !(character.is_ascii_lowercase() || character == '_'))
     }
 
-    /// One value of a list or of a group: in double quotes, in braces, or up to a comma or a closing
-    /// parenthesis.
+    /// Reads one value of a list or a group: in double quotes, in braces, or up to a comma or a
+    /// closing parenthesis.
     pub(super) fn value(&mut self) -> Option<String> {
         if self.starts_with("\"") {
             return self.quoted();
@@ -63,7 +63,7 @@ impl<'a> Scanner<'a> {
         Some(self.until(|character| matches!(character, ',' | ')')).to_owned())
     }
 
-    /// `(a,"b,c",d)`; `()` is a list of none.
+    /// Reads a list such as `(a,"b,c",d)`; `()` is an empty list.
     pub(super) fn list(&mut self) -> Option<Vec<String>> {
         if !self.take("(") {
             return None;
@@ -89,7 +89,7 @@ impl<'a> Scanner<'a> {
         taken
     }
 
-    /// A text in double quotes; a backslash stands before a quote or a backslash of the text.
+    /// Reads a text in double quotes. A backslash escapes a quote or a backslash.
     fn quoted(&mut self) -> Option<String> {
         let mut text = String::new();
         let mut characters = self.rest.strip_prefix('"')?.chars();
@@ -105,7 +105,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An array literal, its quotes and braces in pairs.
+    /// Reads an array literal, with its quotes and braces in pairs.
     fn braced(&mut self) -> Option<&'a str> {
         let mut depth = 0_usize;
         let mut is_quoted = false;

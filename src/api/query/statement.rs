@@ -1,14 +1,12 @@
-//! The SELECT behind a look-up.
+//! The SELECT of a look-up.
 //!
-//! Pure. A statement gives one record a row: the fields of the response's form, then the order's columns
-//! as texts, from which the cursor is made. The other questions (how many rows there are in all,
-//! whether writes are settled) are the statement's head and come with each record, so that one call
-//! answers all from one snapshot.
+//! Pure. A statement returns one record for each row: the fields of the response's form, then the
+//! order's columns as text, which make the cursor. The head adds the total count and the state of
+//! writes to each record, so that one call reads all from one snapshot.
 
 use aurora_sync_catalog::{Column, ColumnType, Table};
 use uuid::Uuid;
 
-use super::asked::Asked;
 use super::column_sql;
 use super::condition::Condition;
 use super::form::Form;
@@ -16,33 +14,34 @@ use super::operator::Comparison;
 use super::order;
 use super::page::Shape;
 use super::parameters::Parameters;
+use super::query_string::QueryString;
 use crate::domain::field::Parameter;
 use crate::domain::key::Key;
 use crate::domain::value::array_literal::array_literal;
 
-/// A statement with its values.
+/// A statement with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     pub sql: String,
     pub parameters: Vec<Parameter>,
-    /// Whether values are compared or put in order of which only the database knows the type.
-    pub meets_unknown_types: bool,
+    /// `true` if the statement compares or orders values of a type that only the database knows.
+    pub has_unknown_types: bool,
 }
 
-/// What is read: a table of the catalog, or a SELECT that looks like one.
+/// The rows to read: a table of the catalog, or a SELECT in its form.
 #[derive(Debug, Clone, Copy)]
 pub struct Relation<'t> {
     pub table: &'t Table,
-    /// What stands after FROM; never any text of a request.
+    /// The SQL after FROM. It never contains text of a request.
     pub from: &'t str,
 }
 
-/// What is asked besides the rows.
+/// The additions to the rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
-    /// How many rows there are in all.
+    /// Adds the total number of rows.
     pub counts: bool,
-    /// What became of these writes.
+    /// Adds the state of these writes.
     pub after: Vec<Uuid>,
 }
 
@@ -52,16 +51,20 @@ impl Head {
     }
 }
 
-/// The columns of a response.
-pub fn columns<'t>(table: &'t Table, asked: &Asked<'t>, form: Form) -> Vec<&'t Column> {
-    asked.select.clone().unwrap_or_else(|| form.columns(table))
+/// Returns the columns of a response.
+pub fn columns<'t>(
+    table: &'t Table,
+    query_string: &QueryString<'t>,
+    form: Form,
+) -> Vec<&'t Column> {
+    query_string.select.clone().unwrap_or_else(|| form.columns(table))
 }
 
-/// The row with this key.
+/// Makes the statement for the row with this key.
 pub fn by_key(
     relation: Relation<'_>,
     key: &Key,
-    asked: &Asked<'_>,
+    query_string: &QueryString<'_>,
     form: Form,
     head: &Head,
 ) -> (Query, Shape) {
@@ -71,50 +74,53 @@ pub fn by_key(
         value: part.to_owned(),
     };
     let conditions = relation.table.key_columns().zip(key.parts()).map(is_part).collect();
-    list(relation, &Asked { conditions, ..asked.clone() }, form, head, 1)
+    list(relation, &QueryString { conditions, ..query_string.clone() }, form, head, 1)
 }
 
-/// The first `rows` rows that are asked for.
+/// Makes the statement for the first `rows` rows.
 pub fn list(
     relation: Relation<'_>,
-    asked: &Asked<'_>,
+    query_string: &QueryString<'_>,
     form: Form,
     head: &Head,
     rows: u32,
 ) -> (Query, Shape) {
     let mut parameters = Parameters::default();
-    let fields = form.fields(&columns(relation.table, asked, form));
-    let keys: Vec<_> =
-        asked.order.iter().map(|term| format!("{}::text", column_sql(term.column))).collect();
+    let fields = form.fields(&columns(relation.table, query_string, form));
+    let keys: Vec<_> = query_string
+        .order
+        .iter()
+        .map(|term| format!("{}::text", column_sql(term.column)))
+        .collect();
     let shape = Shape { fields: fields.len(), order: keys.len(), has_head: !head.is_empty() };
     let selected: Vec<_> = fields.into_iter().chain(keys).collect();
     let sql = if head.is_empty() {
-        let rows = Rows { relation, asked, selected, limit: rows, is_named: false };
+        let rows = Rows { relation, query_string, selected, limit: rows, is_named: false };
         rows.sql(&mut parameters)
     } else {
-        headed_sql(relation, asked, selected, head, rows, &mut parameters)
+        headed_sql(relation, query_string, selected, head, rows, &mut parameters)
     };
     (parameters.into_query(sql), shape)
 }
 
-/// The rows of a page.
+/// The SELECT of a page's rows.
 struct Rows<'a> {
     relation: Relation<'a>,
-    asked: &'a Asked<'a>,
+    query_string: &'a QueryString<'a>,
     selected: Vec<String>,
     limit: u32,
-    /// Whether what is selected is called f1, f2, … and what orders it o1, o2, …
+    /// `true` if the selected columns have the names f1, f2, … and the order's columns o1, o2, …
     is_named: bool,
 }
 
 impl Rows<'_> {
-    /// One SELECT, or where the page begins in the middle of an order that no single comparison bounds,
-    /// one for each of its parts.
+    /// Formats one SELECT. If a page begins within an order that no single comparison bounds, it is
+    /// a UNION ALL of one SELECT for each condition.
     fn sql(&self, parameters: &mut Parameters) -> String {
-        let Some(start) = &self.asked.start else {
+        let Some(start) = &self.query_string.start else {
             return self.part("", self.is_named, parameters);
         };
-        let behind = order::behind(&self.asked.order, start, parameters);
+        let behind = order::behind(&self.query_string.order, start, parameters);
         if let [condition] = behind.as_slice() {
             return self.part(condition, self.is_named, parameters);
         }
@@ -127,29 +133,29 @@ impl Rows<'_> {
         format!(
             "SELECT {names} FROM ({}) AS part{} LIMIT {limit}",
             parts.join(" UNION ALL "),
-            order::order_by(&self.asked.order, |n, _| format!("part.o{}", n + 1)),
+            order::order_by(&self.query_string.order, |n, _| format!("part.o{}", n + 1)),
         )
     }
 
-    /// `SELECT … FROM … WHERE … ORDER BY … LIMIT …`.
+    /// Formats `SELECT … FROM … WHERE … ORDER BY … LIMIT …`.
     fn part(&self, behind: &str, is_named: bool, parameters: &mut Parameters) -> String {
         let selected = if is_named {
             let selected = self.selected.iter().zip(1..).map(|(sql, n)| format!("{sql} AS f{n}"));
-            let order = self.asked.order.iter().zip(1..);
+            let order = self.query_string.order.iter().zip(1..);
             let order = order.map(|(term, n)| format!("{} AS o{n}", column_sql(term.column)));
             selected.chain(order).collect()
         } else {
             self.selected.clone()
         };
-        for term in &self.asked.order {
-            parameters.meet(&term.column.column_type);
+        for term in &self.query_string.order {
+            parameters.note_type(&term.column.column_type);
         }
-        let mut filter = filter(self.asked, parameters);
+        let mut filter = filter(self.query_string, parameters);
         if !behind.is_empty() {
             filter.push_str(if filter.is_empty() { " WHERE " } else { " AND " });
             filter.push_str(behind);
         }
-        let order = order::order_by(&self.asked.order, |_, column| column_sql(column));
+        let order = order::order_by(&self.query_string.order, |_, column| column_sql(column));
         let limit = parameters.bind(&self.limit.to_string(), &ColumnType::BigInt);
         format!(
             "SELECT {} FROM {} AS t{filter}{order} LIMIT {limit}",
@@ -159,23 +165,23 @@ impl Rows<'_> {
     }
 }
 
-/// `page.f1, page.f2`.
+/// Formats `page.f1, page.f2`.
 fn names(of: &str, count: usize) -> String {
     let names: Vec<_> = (1..=count).map(|n| format!("{of}.f{n}")).collect();
     names.join(", ")
 }
 
-/// Rows behind a head of one row, which is there even where no row is.
+/// Formats the rows with a head, whose record is there even without rows.
 fn headed_sql(
     relation: Relation<'_>,
-    asked: &Asked<'_>,
+    query_string: &QueryString<'_>,
     mut selected: Vec<String>,
     head: &Head,
     rows: u32,
     parameters: &mut Parameters,
 ) -> String {
     let total = if head.counts {
-        let filter = filter(asked, parameters);
+        let filter = filter(query_string, parameters);
         format!("(SELECT count(*) FROM {} AS t{filter})", relation.from)
     } else {
         "NULL::bigint".to_owned()
@@ -188,10 +194,10 @@ fn headed_sql(
     let names = names("page", selected.len());
     selected.push("true".to_owned());
     let is_row = selected.len();
-    let rows = Rows { relation, asked, selected, limit: rows, is_named: true };
+    let rows = Rows { relation, query_string, selected, limit: rows, is_named: true };
     let page = rows.sql(parameters);
-    // Once more, as a join keeps no order by itself.
-    let order = order::order_by(&asked.order, |n, _| format!("page.o{}", n + 1));
+    // Ordered again, since a join does not keep the order.
+    let order = order::order_by(&query_string.order, |n, _| format!("page.o{}", n + 1));
     format!(
         "SELECT {names}, head.total, head.settled, page.f{is_row}
 FROM (SELECT {total} AS total, {settled} AS settled) AS head
@@ -199,9 +205,9 @@ LEFT JOIN ({page}) AS page ON true{order}"
     )
 }
 
-/// ` WHERE (…) AND (…)`, nothing where all rows are meant.
-fn filter(asked: &Asked<'_>, parameters: &mut Parameters) -> String {
-    let conditions: Vec<_> = asked
+/// Formats ` WHERE (…) AND (…)`, or nothing if there are no conditions.
+fn filter(query_string: &QueryString<'_>, parameters: &mut Parameters) -> String {
+    let conditions: Vec<_> = query_string
         .conditions
         .iter()
         .map(|condition| format!("({})", condition.sql(parameters)))
@@ -213,28 +219,31 @@ fn filter(asked: &Asked<'_>, parameters: &mut Parameters) -> String {
     }
 }
 
-/// The key of the first row that is asked for, as texts: for the message about a row that is too large.
-pub fn key_of_first(relation: Relation<'_>, asked: &Asked<'_>) -> Query {
+/// Makes the statement for the key of the first row, as text, for the message about a row that is
+/// too large.
+pub fn key_of_first(relation: Relation<'_>, query_string: &QueryString<'_>) -> Query {
     let mut parameters = Parameters::default();
     let keys: Vec<_> = relation
         .table
         .key_columns()
         .map(|column| format!("{}::text", column_sql(column)))
         .collect();
-    let rows = Rows { relation, asked, selected: keys, limit: 1, is_named: false };
+    let rows = Rows { relation, query_string, selected: keys, limit: 1, is_named: false };
     let sql = rows.sql(&mut parameters);
     parameters.into_query(sql)
 }
 
-/// How many rows PostgreSQL expects, from its statistics: the plan of a SELECT that is not run.
-pub fn planned_count(relation: Relation<'_>, asked: &Asked<'_>) -> Query {
+/// Makes the statement for PostgreSQL's estimate of the number of rows: the plan of a SELECT that
+/// does not run.
+pub fn planned_count(relation: Relation<'_>, query_string: &QueryString<'_>) -> Query {
     let mut parameters = Parameters::default();
-    let filter = filter(asked, &mut parameters);
+    let filter = filter(query_string, &mut parameters);
     let sql = format!("EXPLAIN (FORMAT JSON) SELECT FROM {} AS t{filter}", relation.from);
     parameters.into_query(sql)
 }
 
-/// What the ledger holds of these writes: one record with a JSON array, NULL where it holds none.
+/// Makes the statement for the ledger's entries of these writes: one record with a JSON array, or
+/// NULL if there are none.
 pub fn settled(ids: &[Uuid]) -> Query {
     let mut parameters = Parameters::default();
     let sql = settled_sql(ids, &mut parameters);

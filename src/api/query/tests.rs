@@ -38,15 +38,16 @@ fn pairs(query: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn sql_of(table: &Table, query: &[(&str, &str)]) -> Result<(String, Vec<String>), String> {
-    let asked =
-        Asked::of_list(table, &pairs(query), "").map_err(|problem| problem.detail.into_string())?;
+    let query_string = QueryString::of_list(table, &pairs(query), "")
+        .map_err(|problem| problem.detail.into_string())?;
     let relation = Relation { table, from: &table.sql_name() };
-    let (query, _) = list(relation, &asked, Form::Records, &Head::default(), asked.limit);
+    let (query, _) =
+        list(relation, &query_string, Form::Records, &Head::default(), query_string.limit);
     let values = query.parameters.into_iter().map(|parameter| parameter.value.unwrap());
     Ok((query.sql, values.collect()))
 }
 
-/// What the condition of a query string is, and its values.
+/// Compares the condition of a query string and its values.
 #[track_caller]
 fn check(query: &[(&str, &str)], condition: &str, values: &[&str]) {
     let (sql, mut found) = sql_of(&tables().0, query).unwrap();
@@ -80,7 +81,7 @@ fn operators_become_conditions() {
     check(&[("id", "ilike.A*")], r#"(t."id"::text ILIKE :p1::text)"#, &["A%"]);
     check(&[("tags", r#"eq.{a,"b,c"}"#)], r#"(t."tags" = :p1::text[])"#, &[r#"{a,"b,c"}"#]);
     check(&[("feeling", "gt.sad")], r#"(t."feeling" > :p1::"mood")"#, &["sad"]);
-    // Between two values of a column there is more than the column can hold.
+    // A bound may have more digits than the column holds, since it may lie between two values.
     check(&[("amount", "lt.1.2345")], r#"(t."amount" < :p1::numeric)"#, &["1.2345"]);
 }
 
@@ -112,7 +113,7 @@ fn columns_named_like_parameters_stand_in_quotes() {
 }
 
 #[test]
-fn what_cannot_be_asked_says_what_can() {
+fn a_refused_query_names_the_valid_choices() {
     for (query, expected) in [
         (("knid", "x"), "there is no column knid; did you mean kind?"),
         (("nothing", "x"), "expected one of kind, id, age,"),
@@ -128,7 +129,7 @@ fn what_cannot_be_asked_says_what_can() {
             ("age", "foo.3"),
             "age: expected one of the operators eq, neq, gt, gte, lt, lte, in, is, not and",
         ),
-        (("kind", "john.doe"), "takes eq. in front"),
+        (("kind", "john.doe"), "needs the prefix eq."),
         (("age", "like.3"), "age: its type has the operators eq,"),
         (("extra", "eq.{}"), "extra: its type has the operators is, not"),
         (("extra", "{}"), "extra: its type has the operators is, not"),
@@ -138,24 +139,24 @@ fn what_cannot_be_asked_says_what_can() {
         (("kind", "like.a\\"), "kind: expected a pattern that does not end"),
         (("or", "age.eq.1"), "or: a group is a list in parentheses"),
         (("or", "(age.eq.1"), "or: in a group, a comma or a closing parenthesis"),
-        (("or", "(age.eq.1))"), "or: a group ends with its closing parenthesis"),
+        (("or", "(age.eq.1))"), "or: a group must end with its closing parenthesis"),
         (("or", "()"), "or: in a group, a condition is a column"),
         (("or", "(kind.eq.\"a)"), "kind: a quote or a brace is not closed"),
         (("order", "age.up"), "order: after age expected"),
-        (("order", "age,age"), "order: age stands there twice"),
+        (("order", "age,age"), "order: age occurs twice"),
         (("order", "extra"), "order: extra has a type without an order"),
-        (("select", "id,id"), "select: id stands there twice"),
+        (("select", "id,id"), "select: id occurs twice"),
         (("select", "x:id"), "there is no column x"),
         (("select", "id::text"), "select: after id expected a comma"),
         (("limit", "0"), "from 1 to 1000"),
         (("limit", "1001"), "from 1 to 1000"),
         (("after", "x"), "after: expected ids of writes"),
-        (("offset", "10"), "pages begin behind a cursor"),
+        (("offset", "10"), "pages begin after a cursor"),
         (("selct", "id"), "or one of the parameters select, order,"),
     ] {
         check_refused(&[query], expected);
     }
-    check_refused(&[("limit", "1"), ("limit", "2")], "limit: may stand there once");
+    check_refused(&[("limit", "1"), ("limit", "2")], "limit: may occur only once");
 }
 
 #[test]
@@ -163,10 +164,10 @@ fn groups_are_bounded() {
     let deep =
         |depth: usize| format!("{}(age.eq.1){}", "(or".repeat(depth - 1), ")".repeat(depth - 1));
     sql_of(&tables().0, &[("or", &deep(8))]).unwrap();
-    check_refused(&[("or", &deep(9))], "8 deep at most");
-    check_refused(&[("or", &"(or".repeat(100_000))], "8 deep at most");
+    check_refused(&[("or", &deep(9))], "at most 8 levels");
+    check_refused(&[("or", &"(or".repeat(100_000))], "at most 8 levels");
     let many = format!("({})", vec!["age.eq.1"; 101].join(","));
-    check_refused(&[("or", &many)], "100 comparisons at most");
+    check_refused(&[("or", &many)], "at most 100 comparisons");
 }
 
 #[test]
@@ -197,13 +198,13 @@ fn an_order_ends_with_the_key() {
     check(&log, &[], "");
 }
 
-/// The conditions of the page behind a row with these values, in the order of their rows.
+/// Compares the conditions of the page after a row with these values, in the order of their rows.
 #[track_caller]
 fn check_next(order: &str, values: &[Option<&str>], conditions: &[&str]) {
     let (table, _) = tables();
-    let asked = Asked::of_list(&table, &pairs(&[("order", order)]), "").unwrap();
+    let query_string = QueryString::of_list(&table, &pairs(&[("order", order)]), "").unwrap();
     let values: Vec<_> = values.iter().map(|value| value.map(ToOwned::to_owned)).collect();
-    let cursor = asked.cursor(&values);
+    let cursor = query_string.cursor(&values);
     let (sql, _) = sql_of(&table, &[("order", order), ("cursor", &cursor)]).unwrap();
     let parts = sql.split(" WHERE ").skip(1);
     let found: Vec<_> = parts.map(|part| part.split_once(" ORDER BY").unwrap().0).collect();
@@ -255,19 +256,19 @@ fn the_next_page_begins_behind_the_last_row() {
 fn a_cursor_fits_its_own_query_only() {
     let (table, log) = tables();
     let query = [("age", "gte.3"), ("order", "age")];
-    let asked = Asked::of_list(&table, &pairs(&query), "").unwrap();
-    let cursor = asked.cursor(&[Some("3".into()), Some("a".into()), Some("1".into())]);
+    let query_string = QueryString::of_list(&table, &pairs(&query), "").unwrap();
+    let cursor = query_string.cursor(&[Some("3".into()), Some("a".into()), Some("1".into())]);
     let kind = |table: &Table, query: &[(&str, &str)]| {
-        Asked::of_list(table, &pairs(query), "").map(|_| ()).map_err(|problem| problem.title)
+        QueryString::of_list(table, &pairs(query), "").map(|_| ()).map_err(|problem| problem.title)
     };
     let cursor = ("cursor", cursor.as_str());
     assert_eq!(kind(&table, &[query[0], query[1], cursor]), Ok(()));
-    // What does not change which rows there are may change from page to page.
+    // Parameters that do not change the set of rows may change between pages.
     assert_eq!(
         kind(&table, &[("limit", "3"), ("select", "id"), query[0], query[1], cursor]),
         Ok(())
     );
-    let refused = Err("The cursor does not fit the query");
+    let refused = Err("The cursor does not match the query");
     assert_eq!(kind(&table, &[query[1], cursor]), refused);
     assert_eq!(kind(&table, &[query[0], cursor]), refused);
     assert_eq!(kind(&table, &[query[0], ("order", "age.desc"), cursor]), refused);
@@ -278,10 +279,11 @@ fn a_cursor_fits_its_own_query_only() {
 #[test]
 fn a_statement_with_a_head_gives_it_even_without_rows() {
     let (table, _) = tables();
-    let asked = Asked::of_list(&table, &pairs(&[("age", "3"), ("select", "age")]), "").unwrap();
+    let query_string =
+        QueryString::of_list(&table, &pairs(&[("age", "3"), ("select", "age")]), "").unwrap();
     let relation = Relation { table: &table, from: &table.sql_name() };
     let head = Head { counts: true, after: vec![uuid::Uuid::nil()] };
-    let (query, shape) = list(relation, &asked, Form::Json, &head, 2);
+    let (query, shape) = list(relation, &query_string, Form::Json, &head, 2);
     assert_eq!(
         query.sql,
         r#"SELECT page.f1, page.f2, page.f3, head.total, head.settled, page.f4
@@ -300,8 +302,8 @@ fn csv_holds_what_an_import_takes() {
     let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
     let table = &schema.catalog.tables()[0];
     let names = |query: &[(&str, &str)]| {
-        let asked = Asked::of_list(table, &pairs(query), "").unwrap();
-        let columns = columns(table, &asked, Form::Csv);
+        let query_string = QueryString::of_list(table, &pairs(query), "").unwrap();
+        let columns = columns(table, &query_string, Form::Csv);
         columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&[]), ["id", "at"]);
@@ -312,17 +314,17 @@ fn csv_holds_what_an_import_takes() {
 fn a_row_is_read_by_its_key() {
     let (table, _) = tables();
     let key = Key::from_path(&table, "a,0001").unwrap();
-    let asked = Asked::of_row(&table, &pairs(&[("select", "age")])).unwrap();
+    let query_string = QueryString::of_row(&table, &pairs(&[("select", "age")])).unwrap();
     let relation = Relation { table: &table, from: &table.sql_name() };
-    let (query, _) = by_key(relation, &key, &asked, Form::Records, &Head::default());
+    let (query, _) = by_key(relation, &key, &query_string, Form::Records, &Head::default());
     assert_eq!(
         query.sql,
         r#"SELECT t."age" FROM "thing" AS t WHERE (t."kind" = :p1::text) AND (t."id" = :p2::bpchar) LIMIT :p3::bigint"#
     );
-    assert!(Asked::of_row(&table, &pairs(&[("age", "3")])).is_err());
+    assert!(QueryString::of_row(&table, &pairs(&[("age", "3")])).is_err());
 }
 
-/// Texts that are near the language of queries.
+/// Generates texts that are similar to the language of queries.
 fn text() -> impl Strategy<Value = String> {
     let pieces = vec![
         "age",
@@ -371,7 +373,7 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// A parameter that is well-formed as far as its text is.
+/// Generates parameters whose texts are well-formed.
 fn sound_parameter() -> impl Strategy<Value = (String, String)> {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let operators = vec!["eq.", "neq.", "gt.", "lte.", "like.", "ilike.", "not.eq."];
@@ -415,7 +417,7 @@ fn any_parameter() -> impl Strategy<Value = (String, String)> {
     (name, text())
 }
 
-/// What is left of a statement when the catalog's names and the words that are ours are taken away.
+/// Removes the catalog's names and the fixed words from a statement.
 fn foreign(table: &Table, sql: &str) -> String {
     let mut left = sql.to_owned();
     for column in &table.columns {
@@ -429,7 +431,7 @@ fn foreign(table: &Table, sql: &str) -> String {
         .collect()
 }
 
-/// Any query string is refused, or becomes a statement of the catalog's names and our words alone.
+/// Every query string is refused, or becomes a statement of the catalog's names and fixed words.
 #[test]
 fn no_text_of_a_query_reaches_the_sql() {
     let (table, _) = tables();
@@ -443,14 +445,14 @@ fn no_text_of_a_query_reaches_the_sql() {
     TestRunner::new(config)
         .run(&parameters, |(sound, others)| {
             let query = [sound, others].concat();
-            let Ok(asked) = Asked::of_list(&table, &query, "") else {
+            let Ok(query_string) = QueryString::of_list(&table, &query, "") else {
                 refused.set(refused.get() + 1);
                 return Ok(());
             };
             answered.set(answered.get() + usize::from(!query.is_empty()));
             for form in Form::ALL {
-                let head = Head { counts: true, after: asked.after.clone() };
-                let (statement, _) = list(relation, &asked, form, &head, asked.limit);
+                let head = Head { counts: true, after: query_string.after.clone() };
+                let (statement, _) = list(relation, &query_string, form, &head, query_string.limit);
                 prop_assert_eq!(foreign(&table, &statement.sql), "", "{:?}", &query);
             }
             Ok(())

@@ -9,7 +9,7 @@ use expect_test::expect_file;
 use super::load::Load;
 use super::replace::{count_missing, delete_missing, delete_stretch, lock_missing};
 use super::{Identity, settle};
-use crate::api::query::{Asked, Form, Head, Relation, by_key, list};
+use crate::api::query::{Form, Head, QueryString, Relation, by_key, list};
 use crate::database::ledger;
 use crate::domain::key::Key;
 use crate::domain::load_mode::LoadMode;
@@ -121,7 +121,7 @@ fn statements_of_lookups() {
     let table = catalog.table("item").unwrap();
     let relation = Relation { table, from: &table.sql_name() };
     let key = Key::from_path(table, "a,7").unwrap();
-    let asked = Asked::of_row(table, &[]).unwrap();
+    let asked = QueryString::of_row(table, &[]).unwrap();
     let (query, _) = by_key(relation, &key, &asked, Form::Json, &Head::default());
     check("lookup_by_key", &query.sql);
     let parameter = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -132,7 +132,7 @@ fn statements_of_lookups() {
         parameter("order", "name.desc,number"),
     ];
     for (name, form) in [("json", Form::Json), ("records", Form::Records)] {
-        let asked = Asked::of_list(table, &all, "").unwrap();
+        let asked = QueryString::of_list(table, &all, "").unwrap();
         let (query, _) = list(relation, &asked, form, &Head::default(), 10);
         check(&format!("lookup_list_{name}"), &query.sql);
     }

@@ -230,7 +230,7 @@ impl fmt::Display for DataApiError {
             DataApiFault::Sql(state) if state.is_message_safe_to_log() => {
                 f.write_str(&self.message)
             }
-            DataApiFault::Sql(state) => write!(f, "PostgreSQL refuses with SQLSTATE {state}"),
+            DataApiFault::Sql(state) => write!(f, "PostgreSQL reports SQLSTATE {state}"),
             fault if self.message.is_empty() => write!(f, "{fault:?}"),
             fault => write!(f, "{fault:?}: {}", self.message),
         }

@@ -139,12 +139,12 @@ pub fn doubt(column_type: &ColumnType, text: &str) -> Option<&'static str> {
             None
         }
         Type::Date | Type::Timestamp | Type::TimestampTz if time::is_of_uncertain_order(text) => {
-            Some("which of the numbers is the day is not certain")
+            Some("the day and the month are ambiguous")
         }
         Type::Date | Type::Time | Type::TimeTz | Type::Timestamp | Type::TimestampTz
             if time::is_relative(text) =>
         {
-            Some("it would depend on when the file is loaded")
+            Some("it depends on the day of the import")
         }
         Type::SmallInt
         | Type::Integer
@@ -154,7 +154,7 @@ pub fn doubt(column_type: &ColumnType, text: &str) -> Option<&'static str> {
         | Type::DoublePrecision
             if text.contains('_') =>
         {
-            Some("digits are not to be grouped")
+            Some("digits must not be grouped")
         }
         Type::Array(element) => {
             text.split(['{', '}', ',', '"']).find_map(|part| doubt(element, part))

@@ -114,7 +114,7 @@ fn check_query(request: &Request) -> Result<(), Problem> {
     if names.is_empty() {
         return Ok(());
     }
-    let detail = format!("A write takes no query parameters; remove: {}.", names.join(", "));
+    let detail = format!("A write has no query parameters; remove: {}.", names.join(", "));
     Err(Problem::new(Kind::UnknownParameter, detail))
 }
 
@@ -140,7 +140,7 @@ fn operation(
         },
         (&Method::PUT | &Method::PATCH, _) => Operation::Update,
         (&Method::DELETE, _) => Operation::Delete,
-        _ => return Err(not_allowed(allow, format!("This path takes {allow}."))),
+        _ => return Err(not_allowed(allow, format!("This path supports {allow}."))),
     };
     if table.primary_key.is_empty() && matches!(operation, Operation::Update | Operation::Delete) {
         let detail = "The table has no primary key, so none of its rows can be named.";
@@ -153,8 +153,7 @@ impl Target<'_> {
     /// The deletion of the row that the path names.
     fn deletion(&self, request: &Request) -> Result<Accepted, Problem> {
         if !request.body.trim_ascii().is_empty() {
-            let detail =
-                "DELETE /{table}/{key} takes no body; DELETE /{table} takes a list of keys.";
+            let detail = "DELETE /{table}/{key} has no body; DELETE /{table} has a list of keys.";
             return Err(Problem::new(Kind::MalformedBody, detail));
         }
         let mut faults = Faults::default();
@@ -177,7 +176,7 @@ impl Target<'_> {
     fn check_kind(&self, items: &Items<'_>) -> Result<(), Problem> {
         let detail = match items.items.as_slice() {
             _ if items.is_list && self.path_key.is_some() => {
-                "A path that names one row takes one object, not a list."
+                "The body for the path of one row is one object, not a list."
             }
             [Item::Json(item)]
                 if !items.is_list && !item.get().starts_with('{') && !self.takes_values() =>

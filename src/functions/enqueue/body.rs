@@ -46,7 +46,7 @@ pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>,
     let format = format(headers)?;
     if body.len() > BODY_BYTES_MAX {
         let detail =
-            format!("A body holds at most {BODY_BYTES_MAX} bytes; send more rows as a CSV file.");
+            format!("A body has at most {BODY_BYTES_MAX} bytes; send more rows as a CSV file.");
         return Err(Problem::new(Kind::TooLarge, detail));
     }
     let text = std::str::from_utf8(body).map_err(|error| {
@@ -70,7 +70,7 @@ pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>,
         0 => Err(Problem::new(Kind::MalformedBody, "The body holds no row.")),
         count if count > ITEMS_MAX => {
             let detail = format!(
-                "A body holds at most {ITEMS_MAX} items, not {count}; send more rows as a CSV file."
+                "A body has at most {ITEMS_MAX} items, not {count}; send more rows as a CSV file."
             );
             Err(Problem::new(Kind::TooLarge, detail))
         }

@@ -21,7 +21,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = values.next() else { return Ok(None) };
     let invalid = |detail: &str| Problem::new(Kind::InvalidIdempotencyKey, detail);
     if values.next().is_some() {
-        return Err(invalid("The header stands more than once."));
+        return Err(invalid("The header occurs more than once."));
     }
     let key = value.to_str().ok().and_then(|text| parse(text.trim())).ok_or_else(|| {
         invalid("A key is a string of printable ASCII characters in double quotes, or without quotes and blanks.")

@@ -127,22 +127,21 @@ fn not_taken(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Respon
         accepted = accepted.len(),
         lost = all - accepted.len(),
         ?reason,
-        "queue did not take all writes"
+        "queue did not confirm all writes"
     );
     // A message whose response was lost may be in the queue all the same.
     let what = match accepted.len() {
-        0 => "The queue did not say that it took any of the writes; it may have taken some."
-            .to_owned(),
+        0 => "The queue confirmed none of the writes; it may have accepted some.".to_owned(),
         some => format!(
-            "The queue took {some} of {all} writes for sure, see \"accepted\"; it may have taken others."
+            "The queue confirmed {some} of {all} writes, see \"accepted\"; it may have accepted others."
         ),
     };
-    let again = "Send the whole request again only with the same Idempotency-Key: then nothing is written twice. \
+    let again = "Send the whole request again only with the same Idempotency-Key: then each write is applied once. \
                  Without one, a write that is sent again may be applied twice.";
     let problem = match reason {
         Reason::Refused => Problem::new(
             Kind::Internal,
-            format!("{what} It will not take them before the deployment is fixed."),
+            format!("{what} It will not accept them before the deployment is fixed."),
         ),
         Reason::Unavailable => Problem::new(Kind::Unavailable, format!("{what} {again}"))
             .with_retry_after(RETRY_AFTER_SECONDS),

@@ -84,7 +84,7 @@ async fn send_batch<'a>(
             lost.extend(again.iter().map(|(message, _)| message.group.as_str()));
             return lost;
         }
-        tracing::info!(messages = again.len(), reason = ?worst, "messages are sent again");
+        tracing::info!(messages = again.len(), reason = ?worst, "sending messages again");
         tokio::time::sleep(delay).await;
         open = again.into_iter().map(|(message, _)| message).collect();
     }

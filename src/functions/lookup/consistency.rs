@@ -42,7 +42,7 @@ pub(super) fn are_settled(ids: &[Uuid], found: Option<&str>) -> Result<bool, Pro
     };
     let rejected = with_outcome("rejected");
     if !rejected.is_empty() {
-        let detail = "What was to be read first never came to be. Its status says why.";
+        let detail = "A write that the look-up waits for was rejected. Its status says why.";
         return Err(Problem::new(Kind::WriteRejected, detail).with_writes(rejected));
     }
     let pending = with_outcome(PENDING);
@@ -87,7 +87,7 @@ fn still_pending(ids: &[Uuid], found: Option<&str>) -> Problem {
     pending.retain(|state| state.outcome == PENDING);
     Problem::new(
         Kind::WritePending,
-        "The write is accepted and will be settled; it was not within the time that a look-up waits. Try again, or read without waiting.",
+        "The write is accepted, and was not settled within the time that a look-up waits. Try again, or read without waiting.",
     )
     .with_retry_after(RETRY_AFTER)
     .with_writes(pending)

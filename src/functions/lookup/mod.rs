@@ -64,7 +64,7 @@ async fn respond(
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     if request.method != Method::GET && request.method != Method::HEAD {
-        let problem = Problem::new(Kind::MethodNotAllowed, "This path takes GET and HEAD.");
+        let problem = Problem::new(Kind::MethodNotAllowed, "This path supports GET and HEAD.");
         return Ok(Response::from(problem).with_header(ALLOW, "GET, HEAD"));
     }
     let reader = Reader::new(&lookup.data_api, deadline);
@@ -88,9 +88,7 @@ async fn respond(
         Route::Import(id) => imports::one(&reader, id, request).await,
         Route::Rejects(id) => imports::rejects(&reader, id, request).await,
         Route::Root => Ok(openapi::response(&lookup.catalog, request, address)),
-        Route::Unknown => {
-            Err(Problem::new(Kind::UnknownRoute, "GET / describes every path that there is."))
-        }
+        Route::Unknown => Err(Problem::new(Kind::UnknownRoute, "GET / describes all paths.")),
     }
 }
 

@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
 
     /// Runs one statement; waits for a database that is waking up.
     pub(super) async fn run(&self, query: Query) -> Result<Vec<Record>, ReadError> {
-        let Query { sql, parameters, meets_unknown_types } = query;
+        let Query { sql, parameters, has_unknown_types } = query;
         if sql.len() > SQL_LEN_MAX {
             return Err(ReadError::TooLong);
         }
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
             Ok(Err(error)) => Err(match error.fault {
                 DataApiFault::UnsupportedResult => ReadError::TooLarge,
                 DataApiFault::StatementTimeout => ReadError::Timeout,
-                _ if meets_unknown_types && error.is_about_a_statement() => ReadError::UnknownType,
+                _ if has_unknown_types && error.is_about_a_statement() => ReadError::UnknownType,
                 _ => ReadError::Database(error),
             }),
             Err(_) => Err(ReadError::Timeout),
@@ -81,7 +81,7 @@ impl From<ReadError> for Problem {
             ),
             ReadError::UnknownType => Self::new(
                 Kind::InvalidQuery,
-                "A column's type does not have the operator or the order that is asked for, or the value is not one of it.",
+                "A column's type does not have the operator or the order of the query, or the value is not of this type.",
             ),
             ReadError::Database(error) => of_database(&error),
         }
@@ -92,14 +92,15 @@ fn of_database(error: &DataApiError) -> Problem {
     match error.disposition() {
         Disposition::Retry => {
             tracing::warn!(%error, "database not available");
-            let detail = "The database is not available yet; it may be waking up. Try again.";
+            let detail =
+                "The database is not available yet; it may be resuming from a pause. Try again.";
             Problem::new(Kind::Unavailable, detail).with_retry_after(RETRY_AFTER)
         }
         Disposition::Reject => {
-            Problem::new(Kind::InvalidQuery, "A value is not one of its column's type.")
+            Problem::new(Kind::InvalidQuery, "A value is not of its column's type.")
         }
         Disposition::Block => {
-            tracing::error!(%error, "look-up is broken");
+            tracing::error!(%error, "look-up blocked");
             Problem::new(Kind::Internal, "The look-up failed; its log says why.")
         }
     }

@@ -18,7 +18,7 @@ use super::{body, consistency};
 use crate::api::http::{Request, Response};
 use crate::api::negotiation;
 use crate::api::problem::{Kind, Problem};
-use crate::api::query::{self, Asked, Form, Head, Page, Relation};
+use crate::api::query::{self, Form, Head, Page, QueryString, Relation};
 use crate::domain::field::{Field, Record};
 use crate::domain::key::Key;
 
@@ -46,17 +46,17 @@ pub(super) async fn row(
     request: &Request,
 ) -> Result<Option<Response>, Problem> {
     let form = form(request)?;
-    let asked = Asked::of_row(relation.table, &request.query)?;
+    let query_string = QueryString::of_row(relation.table, &request.query)?;
     let read = async |head: &Head| -> Result<Page, Problem> {
-        let (query, shape) = query::by_key(relation, key, &asked, form, head);
+        let (query, shape) = query::by_key(relation, key, &query_string, form, head);
         match reader.run(query).await {
             Ok(records) => Ok(shape.page(records, 1)),
             Err(ReadError::TooLarge) => Err(row_too_large(form, &key.to_string())),
             Err(error) => Err(error.into()),
         }
     };
-    let page = after_writes(reader, request, &asked, false, read).await?;
-    let columns = query::columns(relation.table, &asked, form);
+    let page = after_writes(reader, request, &query_string, false, read).await?;
+    let columns = query::columns(relation.table, &query_string, form);
     Ok(page
         .rows
         .first()
@@ -73,31 +73,31 @@ pub(super) async fn list(
 ) -> Result<List, Problem> {
     let form = form(request)?;
     let query = [request.query.as_slice(), fixed].concat();
-    let asked = Asked::of_list(relation.table, &query, default_order)?;
+    let query_string = QueryString::of_list(relation.table, &query, default_order)?;
     let count = Count::from_prefer(&request.header_list(PREFER));
-    let read = async |head: &Head| page(reader, relation, &asked, form, head).await;
-    let pages = after_writes(reader, request, &asked, count == Some(Count::Exact), read);
+    let read = async |head: &Head| page(reader, relation, &query_string, form, head).await;
+    let pages = after_writes(reader, request, &query_string, count == Some(Count::Exact), read);
     let (page, planned) = match count {
         Some(Count::Planned) => {
-            let (page, planned) = tokio::join!(pages, planned(reader, relation, &asked));
+            let (page, planned) = tokio::join!(pages, planned(reader, relation, &query_string));
             (page?, Some(planned?))
         }
         Some(Count::Exact) | None => (pages.await?, None),
     };
-    let columns: Vec<&Column> = query::columns(relation.table, &asked, form);
+    let columns: Vec<&Column> = query::columns(relation.table, &query_string, form);
     let mut response =
         Response::new(200, form.content_type(), body::list(form, &columns, &page.rows));
     if page.has_more {
-        let next = next_page(&request.query, &asked.cursor(&page.last));
+        let next = next_page(&request.query, &query_string.cursor(&page.last));
         response = response.with_header(LINK, &format!("<{next}>; rel=\"next\""));
     }
     if let Some(count) = count {
         let total = planned.or(page.total).unwrap_or_default();
         response = response
-            .with_header(CONTENT_RANGE, &content_range(&asked, page.rows.len(), total))
+            .with_header(CONTENT_RANGE, &content_range(&query_string, page.rows.len(), total))
             .with_header(PREFERENCE_APPLIED, count.applied());
     }
-    let is_empty = page.rows.is_empty() && asked.is_first_page();
+    let is_empty = page.rows.is_empty() && query_string.is_first_page();
     Ok(List { response, is_empty })
 }
 
@@ -105,11 +105,11 @@ pub(super) async fn list(
 async fn after_writes(
     reader: &Reader<'_>,
     request: &Request,
-    asked: &Asked<'_>,
+    query_string: &QueryString<'_>,
     counts: bool,
     read: impl AsyncFn(&Head) -> Result<Page, Problem>,
 ) -> Result<Page, Problem> {
-    let after = writes_before(request, asked)?;
+    let after = writes_before(request, query_string)?;
     let page = read(&Head { counts, after: after.clone() }).await?;
     if after.is_empty() || consistency::are_settled(&after, page.settled.as_deref())? {
         return Ok(page);
@@ -119,10 +119,10 @@ async fn after_writes(
 }
 
 /// The writes of `after=` and of `Consistent-After`.
-fn writes_before(request: &Request, asked: &Asked<'_>) -> Result<Vec<Uuid>, Problem> {
+fn writes_before(request: &Request, query_string: &QueryString<'_>) -> Result<Vec<Uuid>, Problem> {
     let header = request.header_list(CONSISTENT_AFTER);
     let of_header = if header.is_empty() { Vec::new() } else { query::write_ids(&header)? };
-    let ids: BTreeSet<_> = asked.after.iter().copied().chain(of_header).collect();
+    let ids: BTreeSet<_> = query_string.after.iter().copied().chain(of_header).collect();
     Ok(ids.into_iter().collect())
 }
 
@@ -130,17 +130,17 @@ fn writes_before(request: &Request, asked: &Asked<'_>) -> Result<Vec<Uuid>, Prob
 async fn page(
     reader: &Reader<'_>,
     relation: Relation<'_>,
-    asked: &Asked<'_>,
+    query_string: &QueryString<'_>,
     form: Form,
     head: &Head,
 ) -> Result<Page, Problem> {
-    let has_pages = asked.has_pages(relation.table);
-    let mut size = asked.limit;
+    let has_pages = query_string.has_pages(relation.table);
+    let mut size = query_string.limit;
     // One row more than the page holds tells whether there is another page.
     let mut probes = has_pages;
     loop {
         let rows = if probes { size + 1 } else { size };
-        let (query, shape) = query::list(relation, asked, form, head, rows);
+        let (query, shape) = query::list(relation, query_string, form, head, rows);
         match reader.run(query).await {
             Ok(records) => {
                 let mut page = shape.page(records, size as usize);
@@ -154,11 +154,11 @@ async fn page(
             }
             Err(ReadError::TooLarge) if has_pages && size > 1 => size /= 2,
             Err(ReadError::TooLarge) if has_pages => {
-                return Err(first_too_large(reader, relation, asked, form).await);
+                return Err(first_too_large(reader, relation, query_string, form).await);
             }
             Err(error) => return Err(error.into()),
         }
-        tracing::info!(rows = size, "page is too large and asked for again, smaller");
+        tracing::info!(rows = size, "page is too large; reading fewer rows");
     }
 }
 
@@ -166,10 +166,10 @@ async fn page(
 async fn first_too_large(
     reader: &Reader<'_>,
     relation: Relation<'_>,
-    asked: &Asked<'_>,
+    query_string: &QueryString<'_>,
     form: Form,
 ) -> Problem {
-    let records = match reader.run(query::key_of_first(relation, asked)).await {
+    let records = match reader.run(query::key_of_first(relation, query_string)).await {
         Ok(records) => records,
         Err(error) => return error.into(),
     };
@@ -184,7 +184,7 @@ async fn first_too_large(
 
 fn row_too_large(form: Form, key: &str) -> Problem {
     let or_array = match form {
-        Form::Records => ", or holds an array of several dimensions, which these records cannot",
+        Form::Records => ", or has an array of several dimensions, which these records cannot hold",
         Form::Json | Form::Ndjson | Form::Csv => "",
     };
     let detail = format!(
@@ -197,15 +197,15 @@ fn row_too_large(form: Form, key: &str) -> Problem {
 async fn planned(
     reader: &Reader<'_>,
     relation: Relation<'_>,
-    asked: &Asked<'_>,
+    query_string: &QueryString<'_>,
 ) -> Result<i64, Problem> {
-    let records = reader.run(query::planned_count(relation, asked)).await?;
+    let records = reader.run(query::planned_count(relation, query_string)).await?;
     let plan = records.first().and_then(|record| record.first()).and_then(Field::as_text);
     let plan: Option<serde_json::Value> = plan.and_then(|plan| serde_json::from_str(plan).ok());
     plan.as_ref()
         .and_then(|plan| plan.pointer("/0/Plan/Plan Rows"))
         .and_then(serde_json::Value::as_i64)
-        .ok_or_else(|| Problem::new(Kind::Internal, "The database gave no plan."))
+        .ok_or_else(|| Problem::new(Kind::Internal, "The database returned no plan."))
 }
 
 /// The form that the request prefers.
@@ -213,7 +213,7 @@ pub(super) fn form(request: &Request) -> Result<Form, Problem> {
     let offered = Form::ALL.map(Form::media_type);
     let index = negotiation::media_type(&request.header_list(ACCEPT), &offered);
     index.and_then(|index| Form::ALL.get(index).copied()).ok_or_else(|| {
-        Problem::new(Kind::NotAcceptable, format!("Offered are {}.", offered.join(", ")))
+        Problem::new(Kind::NotAcceptable, format!("The media types are {}.", offered.join(", ")))
     })
 }
 
@@ -229,8 +229,8 @@ fn next_page(query: &[(String, String)], cursor: &str) -> String {
 }
 
 /// As PostgREST writes it: `0-9/100`. Where a later page begins is not known.
-fn content_range(asked: &Asked<'_>, rows: usize, total: i64) -> String {
-    if asked.is_first_page() && rows > 0 {
+fn content_range(query_string: &QueryString<'_>, rows: usize, total: i64) -> String {
+    if query_string.is_first_page() && rows > 0 {
         format!("0-{}/{total}", rows - 1)
     } else {
         format!("*/{total}")

@@ -46,7 +46,8 @@ pub(super) async fn respond(
     let mut fingerprint = null("fingerprint");
     for (name, value) in &request.query {
         if name != "fingerprint" || fingerprint.value.is_some() {
-            let detail = "The status of a write takes fingerprint=, once, and nothing else.";
+            let detail =
+                "The status of a write supports fingerprint=, once, and no other parameter.";
             return Err(Problem::new(Kind::InvalidQuery, detail));
         }
         fingerprint.value = Some(storable(value));
@@ -54,7 +55,7 @@ pub(super) async fn respond(
     let query = Query {
         sql: WRITE_STATUS.to_owned(),
         parameters: vec![parameter("id", id.to_string()), fingerprint],
-        meets_unknown_types: false,
+        has_unknown_types: false,
     };
     let records = reader.run(query).await?;
     let settled = records.first().and_then(|record| record.first()).and_then(Field::as_text);
@@ -65,13 +66,13 @@ pub(super) async fn respond(
         return Err(not_found());
     }
     let detail = (id.get_version_num() == 8).then_some(
-        "An id that was made from an Idempotency-Key tells no time: the write is on its way, or none was accepted under this id.",
+        "The id comes from an Idempotency-Key and has no time: the write is on its way, or none was accepted with this id.",
     );
     Ok(Response::json(200, &Pending { id, outcome: "pending", detail }))
 }
 
 pub(super) fn not_found() -> Problem {
-    let detail = "The id is not one that a write was accepted under, or the write is long past.";
+    let detail = "No write was accepted with this id, or the ledger has pruned it.";
     Problem::new(Kind::WriteNotFound, detail)
 }
 

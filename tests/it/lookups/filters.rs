@@ -111,7 +111,7 @@ async fn an_operator_that_only_the_database_misses_is_400() {
         let answer = world.read(&format!("/person?{query}"), &[]).await;
         assert_eq!(
             (answer.status, &answer.json()["title"]),
-            (400, &json!("The query cannot be answered"))
+            (400, &json!("The query is not valid"))
         );
     }
     let answer = world.read("/person?place=eq.somewhere", &[]).await;

@@ -1,6 +1,6 @@
 //! A million rows: look-ups by key and pages in an index's order touch what they give and no more.
 
-use aurora_sync::api::query::{Asked, Form, Head, Query, Relation, by_key, list};
+use aurora_sync::api::query::{Form, Head, Query, QueryString, Relation, by_key, list};
 use aurora_sync::domain::key::Key;
 use aurora_sync_catalog::Table;
 use aurora_sync_local::postgres;
@@ -22,12 +22,12 @@ fn page(table: &Table, query: &[(&str, &str)], behind: &[&str]) -> Query {
     let relation = Relation { table, from: &table.sql_name() };
     let mut query: Vec<_> =
         query.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    let asked = Asked::of_list(table, &query, "").unwrap();
+    let asked = QueryString::of_list(table, &query, "").unwrap();
     if !behind.is_empty() {
         let values: Vec<_> = behind.iter().map(|value| Some((*value).to_owned())).collect();
         query.push(("cursor".to_owned(), asked.cursor(&values)));
     }
-    let asked = Asked::of_list(table, &query, "").unwrap();
+    let asked = QueryString::of_list(table, &query, "").unwrap();
     list(relation, &asked, Form::Json, &Head::default(), 10).0
 }
 
@@ -40,7 +40,7 @@ async fn look_ups_by_key_and_pages_use_the_index_on_a_million_rows() {
     let table = &catalog.tables()[0];
     let relation = Relation { table, from: &table.sql_name() };
     let key = Key::from_path(table, "s7,500007").unwrap();
-    let one = Asked::of_row(table, &[]).unwrap();
+    let one = QueryString::of_row(table, &[]).unwrap();
     let head = Head { counts: false, after: vec![uuid::Uuid::now_v7()] };
     for (name, query) in [
         ("by key", by_key(relation, &key, &one, Form::Json, &Head::default()).0),

@@ -1,6 +1,6 @@
-//! A query string, read against its table.
+//! The query string of a look-up, parsed and checked against its table.
 //!
-//! Pure. Total: any query string becomes an [`Asked`], or a problem that says what is known.
+//! Pure. Every query string becomes a [`QueryString`], or a problem that names the valid choices.
 
 use aurora_sync_catalog::{Column, Table};
 use uuid::Uuid;
@@ -13,40 +13,41 @@ use super::readable_column;
 use super::scanner::Scanner;
 use crate::api::problem::{Kind, Problem};
 
-/// Rows of a page where the request does not say how many.
+/// The number of rows of a page if the request has no `limit`.
 pub const LIMIT_DEFAULT: u32 = 100;
 
-/// Most rows of a page.
+/// The most rows of a page.
 pub const LIMIT_MAX: u32 = 1_000;
 
-/// Most comparisons of a query: their SQL stays far under the Data API's 65,536 characters.
+/// The most comparisons of a query. Their SQL stays far below the Data API's limit of 65,536
+/// characters.
 const CONDITIONS_MAX: usize = 100;
 
-/// Most writes that a look-up waits for.
+/// The most writes for which a look-up waits.
 const AFTER_MAX: usize = 20;
 
-/// The parameters that are not columns. A column of such a name is written in double quotes.
+/// The parameters that are not columns. A column of such a name must be in double quotes.
 pub const RESERVED: [&str; 9] =
     ["select", "order", "limit", "cursor", "after", "and", "or", "not.and", "not.or"];
 
-/// A list's query string, understood.
+/// A parsed query string.
 #[derive(Debug, Clone)]
-pub struct Asked<'t> {
+pub struct QueryString<'t> {
     pub(super) conditions: Vec<Condition<'t>>,
-    /// The columns by `select=`; `None` is all.
+    /// The columns of `select=`; `None` is all.
     pub(super) select: Option<Vec<&'t Column>>,
-    /// Ends with the key, where the table has one.
+    /// The order. It ends with the key, if the table has one.
     pub(super) order: Vec<Term<'t>>,
     pub(super) scope: Scope,
-    /// Behind which row the page begins.
+    /// The values of the order's columns after which the page begins.
     pub(super) start: Option<Vec<Option<String>>>,
     pub limit: u32,
     /// The writes that must be settled before the rows are read.
     pub after: Vec<Uuid>,
 }
 
-impl<'t> Asked<'t> {
-    /// Reads a query string. `default_order` counts where it names no order.
+impl<'t> QueryString<'t> {
+    /// Parses the query string of a list. Uses `default_order` if it has no `order`.
     pub fn of_list(
         table: &'t Table,
         query: &[(String, String)],
@@ -59,7 +60,7 @@ impl<'t> Asked<'t> {
             }
         }
         if conditions.iter().map(Condition::size).sum::<usize>() > CONDITIONS_MAX {
-            return Err(invalid(format!("a query holds {CONDITIONS_MAX} comparisons at most")));
+            return Err(invalid(format!("a query has at most {CONDITIONS_MAX} comparisons")));
         }
         let order = match single(query, "order")? {
             Some(text) => order::parse(table, text).map_err(invalid)?,
@@ -77,12 +78,12 @@ impl<'t> Asked<'t> {
         Ok(Self { conditions, select, order, scope, start, limit, after })
     }
 
-    /// Reads the query string of one row, which chooses columns and may wait, and nothing else.
+    /// Parses the query string of one row, which may only have `select` and `after`.
     pub fn of_row(table: &'t Table, query: &[(String, String)]) -> Result<Self, Problem> {
         if let Some((name, _)) =
             query.iter().find(|(name, _)| !matches!(name.as_str(), "select" | "after"))
         {
-            let detail = format!("{name}: the path of a row takes select and after");
+            let detail = format!("{name}: the path of a row supports select and after only");
             return Err(invalid(detail));
         }
         Ok(Self {
@@ -96,7 +97,7 @@ impl<'t> Asked<'t> {
         })
     }
 
-    /// Whether pages can be walked: without a key no row is told from an equal one.
+    /// Returns `true` if the table has pages. They need a key, because equal rows have no order.
     pub fn has_pages(&self, table: &Table) -> bool {
         !table.primary_key.is_empty()
     }
@@ -105,7 +106,7 @@ impl<'t> Asked<'t> {
         self.start.is_none()
     }
 
-    /// The cursor behind a row with these values in the order's columns.
+    /// Returns the cursor after a row with these values in the order's columns.
     pub fn cursor(&self, values: &[Option<String>]) -> String {
         self.scope.cursor(values)
     }
@@ -117,7 +118,7 @@ pub(super) fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Kind::InvalidQuery, format!("{detail}{stop}"))
 }
 
-/// The condition of a parameter, unless it is one of the others.
+/// Parses the condition of a parameter. Returns `None` for the reserved ones.
 fn condition<'t>(
     table: &'t Table,
     name: &str,
@@ -138,7 +139,7 @@ fn condition<'t>(
     };
     let column = readable_column(table, quoted.as_deref().unwrap_or(name)).map_err(|why| {
         if name == "offset" {
-            "offset: pages begin behind a cursor, see the Link header of a page".to_owned()
+            "offset: pages begin after a cursor; see the Link header of a page".to_owned()
         } else if why.ends_with('?') {
             why
         } else {
@@ -148,12 +149,12 @@ fn condition<'t>(
     Condition::from_parameter(column, text).map(Some)
 }
 
-/// The value of a parameter that may stand there once.
+/// Returns the value of a parameter that may occur once.
 fn single<'a>(query: &'a [(String, String)], name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = query.iter().filter(|(known, _)| known == name).map(|(_, text)| text.as_str());
     let value = values.next();
     if values.next().is_some() {
-        return Err(invalid(format!("{name}: may stand there once")));
+        return Err(invalid(format!("{name}: may occur only once")));
     }
     Ok(value)
 }
@@ -165,7 +166,7 @@ fn read_limit(text: &str) -> Result<u32, Problem> {
         .ok_or_else(|| invalid(format!("limit: expected a number from 1 to {LIMIT_MAX}")))
 }
 
-/// `select=id,name`; nothing or `*` is all columns.
+/// Parses `select=id,name`. An empty text or `*` means all columns.
 fn select<'t>(
     table: &'t Table,
     query: &[(String, String)],
@@ -181,7 +182,7 @@ fn select<'t>(
             .ok_or_else(|| invalid("select: expected columns separated by commas, or *"))?;
         let column = readable_column(table, &name).map_err(invalid)?;
         if columns.iter().any(|known| known.name == name) {
-            return Err(invalid(format!("select: {name} stands there twice")));
+            return Err(invalid(format!("select: {name} occurs twice")));
         }
         columns.push(column);
         if scanner.is_at_end() {
@@ -189,18 +190,18 @@ fn select<'t>(
         }
         if !scanner.take(",") {
             return Err(invalid(format!(
-                "select: after {name} expected a comma; columns can be neither renamed, cast nor embedded"
+                "select: after {name} expected a comma; columns cannot be renamed, cast or embedded"
             )));
         }
     }
 }
 
-/// `after=<id>,<id>`.
+/// Parses `after=<id>,<id>`.
 fn after(query: &[(String, String)]) -> Result<Vec<Uuid>, Problem> {
     single(query, "after")?.map_or_else(|| Ok(Vec::new()), write_ids)
 }
 
-/// Ids of writes, separated by commas.
+/// Parses ids of writes, separated by commas.
 pub fn write_ids(text: &str) -> Result<Vec<Uuid>, Problem> {
     let mut ids = text
         .split(',')
@@ -210,12 +211,12 @@ pub fn write_ids(text: &str) -> Result<Vec<Uuid>, Problem> {
     ids.sort_unstable();
     ids.dedup();
     if ids.len() > AFTER_MAX {
-        return Err(invalid(format!("after: expected {AFTER_MAX} ids at most")));
+        return Err(invalid(format!("after: expected at most {AFTER_MAX} ids")));
     }
     Ok(ids)
 }
 
-/// What the cursors of a query belong to: all that decides which rows there are, and their order.
+/// Returns the scope of a query's cursors: everything that determines the rows and their order.
 fn scope(table: &Table, order: &[Term<'_>], query: &[(String, String)]) -> Scope {
     let mut filters: Vec<_> = query
         .iter()
@@ -243,7 +244,7 @@ fn start(
     values.ok_or_else(|| {
         Problem::new(
             Kind::InvalidCursor,
-            "A cursor is taken from the Link header of the page before, as it is, and used with the same filters and order. Begin again without it.",
+            "Use the cursor of the Link header of the page before, unchanged, with the same filters and order. Begin again without it.",
         )
     })
 }
