@@ -48,7 +48,7 @@ pub(super) async fn import_file(
             () = entry.hold() => unreachable!("it holds for ever"),
         };
         let Err(SyncError::Database(error)) = &result else { return result };
-        if !error.is_overtaken() {
+        if !error.is_done_elsewhere() {
             return result;
         }
         // Somebody else loaded what this worker was about to load, or ended the import. Of two, the one who claimed it last
