@@ -18,7 +18,7 @@ pub const SET_ROWS_MAX: usize = 5_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Load<'a> {
     pub table: &'a Table,
-    /// Of the rows' cells. All of the key's columns, or none that matters: see [`Load::is_keyed`].
+    /// Of the rows' cells. All of the key's columns, or none that matters: see `Load::is_keyed`.
     pub columns: &'a [&'a Column],
     pub mode: LoadMode,
 }

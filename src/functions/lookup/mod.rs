@@ -1,6 +1,6 @@
 //! Look-ups: rows, the status of writes, the state of imports, and what there is to look up.
 //!
-//! A look-up is one Data API call, and none where it is refused. These cost more: pages that would be too large ([`rows`]), waiting for writes ([`consistency`]).
+//! A look-up is one Data API call, and none where it is refused. These cost more: pages that would be too large (`rows`), waiting for writes (`consistency`).
 
 mod reader;
 mod rows;
