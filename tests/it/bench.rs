@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use aurora_sync_local::bench::{self, Name, Scale, Settings};
-use aurora_sync_local::stack::Functions;
+use bench::{Name, Scale, Settings};
+use local_stack::Functions;
 
 /// The programs of this build.
 fn programs() -> Functions {

@@ -3,10 +3,10 @@
 
 use std::io::Read as _;
 
-use aurora_sync_local::stack::{Functions, Options, Stack};
-use aurora_sync_local::story;
 use flate2::read::GzDecoder;
 use hyper::Method;
+use local_stack::demo;
+use local_stack::{Functions, Options, Stack};
 use serde_json::{Value, json};
 
 fn functions() -> Functions {
@@ -23,7 +23,7 @@ fn functions() -> Functions {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tutorials_story_holds_on_the_deployed_template() {
     let stack = Stack::start(Options::new(functions())).await.unwrap();
-    let seen = story::tell(&stack, &mut |_| ()).await.unwrap();
+    let seen = demo::run(&stack, &mut |_| ()).await.unwrap();
 
     assert_eq!(
         seen.raw_records,
@@ -39,7 +39,7 @@ async fn the_tutorials_story_holds_on_the_deployed_template() {
     assert_eq!(seen.import["state"], "completed");
     assert_eq!(
         seen.report["rows"],
-        json!({"read": story::FILE_ROWS, "written": 9_960, "unchanged": 0, "superseded": 10, "rejected": 30})
+        json!({"read": demo::FILE_ROWS, "written": 9_960, "unchanged": 0, "superseded": 10, "rejected": 30})
     );
     assert_eq!(seen.rejected_csv.lines().count(), 31);
     assert_eq!(seen.row_count, 9_960);

@@ -187,7 +187,7 @@ const STATES: &str = "00000 01000 02000 03000 08000 08006 08P01 09000 0A000 0B00
 #[tokio::test]
 async fn the_server_calls_just_that_the_datas_fault_that_the_table_of_errors_does() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
-    let client = postgres::connect(&world.database_url).await.unwrap();
+    let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
     let states = STATES.split_whitespace().map(|state| (state, "by request"));
     for (state, text) in states.chain(TEXTS) {
         let error = DataApiError {

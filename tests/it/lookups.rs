@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{MEASUREMENT, STAFF, World, get, sample};
-use aurora_sync_local::data_api::Operation;
+use data_api_server::Operation;
 
 const JSON: &str = "application/json";
 const RECORDS: &str = "application/vnd.amazon.rds-data+json";

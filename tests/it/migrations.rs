@@ -3,9 +3,13 @@
 use aurora_sync::aws::cloudformation::CloudFormation;
 use aurora_sync::functions::migrate;
 use aurora_sync_catalog::ddl;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use local_stack::http_server::HttpServer;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::support::{STAFF, World, deadline, sample, schema_of};
 
@@ -82,28 +86,26 @@ async fn the_repositorys_own_tables_are_those_of_the_catalog() {
 
 /// Sends a custom resource's request to `migrate`, and gives what it answers CloudFormation.
 async fn custom_resource(world: &World, event: &str) -> Value {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut event = sample(event);
-    event["ResponseURL"] = format!("http://{}/answer?x=1", listener.local_addr().unwrap()).into();
-    let receive = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut request = Vec::new();
-        loop {
-            stream.read_buf(&mut request).await.unwrap();
-            let text = String::from_utf8_lossy(&request);
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            assert!(head.starts_with("PUT /answer?x=1 "), "{head}");
-            if let Ok(answer) = serde_json::from_str::<Value>(body) {
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-                return answer;
-            }
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    let receive = move |request: Request<Incoming>| {
+        let sender = sender.clone();
+        async move {
+            assert_eq!(
+                (request.method(), request.uri().to_string()),
+                (&Method::PUT, "/answer?x=1".to_owned())
+            );
+            let body = request.into_body().collect().await?.to_bytes();
+            sender.send(serde_json::from_slice(&body)?)?;
+            Ok(Response::new(Empty::<Bytes>::new()))
         }
     };
+    let server = HttpServer::start(receive).await.unwrap();
+    let mut event = sample(event);
+    event["ResponseURL"] = format!("{}/answer?x=1", server.url()).into();
     let (migrate, cloudformation) = (world.migrate(), CloudFormation::new());
     let handled = migrate::handle(&migrate, &cloudformation, event, deadline());
-    let (answer, handled) = tokio::join!(receive, handled);
-    handled.unwrap();
-    answer
+    handled.await.unwrap();
+    answers.try_recv().unwrap()
 }
 
 #[tokio::test]

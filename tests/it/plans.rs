@@ -14,7 +14,6 @@ use aurora_sync::domain::load_mode::LoadMode;
 use aurora_sync::domain::value::array_literal::array_literal;
 use aurora_sync::domain::write::Operation;
 use aurora_sync_catalog::{Column, Table};
-use aurora_sync_local::postgres;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -62,7 +61,7 @@ const OPERATIONS: [Operation; 5] = [
 #[tokio::test]
 async fn no_statement_touches_more_rows_than_it_needs() {
     let world = World::with(ITEM).await;
-    let client = postgres::connect(&world.database_url).await.unwrap();
+    let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
     client.batch_execute(FILL).await.unwrap();
     let catalog = world.catalog();
     for rows in [10, 1_000, 3_000, 4_000, 5_000] {

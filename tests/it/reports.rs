@@ -95,7 +95,7 @@ j.Draft202012Validator(schema).validate(json.load(open(sys.argv[1])))";
 async fn fault(report: &Value) -> Option<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), report.to_string()).unwrap();
-    let python = stack::interpreter().await.unwrap();
+    let python = local_stack::python_interpreter().await.unwrap();
     let output = Command::new(python).args(["-c", VALIDATE]).arg(file.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     (!output.status.success()).then_some(said)

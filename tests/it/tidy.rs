@@ -127,7 +127,7 @@ fn functions_know_nothing_of_the_tools() {
     let manifest = fs::read_to_string("Cargo.toml").unwrap();
     let (_, rest) = manifest.split_once("\n[dependencies]\n").unwrap();
     let (dependencies, _) = rest.split_once("\n[dev-dependencies]\n").unwrap();
-    for word in ["clap", "indicatif", "aurora-sync-local", "aurora-sync-cli"] {
+    for word in ["clap", "indicatif", "local-stack", "aurora-sync-cli"] {
         assert!(!dependencies.lines().any(|line| line.starts_with(word)), "{word}");
     }
 }

@@ -7,10 +7,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use aurora_sync_local::stack::{
-    ACCESS_KEY_ID, Options, Profile, REGION, SECRET_ACCESS_KEY, Stack, build_functions,
-};
-use aurora_sync_local::workspace;
+use local_stack::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use local_stack::{Options, Profile, Stack, build_functions, workspace};
 
 /// The command in a folder of its own, with what `cargo local up` writes to `.local/env`.
 struct Cli {

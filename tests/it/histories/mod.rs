@@ -15,6 +15,7 @@ use aurora_sync::domain::deadline::{Deadline, now_ms};
 use aurora_sync::functions::apply;
 use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsEvent;
+use data_api_server::Operation;
 
 use self::model::Model;
 use self::queue::{Queue, messages};

@@ -30,7 +30,7 @@ const GATED: &str =
 
 /// Another session on the database.
 async fn session(importer: &Importer) -> Client {
-    postgres::connect(&importer.world.database_url).await.unwrap()
+    ephemeral_postgres::connect(&importer.world.database_url).await.unwrap()
 }
 
 /// Until a statement of the database waits for a lock.

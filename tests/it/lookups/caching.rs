@@ -2,9 +2,9 @@
 
 use std::io::Read as _;
 
-use aurora_sync_local::data_api::Operation;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use data_api_server::Operation;
 use flate2::read::GzDecoder;
 
 use crate::support::{STAFF, World, deadline};

@@ -4,7 +4,6 @@ use std::process::Command;
 
 use aurora_sync::api::openapi;
 use aurora_sync_catalog::Catalog;
-use aurora_sync_local::stack;
 use serde_json::Value;
 
 use super::forms::EVERYTHING;
@@ -18,7 +17,7 @@ v.validate(json.load(open(sys.argv[1])), cls=v.OpenAPIV31SpecValidator)";
 async fn fault(description: &Value) -> Option<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), description.to_string()).unwrap();
-    let python = stack::interpreter().await.unwrap();
+    let python = local_stack::python_interpreter().await.unwrap();
     let output = Command::new(python).args(["-c", VALIDATE]).arg(file.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     (!output.status.success()).then_some(said)

@@ -1,6 +1,6 @@
 //! Pages: each row once, whatever happens beside the walk.
 
-use aurora_sync_local::data_api::Operation;
+use data_api_server::Operation;
 use serde_json::json;
 
 use crate::support::reading::next_page;

@@ -3,7 +3,6 @@
 use aurora_sync::api::query::{Form, Head, Query, QueryString, Relation, by_key, list};
 use aurora_sync::domain::key::Key;
 use aurora_sync_catalog::Table;
-use aurora_sync_local::postgres;
 
 use crate::plans::check;
 use crate::support::World;
@@ -34,7 +33,7 @@ fn page(table: &Table, query: &[(&str, &str)], behind: &[&str]) -> Query {
 #[tokio::test]
 async fn look_ups_by_key_and_pages_use_the_index_on_a_million_rows() {
     let world = World::with(READING).await;
-    let client = postgres::connect(&world.database_url).await.unwrap();
+    let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
     client.batch_execute(FILL).await.unwrap();
     let catalog = world.catalog();
     let table = &catalog.tables()[0];

@@ -7,11 +7,9 @@ use aws_config::SdkConfig;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderMap;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use local_stack::http_server::HttpServer;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use super::sdk_config;
 
@@ -55,26 +53,17 @@ pub(crate) struct Cloud {
     pub url: String,
     pub sdk_config: SdkConfig,
     state: Arc<Mutex<State>>,
+    _server: HttpServer,
 }
 
 impl Cloud {
     pub(crate) async fn new() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = state.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = shared.clone();
-                let service = service_fn(move |request| answer(state.clone(), request));
-                stream.set_nodelay(true).ok();
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
-        Self { sdk_config: sdk_config(&url), url, state }
+        let server =
+            HttpServer::start(move |request| answer(shared.clone(), request)).await.unwrap();
+        let url = server.url();
+        Self { sdk_config: sdk_config(&url), url, state, _server: server }
     }
 
     pub(crate) fn queue_url(&self) -> String {

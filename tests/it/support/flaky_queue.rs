@@ -1,18 +1,16 @@
 //! A gateway before the emulator's SQS that goes wrong on demand, as the service itself can.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
+use local_stack::http_server::HttpServer;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use super::sdk_config;
 
@@ -36,6 +34,7 @@ type Fates = Arc<Mutex<VecDeque<Fate>>>;
 pub(crate) struct FlakyQueue {
     pub sdk_config: SdkConfig,
     fates: Fates,
+    _server: HttpServer,
 }
 
 impl FlakyQueue {
@@ -43,21 +42,10 @@ impl FlakyQueue {
     /// all further calls.
     pub(crate) async fn before(upstream: &str, fates: &[Fate]) -> Self {
         let fates: Fates = Arc::new(Mutex::new(fates.iter().copied().collect()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address: SocketAddr = listener.local_addr().unwrap();
         let (upstream, shared) = (upstream.trim_end_matches('/').to_owned(), fates.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (upstream, fates) = (upstream.clone(), shared.clone());
-                let service =
-                    service_fn(move |request| answer(upstream.clone(), fates.clone(), request));
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
-        Self { sdk_config: sdk_config(&format!("http://{address}")), fates }
+        let handle = move |request| answer(upstream.clone(), shared.clone(), request);
+        let server = HttpServer::start(handle).await.unwrap();
+        Self { sdk_config: sdk_config(&server.url()), fates, _server: server }
     }
 
     /// The fates that no call has met.

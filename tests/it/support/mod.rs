@@ -26,13 +26,13 @@ use aurora_sync::functions::import::read::options::Defaults;
 use aurora_sync::functions::lookup::{self, Lookup};
 use aurora_sync::functions::migrate::{self, Migrate};
 use aurora_sync_catalog::{Catalog, Schema, ddl};
-use aurora_sync_local::data_api::{DataApi as DataApiServer, Settings};
-use aurora_sync_local::postgres::Postgres;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use data_api_server::{Server as DataApiServer, Settings};
+use ephemeral_postgres::Postgres;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -8,11 +8,9 @@ use aws_lambda_events::sqs::SqsEvent;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use local_stack::http_server::HttpServer;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -27,6 +25,7 @@ pub(crate) struct Function {
     environment: Vec<(&'static str, String)>,
     invocations: mpsc::Sender<Invocation>,
     process: Option<Child>,
+    _server: HttpServer,
 }
 
 /// What the Runtime API shares among its connections.
@@ -42,14 +41,16 @@ impl Function {
         program: &'static str,
         more: &[(&'static str, String)],
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let (invocations, waiting) = mpsc::channel(1);
         let api = Arc::new(RuntimeApi { waiting: Mutex::new(waiting), running: Mutex::new(None) });
-        tokio::spawn(serve(listener, api));
+        let handle = move |request| {
+            let api = Arc::clone(&api);
+            async move { Ok(api.answer(request).await) }
+        };
+        let server = HttpServer::start(handle).await.unwrap();
         let target = world.target();
         let environment = [
-            ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
+            ("AWS_LAMBDA_RUNTIME_API", server.address().to_string()),
             ("AWS_LAMBDA_FUNCTION_NAME", "test".into()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".into()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".into()),
@@ -63,7 +64,7 @@ impl Function {
             ("LOG_LEVEL", "warn".into()),
         ];
         let environment = environment.into_iter().chain(more.iter().cloned()).collect();
-        Self { program, environment, invocations, process: None }
+        Self { program, environment, invocations, process: None, _server: server }
     }
 
     fn start(&mut self) {
@@ -95,23 +96,6 @@ impl Function {
         if let Some(mut process) = self.process.take() {
             process.kill().await.unwrap();
         }
-    }
-}
-
-async fn serve(listener: TcpListener, api: Arc<RuntimeApi>) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let api = Arc::clone(&api);
-        tokio::spawn(async move {
-            let answer = service_fn(move |request| {
-                let api = Arc::clone(&api);
-                async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), answer);
-            // A process that was killed closes it in the middle.
-            connection.await.ok();
-        });
     }
 }
 

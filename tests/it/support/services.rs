@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aurora_sync_local::stack::Services;
 use aws_config::SdkConfig;
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use local_stack::Services;
 
 /// The services, whatever runtimes the tests have; they end with the process.
 pub(crate) async fn shared() -> &'static Services {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use aurora_sync_local::data_api::Rule;
-use aurora_sync_local::postgres;
+use data_api_server::Rule;
 
 use super::World;
 
@@ -91,7 +90,7 @@ pub(crate) struct Other {
 impl Other {
     /// Begins the transaction, and runs these statements in it.
     pub(crate) async fn begin(world: &World, statements: &str, commits: bool) -> Self {
-        let client = postgres::connect(&world.database_url).await.unwrap();
+        let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
         client.batch_execute(&format!("BEGIN; {statements}")).await.unwrap();
         Self { client, ends: if commits { "COMMIT" } else { "ROLLBACK" } }
     }

@@ -1,0 +1,595 @@
+//! What it costs on AWS, on paper: calls, bytes and processor time are counted in runs of this machine,
+//! prices come from `crates/bench/prices.json`, and the formulas are here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::data::{Table, Version, staff_age, staff_id, staff_name};
+use crate::environment::{BenchEnv, Database, queue_event};
+use crate::figures::{self, count, float, number, whole};
+use crate::function::Function;
+use crate::import::{Mode, Prepared, Scenario};
+use crate::settings::Settings;
+use crate::writes::load;
+
+const PRICES: &str = include_str!("../prices.json");
+
+const MILLION: f64 = 1_000_000.0;
+/// Bytes of one metered unit of a request.
+const SQS_UNIT_BYTES: f64 = 65_536.0;
+const DATA_API_UNIT_BYTES: f64 = 32_768.0;
+const SECONDS_PER_HOUR: f64 = 3_600.0;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Prices {
+    pub region: String,
+    #[serde(rename = "prices")]
+    pub by_name: BTreeMap<String, Price>,
+    pub assumptions: BTreeMap<String, Assumption>,
+    pub limits: BTreeMap<String, Assumption>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Price {
+    pub usd: f64,
+    pub unit: String,
+    pub source: String,
+    pub date: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Assumption {
+    pub value: f64,
+    pub why: String,
+}
+
+impl Prices {
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        serde_json::from_str(PRICES).context("crates/bench/prices.json cannot be read")
+    }
+
+    fn usd(&self, name: &str) -> f64 {
+        self.by_name.get(name).map_or(f64::NAN, |price| price.usd)
+    }
+
+    pub(crate) fn value(&self, name: &str) -> f64 {
+        let found = self.assumptions.get(name).or_else(|| self.limits.get(name));
+        found.map_or(f64::NAN, |found| found.value)
+    }
+}
+
+/// What so many units of work needed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub name: String,
+    pub unit: String,
+    pub units: u64,
+    pub api_requests: u64,
+    pub invocations: Vec<Invocations>,
+    /// Requests of a FIFO queue as they are metered, and of a standard one.
+    pub sqs_fifo_requests: f64,
+    pub sqs_standard_requests: f64,
+    pub data_api_calls: u64,
+    pub data_api_bytes: u64,
+    pub s3_puts: u64,
+    pub s3_gets: u64,
+    pub log_bytes: u64,
+    pub postgres_cpu_seconds: f64,
+}
+
+/// Invocations of a function with this memory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Invocations {
+    pub memory_mb: f64,
+    pub count: u64,
+    pub cpu_seconds: f64,
+    /// Calls that it waits for.
+    pub data_api_calls: u64,
+    pub other_calls: u64,
+}
+
+/// A price by where it comes from, for a million units.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cost {
+    pub lines: Vec<(&'static str, f64)>,
+}
+
+impl Cost {
+    pub(crate) fn total(&self) -> f64 {
+        self.lines.iter().map(|(_, usd)| usd).sum()
+    }
+}
+
+/// How long an invocation is billed for: processor time, stretched where the function has a part of a
+/// processor, and the time that its calls take on AWS.
+pub(crate) fn billed_seconds(prices: &Prices, invocations: &Invocations) -> f64 {
+    let whole = prices.value("memory_of_one_processor_mb");
+    let stretch = (whole / invocations.memory_mb).max(1.0) * prices.value("processor_ratio");
+    let waits = float(invocations.data_api_calls) * prices.value("data_api_call_ms")
+        + float(invocations.other_calls) * prices.value("other_call_ms");
+    invocations.cpu_seconds * stretch + waits / 1_000.0
+}
+
+/// Calls of the Data API as they are metered: each at least one unit, and one more for each unit of bytes.
+pub(crate) fn data_api_units(calls: u64, bytes: u64) -> f64 {
+    float(calls) + (float(bytes) / DATA_API_UNIT_BYTES).floor()
+}
+
+pub(crate) fn cost(prices: &Prices, sample: &Sample) -> Cost {
+    let per_million = MILLION / float(sample.units);
+    let invoked: u64 = sample.invocations.iter().map(|one| one.count).sum();
+    let gb_seconds: f64 = sample
+        .invocations
+        .iter()
+        .map(|one| billed_seconds(prices, one) * one.memory_mb / 1_024.0)
+        .sum();
+    let acu_hours = sample.postgres_cpu_seconds * prices.value("processor_ratio")
+        / prices.value("processors_per_acu")
+        / SECONDS_PER_HOUR;
+    let usd = |name, amount: f64| prices.usd(name) * amount * per_million;
+    Cost {
+        lines: vec![
+            ("API Gateway", usd("api_gateway_rest_request", float(sample.api_requests))),
+            ("Lambda", usd("lambda_request", float(invoked)) + usd("lambda_gb_second", gb_seconds)),
+            (
+                "SQS",
+                usd("sqs_fifo_request", sample.sqs_fifo_requests)
+                    + usd("sqs_standard_request", sample.sqs_standard_requests),
+            ),
+            (
+                "Data API",
+                usd(
+                    "data_api_request",
+                    data_api_units(sample.data_api_calls, sample.data_api_bytes),
+                ),
+            ),
+            ("S3", usd("s3_put", float(sample.s3_puts)) + usd("s3_get", float(sample.s3_gets))),
+            ("Logs", usd("logs_gb", float(sample.log_bytes) / 1e9)),
+            ("Aurora capacity", usd("aurora_acu_hour", acu_hours)),
+        ],
+    }
+}
+
+/// The functions' memory in template.yaml.
+const SMALL_MB: f64 = 512.0;
+const IMPORT_MB: f64 = 1_769.0;
+/// What the tutorial's functions are given there.
+const TUTORIAL_MB: f64 = 128.0;
+
+/// Writes of one request, where they come in arrays.
+const ARRAY_WRITES: u64 = 500;
+
+pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Result<Vec<Sample>> {
+    let size = if settings.is_smoke() { 20 } else { 1_000 };
+    let mut samples = Vec::new();
+    tracing::info!("cost: writes, one by one");
+    samples.push(writes(env, "single writes", size, 1).await?);
+    tracing::info!("cost: writes in arrays");
+    let in_arrays = (size * 20).max(ARRAY_WRITES);
+    samples.push(writes(env, "writes in arrays of 500", in_arrays, ARRAY_WRITES).await?);
+    tracing::info!("cost: a file");
+    samples.push(file(env, size * 100).await?);
+    tracing::info!("cost: look-ups");
+    samples.push(requests(env, "look-ups of a row", Some(size), None).await?);
+    tracing::info!("cost: the tutorial's way");
+    samples.push(requests(env, "the tutorial's way: writes", None, Some(size)).await?);
+    samples.push(requests(env, "the tutorial's way: look-ups", Some(size), Some(0)).await?);
+    Ok(samples)
+}
+
+/// Processor time of functions, without that of their start.
+struct Meter<'a> {
+    function: &'a Function,
+    before: Duration,
+}
+
+impl<'a> Meter<'a> {
+    fn start(function: &'a Function) -> anyhow::Result<Self> {
+        Ok(Self { function, before: function.usage()?.cpu })
+    }
+
+    fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        Ok(self.function.usage()?.cpu.saturating_sub(self.before).as_secs_f64())
+    }
+}
+
+/// Through the door and the queue, as the emulator would do it, but counted.
+async fn writes(
+    env: &BenchEnv,
+    name: &str,
+    writes: u64,
+    per_request: u64,
+) -> anyhow::Result<Sample> {
+    let database = env.fresh().await?;
+    let enqueue = env.function(&env.programs.enqueue, &database).await?;
+    let apply = env.function(&env.programs.apply, &database).await?;
+    let (at_door, at_queue) = (Meter::start(&enqueue)?, Meter::start(&apply)?);
+    env.fake_aws.take_sent();
+    env.fake_aws.reset_counts();
+    env.data_api.counters().reset();
+    let postgres = env.postgres_cpu().await?;
+    let requests = writes / per_request;
+    for request in 0..requests {
+        let rows: Vec<_> = (request * per_request..(request + 1) * per_request).map(row).collect();
+        let body = if per_request == 1 { rows[0].clone() } else { Value::Array(rows) };
+        let event = json!({
+            "resource": "/{table}", "path": "/staff", "httpMethod": "POST",
+            "headers": { "content-type": "application/json" },
+            "pathParameters": { "table": "staff" }, "body": body.to_string(),
+            "requestContext": { "httpMethod": "POST" }, "isBase64Encoded": false,
+        });
+        let answer = enqueue.invoke(event.to_string()).await?;
+        ensure!(answer.value["statusCode"] == 202, "{}", answer.value);
+    }
+    let sent = env.fake_aws.take_sent();
+    let send_calls = env.fake_aws.counts().of("SendMessageBatch");
+    let mut queue_units = 0.0;
+    let mut deliveries = 0;
+    for messages in sent.chunks(10) {
+        let bytes: usize = messages.iter().map(String::len).sum();
+        // Sent, received, and deleted by their handles.
+        queue_units += 2.0 * (float(bytes as u64) / SQS_UNIT_BYTES).ceil() + 1.0;
+        deliveries += 1;
+        let messages: Vec<_> =
+            messages.iter().map(|body| (body.clone(), Some("p0".to_owned()))).collect();
+        let answer = apply.invoke(queue_event(&messages, "writes.fifo").to_string()).await?;
+        let failures = answer.value["batchItemFailures"].as_array().map_or(0, Vec::len);
+        ensure!(failures == 0, "messages were given back");
+    }
+    // Ten single writes are ten calls to the queue, not one.
+    queue_units += float(send_calls.saturating_sub(deliveries));
+    let counters = env.data_api.counters();
+    let sample = Sample {
+        name: name.to_owned(),
+        unit: "writes".to_owned(),
+        units: writes,
+        api_requests: requests,
+        invocations: vec![
+            Invocations {
+                memory_mb: SMALL_MB,
+                count: requests,
+                cpu_seconds: at_door.cpu_seconds()?,
+                data_api_calls: 0,
+                other_calls: send_calls,
+            },
+            Invocations {
+                memory_mb: SMALL_MB,
+                count: deliveries,
+                cpu_seconds: at_queue.cpu_seconds()?,
+                data_api_calls: counters.all_calls(),
+                other_calls: 0,
+            },
+        ],
+        sqs_fifo_requests: queue_units,
+        data_api_calls: counters.all_calls(),
+        data_api_bytes: counters.bytes_in(),
+        log_bytes: (enqueue.log().len() + apply.log().len()) as u64,
+        postgres_cpu_seconds: env.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
+        ..Sample::default()
+    };
+    check_rows(env, database, writes).await?;
+    Ok(sample)
+}
+
+fn row(n: u64) -> Value {
+    json!({ "id": staff_id(n), "name": staff_name(n, Version::New), "age": staff_age(n) })
+}
+
+async fn check_rows(env: &BenchEnv, database: Database, rows: u64) -> anyhow::Result<()> {
+    let found = env.text(&database, "SELECT count(*)::text FROM staff").await?;
+    ensure!(found == rows.to_string(), "{found} rows, expected {rows}");
+    env.remove(database).await
+}
+
+async fn file(env: &BenchEnv, rows: u64) -> anyhow::Result<Sample> {
+    let scenario = Scenario { table: Table::Staff, mode: Mode::UpsertNew, rows };
+    let prepared = Prepared::new(env, &scenario).await?;
+    let database = env.copy_of(prepared.template()).await?;
+    let run = prepared.run_ours(env, &database, rows).await?;
+    let counts = env.fake_aws.counts();
+    let usage = run.usage.context("ours has a usage")?;
+    let puts: u64 =
+        counts.calls.iter().filter(|(name, _)| is_s3_put(name)).map(|(_, calls)| calls).sum();
+    let gets = counts.of("GetObject") + counts.of("HeadObject");
+    let sample = Sample {
+        name: "CSV rows, a file of 100,000".to_owned(),
+        unit: "rows".to_owned(),
+        units: rows,
+        invocations: vec![Invocations {
+            memory_mb: IMPORT_MB,
+            count: 1,
+            cpu_seconds: usage.cpu.as_secs_f64(),
+            data_api_calls: run.calls,
+            other_calls: puts + gets,
+        }],
+        // Sent by S3, received, deleted; and what the function sends itself.
+        sqs_standard_requests: 3.0 + float(counts.messages_sent),
+        data_api_calls: run.calls,
+        data_api_bytes: run.call_bytes,
+        // The upload is one too.
+        s3_puts: puts + 1,
+        s3_gets: gets,
+        log_bytes: run.log_bytes,
+        postgres_cpu_seconds: run.postgres_cpu.as_secs_f64(),
+        ..Sample::default()
+    };
+    check_rows(env, database, rows).await?;
+    prepared.remove(env).await?;
+    Ok(sample)
+}
+
+fn is_s3_put(operation: &str) -> bool {
+    matches!(
+        operation,
+        "PutObject" | "UploadPart" | "CreateMultipartUpload" | "CompleteMultipartUpload"
+    )
+}
+
+/// Requests that one function answers with one statement each: look-ups of ours, or the tutorial's.
+async fn requests(
+    env: &BenchEnv,
+    name: &str,
+    lookups: Option<u64>,
+    tutorial: Option<u64>,
+) -> anyhow::Result<Sample> {
+    let database = env.fresh().await?;
+    let units = lookups.or(tutorial).unwrap_or_default();
+    if lookups.is_some() {
+        let path = env.folder.path().join("cost.csv");
+        Table::Staff.write_csv(&path, 0..units, Version::New)?;
+        load(env, &database, &path).await?;
+    }
+    let (function, memory_mb) = match (lookups, tutorial) {
+        (Some(_), None) => (env.function(&env.programs.lookup, &database).await?, SMALL_MB),
+        (Some(_), Some(_)) => (env.peer("lookup_tutorial", &database).await?, TUTORIAL_MB),
+        _ => (env.peer("write_tutorial", &database).await?, TUTORIAL_MB),
+    };
+    let meter = Meter::start(&function)?;
+    env.data_api.counters().reset();
+    let postgres = env.postgres_cpu().await?;
+    for n in 0..units {
+        let event = match (lookups, tutorial) {
+            (Some(_), None) => json!({
+                "resource": "/{table}/{key}", "path": "/staff", "httpMethod": "GET", "headers": {},
+                "pathParameters": { "table": "staff", "key": staff_id(n) },
+                "requestContext": { "httpMethod": "GET" }, "isBase64Encoded": false,
+            }),
+            (Some(_), Some(_)) => json!({ "queryStringParameters": { "id": staff_id(n) } }),
+            _ => json!({ "httpMethod": "POST", "body": row(n).to_string() }),
+        };
+        let answer = function.invoke(event.to_string()).await?;
+        ensure!(answer.value["statusCode"] == 200, "{}", answer.value);
+    }
+    let counters = env.data_api.counters();
+    let sample = Sample {
+        name: name.to_owned(),
+        unit: if lookups.is_some() { "look-ups" } else { "writes" }.to_owned(),
+        units,
+        api_requests: units,
+        invocations: vec![Invocations {
+            memory_mb,
+            count: units,
+            cpu_seconds: meter.cpu_seconds()?,
+            data_api_calls: counters.all_calls(),
+            other_calls: 0,
+        }],
+        data_api_calls: counters.all_calls(),
+        data_api_bytes: counters.bytes_in(),
+        log_bytes: function.log().len() as u64,
+        postgres_cpu_seconds: env.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
+        ..Sample::default()
+    };
+    check_rows(env, database, units).await?;
+    Ok(sample)
+}
+
+/// What there is to pay when nothing happens, for a month: alarms, the secret, the schedule of `prune`,
+/// the queues' pollers and a gigabyte of data. The database is at zero capacity.
+pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64)> {
+    // Two event source mappings with long polls of 20 s and five pollers each (AWS Lambda guide, "Using
+    // Lambda with Amazon SQS": empty receives are billed).
+    let polls = 5.0 * 30.0 * 86_400.0 / 20.0;
+    vec![
+        ("Alarms", prices.usd("alarm_month") * float(alarms)),
+        ("The secret of the database", prices.usd("secret_month")),
+        (
+            "Empty receives of the two queues",
+            polls * (prices.usd("sqs_fifo_request") + prices.usd("sqs_standard_request")),
+        ),
+        ("A gigabyte of data", prices.usd("aurora_gb_month")),
+        ("prune, 30 invocations and their calls", {
+            30.0 * (prices.usd("lambda_request") + 3.0 * prices.usd("data_api_request"))
+        }),
+        ("Aurora at zero capacity", 0.0),
+    ]
+}
+
+/// Which limit binds first, by rates of writes and by a large file. Text and figures.
+pub(crate) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
+    let of = |name: &str| samples.iter().find(|sample| sample.name.contains(name));
+    let per_unit = |sample: &Sample, amount: f64| amount / float(sample.units);
+    let postgres_acus = |sample: &Sample, rate: f64| {
+        per_unit(sample, sample.postgres_cpu_seconds) * rate / prices.value("processors_per_acu")
+    };
+    let calls_per_second =
+        |sample: &Sample, rate: f64| per_unit(sample, float(sample.data_api_calls)) * rate;
+    // Functions that are busy at once: invocation time of a second's work (Little's law).
+    let busy = |sample: &Sample, rate: f64, place: usize| {
+        let seconds = sample.invocations.get(place).map(|one| billed_seconds(prices, one));
+        per_unit(sample, seconds.unwrap_or(f64::NAN)) * rate
+    };
+    let columns = [
+        "writes a second",
+        "form",
+        "requests/s (limit)",
+        "enqueue at once (limit)",
+        "queue sends/s (limit)",
+        "apply at once (least partitions)",
+        "Data API calls/s",
+        "ACUs of PostgreSQL's work",
+        "USD a day",
+    ];
+    let mut table = figures::Table::new("Writes", &columns);
+    for rate in [10.0, 1_000.0, 100_000.0] {
+        for (form, name) in [("single", "single writes"), ("arrays of 500", "writes in arrays")] {
+            let Some(sample) = of(name) else { continue };
+            let requests = per_unit(sample, float(sample.api_requests)) * rate;
+            let usd = cost(prices, sample).total() / MILLION * rate * 86_400.0;
+            table.push([
+                number(rate),
+                form.to_owned(),
+                limited(requests, prices.value("api_gateway_requests_per_second")),
+                limited(busy(sample, rate, 0), prices.value("lambda_concurrency")),
+                limited(requests, prices.value("sqs_fifo_calls_per_queue")),
+                number(busy(sample, rate, 1).max(1.0).ceil()),
+                number(calls_per_second(sample, rate)),
+                number(postgres_acus(sample, rate)),
+                number(usd),
+            ]);
+        }
+    }
+    let mut text = format!("## At scale\n\n{}\n", table.show());
+    if let Some(sample) = of("CSV rows") {
+        // A row of the table of the run is some 25 bytes.
+        let rows = 1e12 / 25.0;
+        let seconds = busy(sample, rows, 0);
+        let usd = cost(prices, sample).total() / MILLION * rows;
+        let columns = [
+            "1 TB of CSV",
+            "one file after the other, days",
+            "64 files at once, hours",
+            "ACUs at 64",
+            "USD",
+        ];
+        let mut table = figures::Table::new("", &columns);
+        table.push([
+            format!("{} rows of 25 bytes", number(rows)),
+            number(seconds / 86_400.0),
+            number(seconds / 3_600.0 / 64.0),
+            number(postgres_acus(sample, rows / (seconds / 64.0))),
+            number(usd),
+        ]);
+        text.push_str(&table.show());
+        text.push('\n');
+    }
+    text.push_str(AT_SCALE);
+    text
+}
+
+/// A figure with its limit, marked where it is passed.
+fn limited(figure: f64, limit: f64) -> String {
+    let mark = if figure > limit { "**over** " } else { "" };
+    format!("{mark}{} ({})", number(figure), number(limit))
+}
+
+const AT_SCALE: &str = "What binds first, and which setting moves it:
+
+- **10 writes a second**: nothing. One `apply` is idle most of the time, and one group is enough.
+- **1,000 a second, single**: the order of keys. A message group is worked on by one `apply` at a time, so
+  there must be more groups (`Partitions`) and functions (`ApplyConcurrency`) than the column *apply at once* says. As arrays,
+  the same writes are a few deliveries a second.
+- **100,000 a second, single**: API Gateway's requests a second bind first (a quota to be raised), then the account's
+  concurrent functions, then the calls of one FIFO queue. Whoever writes at such a rate sends arrays, or a file. As
+  arrays, what binds is PostgreSQL: its capacity (`MaxCapacity`), and one writer instance is all there is. Each running `apply` is
+  one connection.
+- **A terabyte of CSV**: PostgreSQL again, at `ImportConcurrency` files at once. Cut the file: one file is one import,
+  and goes on in one invocation after the other; files of some gigabytes run beside each other.
+- The event source mapping scales a FIFO queue up to the number of its groups, and a standard queue up to 1,250 functions at once: far
+  above both concurrency settings.
+";
+
+pub(crate) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
+    let Ok(prices) = Prices::read() else { return Vec::new() };
+    let costs: Vec<_> = samples.iter().map(|sample| cost(&prices, sample)).collect();
+    let mut columns = vec!["USD per million"];
+    columns.extend(costs.first().into_iter().flat_map(|cost| cost.lines.iter().map(|line| line.0)));
+    columns.push("in all");
+    let mut table = figures::Table::new("Cost on AWS, on paper", &columns);
+    for (sample, cost) in samples.iter().zip(&costs) {
+        let lines = cost.lines.iter().map(|(_, usd)| number(*usd));
+        let row = std::iter::once(sample.name.clone()).chain(lines);
+        table.push(row.chain([number(cost.total())]));
+    }
+    let columns = [
+        "counted in the run",
+        "units",
+        "invocations",
+        "CPU ms per 1,000 units",
+        "Data API calls",
+        "Data API KiB",
+        "SQS requests",
+        "S3 PUT / GET",
+        "PostgreSQL CPU s",
+        "log KiB",
+    ];
+    let mut counted = figures::Table::new("What was counted", &columns);
+    for sample in samples {
+        let cpu: f64 = sample.invocations.iter().map(|one| one.cpu_seconds).sum();
+        counted.push([
+            sample.name.clone(),
+            count(sample.units),
+            whole(sample.invocations.iter().map(|one| one.count).sum()),
+            number(cpu * 1_000.0 * 1_000.0 / float(sample.units)),
+            whole(sample.data_api_calls),
+            number(float(sample.data_api_bytes) / 1_024.0),
+            number(sample.sqs_fifo_requests + sample.sqs_standard_requests),
+            format!("{} / {}", sample.s3_puts, sample.s3_gets),
+            number(sample.postgres_cpu_seconds),
+            number(float(sample.log_bytes) / 1_024.0),
+        ]);
+    }
+    vec![table, counted]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_units_cost_what_their_parts_cost() {
+        let prices = Prices::read().unwrap();
+        let sample = Sample {
+            units: 1_000,
+            api_requests: 1_000,
+            invocations: vec![Invocations {
+                memory_mb: 512.0,
+                count: 1_000,
+                cpu_seconds: 0.0,
+                data_api_calls: 1_000,
+                other_calls: 0,
+            }],
+            data_api_calls: 1_000,
+            data_api_bytes: 10,
+            ..Sample::default()
+        };
+        let cost = cost(&prices, &sample);
+        let line = |name| cost.lines.iter().find(|line| line.0 == name).unwrap().1;
+        let is =
+            |name, usd: f64| assert!((line(name) - usd).abs() < 1e-6, "{name}: {}", line(name));
+        is("API Gateway", 3.5);
+        is("Data API", 0.35);
+        // A million requests, and 17 ms of half a gigabyte for each.
+        is("Lambda", 0.2 + 1.333_34e-5 * 0.5 * 17_000.0);
+        is("Aurora capacity", 0.0);
+    }
+
+    #[test]
+    fn large_calls_are_metered_by_their_bytes() {
+        let units = [data_api_units(3, 100), data_api_units(1, 4 << 20)].map(number);
+        assert_eq!(units, ["3.00", "129"]);
+    }
+
+    #[test]
+    fn every_price_that_a_formula_names_is_in_the_file() {
+        let prices = Prices::read().unwrap();
+        for (_, usd) in idle_month(&prices, 1) {
+            assert!(usd.is_finite());
+        }
+        let sample = Sample { units: 1, ..Sample::default() };
+        assert!(cost(&prices, &sample).total().is_finite());
+    }
+}

@@ -1,0 +1,27 @@
+//! The benchmark: aurora-sync beside other ways to do the same, on one PostgreSQL and one Data API server, in turns. Each
+//! result is checked before its figure counts; only ratios are claims. [`run`] measures and keeps the figures as JSON, so
+//! that parts that were measured one by one make one document, which [`write_docs`] writes.
+
+mod data;
+mod settings;
+mod figures;
+mod function;
+mod fake_aws;
+mod environment;
+mod import;
+mod writes;
+mod lookups;
+mod startup;
+mod growth;
+mod memory;
+mod cost;
+mod programs;
+mod chart;
+mod report;
+mod run;
+pub mod cli;
+
+pub use crate::programs::{beside, build};
+pub use crate::report::write_docs;
+pub use crate::run::run;
+pub use crate::settings::{Name, Scale, Settings};

@@ -1,0 +1,183 @@
+//! Look-ups at the function: a row by its key, and a page of a hundred.
+
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::data::{Table, Version, staff_id};
+use crate::environment::{BenchEnv, Database};
+use crate::figures::{self, Spread, float, number, quantile};
+use crate::settings::Settings;
+use crate::writes::load;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub what: String,
+    pub ways: Vec<MeasuredWay>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MeasuredWay {
+    pub name: String,
+    pub requests_per_second: Spread,
+    pub ours_is_times: Spread,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub calls_per_request: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Key,
+    Page,
+}
+
+const PAGE_ROWS: u64 = 100;
+
+#[derive(Debug, Clone, Default)]
+struct Run {
+    seconds: f64,
+    times_ms: Vec<f64>,
+    calls: u64,
+}
+
+pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Result<Vec<Measured>> {
+    let (rows, requests) = settings.lookups();
+    let database = env.fresh().await?;
+    let path = env.folder.path().join("lookups.csv");
+    Table::Staff.write_csv(&path, 0..rows, Version::New)?;
+    load(env, &database, &path).await?;
+    env.run_sql(&database, "VACUUM (FREEZE, ANALYZE) staff").await?;
+    let mut measured = Vec::new();
+    for what in [What::Key, What::Page] {
+        let name = match what {
+            What::Key => "one row by its key",
+            What::Page => "a page of 100 rows by key",
+        };
+        tracing::info!("look-ups: {name}");
+        let ways = ["aurora-sync", "the tutorial's function, Python"];
+        let mut runs = [Vec::new(), Vec::new()];
+        for round in 0..settings.rounds_of(requests) {
+            for place in 0..2 {
+                let place = (place + round) % 2;
+                let run = run(env, &database, place == 0, what, rows, requests).await?;
+                runs[place].push(run);
+            }
+        }
+        let speed = |run: &Run| float(requests) / run.seconds;
+        let ways = ways.iter().zip(&runs).map(|(way, of_way)| {
+            let mut last = of_way.last().cloned().unwrap_or_default();
+            last.times_ms.sort_unstable_by(f64::total_cmp);
+            MeasuredWay {
+                name: (*way).to_owned(),
+                requests_per_second: Spread::of(of_way.iter().map(speed)),
+                ours_is_times: Spread::of(
+                    runs[0].iter().zip(of_way).map(|(ours, its)| speed(ours) / speed(its)),
+                ),
+                p50_ms: quantile(&last.times_ms, 0.5),
+                p99_ms: quantile(&last.times_ms, 0.99),
+                calls_per_request: float(last.calls) / float(requests),
+            }
+        });
+        measured.push(Measured { what: name.to_owned(), ways: ways.collect() });
+    }
+    env.remove(database).await?;
+    Ok(measured)
+}
+
+async fn run(
+    env: &BenchEnv,
+    database: &Database,
+    is_ours: bool,
+    what: What,
+    rows: u64,
+    requests: u64,
+) -> anyhow::Result<Run> {
+    let function = if is_ours {
+        env.function(&env.programs.lookup, database).await?
+    } else {
+        env.peer("lookup_tutorial", database).await?
+    };
+    // The connection is made by the first.
+    function.invoke(event(is_ours, what, 0).to_string()).await?;
+    env.data_api.counters().reset();
+    let started = Instant::now();
+    let mut times_ms = Vec::new();
+    for request in 0..requests {
+        // Some prime, so that neighbours are far apart.
+        let row = request * 7_919 % rows.saturating_sub(PAGE_ROWS).max(1);
+        let answer = function.invoke(event(is_ours, what, row).to_string()).await?;
+        times_ms.push(answer.took.as_secs_f64() * 1_000.0);
+        check(&answer.value, what, row)?;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Run { seconds, times_ms, calls: env.data_api.counters().all_calls() })
+}
+
+/// A GET as API Gateway sends it.
+fn event(is_ours: bool, what: What, row: u64) -> Value {
+    let id = staff_id(row);
+    let mut event = json!({
+        "resource": "/{table}",
+        "path": "/staff",
+        "httpMethod": "GET",
+        "headers": { "Accept": "application/json" },
+        "pathParameters": { "table": "staff" },
+        "requestContext": { "httpMethod": "GET" },
+        "isBase64Encoded": false,
+    });
+    event["queryStringParameters"] = match (is_ours, what) {
+        (true, What::Key) => {
+            event["resource"] = json!("/{table}/{key}");
+            event["pathParameters"]["key"] = json!(id);
+            Value::Null
+        }
+        (true, What::Page) => {
+            json!({ "id": format!("gte.{id}"), "order": "id", "limit": PAGE_ROWS.to_string() })
+        }
+        (false, What::Key) => json!({ "id": id }),
+        (false, What::Page) => json!({ "from": id }),
+    };
+    event
+}
+
+/// The answer holds the row that was asked for.
+fn check(answer: &Value, what: What, row: u64) -> anyhow::Result<()> {
+    ensure!(answer["statusCode"] == 200, "{answer}");
+    let body = answer["body"].as_str().context("an answer without a body")?;
+    let body: Value = serde_json::from_str(body)?;
+    let found = match (what, body.as_array()) {
+        (What::Page, Some(rows)) => {
+            ensure!(rows.len() as u64 == PAGE_ROWS, "{} rows", rows.len());
+            rows[0].clone()
+        }
+        (What::Key, Some(rows)) => rows.first().cloned().unwrap_or_default(),
+        (_, None) => body,
+    };
+    ensure!(found.to_string().contains(&format!("\"{}\"", staff_id(row))), "{found}");
+    Ok(())
+}
+
+pub(crate) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
+    let columns =
+        ["way", "requests/s", "aurora-sync is × as fast", "p50 ms", "p99 ms", "calls per request"];
+    measured
+        .iter()
+        .map(|measured| {
+            let mut table = figures::Table::new(format!("Look-ups: {}", measured.what), &columns);
+            for way in &measured.ways {
+                table.push([
+                    way.name.clone(),
+                    way.requests_per_second.show(),
+                    way.ours_is_times.show(),
+                    number(way.p50_ms),
+                    number(way.p99_ms),
+                    number(way.calls_per_request),
+                ]);
+            }
+            table
+        })
+        .collect()
+}

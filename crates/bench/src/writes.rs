@@ -1,0 +1,533 @@
+//! Writes at the function behind the queue: deliveries as SQS makes them, settled with the ledger.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use aurora_sync::domain::key::Key;
+use aurora_sync::domain::tables;
+use aurora_sync::domain::write::{Operation, Write, pack};
+use futures_util::future::try_join_all;
+use hyper::Method;
+use local_stack::{Options, Stack};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::data::{Table, Version, staff_age, staff_id, staff_name};
+use crate::environment::{BenchEnv, Database, queue_event};
+use crate::figures::{self, Spread, count, float, number, whole};
+use crate::function::Function;
+use crate::import;
+use crate::settings::Settings;
+
+/// Most messages of a delivery.
+const DELIVERY_MESSAGES: usize = 10;
+/// Rows of a message of an array, as [`pack`] has them.
+const MESSAGE_ROWS: u64 = 500;
+
+/// What the way is called that loads the rows as a file.
+pub(crate) const FILE: &str = "aurora-sync, the same rows as a file";
+
+/// How many writes are posted, one by one, to see when they are applied.
+const POSTED: u64 = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Insert,
+    Update,
+    /// A third each: insert, update, delete.
+    Mixed,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    fn operation(self, n: u64) -> Operation {
+        match (self, n % 3) {
+            (Self::Insert, _) | (Self::Mixed, 0) => Operation::Insert,
+            (Self::Update, _) | (Self::Mixed, 1) => Operation::Update,
+            (Self::Mixed, _) => Operation::Delete,
+        }
+    }
+}
+
+/// Messages of one write, or of an array's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Single,
+    Array,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    AuroraSync,
+    /// The same rows by our import.
+    File,
+    Powertools,
+    Tutorial,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AuroraSync => "aurora-sync",
+            Self::File => FILE,
+            Self::Powertools => "Python, Powertools batch processing, boto3",
+            Self::Tutorial => "the tutorial's function, a request a row",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Scenario {
+    form: Form,
+    what: What,
+    /// How many groups have messages, each with a function of its own.
+    partitions: u64,
+    writes: u64,
+}
+
+impl Scenario {
+    fn name(&self) -> String {
+        let form = match self.form {
+            Form::Single => "a write a message",
+            Form::Array => "500 writes a message",
+        };
+        let Self { what, partitions, writes, .. } = self;
+        format!("{} writes, {form}, {}, {partitions} busy", count(*writes), what.name())
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub scenarios: Vec<MeasuredScenario>,
+    pub latency: Option<Latency>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MeasuredScenario {
+    pub scenario: String,
+    pub ways: Vec<MeasuredWay>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MeasuredWay {
+    pub name: String,
+    pub writes: u64,
+    pub writes_per_second: Spread,
+    pub ours_is_times: Spread,
+    pub calls_per_1000: f64,
+    /// Of all deliveries of the last round.
+    pub delivery_p50_ms: f64,
+    pub delivery_p99_ms: f64,
+}
+
+/// From a write's acceptance to its settlement, on the whole local stack.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Latency {
+    pub writes: u64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+}
+
+/// One run of one way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Run {
+    pub took: Duration,
+    pub deliveries: Vec<Duration>,
+    pub calls: u64,
+}
+
+pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Result<Measured> {
+    let mut scenarios = Vec::new();
+    for scenario in all(settings) {
+        if settings.wants(&scenario.name()) {
+            scenarios.push(measure_scenario(env, settings, scenario).await?);
+        }
+    }
+    let latency = if settings.measures_stack() { Some(latency(env).await?) } else { None };
+    Ok(Measured { scenarios, latency })
+}
+
+fn all(settings: &Settings) -> Vec<Scenario> {
+    let (singles, arrays) = settings.writes();
+    let mut scenarios = Vec::new();
+    for (form, writes) in [(Form::Single, singles), (Form::Array, arrays)] {
+        for partitions in [1, 8] {
+            for what in [What::Insert, What::Update, What::Mixed] {
+                scenarios.push(Scenario { form, what, partitions, writes });
+            }
+        }
+    }
+    scenarios
+}
+
+async fn measure_scenario(
+    env: &BenchEnv,
+    settings: &Settings,
+    scenario: Scenario,
+) -> anyhow::Result<MeasuredScenario> {
+    tracing::info!("writes: {}", scenario.name());
+    let mut ways = vec![Way::AuroraSync];
+    if scenario.form == Form::Array && scenario.what == What::Insert {
+        ways.push(Way::File);
+    }
+    ways.push(Way::Powertools);
+    // The tutorial's function has no DELETE and takes no arrays.
+    if scenario.form == Form::Single && scenario.what != What::Mixed {
+        ways.push(Way::Tutorial);
+    }
+    ways.retain(|way| settings.wants_way(way.name()));
+    let template = template(env, &scenario).await?;
+    let expected = expected(env, &scenario).await?;
+    let rounds = settings.rounds_of(scenario.writes);
+    let mut runs = vec![Vec::new(); ways.len()];
+    for round in 0..rounds {
+        for place in 0..ways.len() {
+            let place = (place + round) % ways.len();
+            let way = ways[place];
+            let database = env.copy_of(&template.name).await?;
+            let run = run(env, &database, way, &scenario).await;
+            let run = run.with_context(|| format!("{}: {}", scenario.name(), way.name()))?;
+            let found = env.checksum(&database, Table::Staff).await?;
+            ensure!(found == expected, "{}: {found}, expected {expected}", way.name());
+            if way == Way::AuroraSync {
+                let settled = "SELECT count(*)::text FROM sync.write WHERE outcome = 'applied'";
+                let settled = env.text(&database, settled).await?;
+                ensure!(settled == scenario.writes.to_string(), "{settled} writes were applied");
+            }
+            env.remove(database).await?;
+            runs[place].push(run);
+        }
+    }
+    env.remove(template).await?;
+    let speed = |run: &Run| float(scenario.writes) / run.took.as_secs_f64();
+    let measured = ways.iter().zip(&runs).map(|(way, of_way)| {
+        let last = of_way.last().cloned().unwrap_or_default();
+        let mut deliveries: Vec<_> =
+            last.deliveries.iter().map(|took| took.as_secs_f64() * 1_000.0).collect();
+        deliveries.sort_unstable_by(f64::total_cmp);
+        MeasuredWay {
+            name: way.name().to_owned(),
+            writes: scenario.writes,
+            writes_per_second: Spread::of(of_way.iter().map(speed)),
+            ours_is_times: Spread::of(
+                runs[0].iter().zip(of_way).map(|(ours, its)| speed(ours) / speed(its)),
+            ),
+            calls_per_1000: float(last.calls) * 1_000.0 / float(scenario.writes),
+            delivery_p50_ms: figures::quantile(&deliveries, 0.5),
+            delivery_p99_ms: figures::quantile(&deliveries, 0.99),
+        }
+    });
+    Ok(MeasuredScenario { scenario: scenario.name(), ways: measured.collect() })
+}
+
+/// The table as the writes meet it.
+async fn template(env: &BenchEnv, scenario: &Scenario) -> anyhow::Result<Database> {
+    let there = |n: &u64| scenario.what.operation(*n) != Operation::Insert;
+    let database = env.fresh().await?;
+    let path = env.folder.path().join("there.csv");
+    Table::Staff.write_csv(&path, (0..scenario.writes).filter(there), Version::Old)?;
+    load(env, &database, &path).await?;
+    env.run_sql(&database, "VACUUM (FREEZE, ANALYZE) staff").await?;
+    Ok(database)
+}
+
+async fn expected(env: &BenchEnv, scenario: &Scenario) -> anyhow::Result<String> {
+    let left = |n: &u64| scenario.what.operation(*n) != Operation::Delete;
+    let database = env.fresh().await?;
+    let path = env.folder.path().join("expected.csv");
+    Table::Staff.write_csv(&path, (0..scenario.writes).filter(left), Version::New)?;
+    load(env, &database, &path).await?;
+    let checksum = env.checksum(&database, Table::Staff).await?;
+    env.remove(database).await?;
+    Ok(checksum)
+}
+
+pub(crate) async fn load(env: &BenchEnv, database: &Database, path: &Path) -> anyhow::Result<()> {
+    let copy = "COPY staff FROM STDIN WITH (FORMAT csv, HEADER)";
+    env.copy_file(database, ["", copy, ""], path).await
+}
+
+async fn run(
+    env: &BenchEnv,
+    database: &Database,
+    way: Way,
+    scenario: &Scenario,
+) -> anyhow::Result<Run> {
+    if way == Way::File {
+        return load_as_file(env, database, scenario.writes).await;
+    }
+    let lanes: Vec<_> = (0..scenario.partitions)
+        .map(|lane| {
+            let rows: Vec<_> = (lane..scenario.writes)
+                .step_by(usize::try_from(scenario.partitions).unwrap_or(1))
+                .collect();
+            match way {
+                Way::AuroraSync | Way::File => our_deliveries(scenario, lane, &rows),
+                Way::Powertools => powertools_deliveries(scenario, lane, &rows),
+                Way::Tutorial => tutorial_requests(scenario, &rows),
+            }
+        })
+        .collect();
+    // An update of a row that is not there.
+    let update = Scenario { what: What::Update, form: Form::Single, ..*scenario };
+    let warm_up = |lane: u64| {
+        let rows = [scenario.writes + lane];
+        match way {
+            Way::AuroraSync | Way::File => our_deliveries(&update, lane, &rows),
+            Way::Powertools => powertools_deliveries(&update, lane, &rows),
+            Way::Tutorial => tutorial_requests(&update, &rows),
+        }
+    };
+    let warm_ups = (0..scenario.partitions).map(warm_up).collect();
+    run_lanes(env, database, way.module(), warm_ups, lanes).await
+}
+
+/// Has the rows imported that the writes insert.
+async fn load_as_file(env: &BenchEnv, database: &Database, rows: u64) -> anyhow::Result<Run> {
+    let scenario = import::Scenario { table: Table::Staff, mode: import::Mode::Insert, rows };
+    let prepared = import::Prepared::new(env, &scenario).await?;
+    let run = prepared.run_ours(env, database, rows).await?;
+    prepared.remove(env).await?;
+    let took = Duration::from_secs_f64(run.seconds);
+    Ok(Run { took, deliveries: vec![took], calls: run.calls })
+}
+
+impl Way {
+    /// The Python function; `None` is ours.
+    fn module(self) -> Option<&'static str> {
+        match self {
+            Self::AuroraSync | Self::File => None,
+            Self::Powertools => Some("write_powertools"),
+            Self::Tutorial => Some("write_tutorial"),
+        }
+    }
+}
+
+/// A function for each lane, one delivery after the other; the lanes beside each other. Time begins once each function
+/// has handled a first delivery.
+async fn run_lanes(
+    env: &BenchEnv,
+    database: &Database,
+    module: Option<&str>,
+    warm_ups: Vec<Vec<String>>,
+    lanes: Vec<Vec<String>>,
+) -> anyhow::Result<Run> {
+    let functions = try_join_all(lanes.iter().map(async |_| match module {
+        None => env.function(&env.programs.apply, database).await,
+        Some(module) => env.peer(module, database).await,
+    }))
+    .await?;
+    for (function, deliveries) in functions.iter().zip(warm_ups) {
+        run_lane(function, deliveries).await?;
+    }
+    env.data_api.counters().reset();
+    let started = Instant::now();
+    let deliveries = try_join_all(
+        functions.iter().zip(lanes).map(|(function, deliveries)| run_lane(function, deliveries)),
+    )
+    .await?;
+    let took = started.elapsed();
+    let calls = env.data_api.counters().all_calls();
+    Ok(Run { took, deliveries: deliveries.into_iter().flatten().collect(), calls })
+}
+
+async fn run_lane(function: &Function, deliveries: Vec<String>) -> anyhow::Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    for delivery in deliveries {
+        let answer = function.invoke(delivery).await?;
+        let failures = answer.value["batchItemFailures"].as_array().map_or(0, Vec::len);
+        ensure!(failures == 0, "{failures} messages were given back: {}", function.log());
+        ensure!(answer.value["statusCode"].as_u64().is_none_or(|status| status == 200));
+        times.push(answer.took);
+    }
+    Ok(times)
+}
+
+/// A write of `staff`, as the door makes it.
+pub(super) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
+    let catalog = tables::catalog();
+    let table = catalog.table("staff").context("there is no table staff")?;
+    let id = ("id".to_owned(), Some(staff_id(n)));
+    let row = match operation {
+        Operation::Delete => vec![id],
+        _ => vec![
+            id,
+            ("name".to_owned(), Some(staff_name(n, Version::New))),
+            ("age".to_owned(), staff_age(n).map(|age| age.to_string())),
+        ],
+    };
+    Ok(Write {
+        id: uuid::Uuid::now_v7(),
+        table: table.path(),
+        operation,
+        key: Some(Key::from(vec![staff_id(n)])),
+        row,
+        accepted_at_ms: jiff::Timestamp::now().as_millisecond(),
+        fingerprint: None,
+    })
+}
+
+fn our_deliveries(scenario: &Scenario, lane: u64, rows: &[u64]) -> Vec<String> {
+    let writes = rows.iter().filter_map(|n| write(*n, scenario.what.operation(*n)).ok());
+    let bodies: Vec<_> = match scenario.form {
+        Form::Single => {
+            writes.flat_map(|write| pack(vec![write], 1)).map(|message| message.body).collect()
+        }
+        Form::Array => pack(writes.collect(), 1).into_iter().map(|message| message.body).collect(),
+    };
+    deliveries(bodies, lane)
+}
+
+fn deliveries(bodies: Vec<String>, lane: u64) -> Vec<String> {
+    let group = Some(format!("p{lane}"));
+    let messages: Vec<_> = bodies.into_iter().map(|body| (body, group.clone())).collect();
+    messages
+        .chunks(DELIVERY_MESSAGES)
+        .map(|messages| queue_event(messages, "writes.fifo").to_string())
+        .collect()
+}
+
+fn row(n: u64) -> Value {
+    json!({ "id": staff_id(n), "name": staff_name(n, Version::New), "age": staff_age(n) })
+}
+
+/// A message has rows of one operation.
+fn powertools_deliveries(scenario: &Scenario, lane: u64, rows: &[u64]) -> Vec<String> {
+    let body = |operation: Operation, rows: &[u64]| {
+        let rows: Vec<_> = rows.iter().map(|n| row(*n)).collect();
+        json!({ "operation": operation.as_str(), "rows": rows }).to_string()
+    };
+    let operation = |n: &u64| scenario.what.operation(*n);
+    let bodies = match scenario.form {
+        Form::Single => rows.iter().map(|n| body(operation(n), &[*n])).collect(),
+        Form::Array => {
+            let size = usize::try_from(MESSAGE_ROWS).unwrap_or(usize::MAX);
+            let of = |wanted: Operation| {
+                let rows: Vec<_> =
+                    rows.iter().copied().filter(|n| operation(n) == wanted).collect();
+                rows.chunks(size).map(|rows| body(wanted, rows)).collect::<Vec<_>>()
+            };
+            [Operation::Insert, Operation::Update, Operation::Delete]
+                .into_iter()
+                .flat_map(of)
+                .collect()
+        }
+    };
+    deliveries(bodies, lane)
+}
+
+fn tutorial_requests(scenario: &Scenario, rows: &[u64]) -> Vec<String> {
+    let request = |n: &u64| {
+        let method = if scenario.what == What::Insert { "POST" } else { "PUT" };
+        let event = json!({
+            "resource": "/{table}/{key}",
+            "httpMethod": method,
+            "pathParameters": { "table": "staff", "key": staff_id(*n) },
+            "body": row(*n).to_string(),
+        });
+        event.to_string()
+    };
+    rows.iter().map(request).collect()
+}
+
+/// A backlog of single writes, drained by eight functions beside each other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Backlog {
+    pub writes: u64,
+    pub seconds: f64,
+    pub calls: u64,
+}
+
+pub(crate) async fn drain(env: &BenchEnv, writes: u64) -> anyhow::Result<Backlog> {
+    tracing::info!("growth: a backlog of {} writes", count(writes));
+    let scenario = Scenario { form: Form::Single, what: What::Insert, partitions: 8, writes };
+    let expected = expected(env, &scenario).await?;
+    let database = env.fresh().await?;
+    let run = run(env, &database, Way::AuroraSync, &scenario).await?;
+    let found = env.checksum(&database, Table::Staff).await?;
+    ensure!(found == expected, "{found}, expected {expected}");
+    env.remove(database).await?;
+    Ok(Backlog { writes, seconds: run.took.as_secs_f64(), calls: run.calls })
+}
+
+pub(crate) fn backlog_table(backlog: &Backlog) -> figures::Table {
+    let title = "A backlog of single writes, drained by eight functions";
+    let columns = ["writes", "seconds", "writes/s", "Data API calls"];
+    let mut table = figures::Table::new(title, &columns);
+    let Backlog { writes, seconds, calls } = *backlog;
+    let speed = float(writes) / seconds;
+    table.push([count(writes), number(seconds), number(speed), whole(calls)]);
+    table
+}
+
+/// Posts writes, one after the other, to the whole stack, and asks the ledger.
+async fn latency(env: &BenchEnv) -> anyhow::Result<Latency> {
+    tracing::info!("writes: from accepted to applied, on the whole stack");
+    let stack = Stack::start(Options::new(env.programs.clone())).await?;
+    for n in 100..100 + POSTED {
+        let headers = [("content-type", "application/json")];
+        let body = row(n).to_string();
+        let answer = stack.request(Method::POST, "/staff", &headers, body).await?;
+        ensure!(answer.status == 202, "POST /staff: {}", answer.text());
+    }
+    let client = ephemeral_postgres::connect(&stack.addresses().database_url).await?;
+    let sql = "SELECT count(*), percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP
+         (ORDER BY extract(epoch FROM settled_at - accepted_at) * 1000) FROM sync.write
+         WHERE outcome = 'applied'";
+    let started = Instant::now();
+    loop {
+        let row = client.query_one(sql, &[]).await?;
+        if row.get::<_, i64>(0) == i64::try_from(POSTED)? {
+            let quantiles: Vec<f64> = row.get(1);
+            let [p50_ms, p99_ms] = quantiles[..] else { unreachable!("two are asked for") };
+            return Ok(Latency { writes: POSTED, p50_ms, p99_ms });
+        }
+        ensure!(started.elapsed() < Duration::from_mins(1), "not all writes were applied");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+pub(crate) fn tables(measured: &Measured) -> Vec<figures::Table> {
+    let columns = [
+        "way",
+        "writes/s",
+        "aurora-sync is × as fast",
+        "calls per 1,000 writes",
+        "a delivery, p50 ms",
+        "p99 ms",
+    ];
+    let mut tables: Vec<_> = measured
+        .scenarios
+        .iter()
+        .map(|scenario| {
+            let mut table = figures::Table::new(format!("Writes: {}", scenario.scenario), &columns);
+            for way in &scenario.ways {
+                table.push([
+                    way.name.clone(),
+                    way.writes_per_second.show(),
+                    way.ours_is_times.show(),
+                    number(way.calls_per_1000),
+                    number(way.delivery_p50_ms),
+                    number(way.delivery_p99_ms),
+                ]);
+            }
+            table
+        })
+        .collect();
+    if let Some(latency) = &measured.latency {
+        let title =
+            "Writes: from accepted to applied, whole local stack, posted one after the other";
+        let mut table = figures::Table::new(title, &["writes", "p50 ms", "p99 ms"]);
+        table.push([count(latency.writes), number(latency.p50_ms), number(latency.p99_ms)]);
+        tables.push(table);
+    }
+    tables
+}

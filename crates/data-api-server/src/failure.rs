@@ -1,0 +1,53 @@
+//! What can go wrong with a session in hand, and what becomes of the session then.
+
+use crate::error::ApiError;
+use crate::pg_error::{PgError, SqlError};
+use crate::sessions::Lent;
+
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Pg(PgError),
+    Api(ApiError),
+}
+
+impl From<PgError> for Failure {
+    fn from(error: PgError) -> Self {
+        Self::Pg(error)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Pg(error) => error.into(),
+            Failure::Api(error) => error,
+        }
+    }
+}
+
+/// Gives the session back, if it is of any use, and the answer out.
+pub(crate) fn finish<T>(result: Result<T, Failure>, lent: Lent) -> Result<T, ApiError> {
+    if matches!(result, Err(Failure::Pg(PgError::Connection(_)))) {
+        drop(lent);
+    } else {
+        lent.release();
+    }
+    result.map_err(ApiError::from)
+}
+
+/// Lets PostgreSQL itself fail with an SQLSTATE, so that a transaction is really aborted by it.
+pub(crate) async fn raise<T>(lent: &mut Lent, state: &str) -> Result<T, Failure> {
+    let SqlError { code, message, .. } = SqlError::injected(state);
+    let sql = format!(
+        "DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = '{message}'; END$$"
+    );
+    lent.connection()?.simple(&sql).await?;
+    // It has raised; a state that PostgreSQL does not raise with is no error to it.
+    Err(Failure::Api(SqlError::injected(state).into()))
+}

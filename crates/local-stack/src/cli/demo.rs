@@ -1,0 +1,28 @@
+//! `cargo local demo`: starts a stack, runs the demo on it, and stops the stack.
+
+use anyhow::Context;
+use ephemeral_postgres::signals;
+
+use super::print;
+use crate::demo;
+use crate::functions::{Profile, build_functions};
+use crate::stack::{Options, Stack};
+use crate::workspace;
+
+pub async fn run() -> anyhow::Result<()> {
+    // The one that is dropped stops what it has started.
+    tokio::select! {
+        ended = start() => ended,
+        interrupted = signals::interrupted() => interrupted.context("cannot listen for signals"),
+    }
+}
+
+async fn start() -> anyhow::Result<()> {
+    tracing::info!("building the functions");
+    let functions = build_functions(&workspace::root(), Profile::Dev).await?;
+    let stack = Stack::start(Options::new(functions)).await?;
+    demo::run(&stack, &mut print).await?;
+    drop(stack);
+    print("\nEverything that was started has been stopped. `cargo local up` keeps it running.");
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Deploys the template through CloudFormation, as `sam deploy` does: the code into a bucket, the
+//! stack with its parameters, and then the wait for it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_cloudformation::types::{Capability, OnFailure, Parameter, StackStatus};
+use aws_sdk_s3::config::RequestChecksumCalculation;
+use aws_sdk_s3::primitives::ByteStream;
+
+use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use crate::emulator::Emulator;
+use crate::functions::{Functions, pack};
+use crate::template;
+
+pub(crate) const STACK_NAME: &str = "aurora-sync";
+const CODE_BUCKET: &str = "code";
+
+/// It takes two seconds. The migrations are part of it.
+const DEPLOYED_WITHIN: Duration = Duration::from_mins(2);
+const POLL_EVERY: Duration = Duration::from_millis(100);
+
+/// Outputs by name, and physical ids by logical id.
+#[derive(Debug)]
+pub(crate) struct Deployed {
+    pub(crate) outputs: HashMap<String, String>,
+    pub(crate) resources: HashMap<String, String>,
+}
+
+/// The emulator as the AWS SDKs want to be told of it; nothing of this is read from the environment.
+pub fn sdk_config(endpoint_url: &str) -> SdkConfig {
+    let credentials = Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY, None, None, "local");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint_url)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
+}
+
+pub(crate) async fn deploy(
+    emulator: &mut Emulator,
+    folder: &Path,
+    template: &str,
+    functions: &Functions,
+    parameters: &[(String, String)],
+) -> anyhow::Result<Deployed> {
+    let config = sdk_config(emulator.url());
+    let locations = upload(&aws_sdk_s3::Client::new(&config), folder, functions).await?;
+    let template = template::with_code(template, &locations)?;
+    let client = Client::new(&config);
+    let parameters = parameters
+        .iter()
+        .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build());
+    client
+        .create_stack()
+        .stack_name(STACK_NAME)
+        .template_body(template)
+        .set_parameters(Some(parameters.collect()))
+        .capabilities(Capability::CapabilityIam)
+        .capabilities(Capability::CapabilityAutoExpand)
+        // What failed stays to be looked at.
+        .on_failure(OnFailure::DoNothing)
+        .send()
+        .await
+        .context("CloudFormation refuses template.yaml")?;
+    let outputs = wait(&client, emulator).await?;
+    let resources = client
+        .describe_stack_resources()
+        .stack_name(STACK_NAME)
+        .send()
+        .await
+        .context("cannot read the stack's resources")?;
+    let resources = resources
+        .stack_resources()
+        .iter()
+        .filter_map(|resource| {
+            Some((
+                resource.logical_resource_id()?.to_owned(),
+                resource.physical_resource_id()?.to_owned(),
+            ))
+        })
+        .collect();
+    Ok(Deployed { outputs, resources })
+}
+
+/// Packs the programs and puts them into a bucket; their locations by name.
+async fn upload<'f>(
+    client: &aws_sdk_s3::Client,
+    folder: &Path,
+    functions: &'f Functions,
+) -> anyhow::Result<HashMap<&'f str, String>> {
+    client.create_bucket().bucket(CODE_BUCKET).send().await.context("cannot make a bucket")?;
+    let mut locations = HashMap::new();
+    for (name, program) in functions.iter() {
+        let key = format!("{name}.zip");
+        let archive = folder.join(&key);
+        let program = program.to_owned();
+        let packed = archive.clone();
+        tokio::task::spawn_blocking(move || pack(&program, &packed)).await??;
+        let body = ByteStream::from_path(&archive).await.context("cannot read the archive")?;
+        client
+            .put_object()
+            .bucket(CODE_BUCKET)
+            .key(&key)
+            .body(body)
+            .customize()
+            // A debug build of this program would take a second to hash each of them.
+            .disable_payload_signing()
+            .config_override(unchecked())
+            .send()
+            .await
+            .with_context(|| format!("cannot upload {}", archive.display()))?;
+        std::fs::remove_file(&archive)
+            .with_context(|| format!("cannot remove {}", archive.display()))?;
+        locations.insert(name, format!("s3://{CODE_BUCKET}/{key}"));
+    }
+    Ok(locations)
+}
+
+/// Without checksums that nobody asks for.
+fn unchecked() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new()
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+}
+
+/// Waits for the stack's end, good or bad; its outputs.
+async fn wait(client: &Client, emulator: &mut Emulator) -> anyhow::Result<HashMap<String, String>> {
+    let started = Instant::now();
+    loop {
+        let answer = client
+            .describe_stacks()
+            .stack_name(STACK_NAME)
+            .send()
+            .await
+            .context("cannot read the stack's state")?;
+        let stack = answer.stacks().first().context("CloudFormation has lost the stack")?;
+        match stack.stack_status() {
+            Some(StackStatus::CreateComplete) => {
+                let outputs = stack.outputs().iter().filter_map(|output| {
+                    Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))
+                });
+                return Ok(outputs.collect());
+            }
+            Some(StackStatus::CreateInProgress) => {}
+            status => {
+                let reasons = failures(client).await?;
+                let status = status.map_or("no status", StackStatus::as_str);
+                bail!("template.yaml was not deployed ({status}):\n{reasons}");
+            }
+        }
+        // A dead migrate function never answers, and CloudFormation would wait for it for long.
+        let log = std::fs::read_to_string(emulator.log()).unwrap_or_default();
+        if let Some(error) = log.lines().find(|line| is_function_failure(line)) {
+            bail!("a function failed during the deployment:\n{error}");
+        }
+        if emulator.has_ended() {
+            bail!("the AWS emulator ended during the deployment; see {}", emulator.log().display());
+        }
+        if started.elapsed() > DEPLOYED_WITHIN {
+            let reasons = failures(client).await?;
+            return Err(anyhow!(
+                "template.yaml is not deployed after {DEPLOYED_WITHIN:?}\n{reasons}"
+            ));
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+/// Whether a line of the emulator's log says that `migrate` did not live to answer.
+fn is_function_failure(line: &str) -> bool {
+    line.contains("MigrateFunction")
+        && ["ERROR [lambda", "WARNING [lambda"].iter().any(|level| line.contains(level))
+}
+
+/// The resources that failed, and why.
+async fn failures(client: &Client) -> anyhow::Result<String> {
+    let events = client
+        .describe_stack_events()
+        .stack_name(STACK_NAME)
+        .send()
+        .await
+        .context("cannot read the stack's events")?;
+    let failed = events.stack_events().iter().filter_map(|event| {
+        let status = event.resource_status()?.as_str();
+        status.contains("FAILED").then(|| {
+            let id = event.logical_resource_id().unwrap_or_default();
+            format!("{id} {status}: {}", event.resource_status_reason().unwrap_or_default())
+        })
+    });
+    Ok(failed.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,146 @@
+//! The six programs that the template deploys: built, packed.
+//!
+//! What they do is none of this file's business; each is a path to an executable.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use tokio::process::Command;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// The names of the programs, as `Binary` in template.yaml has them.
+pub const BINARIES: [&str; 6] = ["enqueue", "apply", "import", "lookup", "migrate", "prune"];
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Functions {
+    pub enqueue: PathBuf,
+    pub apply: PathBuf,
+    pub import: PathBuf,
+    pub lookup: PathBuf,
+    pub migrate: PathBuf,
+    pub prune: PathBuf,
+}
+
+impl Functions {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let paths =
+            [&self.enqueue, &self.apply, &self.import, &self.lookup, &self.migrate, &self.prune];
+        BINARIES.into_iter().zip(paths.map(PathBuf::as_path))
+    }
+}
+
+/// How the functions are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    Dev,
+    Release,
+}
+
+/// Builds the six programs with cargo, whose progress goes to standard error.
+pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Result<Functions> {
+    // Under `cargo run` the same cargo, else the one on the PATH.
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .kill_on_drop(true)
+        .current_dir(workspace)
+        .args(["build", "--bins", "--package", "aurora-sync"])
+        .arg("--message-format=json-render-diagnostics")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    // What `cargo run` tells this program of itself would look like a change to build scripts, and
+    // make both cargos build in turns what the other has built.
+    for (name, _) in std::env::vars_os() {
+        let told =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(told) {
+            cargo.env_remove(&name);
+        }
+    }
+    match profile {
+        // With the package of `cargo local`, dependencies have the features that they have been built
+        // with for it, and none is built twice.
+        Profile::Dev => cargo.args(["--package", "local"]),
+        Profile::Release => cargo.arg("--release"),
+    };
+    let output = cargo.output().await.context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo could not build the functions; its messages are above");
+    }
+    let messages = String::from_utf8(output.stdout).context("cargo's messages are not UTF-8")?;
+    executables(&messages)
+}
+
+fn executables(messages: &str) -> anyhow::Result<Functions> {
+    #[derive(Deserialize)]
+    struct Message {
+        target: Option<Target>,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    let mut found = Vec::new();
+    for line in messages.lines() {
+        let message: Message = serde_json::from_str(line)
+            .with_context(|| format!("not a message of cargo: {line}"))?;
+        if let (Some(target), Some(executable)) = (message.target, message.executable) {
+            found.push((target.name, executable));
+        }
+    }
+    let path = |binary: &str| {
+        let executable = found.iter().find(|(name, _)| name == binary);
+        executable.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {binary}"))
+    };
+    Ok(Functions {
+        enqueue: path("enqueue")?,
+        apply: path("apply")?,
+        import: path("import")?,
+        lookup: path("lookup")?,
+        migrate: path("migrate")?,
+        prune: path("prune")?,
+    })
+}
+
+/// Packs a program as Lambda wants it, under the name `bootstrap`. Uncompressed: the way is short.
+pub(crate) fn pack(program: &Path, archive: &Path) -> anyhow::Result<()> {
+    let write = || -> anyhow::Result<()> {
+        let mut program = BufReader::new(File::open(program)?);
+        let mut zip = ZipWriter::new(BufWriter::new(File::create(archive)?));
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .unix_permissions(0o755);
+        zip.start_file("bootstrap", options)?;
+        io::copy(&mut program, &mut zip)?;
+        zip.finish()?.flush()?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot pack {} as {}", program.display(), archive.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_six_executables_are_read_from_the_messages_of_cargo() {
+        let message = |name, executable| {
+            serde_json::json!({ "target": { "name": name }, "executable": executable }).to_string()
+        };
+        let mut messages = vec![message("serde", None)];
+        messages.extend(BINARIES.map(|name| message(name, Some(format!("/t/{name}")))));
+        messages.push("{\"reason\":\"build-finished\",\"success\":true}".to_owned());
+        let functions = executables(&messages.join("\n")).unwrap();
+        for (binary, path) in functions.iter() {
+            assert_eq!(path, Path::new("/t").join(binary));
+        }
+        let error = executables("{\"reason\":\"build-finished\"}").unwrap_err();
+        assert_eq!(error.to_string(), "cargo built no enqueue");
+    }
+}

@@ -1,0 +1,26 @@
+//! aurora-sync on one machine: the deployed template on an AWS emulator, a real PostgreSQL behind the Data API server, the
+//! demo, and the commands of `cargo local`. [`Stack`] starts all of it and stops it again; [`Services`] is the emulator
+//! alone, for tests of single functions. Nothing here is ever deployed.
+
+pub mod account;
+pub mod workspace;
+mod python;
+mod http;
+mod template;
+mod functions;
+mod emulator;
+mod deploy;
+mod logs;
+mod services;
+mod stack;
+pub mod http_server;
+pub mod demo;
+pub mod cli;
+
+pub use crate::deploy::sdk_config;
+pub use crate::functions::{BINARIES, Functions, Profile, build_functions};
+pub use crate::http::{Answer, Http};
+pub use crate::logs::Sink;
+pub use crate::python::{Kit, interpreter as python_interpreter};
+pub use crate::services::Services;
+pub use crate::stack::{Addresses, Options, Stack};

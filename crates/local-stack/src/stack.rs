@@ -1,0 +1,257 @@
+//! The whole of aurora-sync on one machine: `template.yaml` as it is, the six functions, a real
+//! PostgreSQL behind the Data API server, and an emulator for the rest of AWS.
+//!
+//! Owns everything that it starts, and stops it when it is dropped or when this process is killed.
+//! Never edits the template but for the code locations, and holds nothing that a function would need to
+//! know of: what differs from AWS is in the parameters.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use bytes::Bytes;
+use data_api_server::{Server, Settings};
+use ephemeral_postgres::{Postgres, RunFolder};
+use hyper::Method;
+
+use crate::account::{CLUSTER_ARN, DATABASE, SECRET_ARN};
+use crate::deploy::{self, Deployed, deploy};
+use crate::emulator::Emulator;
+use crate::functions::Functions;
+use crate::http::{Answer, Http};
+use crate::logs::{self, Follower, Sink, Sources};
+use crate::python::Python;
+use crate::workspace;
+
+/// The functions' logs, with the log groups that the template makes for them.
+const LOGS: [(&str, &str); 6] = [
+    ("enqueue", "EnqueueLogs"),
+    ("apply", "ApplyLogs"),
+    ("import", "ImportLogs"),
+    ("lookup", "LookupLogs"),
+    ("migrate", "MigrateLogs"),
+    ("prune", "PruneLogs"),
+];
+
+/// What to start.
+#[expect(missing_debug_implementations, reason = "a sink is a closure")]
+pub struct Options {
+    pub functions: Functions,
+    /// Values for the template's parameters besides those that the stack sets itself.
+    pub parameters: Vec<(String, String)>,
+    /// Where the functions' log lines go besides their file.
+    pub log_sink: Option<Sink>,
+}
+
+impl Options {
+    pub fn new(functions: Functions) -> Self {
+        Self { functions, parameters: Vec::new(), log_sink: None }
+    }
+
+    /// Sets a parameter of the template.
+    #[must_use]
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Where to find what runs.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Without a slash at its end.
+    pub api_url: String,
+    pub uploads_bucket: String,
+    pub results_bucket: String,
+    pub writes_queue_url: String,
+    pub writes_dead_letter_queue_url: String,
+    pub imports_queue_url: String,
+    pub imports_dead_letter_queue_url: String,
+    pub cluster_arn: String,
+    pub secret_arn: String,
+    pub database: String,
+    pub database_url: String,
+    /// Every AWS service but the Data API.
+    pub endpoint_url: String,
+    pub data_api_endpoint_url: String,
+}
+
+/// A running stack. Fields drop in this order.
+#[derive(Debug)]
+pub struct Stack {
+    addresses: Addresses,
+    http: Http,
+    function_log: PathBuf,
+    python_bin: PathBuf,
+    _follower: Follower,
+    emulator: Emulator,
+    data_api: Server,
+    _postgres: Postgres,
+    _folder: RunFolder,
+}
+
+impl Stack {
+    /// Starts and deploys everything; several stacks can run at once.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let local = workspace::local_folder()?;
+        let template = read_template()?;
+        let folder = RunFolder::new(&local, "stack")?;
+        let http = Http::default();
+
+        // PostgreSQL's first start and Python's installation take their time, so side by side.
+        let (python, postgres) = tokio::try_join!(Python::ensure(&local), Postgres::start())?;
+        let database_url = postgres.create_database(DATABASE).await?;
+        let data_api = Server::start(Settings {
+            cluster_arn: Some(CLUSTER_ARN.to_owned()),
+            secret_arn: Some(SECRET_ARN.to_owned()),
+            ..Settings::new(&database_url)
+        })
+        .await?;
+        tracing::info!("starting the AWS emulator");
+        let mut emulator = Emulator::start(&python, folder.path(), &http).await?;
+
+        tracing::info!("deploying template.yaml");
+        let data_api_endpoint_url = data_api.url();
+        let endpoint_url = emulator.url().to_owned();
+        let mut parameters: Vec<_> = [
+            ("ClusterArn", CLUSTER_ARN),
+            ("SecretArn", SECRET_ARN),
+            ("Database", DATABASE),
+            ("Architecture", architecture()),
+            ("EndpointUrl", &endpoint_url),
+            ("DataApiEndpointUrl", &data_api_endpoint_url),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        parameters.extend(options.parameters);
+        let deployed =
+            deploy(&mut emulator, folder.path(), &template, &options.functions, &parameters)
+                .await?;
+
+        let function_log = folder.path().join("functions.log");
+        let sources = Sources {
+            endpoint_url: endpoint_url.clone(),
+            groups: LOGS
+                .into_iter()
+                .map(|(name, id)| Ok((name, deployed.resource(id)?)))
+                .collect::<anyhow::Result<_>>()?,
+            emulator_log: emulator.log().to_owned(),
+        };
+        let follower = logs::follow(http.clone(), sources, &function_log, options.log_sink)?;
+        let addresses = Addresses {
+            api_url: local_api_url(&endpoint_url, &deployed.output("ApiUrl")?)?,
+            uploads_bucket: deployed.output("UploadsBucket")?,
+            results_bucket: deployed.output("ResultsBucket")?,
+            writes_queue_url: deployed.output("WritesQueueUrl")?,
+            writes_dead_letter_queue_url: deployed.output("WritesDeadLetterQueueUrl")?,
+            imports_queue_url: deployed.output("ImportsQueueUrl")?,
+            imports_dead_letter_queue_url: deployed.output("ImportsDeadLetterQueueUrl")?,
+            cluster_arn: deployed.output("ClusterArn")?,
+            secret_arn: deployed.output("SecretArn")?,
+            database: deployed.output("Database")?,
+            database_url,
+            endpoint_url,
+            data_api_endpoint_url,
+        };
+        Ok(Self {
+            addresses,
+            http,
+            function_log,
+            python_bin: python.bin(),
+            _follower: follower,
+            emulator,
+            data_api,
+            _postgres: postgres,
+            _folder: folder,
+        })
+    }
+
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// What the functions said; written until the stack is dropped, and removed with it.
+    pub fn function_log(&self) -> &Path {
+        &self.function_log
+    }
+
+    /// The folder with `aws`, for those who have none.
+    pub fn python_bin(&self) -> &Path {
+        &self.python_bin
+    }
+
+    /// The Data API server, whose faults can be ordered and whose calls are counted.
+    pub fn data_api(&self) -> &Server {
+        &self.data_api
+    }
+
+    /// For clients of the AWS SDKs: S3, SQS.
+    pub fn sdk_config(&self) -> SdkConfig {
+        deploy::sdk_config(&self.addresses.endpoint_url)
+    }
+
+    /// A signed request to the API; `path` begins with a slash.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<Answer> {
+        let url = format!("{}{path}", self.addresses.api_url);
+        self.http.signed("execute-api", method, &url, headers, body.into()).await
+    }
+
+    /// An error when a part of the stack has ended by itself.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        if self.emulator.has_ended() {
+            anyhow::bail!("the AWS emulator has ended by itself");
+        }
+        Ok(())
+    }
+}
+
+impl Deployed {
+    fn output(&self, name: &str) -> anyhow::Result<String> {
+        let value = self.outputs.get(name);
+        value.cloned().with_context(|| format!("template.yaml has no output {name}"))
+    }
+
+    fn resource(&self, id: &str) -> anyhow::Result<String> {
+        let physical_id = self.resources.get(id);
+        physical_id.cloned().with_context(|| format!("template.yaml has no resource {id}"))
+    }
+}
+
+fn read_template() -> anyhow::Result<String> {
+    let path = workspace::root().join("template.yaml");
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// This machine's processor, in Lambda's words.
+fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
+}
+
+/// `https://<api>.execute-api.<region>.amazonaws.com/<stage>` as the emulator serves it.
+fn local_api_url(endpoint_url: &str, api_url: &str) -> anyhow::Result<String> {
+    let parts = || {
+        let (api, rest) = api_url.strip_prefix("https://")?.split_once('.')?;
+        let (_, stage) = rest.split_once('/')?;
+        Some(format!("{endpoint_url}/_aws/execute-api/{api}/{stage}"))
+    };
+    parts().with_context(|| format!("the stack's ApiUrl is not an API's address: {api_url}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_is_found_on_the_emulator() {
+        let url = "https://a1b2.execute-api.us-east-1.amazonaws.com/v1";
+        let local = local_api_url("http://127.0.0.1:4566", url).unwrap();
+        assert_eq!(local, "http://127.0.0.1:4566/_aws/execute-api/a1b2/v1");
+        assert!(local_api_url("http://127.0.0.1:4566", "elsewhere").is_err());
+    }
+}
