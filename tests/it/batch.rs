@@ -7,7 +7,7 @@ use aurora_sync::database::batch::{self, Attempt, Work};
 use aurora_sync::database::transaction::{BegunAhead, Transaction};
 use aurora_sync::domain::error::SyncError;
 use aurora_sync::domain::field::{Parameter, parameter};
-use aurora_sync_local::data_api::Operation;
+use data_api_server::Operation;
 
 use crate::support::{World, deadline};
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::{Deadline, now_ms};
 use aurora_sync::domain::error::{DataApiError, DataApiFault, Disposition, SqlState};
-use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use data_api_server::Operation;
 use serde_json::json;

@@ -1,7 +1,6 @@
 //! Whose fault an error is: what rejects a row, what blocks its group, and what only comes again.
 
 use aurora_sync::domain::error::{DataApiError, DataApiFault, Disposition, SqlState};
-use aurora_sync_local::postgres;
 use aws_lambda_events::sqs::SqsBatchResponse;
 
 use crate::support::World;

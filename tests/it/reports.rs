@@ -6,7 +6,6 @@ use aurora_sync::aws::objects::ObjectName;
 use aurora_sync::functions::import::Import;
 use aurora_sync::functions::import::read::source::Source;
 use aurora_sync::functions::import::report::{self, Ending, Format};
-use aurora_sync_local::stack;
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::{Encoding, for_label};
 use csv_stream::records::LineEnd;

@@ -2,7 +2,7 @@
 
 use aurora_sync::domain::key::Key;
 use aurora_sync::domain::write::{Operation, Write};
-use aurora_sync_local::data_api::Operation as ServerOperation;
+use data_api_server::Operation as ServerOperation;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use aurora_sync::aws::data_api::{DataApi as Client, Target};
+use aurora_sync::aws::data_api::{DataApi, Target};
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::domain::tables;
 use aurora_sync::functions::migrate::{self, Migrate};
@@ -94,7 +94,7 @@ impl BenchEnv {
         };
         let migrate = Migrate {
             migrations: tables::migrations(),
-            data_api: Client::new(&sdk_config(&data_api.url()), target),
+            data_api: DataApi::new(&sdk_config(&data_api.url()), target),
         };
         migrate::run(&migrate, Deadline::after(MIGRATED_WITHIN)).await?;
         let env = Self {

@@ -29,7 +29,7 @@ const MESSAGES: usize = 10;
 /// A name that fills a message with its 500 writes.
 const NAME_BYTES: usize = MESSAGE_BYTES_MAX / 500 - 190;
 
-pub(super) async fn measure(ground: &Ground, settings: &Settings) -> anyhow::Result<Measured> {
+pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Result<Measured> {
     let catalog = aurora_sync::domain::tables::catalog();
     let table = if catalog.table("wide").is_some() { Table::Wide } else { Table::Staff };
     let row_bytes = row_bytes(table);

@@ -85,7 +85,7 @@ impl Settings {
         }
     }
 
-    fn sizes(&self, table: Table) -> Vec<u64> {
+    pub(crate) fn sizes(&self, table: Table) -> Vec<u64> {
         let is_there = aurora_sync::domain::tables::catalog().table(table.name()).is_some();
         match self.scale {
             // The tests' programs know the example's tables only.

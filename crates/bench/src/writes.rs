@@ -352,7 +352,7 @@ async fn run_lane(function: &Function, deliveries: Vec<String>) -> anyhow::Resul
 }
 
 /// A write of `staff`, as the door makes it.
-pub(super) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
+pub(crate) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
     let catalog = tables::catalog();
     let table = catalog.table("staff").context("there is no table staff")?;
     let id = ("id".to_owned(), Some(staff_id(n)));

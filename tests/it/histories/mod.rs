@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use aurora_sync::domain::deadline::{Deadline, now_ms};
 use aurora_sync::functions::apply;
-use aurora_sync_local::data_api::Operation;
 use aws_lambda_events::sqs::SqsEvent;
 use data_api_server::Operation;
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::import;
-use aurora_sync_local::postgres;
 use serde_json::json;
 use tokio_postgres::Client;
 

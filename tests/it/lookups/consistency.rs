@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aurora_sync::domain::deadline::Deadline;
-use aurora_sync_local::data_api::Operation;
+use data_api_server::Operation;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aurora_sync::domain::tables;
+use ephemeral_postgres::signals;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, test_kill_process};
 use tokio::process::Command;
