@@ -146,14 +146,29 @@ async fn a_newer_file_that_comes_between_report_and_end_is_told_by_both() {
     importer.import.lanes = 1;
     let key = "imports/t/a.csv";
     let older = importer.bucket.put(key, "k,v\n1,older\n").await;
-    // Claim, description, a look for known keys, the part, the count, the report's; then the end.
-    importer.world.fault("execute@7 delay=1s");
-    importer.world.server.counters().reset();
+    // The end of the older import waits, before it looks at the row, until the newer file has come.
+    let session = ephemeral_postgres::connect(&importer.world.database_url).await.unwrap();
+    session
+        .batch_execute(
+            "CREATE FUNCTION wait_at_end() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF current_query() LIKE 'UPDATE sync.import%SET state%'
+                 AND NOT EXISTS (SELECT FROM sync.import WHERE state = 'failed') THEN
+                 PERFORM pg_advisory_xact_lock(20261128);
+               END IF;
+               RETURN NULL;
+             END $$;
+             CREATE TRIGGER wait_at_end BEFORE UPDATE ON sync.import EXECUTE FUNCTION wait_at_end();
+             SELECT pg_advisory_lock(20261128)",
+        )
+        .await
+        .unwrap();
     let newer = async {
-        while importer.world.server.counters().all_calls() < 7 {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 20261128 AND NOT granted";
+        while importer.world.rows(waits).await == ["0"] {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        importer.notify(key, "0123456789abcdef0123456789abcdef", "0B").await
+        importer.notify(key, "0123456789abcdef0123456789abcdef", "0B").await;
+        session.batch_execute("SELECT pg_advisory_unlock(20261128)").await.unwrap();
     };
     tokio::join!(importer.notify(key, &older, "0A"), newer);
     let told = "SELECT sequencer, state, reported_at IS NOT NULL, rows_written FROM sync.import ORDER BY sequencer";
