@@ -1,6 +1,6 @@
-//! From a request to the writes that it asks for, or to everything that is wrong with it.
+//! Request validation: from a request to its writes, or to all its faults.
 //!
-//! Pure. The time it takes grows with the body alone.
+//! Pure. The time grows with the body only.
 
 use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::http::Method;
@@ -16,24 +16,24 @@ use crate::domain::key::Key;
 use crate::domain::row::{self, CheckedRow, Columns, JsonRow};
 use crate::domain::write::{MESSAGE_BYTES_MAX, Operation, Write, fingerprint};
 
-/// What a request asks for: at least one write.
+/// The result of a valid request: at least one write.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    /// Each with the number of its item.
+    /// The writes, each with the number of its item.
     pub(super) writes: Vec<(usize, Write)>,
-    /// What is wrong with the other items, where the client takes a part for the whole.
+    /// The faults of the other items, if the client prefers partial handling.
     pub(super) faults: Faults,
-    /// Whether the body can hold several items.
+    /// `true` if the body may have several items.
     pub(super) is_list: bool,
-    /// The preferences that were honoured.
+    /// The applied preferences.
     pub(super) applied: Option<String>,
 }
 
-/// Why a request is refused.
+/// The refusal of a request.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) problem: Box<Problem>,
-    /// The methods that the path takes, for 405.
+    /// The methods that the path supports, for status 405.
     pub(super) allow: Option<&'static str>,
 }
 
@@ -43,18 +43,18 @@ impl From<Problem> for Refusal {
     }
 }
 
-/// What all items of a request have in common.
+/// The properties that all items of a request share.
 #[derive(Debug)]
 struct Target<'a> {
     columns: Columns<'a>,
     operation: Operation,
-    /// The key that the path names.
+    /// The key in the path.
     path_key: Option<Key>,
     ids: Ids,
     now_ms: i64,
 }
 
-/// The writes that a request asks for: all or none, unless it prefers otherwise.
+/// Returns the writes of a request: all or none, unless it prefers partial handling.
 pub(super) fn accept(
     catalog: &Catalog,
     request: &Request,
@@ -72,7 +72,7 @@ pub(super) fn accept(
     let table = find_table(catalog, table)?;
     let mut preferences = Preferences::of(&request.headers);
     if request.method != Method::POST || table.primary_key.is_empty() {
-        // There is no key that a new row could share with one.
+        // A new row has no existing row with its key.
         preferences.resolution = None;
     }
     let operation = operation(request, table, path_key.is_some(), preferences)?;
@@ -106,7 +106,7 @@ pub(super) fn accept(
     Ok(Accepted { writes, faults, is_list: items.is_list, applied: preferences.applied() })
 }
 
-/// No parameter is defined for writes; one that is there is meant for something.
+/// Refuses all query parameters: none has a meaning for writes.
 fn check_query(request: &Request) -> Result<(), Problem> {
     let mut names: Vec<_> = request.query.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
@@ -150,7 +150,7 @@ fn operation(
 }
 
 impl Target<'_> {
-    /// The deletion of the row that the path names.
+    /// Makes the write that deletes the row of the path.
     fn deletion(&self, request: &Request) -> Result<Accepted, Problem> {
         if !request.body.trim_ascii().is_empty() {
             let detail = "DELETE /{table}/{key} has no body; DELETE /{table} has a list of keys.";
@@ -172,7 +172,7 @@ impl Target<'_> {
         Ok(Accepted { writes, faults, is_list: false, applied: None })
     }
 
-    /// Refuses bodies of another kind than the request takes.
+    /// Refuses bodies of a kind that the request does not support.
     fn check_kind(&self, items: &Items<'_>) -> Result<(), Problem> {
         let detail = match items.items.as_slice() {
             _ if items.is_list && self.path_key.is_some() => {
@@ -188,12 +188,12 @@ impl Target<'_> {
         Err(Problem::new(Kind::MalformedBody, detail))
     }
 
-    /// Whether an item may be the key itself, in place of an object that holds it.
+    /// Returns `true` if an item may be the bare value of the key instead of an object.
     fn takes_values(&self) -> bool {
         self.operation == Operation::Delete && self.columns.table.primary_key.len() == 1
     }
 
-    /// The write that an item asks for; what is wrong with it is added to `faults`.
+    /// Makes the write of an item, or adds its faults to `faults`.
     fn write(
         &self,
         number: usize,
@@ -221,7 +221,7 @@ impl Target<'_> {
         let row = match raw.get().as_bytes().first() {
             Some(b'{') => match serde_json::from_str(raw.get()) {
                 Ok(row) => row,
-                // What is well-formed as JSON can still hold half of a surrogate pair.
+                // Well-formed JSON can still contain half of a surrogate pair.
                 Err(_) => {
                     return fault(
                         "unsupported-character",
@@ -238,7 +238,7 @@ impl Target<'_> {
         let path_key = self.path_key.as_ref();
         let row = row::check(&self.columns, self.operation, path_key, &row, pointer, faults)?;
         let write = self.finish(number, row);
-        // Counted as it is packed, so that a message holds any write that is accepted.
+        // Counted as in the message, so that a message can hold every accepted write.
         if write.encode().len() > MESSAGE_BYTES_MAX {
             faults.push(|| FieldFault {
                 pointer: pointer.to_owned(),
@@ -253,7 +253,7 @@ impl Target<'_> {
     fn finish(&self, number: usize, row: CheckedRow) -> Write {
         let table = self.columns.table.path();
         let operation = match self.operation {
-            // Without a key there is nothing that a new row could meet.
+            // A row without a key has no existing row to meet.
             Operation::Upsert | Operation::InsertIgnore if row.key.is_none() => Operation::Insert,
             other => other,
         };

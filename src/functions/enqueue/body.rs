@@ -1,7 +1,7 @@
-//! The body of a write: one object, an array, or NDJSON, cut into its items.
+//! The body of a write, split into its items: one object, an array, or NDJSON.
 //!
-//! Pure. Reads no further into an item than to find its end, without recursion: what an item holds is
-//! for [`crate::domain::row`].
+//! Pure. Finds the end of each item, without recursion. [`crate::domain::row`] reads their
+//! contents.
 
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::http::header::CONTENT_TYPE;
@@ -9,39 +9,44 @@ use serde_json::value::RawValue;
 
 use crate::api::problem::{Kind, Problem};
 
-/// Most bytes of a body. A Lambda event holds 6,291,456 bytes ("Lambda quotas"), in which a body is
-/// Base64, 4 bytes for 3: this one takes 5,592,408 of them and leaves 699,048 to everything else, of
-/// which headers can have 10,240 ("Quotas for REST APIs") twice. API Gateway itself takes 10 MB.
+/// The longest body, in bytes.
+///
+/// A Lambda event has at most 6,291,456 bytes (AWS Lambda, "Lambda quotas"). The body is Base64 in
+/// it, with 4 bytes for 3: this limit takes 5,592,408 of them and leaves 699,048 for the rest,
+/// which includes the headers twice, each time up to 10,240 (API Gateway, "Quotas for REST APIs").
+/// API Gateway itself allows 10 MB.
 pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Most items of a body. A response holds 6 MiB as well, and its entry for one item takes at most 176
-/// bytes in it, quotes escaped: those of all items take 5.3 million, and leave a million to 100 faults.
+/// The most items of a body.
+///
+/// A response has at most 6 MiB too. The entry of one item takes at most 176 bytes, with escaped
+/// quotes. All entries take 5.3 million bytes, and leave a million for 100 faults.
 pub(super) const ITEMS_MAX: usize = 30_000;
 
-/// What a body holds.
+/// The items of a body.
 #[derive(Debug)]
 pub(super) struct Items<'a> {
     pub(super) items: Vec<Item<'a>>,
-    /// Whether the body can hold several items, so that faults and responses name them.
+    /// `true` if the body may have several items, so that faults and responses name them.
     pub(super) is_list: bool,
 }
 
-/// One item: JSON, or the reason why a line of NDJSON is not.
+/// One item: JSON, or the position of the error in a line of NDJSON.
 #[derive(Debug)]
 pub(super) enum Item<'a> {
     Json(&'a RawValue),
     Malformed { line: usize, column: usize },
 }
 
-/// How a body says what it holds.
+/// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Json,
-    /// One JSON value a line.
+    /// One JSON value per line.
     Lines,
 }
 
-/// Cuts a body into its items, of which there is at least one.
+/// Splits a body into its items, at least one.
 pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>, Problem> {
     let format = format(headers)?;
     if body.len() > BODY_BYTES_MAX {
@@ -53,7 +58,8 @@ pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>,
         let detail = format!("The body is not UTF-8: see byte {}.", error.valid_up_to());
         Problem::new(Kind::MalformedBody, detail)
     })?;
-    // Some editors and shells put a byte order mark before UTF-8; RFC 8259 lets readers ignore it.
+    // Some editors and shells write a byte order mark before UTF-8. RFC 8259 allows readers to
+    // ignore it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let items = match format {
         Format::Lines => Items { items: lines(text), is_list: true },
@@ -95,7 +101,8 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     }
 }
 
-/// The lines that are not blank; a broken one is an item too, so that the others keep their numbers.
+/// Returns the lines that are not blank. A malformed line is an item too, so that the other items
+/// keep their numbers.
 fn lines(text: &str) -> Vec<Item<'_>> {
     let is_blank = |line: &str| line.bytes().all(|byte| byte.is_ascii_whitespace());
     text.split('\n')
@@ -108,7 +115,7 @@ fn lines(text: &str) -> Vec<Item<'_>> {
         .collect()
 }
 
-/// Says where a body stops being JSON, without repeating what stands there.
+/// Makes a problem with the position of the error, without text of the body.
 fn not_json(error: &serde_json::Error) -> Problem {
     let (line, column) = (error.line(), error.column());
     let detail = format!("The body is not JSON: see line {line}, column {column}.");

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: the same key makes the same ids, so that a client can send a request again.
 //!
-//! Pure. Follows draft-ietf-httpapi-idempotency-key-header; the ledger does the rest, since a write
-//! whose id it holds has no second effect.
+//! Pure. Follows draft-ietf-httpapi-idempotency-key-header. A write whose id is in the ledger has
+//! no second effect.
 
 use aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
 use aws_lambda_events::http::{HeaderMap, Method};
@@ -12,10 +12,10 @@ use crate::api::problem::{Kind, Problem};
 
 const HEADER: &str = "idempotency-key";
 
-/// Most characters of a key.
+/// The longest key, in characters.
 const KEY_CHARACTERS_MAX: usize = 255;
 
-/// The key that a request has, if it has one.
+/// Returns the key of a request, or `None` without the header.
 pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -33,7 +33,8 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-/// A string of RFC 8941, its parameters ignored; or the same without quotes, as most clients send it.
+/// Parses a string of RFC 8941 and ignores its parameters. Also accepts the text without quotes,
+/// which most clients send.
 fn parse(text: &str) -> Option<String> {
     let Some(quoted) = text.strip_prefix('"') else {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
@@ -53,7 +54,7 @@ fn parse(text: &str) -> Option<String> {
     (rest.is_empty() || rest.starts_with(';')).then_some(key)
 }
 
-/// Who sends a request, as far as API Gateway knows: one caller's keys mean nothing to another.
+/// Returns the identity of the caller from API Gateway. Keys of different callers are independent.
 pub(super) fn caller(context: &ApiGatewayProxyRequestContext) -> String {
     let identity = &context.identity;
     let authorizer = &context.authorizer.fields;
@@ -66,22 +67,22 @@ pub(super) fn caller(context: &ApiGatewayProxyRequestContext) -> String {
     known("iam", identity.user_arn.clone())
         .or_else(|| known("key", identity.api_key_id.clone()))
         .or_else(|| known("principal", text(authorizer.get("principalId"))))
-        // A Cognito user pool tells no principal.
+        // A Cognito user pool sends no principal.
         .or_else(|| known("sub", text(authorizer.get("claims").and_then(|all| all.get("sub")))))
         .unwrap_or_else(|| "anonymous".to_owned())
 }
 
-/// Where the ids of a request come from.
+/// The source of a request's ids.
 #[derive(Debug)]
 pub(super) enum Ids {
-    /// New ones, in the order in which they are made.
+    /// New ids, in the order of their creation.
     New,
-    /// The SHA-256 of everything but an item's number.
+    /// Ids from the SHA-256 of everything but an item's number.
     Derived(Sha256),
 }
 
 impl Ids {
-    /// The ids of a request with a key. `path_key` is empty where the path names no row.
+    /// Makes the ids of a request with a key. `path_key` is empty if the path names no row.
     pub(super) fn derived(
         caller: &str,
         method: &Method,
@@ -96,7 +97,7 @@ impl Ids {
         Self::Derived(hasher)
     }
 
-    /// The id of the item with this number.
+    /// Returns the id of the item with this number.
     pub(super) fn id(&self, item: usize) -> Uuid {
         match self {
             Self::New => Uuid::now_v7(),
@@ -111,7 +112,7 @@ impl Ids {
     }
 }
 
-/// Each part with its length before it, so that no two lists of parts are the same bytes.
+/// Adds a part after its length, so that different lists of parts have different digests.
 fn update(hasher: &mut Sha256, part: &str) {
     hasher.update((part.len() as u64).to_be_bytes());
     hasher.update(part);
@@ -169,7 +170,7 @@ mod tests {
             Ids::derived(caller, method, table, path_key, key)
         };
         let first = ids("c", &Method::POST, "t", "", "k");
-        // Clients that sent a key long ago may send it again.
+        // The id must never change: clients may send an old key again.
         assert_eq!(first.id(0).to_string(), "619f51b2-9b16-8599-871f-dc163fa3f7a1");
         assert_eq!(first.id(0).get_version_num(), 8);
         let mut all = vec![

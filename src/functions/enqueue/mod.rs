@@ -1,6 +1,7 @@
-//! Accepts writes: refuses those that are certain to be wrong, queues the others, responds with 202.
+//! Accepts writes: validates them, sends them to the queue, and responds with 202.
 //!
-//! Has no access to the database: [`crate::functions::apply`] settles the writes, and the status URL shows their outcomes.
+//! Has no access to the database. [`crate::functions::apply`] settles the writes, and the status
+//! URL shows their outcomes.
 
 mod accept;
 mod body;
@@ -25,24 +26,24 @@ use crate::domain::fault::{FieldFault, nearest};
 use crate::domain::key::Key;
 use crate::domain::write::{Write, pack};
 
-/// How long a request waits for the queue. API Gateway gives up after 29 s ("Quotas for REST APIs").
+/// The longest time that a request waits for the queue. API Gateway ends a request after 29 s (API
+/// Gateway, "Quotas for REST APIs").
 const SEND_WITHIN: Duration = Duration::from_secs(20);
 
-/// When it is worth trying again: after a hiccup of the queue, and where it takes fewer calls than
-/// there are.
+/// The values of `Retry-After`: for an outage of the queue, and for throttling.
 const RETRY_AFTER_SECONDS: u16 = 5;
 const RETRY_AFTER_THROTTLE_SECONDS: u16 = 15;
 
-/// What the function needs.
+/// The configuration and client of the function.
 #[derive(Debug)]
 pub struct Enqueue {
     pub catalog: Catalog,
     pub queue: Queue,
-    /// Number of message groups of a table: the bound on its writes applied beside each other.
+    /// The number of message groups of a table, which limits the concurrency of its writes.
     pub partitions: u32,
 }
 
-/// Answers one request. Never fails: an error is a response too.
+/// Handles one request. An error is a response too.
 pub async fn handle(
     enqueue: &Enqueue,
     event: ApiGatewayProxyRequest,
@@ -69,14 +70,14 @@ fn refuse(Refusal { problem, allow }: Refusal) -> Response {
     }
 }
 
-/// Puts the writes into the queue, and answers where their outcomes will be.
+/// Sends the writes to the queue, and returns the response with their status URLs.
 async fn queue(enqueue: &Enqueue, accepted: Accepted, deadline: Deadline) -> Response {
     let Accepted { writes, faults, is_list, applied } = accepted;
     let entries: Vec<_> = writes.iter().map(|(item, write)| entry(*item, write, is_list)).collect();
     let writes = writes.into_iter().map(|(_, write)| write).collect();
     let sent = send(&enqueue.queue, pack(writes, enqueue.partitions), deadline).await;
-    if let Some(reason) = sent.trouble {
-        return not_taken(entries, &sent, reason);
+    if let Some(reason) = sent.reason {
+        return not_confirmed(entries, &sent, reason);
     }
     let first_id = entries.first().map(|entry| entry.id).unwrap_or_default();
     tracing::info!(writes = entries.len(), faults = faults.total(), %first_id, "writes accepted");
@@ -96,11 +97,11 @@ async fn queue(enqueue: &Enqueue, accepted: Accepted, deadline: Deadline) -> Res
     }
 }
 
-/// The response for a list: an entry an item that is accepted, in the order of the items.
+/// The response for a list: one entry for each accepted item, in the order of the items.
 #[derive(Debug, Serialize)]
 struct AcceptedWrites {
     writes: Vec<AcceptedWrite>,
-    /// What is wrong with the items that are not accepted, where the client asked for a part.
+    /// The faults of the other items, if the client prefers partial handling.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<FieldFault>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,16 +111,16 @@ struct AcceptedWrites {
 fn entry(item: usize, write: &Write, is_list: bool) -> AcceptedWrite {
     let id = write.id;
     let status = match &write.fingerprint {
-        // Whoever sent another payload under the same Idempotency-Key must not take its outcome for
-        // that of his own.
+        // The fingerprint prevents a client from reading the outcome of another payload with the
+        // same Idempotency-Key.
         Some(fingerprint) => format!("/_sync/writes/{id}?fingerprint={fingerprint}"),
         None => format!("/_sync/writes/{id}"),
     };
     AcceptedWrite { item: is_list.then_some(item), id, status }
 }
 
-/// Says that the queue did not say of all writes that it took them, and of which it did.
-fn not_taken(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Response {
+/// Makes the problem for writes that the queue did not confirm.
+fn not_confirmed(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Response {
     let all = entries.len();
     let accepted: Vec<_> =
         entries.into_iter().filter(|entry| sent.accepted.contains(&entry.id)).collect();
@@ -129,7 +130,7 @@ fn not_taken(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Respon
         ?reason,
         "queue did not confirm all writes"
     );
-    // A message whose response was lost may be in the queue all the same.
+    // A message whose response was lost may be in the queue nevertheless.
     let what = match accepted.len() {
         0 => "The queue confirmed none of the writes; it may have accepted some.".to_owned(),
         some => format!(
@@ -151,7 +152,7 @@ fn not_taken(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Respon
     problem.with_accepted(accepted).into()
 }
 
-/// The table, or which one may be meant.
+/// Returns the table of this path. The problem suggests the nearest name.
 pub fn find_table<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Table, Problem> {
     catalog.table(name).ok_or_else(|| {
         let paths: Vec<_> = catalog.tables().iter().map(Table::path).collect();
@@ -163,7 +164,7 @@ pub fn find_table<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Table, Pro
     })
 }
 
-/// The key that a path names.
+/// Returns the key in a path.
 pub fn key_of_path(table: &Table, path: &str) -> Result<Key, Problem> {
     Key::from_path(table, path).map_err(|error| Problem::new(Kind::InvalidKey, format!("{error}.")))
 }

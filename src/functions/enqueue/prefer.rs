@@ -1,26 +1,26 @@
-//! A client's preferences: the `Prefer` header (RFC 7240), and the response's `Preference-Applied`.
+//! Preferences of a client: the `Prefer` header (RFC 7240) and the response's `Preference-Applied`.
 //!
-//! Pure. A preference that is not known is ignored, as the RFC asks.
+//! Pure. Ignores unknown preferences, as the RFC requires.
 
 use aws_lambda_events::http::HeaderMap;
 
-/// What to do where an insert meets a row with its key: spelt as in PostgREST.
+/// The handling of an insert whose key exists, with the names of PostgREST.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resolution {
     MergeDuplicates,
     IgnoreDuplicates,
 }
 
-/// What to do where some items of a list are wrong.
+/// The handling of a list with invalid items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Handling {
-    /// Accept all or none.
+    /// Accepts all items or none.
     Strict,
-    /// Accept the good ones and report the others.
+    /// Accepts the valid items and reports the others.
     Partial,
 }
 
-/// The preferences that are known here.
+/// The supported preferences.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Preferences {
     pub(super) resolution: Option<Resolution>,
@@ -33,7 +33,7 @@ impl Preferences {
         let (mut has_resolution, mut has_handling) = (false, false);
         let lines = headers.get_all("prefer").iter().filter_map(|line| line.to_str().ok());
         for (name, value) in lines.flat_map(parse) {
-            // Of a preference that stands twice, the first counts ("Syntax").
+            // The first of two preferences with one name counts (RFC 7240, "Syntax").
             match name.as_str() {
                 "resolution" if !has_resolution => {
                     has_resolution = true;
@@ -57,7 +57,7 @@ impl Preferences {
         preferences
     }
 
-    /// The value of `Preference-Applied`, where anything is.
+    /// Returns the value of `Preference-Applied`, or `None` if no preference applies.
     pub(super) fn applied(self) -> Option<String> {
         let resolution = self.resolution.map(|resolution| match resolution {
             Resolution::MergeDuplicates => "resolution=merge-duplicates",
@@ -72,7 +72,8 @@ impl Preferences {
     }
 }
 
-/// The preferences of one header line: names in lower case, values without quotes, parameters left out.
+/// Parses the preferences of one header line: names in lower case, values without quotes, no
+/// parameters.
 fn parse(line: &str) -> Vec<(String, String)> {
     split(line, ',')
         .iter()
@@ -85,7 +86,7 @@ fn parse(line: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Splits at a separator, but not within quotes.
+/// Splits a text at a separator, except within quotes.
 fn split(text: &str, separator: char) -> Vec<String> {
     let mut parts = vec![String::new()];
     let (mut is_quoted, mut is_escaped) = (false, false);

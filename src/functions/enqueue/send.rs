@@ -1,4 +1,4 @@
-//! Sends messages, each group's in order, again and again within the request's time.
+//! Sends messages in the order of their groups, with retries within the request's time.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -11,18 +11,19 @@ use crate::aws::queue::{BATCH_BYTES_MAX, Queue, Reason, SEND_MAX};
 use crate::domain::deadline::Deadline;
 use crate::domain::write::Message;
 
-/// What became of messages.
+/// The result of sending.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) accepted: HashSet<Uuid>,
-    /// Why the queue did not take the rest; the gravest of the reasons.
-    pub(super) trouble: Option<Reason>,
+    /// The most serious reason why the queue did not confirm the rest.
+    pub(super) reason: Option<Reason>,
 }
 
-/// Sends messages so that each group's stay in order: a group's next message goes only when the
-/// queue has taken the one before it. A group whose message is not taken is given up as a whole.
+/// Sends messages so that the order of each group is kept: the next message of a group is sent only
+/// after the queue has confirmed the one before it. After a message that stays unconfirmed, the
+/// rest of its group is not sent.
 ///
-/// A message whose response was lost is sent again: the queue drops what it has already, by its
+/// A message whose response was lost is sent again. The queue drops the second one by its
 /// deduplication id.
 pub(super) async fn send(queue: &Queue, messages: Vec<Message>, deadline: Deadline) -> Sent {
     let mut groups: BTreeMap<String, VecDeque<Message>> = BTreeMap::new();
@@ -31,7 +32,7 @@ pub(super) async fn send(queue: &Queue, messages: Vec<Message>, deadline: Deadli
     }
     let mut sent = Sent::default();
     while !groups.is_empty() {
-        // Each group's first.
+        // The first message of each group.
         let round: Vec<Message> = groups.values_mut().filter_map(VecDeque::pop_front).collect();
         for batch in batches(&round) {
             let lost = send_batch(queue, batch, deadline, &mut sent).await;
@@ -44,7 +45,8 @@ pub(super) async fn send(queue: &Queue, messages: Vec<Message>, deadline: Deadli
     sent
 }
 
-/// Sends a batch until all of it is taken or the time is over, and gives the groups that are lost.
+/// Sends a batch until the queue has confirmed all of it or the time is over. Returns the groups
+/// that stay unconfirmed.
 async fn send_batch<'a>(
     queue: &Queue,
     batch: Vec<&'a Message>,
@@ -60,18 +62,18 @@ async fn send_batch<'a>(
     let mut lost = Vec::new();
     let mut open = batch;
     loop {
-        // A call that hangs must not cost the request its response.
-        let untaken = match timeout(deadline.remaining(), queue.send(&open)).await {
-            Ok(untaken) => untaken.into_iter().collect(),
+        // A call that hangs must not delay the response of the request.
+        let unconfirmed = match timeout(deadline.remaining(), queue.send(&open)).await {
+            Ok(unconfirmed) => unconfirmed.into_iter().collect(),
             Err(_) => all(&open, Reason::Unavailable),
         };
         let mut again = Vec::new();
         for (index, message) in open.into_iter().enumerate() {
-            match untaken.get(&index) {
+            match unconfirmed.get(&index) {
                 None => sent.accepted.extend(&message.ids),
-                // The same message will not be taken a second time either.
+                // The queue would refuse the same message again.
                 Some(Reason::Refused) => {
-                    sent.trouble = sent.trouble.max(Some(Reason::Refused));
+                    sent.reason = sent.reason.max(Some(Reason::Refused));
                     lost.push(message.group.as_str());
                 }
                 Some(reason) => again.push((message, *reason)),
@@ -80,7 +82,7 @@ async fn send_batch<'a>(
         let Some(worst) = again.iter().map(|(_, reason)| *reason).max() else { return lost };
         let delay = delays.next().unwrap_or_default();
         if deadline.remaining() <= delay {
-            sent.trouble = sent.trouble.max(Some(worst));
+            sent.reason = sent.reason.max(Some(worst));
             lost.extend(again.iter().map(|(message, _)| message.group.as_str()));
             return lost;
         }
@@ -94,7 +96,7 @@ fn all(messages: &[&Message], reason: Reason) -> BTreeMap<usize, Reason> {
     (0..messages.len()).map(|index| (index, reason)).collect()
 }
 
-/// Batches within the two bounds of a call.
+/// Splits messages into batches within the limits of a call.
 fn batches(round: &[Message]) -> Vec<Vec<&Message>> {
     let mut batches: Vec<Vec<&Message>> = Vec::new();
     let mut bytes = 0;

@@ -9,7 +9,7 @@ use super::*;
 use crate::api::http::Route;
 use crate::domain::write::{MESSAGE_BYTES_MAX, Operation};
 
-/// The tables of the tests: one with a simple key, one with everything else.
+/// The tables of the tests: one with a simple key, and one each for other features.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let ddl = "CREATE TABLE Staff (id CHAR(4) NOT NULL, name TEXT NOT NULL, age INTEGER, PRIMARY KEY (id));
         CREATE TABLE measurement (
@@ -48,7 +48,7 @@ fn accepted(method: Method, path: &str, body: &str) -> Vec<Write> {
     accepted.writes.into_iter().map(|(_, write)| write).collect()
 }
 
-/// The writes as `operation key column=value …`.
+/// Compares the writes as `operation key column=value …`.
 fn check(method: Method, path: &str, body: &str, expected: &[&str]) {
     assert_eq!(shown(&accepted(method, path, body)), expected);
 }
@@ -67,7 +67,7 @@ fn shown(writes: &[Write]) -> Vec<String> {
         .collect()
 }
 
-/// The problem as `status word pointer:rule …`.
+/// Compares the problem as `status word pointer:rule …`.
 fn check_refused(method: Method, path: &str, body: &str, expected: &str) {
     check_problem(&request(method, path, body), expected);
 }
@@ -193,7 +193,7 @@ fn an_idempotency_key_makes_the_same_ids_and_tells_payloads_apart() {
     assert_eq!(two[0], other[0]);
     assert_eq!(two[1].0, other[1].0);
     assert_ne!(two[1].1, other[1].1);
-    // One row is one row, whatever brackets are around it.
+    // An array of one object makes the same write as the object.
     assert_eq!(two[..1], post(r#"{"id":"1","name":"a"}"#));
     let update = |path: &str| ids(Method::PUT, path, r#"{"name":"a"}"#, "\"k\"");
     assert_ne!(update("/staff/1")[0].0, update("/staff/2")[0].0);
@@ -390,7 +390,7 @@ fn the_limits_fit_what_lambda_and_the_gateway_hold() {
     assert!(in_the_response * ITEMS_MAX < EVENT_BYTES_MAX - 900_000, "{in_the_response}");
 }
 
-/// Bodies that are nearly right, so that checks are reached behind the parser.
+/// Generates bodies that are nearly valid, so that checks after the parser run.
 fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         Just("{".to_owned()),

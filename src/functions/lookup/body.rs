@@ -1,13 +1,13 @@
 //! Rows as the body of a response.
 //!
-//! Pure. JSON comes from PostgreSQL, a text a row; here rows are only put together.
+//! Pure. PostgreSQL formats the JSON of each row. This module joins the rows.
 
 use aurora_sync_catalog::Column;
 
 use crate::api::query::Form;
 use crate::domain::field::{Field, Record};
 
-/// All rows of a list.
+/// Formats the rows of a list.
 pub(super) fn list(form: Form, columns: &[&Column], rows: &[Record]) -> String {
     match form {
         Form::Json => {
@@ -20,7 +20,7 @@ pub(super) fn list(form: Form, columns: &[&Column], rows: &[Record]) -> String {
     }
 }
 
-/// One row alone: an object where the list would be an array of one.
+/// Formats one row. In JSON, it is an object instead of an array of one.
 pub(super) fn row(form: Form, columns: &[&Column], row: &Record) -> String {
     match form {
         Form::Json => first_text(row).to_owned(),
@@ -32,13 +32,14 @@ fn first_text(row: &Record) -> &str {
     row.first().and_then(Field::as_text).unwrap_or("null")
 }
 
-/// A JSON text on a line of its own. A json column keeps the line ends between its tokens; inside its
-/// strings there can be none.
+/// Formats a JSON text on one line. A json column keeps line ends between tokens; JSON strings
+/// contain none.
 fn line(json: &str) -> String {
     format!("{}\n", json.replace(['\n', '\r'], " "))
 }
 
-/// RFC 4180; an empty field is NULL, an empty field in quotes is an empty text, as in an import.
+/// Formats RFC 4180. As in an import, an empty field is NULL, and an empty field in quotes is an
+/// empty text.
 fn csv(columns: &[&Column], rows: &[Record]) -> String {
     let mut text = String::new();
     push_record(&mut text, columns.iter().map(|column| Some(column.name.as_str())));

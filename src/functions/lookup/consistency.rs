@@ -1,8 +1,8 @@
-//! Reading one's own writes: a look-up can wait until writes are settled.
+//! Reads of own writes: a look-up can wait until writes are settled.
 //!
-//! The ledger is asked by the statement that reads the rows, so that where the writes are settled
-//! already, as they mostly are, waiting costs nothing and the rows are those of the same snapshot.
-//! Otherwise the ledger alone is asked again and again, and at last the rows once more.
+//! The statement that reads the rows also reads the ledger. If the writes are settled, which is the
+//! usual case, waiting costs nothing, and the rows are of the same snapshot. Otherwise the look-up
+//! polls the ledger alone, and then reads the rows again.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,24 +17,24 @@ use crate::api::query;
 use crate::domain::deadline::Deadline;
 use crate::domain::field::Field;
 
-/// How long a look-up waits. Writes take a second or two; whoever waits longer is better told.
+/// The longest wait. Writes usually take a second or two.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Left for reading the rows when the waiting ends.
+/// The time that is kept to read the rows after the wait.
 const READ_RESERVE: Duration = Duration::from_secs(2);
 
-/// Seconds after which it is worth asking again.
+/// The value of `Retry-After`, in seconds.
 const RETRY_AFTER: u16 = 2;
 
-/// What the ledger holds of a write.
+/// The ledger's entry for a write.
 #[derive(Debug, Deserialize)]
 struct Settled {
     id: Uuid,
     outcome: String,
 }
 
-/// Whether all of these writes are settled, by what the ledger gave. An error where one is rejected,
-/// or is none that can still come.
+/// Returns `true` if all of these writes are settled, from the ledger's entries. Fails if one is
+/// rejected, or can never be settled.
 pub(super) fn are_settled(ids: &[Uuid], found: Option<&str>) -> Result<bool, Problem> {
     let states = states(ids, found);
     let with_outcome = |outcome: &str| -> Vec<_> {
@@ -80,8 +80,9 @@ pub(super) async fn settled(reader: &Reader<'_>, ids: &[Uuid]) -> Result<(), Pro
     }
 }
 
-/// 503 rather than 425 (Too Early): that one is about requests replayed in TLS early data, and few clients
-/// know it, while every client's retries know 503 with `Retry-After`.
+/// Makes the problem for writes that are still pending. Its status is 503 instead of 425 (Too
+/// Early), which is for requests in TLS early data. Few clients know 425, and all that retry know
+/// 503 with `Retry-After`.
 fn still_pending(ids: &[Uuid], found: Option<&str>) -> Problem {
     let mut pending = states(ids, found);
     pending.retain(|state| state.outcome == PENDING);

@@ -1,4 +1,4 @@
-//! `GET /_sync/imports…`: the state of imports and the rows that they rejected, read like tables.
+//! `GET /_sync/imports…`: the state of imports and their rejected rows, read like tables.
 
 use uuid::Uuid;
 
@@ -10,8 +10,8 @@ use crate::api::query::Relation;
 use crate::api::worker_tables::{IMPORT, REJECT};
 use crate::domain::key::Key;
 
-/// Each import with how far it is. Told by what it last wrote and not by the clock, so that a response stays
-/// the same as long as nothing happened.
+/// The imports with their progress. The progress depends on the rows of the import and not on the
+/// clock, so that a response stays the same as long as nothing happens.
 const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key AS \"key\",
   object_version AS version, state, error, options,
   bytes_total, bytes_read,
@@ -34,7 +34,7 @@ const REJECTS: &str =
 
 const NEWEST_FIRST: &str = "started_at.desc";
 
-/// A page of the imports, the newest first.
+/// Reads a page of the imports, the newest first.
 pub(super) async fn list(reader: &Reader<'_>, request: &Request) -> Result<Response, Problem> {
     let relation = Relation { table: &IMPORT, from: IMPORTS };
     Ok(rows::list(reader, relation, NEWEST_FIRST, &[], request).await?.response)
@@ -49,7 +49,7 @@ pub(super) async fn one(
     find(reader, id, request).await?.ok_or_else(not_found)
 }
 
-/// A page of the rows that an import rejected, in the order of the file.
+/// Reads a page of an import's rejected rows, in the order of the file.
 pub(super) async fn rejects(
     reader: &Reader<'_>,
     id: &str,
@@ -59,7 +59,8 @@ pub(super) async fn rejects(
     let of_import = [("import_id".to_owned(), format!("eq.{id}"))];
     let relation = Relation { table: &REJECT, from: REJECTS };
     let list = rows::list(reader, relation, "", &of_import, request).await?;
-    // An import without rejects is told from one that is not there; the one call more is rare.
+    // Distinguishes an import without rejects from one that does not exist. It takes one more call,
+    // rarely.
     if list.is_empty {
         let plain = Request { query: Vec::new(), ..request.clone() };
         find(reader, id, &plain).await?.ok_or_else(not_found)?;

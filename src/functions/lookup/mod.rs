@@ -1,6 +1,7 @@
-//! Look-ups: rows, the status of writes, the state of imports, and what there is to look up.
+//! Look-ups: rows, the status of writes, the state of imports, and the description of the API.
 //!
-//! A look-up is one Data API call, and none where it is refused. These cost more: pages that would be too large (`rows`), waiting for writes (`consistency`).
+//! A look-up takes one Data API call, and none if it is refused. Two cases take more: pages that
+//! would be too large (`rows`) and waiting for writes (`consistency`).
 
 mod reader;
 mod rows;
@@ -28,23 +29,24 @@ use crate::domain::deadline::Deadline;
 use crate::domain::fault::nearest;
 use crate::domain::key::Key;
 
-/// API Gateway gives up after 29 s ("Quotas for REST APIs").
-const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// The longest time of a request. API Gateway ends it after 29 s (API Gateway, "Quotas for REST
+/// APIs").
+const RESPOND_WITHIN: Duration = Duration::from_secs(25);
 
-/// What the function needs.
+/// The configuration and client of the function.
 #[derive(Debug)]
 pub struct Lookup {
     pub catalog: Catalog,
     pub data_api: DataApi,
 }
 
-/// Answers one request. Never fails: an error is a response too.
+/// Handles one request. An error is a response too.
 pub async fn handle(
     lookup: &Lookup,
     event: ApiGatewayProxyRequest,
     deadline: Deadline,
 ) -> ApiGatewayProxyResponse {
-    let deadline = deadline.min(Deadline::after(ANSWER_WITHIN));
+    let deadline = deadline.min(Deadline::after(RESPOND_WITHIN));
     let address = openapi::address(&event);
     let response = match Request::from_event(event) {
         Err(problem) => problem.into(),
@@ -53,7 +55,7 @@ pub async fn handle(
             representation::of(&request, response.unwrap_or_else(Response::from))
         }
     };
-    tracing::info!(status = response.status, bytes = response.body.len(), "look-up answered");
+    tracing::info!(status = response.status, bytes = response.body.len(), "look-up completed");
     response.into()
 }
 
@@ -92,7 +94,7 @@ async fn respond(
     }
 }
 
-/// The table of a path, where requests may read it.
+/// Returns the table of a path, if requests may read it.
 fn readable_table<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Table, Problem> {
     catalog.table(name).filter(|table| table.is_readable()).ok_or_else(|| {
         let readable = catalog.tables().iter().filter(|table| table.is_readable());

@@ -1,22 +1,21 @@
-//! The `Prefer` header of a look-up (RFC 7240): `count=exact` or `count=planned`, as in PostgREST. Unknown preferences
-//! are no error, says the RFC.
+//! The `Prefer` header of a look-up (RFC 7240): `count=exact` or `count=planned`, as in PostgREST.
 //!
-//! Pure.
+//! Pure. Ignores unknown preferences, as the RFC requires.
 
-/// How the rows of all pages are counted.
+/// The way to count the rows of all pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Count {
-    /// By reading them all.
+    /// Reads and counts all rows.
     Exact,
-    /// As PostgreSQL's planner expects them.
+    /// Uses the estimate of PostgreSQL's planner.
     Planned,
 }
 
 impl Count {
-    /// The first `count` of the header that is known.
+    /// Returns the first supported `count` of the header.
     pub(super) fn from_prefer(header: &str) -> Option<Self> {
         header.split(',').find_map(|preference| {
-            // Parameters of a preference come after a semicolon; this one has none.
+            // Parameters of a preference follow a semicolon. This one has none.
             let (name, value) = preference.split(';').next()?.split_once('=')?;
             if !name.trim().eq_ignore_ascii_case("count") {
                 return None;
@@ -29,7 +28,7 @@ impl Count {
         })
     }
 
-    /// For `Preference-Applied`.
+    /// Returns the value of `Preference-Applied`.
     pub(super) fn applied(self) -> &'static str {
         match self {
             Self::Exact => "count=exact",

@@ -1,4 +1,4 @@
-//! One statement for a look-up, within the time that its response has.
+//! The statements of a look-up, each within the time of its response.
 
 use crate::api::problem::{Kind, Problem};
 use crate::api::query::Query;
@@ -9,8 +9,8 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, DataApiFault, Disposition};
 use crate::domain::field::Record;
 
-/// Seconds after which it is worth trying again when the database is away: it resumes in some 15 s, of
-/// which the look-up has waited through most.
+/// The value of `Retry-After` for a paused database, in seconds. It resumes in about 15 s, and the
+/// look-up has waited for most of them.
 const RETRY_AFTER: u16 = 5;
 
 /// The database, for one request.
@@ -20,17 +20,17 @@ pub(super) struct Reader<'a> {
     pub(super) deadline: Deadline,
 }
 
-/// Why a statement gave no records.
+/// An error of a statement.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// The records are more than the service gives in one response.
+    /// The records exceed the size of one response of the service.
     TooLarge,
-    /// The statement was still running when the response was due.
+    /// The statement did not end before the deadline.
     Timeout,
-    /// The statement is longer than the service takes.
+    /// The statement is longer than the service allows.
     TooLong,
-    /// A type that only the database knows does not have the operator or the order, or the value is none
-    /// of its own.
+    /// A type that only the database knows lacks the operator or the order, or the value is not of
+    /// this type.
     UnknownType,
     Database(DataApiError),
 }
@@ -40,13 +40,13 @@ impl<'a> Reader<'a> {
         Self { data_api, deadline }
     }
 
-    /// Runs one statement; waits for a database that is waking up.
+    /// Runs one statement. Waits while the database resumes.
     pub(super) async fn run(&self, query: Query) -> Result<Vec<Record>, ReadError> {
         let Query { sql, parameters, has_unknown_types } = query;
         if sql.len() > SQL_LEN_MAX {
             return Err(ReadError::TooLong);
         }
-        // On the heap: the future of an SDK's call is large, and a look-up has several of them.
+        // Boxed, since the future of an SDK call is large, and a look-up has several of them.
         let call = Box::pin(awake(self.deadline, async || {
             self.data_api.execute(None, &sql, parameters.clone()).await
         }));
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What it means for the one who asked.
+/// Converts the error to a problem for the client.
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {

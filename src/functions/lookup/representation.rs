@@ -1,4 +1,4 @@
-//! A response for caches and for the wire: `ETag` and 304, `HEAD`, gzip (RFC 9110, RFC 9111).
+//! The representation of a response: `ETag` and 304, `HEAD`, gzip (RFC 9110, RFC 9111).
 //!
 //! Pure.
 
@@ -18,20 +18,20 @@ use sha2::{Digest, Sha256};
 use crate::api::http::{Request, Response};
 use crate::api::negotiation::takes_gzip;
 
-/// Smaller bodies would not get much smaller.
+/// The shortest body to compress, in bytes. Smaller bodies shrink little.
 const GZIP_BYTES_MIN: usize = 1024;
 
-/// A client may keep a response but must ask whether it still holds: rows change at any time. Caches that
-/// several clients share must not keep it: who may read is decided for each request.
+/// The caching policy. A client may keep a response, and must validate it, since rows can change at
+/// any time. Shared caches must not keep it, since each request is authorized by itself.
 const CACHEABLE: &str = "private, no-cache";
 
-/// Turns a response into that for this request.
+/// Makes the representation of a response for its request.
 pub(super) fn of(request: &Request, response: Response) -> Response {
     let mut response = response.with_header(CACHE_CONTROL, CACHEABLE);
     if response.status == 200 {
         response = response.with_header(VARY, "Accept, Accept-Encoding, Prefer");
-        // API Gateway turns Base64 into bytes only for requests whose `Accept` asks for bytes, as every
-        // value does here ("Content type conversions in API Gateway"); none at all does not.
+        // API Gateway decodes Base64 only for a request with `Accept`, whose media types are all
+        // binary here (API Gateway, "Content type conversions in API Gateway").
         let is_gzip = response.body.len() >= GZIP_BYTES_MIN
             && request.header(ACCEPT).is_some()
             && takes_gzip(&request.header_list(ACCEPT_ENCODING));
@@ -51,7 +51,8 @@ pub(super) fn of(request: &Request, response: Response) -> Response {
     response
 }
 
-/// A strong tag: it differs where any byte differs, or what a client learns from the headers.
+/// Makes a strong tag, which changes with any byte of the body and with the headers that describe
+/// it.
 fn entity_tag(response: &Response, is_gzip: bool) -> String {
     let mut digest = Sha256::new();
     for name in [CONTENT_TYPE, LINK, CONTENT_RANGE] {
@@ -60,13 +61,13 @@ fn entity_tag(response: &Response, is_gzip: bool) -> String {
     }
     digest.update(response.body.as_bytes());
     let digest = BASE64_URL_SAFE_NO_PAD.encode(digest.finalize());
-    // 132 bits: enough that no two bodies share it.
+    // The tag has 132 bits, so that different bodies have different tags.
     let digest = digest.get(..22).unwrap_or(&digest);
     let coding = if is_gzip { "-gzip" } else { "" };
     format!("\"{digest}{coding}\"")
 }
 
-/// Whether `If-None-Match` names the tag, by the weak comparison that the RFC asks for.
+/// Returns `true` if `If-None-Match` has the tag, by the weak comparison of the RFC.
 fn matches(if_none_match: &str, tag: &str) -> bool {
     if_none_match
         .split(',')
@@ -81,11 +82,11 @@ fn not_modified(mut response: Response) -> Response {
     response
 }
 
-/// The body as gzip, in Base64 as far as the gateway.
+/// Compresses the body, and encodes it in Base64 for API Gateway.
 fn gzipped(mut response: Response) -> Response {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let body = encoder.write_all(response.body.as_bytes()).and_then(|()| encoder.finish());
-    // Writing into memory does not fail; if it did, the plain body would be right as well.
+    // Writing into memory does not fail. If it did, the plain body would be valid too.
     let Ok(body) = body else { return response };
     response.body = BASE64_STANDARD.encode(body);
     response.is_base64 = true;

@@ -1,9 +1,9 @@
-//! Rows of a table: one by its key, or a page of those that a query string asks for.
+//! Rows of a table: one by its key, or a page of a query string.
 //!
-//! A page is one call. A page that would be over the 1 MiB of the Data API's responses is asked for
-//! again at half its size, and so on: 11 calls at most, for 1001 rows, 500, 250, 125, 62, 31, 15, 7, 3,
-//! 1, and the key of the one row that is too large alone. `Prefer: count=planned` is a call of its own,
-//! made at the same time.
+//! A page takes one call. If it exceeds the 1 MiB of a response of the Data API, it is read again
+//! with half the rows, and so on. That is at most 11 calls: for 1001 rows, 500, 250, 125, 62, 31,
+//! 15, 7, 3, 1, and for the key of the one row that is too large. `Prefer: count=planned` takes one
+//! more call, at the same time.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use crate::api::query::{self, Form, Head, Page, QueryString, Relation};
 use crate::domain::field::{Field, Record};
 use crate::domain::key::Key;
 
-/// What stands for itself in a query (RFC 3986, "unreserved").
+/// The characters that a query value must encode: all but "unreserved" ones (RFC 3986).
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -30,15 +30,15 @@ const CONSISTENT_AFTER: HeaderName = HeaderName::from_static("consistent-after")
 pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// A page, as it is answered.
+/// A page of rows.
 #[derive(Debug)]
 pub(super) struct List {
     pub(super) response: Response,
-    /// Whether no row is asked for at all, from the first page on.
+    /// `true` if the first page has no rows.
     pub(super) is_empty: bool,
 }
 
-/// The row with this key, if there is one.
+/// Reads the row with this key, if there is one.
 pub(super) async fn row(
     reader: &Reader<'_>,
     relation: Relation<'_>,
@@ -63,7 +63,8 @@ pub(super) async fn row(
         .map(|row| Response::new(200, form.content_type(), body::row(form, &columns, row))))
 }
 
-/// A page of the rows that are asked for, and that also meet what is `fixed`, spelt as in a query.
+/// Reads a page of the rows of a query string that also meet `fixed`, further parameters in the
+/// same syntax.
 pub(super) async fn list(
     reader: &Reader<'_>,
     relation: Relation<'_>,
@@ -101,7 +102,7 @@ pub(super) async fn list(
     Ok(List { response, is_empty })
 }
 
-/// Reads, once the writes that the request names are settled.
+/// Reads the rows after the writes that the request names are settled.
 async fn after_writes(
     reader: &Reader<'_>,
     request: &Request,
@@ -118,7 +119,7 @@ async fn after_writes(
     read(&Head { counts, after: Vec::new() }).await
 }
 
-/// The writes of `after=` and of `Consistent-After`.
+/// Returns the writes of `after=` and of `Consistent-After`.
 fn writes_before(request: &Request, query_string: &QueryString<'_>) -> Result<Vec<Uuid>, Problem> {
     let header = request.header_list(CONSISTENT_AFTER);
     let of_header = if header.is_empty() { Vec::new() } else { query::write_ids(&header)? };
@@ -126,7 +127,7 @@ fn writes_before(request: &Request, query_string: &QueryString<'_>) -> Result<Ve
     Ok(ids.into_iter().collect())
 }
 
-/// One page, smaller than asked for where its rows are large.
+/// Reads one page, with fewer rows than requested if they are large.
 async fn page(
     reader: &Reader<'_>,
     relation: Relation<'_>,
@@ -136,7 +137,7 @@ async fn page(
 ) -> Result<Page, Problem> {
     let has_pages = query_string.has_pages(relation.table);
     let mut size = query_string.limit;
-    // One row more than the page holds tells whether there is another page.
+    // One row more than the page keeps shows if there is another page.
     let mut probes = has_pages;
     loop {
         let rows = if probes { size + 1 } else { size };
@@ -162,7 +163,7 @@ async fn page(
     }
 }
 
-/// The problem with a row that no page can hold.
+/// Makes the problem for a row that no page can hold.
 async fn first_too_large(
     reader: &Reader<'_>,
     relation: Relation<'_>,
@@ -193,7 +194,7 @@ fn row_too_large(form: Form, key: &str) -> Problem {
     Problem::new(Kind::ResultTooLarge, detail)
 }
 
-/// How many rows PostgreSQL expects.
+/// Returns PostgreSQL's estimate of the number of rows.
 async fn planned(
     reader: &Reader<'_>,
     relation: Relation<'_>,
@@ -208,7 +209,7 @@ async fn planned(
         .ok_or_else(|| Problem::new(Kind::Internal, "The database returned no plan."))
 }
 
-/// The form that the request prefers.
+/// Returns the form that the request prefers.
 pub(super) fn form(request: &Request) -> Result<Form, Problem> {
     let offered = Form::ALL.map(Form::media_type);
     let index = negotiation::media_type(&request.header_list(ACCEPT), &offered);
@@ -217,18 +218,18 @@ pub(super) fn form(request: &Request) -> Result<Form, Problem> {
     })
 }
 
-/// The same query from a cursor on, relative to the request's own address: which host, stage or domain
-/// the client sees is not known here.
+/// Formats the link to the next page, relative to the request's own URL: the function does not know
+/// the host, stage or domain that the client uses.
 fn next_page(query: &[(String, String)], cursor: &str) -> String {
     let encode = |text: &str| utf8_percent_encode(text, QUERY_VALUE).to_string();
-    // What the next page is to come after is settled by now.
+    // The writes of `after` are settled already.
     let kept = query.iter().filter(|(name, _)| !matches!(name.as_str(), "cursor" | "after"));
     let pairs = kept.map(|(name, text)| format!("{}={}", encode(name), encode(text)));
     let pairs: Vec<_> = pairs.chain([format!("cursor={cursor}")]).collect();
     format!("?{}", pairs.join("&"))
 }
 
-/// As PostgREST writes it: `0-9/100`. Where a later page begins is not known.
+/// Formats `Content-Range` as PostgREST does: `0-9/100`. The start of a later page is not known.
 fn content_range(query_string: &QueryString<'_>, rows: usize, total: i64) -> String {
     if query_string.is_first_page() && rows > 0 {
         format!("0-{}/{total}", rows - 1)

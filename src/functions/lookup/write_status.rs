@@ -1,8 +1,8 @@
-//! `GET /_sync/writes/{id}`: what became of a write.
+//! `GET /_sync/writes/{id}`: the state of a write.
 //!
-//! A write under an Idempotency-Key is asked for with the fingerprint of its payload
-//! (`?fingerprint=…`). Where the ledger holds another payload under its id, this one was rejected under an
-//! id made of both, or will be.
+//! The status URL of a write with an Idempotency-Key has the fingerprint of its payload
+//! (`?fingerprint=…`). If the ledger has another payload with its id, this one is or will be
+//! rejected with an id made of both.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,10 +15,11 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::query::{Form, Query};
 use crate::domain::field::{Field, null, parameter, storable};
 
-/// How long a write can stay in the queues: 14 days in each of the two, and a day of margin.
+/// The longest time of a write in the queues: 14 days in each of the two, and a day of margin.
 const PENDING_MAX: Duration = Duration::from_hours(29 * 24);
 
-/// Of the two rows that a keyed write may have, only one has its fingerprint.
+/// The status of a write. Of the two rows that a write with a key may have, only one has its
+/// fingerprint.
 const WRITE_STATUS: &str = "SELECT row_to_json(found)::text FROM (
   SELECT id, table_name AS \"table\", key, operation, outcome, rule, sqlstate, reason,
     constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at
@@ -36,7 +37,8 @@ struct Pending {
     detail: Option<&'static str>,
 }
 
-/// A write that is not in the ledger is on its way, as far as its id's own time allows.
+/// Returns the ledger's entry of a write. A write that is not there is pending, as long as the time
+/// of its id permits.
 pub(super) async fn respond(
     reader: &Reader<'_>,
     id: &str,
@@ -76,17 +78,18 @@ pub(super) fn not_found() -> Problem {
     Problem::new(Kind::WriteNotFound, detail)
 }
 
-/// Whether the id is of the kinds that writes get, and not of a time that rules waiting out.
+/// Returns `true` if the id has a form of write ids, and its time does not rule out that the write
+/// is pending.
 pub(super) fn can_be_pending(id: Uuid, now: SystemTime) -> bool {
     match id.get_version_num() {
         7 => id.get_timestamp().is_some_and(|time| {
             let (seconds, nanoseconds) = time.to_unix();
             let accepted = UNIX_EPOCH + Duration::new(seconds, nanoseconds);
-            // Clocks of two functions differ a little.
+            // The clocks of two functions differ a little.
             let soon = now + Duration::from_mins(1);
             accepted <= soon && now.duration_since(accepted).unwrap_or_default() <= PENDING_MAX
         }),
-        // Made from an Idempotency-Key.
+        // The id comes from an Idempotency-Key.
         8 => true,
         _ => false,
     }
