@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_taken_where_it_is_asked_for() {
+    fn gzip_is_used_if_the_client_accepts_it() {
         for (header, expected) in [
             ("gzip", true),
             ("br, GZip;q=0.2", true),

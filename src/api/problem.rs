@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_serialises_as_the_rfc_has_it() {
+    fn a_problem_serializes_as_in_the_rfc() {
         let mut faults = Faults::default();
         faults.push(|| FieldFault {
             pointer: format!("/0{}", pointer_step("a/b~c")),

@@ -103,7 +103,7 @@ impl DataApi {
             operation: "BeginTransaction",
             commits: false,
             fault: DataApiFault::NoResponse,
-            message: "the response holds no transaction id".to_owned(),
+            message: "the response has no transaction id".to_owned(),
         })
     }
 

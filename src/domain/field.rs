@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_set_is_as_long_as_its_json() {
+    fn the_length_of_a_parameter_set_is_that_of_its_json() {
         let control: String = (1..0x20).map(char::from).collect();
         let texts = ["", "plain", "say \"hi\" \\o/", "é😀\u{7f}\u{2028}", &control];
         for texts in [&texts[..0], &texts[..1], &texts] {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_that_are_no_numbers_keep_their_names() {
+    fn doubles_that_are_not_numbers_keep_their_names() {
         for (value, expected) in [
             (f64::NAN, r#"{"doubleValue":"NaN"}"#),
             (f64::NEG_INFINITY, r#"{"doubleValue":"-Infinity"}"#),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_serialise_as_the_service_writes_them() {
+    fn fields_serialize_as_in_the_service() {
         let record = vec![
             Field::Text("0001".into()),
             Field::Long(12),

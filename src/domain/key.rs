@@ -95,7 +95,7 @@ impl Key {
 
     /// Returns the first key column whose value has no canonical text although its type has one for
     /// each value, with the expected format. Such a value may name the row of another key.
-    pub fn misspelt<'a, 't>(
+    pub fn non_canonical<'a, 't>(
         table: &'t Table,
         value: impl Fn(&str) -> Option<&'a str>,
     ) -> Option<(&'t str, Fault)> {
@@ -103,8 +103,8 @@ impl Key {
             return None;
         }
         table.key_columns().find_map(|column| {
-            let is_misspelt = canonical(&column.column_type, value(&column.name)?).is_none();
-            is_misspelt.then(|| {
+            let is_non_canonical = canonical(&column.column_type, value(&column.name)?).is_none();
+            is_non_canonical.then(|| {
                 let expected =
                     format!("{}, as it is part of the key", value::expected(&column.column_type));
                 (
@@ -136,7 +136,7 @@ impl Key {
         }
         let value =
             |name: &str| texts.iter().find(|(column, _)| *column == name).map(|(_, text)| &**text);
-        if let Some((column, fault)) = Self::misspelt(table, value) {
+        if let Some((column, fault)) = Self::non_canonical(table, value) {
             return Err(KeyError::Part { column: column.to_owned(), fault });
         }
         Self::of_row(table, value).ok_or(KeyError::NoPrimaryKey)
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn one_row_has_one_key_however_it_is_spelt() {
+    fn one_row_has_one_key_in_any_format() {
         let check = |column_type: &str, path: &str, expected: &str| {
             let table = table(&format!("CREATE TABLE t (k {column_type} PRIMARY KEY)"));
             let key = Key::from_path(&table, path).unwrap();
@@ -265,14 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_spelt_so_that_it_can_be_compared() {
+    fn a_key_must_have_a_canonical_text() {
         let table = table("CREATE TABLE t (k date PRIMARY KEY)");
         let error = Key::from_path(&table, "November 23, 2026").unwrap_err();
         assert!(error.to_string().contains("as it is part of the key"), "{error}");
     }
 
     #[test]
-    fn keys_that_cannot_be_compared_share_a_message_group() {
+    fn keys_that_are_not_comparable_share_a_message_group() {
         let table = table("CREATE TABLE t (k citext, n integer, PRIMARY KEY (k, n))");
         let key = |path| Key::from_path(&table, path).unwrap();
         assert!(!key("a,1").is_comparable());
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn composite_keys_read_back_what_they_print() {
+    fn composite_keys_survive_a_round_trip() {
         let table = table("CREATE TABLE t (a text, b integer, c text, PRIMARY KEY (c, a))");
         for (path, parts) in [
             ("x,y", ["x", "y"]),

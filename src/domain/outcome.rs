@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_no_longer_than_what_is_kept_of_one() {
+    fn long_reasons_are_cut() {
         let reason = |chars| Rejection::by_rule("format", "é".repeat(chars)).reason;
         assert_eq!(reason(REASON_CHARS_MAX), "é".repeat(REASON_CHARS_MAX));
         let cut = reason(REASON_CHARS_MAX + 1);

@@ -197,7 +197,7 @@ impl Check<'_, '_> {
             Value::Text(text) => Some(text.as_str()),
             _ => None,
         };
-        if let Some((name, fault)) = Key::misspelt(columns.table, text) {
+        if let Some((name, fault)) = Key::non_canonical(columns.table, text) {
             self.fault((Some(name), ""), &fault.rule.to_string(), || fault.expected.clone());
         }
     }

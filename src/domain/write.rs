@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_tells_payloads_apart_and_never_changes() {
+    fn a_fingerprint_distinguishes_payloads_and_never_changes() {
         let of = |operation, row: &[Cell]| fingerprint("staff", operation, None, row);
         let name = |value: Option<&str>| [("name".to_owned(), value.map(str::to_owned))];
         let first = of(Operation::Update, &name(Some("x")));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_without_a_fingerprint_travels_as_before() {
+    fn a_write_without_a_fingerprint_serializes_without_one() {
         let mut write = write(1, "x");
         let body = serde_json::to_string(&write).unwrap();
         assert!(!body.contains("fingerprint"));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_tells_tables_apart_and_is_a_text_that_sqs_takes() {
+    fn a_group_distinguishes_tables_and_is_valid_for_sqs() {
         let group = |table: &str| Write { table: table.into(), ..write(1, "x") }.group(1);
         assert_eq!(group("staff"), "staff-15622065-p0");
         assert_eq!(group("sales.order line").split_once('-').unwrap().0, "sales.order_line");
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deduplication_id_is_of_the_ids_and_payloads_alone() {
+    fn a_deduplication_id_depends_on_ids_and_payloads_only() {
         let of = |id: u128, fingerprint: &str, accepted_at_ms: i64| {
             let mut write = write(id, "x");
             write.fingerprint = Some(fingerprint.into());
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sqs_takes_for_no_text_is_escaped() {
+    fn characters_that_sqs_refuses_are_escaped() {
         let write = write(1, "a\u{fffe}b\u{ffff}c\u{fffd}");
         let body = write.encode();
         assert!(!body.contains(['\u{fffe}', '\u{ffff}']));

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_are_bounded() {
+    fn the_number_of_partitions_is_limited() {
         for (value, expected) in [("32", Some(32)), ("0", None), ("10001", None), ("many", None)] {
             let config = Config(|_: &str| Some(value.to_owned()));
             assert_eq!(config.partitions().ok(), expected, "{value}");

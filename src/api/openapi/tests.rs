@@ -8,7 +8,7 @@ fn described(ddl: &str) -> Value {
 }
 
 #[test]
-fn types_nullability_and_marks_are_in_the_schemas() {
+fn the_schemas_have_types_nullability_and_access() {
     let document = described(
         "CREATE TYPE mood AS ENUM ('sad');
          CREATE TABLE t (
@@ -37,7 +37,7 @@ fn types_nullability_and_marks_are_in_the_schemas() {
 }
 
 #[test]
-fn what_is_kept_out_is_not_described() {
+fn hidden_tables_and_columns_are_not_described() {
     let document = described(
         "CREATE TABLE \"a b\" (id int PRIMARY KEY);
          CREATE TABLE log (line text);
@@ -64,7 +64,7 @@ fn what_is_kept_out_is_not_described() {
 }
 
 #[test]
-fn names_of_components_are_plain_and_differ() {
+fn names_of_components_are_valid_and_unique() {
     let ddl = r#"CREATE TABLE "a b" (i int); CREATE TABLE "a-20-b" (i int); CREATE TABLE "é" (i int); CREATE TABLE s.t (i int)"#;
     let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
     let names: Vec<_> = schema.catalog.tables().iter().map(component_name).collect();

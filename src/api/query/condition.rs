@@ -114,7 +114,7 @@ fn operator(column: &Column, scanner: &mut Scanner<'_>) -> Result<(bool, Operato
     let is_negated = scanner.take("not.");
     let operator = Operator::from_word(scanner.word()).filter(|_| scanner.take("."));
     match operator {
-        Some(operator) if operator.takes(&column.column_type) => Ok((is_negated, operator)),
+        Some(operator) if operator.supports(&column.column_type) => Ok((is_negated, operator)),
         Some(_) => Err(format!(
             "{}: its type has the operators {}",
             column.name,
@@ -140,7 +140,7 @@ fn compare<'t>(
 ) -> Result<Condition<'t>, String> {
     match operator {
         Operator::Compare(comparison) => {
-            if !operator.takes(&column.column_type) {
+            if !operator.supports(&column.column_type) {
                 return Err(format!(
                     "{}: its type has the operators {}",
                     column.name,
@@ -165,7 +165,7 @@ fn compare<'t>(
         }
         Operator::Is => {
             let state = State::from_word(text)
-                .filter(|state| state.takes(&column.column_type))
+                .filter(|state| state.supports(&column.column_type))
                 .ok_or_else(|| faulty(column, State::words_for(&column.column_type)))?;
             Ok(Condition::Is { column, state })
         }

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_fits_its_own_scope_only() {
+    fn a_cursor_is_valid_for_its_own_scope_only() {
         let scope = Scope::new(["t", "a"]);
         let values = vec![Some("é\"".to_owned()), None, Some(String::new())];
         let cursor = scope.cursor(&values);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_was_changed_anywhere_is_none() {
+    fn a_changed_cursor_is_refused() {
         let scope = Scope::new(["t"]);
         let cursor = scope.cursor(&[Some("0001".into())]);
         for index in 0..cursor.len() {

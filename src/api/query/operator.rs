@@ -54,7 +54,7 @@ impl Operator {
     }
 
     /// Returns `true` if PostgreSQL has the operator for the type, as far as the catalog knows.
-    pub(super) fn takes(self, column_type: &ColumnType) -> bool {
+    pub(super) fn supports(self, column_type: &ColumnType) -> bool {
         match self {
             Self::Is => true,
             Self::Compare(_) => is_ordered(column_type),
@@ -72,7 +72,7 @@ impl Operator {
 
     /// Lists the operators of a type, for messages.
     pub(super) fn words_for(column_type: &ColumnType) -> String {
-        let words = Self::ALL.iter().filter(|(_, operator)| operator.takes(column_type));
+        let words = Self::ALL.iter().filter(|(_, operator)| operator.supports(column_type));
         let mut words: Vec<_> = words.map(|(word, _)| *word).collect();
         words.push("not");
         words.join(", ")
@@ -113,7 +113,7 @@ impl State {
         })
     }
 
-    pub(super) fn takes(self, column_type: &ColumnType) -> bool {
+    pub(super) fn supports(self, column_type: &ColumnType) -> bool {
         match self {
             Self::Null | Self::NotNull => true,
             Self::True | Self::False | Self::Unknown => *column_type == ColumnType::Boolean,

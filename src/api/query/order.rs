@@ -120,7 +120,7 @@ pub(super) fn order_by(terms: &[Term<'_>], name: impl Fn(usize, &Column) -> Stri
 /// in an index. For other orders, each condition fixes the first columns and bounds the next one,
 /// so that PostgreSQL can seek for each. One condition with OR would read the index from its
 /// beginning.
-pub(super) fn behind(
+pub(super) fn rows_after(
     terms: &[Term<'_>],
     values: &[Option<String>],
     parameters: &mut Parameters,
@@ -134,8 +134,8 @@ pub(super) fn behind(
             conditions.push(with(&fixed, compare_rows(rest, rest_values, parameters)));
             break;
         }
-        for beyond in beyond(term, value.as_deref(), parameters) {
-            conditions.push(with(&fixed, beyond));
+        for condition in after_value(term, value.as_deref(), parameters) {
+            conditions.push(with(&fixed, condition));
         }
         let column = column_sql(term.column);
         fixed.push(match value {
@@ -151,14 +151,14 @@ pub(super) fn behind(
 }
 
 /// A condition that fixes some of the order's first columns.
-struct Behind {
+struct Seek {
     fixed: usize,
     sql: String,
 }
 
-fn with(fixed: &[String], last: String) -> Behind {
+fn with(fixed: &[String], last: String) -> Seek {
     let conditions: Vec<_> = fixed.iter().cloned().chain([last]).collect();
-    Behind { fixed: fixed.len(), sql: conditions.join(" AND ") }
+    Seek { fixed: fixed.len(), sql: conditions.join(" AND ") }
 }
 
 fn is_one_direction(terms: &[Term<'_>]) -> bool {
@@ -188,7 +188,7 @@ fn compare_rows(
 }
 
 /// Returns conditions for the rows whose value of this column comes after `value`.
-fn beyond(term: &Term<'_>, value: Option<&str>, parameters: &mut Parameters) -> Vec<String> {
+fn after_value(term: &Term<'_>, value: Option<&str>, parameters: &mut Parameters) -> Vec<String> {
     let column = column_sql(term.column);
     match value {
         Some(value) => {

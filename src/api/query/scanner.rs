@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_hold_plain_quoted_and_braced_values() {
+    fn lists_contain_plain_quoted_and_braced_values() {
         let check = |text: &str, expected: Option<&[&str]>| {
             let mut scanner = Scanner::new(text);
             let found = scanner.list().filter(|_| scanner.is_at_end());
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn names_end_where_something_else_begins() {
+    fn names_end_before_the_next_token() {
         let check = |text: &str, expected: Option<&str>, rest: &str| {
             let mut scanner = Scanner::new(text);
             assert_eq!(scanner.name().as_deref(), expected, "{text}");

@@ -120,11 +120,11 @@ impl Rows<'_> {
         let Some(start) = &self.query_string.start else {
             return self.part("", self.is_named, parameters);
         };
-        let behind = order::behind(&self.query_string.order, start, parameters);
-        if let [condition] = behind.as_slice() {
+        let conditions = order::rows_after(&self.query_string.order, start, parameters);
+        if let [condition] = conditions.as_slice() {
             return self.part(condition, self.is_named, parameters);
         }
-        let parts: Vec<_> = behind
+        let parts: Vec<_> = conditions
             .iter()
             .map(|condition| format!("({})", self.part(condition, true, parameters)))
             .collect();
@@ -138,7 +138,7 @@ impl Rows<'_> {
     }
 
     /// Formats `SELECT … FROM … WHERE … ORDER BY … LIMIT …`.
-    fn part(&self, behind: &str, is_named: bool, parameters: &mut Parameters) -> String {
+    fn part(&self, start: &str, is_named: bool, parameters: &mut Parameters) -> String {
         let selected = if is_named {
             let selected = self.selected.iter().zip(1..).map(|(sql, n)| format!("{sql} AS f{n}"));
             let order = self.query_string.order.iter().zip(1..);
@@ -151,9 +151,9 @@ impl Rows<'_> {
             parameters.note_type(&term.column.column_type);
         }
         let mut filter = filter(self.query_string, parameters);
-        if !behind.is_empty() {
+        if !start.is_empty() {
             filter.push_str(if filter.is_empty() { " WHERE " } else { " AND " });
-            filter.push_str(behind);
+            filter.push_str(start);
         }
         let order = order::order_by(&self.query_string.order, |_, column| column_sql(column));
         let limit = parameters.bind(&self.limit.to_string(), &ColumnType::BigInt);

@@ -86,7 +86,7 @@ fn operators_become_conditions() {
 }
 
 #[test]
-fn groups_stand_in_groups() {
+fn groups_contain_groups() {
     check(
         &[(
             "or",
@@ -99,7 +99,7 @@ fn groups_stand_in_groups() {
 }
 
 #[test]
-fn columns_named_like_parameters_stand_in_quotes() {
+fn columns_named_like_parameters_are_quoted() {
     check(&[("\"limit\"", "eq.5")], r#"(t."limit" = :p1::integer)"#, &["5"]);
     check(&[("a.b,c", "eq.5")], r#"(t."a.b,c" = :p1::text)"#, &["5"]);
     check(
@@ -160,7 +160,7 @@ fn a_refused_query_names_the_valid_choices() {
 }
 
 #[test]
-fn groups_are_bounded() {
+fn the_depth_of_groups_is_limited() {
     let deep =
         |depth: usize| format!("{}(age.eq.1){}", "(or".repeat(depth - 1), ")".repeat(depth - 1));
     sql_of(&tables().0, &[("or", &deep(8))]).unwrap();
@@ -212,7 +212,7 @@ fn check_next(order: &str, values: &[Option<&str>], conditions: &[&str]) {
 }
 
 #[test]
-fn the_next_page_begins_behind_the_last_row() {
+fn the_next_page_begins_after_the_last_row() {
     check_next(
         "kind",
         &[Some("a"), Some("1")],
@@ -253,7 +253,7 @@ fn the_next_page_begins_behind_the_last_row() {
 }
 
 #[test]
-fn a_cursor_fits_its_own_query_only() {
+fn a_cursor_is_valid_for_its_own_query_only() {
     let (table, log) = tables();
     let query = [("age", "gte.3"), ("order", "age")];
     let query_string = QueryString::of_list(&table, &pairs(&query), "").unwrap();
@@ -277,7 +277,7 @@ fn a_cursor_fits_its_own_query_only() {
 }
 
 #[test]
-fn a_statement_with_a_head_gives_it_even_without_rows() {
+fn a_statement_returns_its_head_even_without_rows() {
     let (table, _) = tables();
     let query_string =
         QueryString::of_list(&table, &pairs(&[("age", "3"), ("select", "age")]), "").unwrap();
@@ -297,7 +297,7 @@ LEFT JOIN (SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."age") AS sh
 }
 
 #[test]
-fn csv_holds_what_an_import_takes() {
+fn csv_can_be_imported_again() {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, n int GENERATED ALWAYS AS (id + 1) STORED, at timestamp)";
     let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
     let table = &schema.catalog.tables()[0];

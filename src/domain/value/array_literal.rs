@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_quoted_only_where_they_must_be() {
+    fn elements_are_quoted_only_if_necessary() {
         check(&[], "{}");
         check(&[Some("0001"), Some("Aurora"), Some("-1.5")], "{0001,Aurora,-1.5}");
         check(&[Some("two words"), Some("a,b"), Some("{}")], r#"{"two words","a,b","{}"}"#);

@@ -67,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn a_few_labels_are_all_named() {
+    fn a_few_labels_are_listed() {
         assert_eq!(of_labels(["a".to_owned(), "b".to_owned()]), "one of: a, b");
         let labels: Vec<_> = (0..LABELS_MAX).map(|n| format!("label {n}")).collect();
         assert!(of_labels(labels).ends_with(&format!("label {}", LABELS_MAX - 1)));
     }
 
     #[test]
-    fn of_hundreds_of_labels_the_first_are_named_and_the_others_counted() {
+    fn the_first_of_many_labels_are_listed_and_the_others_counted() {
         let found = of_labels((0..400).map(|n| format!("l{n}")));
         assert!(found.starts_with("one of: l0, l1, l2, "), "{found}");
         assert!(found.ends_with(", l19 and 380 more"), "{found}");

@@ -232,7 +232,7 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     if write.row.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         return Err(Rejection::by_rule("duplicate-member", "a column stands twice"));
     }
-    if let Some((column, fault)) = Key::misspelt(table, |name| write.cell(name).flatten()) {
+    if let Some((column, fault)) = Key::non_canonical(table, |name| write.cell(name).flatten()) {
         let rejection =
             Rejection::by_rule(&fault.rule.to_string(), format!("expected {}", fault.expected));
         return Err(Rejection { column: Some(column.to_owned()), ..rejection });

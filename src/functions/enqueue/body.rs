@@ -73,7 +73,7 @@ pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>,
         }
     };
     match items.items.len() {
-        0 => Err(Problem::new(Kind::MalformedBody, "The body holds no row.")),
+        0 => Err(Problem::new(Kind::MalformedBody, "The body has no row.")),
         count if count > ITEMS_MAX => {
             let detail = format!(
                 "A body has at most {ITEMS_MAX} items, not {count}; send more rows as a CSV file."

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_quoted_or_bare() {
+    fn keys_may_be_quoted() {
         let check = |lines: &[&[u8]], expected: Result<Option<&str>, ()>| {
             let mut headers = HeaderMap::new();
             for line in lines {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_is_whom_the_gateway_knows() {
+    fn a_caller_is_the_identity_of_api_gateway() {
         let check = |context: serde_json::Value, expected: &str| {
             let mut context = context;
             context["httpMethod"] = "POST".into();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_of_one_caller_route_key_and_item() {
+    fn an_id_depends_on_caller_route_key_and_item() {
         let ids = |caller: &str, method: &Method, table: &str, path_key: &str, key: &str| {
             Ids::derived(caller, method, table, path_key, key)
         };

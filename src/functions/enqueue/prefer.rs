@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn preferences_are_read_as_the_rfc_has_them() {
+    fn preferences_are_parsed_as_in_the_rfc() {
         let check = |lines: &[&str], applied: Option<&str>| {
             let mut headers = HeaderMap::new();
             for line in lines {

@@ -117,7 +117,7 @@ fn a_path_names_the_row_of_an_update_or_delete() {
 }
 
 #[test]
-fn a_deletion_takes_a_list_of_keys() {
+fn a_deletion_accepts_a_list_of_keys() {
     let rows = ["delete 0001 id=0001", "delete 0002 id=0002"];
     check(Method::DELETE, "/staff", r#"["0001","0002"]"#, &rows);
     check(Method::DELETE, "/staff", r#"[{"id":"0001"},"0002"]"#, &rows);
@@ -161,7 +161,7 @@ fn lines_of_ndjson_are_items() {
 }
 
 #[test]
-fn a_part_is_accepted_where_the_client_prefers_that() {
+fn a_part_is_accepted_if_the_client_prefers_it() {
     let body = r#"[{"id":"1","name":"a"},{"id":"2"},7,{"id":"4","name":"d"}]"#;
     check_refused(Method::POST, "/staff", body, "422 invalid-write /1/name:required /2:type");
     let partial = |body: &str| {
@@ -178,7 +178,7 @@ fn a_part_is_accepted_where_the_client_prefers_that() {
 }
 
 #[test]
-fn an_idempotency_key_makes_the_same_ids_and_tells_payloads_apart() {
+fn an_idempotency_key_makes_the_same_ids_and_distinguishes_payloads() {
     let ids =
         |method: Method, path: &str, body: &str, key: &str| -> Vec<(String, Option<String>)> {
             let request = with_header(request(method, path, body), "idempotency-key", key);
@@ -205,7 +205,7 @@ fn an_idempotency_key_makes_the_same_ids_and_tells_payloads_apart() {
 }
 
 #[test]
-fn a_mended_item_may_be_sent_again_under_the_same_key() {
+fn a_fixed_item_may_be_sent_again_with_the_same_key() {
     let partial = |body: &str| {
         let request =
             with_header(request(Method::POST, "/staff", body), "prefer", "handling=partial");
@@ -217,7 +217,7 @@ fn a_mended_item_may_be_sent_again_under_the_same_key() {
 }
 
 #[test]
-fn what_the_comments_of_the_ddl_keep_from_writes_is_refused() {
+fn columns_that_ddl_comments_exclude_from_writes_are_refused() {
     check_refused(Method::POST, "/kept", r#"{"id":1}"#, "405 method-not-allowed");
     check_refused(
         Method::PUT,
@@ -229,7 +229,7 @@ fn what_the_comments_of_the_ddl_keep_from_writes_is_refused() {
 }
 
 #[test]
-fn a_key_that_the_database_makes_names_rows_all_the_same() {
+fn a_key_that_the_database_generates_names_rows() {
     check(Method::PUT, "/number/7", r#"{"value":1}"#, &["update 7 id=7 value=1"]);
     check(Method::PATCH, "/number", r#"[{"id":7,"value":1}]"#, &["update 7 id=7 value=1"]);
     check(Method::POST, "/number", r#"{"value":1}"#, &["insert - value=1"]);
@@ -257,7 +257,7 @@ fn rows_may_name_their_key_themselves() {
 }
 
 #[test]
-fn numbers_are_never_made_floats() {
+fn numbers_never_become_floats() {
     let row = r#"{"sensor":"6f9619ff-8b86-d011-b42d-00c04fc964ff","taken_at":"2026-11-23T00:00:00Z",
         "amount":12345678.90,"extra":{"big":123456789012345678901234567890.10}}"#;
     let writes = accepted(Method::POST, "/measurement", row);
@@ -266,14 +266,14 @@ fn numbers_are_never_made_floats() {
 }
 
 #[test]
-fn a_table_without_a_key_takes_new_rows_only() {
+fn a_table_without_a_key_accepts_new_rows_only() {
     check(Method::POST, "/event", r#"{"what":"x"}"#, &["insert - what=x"]);
     check_refused(Method::PUT, "/event", r#"{"what":"x"}"#, "400 invalid-key");
     check_refused(Method::DELETE, "/event/x", "", "400 invalid-key");
 }
 
 #[test]
-fn prefer_chooses_what_a_known_key_means() {
+fn prefer_selects_the_handling_of_an_existing_key() {
     for (resolution, operation) in [
         ("merge-duplicates", Operation::Upsert),
         ("ignore-duplicates", Operation::InsertIgnore),
@@ -291,7 +291,7 @@ fn prefer_chooses_what_a_known_key_means() {
 }
 
 #[test]
-fn every_fault_of_a_body_is_named_at_once() {
+fn all_faults_of_a_body_are_reported_together() {
     check_refused(
         Method::POST,
         "/staff",
@@ -315,7 +315,7 @@ fn every_fault_of_a_body_is_named_at_once() {
 }
 
 #[test]
-fn bodies_that_cannot_be_read_are_refused() {
+fn unreadable_bodies_are_refused() {
     for body in ["", "{", "1", "\"x\"", "null", "{\"id\":1}}", "[]", "[{},", "{'id':1}"] {
         check_refused(Method::POST, "/staff", body, "400 malformed-body");
     }
@@ -349,14 +349,14 @@ fn long_names_are_not_repeated_and_near_names_are_found_fast() {
 }
 
 #[test]
-fn paths_and_methods_that_are_not_there_are_refused() {
+fn unknown_paths_and_methods_are_refused() {
     check_refused(Method::POST, "/stuff", "{}", "404 unknown-table");
     check_refused(Method::POST, "/staff/0001", "{}", "405 method-not-allowed");
     check_refused(Method::PUT, "/staff/00001", "{}", "400 invalid-key");
 }
 
 #[test]
-fn only_json_of_a_bounded_size_is_read() {
+fn only_json_of_a_limited_size_is_read() {
     for media_type in ["application/x-www-form-urlencoded", "application/json; charset=latin1"] {
         let request = request(Method::POST, "/event", r#"{"what":"x"}"#);
         check_problem(
@@ -379,7 +379,7 @@ fn only_json_of_a_bounded_size_is_read() {
 }
 
 #[test]
-fn the_limits_fit_what_lambda_and_the_gateway_hold() {
+fn the_limits_fit_those_of_lambda_and_api_gateway() {
     const EVENT_BYTES_MAX: usize = 6 * 1024 * 1024;
     const HEADER_BYTES_MAX: usize = 10_240;
     assert!(BODY_BYTES_MAX.div_ceil(3) * 4 + 4 * HEADER_BYTES_MAX < EVENT_BYTES_MAX);

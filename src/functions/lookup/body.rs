@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_put_together_as_it_is() {
+    fn json_is_joined_unchanged() {
         check(Form::Json, &[], "[]");
         check(Form::Json, &[&[Some("{\"a\":1}")], &[Some("{}")]], "[{\"a\":1},{}]");
         check(Form::Ndjson, &[&[Some("{\"a\":\n1}")], &[Some("{}")]], "{\"a\": 1}\n{}\n");

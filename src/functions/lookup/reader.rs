@@ -69,7 +69,7 @@ impl From<ReadError> for Problem {
         match error {
             ReadError::TooLarge => Self::new(
                 Kind::ResultTooLarge,
-                "A response holds at most 1 MiB: ask for fewer rows with limit=, or fewer columns with select=.",
+                "A response has at most 1 MiB: ask for fewer rows with limit=, or fewer columns with select=.",
             ),
             ReadError::Timeout => Self::new(
                 Kind::QueryTimeout,

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_can_be_pending_only_from_its_own_time_on() {
+    fn an_id_can_be_pending_only_after_its_own_time() {
         let day = Duration::from_hours(24);
         let accepted = UNIX_EPOCH + 20_000 * day;
         let seconds = accepted.duration_since(UNIX_EPOCH).unwrap().as_secs();
