@@ -142,12 +142,14 @@ pub struct Response {
 }
 
 impl Response {
+    /// Makes a response with a content type and a text body.
     pub fn new(status: u16, content_type: &'static str, body: String) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         Self { status, headers, body, is_base64: false }
     }
 
+    /// Makes a response whose body is `body` as JSON.
     pub fn json(status: u16, body: &impl Serialize) -> Self {
         let body = serde_json::to_string(body).expect("a response is plain data");
         Self::new(status, "application/json", body)

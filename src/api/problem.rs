@@ -127,6 +127,7 @@ impl Kind {
 }
 
 impl Problem {
+    /// Makes a problem. `detail` is one or more full sentences without values of the request.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (word, status, title) = kind.parts();
         Self {
@@ -152,6 +153,7 @@ impl Problem {
         self
     }
 
+    /// Adds the writes that were accepted nevertheless.
     #[must_use]
     pub fn with_accepted(mut self, accepted: Vec<AcceptedWrite>) -> Self {
         self.accepted = Some(accepted.into());
@@ -165,6 +167,7 @@ impl Problem {
         self
     }
 
+    /// Adds the seconds after which to try again.
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u16) -> Self {
         self.retry_after = Some(seconds);

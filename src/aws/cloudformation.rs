@@ -16,6 +16,7 @@ pub struct CloudFormation {
 }
 
 impl CloudFormation {
+    /// Makes a client.
     pub fn new() -> Self {
         let connector =
             Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build();

@@ -34,6 +34,7 @@ pub struct Target {
 pub struct TransactionId(String);
 
 impl DataApi {
+    /// Makes a client that never retries a call.
     pub fn new(config: &SdkConfig, target: Target) -> Self {
         let config = aws_sdk_rdsdata::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())

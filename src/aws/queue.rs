@@ -38,6 +38,7 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// Makes a client of the queue with this URL.
     pub fn new(config: &SdkConfig, url: String) -> Self {
         Self { client: Client::new(config), url }
     }

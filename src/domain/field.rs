@@ -83,6 +83,7 @@ pub enum ArrayField {
 }
 
 impl Field {
+    /// Returns the value of a text field.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -90,6 +91,7 @@ impl Field {
         }
     }
 
+    /// Returns the value of an integer field.
     pub fn as_long(&self) -> Option<i64> {
         match self {
             Self::Long(number) => Some(*number),
@@ -97,6 +99,7 @@ impl Field {
         }
     }
 
+    /// Returns the value of a boolean field.
     pub fn as_boolean(&self) -> Option<bool> {
         match self {
             Self::Boolean(value) => Some(*value),

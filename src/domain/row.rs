@@ -31,6 +31,7 @@ pub struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
+    /// Indexes the columns of a table.
     pub fn of(table: &'a Table) -> Self {
         let indexes: HashMap<_, _> =
             table.columns.iter().enumerate().map(|(n, column)| (column.name.as_str(), n)).collect();

@@ -102,6 +102,7 @@ impl<'t> QueryString<'t> {
         !table.primary_key.is_empty()
     }
 
+    /// Returns `true` if the request has no cursor.
     pub fn is_first_page(&self) -> bool {
         self.start.is_none()
     }

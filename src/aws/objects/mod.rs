@@ -56,6 +56,7 @@ pub struct ObjectHead {
 }
 
 impl Objects {
+    /// Makes a client.
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
     }

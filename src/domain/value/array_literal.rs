@@ -10,6 +10,7 @@ pub struct ArrayLiteral {
 }
 
 impl ArrayLiteral {
+    /// Makes an empty literal.
     pub fn new() -> Self {
         Self::with_capacity(0)
     }
