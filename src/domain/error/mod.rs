@@ -13,7 +13,7 @@ pub use self::data_api::{DataApiError, DataApiFault};
 pub use self::service::{ServiceError, ServiceFault};
 pub use self::sqlstate::SqlState;
 
-/// The action that an error asks for.
+/// The action to take after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// A fault that may pass, such as an outage: the work is retried later. Nothing is rejected.
@@ -37,7 +37,7 @@ pub enum SyncError {
     /// The time of the invocation is over. The transaction that was open is rolled back.
     #[error("the time of the invocation is over")]
     OutOfTime,
-    /// A response or an event that cannot be: a defect, or somebody changed the worker's own tables.
+    /// A response or an event that is impossible: a defect, or a manual change of the worker's tables.
     #[error("{0}")]
     Inconsistent(String),
 }

@@ -29,7 +29,7 @@ pub enum ServiceFault {
 }
 
 impl ServiceError {
-    /// Returns the action that the error asks for.
+    /// Returns the action to take.
     pub fn disposition(&self) -> Disposition {
         match self.fault {
             ServiceFault::NotFound | ServiceFault::Changed => Disposition::Reject,

@@ -28,7 +28,7 @@ use self::time::Moment;
 pub(crate) use self::number::canonical_numeric;
 pub(crate) use self::time::{canonical_date, canonical_time, canonical_timestamp};
 
-/// A rule that a value breaks.
+/// A fault of a value: the broken rule, the expected form, and the position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub rule: Rule,

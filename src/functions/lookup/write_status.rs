@@ -2,7 +2,7 @@
 //!
 //! The status URL of a write with an Idempotency-Key has the fingerprint of its payload
 //! (`?fingerprint=…`). If the ledger has another payload with its id, this one is or will be
-//! rejected with an id made of both.
+//! rejected with an id made from both.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
