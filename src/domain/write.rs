@@ -50,8 +50,8 @@ pub type Cell = (String, Option<String>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Write {
-    /// A `UUIDv7`, or a `UUIDv8` made from the client's `Idempotency-Key`. Request validation assigns
-    /// it.
+    /// A `UUIDv7`, or a `UUIDv8` made from the client's `Idempotency-Key`. Request validation
+    /// assigns it.
     pub id: Uuid,
     /// The table, as in [`aurora_sync_catalog::Table::path`].
     pub table: String,

@@ -24,26 +24,28 @@ const IMPORT_RUNS: &str = "sync_import_is_running";
 pub struct DataApiError {
     /// The operation, such as `BeginTransaction`.
     pub operation: &'static str,
-    /// `true` if success of the call would have committed a change: for `CommitTransaction`, and for a statement outside
-    /// of a transaction.
+    /// `true` if success of the call would have committed a change: for `CommitTransaction`, and
+    /// for a statement outside of a transaction.
     pub commits: bool,
     pub fault: DataApiFault,
-    /// The message of the service. With a data error it may hold values of the row, which must not reach a log.
+    /// The message of the service. With a data error it may hold values of the row, which must not
+    /// reach a log.
     pub message: String,
 }
 
 /// The exceptions of the RDS Data API, and failures to reach it.
 ///
-/// Source: the service model (botocore `rds-data/2018-08-01`). The exceptions that the model lacks are from reports of
-/// responses of the service.
+/// Source: the service model (botocore `rds-data/2018-08-01`). The exceptions that the model lacks
+/// are from reports of responses of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataApiFault {
-    /// An error of PostgreSQL: `DatabaseErrorException`, or `BadRequestException` of the same form, which the service
-    /// sent before.
+    /// An error of PostgreSQL: `DatabaseErrorException`, or `BadRequestException` of the same form,
+    /// which the service sent before.
     Sql(SqlState),
     /// A complaint of the service about the call: one of these two exceptions, without an SQLSTATE.
     BadRequest,
-    /// `DatabaseResumingException`: the database was paused and resumes because of this call. No statement ran.
+    /// `DatabaseResumingException`: the database was paused and resumes because of this call. No
+    /// statement ran.
     Resuming,
     Unavailable,
     DatabaseNotFound,
@@ -59,10 +61,12 @@ pub enum DataApiFault {
     UnsupportedResult,
     AccessDenied,
     Forbidden,
-    /// `ValidationException`, such as for several statements in one text, an array value, or a text that is too long.
+    /// `ValidationException`, such as for several statements in one text, an array value, or a text
+    /// that is too long.
     Validation,
     Throttling,
-    /// No response arrived: the connection could not be made, broke, or timed out. The effect of the call is *unknown*.
+    /// No response arrived: the connection could not be made, broke, or timed out. The effect of
+    /// the call is *unknown*.
     NoResponse,
     /// An exception that this version does not know, by its code.
     Unknown(String),
@@ -124,8 +128,9 @@ impl DataApiError {
 
     /// Returns `true` if another worker has done the same work. A retry finds its result.
     ///
-    /// PostgreSQL's message does not name the table of the constraint, and a user's table may have a constraint of the
-    /// same name. After bisecting, the error is about the worker's own table, since the server has rejected the user's row.
+    /// PostgreSQL's message does not name the table of the constraint, and a user's table may have
+    /// a constraint of the same name. After bisecting, the error is about the worker's own table,
+    /// since the server has rejected the user's row.
     pub fn is_done_elsewhere(&self) -> bool {
         let is_duplicate = |constraint: &str| {
             let text = "duplicate key value violates unique constraint";
@@ -141,8 +146,8 @@ impl DataApiError {
         id.is_some_and(|id| self.has_exact_text("55000", &format!("import {id}{end}")))
     }
 
-    /// Returns `true` if PostgreSQL's primary message is `text` and nothing else. A message that only contains the text
-    /// may have it from a value.
+    /// Returns `true` if PostgreSQL's primary message is `text` and nothing else. A message that
+    /// only contains the text may have it from a value.
     fn has_exact_text(&self, state: &str, text: &str) -> bool {
         let DataApiFault::Sql(found) = &self.fault else { return false };
         // A detail or a hint, and the SQLSTATE, may follow.
@@ -166,8 +171,8 @@ impl DataApiError {
             && match &self.fault {
                 // PostgreSQL rolled back the statement that it cancelled.
                 DataApiFault::Sql(state) if state.0 == "57014" => false,
-                // 08: the connection. 57: operator intervention. 40003: completion unknown. Any other error is of a
-                // transaction that did not commit.
+                // 08: the connection. 57: operator intervention. 40003: completion unknown. Any
+                // other error is of a transaction that did not commit.
                 DataApiFault::Sql(state) => {
                     matches!(state.class(), "08" | "57") || state.0 == "40003"
                 }
@@ -184,7 +189,8 @@ impl DataApiError {
             || self.has_exact_text("57014", "canceling statement due to statement timeout")
     }
 
-    /// Returns `true` if the database cannot be reached with this secret and database name, whatever the call.
+    /// Returns `true` if the database cannot be reached with this secret and database name,
+    /// whatever the call.
     pub(super) fn is_access_error(&self) -> bool {
         match &self.fault {
             // Class 28, "invalid authorization specification", and 3D, "invalid catalog name".
@@ -205,8 +211,9 @@ impl DataApiError {
         matches!(&self.fault, DataApiFault::Sql(state) if state.class() == "42")
     }
 
-    /// Returns `true` if the error may come from the input function of a type that the catalog does not know. Some
-    /// such functions report class 42 (`regclass`, `tsquery`, `ltree`), some XX (`hstore` before PostgreSQL 16).
+    /// Returns `true` if the error may come from the input function of a type that the catalog does
+    /// not know. Some such functions report class 42 (`regclass`, `tsquery`, `ltree`), some XX
+    /// (`hstore` before PostgreSQL 16).
     pub fn may_be_about_a_value(&self) -> bool {
         matches!(&self.fault, DataApiFault::Sql(state) if matches!(state.class(), "42" | "XX"))
     }
@@ -216,7 +223,8 @@ impl DataApiError {
         self.fault == DataApiFault::TransactionNotFound && !self.commits
     }
 
-    /// Returns `true` for a serialization failure or a deadlock: the same transaction is likely to succeed at once.
+    /// Returns `true` for a serialization failure or a deadlock: the same transaction is likely to
+    /// succeed at once.
     pub fn is_serialization_failure(&self) -> bool {
         matches!(&self.fault, DataApiFault::Sql(state) if matches!(state.0.as_str(), "40001" | "40P01"))
     }

@@ -1,7 +1,7 @@
 //! Errors, and the decision what to do about each: retry, reject or block.
 //!
-//! Pure. `src/aws/` turns the responses of the services into [`DataApiError`] and [`ServiceError`]. The functions
-//! `disposition` of this module decide, and nothing else does.
+//! Pure. `src/aws/` turns the responses of the services into [`DataApiError`] and [`ServiceError`].
+//! The functions `disposition` of this module decide, and nothing else does.
 
 mod data_api;
 mod service;
@@ -20,7 +20,8 @@ pub enum Disposition {
     Retry,
     /// A fault of the data: it is rejected, and the work continues without it.
     Reject,
-    /// A fault of the worker or its deployment: the work stops and is kept until a person fixes the cause.
+    /// A fault of the worker or its deployment: the work stops and is kept until a person fixes the
+    /// cause.
     Block,
 }
 
@@ -37,7 +38,8 @@ pub enum SyncError {
     /// The time of the invocation is over. The transaction that was open is rolled back.
     #[error("the time of the invocation is over")]
     OutOfTime,
-    /// A response or an event that is impossible: a defect, or a manual change of the worker's tables.
+    /// A response or an event that is impossible: a defect, or a manual change of the worker's
+    /// tables.
     #[error("{0}")]
     Inconsistent(String),
 }
@@ -45,8 +47,8 @@ pub enum SyncError {
 impl SyncError {
     /// Returns the action for an error of a call that the worker makes for itself.
     ///
-    /// A data error of PostgreSQL is a reason to reject only if the statement changed rows of users. Callers of such
-    /// statements use [`DataApiError::disposition`].
+    /// A data error of PostgreSQL is a reason to reject only if the statement changed rows of
+    /// users. Callers of such statements use [`DataApiError::disposition`].
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Database(error) => match error.disposition() {
@@ -55,7 +57,8 @@ impl SyncError {
             },
             Self::Service(error) => error.disposition(),
             Self::OutOfTime => Disposition::Retry,
-            // Bisecting rejects bad rows one by one. This error is left when that did not find the row.
+            // Bisecting rejects bad rows one by one. This error is left when that did not find the
+            // row.
             Self::Refused(_) | Self::Inconsistent(_) => Disposition::Block,
         }
     }
@@ -69,7 +72,8 @@ impl SyncError {
         }
     }
 
-    /// Returns `true` if the call failed before any of the work began, so that other work fails in the same way.
+    /// Returns `true` if the call failed before any of the work began, so that other work fails in
+    /// the same way.
     pub fn is_before_work(&self) -> bool {
         matches!(self, Self::Database(error) if error.operation == "BeginTransaction" || error.is_access_error())
     }

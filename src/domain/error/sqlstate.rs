@@ -27,8 +27,8 @@ impl SqlState {
         is_state.then(|| Self(state.to_owned()))
     }
 
-    /// Returns `true` if messages of this class name objects of the database only. Other messages may hold values of
-    /// rows or texts of triggers, which must not reach a log.
+    /// Returns `true` if messages of this class name objects of the database only. Other messages
+    /// may hold values of rows or texts of triggers, which must not reach a log.
     pub(super) fn is_message_safe_to_log(&self) -> bool {
         const CLASSES: [&str; 16] = [
             "08", "0A", "25", "26", "28", "2F", "34", "3D", "3F", "40", "42", "53", "54", "55",
@@ -44,10 +44,11 @@ impl SqlState {
         "3F", "40", "42", "44", "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX",
     ];
 
-    /// Returns the action for an error, by its SQLSTATE and, where that is ambiguous, by the beginning of its `text`.
+    /// Returns the action for an error, by its SQLSTATE and, where that is ambiguous, by the
+    /// beginning of its `text`.
     ///
-    /// `sync.is_of_row` (`sql/sync/0002_settle.sql`) returns true for the same errors for which this returns `Reject`. A
-    /// test compares the two.
+    /// `sync.is_of_row` (`sql/sync/0002_settle.sql`) returns true for the same errors for which
+    /// this returns `Reject`. A test compares the two.
     pub(super) fn disposition(&self, text: &str) -> Disposition {
         let begins_with = |texts: &[&str]| texts.iter().any(|begin| text.starts_with(begin));
         match self.0.as_str() {
@@ -55,13 +56,15 @@ impl SqlState {
             "0A000" if begins_with(&["cached plan must not change result type"]) => {
                 Disposition::Retry
             }
-            // PostgreSQL does not support something that the row needs, such as a rule or a flag of a jsonpath.
+            // PostgreSQL does not support something that the row needs, such as a rule or a flag of
+            // a jsonpath.
             "0A000" => Disposition::Reject,
             // A row policy refuses the row. Every other missing permission is about the deployment.
             "42501" if begins_with(&["new row violates row-level security policy"]) => {
                 Disposition::Reject
             }
-            // The table or the database is full. With another text, a value is too large for an index or a page.
+            // The table or the database is full. With another text, a value is too large for an
+            // index or a page.
             "54000"
                 if begins_with(&[
                     "cannot extend file ",
@@ -73,20 +76,24 @@ impl SqlState {
             }
             // A sequence has no number left, whatever the row.
             "2200H" => Disposition::Block,
-            // 55P03: a lock is not available. 25006: after a failover, the connection leads to a reader. 25P03, 25P04: a
-            // transaction was idle, or ran, too long. 72000: "snapshot too old".
+            // 55P03: a lock is not available. 25006: after a failover, the connection leads to a
+            // reader. 25P03, 25P04: a transaction was idle, or ran, too long. 72000: "snapshot too
+            // old".
             "55P03" | "25006" | "25P03" | "25P04" | "72000" => Disposition::Retry,
-            // A file of the database or of an extension is missing. It does not come back by itself.
+            // A file of the database or of an extension is missing. It does not come back by
+            // itself.
             "58P01" | "58P02" => Disposition::Block,
-            // 20000: CASE without ELSE in PL/pgSQL. 21000: a key twice in one statement (two spellings that only the
-            // database holds equal). 27000: a trigger changes its own row. 44000: the row is outside a view's WITH CHECK.
-            // 54000, 54001: a value is too large or nested too deeply.
+            // 20000: CASE without ELSE in PL/pgSQL. 21000: a key twice in one statement (two
+            // spellings that only the database holds equal). 27000: a trigger changes its own row.
+            // 44000: the row is outside a view's WITH CHECK. 54000, 54001: a value is too large or
+            // nested too deeply.
             "20000" | "21000" | "27000" | "44000" | "54000" | "54001" => Disposition::Reject,
             _ => match self.class() {
-                // Connection, transaction rollback, insufficient resources, operator intervention, system error.
+                // Connection, transaction rollback, insufficient resources, operator intervention,
+                // system error.
                 "08" | "40" | "53" | "57" | "58" => Disposition::Retry,
-                // Data exception, integrity constraint violation, and the errors that triggers raise in PL/Perl or
-                // PL/Python (38) and in PL/pgSQL (P0).
+                // Data exception, integrity constraint violation, and the errors that triggers
+                // raise in PL/Perl or PL/Python (38) and in PL/pgSQL (P0).
                 "22" | "23" | "38" | "P0" => Disposition::Reject,
                 class if !Self::CLASSES.contains(&class) => Disposition::Reject,
                 _ => Disposition::Block,
