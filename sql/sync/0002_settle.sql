@@ -587,3 +587,93 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- A rejected write that may refer to another one, with its statement and its cells.
+CREATE TYPE sync.waiting_write AS (
+    entry sync.write,
+    statement text,
+    of_table text,
+    column_names text[],
+    cells text[]
+);
+
+-- Tries the rejected writes of a batch together that may refer to each other, though they are of several sets: those that a
+-- deferrable foreign key refused alone, since constraints are immediate, and those that missed such a row. A write that
+-- refers to a row that is not even among them stays rejected; if the others fail together, all of them stay rejected.
+--
+-- `ids` are the writes of the batch in their order. The other arrays hold one entry for each group of writes: its table and
+-- operation, the names of its columns as the literal of an array, its statement, and its table as SQL names it. Takes the
+-- old entries out of the ledger and returns the new ones.
+CREATE FUNCTION sync.settle_together(
+    ids uuid[],
+    table_paths text[],
+    operations text[],
+    column_names text[],
+    statements text[],
+    of_tables text[]
+)
+RETURNS SETOF sync.write
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    waiting sync.waiting_write[];
+    write sync.waiting_write;
+    answer text[];
+    settled sync.write[];
+    refused uuid[];
+BEGIN
+    SELECT coalesce(array_agg((entry, known.statement, known.of_table, of_row.names, of_row.cells)::sync.waiting_write
+        ORDER BY asked.n), '{}') INTO waiting
+    FROM unnest(ids) WITH ORDINALITY AS asked (id, n)
+    JOIN sync.write AS entry ON entry.id = asked.id
+    CROSS JOIN LATERAL (
+        SELECT array_agg(cell.key) AS names, array_agg(cell.value) AS cells
+        FROM json_each_text(entry.payload::json -> 'row') AS cell
+    ) AS of_row
+    JOIN unnest(table_paths, operations, column_names, statements, of_tables)
+        AS known (path, operation, names, statement, of_table)
+        ON known.path = entry.table_name AND known.operation = entry.operation AND known.names::text[] = of_row.names
+    WHERE entry.settled_at >= transaction_timestamp()
+        AND (entry.rule = 'database' AND entry.sqlstate = '23503' OR entry.rule = 'row-missing')
+        -- A write is left alone if a later one of its row had an effect: it would come after that one.
+        AND NOT EXISTS (
+            SELECT FROM unnest(ids) WITH ORDINALITY AS later (id, n) JOIN sync.write AS other ON other.id = later.id
+            WHERE later.n > asked.n AND other.table_name = entry.table_name AND other.key = entry.key
+                AND other.outcome <> 'rejected'
+        );
+    WHILE cardinality(waiting) > 1 LOOP
+        settled := '{}';
+        refused := '{}';
+        BEGIN
+            SET CONSTRAINTS ALL DEFERRED;
+            DELETE FROM sync.write AS old USING unnest(waiting) AS row WHERE old.id = (row.entry).id;
+            FOREACH write IN ARRAY waiting LOOP
+                EXECUTE write.statement INTO answer USING ARRAY[
+                    ARRAY[(write.entry).id]::text,
+                    ARRAY[round(extract(epoch FROM (write.entry).accepted_at) * 1000)::bigint]::text,
+                    ARRAY[(write.entry).key]::text,
+                    ARRAY[(write.entry).fingerprint]::text
+                ] || ARRAY(SELECT ARRAY[cell]::text FROM unnest(write.cells) AS cell);
+                settled := settled || ARRAY(
+                    SELECT entry FROM sync.entries((write.entry).table_name, (write.entry).operation, answer) AS entry);
+            END LOOP;
+            refused := ARRAY(
+                SELECT (row.entry).id FROM unnest(waiting) AS row
+                WHERE sync.refers_to_nothing(row.of_table, row.cells, row.column_names, 0));
+            IF refused <> '{}' THEN
+                RAISE EXCEPTION 'some refer to nothing' USING ERRCODE = 'foreign_key_violation';
+            END IF;
+            SET CONSTRAINTS ALL IMMEDIATE;
+            RETURN QUERY SELECT * FROM unnest(settled);
+            RETURN;
+        EXCEPTION
+            WHEN OTHERS OR assert_failure THEN
+                IF NOT sync.is_of_row(SQLSTATE, SQLERRM) THEN
+                    RAISE;
+                END IF;
+        END;
+        EXIT WHEN refused = '{}';
+        waiting := ARRAY(SELECT row FROM unnest(waiting) AS row WHERE (row.entry).id <> ALL (refused));
+    END LOOP;
+END
+$$;

@@ -94,6 +94,10 @@ pub fn settle_bisected_sql(columns: usize) -> String {
     )
 }
 
+/// Tries the rejected writes of a batch together that may refer to each other (`sync.settle_together`).
+pub const SETTLE_TOGETHER: &str = "INSERT INTO sync.write SELECT * FROM sync.settle_together(:ids::uuid[],
+  :table_paths::text[], :operations::text[], :column_names::text[], :statements::text[], :of_tables::text[])";
+
 /// `ARRAY[…, :c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would
 /// be escaped twice.
 fn columns_array(columns: usize) -> String {

@@ -10,6 +10,7 @@ mod types;
 mod writes;
 mod batch;
 mod settling;
+mod deferred;
 mod deliveries;
 mod errors;
 mod redeliveries;

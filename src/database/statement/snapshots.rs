@@ -70,6 +70,7 @@ fn statements_of_writes() {
     check("write_upsert_item_with_idempotency_key", &sql);
     check("settle", &ledger::settle_sql(2));
     check("settle_bisected", &ledger::settle_bisected_sql(2));
+    check("settle_together", ledger::SETTLE_TOGETHER);
 }
 
 #[test]

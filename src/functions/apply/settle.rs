@@ -15,7 +15,7 @@ use crate::database::batch::{self, Attempt, Work};
 use crate::database::ledger;
 use crate::database::parameter_set::{column_literals, number_column, text_column};
 use crate::database::plan::CALL_BYTES_MAX;
-use crate::database::plan::writes::{Folding, Step, plan};
+use crate::database::plan::writes::{Folding, Group, Step, plan};
 use crate::database::statement::{self, Identity};
 use crate::database::transaction::{BegunAhead, Transaction};
 use crate::domain::deadline::Deadline;
@@ -54,6 +54,12 @@ impl Work for Settling<'_> {
         let (writes, steps) = self.steps(transaction, attempt).await?;
         for (sql, sets) in self.calls(&writes, &steps, attempt)? {
             transaction.change_rows(&sql, sets).await?;
+        }
+        if attempt == Attempt::BisectedImmediately {
+            let set = self.together(&writes, &steps)?;
+            if encoded_len(&set) <= CALL_BYTES_MAX {
+                transaction.change_rows(ledger::SETTLE_TOGETHER, vec![set]).await?;
+            }
         }
         if attempt.is_bisected() {
             log_rejected(transaction, &writes).await?;
@@ -158,9 +164,7 @@ impl<'a> Settling<'a> {
         attempt: Attempt,
     ) -> Result<Vec<Parameter>, SyncError> {
         let group = &step.group;
-        let (table, columns) = self.columns(step).ok_or_else(|| {
-            SyncError::Inconsistent("a planned column is not in the catalog".to_owned())
-        })?;
+        let (table, columns) = self.columns(group)?;
         // First the write of each change whose cells travel with it, then those that were folded into them.
         let first = step.changes.iter().map(|change| change.writes[0]);
         let folded = step.changes.iter().flat_map(|change| change.writes.iter().skip(1).copied());
@@ -202,11 +206,44 @@ impl<'a> Settling<'a> {
         Ok(set)
     }
 
-    /// The table of a step and its columns.
-    fn columns(&self, step: &Step) -> Option<(&'a Table, Vec<&'a Column>)> {
-        let table = self.catalog.table(&step.group.table)?;
-        let columns = step.group.columns.iter().map(|name| table.column(name));
-        Some((table, columns.collect::<Option<_>>()?))
+    /// All writes, and the statement of each group of them, for those that refer to each other from several steps.
+    fn together(&self, writes: &[&Write], steps: &[Step]) -> Result<Vec<Parameter>, SyncError> {
+        let groups: HashSet<_> = steps.iter().map(|step| &step.group).collect();
+        let mut columns: [Vec<String>; 5] = Default::default();
+        for group in groups {
+            let (table, of_group) = self.columns(group)?;
+            let names = group.columns.iter().map(|name| Some(name.as_str()));
+            let identity = Identity::IdAndFingerprint;
+            let of_group = [
+                group.table.clone(),
+                group.operation.as_str().to_owned(),
+                array_literal(names),
+                statement::settle(table, group.operation, &of_group, identity),
+                table.sql_name(),
+            ];
+            columns.iter_mut().zip(of_group).for_each(|(column, text)| column.push(text));
+        }
+        let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
+        let names = ["table_paths", "operations", "column_names", "statements", "of_tables"];
+        let texts =
+            |texts: &'_ [String]| array_literal(texts.iter().map(|text| Some(text.as_str())));
+        let mut set = vec![parameter("ids", texts(&ids))];
+        set.extend(
+            names.iter().zip(&columns).map(|(name, column)| parameter(*name, texts(column))),
+        );
+        Ok(set)
+    }
+
+    /// The table of a group and its columns.
+    fn columns(&self, group: &Group) -> Result<(&'a Table, Vec<&'a Column>), SyncError> {
+        let table = self.catalog.table(&group.table);
+        let columns = table.and_then(|table| {
+            let columns = group.columns.iter().map(|name| table.column(name));
+            Some((table, columns.collect::<Option<_>>()?))
+        });
+        columns.ok_or_else(|| {
+            SyncError::Inconsistent("a planned column is not in the catalog".to_owned())
+        })
     }
 }
 

@@ -262,6 +262,19 @@ async fn rows_that_refer_to_each_other_are_loaded_where_another_row_is_refused()
     );
 }
 
+#[tokio::test]
+async fn a_pair_that_stands_far_apart_in_a_file_is_loaded_beside_a_bad_row() {
+    let importer = Importer::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NULL REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .await;
+    let mut file = "id,mate\n1,1200\n9999,77777\n".to_owned();
+    (2..1200).for_each(|id| file.push_str(&format!("{id},{id}\n")));
+    file.push_str("1200,1\n");
+    assert_eq!(importer.load("t", &[], file).await, "completed|1201|1200|0|0|1|0");
+    assert_eq!(importer.rejects().await, ["2|database|23503|-"]);
+}
+
 /// Where one row is refused for a reason that the table itself shows, one query finds all others.
 #[tokio::test]
 async fn rows_that_are_refused_for_one_reason_have_the_error_that_each_would_have_alone() {

@@ -270,7 +270,11 @@ impl Loading<'_> {
         let keeps_order = keeps_order(loader.table);
         let file_rows = self.part.rows().map(|row| FileRow::of_row(row.origin(), loader.encoding));
         let file_rows: Vec<_> = file_rows.collect();
-        let set_rows_max = self.set_rows_max.min(BISECTED_ROWS_MAX);
+        let set_rows_max = match attempt {
+            // Rows that refer to each other must be in one set.
+            Attempt::BisectedImmediately if self.set_rows_max == SET_ROWS_MAX => usize::MAX,
+            _ => self.set_rows_max.min(BISECTED_ROWS_MAX),
+        };
         let size_bytes = |row: PartRow<'_>| row.size_bytes() + file_rows[row.number()].size_bytes();
         let Unfolded { in_order, repeated } = if load.folds() {
             by_key(self.part, set_rows_max, size_bytes)
