@@ -382,7 +382,7 @@ DECLARE
     columns text[];
     refused integer[];
 BEGIN
-    WHILE cardinality(waiting) > 1 LOOP
+    WHILE cardinality(waiting) > 0 LOOP
         refused := '{}';
         SELECT array_agg(of_column.literal ORDER BY of_column.place) INTO columns
         FROM (
@@ -641,7 +641,7 @@ BEGIN
             WHERE later.n > asked.n AND other.table_name = entry.table_name AND other.key = entry.key
                 AND other.outcome <> 'rejected'
         );
-    WHILE cardinality(waiting) > 1 LOOP
+    WHILE cardinality(waiting) > 0 LOOP
         settled := '{}';
         refused := '{}';
         BEGIN

@@ -1,9 +1,10 @@
 //! Deferred constraints: rows that refer to each other, beside a row that must be rejected.
 
-use aurora_sync::domain::write::Write;
+use aurora_sync::domain::write::{Write, pack};
 
-use crate::support::World;
+use crate::support::trouble::{fault, nothing_is_open, seeds};
 use crate::support::writes::write;
+use crate::support::{World, delivery as delivery_of};
 
 const LEDGER: &str =
     "SELECT table_name, key, operation, outcome, sqlstate FROM sync.write ORDER BY id";
@@ -72,4 +73,78 @@ async fn a_pair_whose_half_is_bad_is_rejected_whole() {
         world.rows(outcomes).await,
         ["a|1|applied", "b|1|applied", "a|2|rejected", "b|2|rejected", "a|4|rejected"]
     );
+}
+
+/// Rows as `(table, id, the id of the other table to which it refers)`.
+type Rows = Vec<(&'static str, u32, u32)>;
+
+/// Rows whose references form pairs, chains and circles; some lead nowhere.
+fn random_rows(random: &mut fastrand::Rng) -> Rows {
+    let ids = random.u32(2..9);
+    let mut rows: Rows = ["a", "b"]
+        .into_iter()
+        .flat_map(|table| (1..=ids).map(move |id| (table, id)))
+        .map(|(table, id)| (table, id, if random.bool() { id } else { random.u32(1..=ids + 1) }))
+        .collect();
+    random.shuffle(&mut rows);
+    rows.truncate(random.usize(2..=rows.len()));
+    rows
+}
+
+/// The rows that can all be there: none of them refers to a row that is not.
+fn closed(mut rows: Rows) -> Rows {
+    loop {
+        let is_there =
+            |(table, id): (&str, u32)| rows.iter().any(|row| (row.0, row.1) == (table, id));
+        let other = |table: &str| if table == "a" { "b" } else { "a" };
+        let kept: Rows =
+            rows.iter().copied().filter(|(table, _, to)| is_there((other(table), *to))).collect();
+        if kept.len() == rows.len() {
+            return kept;
+        }
+        rows = kept;
+    }
+}
+
+/// `AURORA_SYNC_SEEDS=1000` tries so many seeds, as for the histories.
+#[tokio::test]
+async fn rows_that_refer_to_each_other_stand_or_fall_by_their_references() {
+    let world = World::with(COUPLE).await;
+    for seed in seeds(20) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let rows = random_rows(&mut random);
+        let texts = rows.iter().map(|(table, id, to)| {
+            let column = if *table == "a" { "b" } else { "a" };
+            format!("insert {table} id={id} {column}={to}")
+        });
+        let texts: Vec<_> = texts.collect();
+        let writes = writes(&world, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+        // After these two the messages are settled one by one: rows of two tables are in two of them.
+        let faults = std::iter::repeat_with(|| fault(&mut random));
+        let fault = faults
+            .filter(|fault| !fault.starts_with("timeout") && !fault.contains("UnsupportedResult"))
+            .next()
+            .unwrap();
+        world.fault(&format!("any@{} {fault}", random.u32(1..9)));
+        let messages = pack(writes, 1);
+        for delivery in 0.. {
+            assert!(delivery < 20, "seed {seed}: {rows:?}");
+            let done = world.apply(delivery_of(&messages)).await;
+            world.server.faults().clear();
+            if done.is_ok_and(|response| response.batch_item_failures.is_empty()) {
+                break;
+            }
+            nothing_is_open(&world, std::time::Duration::from_mins(6)).await;
+        }
+        let mut expected: Vec<_> =
+            closed(rows.clone()).iter().map(|(table, id, _)| format!("{table}|{id}")).collect();
+        expected.sort();
+        let found = "SELECT 'a', id FROM a UNION ALL SELECT 'b', id FROM b ORDER BY 1, 2";
+        assert_eq!(world.rows(found).await, expected, "seed {seed}: {rows:?}");
+        let applied =
+            "SELECT table_name, key FROM sync.write WHERE outcome = 'applied' ORDER BY 1, 2";
+        assert_eq!(world.rows(applied).await, expected, "seed {seed}: {rows:?}");
+        world.rows("DELETE FROM sync.write").await;
+        world.rows("TRUNCATE a, b").await;
+    }
 }

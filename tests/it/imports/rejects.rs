@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Importer;
 use crate::support::STAFF;
+use crate::support::trouble::seeds;
 
 const TABLES: &str = "CREATE TABLE parent (k integer PRIMARY KEY);
     CREATE TABLE t (
@@ -273,6 +274,37 @@ async fn a_pair_that_stands_far_apart_in_a_file_is_loaded_beside_a_bad_row() {
     file.push_str("1200,1\n");
     assert_eq!(importer.load("t", &[], file).await, "completed|1201|1200|0|0|1|0");
     assert_eq!(importer.rejects().await, ["2|database|23503|-"]);
+}
+
+/// Of random references, those rows are loaded of which none refers to a row that is not.
+#[tokio::test]
+async fn rows_of_a_file_stand_or_fall_by_their_references() {
+    let importer = Importer::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NULL REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .await;
+    for seed in seeds(10) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ids = random.u32(2..30);
+        let mate = |id| if random.bool() { id } else { random.u32(1..=ids + 1) };
+        let mut rows: Vec<(u32, u32)> = (1..=ids).zip((1..=ids).map(mate)).collect();
+        random.shuffle(&mut rows);
+        let lines = rows.iter().map(|(id, mate)| format!("{id},{mate}\n"));
+        let file = format!("id,mate\n{}", lines.collect::<String>());
+        importer.load("t", &[], file.clone()).await;
+        loop {
+            let ids: Vec<_> = rows.iter().map(|(id, _)| *id).collect();
+            rows.retain(|(_, mate)| ids.contains(mate));
+            if rows.len() == ids.len() {
+                break;
+            }
+        }
+        rows.sort_unstable();
+        let expected: Vec<_> = rows.iter().map(|(id, mate)| format!("{id}|{mate}")).collect();
+        let found = importer.world.rows("SELECT id, mate FROM t ORDER BY id").await;
+        assert_eq!(found, expected, "seed {seed}: {file}");
+        importer.world.rows("TRUNCATE t").await;
+    }
 }
 
 /// Where one row is refused for a reason that the table itself shows, one query finds all others.
