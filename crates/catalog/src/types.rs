@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::quote_identifier;
+use crate::identifier::quote_identifier;
 
 /// A column's type, as far as the worker needs to know it.
 ///
@@ -98,7 +98,7 @@ impl ColumnType {
         }
     }
 
-    /// Whether PostgreSQL has, as far as is known, no equality and no order for the type.
+    /// Returns whether PostgreSQL has, as far as is known, no equality and no order for the type.
     pub fn lacks_equality(&self) -> bool {
         match self {
             Self::Json | Self::Other { .. } => true,

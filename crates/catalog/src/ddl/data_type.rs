@@ -8,10 +8,11 @@ use sqlparser::ast::{
     ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo,
 };
 
-use super::tables::Name;
-use crate::{ColumnType, quote_identifier};
+use super::name::Name;
+use crate::identifier::quote_identifier;
+use crate::types::ColumnType;
 
-/// What a `CREATE TYPE` or `CREATE DOMAIN` of the DDL means for a column.
+/// The meaning of a `CREATE TYPE` or `CREATE DOMAIN` for a column.
 #[derive(Debug, Clone)]
 pub(super) enum UserType {
     Enum {
@@ -66,7 +67,7 @@ pub(super) fn typed(data_type: &DataType, types: &HashMap<Name, UserType>) -> Ty
     }
 }
 
-/// Whether a collation is one of PostgreSQL's own, all of which tell different texts apart.
+/// Returns whether a collation is one of PostgreSQL's own, all of which tell different texts apart.
 pub(super) fn is_built_in(collation: &ObjectName) -> bool {
     let name = Name::of(collation).name;
     let is_of_c_library = || {
@@ -131,7 +132,7 @@ fn array(element: Typed) -> Typed {
         array @ ColumnType::Array(_) => array,
         element => ColumnType::Array(Box::new(element)),
     };
-    // What a domain says of its values, it says of the elements.
+    // The constraints of a domain hold for the elements.
     Typed { column_type, has_default: false, is_not_null: false, ..element }
 }
 

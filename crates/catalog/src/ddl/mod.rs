@@ -2,6 +2,8 @@
 //!
 //! Used by the build script and by tests, never by a function. Only [`read_dir`] does I/O.
 
+mod fault;
+mod name;
 mod split;
 mod tables;
 mod rules;
@@ -10,50 +12,15 @@ mod data_type;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Catalog, Migration, Schema};
-use tables::Tables;
+pub use self::fault::DdlError;
 
-/// What stops the build: the file, the line, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct DdlError {
-    pub file: String,
-    /// From 1; 0 where the whole file is meant.
-    pub line: usize,
-    pub cause: String,
-}
-
-impl fmt::Display for DdlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, cause } = self;
-        match line {
-            0 => write!(f, "sql/{file}: {cause}"),
-            line => write!(f, "sql/{file}:{line}: {cause}"),
-        }
-    }
-}
-
-/// Where in a file something stands, until the file's name is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault {
-    line: usize,
-    cause: String,
-}
-
-impl Fault {
-    fn new(line: usize, cause: impl Into<String>) -> Self {
-        Self { line, cause: cause.into() }
-    }
-
-    fn in_file(self, file: &str) -> DdlError {
-        DdlError { file: file.to_owned(), line: self.line, cause: self.cause }
-    }
-}
+use self::tables::Tables;
+use crate::catalog::{Catalog, Migration, Schema};
 
 /// Reads `sync/*.sql` and then `*.sql` of the folder, each in the order of their names.
 pub fn read_dir(sql: &Path) -> Result<Schema, DdlError> {

@@ -1,4 +1,4 @@
-//! What statements say about tables besides their columns: constraints added later, triggers, indexes, and
+//! Reads the properties of tables that do not stand in `CREATE TABLE`: constraints added later, triggers, indexes, and
 //! marks in comments.
 //!
 //! Pure. Reads tokens rather than syntax trees, since these statements may hold any expression that
@@ -9,9 +9,9 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer, Word};
 
+use super::name::{Name, fold};
 use super::split::{Piece, is_word};
-use super::tables::{Name, fold};
-use crate::{Access, Table};
+use crate::catalog::{Access, Table};
 
 /// A statement about a table that leaves its columns as they are.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Remark {
     }
 }
 
-/// What a statement remarks on a table, if that is all it does.
+/// Returns the remark of a statement on a table, if the statement does nothing else.
 pub(super) fn remark(piece: &Piece) -> Option<Remark> {
     let tokens = piece.tokens.as_slice();
     if piece.begins_with(&["COMMENT", "ON"]) {
@@ -101,33 +101,33 @@ pub(super) fn row_logic(piece: &Piece) -> Option<Name> {
     if !piece.begins_with(&["ALTER", "TABLE"]) {
         return None;
     }
-    let is = |place: usize, word: &str| tokens.get(place).is_some_and(|token| is_word(token, word));
-    let has_policies = (2..tokens.len()).any(|place| {
-        (is(place, "ENABLE") || is(place, "FORCE"))
-            && is(place + 1, "ROW")
-            && is(place + 2, "LEVEL")
+    let is = |index: usize, word: &str| tokens.get(index).is_some_and(|token| is_word(token, word));
+    let has_policies = (2..tokens.len()).any(|index| {
+        (is(index, "ENABLE") || is(index, "FORCE"))
+            && is(index + 1, "ROW")
+            && is(index + 2, "LEVEL")
     });
     if has_policies {
         return Some(altered(tokens)?.0);
     }
     // An update of a table is one of those that inherit from it, too.
-    let inherit = (3..tokens.len()).find(|&place| is(place, "INHERIT") && !is(place - 1, "NO"))?;
+    let inherit = (3..tokens.len()).find(|&index| is(index, "INHERIT") && !is(index - 1, "NO"))?;
     table_name(name_at(tokens, inherit + 1)?.0)
 }
 
 /// The table that is named after this word, and what comes after it.
 fn table_after<'a>(word: &str, tokens: &'a [Token]) -> Option<(Name, &'a [Token])> {
-    let place = tokens.iter().position(|token| is_word(token, word))?;
-    let skipped = tokens.get(place + 1).is_some_and(|token| is_word(token, "ONLY"));
-    let (names, rest) = name_at(tokens, place + 1 + usize::from(skipped))?;
+    let index = tokens.iter().position(|token| is_word(token, word))?;
+    let skipped = tokens.get(index + 1).is_some_and(|token| is_word(token, "ONLY"));
+    let (names, rest) = name_at(tokens, index + 1 + usize::from(skipped))?;
     Some((table_name(names)?, rest))
 }
 
 /// The table of an `ALTER TABLE`, and what comes after its name.
 fn altered(tokens: &[Token]) -> Option<(Name, &[Token])> {
     let is_name = |token: &Token| !["ONLY", "IF", "EXISTS"].iter().any(|word| is_word(token, word));
-    let place = 2 + tokens.iter().skip(2).position(is_name)?;
-    let (names, rest) = name_at(tokens, place)?;
+    let index = 2 + tokens.iter().skip(2).position(is_name)?;
+    let (names, rest) = name_at(tokens, index)?;
     Some((table_name(names)?, rest))
 }
 
@@ -186,10 +186,10 @@ fn added_constraint(tokens: &[Token]) -> Option<Remark> {
     })
 }
 
-/// The dotted name at a place, folded, and what comes after it.
-fn name_at(tokens: &[Token], place: usize) -> Option<(Vec<String>, &[Token])> {
+/// The dotted name at an index, folded, and what comes after it.
+fn name_at(tokens: &[Token], index: usize) -> Option<(Vec<String>, &[Token])> {
     let mut names = Vec::new();
-    let mut rest = tokens.get(place..)?;
+    let mut rest = tokens.get(index..)?;
     while let [Token::Word(word), after @ ..] = rest {
         names.push(folded(word));
         match after {
@@ -209,7 +209,7 @@ fn table_name(mut names: Vec<String>) -> Option<Name> {
     Some(Name { schema: names.pop(), name })
 }
 
-/// What a comment can ask of the worker.
+/// A property that a comment sets for the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     NoRead,
@@ -217,7 +217,7 @@ pub(super) enum Mark {
     Version,
 }
 
-/// What begins a mark in a comment; everything else there is for people.
+/// The prefix of a mark in a comment; everything else there is for people.
 const MARK: &str = "@sync:";
 
 /// The marks of a comment.

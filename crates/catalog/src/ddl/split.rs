@@ -7,8 +7,8 @@
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use super::Fault;
-use crate::Statement;
+use super::fault::Fault;
+use crate::catalog::Statement;
 
 /// Most characters of an SQL text in the Data API (service model, `SqlStatement`).
 const SQL_CHARACTERS_MAX: usize = 65_536;
@@ -17,7 +17,7 @@ const SQL_CHARACTERS_MAX: usize = 65_536;
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     pub(super) line: usize,
-    /// Without white space and comments.
+    /// The tokens without white space and comments.
     pub(super) tokens: Vec<Token>,
     sql: String,
 }
@@ -27,18 +27,18 @@ impl Piece {
         Statement { line: self.line, sql: self.sql }
     }
 
-    /// Whether the statement begins with these words.
+    /// Returns whether the statement begins with these words.
     pub(super) fn begins_with(&self, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(place, word)| self.is_word(place, word))
+        words.iter().enumerate().all(|(index, word)| self.is_word(index, word))
     }
 
-    /// Whether the token at this place is this word, unquoted.
-    pub(super) fn is_word(&self, place: usize, word: &str) -> bool {
-        self.tokens.get(place).is_some_and(|token| is_word(token, word))
+    /// Returns whether the token at this index is this word, unquoted.
+    pub(super) fn is_word(&self, index: usize, word: &str) -> bool {
+        self.tokens.get(index).is_some_and(|token| is_word(token, word))
     }
 }
 
-/// Whether a token is this word, unquoted.
+/// Returns whether a token is this word, unquoted.
 pub(super) fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
@@ -79,7 +79,7 @@ pub(super) fn statements(text: &str) -> Result<Vec<Piece>, Fault> {
 /// `pg_dump` of 2025 and later frames its output with `\restrict`; other lines for psql are not SQL.
 fn without_dump_marks(text: &str) -> Result<String, Fault> {
     let mut kept = String::with_capacity(text.len());
-    for (place, line) in text.split_inclusive('\n').enumerate() {
+    for (index, line) in text.split_inclusive('\n').enumerate() {
         if line.starts_with("\\restrict") || line.starts_with("\\unrestrict") {
             kept.push('\n');
         } else if line.starts_with('\\')
@@ -87,7 +87,7 @@ fn without_dump_marks(text: &str) -> Result<String, Fault> {
         {
             let cause =
                 "a psql command is not SQL; leave it out (for a dump: pg_dump --schema-only)";
-            return Err(Fault::new(place + 1, cause));
+            return Err(Fault::new(index + 1, cause));
         } else {
             kept.push_str(line);
         }
@@ -95,7 +95,7 @@ fn without_dump_marks(text: &str) -> Result<String, Fault> {
     Ok(kept)
 }
 
-/// Whether a semicolon ends the statement: not inside the body of an SQL-standard function.
+/// The nesting of a statement, in which a semicolon does not end it: the body of an SQL-standard function.
 #[derive(Debug, Default)]
 struct Depth {
     is_routine: bool,
@@ -104,8 +104,8 @@ struct Depth {
 }
 
 impl Depth {
-    fn see(&mut self, token: &Token, place: usize) {
-        if place <= 3 && (is_word(token, "FUNCTION") || is_word(token, "PROCEDURE")) {
+    fn see(&mut self, token: &Token, index: usize) {
+        if index <= 3 && (is_word(token, "FUNCTION") || is_word(token, "PROCEDURE")) {
             self.is_routine = true;
         }
         if !self.is_routine {
@@ -126,7 +126,7 @@ impl Depth {
     }
 }
 
-/// Finds places of a text by line and column.
+/// Finds byte offsets of a text by line and column.
 struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
@@ -134,17 +134,17 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn new(text: &'a str) -> Self {
-        let ends = text.match_indices('\n').map(|(place, _)| place + 1);
+        let ends = text.match_indices('\n').map(|(index, _)| index + 1);
         Self { text, starts: std::iter::once(0).chain(ends).collect() }
     }
 
-    /// The place of a location: lines and columns count from 1, columns in characters.
-    fn place(&self, location: Location) -> usize {
+    /// Returns the byte offset of a location: lines and columns count from 1, columns in characters.
+    fn offset(&self, location: Location) -> usize {
         let line = line_number(location).saturating_sub(1);
         let start = self.starts.get(line).copied().unwrap_or(self.text.len());
         let column = usize::try_from(location.column).unwrap_or(usize::MAX).saturating_sub(1);
         let rest = self.text.get(start..).unwrap_or_default();
-        rest.char_indices().nth(column).map_or(self.text.len(), |(place, _)| start + place)
+        rest.char_indices().nth(column).map_or(self.text.len(), |(index, _)| start + index)
     }
 }
 
@@ -162,11 +162,11 @@ fn piece(lines: &Lines<'_>, tokens: &[&TokenWithSpan]) -> Result<Option<Piece>, 
         return Err(Fault::new(line, cause));
     }
     let mut sql = String::new();
-    let mut end = lines.place(first.span.start);
-    for (place, token) in tokens.iter().enumerate() {
-        let start = lines.place(token.span.start);
+    let mut end = lines.offset(first.span.start);
+    for (index, token) in tokens.iter().enumerate() {
+        let start = lines.offset(token.span.start);
         sql.push_str(lines.text.get(end..start).unwrap_or_default());
-        end = lines.place(token.span.end);
+        end = lines.offset(token.span.end);
         match &token.token {
             Token::DollarQuotedString(quoted) => {
                 sql.push('\'');
@@ -177,7 +177,7 @@ fn piece(lines: &Lines<'_>, tokens: &[&TokenWithSpan]) -> Result<Option<Piece>, 
                 sql.push_str(lines.text.get(start..end).unwrap_or_default());
                 // A lone colon is the one of an array slice; a space keeps it from being a name's.
                 let is_next_to =
-                    tokens.get(place + 1).is_some_and(|next| lines.place(next.span.start) == end);
+                    tokens.get(index + 1).is_some_and(|next| lines.offset(next.span.start) == end);
                 if matches!(other, Token::Colon) && is_next_to {
                     sql.push(' ');
                 }

@@ -8,55 +8,19 @@ use std::collections::HashMap;
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, AlterTypeAddValuePosition,
     AlterTypeOperation, ColumnDef, ColumnOption, CreateTable, ForeignKeyConstraint, GeneratedAs,
-    Ident, ObjectName, ObjectNamePart, ObjectType, PrimaryKeyConstraint, RenameTableNameKind,
-    Statement, TableConstraint, UserDefinedTypeRepresentation,
+    Ident, ObjectName, ObjectType, PrimaryKeyConstraint, RenameTableNameKind, Statement,
+    TableConstraint, UserDefinedTypeRepresentation,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
-use super::Fault;
 use super::data_type::{UserType, is_built_in, label, typed};
+use super::fault::Fault;
+use super::name::{Name, fold};
 use super::rules::{self, Remark};
 use super::split::{Piece, is_word};
-use crate::{Access, Column, ForeignKey, Table, WhenAbsent, path};
-
-/// PostgreSQL cuts longer names (`NAMEDATALEN - 1`).
-const NAME_BYTES_MAX: usize = 63;
-
-/// A name as PostgreSQL keeps it, with its schema where the DDL gives one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Name {
-    pub(super) schema: Option<String>,
-    pub(super) name: String,
-}
-
-impl Name {
-    pub(super) fn of(name: &ObjectName) -> Self {
-        let mut parts = name.0.iter().rev().filter_map(ObjectNamePart::as_ident).map(fold);
-        let name = parts.next().unwrap_or_default();
-        Self { schema: parts.next(), name }
-    }
-
-    /// Whether both can mean one table: an unqualified name means the one in `public`.
-    fn means(&self, schema: Option<&str>, name: &str) -> bool {
-        let schema_or_public = |schema: Option<&str>| schema.unwrap_or("public").to_owned();
-        self.name == name && schema_or_public(self.schema.as_deref()) == schema_or_public(schema)
-    }
-}
-
-/// A name folded to lower case unless quoted, and cut to PostgreSQL's length.
-pub(super) fn fold(ident: &Ident) -> String {
-    let mut name = match ident.quote_style {
-        // The tokenizer leaves doubled quotes as they are.
-        Some(_) => ident.value.replace("\"\"", "\""),
-        None => ident.value.to_lowercase(),
-    };
-    while name.len() > NAME_BYTES_MAX {
-        name.pop();
-    }
-    name
-}
+use crate::catalog::{Access, Column, ForeignKey, Table, WhenAbsent, path};
 
 /// The tables so far, and the types that columns may have.
 #[derive(Debug, Default)]
@@ -89,8 +53,8 @@ impl Tables {
 
     /// Takes one more statement.
     pub(super) fn apply(&mut self, piece: &Piece) -> Result<(), Fault> {
-        if let Some(place) = rules::row_logic(piece).and_then(|name| self.find(&name)) {
-            self.tables[place].has_row_logic = true;
+        if let Some(index) = rules::row_logic(piece).and_then(|name| self.find(&name)) {
+            self.tables[index].has_row_logic = true;
         }
         if let Some(remark) = rules::remark(piece) {
             return self.note(remark).map_err(|cause| Fault::new(piece.line, cause));
@@ -156,8 +120,8 @@ impl Tables {
 
     /// Takes what a statement says about a table without changing its columns.
     fn note(&mut self, remark: Remark) -> Result<(), String> {
-        let Some(place) = self.find(remark.table()) else { return Ok(()) };
-        let table = &mut self.tables[place];
+        let Some(index) = self.find(remark.table()) else { return Ok(()) };
+        let table = &mut self.tables[index];
         match remark {
             Remark::Index(_, words) => has_rules(table, Some(&words)),
             Remark::Exclusion(_, words) => {
@@ -303,14 +267,14 @@ impl Tables {
 
     fn alter(&mut self, alter: &AlterTable) -> Result<(), String> {
         let name = Name::of(&alter.name);
-        let Some(place) = self.find(&name) else { return Ok(()) };
-        let mut table = self.tables[place].clone();
+        let Some(index) = self.find(&name) else { return Ok(()) };
+        let mut table = self.tables[index].clone();
         let old_path = table.path();
         for operation in &alter.operations {
             self.alter_table(&mut table, operation)?;
         }
         let path = table.path();
-        self.tables[place] = table;
+        self.tables[index] = table;
         if path != old_path {
             for key in self.tables.iter_mut().flat_map(|table| &mut table.foreign_keys) {
                 if key.parent == old_path {
@@ -419,15 +383,15 @@ impl Tables {
         let Some(UserType::Enum { labels }) = self.types.get_mut(name) else { return };
         match operation {
             AlterTypeOperation::AddValue(add) => {
-                let place_of = |name: &Ident| labels.iter().position(|known| *known == label(name));
-                let place = match &add.position {
-                    Some(AlterTypeAddValuePosition::Before(name)) => place_of(name),
+                let index_of = |name: &Ident| labels.iter().position(|known| *known == label(name));
+                let index = match &add.position {
+                    Some(AlterTypeAddValuePosition::Before(name)) => index_of(name),
                     Some(AlterTypeAddValuePosition::After(name)) => {
-                        place_of(name).map(|place| place + 1)
+                        index_of(name).map(|index| index + 1)
                     }
                     None => None,
                 };
-                labels.insert(place.unwrap_or(labels.len()), label(&add.value));
+                labels.insert(index.unwrap_or(labels.len()), label(&add.value));
             }
             AlterTypeOperation::RenameValue(rename) => {
                 for known in labels {
@@ -465,7 +429,7 @@ impl Tables {
     }
 }
 
-/// Without what stands in parentheses after IDENTITY: it says nothing of the column, and the parser
+/// Removes the parentheses after IDENTITY: they say nothing of the column, and the parser
 /// does not know the `SEQUENCE NAME` of dumps.
 fn without_sequence_options(tokens: &[Token]) -> Vec<Token> {
     let mut kept: Vec<Token> = Vec::with_capacity(tokens.len());
@@ -482,8 +446,8 @@ fn without_sequence_options(tokens: &[Token]) -> Vec<Token> {
     kept
 }
 
-/// Whether a statement can change what the catalog holds. What cannot is not even parsed, so that
-/// it may be anything that PostgreSQL takes.
+/// Returns whether a statement can change what the catalog holds. Other statements are not
+/// parsed, so that they may be anything that PostgreSQL takes.
 fn concerns_tables(piece: &Piece) -> bool {
     if piece.begins_with(&["ALTER", "TABLE"]) {
         return alters_columns(&piece.tokens);
@@ -491,7 +455,7 @@ fn concerns_tables(piece: &Piece) -> bool {
     if piece.begins_with(&["CREATE"]) {
         let modifiers = ["GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "UNLOGGED"];
         let kind = (1..=modifiers.len())
-            .find(|place| !modifiers.iter().any(|word| piece.is_word(*place, word)))
+            .find(|index| !modifiers.iter().any(|word| piece.is_word(*index, word)))
             .unwrap_or(1);
         let is_enum = || piece.tokens.iter().any(|token| is_word(token, "ENUM"));
         return piece.is_word(kind, "TABLE")
@@ -503,14 +467,14 @@ fn concerns_tables(piece: &Piece) -> bool {
             && piece.tokens.iter().any(|token| is_word(token, "VALUE")))
 }
 
-/// Whether an `ALTER TABLE` has an action on columns, on the primary key, or on the name.
+/// Returns whether an `ALTER TABLE` has an action on columns, on the primary key, or on the name.
 fn alters_columns(tokens: &[Token]) -> bool {
     let mut depth = 0_usize;
     let mut is_at_action = false;
     let mut words = tokens.iter().enumerate().skip(2);
     // The name: words, dots, ONLY, IF EXISTS, an asterisk.
-    let first = words.find(|(place, token)| {
-        let is_name_part = place.checked_sub(1).is_none_or(|before| {
+    let first = words.find(|(index, token)| {
+        let is_name_part = index.checked_sub(1).is_none_or(|before| {
             let before = &tokens[before];
             matches!(before, Token::Period)
                 || ["TABLE", "ONLY", "IF", "EXISTS"].iter().any(|word| is_word(before, word))
@@ -518,8 +482,8 @@ fn alters_columns(tokens: &[Token]) -> bool {
         !is_name_part && !matches!(token, Token::Period | Token::Mul)
     });
     let Some((first, _)) = first else { return false };
-    for (place, token) in tokens.iter().enumerate().skip(first) {
-        if place == first {
+    for (index, token) in tokens.iter().enumerate().skip(first) {
+        if index == first {
             is_at_action = true;
         }
         match token {
@@ -531,7 +495,7 @@ fn alters_columns(tokens: &[Token]) -> bool {
             }
             _ => {}
         }
-        if is_at_action && is_catalog_action(&tokens[place..]) {
+        if is_at_action && is_catalog_action(&tokens[index..]) {
             return true;
         }
         is_at_action = false;
@@ -541,9 +505,9 @@ fn alters_columns(tokens: &[Token]) -> bool {
 
 fn is_catalog_action(action: &[Token]) -> bool {
     let word =
-        |place: usize, word: &str| action.get(place).is_some_and(|token| is_word(token, word));
-    let is_other_constraint = |place: usize| {
-        ["CHECK", "FOREIGN", "UNIQUE", "EXCLUDE"].iter().any(|kind| word(place, kind))
+        |index: usize, word: &str| action.get(index).is_some_and(|token| is_word(token, word));
+    let is_other_constraint = |index: usize| {
+        ["CHECK", "FOREIGN", "UNIQUE", "EXCLUDE"].iter().any(|kind| word(index, kind))
     };
     if word(0, "ADD") {
         return !(is_other_constraint(1) || (word(1, "CONSTRAINT") && is_other_constraint(3)));

@@ -270,7 +270,7 @@ fn the_workers_own_tables_are_not_reachable() {
     assert_eq!(schema.migrations[0].statements.len(), 1);
 }
 
-/// What the catalog holds of a table besides its columns' types.
+/// Returns the properties of a table in the catalog besides its columns' types.
 fn remarks(sql: &str) -> Vec<String> {
     let catalog = schema(sql).unwrap().catalog;
     let mut shown = Vec::new();
