@@ -20,7 +20,7 @@ use crate::aws::Signer;
 /// API Gateway answers within 29 seconds or not at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 
-/// What stands for itself in a query (RFC 3986, "unreserved").
+/// The characters that are not percent-encoded in a query (RFC 3986, "unreserved").
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An import, as `GET /_sync/imports` tells it.

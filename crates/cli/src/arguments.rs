@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The command line.
 
 #![allow(clippy::doc_markdown, reason = "the docs are the text of --help")]
 
@@ -27,7 +27,7 @@ pub(crate) enum Command {
     2 the command line is wrong, 3 imports completed with rejected rows."
 )]
 pub(crate) struct Import {
-    /// CSV files, packed (gzip, zstd, bzip2) or not, loaded one after the other; - is standard input
+    /// CSV files, compressed (gzip, zstd, bzip2) or not, loaded one after the other; - is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The table that the rows are for
@@ -48,7 +48,7 @@ pub(crate) struct Import {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) deployment: Deployment,
 }
 
 /// How the file is written and what is done with its rows: docs/reference/options.md.
@@ -76,13 +76,13 @@ pub(crate) struct Options {
     /// The text that is NULL besides an empty field
     #[arg(long)]
     pub(crate) null: Option<String>,
-    /// Whether the first record names the columns
+    /// The first record names the columns, or not
     #[arg(long, value_name = "true|false")]
     pub(crate) header: Option<String>,
     /// The columns of the fields, separated by commas
     #[arg(long)]
     pub(crate) columns: Option<String>,
-    /// What to do with columns that the table does not have: ignore or refuse
+    /// Columns that the table does not have: ignore or refuse them
     #[arg(long)]
     pub(crate) extra_columns: Option<String>,
     /// How numbers are written: plain, 1,234.5 or 1.234,5
@@ -103,7 +103,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Those that are given, by their documented names.
+    /// Returns the given options by their documented names.
     pub(crate) fn given(&self) -> Vec<(&'static str, &str)> {
         let options = [
             ("mode", &self.mode),
@@ -146,7 +146,7 @@ fn delimiter_word(text: &str) -> &str {
 /// Where aurora-sync is deployed. Flags come first, then the outputs of --stack, then the environment.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Where")]
-pub(crate) struct Place {
+pub(crate) struct Deployment {
     /// The uploads bucket, else $UPLOADS_BUCKET
     #[arg(long)]
     pub(crate) bucket: Option<String>,

@@ -31,7 +31,7 @@ pub(crate) struct Aws {
     config: SdkConfig,
 }
 
-/// What of an object names this very upload.
+/// The identity of one upload of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Uploaded {
     /// The version where the bucket keeps versions, else the `ETag`, as `sync.import` names it.
@@ -75,7 +75,7 @@ impl Aws {
         Objects { client: Client::new(&self.config) }
     }
 
-    /// For the API at this address.
+    /// Returns a signer for the API at this address.
     pub(crate) fn signer(&self, api_url: &str) -> anyhow::Result<Signer> {
         let region = region_of(api_url).or_else(|| Some(self.config.region()?.to_string()));
         let region = region.context("no AWS region is set: give --region, or set AWS_REGION")?;
@@ -208,7 +208,7 @@ impl Objects {
             Err(error) => Err(error),
         };
         if completed.is_err() {
-            // What is left is cleared away by the bucket's own rules.
+            // A lifecycle rule of the bucket removes the rest.
             let abort = self.client.abort_multipart_upload().bucket(&target.bucket);
             drop(abort.key(&target.key).upload_id(&id).send().await);
         }

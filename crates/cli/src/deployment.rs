@@ -1,4 +1,4 @@
-//! Where aurora-sync is deployed.
+//! Finds the deployment that files go to.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,19 @@ use anyhow::bail;
 
 use crate::arguments;
 
-/// The buckets and the API.
+/// The buckets and the API of a deployed aurora-sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Deployment {
     pub(crate) uploads_bucket: String,
     pub(crate) results_bucket: String,
-    /// Without a slash at its end.
+    /// The URL of the API, without a slash at its end.
     pub(crate) api_url: String,
 }
 
-impl Place {
-    /// From flags, else from the outputs of a stack, else from the environment.
+impl Deployment {
+    /// Reads each name from the flags, else from the outputs of a stack, else from the environment.
     pub(crate) fn find(
-        flags: &arguments::Place,
+        flags: &arguments::Deployment,
         outputs: &HashMap<String, String>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Self> {
@@ -31,7 +31,7 @@ impl Place {
                 String::new()
             })
         };
-        let place = Self {
+        let deployment = Self {
             uploads_bucket: find(&flags.bucket, "--bucket", "UploadsBucket", "UPLOADS_BUCKET"),
             results_bucket: find(&flags.results, "--results", "ResultsBucket", "RESULTS_BUCKET"),
             api_url: find(&flags.api, "--api", "ApiUrl", "API_URL")
@@ -44,7 +44,7 @@ impl Place {
                 "where aurora-sync is deployed is not known: give {missing}, or all of them by --stack NAME"
             );
         }
-        Ok(place)
+        Ok(deployment)
     }
 }
 
@@ -54,18 +54,25 @@ mod tests {
 
     #[test]
     fn flags_come_before_the_stack_and_the_stack_before_the_environment() {
-        let flags = arguments::Place { bucket: Some("flag".into()), ..arguments::Place::default() };
+        let flags = arguments::Deployment {
+            bucket: Some("flag".into()),
+            ..arguments::Deployment::default()
+        };
         let outputs = HashMap::from([
             ("UploadsBucket".to_owned(), "stack".to_owned()),
             ("ResultsBucket".to_owned(), "stack".to_owned()),
         ]);
         let environment = |name: &str| (name == "API_URL").then(|| "http://env/v1/".to_owned());
-        let place = Place::find(&flags, &outputs, environment).unwrap();
+        let deployment = Deployment::find(&flags, &outputs, environment).unwrap();
         assert_eq!(
-            (place.uploads_bucket.as_str(), place.results_bucket.as_str(), place.api_url.as_str()),
+            (
+                deployment.uploads_bucket.as_str(),
+                deployment.results_bucket.as_str(),
+                deployment.api_url.as_str()
+            ),
             ("flag", "stack", "http://env/v1")
         );
-        let error = Place::find(&flags, &HashMap::new(), |_| None).unwrap_err().to_string();
+        let error = Deployment::find(&flags, &HashMap::new(), |_| None).unwrap_err().to_string();
         assert!(
             error.contains("--results (or RESULTS_BUCKET in the environment), --api"),
             "{error}"

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::api::{Api, ApiError, Import};
-use crate::telling::{Progress, grouped, rounded};
+use crate::progress::{Progress, grouped, rounded};
 
-/// How often the API is asked: at first often, since most files are small.
+/// The time between two requests: short at first, since most files are small.
 const ASK_EVERY: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
 
-/// As long may the API not answer before it counts as gone.
+/// The longest time without a response before the API counts as gone.
 const SILENT_MAX: Duration = Duration::from_mins(3);
 
 /// After this time without an import, a hint is given.
@@ -84,12 +84,12 @@ impl Follower<'_> {
     /// The import when it has ended.
     pub(crate) async fn ended(&self, mut import: Import) -> anyhow::Result<Import> {
         let began = Instant::now();
-        let mut told = None;
+        let mut reported = None;
         while import.is_running() {
-            // What keeps it from going on.
-            if import.error != told {
-                told.clone_from(&import.error);
-                if let Some(error) = &told {
+            // The error that keeps it from going on.
+            if import.error != reported {
+                reported.clone_from(&import.error);
+                if let Some(error) = &reported {
                     self.progress.note(error);
                 }
             }

@@ -14,10 +14,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use crate::api::{Api, Import};
 use crate::arguments;
 use crate::aws::{Aws, Objects, Parts, Target};
+use crate::deployment::Deployment;
 use crate::follow::{Follower, Patience};
-use crate::place::Place;
+use crate::progress::{Progress, bytes, error_line, line};
 use crate::report::Report;
-use crate::telling::{Progress, bytes, error_line, line};
 
 /// Bytes of a part. Four are under way at a time.
 const PART_BYTES: u64 = 16 * 1024 * 1024;
@@ -29,7 +29,7 @@ const PARTS_MAX: u64 = 10_000;
 /// comes with the next delivery.
 const REPORT_WITHIN: Duration = Duration::from_secs(30);
 
-/// How it went, the worst of all files.
+/// The outcome, the worst of all files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     Good,
@@ -59,8 +59,9 @@ pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
         }
     };
     let aws =
-        Aws::load(arguments.place.profile.as_deref(), arguments.place.region.as_deref()).await;
-    let outputs = match &arguments.place.stack {
+        Aws::load(arguments.deployment.profile.as_deref(), arguments.deployment.region.as_deref())
+            .await;
+    let outputs = match &arguments.deployment.stack {
         Some(stack) => aws.stack_outputs(stack).await,
         None => Ok(HashMap::new()),
     };
@@ -68,19 +69,22 @@ pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
         Ok(outputs) => outputs,
         Err(error) => return failed(&error),
     };
-    let place = match Place::find(&arguments.place, &outputs, |name| std::env::var(name).ok()) {
-        Ok(place) => place,
-        Err(error) => {
-            error_line(&format!("error: {error:#}"));
-            return Outcome::Usage;
-        }
-    };
-    let api = aws.signer(&place.api_url).and_then(|signer| Api::new(place.api_url.clone(), signer));
+    let deployment =
+        match Deployment::find(&arguments.deployment, &outputs, |name| std::env::var(name).ok()) {
+            Ok(deployment) => deployment,
+            Err(error) => {
+                error_line(&format!("error: {error:#}"));
+                return Outcome::Usage;
+            }
+        };
+    let api = aws
+        .signer(&deployment.api_url)
+        .and_then(|signer| Api::new(deployment.api_url.clone(), signer));
     let api = match api {
         Ok(api) => api,
         Err(error) => return failed(&error),
     };
-    let importer = Importer { arguments, place, api, objects: aws.objects() };
+    let importer = Importer { arguments, deployment, api, objects: aws.objects() };
     let mut outcome = Outcome::Good;
     for file in &files {
         let ended = importer.import(file).await;
@@ -136,7 +140,7 @@ fn check(arguments: &arguments::Import) -> anyhow::Result<Vec<Named>> {
 
 struct Importer<'a> {
     arguments: &'a arguments::Import,
-    place: Place,
+    deployment: Deployment,
     api: Api,
     objects: Objects,
 }
@@ -148,7 +152,7 @@ impl Importer<'_> {
         let follower = Follower { api: &self.api, progress: &progress, patience };
         let options = self.arguments.options.given();
         let target = Target {
-            bucket: self.place.uploads_bucket.clone(),
+            bucket: self.deployment.uploads_bucket.clone(),
             key: format!("imports/{}/{}", self.arguments.table, file.name),
             metadata: options.into_iter().map(|(name, value)| (name, value.to_owned())).collect(),
         };
@@ -160,7 +164,7 @@ impl Importer<'_> {
         let import = follower.ended(import).await?;
         let report = self.report(&import).await?;
         drop(progress);
-        self.tell(file, &import, report).await
+        self.show_report(file, &import, report).await
     }
 
     /// Uploads the file, and gives the version that it is.
@@ -199,7 +203,7 @@ impl Importer<'_> {
         let key = format!("{}/{}/report.json", self.arguments.table, import.id);
         let deadline = tokio::time::Instant::now() + REPORT_WITHIN;
         loop {
-            if let Some(mut body) = self.objects.get(&self.place.results_bucket, &key).await? {
+            if let Some(mut body) = self.objects.get(&self.deployment.results_bucket, &key).await? {
                 let mut text = Vec::new();
                 while let Some(bytes) = body.next().await? {
                     text.extend_from_slice(&bytes);
@@ -213,13 +217,13 @@ impl Importer<'_> {
         }
     }
 
-    async fn tell(
+    async fn show_report(
         &self,
         file: &Named,
         import: &Import,
         report: Option<String>,
     ) -> anyhow::Result<Outcome> {
-        let bucket = &self.place.results_bucket;
+        let bucket = &self.deployment.results_bucket;
         let folder = format!("{}/{}", self.arguments.table, import.id);
         let Some(report) = report else {
             let error = import.error.as_deref().unwrap_or("the API has its counts");
@@ -254,7 +258,7 @@ impl Importer<'_> {
     /// Saves an object of the results bucket, byte by byte as it is there.
     async fn save(&self, key: &str, path: &Path) -> anyhow::Result<()> {
         let cannot = || format!("cannot write {}", path.display());
-        let body = self.objects.get(&self.place.results_bucket, key).await?;
+        let body = self.objects.get(&self.deployment.results_bucket, key).await?;
         let mut body = body.with_context(|| format!("{key} is not in the results bucket"))?;
         let mut file = File::create(path).await.with_context(cannot)?;
         while let Some(bytes) = body.next().await? {

@@ -1,15 +1,15 @@
-//! `aurora-sync`: loads files and tells what became of them.
+//! `aurora-sync`: loads files and reports their rows.
 //!
-//! A client of what is deployed and no part of it: knows the buckets and the API, never the database.
+//! A client of the deployed functions: knows the buckets and the API, never the database.
 
 mod api;
 mod arguments;
 mod aws;
+mod deployment;
 mod follow;
 mod import;
-mod place;
 mod report;
-mod telling;
+mod progress;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! How progress is shown: a bar where somebody watches, else a line now and then. On standard error.
+//! Shows progress on standard error: a bar on a terminal, else a line now and then.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Where nobody watches, as much time lies between two lines.
+/// The time between two lines where standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 const COLUMNS: u64 = 1_000;
 
-/// What is under way with one file.
+/// The progress of one file.
 #[derive(Debug)]
 pub(crate) struct Progress {
     name: String,
@@ -33,7 +33,7 @@ impl Progress {
         Self { name: name.to_owned(), bar, last_line: Mutex::new(None) }
     }
 
-    /// How far it is, from 0 to 1 where that is known. Shown in time, or not at all.
+    /// Shows how much is done, from 0 to 1 where that is known. Leaves out updates that come too soon.
     pub(crate) fn at(&self, part: Option<f64>, message: &str) {
         if let Some(bar) = &self.bar {
             let part = part.unwrap_or_default().clamp(0.0, 1.0);
@@ -53,7 +53,7 @@ impl Progress {
         }
     }
 
-    /// Something that happened once, and that everybody is to see.
+    /// Shows an event that happens once.
     pub(crate) fn note(&self, message: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| self.line(message)),
@@ -74,23 +74,23 @@ impl Drop for Progress {
     }
 }
 
-/// A line on standard error.
+/// Writes a line to standard error.
 pub(crate) fn error_line(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
-/// A line on standard output, where the answer goes.
+/// Writes a line to standard output, which is for results.
 pub(crate) fn line(text: &str) {
     // A reader that has gone away, as `head` does, is no reason to stop.
     drop(writeln!(io::stdout().lock(), "{text}"));
 }
 
-/// A number with its thousands apart.
+/// Formats a number with commas between its thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -98,7 +98,7 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// A rate or a time, with a digit after the point where it is small.
+/// Formats a rate or a time, with a digit after the point where it is small.
 pub(crate) fn rounded(number: f64) -> String {
     if number < 10.0 {
         return format!("{number:.1}");
@@ -111,7 +111,7 @@ pub(crate) fn rounded(number: f64) -> String {
     grouped(number.round() as u64)
 }
 
-/// A number of bytes in the units of `ls -h`.
+/// Formats a number of bytes in the units of `ls -h`.
 pub(crate) fn bytes(number: u64) -> String {
     indicatif::HumanBytes(number).to_string()
 }

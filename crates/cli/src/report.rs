@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use crate::telling::{grouped, rounded};
+use crate::progress::{grouped, rounded};
 
 /// Rejects that are shown of those in the report.
 const SHOWN_MAX: usize = 10;
 
-/// What a report says, as far as it is shown.
+/// The members of a report that are shown.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Report {
     pub(crate) state: String,
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_told_from_its_counts_to_its_rows() {
+    fn a_report_is_shown_from_its_counts_to_its_rows() {
         let report: Report = serde_json::from_str(
             r#"{"schema": 1, "state": "completed", "error": null, "dry_run": true,
                 "rows": {"read": 1010, "written": 1000, "unchanged": 3, "superseded": 2, "rejected": 5},

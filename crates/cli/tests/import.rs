@@ -59,7 +59,7 @@ impl Cli {
 
 /// One stack for all of it: it takes its time to start.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_uploaded_followed_and_told_of() {
+async fn a_file_is_uploaded_followed_and_reported() {
     let functions = build_functions(&workspace::root(), Profile::Dev).await.unwrap();
     let stack = Stack::start(Options::new(functions)).await.unwrap();
     tokio::task::spawn_blocking(move || {
@@ -67,7 +67,7 @@ async fn a_file_is_uploaded_followed_and_told_of() {
         good_rows_are_status_0(&cli);
         rejected_rows_are_status_3_and_come_back_to_be_fixed(&cli);
         what_fails_is_status_1(&cli);
-        an_unknown_place_is_status_2(&cli);
+        an_unknown_deployment_is_status_2(&cli);
         a_large_file_goes_in_parts(&cli);
         the_outputs_of_a_stack_name_the_buckets(&cli);
     })
@@ -115,7 +115,7 @@ fn what_fails_is_status_1(cli: &Cli) {
     assert!(said.contains("there is no table \"stuff\""), "{said}");
 }
 
-fn an_unknown_place_is_status_2(cli: &Cli) {
+fn an_unknown_deployment_is_status_2(cli: &Cli) {
     let (status, _, said) = cli.import("missing.csv --table staff", "");
     assert_eq!(status, 2);
     assert!(said.contains("cannot read missing.csv"), "{said}");
