@@ -1,4 +1,4 @@
-//! How a file tells its fields and records apart.
+//! The characters by which a file separates its fields and records.
 //!
 //! Pure. Every mark is one ASCII character: in every encoding that a file may have, it means itself.
 
@@ -10,7 +10,7 @@ pub struct Dialect {
     pub delimiter: u8,
     /// `None`: quotes are ordinary characters.
     pub quote: Option<u8>,
-    /// Within quotes, takes the next character as it is. Doubled quotes are understood besides.
+    /// The character that makes the next one literal within quotes. Doubled quotes are understood besides.
     pub escape: Option<u8>,
     /// A line that begins with it is skipped.
     pub comment: Option<u8>,
@@ -26,7 +26,7 @@ impl Default for Dialect {
 }
 
 impl Dialect {
-    /// Whether a text is NULL, where it stands without quotes.
+    /// Returns whether a text is NULL, where it stands without quotes.
     pub fn is_null(&self, text: &str) -> bool {
         text.is_empty() || self.null.as_deref() == Some(text)
     }

@@ -1,4 +1,4 @@
-//! Which encoding a file has, and texts in it.
+//! The encoding of a file, and texts in it.
 //!
 //! Pure. A byte order mark tells, or else the declaration, or else it is UTF-8: nothing is ever guessed
 //! from the content.
@@ -10,7 +10,7 @@ use encoding_rs::{EncoderResult, UTF_8, UTF_16BE, UTF_16LE};
 /// The encodings of the WHATWG's Encoding Standard.
 pub type Charset = &'static encoding_rs::Encoding;
 
-/// As many bytes tell whether there is a byte order mark.
+/// The most bytes of a byte order mark.
 pub const MARK_BYTES_MAX: usize = 3;
 
 /// Names that programs use and the standard does not know.
@@ -44,12 +44,12 @@ pub struct Contradiction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encoding {
     pub charset: Charset,
-    /// Whether the file begins with a byte order mark.
+    /// True if the file begins with a byte order mark.
     pub has_mark: bool,
 }
 
 impl Encoding {
-    /// From what is declared and the first [`MARK_BYTES_MAX`] bytes of a file.
+    /// Decides by the declaration and the first [`MARK_BYTES_MAX`] bytes of a file.
     pub fn of(declared: Option<Charset>, head: &[u8]) -> Result<Self, Contradiction> {
         let Some((found, _)) = encoding_rs::Encoding::for_bom(head) else {
             return Ok(Self { charset: declared.unwrap_or(UTF_8), has_mark: false });

@@ -1,4 +1,4 @@
-//! Where the fields of one record stand in its text, and which of them are in quotes.
+//! Finds the fields of one record in its text, and those that are in quotes.
 //!
 //! Pure. The rules are those of `csv-core`, which cuts the records but keeps neither.
 
@@ -55,28 +55,28 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Where the quote stands that is open at the end of a text, if one is.
+/// Returns the index of the quote that is open at the end of a text.
 pub fn open_quote(text: &[u8], dialect: &Dialect) -> Option<usize> {
     let spans = spans(text, dialect);
     spans.fields.last().filter(|_| spans.is_unclosed).map(|field| field.range.start)
 }
 
-/// Whether each quoted field ends with its closing quote, and blanks at most. Looks at quotes only: faster than [`spans`].
+/// Returns whether each quoted field ends with its closing quote, and blanks at most. Looks at quotes only: faster than [`spans`].
 pub fn are_quotes_sound(text: &[u8], dialect: &Dialect) -> bool {
     let Some(quote) = dialect.quote else { return true };
-    let mut place = 0;
-    while let Some(found) = text.get(place..).and_then(|rest| memchr::memchr(quote, rest)) {
-        let begin = place + found;
+    let mut index = 0;
+    while let Some(found) = text.get(index..).and_then(|rest| memchr::memchr(quote, rest)) {
+        let begin = index + found;
         let before = begin.checked_sub(1).and_then(|before| text.get(before));
         if before.is_some_and(|before| *before != dialect.delimiter) {
             // A quote in the middle of a field without quotes is a character.
-            place = begin + 1;
+            index = begin + 1;
             continue;
         }
         let quoted = text.get(begin..).unwrap_or_default();
         let Some(closed) = end_of_quotes(quoted, dialect) else { return false };
-        place = begin + closed;
-        let rest = text.get(place..).unwrap_or_default();
+        index = begin + closed;
+        let rest = text.get(index..).unwrap_or_default();
         let is_tail = |byte: &&u8| **byte == dialect.delimiter || !is_blank(**byte);
         if rest.iter().find(is_tail).is_some_and(|after| *after != dialect.delimiter) {
             return false;
@@ -85,22 +85,22 @@ pub fn are_quotes_sound(text: &[u8], dialect: &Dialect) -> bool {
     true
 }
 
-/// The place after the closing quote of a text that begins with a quote.
+/// The index after the closing quote of a text that begins with a quote.
 fn end_of_quotes(text: &[u8], dialect: &Dialect) -> Option<usize> {
     let quote = dialect.quote?;
     let mark = |rest| match dialect.escape {
         Some(escape) => memchr::memchr2(quote, escape, rest),
         None => memchr::memchr(quote, rest),
     };
-    let mut place = 1;
+    let mut index = 1;
     loop {
-        place += mark(text.get(place..)?)?;
-        let is_quote = text.get(place) == Some(&quote);
-        if is_quote && text.get(place + 1) != Some(&quote) {
-            return Some(place + 1);
+        index += mark(text.get(index..)?)?;
+        let is_quote = text.get(index) == Some(&quote);
+        if is_quote && text.get(index + 1) != Some(&quote) {
+            return Some(index + 1);
         }
         // A quote that is written twice, or an escape and what it stands before.
-        place += 2;
+        index += 2;
     }
 }
 

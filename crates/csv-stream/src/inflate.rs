@@ -1,4 +1,4 @@
-//! Unpacks gzip, zstd and bzip2, told by their first bytes, in constant memory.
+//! Decompresses gzip, zstd and bzip2, which it recognises by their first bytes, in constant memory.
 //!
 //! Pure. Several members one after the other are one file, as `cat a.gz b.gz` makes them. A file that
 //! inflates beyond all reason is given up, so that a small file cannot occupy the function for ever.
@@ -9,21 +9,21 @@ use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
 use compression_codecs::zstd::params::DParameter;
 use compression_codecs::{BzDecoder, DecodeV2, GzipDecoder, ZstdDecoder};
 
-/// As many bytes tell what a file is.
+/// The number of bytes by which a compression is recognised.
 pub const HEAD_BYTES: usize = 10;
 
-/// Most that a file may grow: gzip comes to 1,032 with nothing but zeros, text with much repetition to
+/// The most that a file may grow: gzip comes to 1,032 with nothing but zeros, text with much repetition to
 /// some 100.
 pub const RATIO_MAX: u64 = 500;
 
 /// Below this much, the ratio does not matter.
 const RATIO_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Most that a packed file may hold: it is inflated from its start each time an import goes on, which
+/// The most bytes that a compressed file may hold: it is decompressed from its start each time an import goes on, which
 /// must fit the 15 minutes of an invocation.
 pub const INFLATED_BYTES_MAX: u64 = 100 * 1024 * 1024 * 1024;
 
-/// zstd may ask for memory to remember this much (2^23, 8 MiB): what every decoder is to give by RFC 8878.
+/// zstd may ask for memory to remember this much (2^23, 8 MiB): RFC 8878 asks every decoder for that.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl fmt::Display for Compression {
 }
 
 impl Compression {
-    /// What the first [`HEAD_BYTES`] of a file show; `None` is a file as it is.
+    /// Returns the compression that the first [`HEAD_BYTES`] of a file show; `None` for a file that is not compressed.
     pub fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, 0x08, ..] => Some(Self::Gzip),
@@ -71,7 +71,7 @@ impl Compression {
     }
 }
 
-/// Why a packed file cannot be read on.
+/// An error in a compressed file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InflateError {
     #[error(
@@ -94,13 +94,13 @@ pub enum InflateError {
     TooLarge { compression: Compression },
 }
 
-/// A packed file that is being read.
+/// A compressed file that is being read.
 pub struct Inflater {
     compression: Compression,
     decoder: Box<dyn DecodeV2 + Send>,
     /// Nothing of a member was read since the last one ended.
     is_between: bool,
-    /// Where the member began, and how much of it has come out.
+    /// The offset of the member's beginning, and the number of its bytes that have come out.
     member_at: u64,
     member_written: u64,
     read: u64,
@@ -158,9 +158,9 @@ impl Inflater {
         Ok((taken, given))
     }
 
-    /// What is left when there is no more input; 0 is the end.
+    /// Writes the remaining output after the last input; returns 0 at the end.
     pub fn finish(&mut self, output: &mut [u8]) -> Result<usize, InflateError> {
-        // What gzip and bzip2 hold back is followed by a footer: without it, the data was cut.
+        // A footer follows the bytes that gzip and bzip2 hold back: without it, the data was cut.
         let given = match self.compression {
             Compression::Zstd if !self.is_between => self.step(&[], output)?.1,
             _ => 0,
@@ -226,12 +226,12 @@ impl Inflater {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packed;
+    use crate::compressed;
 
     const ALL: [Compression; 3] = [Compression::Gzip, Compression::Zstd, Compression::Bzip2];
 
     fn pack(compression: Compression, content: &[u8]) -> Vec<u8> {
-        packed(Some(compression), content)
+        compressed(Some(compression), content)
     }
 
     /// Inflates through a small buffer, from pieces of this size.
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_packed_comes_back_however_it_is_cut() {
+    fn a_compressed_file_is_read_the_same_however_it_is_cut() {
         let content: Vec<u8> = (0..2_000_u32)
             .flat_map(|n| format!("{n},{}\n", n * 7919 % 1013).into_bytes())
             .collect();
@@ -299,13 +299,13 @@ mod tests {
         let content = b"id,name\n1,a\n".repeat(50);
         for compression in ALL {
             let file = pack(compression, &content);
-            for place in HEAD_BYTES..file.len() {
+            for index in HEAD_BYTES..file.len() {
                 let mut damaged = file.clone();
-                damaged[place] ^= 0x55;
+                damaged[index] ^= 0x55;
                 // zstd without a checksum cannot tell; what it gives then is what it holds.
                 let found = unpack(&damaged, 64);
                 let is_harmless = found.is_err() || found.is_ok_and(|found| found == content);
-                assert!(is_harmless || compression == Compression::Zstd, "{compression} {place}");
+                assert!(is_harmless || compression == Compression::Zstd, "{compression} {index}");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Cuts a file into lines and decodes them.
 //!
 //! Pure. A line here ends after each CR and each LF, quoted or not: no encoding has either byte within a
-//! character, so that what a line holds can be decoded, and its place in the file is known.
+//! character, so that what a line holds can be decoded, and its position in the file is known.
 
 use encoding_rs::{Decoder, DecoderResult, ISO_2022_JP, UTF_16LE};
 
@@ -10,12 +10,12 @@ use crate::encoding::Encoding;
 /// A line of the file, or a part of one where a block of bytes ended in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// As it stands in the file.
+    /// The bytes of the file.
     pub bytes: &'a [u8],
-    /// In UTF-8, with U+FFFD for what is no character; in a UTF-8 file the bytes as they are.
+    /// The text in UTF-8, with U+FFFD for bytes that are no character; in a UTF-8 file the bytes as they are.
     pub text: &'a [u8],
-    /// The place in the file of the first bytes that are no character. (Not told of UTF-8, where a
-    /// character may be cut by a block: whole records are looked at.)
+    /// The offset in the file of the first bytes that are no character. (Not set for UTF-8, where a block
+    /// may cut a character: whole records are looked at.)
     pub malformed_at: Option<u64>,
 }
 
@@ -27,18 +27,18 @@ pub struct Lines {
     decoder: Option<Decoder>,
     /// The first half of a UTF-16 unit that a block cut.
     half_unit: Option<u8>,
-    /// The place in the file of the next byte.
+    /// The offset in the file of the next byte.
     byte_offset: u64,
     text: String,
 }
 
 impl Lines {
-    /// From the place behind the byte order mark on.
+    /// Begins behind the byte order mark.
     pub fn new(encoding: Encoding) -> Self {
         Self::at(encoding, encoding.mark().len() as u64)
     }
 
-    /// From the beginning of a line on.
+    /// Begins at the beginning of a line.
     pub fn at(encoding: Encoding, byte_offset: u64) -> Self {
         let decoder = encoding.charset.new_decoder_without_bom_handling();
         Self {
@@ -50,7 +50,7 @@ impl Lines {
         }
     }
 
-    /// The place in the file of the next byte.
+    /// The offset in the file of the next byte.
     pub fn byte_offset(&self) -> u64 {
         self.byte_offset
     }
@@ -77,7 +77,7 @@ impl Lines {
         }
     }
 
-    /// What is left at the end of the file.
+    /// Gives the line that the end of the file ends.
     pub fn finish(&mut self, mut take: impl FnMut(Line<'_>)) {
         let half = self.half_unit.take();
         self.line(half.as_slice(), true, &mut take);
@@ -86,7 +86,7 @@ impl Lines {
     /// The bytes up to the first end of a line, that included.
     fn line_len(&self, block: &[u8]) -> usize {
         if self.encoding.unit_bytes() == 1 {
-            return memchr::memchr2(b'\r', b'\n', block).map_or(block.len(), |place| place + 1);
+            return memchr::memchr2(b'\r', b'\n', block).map_or(block.len(), |index| index + 1);
         }
         let is_little = self.encoding.charset == UTF_16LE;
         let is_end = |unit: &[u8]| match unit {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_character_is_told_with_its_place() {
+    fn bytes_that_are_no_character_are_reported_with_their_offset() {
         check("shift_jis", b"a\n\x95\n", &["a\n", "!2!\n"]);
         check("utf-16le", b"a\0\0\xd8\n\0b\0", &["a!2!\n", "b"]);
         check("utf-16le", b"a\0\n\0b", &["a\n", "!4!"]);

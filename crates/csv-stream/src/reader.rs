@@ -19,7 +19,9 @@ pub enum ReadError {
     Inflate(#[from] InflateError),
     #[error(transparent)]
     Encoding(#[from] Contradiction),
-    #[error("it is {0}, not CSV; save it as CSV, packed with gzip, zstd or bzip2 if at all")]
+    #[error(
+        "it is {0}, not CSV; save it as CSV, compressed with gzip, zstd or bzip2 or not at all"
+    )]
     Foreign(&'static str),
     #[error(
         "the quote that opens on line {line} is not closed within {} MiB; close it, or set quote=none if quotes are \
@@ -34,12 +36,12 @@ pub enum ReadError {
     Endless { line: u64 },
 }
 
-/// What the first [`HEAD_BYTES`] of a file show that is no CSV.
+/// Returns the kind of a file that is no CSV, by its first [`HEAD_BYTES`].
 fn foreign(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [b'P', b'K', 3, 4, ..] => "a ZIP archive or an Excel workbook",
         [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, ..] => "an old Excel workbook",
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "packed with xz",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "compressed with xz",
         [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => "a 7z archive",
         [b'P', b'A', b'R', b'1', 0x15, ..] => "a Parquet file",
         [b'%', b'P', b'D', b'F', b'-', ..] => "a PDF",
@@ -47,12 +49,12 @@ fn foreign(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// What a reader can do next.
+/// The next step of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// It read some; there may be more in what it was given.
+    /// It has read some; there may be more in the bytes that it has.
     Again,
-    /// It wants more bytes, or to hear that there are none.
+    /// It needs more bytes, or [`Reader::end`].
     Input,
     /// The file is read.
     End,
@@ -69,16 +71,16 @@ pub struct Reader<B> {
     block: Vec<u8>,
 }
 
-/// How the file is packed.
+/// The bytes of the file, before decompression.
 #[derive(Debug)]
 enum Source {
-    /// Not yet known from its first bytes.
+    /// The compression is not yet known from the first bytes.
     Head(Vec<u8>),
-    /// Known; the first bytes are still to be read.
+    /// The compression is known; the first bytes are still to be read.
     Known { inflater: Option<Inflater>, head: Vec<u8> },
 }
 
-/// What is in it.
+/// The content after decompression.
 #[derive(Debug)]
 enum Content {
     /// The encoding is not yet known from the first bytes.
@@ -91,7 +93,7 @@ enum Content {
 }
 
 impl<B: AsRef<[u8]>> Reader<B> {
-    /// With what is declared of its encoding.
+    /// Makes a reader of a file, with the encoding that somebody has declared for it.
     pub fn new(dialect: Dialect, declared: Option<Charset>) -> Self {
         Self {
             input: None,
@@ -103,8 +105,8 @@ impl<B: AsRef<[u8]>> Reader<B> {
         }
     }
 
-    /// Goes on in a file that is not packed, at a place at which a record begins. What it is given are the bytes
-    /// from there on. The end of its lines is that of the first record's from here.
+    /// Goes on in a file that is not compressed, at the beginning of a record. The bytes that follow are those from there
+    /// on. The first record from here decides the line end of the file.
     pub fn at(dialect: Dialect, encoding: Encoding, place: Place) -> Self {
         Self {
             input: None,
@@ -116,14 +118,14 @@ impl<B: AsRef<[u8]>> Reader<B> {
         }
     }
 
-    /// Gives it the next bytes, when it wants some.
+    /// Gives it the next bytes, after it has asked for some.
     pub fn push(&mut self, input: B) {
         debug_assert!(self.input.is_none(), "the reader has input");
         self.input = Some(input);
         self.taken = 0;
     }
 
-    /// Tells it that there are no more bytes.
+    /// Says that there are no more bytes.
     pub fn end(&mut self) {
         self.is_ended = true;
     }
@@ -142,7 +144,7 @@ impl<B: AsRef<[u8]>> Reader<B> {
         }
     }
 
-    /// The place of the next byte of the content.
+    /// The position of the next byte of the content.
     pub fn place(&self) -> Place {
         match &self.content {
             Content::Head { .. } => Place { byte_offset: 0, line: 1 },

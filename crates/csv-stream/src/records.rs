@@ -1,4 +1,4 @@
-//! Lines in, records out.
+//! Makes records of lines.
 //!
 //! Pure. Built on `csv-core`, the parser inside the `csv` crate; what that one does not keep is kept here:
 //! where a record stands, how it stood there, and which of its empty fields were in quotes. Holds one
@@ -14,8 +14,7 @@ use crate::lines::{Line, Lines};
 /// Most bytes of one record, its line end included. A longer one is rejected; only its beginning is kept.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;
 
-/// A quote that a line end more than so many bytes behind the beginning of its record does not close is held to be never
-/// closed.
+/// The most bytes of a record with an open quote: a quote that is not closed by then is reported as never closed.
 pub const OPEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One record of a file.
@@ -23,9 +22,9 @@ pub const OPEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub struct Record {
     /// The line on which it begins, from 1.
     pub line: u64,
-    /// The place of its first byte, from 0.
+    /// The offset of its first byte, from 0.
     pub byte_offset: u64,
-    /// As it stands in the file, without its line end.
+    /// The bytes of the file, without the line end.
     pub raw: Vec<u8>,
     pub content: Content,
 }
@@ -36,16 +35,16 @@ impl Record {
     }
 }
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// From 0.
+    /// Counted from 0.
     pub byte_offset: u64,
-    /// From 1.
+    /// Counted from 1.
     pub line: u64,
 }
 
-/// What a record holds.
+/// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     Fields(Fields),
@@ -60,7 +59,7 @@ pub enum Content {
     },
     /// A quote was opened, and the file ended.
     Unclosed,
-    /// In this field, from 0, something stands behind the closing quote: what was meant is not certain.
+    /// In this field, counted from 0, bytes follow the closing quote: its value is ambiguous.
     Misquoted {
         field: usize,
     },
@@ -84,7 +83,7 @@ impl Fields {
         self.ends.len()
     }
 
-    /// Of all fields.
+    /// The number of bytes of all fields.
     pub fn text_bytes(&self) -> usize {
         self.text.len()
     }
@@ -104,7 +103,7 @@ impl Fields {
     }
 }
 
-/// How the lines of a file end.
+/// The line end of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineEnd {
     Cr,
@@ -135,7 +134,7 @@ impl Records {
         Self { encoding, lines: Lines::new(encoding), assembly: Assembly::new(dialect, encoding) }
     }
 
-    /// From a place on at which a record begins.
+    /// Goes on at the beginning of a record.
     pub fn at(dialect: Dialect, encoding: Encoding, place: Place) -> Self {
         let mut assembly = Assembly::new(dialect, encoding);
         assembly.line = place.line;
@@ -146,7 +145,7 @@ impl Records {
         self.encoding
     }
 
-    /// The place of the next byte.
+    /// The position of the next byte.
     pub fn place(&self) -> Place {
         Place { byte_offset: self.lines.byte_offset(), line: self.assembly.line }
     }
@@ -208,14 +207,14 @@ struct Span {
     line: u64,
     byte_offset: u64,
     bytes: u64,
-    /// All of its bytes, as far as they are kept.
+    /// Its bytes, as far as they are kept.
     raw: Vec<u8>,
     /// The same in UTF-8, where the file is not.
     text: Vec<u8>,
     malformed_at: Option<u64>,
-    /// It was told of as too long: what follows is passed over.
-    is_told: bool,
-    /// The line of a quote that was open when it was told of.
+    /// It was reported as too long: its other bytes are passed over.
+    is_reported: bool,
+    /// The line of a quote that was open when it was reported.
     quote_line: Option<u64>,
 }
 
@@ -225,11 +224,11 @@ impl Span {
     }
 
     /// The record as far as it is kept.
-    fn tell(&mut self, encoding: Encoding, dialect: &Dialect) -> Record {
+    fn report(&mut self, encoding: Encoding, dialect: &Dialect) -> Record {
         let text = if encoding.is_utf_8() { &self.raw } else { &self.text };
         self.quote_line =
-            open_quote(text, dialect).map(|place| self.line + line_ends(&text[..place]));
-        self.is_told = true;
+            open_quote(text, dialect).map(|index| self.line + line_ends(&text[..index]));
+        self.is_reported = true;
         self.text = Vec::new();
         Record {
             line: self.line,
@@ -240,17 +239,17 @@ impl Span {
     }
 }
 
-/// Whether a line, or a part of one, ends with its end.
+/// Returns whether a line, or a part of one, ends with its end.
 fn is_ended(text: &[u8]) -> bool {
     matches!(text, [.., b'\r' | b'\n'])
 }
 
 /// The ends of lines in a text. CRLF is one.
 fn line_ends(text: &[u8]) -> u64 {
-    let is_end = |place: usize, byte: u8| {
-        byte == b'\r' || byte == b'\n' && (place == 0 || text[place - 1] != b'\r')
+    let is_end = |index: usize, byte: u8| {
+        byte == b'\r' || byte == b'\n' && (index == 0 || text[index - 1] != b'\r')
     };
-    text.iter().enumerate().filter(|(place, byte)| is_end(*place, **byte)).count() as u64
+    text.iter().enumerate().filter(|(index, byte)| is_end(*index, **byte)).count() as u64
 }
 
 impl Assembly {
@@ -282,7 +281,7 @@ impl Assembly {
         }
     }
 
-    /// Takes a line, or a part of one, that begins at this place of the file.
+    /// Takes a line, or a part of one, that begins at this offset of the file.
     fn line(&mut self, line: &Line<'_>, byte_offset: u64, records: &mut Vec<Record>) {
         let number = self.count(line.text);
         if self.current.is_none() {
@@ -293,7 +292,7 @@ impl Assembly {
         }
         if let Some(span) = &mut self.current {
             span.bytes += line.bytes.len() as u64;
-            if !span.is_told {
+            if !span.is_reported {
                 span.malformed_at = span.malformed_at.or(line.malformed_at);
                 let room = RECORD_BYTES_MAX.saturating_sub(span.raw.len());
                 span.raw.extend_from_slice(line.bytes.get(..room).unwrap_or(line.bytes));
@@ -302,7 +301,7 @@ impl Assembly {
                 }
                 if span.is_too_long() {
                     // It may have no end: who waits for it must know before.
-                    records.push(span.tell(self.encoding, &self.dialect));
+                    records.push(span.report(self.encoding, &self.dialect));
                     self.records += 1;
                 }
             }
@@ -347,7 +346,7 @@ impl Assembly {
         }
     }
 
-    /// Whether what comes between two records is none: an empty line, or a comment.
+    /// Returns whether what comes between two records is none: an empty line, or a comment.
     fn is_skipped(&mut self, text: &[u8]) -> bool {
         if self.is_in_comment || (!text.is_empty() && text.first() == self.dialect.comment.as_ref())
         {
@@ -368,13 +367,13 @@ impl Assembly {
         let is_too_long = self.current.as_ref().is_some_and(Span::is_too_long);
         match result {
             ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
-            // What is too long is not kept: the buffers are filled anew.
+            // The bytes of a record that is too long are not kept: the buffers are filled anew.
             ReadRecordResult::OutputFull if is_too_long => self.fields_len = 0,
             ReadRecordResult::OutputEndsFull if is_too_long => self.ends_len = 0,
             ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
             ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
             ReadRecordResult::Record => {
-                if let Some(span) = self.current.take().filter(|span| !span.is_told) {
+                if let Some(span) = self.current.take().filter(|span| !span.is_reported) {
                     let record = self.record(span, input.get(..taken));
                     records.push(record);
                 }

@@ -143,7 +143,7 @@ async fn a_file_of_another_kind_is_told_by_its_name() {
     let importer = Importer::with(T).await;
     let files: [(&[u8], &str); 3] = [
         (b"PK\x03\x04\x14\0\x06\0\x08\0\0\0", "a ZIP archive or an Excel workbook"),
-        (b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46", "packed with xz"),
+        (b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46", "compressed with xz"),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "a PDF"),
     ];
     for (file, name) in files {

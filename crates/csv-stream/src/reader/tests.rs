@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::compressed;
 use crate::encoding::for_label;
-use crate::packed;
 use crate::records::{Content, RECORD_BYTES_MAX};
 
 /// Reads a file that comes in pieces of these sizes, one after the other and again.
@@ -43,16 +43,16 @@ fn short_files_are_files() {
     check(b"\xef\xbb\xbfa", 1);
     check(b"\xff\xfe", 0);
     check(b"\xff\xfea\0", 1);
-    check(&packed(Some(Compression::Gzip), b""), 0);
-    check(&packed(Some(Compression::Zstd), b"a\nb"), 2);
+    check(&compressed(Some(Compression::Gzip), b""), 0);
+    check(&compressed(Some(Compression::Zstd), b"a\nb"), 2);
 }
 
 #[test]
 fn places_count_the_byte_order_mark() {
     let (records, encoding) =
         read(&Dialect::default(), None, b"\xef\xbb\xbfid\n1\n", &[100]).unwrap();
-    let places: Vec<_> = records.iter().map(|record| record.byte_offset).collect();
-    assert_eq!(places, [3, 6]);
+    let offsets: Vec<_> = records.iter().map(|record| record.byte_offset).collect();
+    assert_eq!(offsets, [3, 6]);
     assert!(encoding.unwrap().has_mark);
 }
 
@@ -174,8 +174,8 @@ fn write(dialect: &Dialect, line_ends: &[&str], rows: &[Vec<Option<String>>]) ->
     file
 }
 
-/// What stands between two records of a file, or before and after them: ends of lines, empty lines and
-/// comments, and nothing else.
+/// Returns whether the bytes between two records of a file, or before and after them, are ends of lines, empty lines
+/// and comments, and nothing else.
 fn is_skippable(dialect: &Dialect, encoding: Encoding, gap: &[u8]) -> bool {
     let text = encoding.decode(gap);
     text.split(['\r', '\n']).all(|line| {
@@ -212,12 +212,12 @@ proptest! {
         };
         let mut end = encoding.mark().len();
         for record in &records {
-            let place = usize::try_from(record.byte_offset).unwrap();
-            prop_assert!(place >= end, "records do not overlap");
-            let gap = &file[end..place];
+            let offset = usize::try_from(record.byte_offset).unwrap();
+            prop_assert!(offset >= end, "records do not overlap");
+            let gap = &file[end..offset];
             prop_assert!(is_skippable(&dialect, encoding, gap), "{:?} is lost", gap);
-            end = place + record.raw.len();
-            prop_assert_eq!(&file[place..end], &record.raw[..]);
+            end = offset + record.raw.len();
+            prop_assert_eq!(&file[offset..end], &record.raw[..]);
         }
         let gap = &file[end..];
         prop_assert!(is_skippable(&dialect, encoding, gap), "{:?} is lost", gap);
@@ -256,7 +256,7 @@ proptest! {
         prop_assert_eq!(&found, &records[at..]);
     }
 
-    /// Any table, written in any dialect and encoding, packed or not, and cut anywhere: the same cells.
+    /// Any table, written in any dialect and encoding, compressed or not, and cut anywhere: the same cells.
     #[test]
     fn what_was_written_is_read(
         dialect in dialects(),
@@ -268,7 +268,7 @@ proptest! {
     ) {
         let text = write(&dialect, &line_ends, &rows);
         let content = [encoding.mark(), encoding.encode(&text)].concat();
-        let file = packed(compression, &content);
+        let file = compressed(compression, &content);
         let (records, found) = read(&dialect, declared, &file, &pieces).unwrap();
         if !content.is_empty() {
             prop_assert_eq!(found, Some(encoding));
@@ -284,8 +284,8 @@ proptest! {
         prop_assert_eq!(found, expected);
         // Each record stands in the file where it says.
         for record in &records {
-            let place = usize::try_from(record.byte_offset).unwrap();
-            prop_assert_eq!(&content[place..place + record.raw.len()], &record.raw[..]);
+            let offset = usize::try_from(record.byte_offset).unwrap();
+            prop_assert_eq!(&content[offset..offset + record.raw.len()], &record.raw[..]);
         }
     }
 
@@ -306,16 +306,16 @@ proptest! {
         if let Ok((records, _)) = whole {
             let mut end = 0;
             for record in &records {
-                let place = usize::try_from(record.byte_offset).unwrap();
-                prop_assert!(place >= end, "records do not overlap");
-                end = place + record.raw.len();
+                let offset = usize::try_from(record.byte_offset).unwrap();
+                prop_assert!(offset >= end, "records do not overlap");
+                end = offset + record.raw.len();
                 prop_assert!(end <= file.len() && record.raw.len() <= RECORD_BYTES_MAX);
-                prop_assert_eq!(&file[place..end], &record.raw[..]);
+                prop_assert_eq!(&file[offset..end], &record.raw[..]);
             }
         }
     }
 
-    /// Bytes that begin like something packed.
+    /// Bytes that begin like a compressed file.
     #[test]
     fn any_damage_ends_in_an_error_or_in_records(
         compression in compressions(),
@@ -323,10 +323,10 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         pieces in prop::collection::vec(1_usize..40, 1..8),
     ) {
-        let mut file = packed(compression, &b"id,name\n1,\"a\"\n".repeat(20));
-        for (place, byte) in &damage {
-            let place = place.index(file.len());
-            file[place] = *byte;
+        let mut file = compressed(compression, &b"id,name\n1,\"a\"\n".repeat(20));
+        for (offset, byte) in &damage {
+            let offset = offset.index(file.len());
+            file[offset] = *byte;
         }
         file.truncate(cut.index(file.len()) + 1);
         let whole = read(&Dialect::default(), None, &file, &[file.len()]);
@@ -334,7 +334,7 @@ proptest! {
         prop_assert_eq!(whole.is_ok(), cut.is_ok());
     }
 
-    /// What the `csv` crate reads is what is read here, unless it is not certain what was meant.
+    /// The reader and the `csv` crate read the same fields, except where the quotes are ambiguous.
     #[test]
     fn fields_are_those_of_the_csv_crate(
         file in prop::collection::vec(prop::sample::select(b"ab,\" \n\r".to_vec()), 0..60),

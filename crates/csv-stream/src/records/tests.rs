@@ -134,7 +134,7 @@ fn bytes_that_are_no_character_spoil_their_record_only() {
 }
 
 #[test]
-fn a_quote_that_is_never_closed_is_told() {
+fn a_quote_that_is_never_closed_is_reported() {
     check(b"a\n\"b\nc\n", &["1@0 a [\"a\"]", "2@2 \"b\nc\n [Unclosed]"]);
     check(b"a\n\"b\"", &["1@0 a [\"a\"]", "2@2 \"b\" [\"b\"]"]);
 }
@@ -170,7 +170,7 @@ fn a_record_that_is_too_long_spoils_no_other() {
 }
 
 #[test]
-fn a_record_that_is_too_long_is_told_before_its_end() {
+fn a_record_that_is_too_long_is_reported_before_its_end() {
     let encoding = Encoding { charset: for_label("utf-8").unwrap(), has_mark: false };
     let mut reader = Records::new(Dialect::default(), encoding);
     let mut records = Vec::new();
