@@ -1,4 +1,4 @@
-//! What the Data API server adds to PostgreSQL: the same work asked of both, one client, in turns.
+//! Measures the time that the Data API server adds to PostgreSQL: the same work on both, one client, in turns.
 //!
 //! `cargo run --profile measured --package data-api-server --example overhead`
 #![allow(clippy::print_stdout, reason = "its answer is what it prints")]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
-/// How long after its first half an answer is cut, so that the half is on its way.
+/// The time after its first half at which a response is cut, so that the half is on its way.
 const CUT_AFTER: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]

@@ -91,7 +91,7 @@ async fn run_sets(
     until: Instant,
 ) -> Result<u64, Failure> {
     // Outside a transaction every set commits for itself: what stands when a later one fails is not
-    // known of the service, and this is the harsher reading.
+    // known of the service, and this is the stricter reading.
     let at_once = if lent.is_pinned() { PIPELINED_MAX } else { 1 };
     let mut rows = 0;
     let mut rest = sets;

@@ -13,7 +13,7 @@ use crate::request::Request;
 use crate::service::Service;
 use crate::validation;
 
-/// What befalls a call after its work is done.
+/// A fault that meets a call after its work is done.
 #[derive(Debug)]
 enum Afterwards {
     Answer,
@@ -22,7 +22,7 @@ enum Afterwards {
     Cut,
 }
 
-/// What befalls a call: its end before any work, or what is to come.
+/// The effect of the faults on a call: its end before any work, or a fault after it.
 #[derive(Debug)]
 enum Fate {
     Ended(Answer),

@@ -43,7 +43,7 @@ Control, while it runs:
 #[derive(Debug, clap::Parser)]
 #[command(name = "data-api-server", after_long_help = FAULTS)]
 pub struct Arguments {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8123")]
     listen: SocketAddr,
     /// The PostgreSQL, 13 or newer, and the database of requests that name none. Without it, an
@@ -56,7 +56,7 @@ pub struct Arguments {
     /// Accept this secret only; without it, any
     #[arg(long, value_name = "ARN")]
     secret_arn: Option<String>,
-    /// How long a statement may run
+    /// The time limit of a statement
     #[arg(long, value_name = "DURATION", default_value = "45s", value_parser = parse_duration)]
     statement_timeout: Duration,
     /// Start paused; the first call resumes the database, which takes this long
@@ -69,7 +69,7 @@ pub struct Arguments {
     /// Go wrong by the rules of this file, one a line
     #[arg(long, value_name = "FILE")]
     faults_file: Option<PathBuf>,
-    /// What random faults follow from: the same seed and the same calls give the same faults
+    /// The seed of random faults: the same seed and the same calls give the same faults
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
 }

@@ -19,7 +19,7 @@ use crate::pg_error::{PgError, read_error};
 use crate::statement::{Outcome, Prepared, read_columns, rows_changed};
 use crate::wire::{Received, Wire};
 
-/// How long PostgreSQL may take to let us in, where the URL does not say (`connect_timeout`).
+/// The time limit of a login, where the URL has none (`connect_timeout`).
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Prepared statements that a session keeps, as sqlx does, on which the service is built.
@@ -36,13 +36,13 @@ pub(crate) struct Connection {
     prepared: u64,
     /// PostgreSQL's number of the session.
     id: i64,
-    /// Such as `17.10`.
+    /// The version, such as `17.10`.
     server_version: String,
     /// `I` idle, `T` in a transaction, `E` in one that failed.
     status: u8,
-    /// Whether something of a caller is left in the session that cannot be taken back.
+    /// True if something of a caller is left in the session that cannot be taken back.
     is_spoilt: bool,
-    /// Whether PostgreSQL has ended the session.
+    /// True if PostgreSQL has ended the session.
     is_closed: bool,
 }
 
@@ -89,22 +89,22 @@ impl Connection {
         self.id
     }
 
-    /// Whether the next caller can have the session.
+    /// Returns whether the next caller can have the session.
     pub(crate) fn is_reusable(&self) -> bool {
         self.status == b'I' && !self.is_spoilt && !self.is_closed
     }
 
-    /// Whether the session is known to have ended.
+    /// Returns whether the session is known to have ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// Whether PostgreSQL has not ended the session meanwhile.
+    /// Returns whether PostgreSQL has not ended the session meanwhile.
     pub(crate) fn is_open(&mut self) -> bool {
         self.wire.is_open()
     }
 
-    /// Such as `17.10`.
+    /// The version, such as `17.10`.
     pub(crate) fn server_version(&self) -> &str {
         &self.server_version
     }
@@ -235,7 +235,7 @@ impl Connection {
                 Ok(received) => received,
                 Err(lost) => {
                     self.is_closed = true;
-                    // What PostgreSQL said before it ended the session is what matters.
+                    // The error before the end of the session is the cause.
                     let error = unexpected.map(PgError::Unexpected).or(error.map(PgError::Sql));
                     return Err(error.unwrap_or(lost));
                 }

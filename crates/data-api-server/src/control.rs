@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::fault::{Rule, RuleError, parse_duration};
 use crate::service::Service;
 
-/// What a control call answers: a status and a body.
+/// The response to a control call: a status and a body.
 pub(crate) type Answer = (u16, Value);
 
 /// Answers a call of the control endpoint; `None` where the path is none of it.

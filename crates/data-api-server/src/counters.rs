@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::operation::Operation;
 
-/// How many transactions are told apart, the latest.
+/// The number of transactions that are counted one by one: the latest.
 const TRANSACTIONS_MAX: usize = 1_000;
 
-/// What was asked so far.
+/// The calls so far.
 #[derive(Debug, Default)]
 pub struct Counters {
     counts: Mutex<Counts>,
@@ -50,12 +50,12 @@ pub(crate) struct Call<'a> {
 }
 
 impl Counters {
-    /// How often an operation was called.
+    /// Returns the number of calls of an operation.
     pub fn calls(&self, operation: Operation) -> u64 {
         self.lock().calls.get(operation.name()).copied().unwrap_or_default()
     }
 
-    /// How often any operation was called.
+    /// Returns the number of calls of all operations.
     pub fn all_calls(&self) -> u64 {
         self.lock().calls.values().sum()
     }

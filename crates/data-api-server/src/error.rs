@@ -6,9 +6,9 @@ use crate::pg_error::{PgError, SqlError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) name: String,
-    /// Some exceptions have none.
+    /// The message; some exceptions have none.
     pub(crate) message: Option<String>,
-    /// The session, where the model has it told.
+    /// The session, where the model names it.
     pub(crate) connection_id: Option<i64>,
 }
 

@@ -46,7 +46,7 @@ impl Service {
         if let (Some(id), Err(error)) = (transaction_id, &result)
             && error.name == "UnsupportedResultException"
         {
-            // Whether the service keeps the transaction is not known; it did not once.
+            // The service may keep the transaction; that is not known. It did not once.
             self.sessions.lose(id).await;
         }
         let Answer { rows, body } = result?;
@@ -81,7 +81,7 @@ impl Service {
     }
 }
 
-/// What the answer of a statement is to look like.
+/// The form of the response to a statement.
 #[derive(Debug)]
 struct AnswerForm {
     is_json: bool,
@@ -138,7 +138,7 @@ async fn answer_of_query(
     let types = other_types(connection, columns).await?;
     let records = records(columns, &types, outcome, &form.options)?;
     let rows = records.len() as u64;
-    // Known to be 0 for SELECT; of changes that return rows, the harsher reading of two.
+    // Known to be 0 for SELECT; of changes that return rows, the stricter reading of two.
     let mut body = json!({ "numberOfRecordsUpdated": 0 });
     let mut add = |name: &str, value: Value| body.as_object_mut()?.insert(name.to_owned(), value);
     // The format is for SELECT only, and ignored otherwise.

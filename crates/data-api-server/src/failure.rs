@@ -1,4 +1,4 @@
-//! What can go wrong with a session in hand, and what becomes of the session then.
+//! Failures of a call that holds a session, and the state of the session afterwards.
 
 use crate::error::ApiError;
 use crate::pg_error::{PgError, SqlError};

@@ -35,7 +35,7 @@ pub enum When {
     Random(f64),
 }
 
-/// What goes wrong.
+/// A fault that a call can meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The call takes this much longer.
@@ -79,7 +79,7 @@ impl When {
     /// The next call.
     pub const NEXT: Self = Self::Calls { first: 1, last: Some(1) };
 
-    /// Whether no call can be befallen any more after this many.
+    /// Returns whether no call can be befallen any more after this many.
     pub(crate) fn is_over(self, calls: u64) -> bool {
         matches!(self, Self::Calls { last: Some(last), .. } if calls >= last)
     }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_is_told() {
+    fn a_text_that_is_no_rule_is_reported() {
         for (text, expected) in [
             ("commit", "expected calls and a fault"),
             ("comit drop-answer", "expected execute, batch"),

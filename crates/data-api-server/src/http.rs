@@ -25,18 +25,18 @@ use crate::{control, request};
 /// Most bytes of a request, its headers and JSON included.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Of a request that is too large, so much is read and thrown away: most clients listen to the answer
-/// only when they have sent everything.
+/// The most bytes that are read, and thrown away, of a request that is too large: most clients read the response only
+/// when they have sent everything.
 const THROWN_AWAY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// How long a connection may wait for the head of its next request. Clients keep theirs for shorter,
+/// The time limit for the head of a connection's next request. Clients keep theirs for shorter,
 /// so that it is not us who close one that is about to be used.
 const HEAD_WITHIN: Duration = Duration::from_mins(2);
 
-/// How long a body may take.
+/// The time limit of a body.
 const BODY_WITHIN: Duration = Duration::from_mins(1);
 
-/// How long a client may leave an answer unread.
+/// The time limit for a client to read a response.
 const READ_WITHIN: Duration = Duration::from_mins(1);
 
 /// An answer, or the connection closed without one.
@@ -148,7 +148,7 @@ async fn read_body(mut body: Incoming, limit: usize) -> io::Result<Option<Bytes>
     Ok((n_read <= limit).then(|| bytes.freeze()))
 }
 
-/// Whether a web page of somewhere else asks: any page can send a request to this machine, but none
+/// Returns whether the request comes from a web page of another site: any page can send a request to this machine, but none
 /// can sign it without being allowed to first.
 fn is_from_another_page(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) && !headers.contains_key(AUTHORIZATION)

@@ -10,12 +10,12 @@ use postgres_protocol::message::frontend;
 use crate::pg_error::{PgError, read_error};
 use crate::wire::{Received, Wire};
 
-/// What PostgreSQL says of a new session.
+/// The properties of a new session, as PostgreSQL reports them.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     /// PostgreSQL's number of it.
     pub(crate) id: i64,
-    /// Such as `17.10`.
+    /// The version, such as `17.10`.
     pub(crate) server_version: String,
 }
 

@@ -1,4 +1,4 @@
-//! What a result's columns are (`columnMetadata`), from PostgreSQL's catalog.
+//! Describes the columns of a result (`columnMetadata`) by PostgreSQL's catalog.
 
 use std::borrow::Cow;
 
@@ -49,8 +49,8 @@ pub(crate) async fn metadata(
 }
 
 fn describe(column: &Column, line: &[Option<Cow<'_, str>>], types: &OtherTypes) -> Value {
-    let cell = |place: usize| line.get(place).and_then(Option::as_deref);
-    let is_set = |place| cell(place) == Some("t");
+    let cell = |index: usize| line.get(index).and_then(Option::as_deref);
+    let is_set = |index| cell(index) == Some("t");
     let type_name = cell(0).unwrap_or_default();
     let form = form(column.type_oid, types);
     let type_name = match (type_name, is_set(5)) {

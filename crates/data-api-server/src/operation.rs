@@ -24,7 +24,7 @@ impl Operation {
         })
     }
 
-    /// As the service model calls it.
+    /// Returns its name in the service model.
     pub fn name(self) -> &'static str {
         match self {
             Self::Execute => "ExecuteStatement",
@@ -35,7 +35,7 @@ impl Operation {
         }
     }
 
-    /// As a fault's rule calls it.
+    /// Returns its name in the rules of faults.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Execute => "execute",
@@ -52,7 +52,7 @@ impl Operation {
             .find(|operation| operation.word() == word)
     }
 
-    /// Whether a paused database wakes up for it.
+    /// Returns whether a paused database wakes up for it.
     pub(crate) fn starts_work(self) -> bool {
         matches!(self, Self::Execute | Self::BatchExecute | Self::Begin)
     }

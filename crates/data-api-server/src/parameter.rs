@@ -26,7 +26,7 @@ impl<'a> Bind<'a> {
         Self { bytes: Some(bytes), type_oid }
     }
 
-    /// Whether it travels in PostgreSQL's binary form.
+    /// Returns whether it travels in PostgreSQL's binary form.
     pub(crate) fn is_binary(&self) -> bool {
         self.type_oid == BYTEA
     }
@@ -55,25 +55,25 @@ pub(crate) fn binds<'a>(
     scanned: &Scanned,
     parameters: &'a [Object<SqlParameter<'_>>],
 ) -> Result<Vec<Bind<'a>>, ApiError> {
-    let mut given: Vec<Option<&SqlParameter<'_>>> = vec![None; scanned.places.len()];
+    let mut given: Vec<Option<&SqlParameter<'_>>> = vec![None; scanned.indexes.len()];
     for Object(parameter) in parameters {
         let name = parameter.name.as_ref().map_or("", |Text(name)| name.as_ref());
         if parameter.value.as_ref().is_some_and(|Object(value)| value.array_value.is_some()) {
             return Err(ApiError::validation("Array parameters are not supported"));
         }
-        // What the service says to these is not known. To take them would hide a mistake.
-        let place = scanned.places.get(name).and_then(|place| given.get_mut(*place));
-        let place = place.ok_or_else(|| {
+        // The response of the service to these is not known. To take them would hide a mistake.
+        let slot = scanned.indexes.get(name).and_then(|index| given.get_mut(*index));
+        let slot = slot.ok_or_else(|| {
             ApiError::bad_request(format!("Parameter {name} is not in the statement"))
         })?;
-        if place.replace(parameter).is_some() {
+        if slot.replace(parameter).is_some() {
             return Err(ApiError::bad_request(format!("Parameter {name} is given twice")));
         }
     }
     // A placeholder without a parameter is bound to nothing, and PostgreSQL counts: so it goes by
     // where what looks like one is inside dollar quotes, and fails with 08P01 elsewhere (both
     // measured).
-    let find = |place: &usize| given.get(*place).copied().flatten();
+    let find = |index: &usize| given.get(*index).copied().flatten();
     scanned.occurrences.iter().filter_map(find).map(bind).collect()
 }
 
@@ -181,7 +181,7 @@ fn is_time(text: &str) -> bool {
         && fraction.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a text has digits where the shape has zeros, and the shape's own characters elsewhere.
+/// Returns whether a text has digits where the shape has zeros, and the shape's own characters elsewhere.
 fn is_shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
         && text.bytes().zip(shape.bytes()).all(|(byte, expected)| match expected {

@@ -1,4 +1,4 @@
-//! What goes wrong with PostgreSQL, before it has a name of the service.
+//! Errors of PostgreSQL, before they become exceptions of the service.
 //!
 //! Pure.
 

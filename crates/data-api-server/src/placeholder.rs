@@ -11,14 +11,14 @@ use std::collections::HashMap;
 pub(crate) struct Scanned {
     pub(crate) sql: String,
     /// Each name, numbered from 0 in the order in which they first occur.
-    pub(crate) places: HashMap<String, usize>,
+    pub(crate) indexes: HashMap<String, usize>,
     /// The number of the name at `$1`, `$2`, …; a name that occurs twice stands here twice.
     pub(crate) occurrences: Vec<usize>,
 }
 
 pub(crate) fn scan(sql: &str) -> Scanned {
     let mut out = String::with_capacity(sql.len());
-    let mut places = HashMap::new();
+    let mut indexes = HashMap::new();
     let mut occurrences = Vec::new();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
@@ -31,8 +31,8 @@ pub(crate) fn scan(sql: &str) -> Scanned {
             ':' => {
                 let name = name(rest.get(1..).unwrap_or_default());
                 if !name.is_empty() {
-                    let next = places.len();
-                    occurrences.push(*places.entry(name.to_owned()).or_insert(next));
+                    let next = indexes.len();
+                    occurrences.push(*indexes.entry(name.to_owned()).or_insert(next));
                     out.push_str(&format!("${}", occurrences.len()));
                     rest = rest.get(1 + name.len()..).unwrap_or_default();
                     continue;
@@ -45,7 +45,7 @@ pub(crate) fn scan(sql: &str) -> Scanned {
         out.push_str(text);
         rest = after;
     }
-    Scanned { sql: out, places, occurrences }
+    Scanned { sql: out, indexes, occurrences }
 }
 
 fn name(text: &str) -> &str {
@@ -61,19 +61,19 @@ fn quoted(text: &str, quote: char) -> usize {
 /// The length of a comment, comments inside it included.
 fn comment(text: &str) -> usize {
     let mut depth = 0_usize;
-    let mut place = 0;
-    while let Some(rest) = text.get(place..).filter(|rest| !rest.is_empty()) {
+    let mut index = 0;
+    while let Some(rest) = text.get(index..).filter(|rest| !rest.is_empty()) {
         if rest.starts_with("/*") {
             depth += 1;
-            place += 2;
+            index += 2;
         } else if rest.starts_with("*/") {
             depth -= 1;
-            place += 2;
+            index += 2;
             if depth == 0 {
-                return place;
+                return index;
             }
         } else {
-            place += rest.chars().next().map_or(1, char::len_utf8);
+            index += rest.chars().next().map_or(1, char::len_utf8);
         }
     }
     text.len()
@@ -89,7 +89,7 @@ mod tests {
         let found: Vec<_> = scanned
             .occurrences
             .iter()
-            .map(|place| scanned.places.iter().find(|(_, found)| *found == place).unwrap().0)
+            .map(|index| scanned.indexes.iter().find(|(_, found)| *found == index).unwrap().0)
             .collect();
         assert_eq!(found, names);
     }

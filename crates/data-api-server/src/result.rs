@@ -128,7 +128,7 @@ fn with_fraction(text: &str) -> String {
 }
 
 /// JSON as the service gives it: parsed and written again, compact. Numbers beyond 64 bits become
-/// floats and those beyond floats fail, as is known; that members are sorted is the harsher reading.
+/// floats and those beyond floats fail, as is known; that members are sorted is the stricter reading.
 fn written_again(text: &str) -> Result<String, ApiError> {
     let mut value: Value =
         serde_json::from_str(text).map_err(|_| ApiError::new("InternalFailure", ""))?;

@@ -16,32 +16,32 @@ use crate::service::Service;
 use crate::sessions::Sessions;
 use crate::switchboard::{Faults, Pause};
 
-/// How long a statement may run (RDS Data API guide, "Calling the Data API").
+/// The time limit of a statement (RDS Data API guide, "Calling the Data API").
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The oldest PostgreSQL whose behaviour this is about.
 const POSTGRES_MAJOR_MIN: u32 = 13;
 
-/// How often transactions are looked at whose time may be over.
+/// The time between two searches for expired transactions.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
-/// What a server needs to know.
+/// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The server, and the database of requests that name none.
     pub database_url: String,
-    /// Where set, no other is accepted.
+    /// The only cluster that is accepted, if it is set.
     pub cluster_arn: Option<String>,
     pub secret_arn: Option<String>,
     pub statement_timeout: Duration,
-    /// What random faults follow from.
+    /// The seed of random faults.
     pub seed: u64,
 }
 
 impl Settings {
-    /// Over this database, on a free port, for any cluster and secret.
+    /// Makes settings for this database, a free port, any cluster and any secret.
     pub fn new(database_url: impl Into<String>) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -98,7 +98,7 @@ impl Server {
         Ok(Self { address, database, service, tasks })
     }
 
-    /// Such as `http://127.0.0.1:8123`.
+    /// Returns the URL, such as `http://127.0.0.1:8123`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -133,7 +133,7 @@ impl Drop for Server {
     }
 }
 
-/// Such as `localhost:5432/staff`.
+/// Returns the address of a database, such as `localhost:5432/staff`.
 fn address_of(config: &tokio_postgres::Config) -> String {
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),

@@ -15,7 +15,7 @@ use crate::pg_error::PgError;
 /// A transaction that is left alone for this long is rolled back (`BeginTransaction`).
 const IDLE_MAX: Duration = Duration::from_mins(3);
 
-/// No transaction lives longer (`BeginTransaction`).
+/// The longest life of a transaction (`BeginTransaction`).
 const LIFE_MAX: Duration = Duration::from_hours(24);
 
 /// A session of the pool that nobody has wanted for this long is closed.
@@ -26,10 +26,10 @@ const POOLED_IDLE_MAX: Duration = Duration::from_mins(1);
 pub(crate) struct Sessions {
     config: tokio_postgres::Config,
     default_database: String,
-    /// How PostgreSQL knows the sessions of this server from those of others.
+    /// The name by which PostgreSQL knows the sessions of this server from those of others.
     application_name: String,
     statement_timeout: Duration,
-    /// By database, the latest last.
+    /// The idle sessions by database, the latest last.
     pool: Mutex<HashMap<String, Vec<Pooled>>>,
     transactions: Mutex<HashMap<String, Transaction>>,
     pub(crate) clock: Clock,
@@ -226,7 +226,7 @@ impl Lent {
         self.connection.as_mut().ok_or_else(PgError::lost)
     }
 
-    /// Whether it is a transaction's.
+    /// Returns whether it is a transaction's.
     pub(crate) fn is_pinned(&self) -> bool {
         matches!(self.home, Home::Transaction { .. })
     }

@@ -26,20 +26,20 @@ pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) type_oid: u32,
     pub(crate) type_modifier: i32,
-    /// Where it comes from, 0 for neither.
+    /// The table and the column of its values; 0 for neither.
     pub(crate) table_oid: u32,
     pub(crate) number: i16,
 }
 
-/// What a statement did.
+/// The result of a statement.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) rows: Vec<Row>,
     /// There were more rows than an answer holds; none of them is here.
     pub(crate) is_too_large: bool,
-    /// What was done, and to how many rows: `INSERT 0 5`.
+    /// The command and the number of rows, such as `INSERT 0 5`.
     pub(crate) tag: String,
-    /// What the rows count: 2 bytes each, and 4 for each of their columns besides its text.
+    /// The size of the rows by the rule of the service: 2 bytes each, and 4 for each of their columns besides its text.
     bytes: usize,
 }
 
@@ -65,7 +65,7 @@ impl Outcome {
         Ok(())
     }
 
-    /// How many rows were changed.
+    /// Returns the number of changed rows.
     pub(crate) fn rows_changed(&self) -> u64 {
         rows_changed(&self.tag)
     }
@@ -93,7 +93,7 @@ impl Row {
 }
 
 impl Prepared {
-    /// As the service names it.
+    /// Returns its name in the service.
     pub(crate) fn name(&self) -> String {
         format!("sqlx_s_{}", self.number)
     }

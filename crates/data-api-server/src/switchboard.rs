@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::fault::{Fault, Rule, When};
 use crate::operation::Operation;
 
-/// How many faults are remembered.
+/// The number of faults that are remembered.
 const INJECTED_MAX: usize = 1_000;
 
 /// The faults of a server.
@@ -38,12 +38,12 @@ struct Armed {
     calls: u64,
 }
 
-/// What can be read over the control endpoint.
+/// The faults as the control endpoint shows them.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     seed: u64,
     armed: Vec<String>,
-    /// As rules: given to a new server, they do the same to the same calls, whenever the rules that
+    /// The injected faults as rules: given to a new server, they do the same to the same calls, whenever the rules that
     /// they come from were added.
     injected: Vec<String>,
 }
@@ -172,7 +172,7 @@ impl Pause {
         *self.lock() = PauseState::Paused { takes };
     }
 
-    /// Whether a call that starts work finds the database not there yet.
+    /// Returns whether a call that starts work finds the database not there yet.
     pub(crate) fn is_resuming(&self, now: Duration) -> bool {
         let mut state = self.lock();
         if let PauseState::Paused { takes } = *state {

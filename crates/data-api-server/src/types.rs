@@ -9,7 +9,7 @@ use crate::parameter::Bind;
 use crate::pg_error::PgError;
 use crate::statement::Column;
 
-/// How a type is returned.
+/// The form in which a type is returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Form {
     Long,
@@ -19,7 +19,7 @@ pub(crate) enum Form {
     Numeric,
     Boolean,
     Text,
-    /// With a fraction of none, three or six digits.
+    /// A time with a fraction of none, three or six digits.
     Time,
     /// Likewise; refused where it is infinite.
     Timestamp,
@@ -30,7 +30,7 @@ pub(crate) enum Form {
     Json,
     Bytea,
     Array(Box<Form>),
-    /// By the name that the message gives.
+    /// A type that the service cannot return, by its name in the message.
     Unsupported(String),
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct OtherType {
     kind: String,
     /// The element of an array, else 0. (`int2vector` and `oidvector`, 22 and 30, are written otherwise.)
     element: u32,
-    /// What a domain is made of, else 0. (A column of a domain is described as its base; an array's
+    /// The base type of a domain, else 0. (A column of a domain is described as its base; an array's
     /// elements are not.)
     base: u32,
 }
@@ -83,7 +83,7 @@ pub(crate) async fn other_types(
     Ok(types)
 }
 
-/// How a type is returned.
+/// Returns the form in which a type is returned.
 pub(crate) fn form(oid: u32, types: &OtherTypes) -> Form {
     if let Some(form) = built_in(oid) {
         return form;
@@ -119,7 +119,7 @@ fn built_in(oid: u32) -> Option<Form> {
         16 => Form::Boolean,
         // text, varchar, bpchar, name, uuid, inet, cidr, int4range, numrange, oid, unknown
         25 | 1043 | 1042 | 19 | 2950 | 869 | 650 | 3904 | 3906 | 26 | 705 => Form::Text,
-        // What returns nothing, as pg_sleep does, returns an empty text.
+        // A function that returns nothing, as pg_sleep does, gives an empty text.
         2278 => Form::Text,
         1083 => Form::Time,
         1114 => Form::Timestamp,

@@ -1,4 +1,4 @@
-//! What the service model says of members: which must be there, how long they can be, what they name.
+//! Checks the members of a request by the service model: required members, lengths, allowed values.
 //!
 //! Pure.
 

@@ -18,7 +18,7 @@ use crate::pg_error::PgError;
 /// Most bytes of a result: a row counts 2, each of its columns 4 and its text's bytes.
 pub(crate) const RESULT_BYTES_MAX: usize = 1024 * 1024;
 
-/// What a buffer begins with, and what it comes back to after a large message.
+/// The size of a buffer at first, and again after a large message.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Room for what is read at a time.
@@ -36,11 +36,11 @@ pub(crate) struct Wire {
     read: BytesMut,
     /// Messages to be sent; they go out with the next [`Wire::receive`].
     pub(crate) write: BytesMut,
-    /// Whether a buffer has held more than it began with.
+    /// True if a buffer has held more than it began with.
     is_stretched: bool,
 }
 
-/// What came.
+/// A message that was received.
 pub(crate) enum Received {
     Message(Message),
     /// A row that is larger than an answer can be. It was not kept.
@@ -75,7 +75,7 @@ impl Wire {
         }
     }
 
-    /// Whether PostgreSQL has not ended the session meanwhile.
+    /// Returns whether PostgreSQL has not ended the session meanwhile.
     pub(crate) fn is_open(&mut self) -> bool {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);

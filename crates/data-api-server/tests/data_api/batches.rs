@@ -25,7 +25,7 @@ async fn count(api: &Api) -> Value {
 }
 
 #[tokio::test]
-async fn each_set_is_one_execution_and_nothing_is_told_of_it() {
+async fn each_set_is_one_execution_and_none_is_counted() {
     let api = Api::start().await;
     api.execute("CREATE TABLE t (a int PRIMARY KEY)").await;
     let answer = insert(&api, &[1, 2, 3], None).await;
@@ -48,7 +48,7 @@ async fn outside_a_transaction_the_sets_before_a_failing_one_stand() {
     let api = Api::start().await;
     api.execute("CREATE TABLE t (a int PRIMARY KEY)").await;
     let answer = insert(&api, &[1, 2, 2, 3], None).await;
-    // Neither the place of the set nor its values are told.
+    // The error names neither the set nor its values.
     assert_eq!(
         answer.message(),
         "ERROR: duplicate key value violates unique constraint \"t_pkey\"; SQLState: 23505"

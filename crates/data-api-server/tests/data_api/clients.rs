@@ -27,7 +27,7 @@ fn client(api: &Api) -> Client {
     Client::new(&config)
 }
 
-/// What kind of failure the SDK sees: the exception's name, or where the connection broke.
+/// Returns the kind of failure that the SDK reports: the exception's name, or the point at which the connection broke.
 fn kind<E: ProvideErrorMetadata + std::fmt::Debug>(error: &SdkError<E>) -> String {
     match error {
         SdkError::ServiceError(error) => error.err().code().unwrap_or_default().to_owned(),

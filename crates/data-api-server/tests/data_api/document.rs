@@ -29,7 +29,7 @@ fn tests() -> BTreeSet<String> {
     names
 }
 
-/// What stands in backquotes and is the path of a test.
+/// Returns the paths of tests that stand in backquotes.
 fn named() -> BTreeSet<String> {
     let text = document();
     let quoted = text.split('`').skip(1).step_by(2);

@@ -159,7 +159,7 @@ async fn the_control_endpoint_arms_shows_and_disarms() {
     assert_eq!(control(Method::GET, "elsewhere", "").await.status, 404);
 }
 
-/// What each of a hundred calls comes to; the second half under one more rule.
+/// Returns the outcome of each of a hundred calls; the second half under one more rule.
 async fn hundred_calls(api: &Api, later_rule: Option<&str>) -> Vec<String> {
     let mut outcomes = Vec::new();
     for n in 0..100 {

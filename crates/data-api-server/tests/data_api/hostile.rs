@@ -68,9 +68,9 @@ async fn requests_that_come_at_once_are_answered_in_order() {
     let all: String = (1..=20).map(request).collect();
     let answers = exchange(&api, all.as_bytes()).await;
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 20);
-    let places: Vec<_> =
+    let indexes: Vec<_> =
         (1..=20).map(|n| answers.find(&format!("{{\"longValue\":{n}}}")).unwrap()).collect();
-    assert!(places.is_sorted());
+    assert!(indexes.is_sorted());
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ fn near_sql() -> impl Strategy<Value = String> {
     r#"(SELECT|'|"|:a|:|::|--|/\*|\*/|\$\$|\$1|\\|;| |1|,|é|\(|\)|\n|E'){0,12}"#
 }
 
-/// Whatever the body: a modelled answer, and a server that goes on.
+/// Checks that any body gets a response that the model allows, and that the server goes on.
 fn check_answer(answer: &crate::support::Answer, request: &Value) {
     let is_good = answer.status == 200 && answer.error.is_empty();
     let is_modelled = (400..=504).contains(&answer.status)
@@ -237,10 +237,10 @@ fn any_body_has_a_modelled_answer() {
         near_requests().prop_map(|value| value.to_string().into_bytes()),
         // The same, cut or with a byte changed.
         (near_requests(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
-            |(value, place, byte)| {
+            |(value, index, byte)| {
                 let mut bytes = value.to_string().into_bytes();
-                let place = place.index(bytes.len());
-                bytes[place] = byte;
+                let index = index.index(bytes.len());
+                bytes[index] = byte;
                 bytes
             }
         ),

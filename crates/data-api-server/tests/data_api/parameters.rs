@@ -1,4 +1,4 @@
-//! What a parameter is to PostgreSQL.
+//! Parameters, and their types in PostgreSQL.
 
 use serde_json::{Value, json};
 

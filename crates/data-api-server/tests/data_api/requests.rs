@@ -1,4 +1,4 @@
-//! What a request may be.
+//! Requests: paths, members, limits.
 
 use hyper::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What comes back, by type.
+//! Results, type by type.
 
 use serde_json::{Value, json};
 

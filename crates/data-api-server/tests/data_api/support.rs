@@ -45,7 +45,7 @@ pub(crate) async fn send(
     })
 }
 
-/// An answer, taken apart.
+/// A response: status, exception, body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub status: u16,
