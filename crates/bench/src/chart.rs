@@ -52,11 +52,11 @@ fn draw_group<'a>(
     let label = ("sans-serif", 13).into_font().color(&INK);
     let most = group.bars.iter().map(|bar| bar.1).fold(f64::MIN_POSITIVE, f64::max);
     area.draw(&Text::new(group.title.clone(), (8, top + 12), title))?;
-    for (place, (name, figure)) in group.bars.iter().enumerate() {
-        let y = top + TITLE_HEIGHT - 8 + i32::try_from(place)? * BAR_HEIGHT;
-        #[expect(clippy::cast_possible_truncation, reason = "a place on the picture")]
+    for (index, (name, figure)) in group.bars.iter().enumerate() {
+        let y = top + TITLE_HEIGHT - 8 + i32::try_from(index)? * BAR_HEIGHT;
+        #[expect(clippy::cast_possible_truncation, reason = "a index on the picture")]
         let length = (figure / most * f64::from(WIDTH - LABEL_WIDTH - 90)).round() as i32;
-        let color = if place == 0 { OURS } else { OTHERS };
+        let color = if index == 0 { OURS } else { OTHERS };
         let corners = [(LABEL_WIDTH, y), (LABEL_WIDTH + length.max(1), y + BAR_HEIGHT - 8)];
         area.draw(&Text::new(name.clone(), (8, y + 3), label.clone()))?;
         area.draw(&Rectangle::new(corners, color.filled()))?;

@@ -113,12 +113,12 @@ async fn measure(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Res
     Ok(())
 }
 
-/// Where what was measured is kept.
+/// Returns the folder of the figures.
 fn kept() -> anyhow::Result<PathBuf> {
     Ok(workspace::local_folder()?.join("bench"))
 }
 
-/// As it was typed.
+/// Returns the command as it was typed.
 fn command_line() -> String {
     let words = std::env::args().skip(1).take_while(|word| word != "--programs");
     let words = words.filter(|word| word != "--write-docs");

@@ -1,4 +1,4 @@
-//! What it costs on AWS, on paper: calls, bytes and processor time are counted in runs of this machine,
+//! Estimates the cost on AWS: calls, bytes and processor time are counted in runs on this machine,
 //! prices come from `crates/bench/prices.json`, and the formulas are here.
 
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ impl Prices {
     }
 }
 
-/// What so many units of work needed.
+/// The resources that a number of units of work needed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub name: String,
@@ -104,7 +104,7 @@ impl Cost {
     }
 }
 
-/// How long an invocation is billed for: processor time, stretched where the function has a part of a
+/// Returns the billed time of invocations: processor time, stretched where the function has a part of a
 /// processor, and the time that its calls take on AWS.
 pub(crate) fn billed_seconds(prices: &Prices, invocations: &Invocations) -> f64 {
     let whole = prices.value("memory_of_one_processor_mb");
@@ -157,7 +157,7 @@ pub(crate) fn cost(prices: &Prices, sample: &Sample) -> Cost {
 /// The functions' memory in template.yaml.
 const SMALL_MB: f64 = 512.0;
 const IMPORT_MB: f64 = 1_769.0;
-/// What the tutorial's functions are given there.
+/// The memory of the tutorial's functions.
 const TUTORIAL_MB: f64 = 128.0;
 
 /// Writes of one request, where they come in arrays.
@@ -197,7 +197,7 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// Through the door and the queue, as the emulator would do it, but counted.
+/// Sends requests through `enqueue` and the queue, as the emulator would do it, and counts them.
 async fn writes(
     env: &BenchEnv,
     name: &str,
@@ -207,7 +207,7 @@ async fn writes(
     let database = env.fresh().await?;
     let enqueue = env.function(&env.programs.enqueue, &database).await?;
     let apply = env.function(&env.programs.apply, &database).await?;
-    let (at_door, at_queue) = (Meter::start(&enqueue)?, Meter::start(&apply)?);
+    let (at_enqueue, at_apply) = (Meter::start(&enqueue)?, Meter::start(&apply)?);
     env.fake_aws.take_sent();
     env.fake_aws.reset_counts();
     env.data_api.counters().reset();
@@ -252,14 +252,14 @@ async fn writes(
             Invocations {
                 memory_mb: SMALL_MB,
                 count: requests,
-                cpu_seconds: at_door.cpu_seconds()?,
+                cpu_seconds: at_enqueue.cpu_seconds()?,
                 data_api_calls: 0,
                 other_calls: send_calls,
             },
             Invocations {
                 memory_mb: SMALL_MB,
                 count: deliveries,
-                cpu_seconds: at_queue.cpu_seconds()?,
+                cpu_seconds: at_apply.cpu_seconds()?,
                 data_api_calls: counters.all_calls(),
                 other_calls: 0,
             },
@@ -387,7 +387,7 @@ async fn requests(
     Ok(sample)
 }
 
-/// What there is to pay when nothing happens, for a month: alarms, the secret, the schedule of `prune`,
+/// The cost of a month in which nothing happens: alarms, the secret, the schedule of `prune`,
 /// the queues' pollers and a gigabyte of data. The database is at zero capacity.
 pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64)> {
     // Two event source mappings with long polls of 20 s and five pollers each (AWS Lambda guide, "Using
@@ -418,8 +418,8 @@ pub(crate) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
     let calls_per_second =
         |sample: &Sample, rate: f64| per_unit(sample, float(sample.data_api_calls)) * rate;
     // Functions that are busy at once: invocation time of a second's work (Little's law).
-    let busy = |sample: &Sample, rate: f64, place: usize| {
-        let seconds = sample.invocations.get(place).map(|one| billed_seconds(prices, one));
+    let busy = |sample: &Sample, rate: f64, index: usize| {
+        let seconds = sample.invocations.get(index).map(|one| billed_seconds(prices, one));
         per_unit(sample, seconds.unwrap_or(f64::NAN)) * rate
     };
     let columns = [

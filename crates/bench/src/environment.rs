@@ -202,7 +202,7 @@ impl BenchEnv {
         self.text(database, &sql).await
     }
 
-    /// The columns of a table with their types, as peers are told of them.
+    /// Returns the columns of a table with their types, for the peers.
     pub(crate) async fn columns(
         &self,
         database: &Database,
@@ -239,7 +239,7 @@ impl BenchEnv {
             .env_clear()
             .envs(self.environment(database))
             .env("PYTHONPYCACHEPREFIX", self.folder.path().join("pycache"))
-            // What the template of Powertools' own example sets; traces would need a daemon.
+            // As in the template of Powertools' own example; traces would need a daemon.
             .env("POWERTOOLS_SERVICE_NAME", "peer")
             .env("POWERTOOLS_TRACE_DISABLED", "1")
             .current_dir(&peers)
@@ -256,7 +256,7 @@ impl BenchEnv {
         self.folder.path().join(format!("function-{number}.log"))
     }
 
-    /// What template.yaml and Lambda give a function.
+    /// The environment variables that template.yaml and Lambda give a function.
     pub(crate) fn environment(&self, database: &Database) -> Vec<(&'static str, String)> {
         // One file of certificates, as Lambda's system has it: many systems have a folder of hundreds.
         let certificates = Some(CERTIFICATES).filter(|path| Path::new(path).exists());

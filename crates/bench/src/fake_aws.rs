@@ -26,7 +26,7 @@ use local_stack::http_server::HttpServer;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-/// How much of a file a response body holds at a time.
+/// The bytes of a file that a response body holds at a time.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 type Reply = Response<BoxBody<Bytes, io::Error>>;
@@ -46,7 +46,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By path: `/bucket/key`.
+    /// The objects by path: `/bucket/key`.
     objects: HashMap<String, Object>,
     /// Uploads in parts, by their ids.
     uploads: BTreeMap<String, BTreeMap<u32, Bytes>>,
@@ -69,15 +69,15 @@ enum Content {
     Memory(Bytes),
 }
 
-/// What was asked so far.
+/// The calls so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
-    /// By the operation's name.
+    /// The number of calls by the operation's name.
     pub calls: BTreeMap<String, u64>,
-    /// Of objects, sent and taken.
+    /// Bytes of objects, sent and received.
     pub bytes_out: u64,
     pub bytes_in: u64,
-    /// Of messages.
+    /// The number of messages.
     pub messages_sent: u64,
 }
 
@@ -277,7 +277,7 @@ impl Shared {
         Ok(response.body(object.body(first, end))?)
     }
 
-    /// What SQS answers in its JSON protocol, as far as the functions ask.
+    /// Returns the response of SQS in its JSON protocol, for the calls that the functions make.
     fn queue(&self, operation: &str, body: &[u8]) -> anyhow::Result<Reply> {
         self.count(operation);
         let request: Value = serde_json::from_slice(body)?;

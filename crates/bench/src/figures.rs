@@ -13,7 +13,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one figure.
+    /// Returns the spread of at least one figure.
     pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<_> = figures.into_iter().collect();
         figures.sort_unstable_by(f64::total_cmp);
@@ -45,10 +45,10 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a place in a list"
+        reason = "a index in a list"
     )]
-    let place = (rank as usize).saturating_sub(1);
-    sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    let index = (rank as usize).saturating_sub(1);
+    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
 /// Three digits that say something, and thousands apart: `0.0123`, `1.23`, `12.3`, `123`, `12,300`.
@@ -81,8 +81,8 @@ pub(crate) fn whole(count: u64) -> String {
 
 fn thousands(digits: &str) -> String {
     let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) && digit.is_ascii_digit() {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && digit.is_ascii_digit() {
             text.push(',');
         }
         text.push(digit);
@@ -105,7 +105,7 @@ pub(crate) fn mebibytes(bytes: f64) -> f64 {
     bytes / 1_048_576.0
 }
 
-/// As a figure: counts here are far below what a float tells apart.
+/// Returns a count as a figure: counts here are far below the precision of a float.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub(crate) fn float(count: u64) -> f64 {
     count as f64
@@ -129,7 +129,7 @@ impl Table {
         self.rows.push(row.into_iter().collect());
     }
 
-    /// With the columns padded, so that it can be read where it is not rendered; figures to the right.
+    /// Writes it with padded columns, so that it can be read as plain text; figures to the right.
     pub(crate) fn show(&self) -> String {
         let all = || std::iter::once(&self.columns).chain(&self.rows);
         let widths: Vec<_> = (0..self.columns.len())
@@ -142,7 +142,7 @@ impl Table {
         if !self.title.is_empty() {
             text.push_str(&format!("**{}**\n\n", self.title));
         }
-        for (place, row) in all().enumerate() {
+        for (index, row) in all().enumerate() {
             for (column, width) in widths.iter().enumerate() {
                 let cell = row.get(column).map_or("", String::as_str);
                 let padding = " ".repeat(width - cell.chars().count());
@@ -152,7 +152,7 @@ impl Table {
                 }
             }
             text.push_str("|\n");
-            if place == 0 {
+            if index == 0 {
                 for (column, width) in widths.iter().enumerate() {
                     let dashes = "-".repeat(*width - usize::from(column > 0));
                     text.push_str(&format!("| {dashes}{} ", if column > 0 { ":" } else { "" }));

@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use ephemeral_postgres::process::Child;
 
-/// As long as a Lambda function can be given.
+/// The longest timeout of a Lambda function.
 const TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A program that has not asked for work by then hangs.
@@ -36,7 +36,7 @@ pub(crate) struct Function {
     invocations: mpsc::Sender<Invocation>,
     _server: HttpServer,
     log: PathBuf,
-    /// From exec to the first `next`.
+    /// The time from exec to the first `next`.
     pub ready_after: Duration,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Answer {
     pub took: Duration,
 }
 
-/// What a process has used.
+/// The memory and the processor time that a process has used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// The most memory that was resident (`VmHWM`).
@@ -87,7 +87,7 @@ struct RuntimeApi {
 }
 
 impl Function {
-    /// Starts a program and waits until it asks for work. What it prints goes to `log`.
+    /// Starts a program and waits until it asks for work. Its output goes to `log`.
     pub(crate) async fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let (invocations, waiting) = mpsc::channel(1);
         let (polled, mut first_poll) = watch::channel(None);
@@ -154,7 +154,7 @@ impl Function {
         usage(self.pid)
     }
 
-    /// What it printed so far.
+    /// Returns the output of the function so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -185,13 +185,13 @@ fn usage(pid: u32) -> anyhow::Result<Usage> {
     })
 }
 
-/// Of `/proc/PID/stat`.
+/// The times in `/proc/PID/stat`.
 #[derive(Debug)]
 struct Times {
     parent: u32,
-    /// In the program and for it in the kernel.
+    /// The time in the program and for it in the kernel.
     own: Duration,
-    /// Of its children that have ended.
+    /// The processor time of its children that have ended.
     of_ended_children: Duration,
 }
 
@@ -202,7 +202,7 @@ fn times(pid: u32) -> anyhow::Result<Times> {
     let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat is not what it was")?;
     let fields: Vec<u64> =
         rest.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
-    let field = |place: usize| fields.get(place - 1).copied().unwrap_or_default();
+    let field = |index: usize| fields.get(index - 1).copied().unwrap_or_default();
     let time =
         |ticks| Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second());
     Ok(Times {

@@ -63,8 +63,8 @@ pub(crate) async fn measure(
 pub(crate) fn table(title: &str, measured: &Measured) -> figures::Table {
     let columns = ["rows", "MiB", "seconds", "rows/s", "× time for × rows", "peak MiB", "CPU s"];
     let mut table = figures::Table::new(format!("{title}: {}", measured.table), &columns);
-    for (place, step) in measured.steps.iter().enumerate() {
-        let before = place.checked_sub(1).and_then(|place| measured.steps.get(place));
+    for (index, step) in measured.steps.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|index| measured.steps.get(index));
         let growth = before.map_or("–".to_owned(), |before| {
             let time = step.seconds.median / before.seconds.median;
             format!("{} for {}", number(time), number(float(step.rows) / float(before.rows)))

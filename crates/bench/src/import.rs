@@ -13,7 +13,7 @@ use crate::figures::{self, Spread, count, float, mebibytes, number, whole};
 use crate::function::{self, Function, Usage};
 use crate::settings::Settings;
 
-/// What the file meets in the table.
+/// The mode of the import, and the rows that the table holds before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Into an empty table, where a row that is there would be an error.
@@ -134,12 +134,12 @@ pub(crate) struct Measured {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MeasuredWay {
     pub name: String,
-    /// That were loaded; fewer than the scenario's where the way is slow.
+    /// The loaded rows; fewer than the scenario's where the way is slow.
     pub rows: u64,
     pub seconds: Spread,
     pub rows_per_second: Spread,
     pub rounds: usize,
-    /// Of a round's speed of ours by its speed.
+    /// The speed of aurora-sync divided by the speed of this way, round by round.
     pub ours_is_times: Spread,
     pub peak_mib: Option<f64>,
     /// Processor time: of the function, of the server between (the Data API and S3), and of PostgreSQL.
@@ -159,7 +159,7 @@ pub(crate) struct Run {
     pub usage: Option<Usage>,
     pub calls: u64,
     pub call_bytes: u64,
-    /// What the function printed.
+    /// The bytes that the function printed.
     pub log_bytes: u64,
     pub server_cpu: Duration,
     pub postgres_cpu: Duration,
@@ -203,18 +203,18 @@ async fn measure_scenario(
     let warm_ups = usize::from(scenario.rows <= settings.warm_up_rows_max);
     let mut runs = vec![Vec::new(); ways.len()];
     for round in 0..rounds + warm_ups {
-        for place in 0..ways.len() {
-            let place = (place + round) % ways.len();
+        for index in 0..ways.len() {
+            let index = (index + round) % ways.len();
             // Peers take seconds for what others do in an instant: nothing cold is left to be seen.
-            if round < warm_ups && matches!(ways[place], Way::Peer { .. }) {
+            if round < warm_ups && matches!(ways[index], Way::Peer { .. }) {
                 continue;
             }
-            let run = prepared.run(env, ways[place], &expected[place]).await;
+            let run = prepared.run(env, ways[index], &expected[index]).await;
             let run =
-                run.with_context(|| format!("{}: {}", scenario.name(), ways[place].name()))?;
-            tracing::debug!("{}: {:.3} s", ways[place].name(), run.seconds);
+                run.with_context(|| format!("{}: {}", scenario.name(), ways[index].name()))?;
+            tracing::debug!("{}: {:.3} s", ways[index].name(), run.seconds);
             if round >= warm_ups {
-                runs[place].push(run);
+                runs[index].push(run);
             }
         }
     }
@@ -253,11 +253,11 @@ async fn measure_scenario(
     Ok(measured)
 }
 
-/// What the runs of a scenario share.
+/// The parts that the runs of a scenario share.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     scenario: Scenario,
-    /// Where the table is as it is before the load.
+    /// The database with the table as it is before the load.
     template: Database,
     /// The columns with their types.
     columns: Vec<(String, String)>,
@@ -298,7 +298,7 @@ impl Prepared {
         Ok((path, size_bytes))
     }
 
-    /// What the table must hold afterwards, by PostgreSQL alone.
+    /// Returns the checksum of the rows that the table must hold afterwards, computed by PostgreSQL alone.
     pub(crate) async fn expected(&self, env: &BenchEnv, rows: u64) -> anyhow::Result<String> {
         let database = env.copy_of(&self.template.name).await?;
         let name = self.scenario.table.name();
@@ -411,7 +411,7 @@ impl Prepared {
         before_all.run(env, None, started.elapsed()).await
     }
 
-    /// As it is written by hand: every row is updated, changed or not.
+    /// Returns the statement as people write it: every row is updated, changed or not.
     fn merge(&self) -> String {
         let name = self.scenario.table.name();
         let changes = self.columns.iter().filter(|(column, _)| column != "id");
@@ -459,7 +459,7 @@ impl Prepared {
     }
 }
 
-/// What everything had used before a run.
+/// The resources that each process had used before a run.
 #[derive(Debug)]
 struct Before {
     server_cpu: Duration,
@@ -480,7 +480,7 @@ impl Before {
         })
     }
 
-    /// What a run that is over has used since.
+    /// Returns the resources that a run has used, once it is over.
     async fn run(
         self,
         env: &BenchEnv,

@@ -60,10 +60,10 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
         let ways = ["aurora-sync", "the tutorial's function, Python"];
         let mut runs = [Vec::new(), Vec::new()];
         for round in 0..settings.rounds_of(requests) {
-            for place in 0..2 {
-                let place = (place + round) % 2;
-                let run = run(env, &database, place == 0, what, rows, requests).await?;
-                runs[place].push(run);
+            for index in 0..2 {
+                let index = (index + round) % 2;
+                let run = run(env, &database, index == 0, what, rows, requests).await?;
+                runs[index].push(run);
             }
         }
         let speed = |run: &Run| float(requests) / run.seconds;

@@ -39,7 +39,7 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
     Ok(Measured { import, batch: largest_batch(env).await? })
 }
 
-/// In round hundreds.
+/// Rounds a number of rows to hundreds.
 fn rows(rows: f64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some millions")]
     let hundreds = (rows / 100.0).ceil() as u64;

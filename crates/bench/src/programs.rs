@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use local_stack::{BINARIES, Functions, workspace};
 
-/// What build.rs reads the tables' folder from.
+/// The variable by which build.rs gets the folder of tables.
 const SQL_VARIABLE: &str = "AURORA_SYNC_SQL";
 
 /// Builds the functions and `cargo local` itself, whose Data API server must not be what is measured,
@@ -54,7 +54,8 @@ pub fn beside(folder: &Path) -> anyhow::Result<Functions> {
     })
 }
 
-/// What `cargo run` says of the program that it runs would look like a change to build scripts.
+/// Returns the variables that `cargo run` sets for the program that it runs: to build scripts they would look like a
+/// change.
 fn cargos_own_variables() -> Vec<OsString> {
     let is_own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     let names = std::env::vars_os().map(|(name, _)| name);

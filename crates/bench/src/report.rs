@@ -1,4 +1,4 @@
-//! What was measured, kept as JSON and written as documents.
+//! Keeps the figures as JSON and writes the documents.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -337,7 +337,7 @@ fn largest_common(measured: &import::Measured, part: &Part) -> u64 {
     if sizes.contains(&100_000) { 100_000 } else { sizes.into_iter().max().unwrap_or_default() }
 }
 
-/// What we want, beside what was measured. Where several sizes were, the worst counts.
+/// Returns the targets beside the figures. Of several sizes, the worst counts.
 fn targets(parts: &[Kept]) -> Table {
     let mut table =
         Table::new("", &["target", "wanted", "measured, least to most of the scenarios"]);
@@ -464,7 +464,7 @@ Prices: {}.
     Ok(text)
 }
 
-/// How many alarms the template has.
+/// Returns the number of alarms in the template.
 fn alarms() -> u64 {
     let template = fs::read_to_string(workspace::root().join("template.yaml")).unwrap_or_default();
     template.matches("Type: AWS::CloudWatch::Alarm").count() as u64

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::data::Table;
 
-/// What can be measured.
+/// A part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Name {
     /// CSV files, beside psql and Python
@@ -21,7 +21,7 @@ pub enum Name {
     Memory,
     /// Time against rows, and a backlog drained
     Growth,
-    /// What AWS would charge, on paper
+    /// The cost on AWS, computed
     Cost,
 }
 
@@ -37,19 +37,19 @@ impl Name {
     ];
 }
 
-/// How much is measured.
+/// The extent of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scale {
-    /// Some rows, once: whether the machinery works.
+    /// Some rows, once: a test of the machinery.
     Smoke,
     /// The smallest sizes, few rounds.
     Quick,
     Normal,
-    /// What takes hours.
+    /// All sizes; takes hours.
     Full,
 }
 
-/// What is asked for.
+/// The choices of one run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub scale: Scale,
@@ -60,13 +60,13 @@ pub struct Settings {
     pub scenarios: Vec<String>,
     /// A word that the name of a way must hold; ours always runs.
     pub way: Option<String>,
-    /// No warm-up round for larger files.
+    /// The most rows of a file for which there is a warm-up round.
     pub warm_up_rows_max: u64,
     /// Given to our functions besides what the template gives them.
     pub environment: Vec<(String, String)>,
-    /// By which each call of the Data API takes longer.
+    /// The time that is added to each call of the Data API.
     pub call_delay: Option<Duration>,
-    /// As it was typed, for the document.
+    /// The command as it was typed, for the document.
     pub command: String,
 }
 
@@ -102,7 +102,7 @@ impl Settings {
         self.scale == Scale::Smoke
     }
 
-    /// Whether the emulator is started too.
+    /// Returns whether the emulator is started too.
     pub(crate) fn measures_stack(&self) -> bool {
         self.scale >= Scale::Normal && self.scenarios.is_empty()
     }

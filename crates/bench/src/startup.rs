@@ -27,13 +27,13 @@ const ROUNDS: usize = 20;
 pub(crate) struct Measured {
     pub name: String,
     pub ready_ms: Spread,
-    /// To the first answer, the time until `next` included; `None` where no event is sent.
+    /// The time to the first response, that until `next` included; `None` where no event is sent.
     pub answer_ms: Option<Spread>,
-    /// Of its time until `next` by that of the function that does nothing.
+    /// Its time until `next` divided by that of the function that does nothing.
     pub is_times_empty: f64,
     /// Resident when it waits for its first event.
     pub resident_mib: f64,
-    /// As a Lambda archive is compressed; `None` for Python, whose packages are Lambda's in part.
+    /// The size as a compressed Lambda archive; `None` for Python, whose packages are Lambda's in part.
     pub zipped_mib: Option<f64>,
 }
 
@@ -95,15 +95,15 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
     // One more, to have all programs in the system's cache.
     for round in 0..=rounds {
         tracing::info!("cold start: round {round} of {rounds}");
-        for place in 0..candidates.len() {
-            let place = (place + round) % candidates.len();
-            let event = event(env, &candidates[place], round)?;
-            candidates[place].start(env, &database, event, round > 0).await?;
+        for index in 0..candidates.len() {
+            let index = (index + round) % candidates.len();
+            let event = event(env, &candidates[index], round)?;
+            candidates[index].start(env, &database, event, round > 0).await?;
         }
     }
     env.remove(database).await?;
     let base = empty.map(|_| Spread::of(candidates[0].ready.iter().copied()).median);
-    // What is not built as it is deployed is many times as large, and takes minutes to pack.
+    // A program that is not built as it is deployed is many times as large, and takes minutes to compress.
     let is_deployed = !settings.is_smoke();
     candidates.into_iter().map(|candidate| candidate.measured(base, is_deployed)).collect()
 }

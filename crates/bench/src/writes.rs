@@ -25,10 +25,10 @@ const DELIVERY_MESSAGES: usize = 10;
 /// Rows of a message of an array, as [`pack`] has them.
 const MESSAGE_ROWS: u64 = 500;
 
-/// What the way is called that loads the rows as a file.
+/// The name of the way that loads the rows as a file.
 pub(crate) const FILE: &str = "aurora-sync, the same rows as a file";
 
-/// How many writes are posted, one by one, to see when they are applied.
+/// The number of writes that are posted, one by one, to see when they are applied.
 const POSTED: u64 = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Way {
 struct Scenario {
     form: Form,
     what: What,
-    /// How many groups have messages, each with a function of its own.
+    /// The number of groups with messages, each with a function of its own.
     partitions: u64,
     writes: u64,
 }
@@ -123,12 +123,12 @@ pub(crate) struct MeasuredWay {
     pub writes_per_second: Spread,
     pub ours_is_times: Spread,
     pub calls_per_1000: f64,
-    /// Of all deliveries of the last round.
+    /// The median of all deliveries of the last round.
     pub delivery_p50_ms: f64,
     pub delivery_p99_ms: f64,
 }
 
-/// From a write's acceptance to its settlement, on the whole local stack.
+/// The time from a write's acceptance to its settlement, on the whole local stack.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub writes: u64,
@@ -189,9 +189,9 @@ async fn measure_scenario(
     let rounds = settings.rounds_of(scenario.writes);
     let mut runs = vec![Vec::new(); ways.len()];
     for round in 0..rounds {
-        for place in 0..ways.len() {
-            let place = (place + round) % ways.len();
-            let way = ways[place];
+        for index in 0..ways.len() {
+            let index = (index + round) % ways.len();
+            let way = ways[index];
             let database = env.copy_of(&template.name).await?;
             let run = run(env, &database, way, &scenario).await;
             let run = run.with_context(|| format!("{}: {}", scenario.name(), way.name()))?;
@@ -203,7 +203,7 @@ async fn measure_scenario(
                 ensure!(settled == scenario.writes.to_string(), "{settled} writes were applied");
             }
             env.remove(database).await?;
-            runs[place].push(run);
+            runs[index].push(run);
         }
     }
     env.remove(template).await?;
@@ -344,14 +344,14 @@ async fn run_lane(function: &Function, deliveries: Vec<String>) -> anyhow::Resul
     for delivery in deliveries {
         let answer = function.invoke(delivery).await?;
         let failures = answer.value["batchItemFailures"].as_array().map_or(0, Vec::len);
-        ensure!(failures == 0, "{failures} messages were given back: {}", function.log());
+        ensure!(failures == 0, "{failures} messages are to be retried: {}", function.log());
         ensure!(answer.value["statusCode"].as_u64().is_none_or(|status| status == 200));
         times.push(answer.took);
     }
     Ok(times)
 }
 
-/// A write of `staff`, as the door makes it.
+/// A write of `staff`, as `enqueue` makes it.
 pub(crate) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
     let catalog = tables::catalog();
     let table = catalog.table("staff").context("there is no table staff")?;

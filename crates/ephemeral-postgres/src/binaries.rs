@@ -65,7 +65,7 @@ impl Binaries {
         self.folder.join(program).exists().then(|| self.command(program))
     }
 
-    /// Such as `15.18`.
+    /// Returns the version, such as `15.18`.
     pub(crate) fn version(&self) -> anyhow::Result<String> {
         let output = self.command("postgres").arg("--version").output();
         let output =

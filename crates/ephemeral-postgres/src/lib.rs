@@ -30,10 +30,10 @@ use self::binaries::Binaries;
 use self::owner::Owner;
 use self::process::Child;
 
-/// How long a server may take until it answers.
+/// The time limit for a server to respond.
 const START_WITHIN: Duration = Duration::from_mins(1);
 
-/// How often another free port is tried, where ours is taken between finding and using it.
+/// The number of free ports that are tried, because another program can take one between finding and using it.
 const PORTS_MAX: u32 = 5;
 
 /// Names a running server to use instead of one of our own. Not `DATABASE_URL`: other projects of the reader
@@ -43,7 +43,7 @@ pub const URL_VARIABLE: &str = "EPHEMERAL_POSTGRES_URL";
 /// A running server.
 #[derive(Debug)]
 pub struct Postgres {
-    /// Up to the database's name.
+    /// The URL up to the database's name.
     base_url: String,
     /// Fields drop in this order: the server before its folder. Both are absent where the server is
     /// one that [`URL_VARIABLE`] names.

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use crate::folder;
 
-/// As whom the server runs: PostgreSQL refuses to run as root.
+/// The user of the server: PostgreSQL refuses to run as root.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Owner {
     Us,

@@ -12,7 +12,7 @@ use rustix::process::{
     Pid, Signal, kill_process, kill_process_group, set_parent_process_death_signal,
 };
 
-/// How long a child may take to stop before it is killed.
+/// The time limit for a child to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// A running child; stops when it is dropped, and when this process ends in whatever way.
@@ -42,7 +42,7 @@ impl Child {
         self.child.id()
     }
 
-    /// How it ended, where it has.
+    /// Returns the exit status, if it has ended.
     pub fn exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
@@ -103,7 +103,7 @@ mod tests {
         let child = Child::spawn(command, Signal::TERM).unwrap();
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
         drop(child);
-        // What was killed is there until the system's first process has taken note of it.
+        // A killed process is there until the system's first process has taken note of it.
         let started = Instant::now();
         while rustix::process::test_kill_process_group(pid).is_ok() {
             assert!(started.elapsed() < Duration::from_mins(1), "its own children live on");

@@ -20,7 +20,7 @@ pub const FILE_ROWS: usize = 10_000;
 
 const RECORDS: &str = "application/vnd.amazon.rds-data+json";
 
-/// How long a write may take to be settled, or a file to be imported. On an idle machine both take
+/// The time limit for a write to be settled, or a file to be imported. On an idle machine both take
 /// less than a second.
 const SETTLED_WITHIN: Duration = Duration::from_mins(2);
 
@@ -212,7 +212,7 @@ impl Demo<'_> {
         String::from_utf8(bytes).with_context(|| format!("{key} is not UTF-8"))
     }
 
-    /// Straight from PostgreSQL, past all of our own code.
+    /// Reads rows directly from PostgreSQL.
     async fn rows(&mut self) -> anyhow::Result<(Vec<String>, i64)> {
         let sql = "SELECT id, name, age FROM staff ORDER BY id LIMIT 5";
         let client = ephemeral_postgres::connect(&self.stack.addresses().database_url).await?;

@@ -15,7 +15,7 @@ use aws_sdk_s3::primitives::ByteStream;
 
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use crate::emulator::Emulator;
-use crate::functions::{Functions, pack};
+use crate::functions::{Functions, zip_program};
 use crate::template;
 
 pub(crate) const STACK_NAME: &str = "aurora-sync";
@@ -32,7 +32,7 @@ pub(crate) struct Deployed {
     pub(crate) resources: HashMap<String, String>,
 }
 
-/// The emulator as the AWS SDKs want to be told of it; nothing of this is read from the environment.
+/// Returns the configuration of AWS SDKs for the emulator; reads nothing from the environment.
 pub fn sdk_config(endpoint_url: &str) -> SdkConfig {
     let credentials = Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY, None, None, "local");
     SdkConfig::builder()
@@ -65,7 +65,7 @@ pub(crate) async fn deploy(
         .set_parameters(Some(parameters.collect()))
         .capabilities(Capability::CapabilityIam)
         .capabilities(Capability::CapabilityAutoExpand)
-        // What failed stays to be looked at.
+        // The resources that failed stay for inspection.
         .on_failure(OnFailure::DoNothing)
         .send()
         .await
@@ -90,7 +90,7 @@ pub(crate) async fn deploy(
     Ok(Deployed { outputs, resources })
 }
 
-/// Packs the programs and puts them into a bucket; their locations by name.
+/// Zips the programs and puts them into a bucket; their locations by name.
 async fn upload<'f>(
     client: &aws_sdk_s3::Client,
     folder: &Path,
@@ -102,8 +102,8 @@ async fn upload<'f>(
         let key = format!("{name}.zip");
         let archive = folder.join(&key);
         let program = program.to_owned();
-        let packed = archive.clone();
-        tokio::task::spawn_blocking(move || pack(&program, &packed)).await??;
+        let zipped = archive.clone();
+        tokio::task::spawn_blocking(move || zip_program(&program, &zipped)).await??;
         let body = ByteStream::from_path(&archive).await.context("cannot read the archive")?;
         client
             .put_object()
@@ -124,7 +124,7 @@ async fn upload<'f>(
     Ok(locations)
 }
 
-/// Without checksums that nobody asks for.
+/// Returns a configuration without optional checksums.
 fn unchecked() -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::new()
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -173,7 +173,7 @@ async fn wait(client: &Client, emulator: &mut Emulator) -> anyhow::Result<HashMa
     }
 }
 
-/// Whether a line of the emulator's log says that `migrate` did not live to answer.
+/// Returns whether a line of the emulator's log says that `migrate` did not live to answer.
 fn is_function_failure(line: &str) -> bool {
     line.contains("MigrateFunction")
         && ["ERROR [lambda", "WARNING [lambda"].iter().any(|level| line.contains(level))

@@ -92,7 +92,7 @@ impl Emulator {
         Ok(Self { guard, _alive: alive, url: format!("http://127.0.0.1:{port}"), log })
     }
 
-    /// Whether it got ready; false when it ended.
+    /// Returns whether it got ready; false when it ended.
     async fn wait_until_ready(&mut self, http: &Http) -> anyhow::Result<bool> {
         let started = Instant::now();
         let url = format!("{}/_ministack/ready", self.url);

@@ -1,6 +1,6 @@
-//! The six programs that the template deploys: built, packed.
+//! Builds the six programs that the template deploys, and zips them.
 //!
-//! What they do is none of this file's business; each is a path to an executable.
+//! Knows nothing of their work; each is a path to an executable.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write as _};
@@ -16,7 +16,7 @@ use zip::{CompressionMethod, ZipWriter};
 /// The names of the programs, as `Binary` in template.yaml has them.
 pub const BINARIES: [&str; 6] = ["enqueue", "apply", "import", "lookup", "migrate", "prune"];
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Debug, Clone)]
 pub struct Functions {
     pub enqueue: PathBuf,
@@ -35,7 +35,7 @@ impl Functions {
     }
 }
 
-/// How the functions are built.
+/// The build profile of the functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     Dev,
@@ -53,12 +53,12 @@ pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Resu
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    // What `cargo run` tells this program of itself would look like a change to build scripts, and
+    // The variables that `cargo run` sets for this program would look like a change to build scripts, and
     // make both cargos build in turns what the other has built.
     for (name, _) in std::env::vars_os() {
-        let told =
+        let is_own =
             |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-        if name.to_str().is_some_and(told) {
+        if name.to_str().is_some_and(is_own) {
             cargo.env_remove(&name);
         }
     }
@@ -108,8 +108,8 @@ fn executables(messages: &str) -> anyhow::Result<Functions> {
     })
 }
 
-/// Packs a program as Lambda wants it, under the name `bootstrap`. Uncompressed: the way is short.
-pub(crate) fn pack(program: &Path, archive: &Path) -> anyhow::Result<()> {
+/// Zips a program as Lambda wants it, under the name `bootstrap`. Uncompressed: the way is short.
+pub(crate) fn zip_program(program: &Path, archive: &Path) -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
         let mut program = BufReader::new(File::open(program)?);
         let mut zip = ZipWriter::new(BufWriter::new(File::create(archive)?));
@@ -121,7 +121,7 @@ pub(crate) fn pack(program: &Path, archive: &Path) -> anyhow::Result<()> {
         zip.finish()?.flush()?;
         Ok(())
     };
-    write().with_context(|| format!("cannot pack {} as {}", program.display(), archive.display()))
+    write().with_context(|| format!("cannot zip {} as {}", program.display(), archive.display()))
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl Http {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
-        let place = format!("{} {}", request.method(), request.uri());
+        let request_line = format!("{} {}", request.method(), request.uri());
         let exchange = async {
             let (head, body) = self.client.request(request).await?.into_parts();
             let body = body.collect().await?.to_bytes();
@@ -104,7 +104,7 @@ impl Http {
             .await
             .map_err(|_| anyhow!("no answer within {ANSWER_WITHIN:?}"))
             .and_then(|answer: anyhow::Result<Answer>| answer)
-            .with_context(|| place)
+            .with_context(|| request_line)
     }
 }
 

@@ -44,7 +44,7 @@ impl HttpServer {
         self.address
     }
 
-    /// Such as `http://127.0.0.1:40123`.
+    /// Returns the URL, such as `http://127.0.0.1:40123`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

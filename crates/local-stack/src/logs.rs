@@ -1,4 +1,4 @@
-//! What the functions and the emulator say, in one file and, on request, on the terminal.
+//! Collects the logs of the functions and of the emulator in one file and, on request, on the terminal.
 //!
 //! The emulator keeps the lines of an invocation until it has ended, so they come then, together.
 
@@ -20,7 +20,7 @@ const POLL_EVERY: Duration = Duration::from_millis(300);
 /// The emulator dates lines before it publishes them.
 const OVERLAP_MS: i64 = 5_000;
 
-/// Where each line goes besides the file; `name` is the function's, or `emulator`.
+/// A function that gets each line besides the file; `name` is the function's, or `emulator`.
 pub type Sink = Box<dyn Fn(&str, &str) + Send + Sync>;
 
 /// Follows the logs until it is dropped.
@@ -35,7 +35,7 @@ impl Drop for Follower {
     }
 }
 
-/// What to follow.
+/// The logs to follow.
 pub(crate) struct Sources {
     pub(crate) endpoint_url: String,
     /// Functions' names and their log groups.

@@ -26,7 +26,7 @@ const POLL_EVERY: Duration = Duration::from_millis(100);
 pub struct Kit {
     /// The folder of the environment in `.local/`.
     pub name: &'static str,
-    /// For messages, such as `the AWS emulator`.
+    /// The contents, for messages, such as `the AWS emulator`.
     pub contents: &'static str,
     /// The path of the requirements in the repository, for messages.
     pub file: &'static str,

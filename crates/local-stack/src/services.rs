@@ -25,7 +25,7 @@ impl Services {
         Ok(Self { emulator, _folder: folder })
     }
 
-    /// For clients of the AWS SDKs.
+    /// Returns the configuration of AWS SDKs for the emulator.
     pub fn sdk_config(&self) -> SdkConfig {
         deploy::sdk_config(self.emulator.url())
     }

@@ -33,13 +33,13 @@ const LOGS: [(&str, &str); 6] = [
     ("prune", "PruneLogs"),
 ];
 
-/// What to start.
+/// The options of a stack.
 #[expect(missing_debug_implementations, reason = "a sink is a closure")]
 pub struct Options {
     pub functions: Functions,
     /// Values for the template's parameters besides those that the stack sets itself.
     pub parameters: Vec<(String, String)>,
-    /// Where the functions' log lines go besides their file.
+    /// A function that gets the lines of the functions' logs besides their file.
     pub log_sink: Option<Sink>,
 }
 
@@ -56,10 +56,10 @@ impl Options {
     }
 }
 
-/// Where to find what runs.
+/// The addresses and names of a running stack.
 #[derive(Debug, Clone)]
 pub struct Addresses {
-    /// Without a slash at its end.
+    /// The URL of the API, without a slash at its end.
     pub api_url: String,
     pub uploads_bucket: String,
     pub results_bucket: String,
@@ -170,7 +170,7 @@ impl Stack {
         &self.addresses
     }
 
-    /// What the functions said; written until the stack is dropped, and removed with it.
+    /// Returns the file of the functions' logs; written until the stack is dropped, and removed with it.
     pub fn function_log(&self) -> &Path {
         &self.function_log
     }
@@ -185,7 +185,7 @@ impl Stack {
         &self.data_api
     }
 
-    /// For clients of the AWS SDKs: S3, SQS.
+    /// Returns the configuration of AWS SDKs for the emulator: S3, SQS.
     pub fn sdk_config(&self) -> SdkConfig {
         deploy::sdk_config(&self.addresses.endpoint_url)
     }

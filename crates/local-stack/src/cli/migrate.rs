@@ -9,7 +9,7 @@ use aurora_sync::functions::migrate::{self, Migrate};
 
 use super::print;
 
-/// How long all files may take: a waking cluster, then indexes over large tables.
+/// The time limit for all files: a waking cluster, then indexes over large tables.
 const MIGRATED_WITHIN: Duration = Duration::from_hours(1);
 
 /// The database, as `.local/env` or the outputs of the deployed stack name it. Region, credentials and

@@ -18,7 +18,7 @@ use crate::functions::{Profile, build_functions};
 use crate::stack::{Addresses, Options, Stack};
 use crate::workspace;
 
-/// What stands for itself in a path (RFC 3986, "unreserved").
+/// The characters that are not percent-encoded in a path (RFC 3986, "unreserved").
 const PATH_SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -175,7 +175,7 @@ async fn aws_command(python_bin: &Path) -> String {
 #[derive(Debug)]
 struct EnvFile {
     path: PathBuf,
-    /// Who holds the lock has `.local/env`. It ends with its process, however that ends.
+    /// The lock that goes with `.local/env`. It ends with its process, in whatever way.
     _lock: File,
 }
 
