@@ -30,7 +30,7 @@ fn code(text: &str) -> String {
 #[test]
 fn pure_modules_do_no_io() {
     let mut pure = 0;
-    for (path, text) in files("src", "rs") {
+    for (path, text) in files("src", "rs").into_iter().chain(files("crates/csv-stream/src", "rs")) {
         let doc: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
         if !doc.contains("Pure") {
             continue;

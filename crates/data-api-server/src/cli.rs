@@ -36,7 +36,7 @@ Control, while it runs:
   POST              /_control/clock       moves the clock of transactions and of the pause on, by 3m
   POST              /_control/pause       pauses the database; the next call resumes it, which takes 15s";
 
-/// Serves the RDS Data API over a PostgreSQL, as the service does for Aurora PostgreSQL.
+/// Serve the RDS Data API over a PostgreSQL, as the service does for Aurora PostgreSQL
 ///
 /// Any AWS SDK talks to it (`AWS_ENDPOINT_URL_RDS_DATA=http://…`). Signatures are not checked.
 /// Its README lists each behaviour, its source and its test.
