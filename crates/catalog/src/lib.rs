@@ -1,13 +1,8 @@
 //! The tables as the worker knows them, read from their DDL when it is built.
 //!
-//! Owns the description of tables, columns and types ([`Catalog`]) and of migrations
-//! ([`Migration`]). Everything here is data: nothing does I/O except `ddl::read_dir`, which reads
-//! the `sql/` folder for the build script and the tests (feature `ddl`). The functions only carry
-//! the result: they never parse SQL.
-
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+//! Owns the description of tables, columns and types ([`Catalog`]) and of migrations ([`Migration`]). Everything here is
+//! data: only `ddl::read_dir` does I/O. It reads the `sql/` folder for the build script and the tests (feature `ddl`). The
+//! functions carry the result and never parse SQL.
 
 mod identifier;
 mod types;
