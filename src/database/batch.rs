@@ -1,10 +1,10 @@
 //! The one driver of changes of users' rows: `BeginTransaction`, `BatchExecuteStatement` for each 4 MiB of parameter sets,
 //! `CommitTransaction`.
 //!
-//! A batch runs whole. Where the database refuses a row of it, all of it is rolled back and runs again bisected: the
-//! server finds the bad rows, and the good ones are written. Where a deferred constraint refuses the commit, it runs a
-//! third time, and constraints are checked row by row. A commit without an answer is looked up, and the batch is repeated
-//! only if it was not done. Its caller says what a batch holds: writes ([`crate::functions::apply`]), or rows of a file
+//! A batch runs whole first. If the database refuses a row, the batch is rolled back and runs again bisected: the server
+//! finds the bad rows and writes the good ones. If a deferred constraint refuses the commit, the batch runs a third time
+//! with immediate constraints. If the commit got no response, the batch is looked up, and repeated only if it was not
+//! committed. The caller defines what a batch holds: writes ([`crate::functions::apply`]), or rows of a file
 //! ([`crate::functions::import`]).
 
 use tokio::time::timeout;
@@ -14,17 +14,17 @@ use crate::database::transaction::{BegunAhead, End, Transaction, in_transaction_
 use crate::domain::deadline::Deadline;
 use crate::domain::error::SyncError;
 
-/// How often a batch is repeated at once whose commit was not answered, and which was not done.
+/// Most repetitions of a batch whose commit got no response and did not happen.
 const REPEATS_MAX: usize = 3;
 
-/// How the rows of a batch are tried.
+/// The way in which the rows of a batch are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// Each set as one statement.
+    /// Runs each set as one statement.
     Whole,
-    /// The server finds the bad rows of each set (`sync.bisect`).
+    /// Lets the server find the bad rows of each set (`sync.bisect`).
     Bisected,
-    /// The same, and deferred constraints are checked at once.
+    /// Does the same with immediate constraints, so that a deferred constraint tells whose row it refuses.
     BisectedImmediately,
 }
 
@@ -34,7 +34,7 @@ impl Attempt {
     }
 }
 
-/// Rows that are changed in one transaction, and recorded in it.
+/// The work of one batch: changes rows in one transaction, and records them in it.
 #[expect(
     async_fn_in_trait,
     reason = "a function works on one thread: no caller needs the futures to be Send"
@@ -49,17 +49,17 @@ pub trait Work {
         attempt: Attempt,
     ) -> Result<Self::Done, SyncError>;
 
-    /// The result, if the batch is on record; asked after a commit without an answer.
+    /// Returns the result if the batch is on record. Called after a commit that got no response.
     async fn on_record(&self, attempt: Attempt) -> Result<Option<Self::Done>, SyncError>;
 
-    /// Whether a column has a type that is left to the database.
+    /// Tells if a column has a type whose values only the database can check.
     fn has_unknown_types(&self) -> bool;
 }
 
 /// Runs a batch.
 ///
-/// After an error nothing has happened, or what happened is on record. The first attempt is made in the transaction that
-/// was begun ahead, if there is one.
+/// After an error, either nothing was changed, or the change is on record. The first attempt uses the transaction that was
+/// begun ahead, if there is one.
 pub async fn run<W: Work>(
     data_api: &DataApi,
     deadline: Deadline,
@@ -78,7 +78,7 @@ pub async fn run<W: Work>(
         };
         match &error {
             SyncError::Refused(_) if attempt == Attempt::Whole => attempt = Attempt::Bisected,
-            // The error that an unknown type raises for a value can look like a mistake of ours.
+            // The error that an unknown type raises for a value can look like an error in our statement.
             SyncError::Database(fault)
                 if attempt == Attempt::Whole
                     && fault.may_be_about_a_value()
@@ -86,15 +86,15 @@ pub async fn run<W: Work>(
             {
                 attempt = Attempt::Bisected;
             }
-            // Another worker was faster, and this attempt finds that on record; or a user's constraint or trigger says what
-            // ours would say, and this attempt finds its row.
+            // Another worker was faster, and the next attempt finds its record. Or a user's constraint or trigger raises the
+            // error of one of our own constraints, and the next attempt finds its row.
             SyncError::Database(fault)
                 if attempt == Attempt::Whole
                     && (fault.is_done_elsewhere() || fault.has_lost_rows()) =>
             {
                 attempt = Attempt::Bisected;
             }
-            // A deferred constraint, which does not say whose row it was.
+            // A deferred constraint does not tell whose row it refuses.
             SyncError::Database(fault)
                 if fault.is_refused_commit() && attempt != Attempt::BisectedImmediately =>
             {

@@ -1,6 +1,6 @@
-//! The ledger: what became of each write (`sync.write`).
+//! The ledger of writes and their outcomes (`sync.write`).
 //!
-//! Owns the statements over it, but not what they run: that is made by [`crate::database::statement`].
+//! Holds the statements that read and fill it. [`crate::database::statement`] makes the statements that they run.
 
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
 const SETTLED_FINGERPRINTS: &str =
     "SELECT id::text, fingerprint FROM sync.write WHERE id = ANY(:id::uuid[])";
 
-/// Each write is looked up alone: as joins, these would read the ledger whole. Without a key, any later write of the
+/// Looks up each write alone, since joins could read the whole ledger. For a write without a key, any later write of the
 /// table counts.
 pub const OVERTAKEN: &str = "SELECT resent.id::text
 FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :accepted_at_ms::bigint[])
@@ -59,8 +59,8 @@ AND (
   )
 )";
 
-/// Leaves out what is recorded already: an entry changes nothing else that could be done twice. Under an id that another
-/// payload has, an entry gets an id of its own.
+/// Skips entries that are recorded already: an entry changes nothing else. If another payload has its id, an entry gets an
+/// id of its own.
 const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
   constraint_name, column_name, payload, fingerprint, accepted_at)
 SELECT CASE WHEN entry.fingerprint IS NOT NULL AND EXISTS (
@@ -75,7 +75,7 @@ FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[], 
     column_name, payload, fingerprint, accepted_at_ms)
 ON CONFLICT (id) DO NOTHING";
 
-/// Runs a statement over a set of writes and records their outcomes, where no row is bad.
+/// Returns the SQL text that runs a statement over a set of writes without bad rows, and records their outcomes.
 pub fn settle_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle(:statement::text, :table_path::text, :operation::text,
@@ -84,7 +84,7 @@ pub fn settle_sql(columns: usize) -> String {
     )
 }
 
-/// The same as [`settle_sql`], for a set of which at least one row is bad.
+/// Returns the SQL text that does the same as [`settle_sql`] for a set with bad rows.
 pub fn settle_bisected_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle_bisected(:statement::text, :table_path::text, :operation::text,
@@ -102,15 +102,15 @@ pub const SETTLE_TOGETHER: &str = "INSERT INTO sync.write SELECT * FROM sync.set
 /// be escaped twice.
 fn columns_array(columns: usize) -> String {
     let own = ["ids", "accepted_at_ms", "keys", "fingerprints"].map(str::to_owned);
-    let columns = own.into_iter().chain((1..=columns).map(|place| format!("c{place}")));
+    let columns = own.into_iter().chain((1..=columns).map(|index| format!("c{index}")));
     let columns: Vec<_> = columns.map(|name| format!(":{name}::text")).collect();
     format!("ARRAY[{}]", columns.join(", "))
 }
 
-/// The insert into the ledger is the statement that changes the data: neither is without the other.
+/// Inserts into the ledger by the statement that changes the data, so that they stand or fall together.
 const SETTLE: &str = "INSERT INTO sync.write SELECT * FROM";
 
-/// The end of the year 9999, in milliseconds since 1970: later times are none that a clock told.
+/// The end of the year 9999, in milliseconds since 1970. No clock shows a later time.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
 
 /// One row of the ledger.
@@ -144,7 +144,7 @@ impl Entry {
         }
     }
 
-    /// A message that cannot be read. PostgreSQL's text holds no U+0000, so that is left out.
+    /// Makes the entry of a message that cannot be read. U+0000 is left out, since PostgreSQL's `text` cannot hold it.
     pub fn unreadable(id: Uuid, reason: String, body: &str, sent_at_ms: i64) -> Self {
         Self {
             id,
@@ -174,14 +174,14 @@ impl Entry {
     }
 
     fn size_bytes(&self) -> usize {
-        // Ids, words and numbers are short: 512 bytes hold them all.
+        // 512 bytes hold all ids, words and numbers.
         512 + encoded_len(self.payload.as_deref())
             + encoded_len(self.key.as_deref())
             + encoded_len(self.rejection().map(|rejection| rejection.reason.as_str()))
     }
 }
 
-/// A write as the ledger keeps it for repair: its columns as PostgreSQL's text. The statements of
+/// Returns a write as the ledger keeps it for repair, its columns as PostgreSQL's text. The statements of
 /// [`crate::database::statement`] make the same inside the server.
 fn payload(write: &Write) -> String {
     let row: serde_json::Map<_, _> =
@@ -190,7 +190,7 @@ fn payload(write: &Write) -> String {
     serde_json::json!({ "table": write.table, "operation": operation, "row": row }).to_string()
 }
 
-/// Those of the writes that are settled already.
+/// Returns the ids of the writes that are settled.
 pub async fn settled(
     transaction: &Transaction<'_>,
     ids: impl IntoIterator<Item = Uuid>,
@@ -198,7 +198,7 @@ pub async fn settled(
     Ok(ids_of(&transaction.execute(SETTLED, vec![id_column(ids)]).await?))
 }
 
-/// Whether all of these writes, by their ids and fingerprints, are settled: what is committed counts.
+/// Tells if all of these writes, by ids and fingerprints, are settled and committed.
 pub async fn are_settled(
     data_api: &DataApi,
     writes: impl IntoIterator<Item = (Uuid, Option<&str>)>,
@@ -214,7 +214,8 @@ pub async fn are_settled(
     are_settled.ok_or_else(|| SyncError::Inconsistent("the ledger does not answer".to_owned()))
 }
 
-/// The same with what tells the payloads under one Idempotency-Key apart: ids and fingerprints.
+/// Returns the ids and fingerprints of the writes that are settled. Payloads under one Idempotency-Key differ by the
+/// fingerprint.
 pub async fn settled_fingerprints(
     data_api: &DataApi,
     ids: impl IntoIterator<Item = Uuid>,
@@ -227,13 +228,12 @@ pub async fn settled_fingerprints(
         .collect())
 }
 
-/// Those of a message's writes that are not settled, though a write of the same row is that was accepted later. Its own
-/// writes do not overtake each other: a message may be settled in several transactions, in the order of its writes.
+/// Returns the writes of a message that are not settled, although a later write of their row is. Writes of the message
+/// itself do not overtake each other: a message may be settled in several transactions, in the order of its writes.
 ///
-/// Where keys cannot be compared ([`Key::is_comparable`]), any write of the table may have been to the same row: better
-/// to reject a write and say so than to undo another one in silence. Of two writes of one request, the id tells which
-/// is later; ids that come of an Idempotency-Key have no order, but neither do such writes meet here unless only the
-/// first of two messages of their request was set aside.
+/// If keys cannot be compared ([`Key::is_comparable`]), any later write of the table counts: to reject a write is better
+/// than to undo another one silently. Of two writes of one request, the later one has the greater id. Ids that come from an
+/// Idempotency-Key have no order; such writes meet here only if the first of two messages of their request was set aside.
 pub async fn overtaken(
     data_api: &DataApi,
     writes: &[&Write],
@@ -259,7 +259,7 @@ fn ids_of(records: &[Record]) -> HashSet<Uuid> {
     records.iter().filter_map(|record| record.first()?.as_text()?.parse().ok()).collect()
 }
 
-/// A rejected write as logs may show it.
+/// A rejected write without its values, for the log.
 #[derive(Debug)]
 pub struct Rejected {
     pub id: String,
@@ -268,13 +268,13 @@ pub struct Rejected {
     pub sqlstate: Option<String>,
 }
 
-/// Those of the writes that are rejected.
+/// Returns the writes that are rejected.
 pub async fn rejected(
     transaction: &Transaction<'_>,
     ids: impl IntoIterator<Item = Uuid>,
 ) -> Result<Vec<Rejected>, SyncError> {
     let records = transaction.execute(REJECTED, vec![id_column(ids)]).await?;
-    let text = |record: &Record, place: usize| record.get(place)?.as_text().map(str::to_owned);
+    let text = |record: &Record, index: usize| record.get(index)?.as_text().map(str::to_owned);
     Ok(records
         .iter()
         .map(|record| Rejected {
@@ -286,7 +286,7 @@ pub async fn rejected(
         .collect())
 }
 
-/// Records outcomes of writes that never meet the database.
+/// Records the outcomes of writes that are rejected without their table.
 pub async fn record(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<(), SyncError> {
     let mut rest = entries;
     while !rest.is_empty() {
@@ -297,7 +297,7 @@ pub async fn record(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<
     Ok(())
 }
 
-/// How many of the entries, one at least, fit one call.
+/// Returns how many entries fit one call, at least one.
 fn fitting(entries: &[Entry]) -> usize {
     let mut bytes = 0;
     let fits = entries.iter().take_while(|entry| {

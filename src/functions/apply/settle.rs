@@ -1,8 +1,8 @@
 //! Settles writes: one transaction that changes the tables and records every outcome.
 //!
-//! A delivery costs three calls of the Data API, whatever is in it: begin, a `BatchExecuteStatement` with a parameter set
-//! for each step of the plan, commit; one more for each further 4 MiB, for messages that cannot be read, and where updates
-//! fold. One with bad rows costs seven.
+//! A delivery takes three calls of the Data API: begin, a `BatchExecuteStatement` with a parameter set for each step of the
+//! plan, commit. Each further 4 MiB, unreadable messages and updates that fold take one more. A delivery with bad rows takes
+//! seven.
 
 use std::collections::HashSet;
 
@@ -26,8 +26,7 @@ use crate::domain::write::Write;
 
 /// Settles a batch.
 ///
-/// Fails as a whole or not at all: after an error nothing has happened, or what happened is in the
-/// ledger and found by the next delivery.
+/// After an error, either nothing was changed, or the next delivery finds the change in the ledger.
 pub(super) async fn settle(
     catalog: &Catalog,
     data_api: &DataApi,
@@ -38,7 +37,7 @@ pub(super) async fn settle(
     batch::run(data_api, deadline, &BegunAhead::default(), &settling).await
 }
 
-/// A batch on its way into the database.
+/// The work of settling one batch.
 #[derive(Debug)]
 struct Settling<'a> {
     catalog: &'a Catalog,
@@ -67,8 +66,8 @@ impl Work for Settling<'_> {
         Ok(())
     }
 
-    /// One transaction settles all writes or none. Those under an Idempotency-Key are looked for by their fingerprints
-    /// too: another payload may have been settled under their ids.
+    /// Looks for all writes, since one transaction settles all or none. Those under an Idempotency-Key are looked for by
+    /// their fingerprints too: another payload may be settled under their ids.
     async fn on_record(&self, _: Attempt) -> Result<Option<()>, SyncError> {
         let writes = self.batch.writes.iter();
         let asked: HashSet<(Uuid, Option<&str>)> = writes
@@ -91,7 +90,7 @@ impl Work for Settling<'_> {
 type Call = (String, Vec<Vec<Parameter>>);
 
 impl<'a> Settling<'a> {
-    /// The steps of the batch and the writes that they are about.
+    /// Returns the steps of the batch, and the writes to which they point.
     async fn steps(
         &self,
         transaction: &Transaction<'_>,
@@ -105,7 +104,7 @@ impl<'a> Settling<'a> {
         if !folds(&steps) {
             return Ok((writes.clone(), steps));
         }
-        // A settled write must not be done again as a part of the change into which it folds.
+        // A settled write must not run again as a part of the change into which it folds.
         let settled = ledger::settled(transaction, writes.iter().map(|write| write.id)).await?;
         if settled.is_empty() {
             return Ok((writes.clone(), steps));
@@ -113,7 +112,7 @@ impl<'a> Settling<'a> {
         let is_keyed = |write: &&&Write| write.fingerprint.is_some();
         let writes: Vec<_> = writes
             .iter()
-            // Those under an Idempotency-Key never fold, and their statement compares fingerprints.
+            // Writes under an Idempotency-Key never fold, and their statement compares fingerprints.
             .filter(|write| is_keyed(write) || !settled.contains(&write.id))
             .copied()
             .collect();
@@ -121,14 +120,14 @@ impl<'a> Settling<'a> {
         Ok((writes, steps))
     }
 
-    /// The calls that run these steps, each under 4 MiB.
+    /// Returns the calls that run these steps, each under 4 MiB.
     fn calls(
         &self,
         writes: &[&Write],
         steps: &[Step],
         attempt: Attempt,
     ) -> Result<Vec<Call>, SyncError> {
-        // All steps have the parameters of the one with most columns, so that they share an SQL text.
+        // All steps have as many parameters as the widest one, so that they share an SQL text.
         let columns_max = steps.iter().map(|step| step.group.columns.len()).max();
         let columns_max = columns_max.unwrap_or_default();
         let sql = match attempt {
@@ -165,10 +164,10 @@ impl<'a> Settling<'a> {
     ) -> Result<Vec<Parameter>, SyncError> {
         let group = &step.group;
         let (table, columns) = self.columns(group)?;
-        // First the write of each change whose cells travel with it, then those that were folded into them.
+        // The first write of each change comes with its cells, then come the writes that were folded into it.
         let first = step.changes.iter().map(|change| change.writes[0]);
         let folded = step.changes.iter().flat_map(|change| change.writes.iter().skip(1).copied());
-        let writes: Vec<_> = first.chain(folded).map(|place| writes[place]).collect();
+        let writes: Vec<_> = first.chain(folded).map(|index| writes[index]).collect();
         let is_keyed = writes.iter().any(|write| write.fingerprint.is_some());
         let identity = if is_keyed { Identity::IdAndFingerprint } else { Identity::Id };
         let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
@@ -196,8 +195,8 @@ impl<'a> Settling<'a> {
         }
         let cells: Vec<_> = step.changes.iter().map(|change| &change.cells).collect();
         let mut literals = column_literals(&cells).into_iter();
-        set.extend((1..=columns_max).map(|place| {
-            let name = format!("c{place}");
+        set.extend((1..=columns_max).map(|index| {
+            let name = format!("c{index}");
             match literals.next() {
                 Some(literal) => parameter(name, literal),
                 None => null(name),
@@ -206,7 +205,7 @@ impl<'a> Settling<'a> {
         Ok(set)
     }
 
-    /// All writes, and the statement of each group of them, for those that refer to each other from several steps.
+    /// Returns the parameters of `sync.settle_together`: all writes, and the statement of each group of them.
     fn together(&self, writes: &[&Write], steps: &[Step]) -> Result<Vec<Parameter>, SyncError> {
         let groups: HashSet<_> = steps.iter().map(|step| &step.group).collect();
         let mut columns: [Vec<String>; 5] = Default::default();
@@ -234,7 +233,7 @@ impl<'a> Settling<'a> {
         Ok(set)
     }
 
-    /// The table of a group and its columns.
+    /// Returns the table of a group and its columns.
     fn columns(&self, group: &Group) -> Result<(&'a Table, Vec<&'a Column>), SyncError> {
         let table = self.catalog.table(&group.table);
         let columns = table.and_then(|table| {
@@ -247,7 +246,7 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// Whether some change stands for several writes.
+/// Tells if some change stands for several writes.
 fn folds(steps: &[Step]) -> bool {
     steps.iter().flat_map(|step| &step.changes).any(|change| change.writes.len() > 1)
 }

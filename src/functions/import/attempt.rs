@@ -26,14 +26,14 @@ use crate::domain::error::SyncError;
 use crate::domain::fault::nearest;
 use crate::domain::load_mode::LoadMode;
 
-/// Most messages that an import leaves for itself. Each one follows on a chunk that was loaded; with 15 minutes
-/// between them, this is a hundred days.
+/// Most messages that an import sends to itself. Each one follows a chunk that was loaded. At 15 minutes an invocation, they
+/// last a hundred days.
 const CONTINUATIONS_MAX: u32 = 10_000;
 
-/// Until a file is looked at again that another worker has, at least.
+/// The shortest delay of a file that another worker is loading.
 const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
 
-/// How often a worker goes on at once with what another one disturbs, which stops.
+/// Most attempts in one invocation, if other workers get in the way.
 const DISTURBED_MAX: u32 = 10;
 
 pub(super) async fn import_file(
@@ -51,8 +51,7 @@ pub(super) async fn import_file(
         if !error.is_done_elsewhere() {
             return result;
         }
-        // Somebody else loaded what this worker was about to load, or ended the import. Of two, the one who claimed it last
-        // goes on.
+        // Another worker loaded a set first, or ended the import. Of two workers, the one that claimed it last goes on.
         tracing::info!(%import_id, reason = %error, "import was overtaken");
         if !entry.holds(ask).await? {
             break;
@@ -61,12 +60,12 @@ pub(super) async fn import_file(
     Ok(postponed(entry))
 }
 
-/// Two workers of one import, of different messages, do not come back at the same time.
+/// Postpones the import. Jitter keeps two workers of one import from coming back at the same time.
 fn postponed(entry: Entry<'_>) -> Outcome {
     Outcome::Postponed(WHILE_OTHERS_WORK + backoff::jitter(entry.message_id))
 }
 
-/// What is left to be done for an import that somebody else ended.
+/// Finishes an import that another worker ended.
 async fn after_others(
     import: &Import,
     ask: &Ask,
@@ -128,18 +127,18 @@ async fn claim_and_load(
         }
     };
     let error = error.as_deref();
-    // The report before the state: whoever sees the end finds the report.
+    // The report is written before the state, so that a reader of the state finds the report.
     let ending = report::Ending { state, error, format };
     report::write(import, source, import_id, ending, entry.deadline).await?;
     if !entry.end(state, error).await? {
-        // A newer file has, meanwhile: the report is to say the same.
+        // A newer file ended the import meanwhile: the report must say the same.
         return after_others(import, ask, entry, format).await;
     }
     tracing::info!(%import_id, state, "import ended");
     Ok(Outcome::Done)
 }
 
-/// An import that ended without its worker knowing has no report yet.
+/// Writes the report of an import that has ended, if there is none yet.
 async fn report_again(
     import: &Import,
     source: &Source,
@@ -149,7 +148,7 @@ async fn report_again(
 ) -> Result<(), SyncError> {
     let import_id = entry.import_id;
     tracing::info!(%import_id, state, "import is done already");
-    // Its worker may have died between the end and this.
+    // Its worker may have died before this step.
     entry.clear().await?;
     if !is_reported {
         entry.count_what_stands().await?;
@@ -224,7 +223,7 @@ async fn load_file(
     }
 }
 
-/// Loads what is not loaded of the file, and then, in mode `replace`, deletes what is not in it.
+/// Loads the rows that are not loaded yet, and then, in mode `replace`, deletes the rows that are not in the file.
 async fn load_lanes(
     entry: Entry<'_>,
     loader: &Loader<'_>,
@@ -263,7 +262,7 @@ async fn load_lanes(
     }
 }
 
-/// Loads what is not loaded of the file. Afterwards all its rows are accounted for.
+/// Loads the rows that are not loaded yet. Afterwards all rows of the file are accounted for.
 async fn load_rows(
     entry: Entry<'_>,
     loader: &Loader<'_>,
@@ -284,7 +283,7 @@ async fn load_rows(
     };
     let (counted, rejected) = entry.count().await?;
     let error = if counted != records {
-        // Cannot be; and if it is, nobody may believe the counts.
+        // This cannot happen. If it does, the counts are wrong.
         tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
         format!(
             "the file has {records} records, but {counted} are accounted for: a defect of aurora-sync, \
@@ -304,7 +303,7 @@ async fn load_rows(
     Err(Stop::Failed(error))
 }
 
-/// The options as they were when the import began, whatever the configuration says now.
+/// Returns the options with which the import began, whatever the configuration is now.
 fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
     let stored = json!({ "imports/": Value::clone(&progress.options) }).to_string();
     let unreadable = |error: String| {
@@ -314,14 +313,14 @@ fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
     options::read(&stored, key, &BTreeMap::new()).map_err(|error| unreadable(error.to_string()))
 }
 
-/// One lane where rows with different keys can depend on each other, or the same key can be spelt in ways that
-/// only the database knows to be equal, or all is one transaction.
+/// Returns the number of lanes. It is one if rows of different keys can depend on each other, if only the database can
+/// compare keys, and if the file is one transaction.
 fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
     let is_one = options.is_atomic || options.is_dry_run || keeps_order(table);
     if is_one { 1 } else { lanes }
 }
 
-/// The table that the file is for.
+/// Returns the table of the file.
 fn table_of<'a>(import: &'a Import, source: &Source) -> Result<&'a Table, Stop> {
     let Some(table) = import.catalog.table(&source.table) else {
         return Err(Stop::Failed(unknown_table(import, source)));

@@ -27,7 +27,7 @@ impl Stop {
                 "the file was replaced before it was read whole; the newer one has its own import, and what was loaded \
                  of this one stays"
             }
-            // Cannot be; and if it is, nobody may believe the counts.
+            // This cannot happen. If it does, the counts are wrong.
             Self::Error(SyncError::Database(ref error)) if error.has_lost_rows() => {
                 "not all rows of a chunk are accounted for: a defect of aurora-sync, please report it; what was loaded \
                  before stays"

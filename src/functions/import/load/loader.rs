@@ -1,7 +1,7 @@
-//! Loads the part that a lane has of a chunk: its rows, its counts, its rejects and the chunk's end in one transaction.
+//! Loads a lane's part of a chunk: rows, counts, rejects and the chunk's end, in one transaction.
 //!
-//! [`crate::database::batch`] drives it, as it drives writes. A set that is in `sync.import_chunk` is loaded; its primary key stops
-//! whoever comes to it again.
+//! [`crate::database::batch`] drives it, as it drives writes. A set that is in `sync.import_chunk` is loaded; the primary key of
+//! that table stops a worker that loads it again.
 
 use aurora_sync_catalog::{Column, Table};
 use uuid::Uuid;
@@ -24,24 +24,24 @@ use crate::database::statement::load::{Load, SET_ROWS_MAX, keeps_order};
 use crate::database::statement::unknown_type;
 use crate::database::transaction::{BegunAhead, Transaction, awake};
 
-/// Fewest rows to which a set is cut that takes too long.
+/// Fewest rows of a set, however long sets take.
 const SET_ROWS_MIN: usize = 10;
 
-/// Most rows of one set in which bad rows are looked for: more would be tried in vain, as one of them is bad.
+/// Most rows of a bisected set. A larger one is more likely to be tried whole in vain.
 const BISECTED_ROWS_MAX: usize = 500;
 
-/// The piece of a chunk that holds the records that do not fit the table.
+/// The statement number of the records that do not fit the table.
 const REJECTED_PIECE: i32 = -1;
 
-/// The row of a set in `sync.import_chunk`.
+/// Inserts the row of a set into `sync.import_chunk`.
 const RECORD: &str = "INSERT INTO sync.import_chunk (import_id, chunk, lane, piece, rows_read, rows_written,
   rows_unchanged, rows_superseded, rows_rejected, records, bytes_read, next_byte, next_line, next_record)
 SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :piece::integer,";
 
-/// The rest of it.
+/// The columns of the chunk's end.
 const CHUNK: &str = ":records::bigint, :bytes_read::bigint, :next_byte::bigint, :next_line::bigint, :next_record::bigint";
 
-/// The counts of a set, with the rows that were folded into others.
+/// The columns of a set's counts, with the rows that were folded into others.
 const COUNTS: &str = ":rows::bigint + :folded::bigint, loaded.rows_written, loaded.rows_unchanged,
   loaded.rows_superseded + :folded::bigint, loaded.rows_rejected";
 
@@ -49,7 +49,7 @@ const REJECTED: &str =
     "SELECT coalesce(sum(rows_rejected), 0)::bigint, count(*) FROM sync.import_chunk
 WHERE import_id = :import_id::uuid AND chunk = :chunk::integer AND lane = :lane::smallint";
 
-/// Loads a set of which no row is bad.
+/// Returns the SQL text that loads a set without bad rows.
 pub fn load_sql(columns: usize) -> String {
     format!(
         "{RECORD} {COUNTS},
@@ -60,7 +60,7 @@ FROM sync.load(:import_id::uuid, :statement::text, :insert_statement::text, :key
     )
 }
 
-/// Loads a set of which at least one row is bad.
+/// Returns the SQL text that loads a set with bad rows.
 pub fn load_bisected_sql(columns: usize) -> String {
     format!(
         "{RECORD} {COUNTS},
@@ -74,7 +74,7 @@ FROM sync.load_bisected(:import_id::uuid, :lane::smallint, :statement::text, :ke
     )
 }
 
-/// Records rows that do not fit the table.
+/// Returns the SQL text that records and counts the records that do not fit the table.
 pub fn reject_sql() -> String {
     format!(
         "{RECORD} rejected, 0, 0, 0, rejected,
@@ -86,7 +86,7 @@ FROM (SELECT sync.enter_import(:import_id::uuid)) AS entered,
     )
 }
 
-/// Records rows that are rejected, and nothing else.
+/// Returns the SQL text that records rejects without counting them.
 pub fn add_rejects_sql() -> String {
     format!(
         "SELECT sync.add_rejects(:import_id::uuid, :lane::smallint,
@@ -98,11 +98,11 @@ pub fn add_rejects_sql() -> String {
 /// `ARRAY[:c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would be escaped
 /// twice.
 fn columns_array(columns: usize) -> String {
-    let columns: Vec<_> = (1..=columns).map(|place| format!(":c{place}::text")).collect();
+    let columns: Vec<_> = (1..=columns).map(|index| format!(":c{index}::text")).collect();
     format!("ARRAY[{}]", columns.join(", "))
 }
 
-/// What the loading of a file is about.
+/// Loads the parts of one file into its table.
 #[derive(Debug)]
 pub struct Loader<'a> {
     pub data_api: &'a DataApi,
@@ -113,7 +113,7 @@ pub struct Loader<'a> {
     pub encoding: Encoding,
 }
 
-/// Which part of which chunk.
+/// The chunk and the lane of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     pub lane: usize,
@@ -122,7 +122,7 @@ pub struct Slot {
 }
 
 impl Loader<'_> {
-    /// Loads a part in a transaction of its own, and gives the number of its records that were rejected.
+    /// Loads a part in a transaction of its own, and returns how many of its records were rejected.
     pub async fn load(
         &self,
         slot: Slot,
@@ -147,7 +147,7 @@ impl Loader<'_> {
         }
     }
 
-    /// Loads a part in this transaction.
+    /// Loads a part in this transaction, and returns how many of its records were rejected.
     pub async fn load_in(
         &self,
         transaction: &Transaction<'_>,
@@ -159,7 +159,7 @@ impl Loader<'_> {
         loading.run(transaction, attempt).await
     }
 
-    /// Records rejects, which are in the order of the file, outside of any transaction.
+    /// Records rejects outside of any transaction. They are in the order of the file.
     pub async fn record_rejects(
         &self,
         lane: usize,
@@ -223,7 +223,7 @@ impl Work for Loading<'_> {
     }
 }
 
-/// The rejected rows of a part, and its pieces.
+/// Reads the number of a part's rejected rows, and of its statements.
 fn rejected(counts: Option<&[Field]>) -> Result<(u64, u64), SyncError> {
     let counted = match counts {
         Some([Field::Long(rejected), Field::Long(pieces)]) => {
@@ -234,11 +234,11 @@ fn rejected(counts: Option<&[Field]>) -> Result<(u64, u64), SyncError> {
     counted.ok_or_else(|| SyncError::Inconsistent("the chunk is not counted".to_owned()))
 }
 
-/// Calls of parameter sets that share an SQL text.
+/// Calls, and the parameter sets of each. They share an SQL text.
 type Calls = Vec<Vec<Vec<Parameter>>>;
 
 impl Loading<'_> {
-    /// All sets, each as one statement.
+    /// Returns all sets, each as one statement.
     fn whole(&self) -> (String, Calls) {
         let load = self.loader.statement();
         let Folded { rows, folded } =
@@ -260,8 +260,8 @@ impl Loading<'_> {
         (load_sql(self.loader.columns.len()), self.calls(sets))
     }
 
-    /// The same in smaller sets, whose bad rows the server tells from the good ones. Where rows of a key fold, its last good
-    /// one stands for those before it.
+    /// Returns the same rows in smaller sets, in which the server finds the bad rows. If rows of a key fold, the last good one
+    /// stands for those before it.
     fn bisected(&self, attempt: Attempt) -> (String, Calls) {
         let loader = self.loader;
         let load = loader.statement();
@@ -312,15 +312,15 @@ impl Loading<'_> {
         (load_bisected_sql(loader.columns.len()), self.calls(sets))
     }
 
-    /// The records that do not fit the table.
+    /// Returns the records that do not fit the table.
     fn rejects(&self) -> Calls {
         let rejects = self.part.rejects.iter();
         let rows = rejects.map(|reject| FileRow::of_reject(reject, self.loader.encoding)).collect();
         let calls = calls(rows, usize::MAX, FileRow::size_bytes).into_iter().enumerate();
         calls
-            .map(|(place, rows)| {
+            .map(|(index, rows)| {
                 let mut set = self.of_slot();
-                let piece = REJECTED_PIECE - i32::try_from(place).unwrap_or_default();
+                let piece = REJECTED_PIECE - i32::try_from(index).unwrap_or_default();
                 set.push(parameter("piece", piece.to_string()));
                 set.extend(self.of_chunk());
                 set.extend(super::rejects::parameters(&rows.iter().collect::<Vec<_>>()));
@@ -330,7 +330,7 @@ impl Loading<'_> {
             .collect()
     }
 
-    /// Sets that take too long have each a call, and its 45 s, of their own.
+    /// Cuts sets into calls. Sets that take too long get a call, and its 45 s, of their own.
     fn calls(&self, sets: Vec<Vec<Parameter>>) -> Calls {
         let sets_max = if self.set_rows_max < SET_ROWS_MAX { 1 } else { usize::MAX };
         calls(sets, sets_max, |set| encoded_len(set))
@@ -355,7 +355,7 @@ impl Loading<'_> {
         ]
     }
 
-    /// How large the chunk is, and where it ends.
+    /// Returns the size of the chunk and its end.
     fn of_chunk(&self) -> [Parameter; 5] {
         let ChunkEnd { records, bytes_read, next, next_record } = self.slot.end;
         let number = |name, value: Option<u64>| {
@@ -364,8 +364,8 @@ impl Loading<'_> {
         [
             parameter("records", records.to_string()),
             parameter("bytes_read", bytes_read.to_string()),
-            number("next_byte", next.map(|place| place.byte_offset)),
-            number("next_line", next.map(|place| place.line)),
+            number("next_byte", next.map(|next| next.byte_offset)),
+            number("next_line", next.map(|next| next.line)),
             parameter("next_record", next_record.to_string()),
         ]
     }
@@ -373,7 +373,7 @@ impl Loading<'_> {
 
 /// The row of the set, from 1, that each row of some groups follows.
 fn follows(groups: &[Set<'_>]) -> impl Iterator<Item = Option<String>> {
-    let rows = groups.iter().flat_map(|group| (0..group.len()).map(|place| place > 0));
+    let rows = groups.iter().flat_map(|group| (0..group.len()).map(|index| index > 0));
     rows.enumerate().map(|(before, is_later)| is_later.then(|| before.to_string()))
 }
 

@@ -1,7 +1,7 @@
-//! Loads a file in one transaction, for `atomic` and `dry-run`: all of it stands, or none.
+//! Loads a file in one transaction, for `atomic` and `dry-run`: all rows or none.
 //!
-//! The sets are bisected from the start, since an error would end the transaction. Rejects are recorded outside of it, so
-//! that they are there for the report whether it is committed or rolled back.
+//! The sets are bisected from the start, since an error would abort the transaction. Rejects are recorded outside of it, so
+//! that the report has them whether it is committed or rolled back.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -33,14 +33,14 @@ const COUNTS: &str =
   coalesce(sum(rows_rejected), 0)::bigint
 FROM sync.import_chunk WHERE import_id = :import_id::uuid";
 
-/// What was found out, by a transaction that commits this or is about to be rolled back.
-const FOUND_OUT: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_written = :written::bigint,
+/// Records the counts and the error: in a transaction that is committed, or before one is rolled back.
+const RECORD_COUNTS: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_written = :written::bigint,
   rows_unchanged = :unchanged::bigint, rows_superseded = :superseded::bigint, rows_rejected = :rejected::bigint,
   rows_deleted = :deleted::bigint, progressed_at = clock_timestamp(), error = :error::text,
   rolled_back_at = CASE WHEN :is_rolled_back::boolean THEN clock_timestamp() END
 WHERE id = :import_id::uuid AND state = 'running'";
 
-/// Nobody else loads the file before this transaction is over. (Its row is kept up to date meanwhile.)
+/// Keeps other workers from the file until the transaction ends. The import's row stays free for updates.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(sync.import_lock(:import_id::uuid)) IS NULL";
 
 /// The rows of a chunk that the database refused, as this transaction recorded them.
@@ -48,33 +48,33 @@ const REFUSED: &str = "SELECT record, sqlstate, column_name, reason FROM sync.im
 WHERE import_id = :import_id::uuid AND lane = 0 AND rule = 'database' AND record > :after::bigint
 ORDER BY record LIMIT 1000";
 
-/// What stands outside of the transaction is enough.
+/// Deletes the transaction's own rejects: those that were recorded outside of it are the same.
 const FORGET_OWN_REJECTS: [&str; 2] = [
     "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid AND lane = 0",
     "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid AND lane = 0",
 ];
 
-/// The lane of the rejects that are recorded outside of the transaction, in which no row is loaded.
+/// The lane of the rejects that are recorded outside of the transaction. It loads no rows.
 const OUTSIDE_LANE: usize = 1;
 
-/// Whether a transaction came to its end: committed, or rolled back with all that was to be found out.
+/// Tells if an earlier transaction came to its end: committed, or rolled back with its counts recorded.
 const ENDED: &str = "SELECT rolled_back_at IS NOT NULL OR EXISTS (
     SELECT FROM sync.import_chunk WHERE import_id = :import_id::uuid
   ), error
 FROM sync.import WHERE id = :import_id::uuid";
 
-const SPEAK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+const CHECK_NOW: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
-/// The constraints that speak at a commit, as `SET CONSTRAINTS` names them; NULL where there are none.
+/// The names of the initially deferred constraints for `SET CONSTRAINTS`; NULL if there are none.
 const DEFERRED: &str =
     "SELECT string_agg(DISTINCT format('%I.%I', space.nspname, held.conname), ', ')
 FROM pg_constraint AS held JOIN pg_namespace AS space ON space.oid = held.connamespace
 WHERE held.condeferred";
 
-/// How often it is recorded how much was read, at most.
+/// The time between two records of the bytes read.
 const RECORDED_EVERY: Duration = Duration::from_secs(2);
 
-/// What is loaded, and from where.
+/// Loads one file in one transaction.
 pub(in crate::functions::import) struct Whole<'a> {
     pub entry: Entry<'a>,
     pub loader: Loader<'a>,
@@ -86,7 +86,7 @@ pub(in crate::functions::import) struct Whole<'a> {
     pub time: Time,
 }
 
-/// An attempt: its end, and what it counted.
+/// The end of an attempt, and its counts.
 struct Attempt {
     /// The error tells why nothing is loaded.
     end: Result<(), String>,
@@ -106,7 +106,7 @@ impl Attempt {
 }
 
 impl Whole<'_> {
-    /// Loads an opened file; opens it again where the transaction must be repeated.
+    /// Loads an opened file. Opens it again if the transaction is repeated.
     pub(in crate::functions::import) async fn load(
         &self,
         opened: Opened<'_>,
@@ -167,7 +167,7 @@ impl Whole<'_> {
             Ok(None) => return Ok(End::Rollback(Attempt::refused_at_end())),
             Err(stop) => return self.stop(transaction, stop).await,
         };
-        // After an error the transaction has no answers any more.
+        // After an error the transaction cannot be read any more.
         let mut counts = self.counts(transaction).await?;
         if self.options.mode == LoadMode::Replace {
             match replace_in(transaction, self.entry, self.loader.table, self.options.max_deletes)
@@ -181,7 +181,7 @@ impl Whole<'_> {
                 Err(Stop::Error(error)) => return Err(error),
             }
         }
-        if let Some(message) = speak_now(transaction).await? {
+        if let Some(message) = check_now(transaction).await? {
             let error = format!("a deferred constraint refuses the file as a whole: {message}");
             let attempt = Attempt { is_refused_at_end: true, ..self.stopped(&error, counts) };
             if self.tries_again(&attempt, tried) {
@@ -190,7 +190,7 @@ impl Whole<'_> {
             return self.take_back(attempt).await;
         }
         if counts.first() != Some(&Field::Long(i64::try_from(records).unwrap_or(i64::MAX))) {
-            // Cannot be; and if it is, nothing may stand of it.
+            // This cannot happen. If it does, nothing may be committed.
             tracing::error!(import_id = %self.entry.import_id, records, "rows of the file are not conserved");
             let error = "not all records of the file are accounted for: a defect of aurora-sync, please report it";
             return self.stop(transaction, Stop::Failed(error.to_owned())).await;
@@ -202,7 +202,7 @@ impl Whole<'_> {
         for sql in FORGET_OWN_REJECTS {
             transaction.execute(sql, vec![self.entry.id()]).await?;
         }
-        transaction.execute(FOUND_OUT, self.found_out(&attempt, false)).await?;
+        transaction.execute(RECORD_COUNTS, self.counts_parameters(&attempt, false)).await?;
         Ok(End::Commit(attempt))
     }
 
@@ -243,7 +243,7 @@ impl Whole<'_> {
             rejected += self.load_chunk(transaction, &chunk, end, tried).await?;
             if let Some(names) = &deferred {
                 // Without a dry run, the chunk would be committed now.
-                if speak_now(transaction).await?.is_some() {
+                if check_now(transaction).await?.is_some() {
                     return Ok(None);
                 }
                 transaction
@@ -270,7 +270,7 @@ impl Whole<'_> {
         Ok(Some(records))
     }
 
-    /// The names of the constraints that would speak at the commit of each chunk, where there would be one.
+    /// Returns the names of the constraints that an import without `dry-run` would check at the commit of each chunk.
     async fn deferred(
         &self,
         transaction: &Transaction<'_>,
@@ -283,7 +283,7 @@ impl Whole<'_> {
         Ok(names.first().and_then(|names| names.first()?.as_text()).map(str::to_owned))
     }
 
-    /// Loads a chunk, and gives the number of its records that were rejected.
+    /// Loads a chunk, and returns how many of its records were rejected.
     async fn load_chunk(
         &self,
         transaction: &Transaction<'_>,
@@ -294,7 +294,6 @@ impl Whole<'_> {
         // All rows are in one lane: see `lanes_of`.
         let Some(part) = chunk.parts.first().filter(|part| !part.is_empty()) else { return Ok(0) };
         let slot = Slot { lane: 0, chunk: chunk.number, end };
-        // An error would end the transaction: bad rows are looked for from the beginning.
         let rejected = self.loader.load_in(transaction, slot, part, tried).await?;
         if rejected > 0 {
             let mut rejects = part.rejects.clone();
@@ -305,7 +304,7 @@ impl Whole<'_> {
         Ok(rejected)
     }
 
-    /// The rows of a part that the database refused.
+    /// Returns the rows of a part that the database refused.
     async fn refused(
         &self,
         transaction: &Transaction<'_>,
@@ -321,7 +320,7 @@ impl Whole<'_> {
             after = record_number(last)?;
             for refused in &page {
                 let number = record_number(refused)?;
-                let text = |place: usize| refused.get(place)?.as_text().map(str::to_owned);
+                let text = |index: usize| refused.get(index)?.as_text().map(str::to_owned);
                 if let Some(origin) = origins.find(|origin| origin.record == number) {
                     let reason = text(3).unwrap_or_default();
                     let rejection = Rejection {
@@ -335,7 +334,7 @@ impl Whole<'_> {
         }
     }
 
-    /// Ends with nothing loaded; counts what was found out.
+    /// Ends with nothing loaded. Records the counts and the error.
     async fn stop(
         &self,
         transaction: &Transaction<'_>,
@@ -350,13 +349,13 @@ impl Whole<'_> {
         self.take_back(self.stopped(&error, counts)).await
     }
 
-    /// Rolls back. What was found out is recorded before: whoever comes next may see it, or its lock, but not neither.
+    /// Rolls back. Records the counts and the error before that, while the lock keeps other workers waiting.
     async fn take_back(&self, attempt: Attempt) -> Result<End<Attempt>, SyncError> {
-        self.entry.run(FOUND_OUT, self.found_out(&attempt, true)).await?;
+        self.entry.run(RECORD_COUNTS, self.counts_parameters(&attempt, true)).await?;
         Ok(End::Rollback(attempt))
     }
 
-    /// Without a dry run, constraints would now be checked row by row.
+    /// Tells if an import without `dry-run` would try again with immediate constraints.
     fn tries_again(&self, attempt: &Attempt, tried: batch::Attempt) -> bool {
         attempt.is_refused_at_end && !self.options.is_atomic && tried == batch::Attempt::Bisected
     }
@@ -366,17 +365,17 @@ impl Whole<'_> {
             && let [_, Field::Long(written), Field::Long(unchanged), Field::Long(superseded), ..] =
                 counts.as_mut_slice()
         {
-            // What is not loaded leaves the table as it is.
+            // Rows that are not loaded leave the table unchanged.
             *unchanged += std::mem::take(written) + std::mem::take(superseded);
         }
         Attempt { counts, ..Attempt::ended(Err(format!("{error}; nothing was loaded"))) }
     }
 
-    /// Where nothing may be half done, a single bad row is too many, unless `max-rejects` allows some.
+    /// Tells if too many rows are rejected. With `atomic`, one is too many, unless `max-rejects` allows some.
     fn too_many(&self, read: u64, rejected: u64, is_end: bool) -> Option<String> {
         let default =
             (self.options.is_atomic && !self.options.is_dry_run).then_some(Limit::Rows(0));
-        // A bad row is no reason not to look for others: the file is read to its end.
+        // The file is read to its end, so that the report shows all bad rows.
         let is_by_default = self.options.max_rejects.is_none();
         if is_by_default && !is_end {
             return None;
@@ -398,10 +397,10 @@ impl Whole<'_> {
         counts.ok_or_else(|| SyncError::Inconsistent("the chunks are not counted".to_owned()))
     }
 
-    fn found_out(&self, attempt: &Attempt, is_rolled_back: bool) -> Vec<Parameter> {
+    fn counts_parameters(&self, attempt: &Attempt, is_rolled_back: bool) -> Vec<Parameter> {
         let names = ["read", "written", "unchanged", "superseded", "rejected", "deleted"];
         let numbers = attempt.counts.iter().map(|field| field.as_long().unwrap_or_default());
-        // None are deleted where they are not told of.
+        // Without a count, no rows were deleted.
         let numbers = numbers.chain(std::iter::repeat(0)).map(|number| number.to_string());
         let mut parameters: Vec<_> =
             names.into_iter().zip(numbers).map(|(name, number)| parameter(name, number)).collect();
@@ -416,8 +415,8 @@ impl Whole<'_> {
 }
 
 /// Checks the deferred constraints now, and returns PostgreSQL's message if one refuses rows.
-async fn speak_now(transaction: &Transaction<'_>) -> Result<Option<String>, SyncError> {
-    match transaction.execute(SPEAK_NOW, Vec::new()).await {
+async fn check_now(transaction: &Transaction<'_>) -> Result<Option<String>, SyncError> {
+    match transaction.execute(CHECK_NOW, Vec::new()).await {
         Ok(_) => Ok(None),
         Err(error) if error.disposition() == Disposition::Reject => Ok(Some(error.message)),
         Err(error) => Err(error.into()),
