@@ -1,4 +1,4 @@
-//! The demo's story on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the
+//! The demo on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the
 //! real binaries, the Data API server and PostgreSQL.
 
 use std::io::Read as _;
@@ -21,7 +21,7 @@ fn functions() -> Functions {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tutorials_story_holds_on_the_deployed_template() {
+async fn the_demo_holds_on_the_deployed_template() {
     let stack = Stack::start(Options::new(functions())).await.unwrap();
     let seen = demo::run(&stack, &mut |_| ()).await.unwrap();
 
