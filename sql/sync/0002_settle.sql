@@ -75,7 +75,7 @@ CREATE TYPE sync.attempt AS (
     row_number integer,
     -- Of the statement; NULL where the database refused a row, and the rest says which, and why.
     answer text[],
-    -- The refused row, as it was given to the statement: sync.cells takes it apart.
+    -- The refused row, as it was given to the statement: sync.cells takes it apart. NULL where it was not tried.
     literals text,
     sqlstate text,
     message text,
@@ -187,33 +187,37 @@ BEGIN
         END IF;
         reasons := sync.reasons(of_table, adds, columns[own_columns + 1 :], column_names);
     END IF;
-    SELECT array_agg(row_of_set.literals ORDER BY row_of_set.n), array_agg(row_of_set.n ORDER BY row_of_set.n)
-    INTO rows, places
-    FROM (
-        SELECT cell.n::integer AS n, array_agg(ARRAY[cell.text]::text ORDER BY col.place)::text AS literals
-        FROM unnest(columns) WITH ORDINALITY AS col (literal, place),
-            unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
-        GROUP BY cell.n
-    ) AS row_of_set;
+    SELECT array_agg(n ORDER BY n) INTO places FROM generate_series(1, cardinality(columns[1]::text[])) AS n;
     -- A statement may fail before it is prepared: a rule of the table can refuse every row.
     unprepared := sync.unprepared(unprepared);
     -- The first row of a reason is tried: the others have the same error, if it has one.
     FOR reason IN 1 .. coalesce((SELECT max(number) FROM unnest(reasons) AS number), 0) LOOP
-        CONTINUE WHEN array_position(reasons, reason) IS NULL;
-        attempt := sync.try(unprepared, rows[array_position(reasons, reason)], has_unknown_types);
-        attempt.row_number := array_position(reasons, reason);
+        place := array_position(reasons, reason);
+        CONTINUE WHEN place IS NULL;
+        attempt := sync.try(unprepared, ARRAY(SELECT ARRAY[(literal::text[])[place]]::text FROM unnest(columns) AS literal)::text,
+            has_unknown_types);
+        attempt.row_number := place;
         IF attempt.sqlstate IS NULL THEN
             RETURN NEXT attempt;
-            places := array_remove(places, attempt.row_number);
+            places := array_remove(places, place);
         ELSIF left(attempt.sqlstate, 2) = '23' THEN
             RETURN QUERY
-                SELECT of_reason.number, NULL::text[], rows[of_reason.number], attempt.sqlstate, attempt.message,
+                SELECT of_reason.number, NULL::text[], NULL::text, attempt.sqlstate, attempt.message,
                     attempt.constraint_name, attempt.column_name, attempt.table_name
                 FROM unnest(places) AS of_reason (number) WHERE reasons[of_reason.number] = reason;
             SELECT coalesce(array_agg(other.number ORDER BY other.number), '{}') INTO places
             FROM unnest(places) AS other (number) WHERE reasons[other.number] <> reason;
         END IF;
     END LOOP;
+    SELECT array_agg(of_row.literals ORDER BY n) INTO rows
+    FROM generate_series(1, (SELECT max(number) FROM unnest(places) AS number)) AS n
+    LEFT JOIN (
+        SELECT cell.n::integer AS n, array_agg(ARRAY[cell.text]::text ORDER BY col.place)::text AS literals
+        FROM unnest(columns) WITH ORDINALITY AS col (literal, place),
+            unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
+        WHERE cell.n = ANY (places)
+        GROUP BY cell.n
+    ) AS of_row USING (n);
     SELECT array_agg(of_column.texts ORDER BY of_column.place) INTO cells
     FROM (
         SELECT col.place, array_agg(cell.text ORDER BY cell.n) AS texts
@@ -544,47 +548,47 @@ DECLARE
     -- All sets of a call have as many columns as the widest one.
     own_columns constant text[] := columns[: 4 + cardinality(column_names)];
     attempt sync.attempt;
-    cells text[];
-    settled sync.write;
-    refused sync.write;
+    refused sync.attempt[] := '{}';
 BEGIN
     FOR attempt IN SELECT * FROM sync.bisect(statement, own_columns, column_names, types, is_immediate, NULL,
             of_table, adds)
     LOOP
         IF attempt.sqlstate IS NULL THEN
             RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.answer);
-            CONTINUE;
+        ELSE
+            refused := refused || attempt;
         END IF;
-        refused := NULL;
-        cells := sync.cells(attempt.literals);
-        refused.id := cells[1]::uuid;
-        refused.table_name := table_path;
-        refused.key := cells[3];
-        refused.operation := operation;
-        refused.outcome := 'rejected';
-        refused.payload := json_build_object('table', table_path, 'operation', operation,
-            'row', json_object(column_names, cells[5 :]))::text;
-        refused.accepted_at := to_timestamp(cells[2]::bigint / 1000.0);
-        refused.settled_at := clock_timestamp();
-        refused.fingerprint := cells[4];
-        SELECT * INTO settled FROM sync.write AS write WHERE write.id = refused.id;
-        IF NOT FOUND THEN
-            refused.rule := 'database';
-            refused.reason := left(attempt.message, 1000);
-            refused.sqlstate := attempt.sqlstate;
-            refused.constraint_name := attempt.constraint_name;
-            refused.column_name := attempt.column_name;
-            RETURN NEXT refused;
-        ELSIF settled.fingerprint IS DISTINCT FROM refused.fingerprint THEN
-            refused.id := sync.reused_id(refused.id, refused.fingerprint);
-            refused.rule := 'idempotency-key-reused';
-            refused.reason := sync.reason(refused.rule);
-            IF NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = refused.id) THEN
-                RETURN NEXT refused;
-            END IF;
-        END IF;
-        -- A bad row that was settled before is not settled again.
     END LOOP;
+    RETURN QUERY
+        SELECT CASE WHEN settled.id IS NULL THEN write.id ELSE sync.reused_id(write.id, write.fingerprint) END,
+            table_path, write.cells[3], operation, 'rejected', reason.rule,
+            CASE WHEN settled.id IS NULL THEN write.sqlstate END,
+            CASE WHEN settled.id IS NULL THEN left(write.message, 1000) ELSE sync.reason(reason.rule) END,
+            CASE WHEN settled.id IS NULL THEN write.constraint_name END,
+            CASE WHEN settled.id IS NULL THEN write.column_name END,
+            json_build_object('table', table_path, 'operation', operation,
+                'row', json_object(column_names, write.cells[5 :]))::text,
+            to_timestamp(write.cells[2]::bigint / 1000.0), clock_timestamp(), write.fingerprint
+        FROM (
+            SELECT row.*, of_row.cells, of_row.cells[1]::uuid AS id, of_row.cells[4] AS fingerprint
+            FROM unnest(refused) AS row
+            JOIN (
+                SELECT cell.n, array_agg(cell.text ORDER BY col.place) AS cells
+                FROM unnest(own_columns) WITH ORDINALITY AS col (literal, place),
+                    unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
+                GROUP BY cell.n
+            ) AS of_row ON of_row.n = row.row_number
+        ) AS write
+        LEFT JOIN LATERAL (
+            SELECT * FROM sync.write AS known WHERE known.id = write.id LIMIT 1
+        ) AS settled ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN settled.id IS NULL THEN 'database' ELSE 'idempotency-key-reused' END AS rule
+        ) AS reason
+        -- A bad row that was settled before is not settled again.
+        WHERE settled.id IS NULL OR settled.fingerprint IS DISTINCT FROM write.fingerprint AND (
+            SELECT known.id FROM sync.write AS known WHERE known.id = sync.reused_id(write.id, write.fingerprint)
+        ) IS NULL;
 END
 $$;
 

@@ -1,6 +1,17 @@
 //! Reads `sql/`: migrations cut into statements, and the tables that they leave.
 //!
 //! Used by the build script and by tests, never by a function. Only [`read_dir`] does I/O.
+//!
+//! ```
+//! use aurora_sync_catalog::{ColumnType, ddl};
+//!
+//! let text = "CREATE TABLE staff (id char(4) PRIMARY KEY, name text NOT NULL);".to_owned();
+//! let schema = ddl::parse(&[("0001_staff.sql".to_owned(), text)])?;
+//! let staff = schema.catalog.table("staff").expect("the file creates the table");
+//! assert_eq!(staff.primary_key, ["id"]);
+//! assert_eq!(staff.column("name").map(|column| &column.column_type), Some(&ColumnType::Text));
+//! # Ok::<(), ddl::DdlError>(())
+//! ```
 
 mod fault;
 mod name;
