@@ -11,7 +11,7 @@ pub type Cells = Vec<Option<String>>;
 /// The literal of each column of these rows.
 pub fn column_literals(rows: &[&Cells]) -> Vec<String> {
     let columns = rows.first().map_or(0, |row| row.len());
-    (0..columns).map(|place| array_literal(rows.iter().map(|row| row[place].as_deref()))).collect()
+    (0..columns).map(|index| array_literal(rows.iter().map(|row| row[index].as_deref()))).collect()
 }
 
 /// The bytes that a row adds to a request.
@@ -53,10 +53,10 @@ impl PackedCells {
         self.ends.is_empty()
     }
 
-    /// The cell at this place; `None` is NULL, or no cell.
-    pub fn get(&self, place: usize) -> Option<&str> {
-        let start = place.checked_sub(1).map_or(0, |before| self.end(before));
-        self.cell(*self.ends.get(place)?, start)
+    /// The cell at this index; `None` is NULL, or no cell.
+    pub fn get(&self, index: usize) -> Option<&str> {
+        let start = index.checked_sub(1).map_or(0, |before| self.end(before));
+        self.cell(*self.ends.get(index)?, start)
     }
 
     /// The cells; `None` is NULL.
@@ -73,8 +73,8 @@ impl PackedCells {
         self.text.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 
-    fn end(&self, place: usize) -> usize {
-        self.ends.get(place).map_or(0, |end| (end & !NULL_MARK) as usize)
+    fn end(&self, index: usize) -> usize {
+        self.ends.get(index).map_or(0, |end| (end & !NULL_MARK) as usize)
     }
 
     fn cell(&self, end: u32, start: usize) -> Option<&str> {
@@ -101,9 +101,9 @@ impl<'a> PackedRow<'a> {
         })
     }
 
-    /// The cell at this place; `None` is NULL, or no cell.
-    pub fn get(self, place: usize) -> Option<&'a str> {
-        self.iter().nth(place)?
+    /// The cell at this index; `None` is NULL, or no cell.
+    pub fn get(self, index: usize) -> Option<&'a str> {
+        self.iter().nth(index)?
     }
 
     fn text_bytes(self) -> usize {
@@ -206,8 +206,8 @@ mod tests {
                 let cells: Vec<_> = packed.iter().map(|cell| cell.map(str::to_owned)).collect();
                 prop_assert_eq!(&cells, row);
                 prop_assert_eq!(packed.len(), row.len());
-                for place in 0..=row.len() {
-                    prop_assert_eq!(packed.get(place), row.get(place).and_then(Option::as_deref));
+                for index in 0..=row.len() {
+                    prop_assert_eq!(packed.get(index), row.get(index).and_then(Option::as_deref));
                 }
                 prop_assert_eq!(packed.as_row().size_bytes(), size_bytes(row));
             }
@@ -215,8 +215,8 @@ mod tests {
             for (row, packed) in rows.iter().zip(&packed) {
                 prop_assert_eq!(behind.push(packed), size_bytes(row));
             }
-            for (place, packed) in packed.iter().enumerate() {
-                let cells: Vec<_> = behind.row(place).iter().collect();
+            for (index, packed) in packed.iter().enumerate() {
+                let cells: Vec<_> = behind.row(index).iter().collect();
                 prop_assert_eq!(cells, packed.iter().collect::<Vec<_>>());
             }
             let literals = packed_literals(&packed.iter().map(PackedCells::as_row).collect::<Vec<_>>());

@@ -31,11 +31,11 @@ fn cut(sizes_bytes: impl ExactSizeIterator<Item = usize>, rows_max: usize) -> Ve
     let mut sets = Vec::new();
     let mut start = 0;
     let mut bytes = 0;
-    for (place, size_bytes) in sizes_bytes.enumerate() {
-        let is_full = place - start == rows_max || bytes + size_bytes > CALL_BYTES_MAX;
-        if place > start && is_full {
-            sets.push(start..place);
-            start = place;
+    for (index, size_bytes) in sizes_bytes.enumerate() {
+        let is_full = index - start == rows_max || bytes + size_bytes > CALL_BYTES_MAX;
+        if index > start && is_full {
+            sets.push(start..index);
+            start = index;
             bytes = 0;
         }
         bytes += size_bytes;

@@ -35,7 +35,7 @@ pub struct Change {
     pub key: Option<Key>,
     /// In the order of the group's columns.
     pub cells: Cells,
-    /// The places of its writes in the delivery, in order.
+    /// The indexes of its writes in the delivery, in order.
     pub writes: Vec<usize>,
 }
 
@@ -47,7 +47,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// The places of all its writes.
+    /// The indexes of all its writes.
     pub fn writes(&self) -> impl Iterator<Item = usize> {
         self.changes.iter().flat_map(|change| change.writes.iter().copied())
     }
@@ -67,14 +67,14 @@ pub fn plan(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Step>
     let changes = changes(catalog, writes, folding);
     let levels = levels(catalog, writes, &changes);
     let mut groups: BTreeMap<usize, Vec<(Group, Vec<Change>)>> = BTreeMap::new();
-    let mut place_of: HashMap<(usize, Group), usize> = HashMap::new();
+    let mut index_of: HashMap<(usize, Group), usize> = HashMap::new();
     for (change, level) in changes.into_iter().zip(levels) {
         let of_level = groups.entry(level).or_default();
-        let place = *place_of.entry((level, change.group.clone())).or_insert_with(|| {
+        let index = *index_of.entry((level, change.group.clone())).or_insert_with(|| {
             of_level.push((change.group.clone(), Vec::new()));
             of_level.len() - 1
         });
-        of_level[place].1.push(change);
+        of_level[index].1.push(change);
     }
     groups
         .into_values()
@@ -106,7 +106,7 @@ fn steps(group: &Group, mut changes: Vec<Change>, is_sorted: bool) -> Vec<Step> 
 }
 
 impl Change {
-    fn of(write: &Write, place: usize) -> Self {
+    fn of(write: &Write, index: usize) -> Self {
         Self {
             group: Group {
                 table: write.table.clone(),
@@ -115,7 +115,7 @@ impl Change {
             },
             key: write.key.clone(),
             cells: write.row.iter().map(|(_, value)| value.clone()).collect(),
-            writes: vec![place],
+            writes: vec![index],
         }
     }
 
@@ -129,8 +129,8 @@ impl Change {
     }
 
     fn cell(&self, column: &str) -> Option<&str> {
-        let place = self.group.columns.iter().position(|name| name == column)?;
-        self.cells[place].as_deref()
+        let index = self.group.columns.iter().position(|name| name == column)?;
+        self.cells[index].as_deref()
     }
 }
 
@@ -139,10 +139,10 @@ fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change
     let mut changes: Vec<Change> = Vec::with_capacity(writes.len());
     // The last change of each key, where another update may fold into it.
     let mut last: HashMap<(&str, &Key), usize> = HashMap::new();
-    for (place, write) in writes.iter().enumerate() {
+    for (index, write) in writes.iter().enumerate() {
         let may_fold = |key: &&Key| folding == Folding::Neighbours && key.is_comparable();
         let Some(key) = write.key.as_ref().filter(may_fold) else {
-            changes.push(Change::of(write, place));
+            changes.push(Change::of(write, index));
             continue;
         };
         let table = catalog.table(&write.table);
@@ -150,11 +150,11 @@ fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change
         if let (Some(table), Some(earlier)) = (table, earlier)
             && folds(table, writes[changes[earlier].writes[0]], &changes[earlier], write)
         {
-            fold(table, &mut changes[earlier], write, place);
+            fold(table, &mut changes[earlier], write, index);
             continue;
         }
         last.insert((write.table.as_str(), key), changes.len());
-        changes.push(Change::of(write, place));
+        changes.push(Change::of(write, index));
     }
     changes
 }
@@ -188,7 +188,7 @@ fn folds(table: &Table, first: &Write, earlier: &Change, later: &Write) -> bool 
         && later.row.iter().all(|(name, _)| is_free(name) && is_taken(name))
 }
 
-fn fold(table: &Table, change: &mut Change, write: &Write, place: usize) {
+fn fold(table: &Table, change: &mut Change, write: &Write, index: usize) {
     let mut cells = Vec::with_capacity(table.columns.len());
     let mut columns = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
@@ -204,7 +204,7 @@ fn fold(table: &Table, change: &mut Change, write: &Write, place: usize) {
     }
     change.group.columns = columns;
     change.cells = cells;
-    change.writes.push(place);
+    change.writes.push(index);
 }
 
 /// The level of each change: it runs after all changes of lower levels.
@@ -212,16 +212,16 @@ fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize
     let mut graph = Graph::new(changes.len());
     // Two payloads under one Idempotency-Key: the second must find the first in the ledger.
     let mut by_id: HashMap<Uuid, usize> = HashMap::new();
-    for (place, change) in changes.iter().enumerate() {
+    for (index, change) in changes.iter().enumerate() {
         for &write in &change.writes {
-            if let Some(earlier) = by_id.insert(writes[write].id, place) {
-                graph.after(place, earlier);
+            if let Some(earlier) = by_id.insert(writes[write].id, index) {
+                graph.after(index, earlier);
             }
         }
     }
     let by_key = by_key(changes);
-    for places in by_key.values().chain(incomparable(changes).values()) {
-        for pair in places.windows(2) {
+    for indexes in by_key.values().chain(incomparable(changes).values()) {
+        for pair in indexes.windows(2) {
             graph.after(pair[1], pair[0]);
         }
     }
@@ -236,26 +236,26 @@ fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize
     graph.levels(changes)
 }
 
-/// The places of the changes of each row.
+/// The indexes of the changes of each row.
 fn by_key(changes: &[Change]) -> HashMap<(&str, &Key), Vec<usize>> {
-    let mut places: HashMap<(&str, &Key), Vec<usize>> = HashMap::new();
-    for (place, change) in changes.iter().enumerate() {
+    let mut indexes: HashMap<(&str, &Key), Vec<usize>> = HashMap::new();
+    for (index, change) in changes.iter().enumerate() {
         if let Some(key) = &change.key {
-            places.entry((change.group.table.as_str(), key)).or_default().push(place);
+            indexes.entry((change.group.table.as_str(), key)).or_default().push(index);
         }
     }
-    places
+    indexes
 }
 
-/// The places of the changes of each table whose keys only the database can compare: any may be of one row.
+/// The indexes of the changes of each table whose keys only the database can compare: any may be of one row.
 fn incomparable(changes: &[Change]) -> HashMap<&str, Vec<usize>> {
-    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (place, change) in changes.iter().enumerate() {
+    let mut indexes: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, change) in changes.iter().enumerate() {
         if change.key.as_ref().is_some_and(|key| !key.is_comparable()) {
-            places.entry(&change.group.table).or_default().push(place);
+            indexes.entry(&change.group.table).or_default().push(index);
         }
     }
-    places
+    indexes
 }
 
 /// One foreign key between two tables of the catalog.
@@ -277,10 +277,10 @@ impl Reference<'_> {
     ) {
         let of = |table: &Table| {
             let path = table.path();
-            let places = changes.iter().enumerate();
-            places
+            let indexes = changes.iter().enumerate();
+            indexes
                 .filter(|(_, change)| change.group.table == path)
-                .map(|(place, _)| place)
+                .map(|(index, _)| index)
                 .collect()
         };
         let (children, parents): (Vec<usize>, Vec<usize>) = (of(self.child), of(self.parent));
@@ -315,24 +315,24 @@ impl Reference<'_> {
         let parent_path = self.parent.path();
         for &child in children.iter().filter(|&&child| !is_delete(&changes[child])) {
             let Some(value) = self.named_by(&changes[child]) else { continue };
-            let places = if self.is_to_key() {
+            let indexes = if self.is_to_key() {
                 by_key.get(&(parent_path.as_str(), &value))
             } else {
                 by_value.get(&value)
             };
-            let Some(places) = places else { continue };
-            let next = places.partition_point(|&parent| parent < child);
+            let Some(indexes) = indexes else { continue };
+            let next = indexes.partition_point(|&parent| parent < child);
             // A parent that comes later in the delivery is put first: without it the child has no chance. Not one that lets
             // go of another value by it, and so waits for the children itself.
             let is_new = |&&parent: &&usize| parent > child && !self.releases(&changes[parent]);
             if let Some(&parent) =
-                places[..next].last().or_else(|| places[next..].iter().find(is_new))
+                indexes[..next].last().or_else(|| indexes[next..].iter().find(is_new))
             {
                 graph.after(child, parent);
             }
             // Later ones of its key follow the first.
             let is_deleted = |&&parent: &&usize| parent > child && is_delete(&changes[parent]);
-            if let Some(&parent) = places[next..].iter().find(is_deleted) {
+            if let Some(&parent) = indexes[next..].iter().find(is_deleted) {
                 graph.after(parent, child);
             }
         }
@@ -356,23 +356,23 @@ impl Reference<'_> {
         // Rows of one table can be deleted by one statement, in whatever order: a chain of them needs no more levels.
         let is_own = self.is_to_key() && self.parent.path() == self.child.path();
         let (mut moved, mut released) = (Gate::default(), Gate::default());
-        for (place, change) in changes.iter().enumerate() {
+        for (index, change) in changes.iter().enumerate() {
             let releases = self.releases(change);
             if releases {
                 if is_delete(change) {
-                    graph.after(place, deleted);
+                    graph.after(index, deleted);
                 }
-                moved.before(place, graph);
+                moved.before(index, graph);
             }
             if self.moves(change) {
                 // Whom a delete let go is not known where it names other columns than those referred to.
                 if !self.is_to_key() && !is_delete(change) {
-                    released.before(place, graph);
+                    released.before(index, graph);
                 }
-                moved.add(place, usize::from(!(is_own && is_delete(change))));
+                moved.add(index, usize::from(!(is_own && is_delete(change))));
             }
             if releases {
-                released.add(place, 1);
+                released.add(index, 1);
             }
         }
     }
@@ -414,8 +414,8 @@ impl Reference<'_> {
         let names = &self.foreign_key.parent_columns;
         let key = if self.is_to_key() { &self.parent.primary_key } else { names };
         Key::of_columns(self.parent, key, |name| {
-            let place = names.iter().position(|column| column == name)?;
-            change.cell(&self.foreign_key.columns[place])
+            let index = names.iter().position(|column| column == name)?;
+            change.cell(&self.foreign_key.columns[index])
         })
     }
 }
@@ -451,12 +451,12 @@ struct Gate {
 
 impl Gate {
     /// Adds a change that takes so many levels.
-    fn add(&mut self, place: usize, levels: usize) {
-        self.waiting.push((place, levels));
+    fn add(&mut self, index: usize, levels: usize) {
+        self.waiting.push((index, levels));
     }
 
     /// Puts all that were added before this change.
-    fn before(&mut self, place: usize, graph: &mut Graph) {
+    fn before(&mut self, index: usize, graph: &mut Graph) {
         if !self.waiting.is_empty() {
             let gate = graph.gate(self.node.into_iter());
             for (earlier, levels) in self.waiting.drain(..) {
@@ -465,7 +465,7 @@ impl Gate {
             self.node = Some(gate);
         }
         if let Some(gate) = self.node {
-            graph.after(place, gate);
+            graph.after(index, gate);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
 
-use super::{Target, array_type, is_newer};
+use super::{StatementTarget, array_type, is_newer};
 use crate::domain::key;
 use crate::domain::load_mode::LoadMode;
 use crate::domain::write::Operation;
@@ -32,7 +32,7 @@ impl Load<'_> {
             LoadMode::Upsert | LoadMode::Replace if self.merges() => match self.version() {
                 Some(version) => self.upsert_newer(version),
                 // Of keys that only the database can compare, one may stand twice in a set: an earlier row of it must
-                // not take the place of the last one because that is there already.
+                // not take the index of the last one because that is there already.
                 None if !key::are_comparable(self.table) => self.merge(),
                 None => self.upsert(),
             },
@@ -97,8 +97,8 @@ impl Load<'_> {
         self.columns.iter().copied().find(|column| column.name == *version)
     }
 
-    fn target(&self) -> Target<'_> {
-        Target { table: self.table, columns: self.columns }
+    fn target(&self) -> StatementTarget<'_> {
+        StatementTarget { table: self.table, columns: self.columns }
     }
 
     fn insert(&self) -> String {
@@ -181,8 +181,8 @@ impl Load<'_> {
         let columns = self.columns.iter().enumerate();
         let columns: Vec<_> = columns
             .filter(|(_, column)| is_chosen(column))
-            .map(|(place, column)| {
-                format!("unnest(($1)[{n}]::{}) AS c{n}", array_type(column), n = place + 1)
+            .map(|(index, column)| {
+                format!("unnest(($1)[{n}]::{}) AS c{n}", array_type(column), n = index + 1)
             })
             .collect();
         columns.join(", ")

@@ -40,7 +40,7 @@ pub fn settle(
     columns: &[&Column],
     identity: Identity,
 ) -> String {
-    let target = Target { table, columns };
+    let target = StatementTarget { table, columns };
     let key = target.returned_key();
     let change = match operation {
         Operation::Insert if target.tells_by_key() => target.insert("fresh", "", &key),
@@ -148,17 +148,17 @@ fn is_newer(version: &Column, new: &str) -> String {
 
 /// The table and columns of one statement.
 #[derive(Debug, Clone, Copy)]
-struct Target<'a> {
+struct StatementTarget<'a> {
     table: &'a Table,
     columns: &'a [&'a Column],
 }
 
-impl Target<'_> {
+impl StatementTarget<'_> {
     /// `, ($1)[5]::bpchar[], ($1)[6]::text[]`.
     fn elements(&self) -> String {
         let mut text = String::new();
-        for (place, column) in self.columns.iter().enumerate() {
-            text.push_str(&format!(", ($1)[{}]::{}", place + OWN_COLUMNS + 1, array_type(column)));
+        for (index, column) in self.columns.iter().enumerate() {
+            text.push_str(&format!(", ($1)[{}]::{}", index + OWN_COLUMNS + 1, array_type(column)));
         }
         text
     }
@@ -166,8 +166,8 @@ impl Target<'_> {
     /// `, c1, c2`.
     fn names(&self) -> String {
         let mut text = String::new();
-        for place in 1..=self.columns.len() {
-            text.push_str(&format!(", c{place}"));
+        for index in 1..=self.columns.len() {
+            text.push_str(&format!(", c{index}"));
         }
         text
     }
@@ -181,16 +181,16 @@ impl Target<'_> {
 
     /// A column's value in the row source: `c2`, cast where it travels as text.
     fn value(&self, source: &str, column: &Column) -> String {
-        let place = self
+        let index = self
             .columns
             .iter()
             .position(|known| known.name == column.name)
             .expect("a statement's columns hold the key for all operations that use it");
         match &column.column_type {
             text @ (ColumnType::Array(_) | ColumnType::Other { .. }) => {
-                format!("{source}.c{}::{}", place + 1, text.cast_name())
+                format!("{source}.c{}::{}", index + 1, text.cast_name())
             }
-            _ => format!("{source}.c{}", place + 1),
+            _ => format!("{source}.c{}", index + 1),
         }
     }
 
@@ -370,7 +370,7 @@ impl Target<'_> {
     fn payload(&self, source: &str, operation: Operation) -> String {
         let names: Vec<_> = self.columns.iter().map(|column| quote_literal(&column.name)).collect();
         let cells: Vec<_> =
-            (1..=self.columns.len()).map(|place| format!("{source}.c{place}::text")).collect();
+            (1..=self.columns.len()).map(|index| format!("{source}.c{index}::text")).collect();
         format!(
             "json_build_object('table', {}, 'operation', '{}', 'row', json_object(ARRAY[{}], ARRAY[{}]))::text",
             quote_literal(&self.table.path()),

@@ -8,7 +8,7 @@
 
 use aurora_sync_catalog::{Table, quote_identifier};
 
-use super::Target;
+use super::StatementTarget;
 
 /// Counts the missing rows of a stretch, and records how far the counting is. Answers nothing where somebody else has
 /// counted the stretch.
@@ -86,7 +86,7 @@ fn missing(table: &Table, has_begin: bool) -> String {
     let types = table.key_columns().map(|column| column.column_type.cast_name());
     let after: Vec<_> = types
         .enumerate()
-        .map(|(place, name)| format!("(:after::text[])[{}]::{name}", place + 1))
+        .map(|(index, name)| format!("(:after::text[])[{}]::{name}", index + 1))
         .collect();
     let begin = if has_begin {
         format!("\n  WHERE ROW({keys}) > ROW({})", after.join(", "))
@@ -97,29 +97,29 @@ fn missing(table: &Table, has_begin: bool) -> String {
         "WITH began AS MATERIALIZED (
   SELECT began_snapshot, sync.xid_ceiling() AS ceiling FROM sync.import WHERE id = :import_id::uuid
 ), stretch AS MATERIALIZED (
-  SELECT {returned}, target.tableoid AS part, target.ctid AS place, target.xmin AS written_by,
+  SELECT {returned}, target.tableoid AS table_oid, target.ctid AS tuple_id, target.xmin AS written_by,
     ROW({keys})::text AS key
   FROM {name} AS target{begin}
   ORDER BY {keys} LIMIT :rows::bigint
 ), missing AS MATERIALIZED (
-  SELECT part, place, written_by FROM stretch CROSS JOIN began
+  SELECT table_oid, tuple_id, written_by FROM stretch CROSS JOIN began
   WHERE sync.is_visible_in(written_by, ceiling, began_snapshot) AND (
     SELECT true FROM sync.import_key AS known
     WHERE known.import_id = :import_id::uuid AND md5(known.key) = md5(stretch.key) AND known.key = stretch.key
     LIMIT 1
   ) IS NULL
 )",
-        returned = Target { table, columns: &[] }.returned_key(),
+        returned = StatementTarget { table, columns: &[] }.returned_key(),
         name = table.sql_name(),
     )
 }
 
-/// Rows are found by their places: a join alone could read the whole table. The join is what PostgreSQL evaluates again
+/// Rows are found by their numbers: a join alone could read the whole table. The join is what PostgreSQL evaluates again
 /// where somebody changes a row that is about to be locked or deleted: the new version has another place and another
 /// writer. The rows of a partitioned table may share a place.
 const IS_MISSING: &str =
-    "target.ctid = ANY (ARRAY(SELECT place FROM missing)) AND target.ctid = missing.place
-    AND target.tableoid = missing.part AND target.xmin = missing.written_by";
+    "target.ctid = ANY (ARRAY(SELECT tuple_id FROM missing)) AND target.ctid = missing.tuple_id
+    AND target.tableoid = missing.table_oid AND target.xmin = missing.written_by";
 
 fn deleted(table: &Table) -> String {
     format!(
@@ -134,9 +134,9 @@ fn deleted(table: &Table) -> String {
 
 /// The key of the stretch's last row as texts; NULL where it has none.
 fn last(table: &Table) -> String {
-    let places = 1..=table.primary_key.len();
-    let texts: Vec<_> = places.clone().map(|place| format!("k{place}::text")).collect();
-    let backwards: Vec<_> = places.map(|place| format!("k{place} DESC")).collect();
+    let numbers = 1..=table.primary_key.len();
+    let texts: Vec<_> = numbers.clone().map(|number| format!("k{number}::text")).collect();
+    let backwards: Vec<_> = numbers.map(|number| format!("k{number} DESC")).collect();
     format!(
         "(SELECT ARRAY[{}] FROM stretch ORDER BY {} LIMIT 1)",
         texts.join(", "),

@@ -50,7 +50,7 @@ fn write(catalog: &Catalog, text: &str) -> Write {
     }
 }
 
-/// Each step as `operation table: change change`, a change as the places of its writes.
+/// Each step as `operation table: change change`, a change as the indexes of its writes.
 fn shown(folding: Folding, texts: &[&str]) -> Vec<String> {
     let catalog = catalog();
     let writes: Vec<_> = texts.iter().map(|text| write(&catalog, text)).collect();
@@ -320,22 +320,22 @@ proptest! {
             for change in &step.changes {
                 prop_assert_eq!(&change.group, &step.group);
                 prop_assert!(folds || change.writes.len() == 1);
-                for &place in &change.writes {
-                    let write = &writes[place];
+                for &index in &change.writes {
+                    let write = &writes[index];
                     prop_assert_eq!(write.operation, step.group.operation);
                     prop_assert_eq!(&write.table, &step.group.table);
-                    order.entry((&write.table, write.key.as_ref().unwrap())).or_default().push(place);
-                    seen.push(place);
+                    order.entry((&write.table, write.key.as_ref().unwrap())).or_default().push(index);
+                    seen.push(index);
                 }
                 // The change does what its writes do one after another.
                 for name in &change.group.columns {
-                    let of_writes = change.writes.iter().rev().find_map(|&place| writes[place].cell(name));
+                    let of_writes = change.writes.iter().rev().find_map(|&index| writes[index].cell(name));
                     prop_assert_eq!(of_writes, Some(change.cell(name)));
                 }
             }
         }
-        for places in order.values() {
-            prop_assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{places:?}");
+        for indexes in order.values() {
+            prop_assert!(indexes.windows(2).all(|pair| pair[0] < pair[1]), "{indexes:?}");
         }
         seen.sort_unstable();
         prop_assert_eq!(seen, (0..writes.len()).collect::<Vec<_>>());
@@ -354,19 +354,19 @@ proptest! {
             .filter(|write| known.insert((write.table.clone(), write.key.clone())))
             .collect();
         let steps = plan(&catalog, &writes, Folding::Neighbours);
-        let place_of: HashMap<usize, usize> = steps
+        let index_of: HashMap<usize, usize> = steps
             .iter()
             .enumerate()
-            .flat_map(|(place, step)| step.writes().map(move |write| (write, place)))
+            .flat_map(|(index, step)| step.writes().map(move |write| (write, index)))
             .collect();
-        for (child_place, child) in writes.iter().enumerate() {
-            for (parent_place, parent) in writes.iter().enumerate() {
+        for (child_index, child) in writes.iter().enumerate() {
+            for (parent_index, parent) in writes.iter().enumerate() {
                 let column = match (child.table.as_str(), parent.table.as_str()) {
                     ("child", "parent") => "parent",
                     ("grandchild", "child") => "child",
                     _ => continue,
                 };
-                let (child_step, parent_step) = (place_of[&child_place], place_of[&parent_place]);
+                let (child_step, parent_step) = (index_of[&child_index], index_of[&parent_index]);
                 let refers = child.cell(column).flatten() == parent.cell("id").flatten();
                 match (child.operation, parent.operation) {
                     (Operation::Delete, Operation::Delete) => prop_assert!(child_step < parent_step),

@@ -9,5 +9,5 @@ FROM (SELECT sync.enter_import(:import_id::uuid)) AS entered,
       convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject
     FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[], :rule::text[],
       :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[]) WITH ORDINALITY
-      AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, place)
-    ORDER BY place), :kept_rows::bigint, :kept_bytes::bigint) AS rejected
+      AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, number)
+    ORDER BY number), :kept_rows::bigint, :kept_bytes::bigint) AS rejected
