@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
         defaults: config.import_defaults()?,
         lanes: config.import_lanes()?,
         limits: chunk::LIMITS,
-        packed_within: import::PACKED_WITHIN,
+        full_invocation: import::FULL_INVOCATION,
         heartbeat_every: import::HEARTBEAT_EVERY,
     };
     runtime::serve(async |event, deadline| import::handle(&function, event, deadline).await).await

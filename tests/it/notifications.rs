@@ -1,6 +1,6 @@
 //! Messages of the imports queue, in every envelope that AWS puts around them.
 
-use aurora_sync::functions::import::read::source::{Ask, Notification, read};
+use aurora_sync::functions::import::read::source::{ImportRequest, Notification, read};
 
 use crate::support::sample;
 
@@ -12,18 +12,24 @@ fn notification(name: &str) -> Notification {
 #[test]
 fn one_upload_is_one_import_by_whatever_way_it_is_told() {
     let direct = notification("sqs-import");
-    let [Ask { source, continuation: 0 }] = direct.asks.as_slice() else { panic!("{direct:?}") };
+    let [ImportRequest { source, continuation: 0 }] = direct.requests.as_slice() else {
+        panic!("{direct:?}")
+    };
     assert_eq!(source.object.key, "imports/staff/new staff (november).csv");
     for (name, continuation) in
         [("sqs-import-sns", 0), ("sqs-import-eventbridge", 0), ("sqs-import-continuation", 2)]
     {
         let found = notification(name);
-        assert_eq!(found.asks, [Ask { source: source.clone(), continuation }], "{name}");
-        assert_eq!(found.asks[0].source.import_id(), source.import_id());
+        assert_eq!(
+            found.requests,
+            [ImportRequest { source: source.clone(), continuation }],
+            "{name}"
+        );
+        assert_eq!(found.requests[0].source.import_id(), source.import_id());
     }
 }
 
 #[test]
 fn a_test_event_asks_for_nothing() {
-    assert_eq!(notification("sqs-s3-test-event"), Notification { asks: vec![], ignored: 1 });
+    assert_eq!(notification("sqs-s3-test-event"), Notification { requests: vec![], ignored: 1 });
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use aurora_sync::aws::objects::ObjectName;
 use aurora_sync::functions::import::Import;
 use aurora_sync::functions::import::read::source::Source;
-use aurora_sync::functions::import::report::{self, Ending, Format};
+use aurora_sync::functions::import::report::{self, Format, ImportEnd};
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::{Encoding, for_label};
 use csv_stream::records::LineEnd;
@@ -61,7 +61,7 @@ impl Telling {
             table: "staff".into(),
             sequencer: "01".into(),
         };
-        let ending = Ending { state, error, format };
+        let ending = ImportEnd { state, error, format };
         report::write(&self.import, &source, ID, ending, deadline()).await.unwrap();
     }
 

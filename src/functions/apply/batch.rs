@@ -227,8 +227,8 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
         return Err(Rejection::by_rule("read-only", "the table is kept out of writes"));
     }
     check_columns(table, write)?;
-    let place = |name: &str| table.columns.iter().position(|column| column.name == name);
-    write.row.sort_by_key(|(name, _)| place(name));
+    let index = |name: &str| table.columns.iter().position(|column| column.name == name);
+    write.row.sort_by_key(|(name, _)| index(name));
     if write.row.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         return Err(Rejection::by_rule("duplicate-member", "a column stands twice"));
     }

@@ -7,18 +7,18 @@ use aurora_sync_catalog::Table;
 use csv_stream::records::RECORD_BYTES_MAX;
 use serde_json::{Value, json};
 
-use super::claim::{Entry, Progress, Standing};
+use super::claim::{ClaimResult, ImportEntry, Progress};
 use super::load::loader::Loader;
 use super::load::replace::not_deleted;
 use super::load::whole::Whole;
 use super::load::{lanes, replace};
-use super::read::file::Time;
+use super::read::file::ReadTime;
 use super::read::opened::{self, Opened};
 use super::read::options::{self, Defaults, Options};
-use super::read::source::{self, Ask, Source};
+use super::read::source::{self, ImportRequest, Source};
 use super::report::{self, Format};
 use super::stop::Stop;
-use super::{Import, Outcome};
+use super::{Import, MessageResult};
 use crate::aws::objects::ObjectName;
 use crate::database::statement::load::keeps_order;
 use crate::domain::backoff;
@@ -38,13 +38,13 @@ const DISTURBED_MAX: u32 = 10;
 
 pub(super) async fn import_file(
     import: &Import,
-    ask: &Ask,
-    entry: Entry<'_>,
-) -> Result<Outcome, SyncError> {
+    request: &ImportRequest,
+    entry: ImportEntry<'_>,
+) -> Result<MessageResult, SyncError> {
     let import_id = entry.import_id;
     for _ in 0..DISTURBED_MAX {
         let result = tokio::select! {
-            result = claim_and_load(import, ask, entry) => result,
+            result = claim_and_load(import, request, entry) => result,
             () = entry.hold() => unreachable!("it holds for ever"),
         };
         let Err(SyncError::Database(error)) = &result else { return result };
@@ -53,7 +53,7 @@ pub(super) async fn import_file(
         }
         // Another worker loaded a set first, or ended the import. Of two workers, the one that claimed it last goes on.
         tracing::info!(%import_id, reason = %error, "import was overtaken");
-        if !entry.holds(ask).await? {
+        if !entry.holds(request).await? {
             break;
         }
     }
@@ -68,45 +68,45 @@ fn postponed(entry: Entry<'_>) -> Outcome {
 /// Finishes an import that another worker ended.
 async fn after_others(
     import: &Import,
-    ask: &Ask,
-    entry: Entry<'_>,
+    request: &ImportRequest,
+    entry: ImportEntry<'_>,
     format: Option<&Format>,
-) -> Result<Outcome, SyncError> {
-    match entry.claim(ask).await? {
-        Standing::Begin | Standing::Held => Ok(postponed(entry)),
-        Standing::Others => Ok(Outcome::Done),
-        Standing::Ended { state, error, is_reported } => {
+) -> Result<MessageResult, SyncError> {
+    match entry.claim(request).await? {
+        ClaimResult::Claimed | ClaimResult::HeldElsewhere => Ok(postponed(entry)),
+        ClaimResult::ContinuedElsewhere => Ok(MessageResult::Done),
+        ClaimResult::Ended { state, error, is_reported } => {
             let ended = (state.as_str(), error.as_deref(), is_reported);
-            report_again(import, &ask.source, entry, ended, format).await?;
-            Ok(Outcome::Done)
+            report_again(import, &request.source, entry, ended, format).await?;
+            Ok(MessageResult::Done)
         }
     }
 }
 
 async fn claim_and_load(
     import: &Import,
-    ask: &Ask,
-    entry: Entry<'_>,
-) -> Result<Outcome, SyncError> {
+    request: &ImportRequest,
+    entry: ImportEntry<'_>,
+) -> Result<MessageResult, SyncError> {
     let import_id = entry.import_id;
-    let source = &ask.source;
-    match entry.claim(ask).await? {
-        Standing::Begin => {}
-        Standing::Held => {
+    let source = &request.source;
+    match entry.claim(request).await? {
+        ClaimResult::Claimed => {}
+        ClaimResult::HeldElsewhere => {
             tracing::info!(%import_id, "another worker has the import");
             return Ok(postponed(entry));
         }
-        Standing::Others => {
+        ClaimResult::ContinuedElsewhere => {
             tracing::info!(%import_id, "import goes on elsewhere");
-            return Ok(Outcome::Done);
+            return Ok(MessageResult::Done);
         }
-        Standing::Ended { state, error, is_reported } => {
+        ClaimResult::Ended { state, error, is_reported } => {
             let ended = (state.as_str(), error.as_deref(), is_reported);
             report_again(import, source, entry, ended, None).await?;
-            return Ok(Outcome::Done);
+            return Ok(MessageResult::Done);
         }
     }
-    tracing::info!(%import_id, table = source.table, continuation = ask.continuation, "import begins");
+    tracing::info!(%import_id, table = source.table, continuation = request.continuation, "import begins");
     let mut format = None;
     let loaded = load_file(import, source, entry, &mut format).await;
     let format = format.as_ref();
@@ -114,12 +114,12 @@ async fn claim_and_load(
         Ok(()) => ("completed", None),
         Err(Stop::Failed(error)) => ("failed", Some(error)),
         Err(Stop::Error(error)) => return Err(error),
-        Err(Stop::OutOfTime { has_advanced: false }) => return Ok(Outcome::RetryLater),
-        Err(Stop::OutOfTime { has_advanced: true }) if ask.continuation < CONTINUATIONS_MAX => {
-            let body = source::continuation_body(source, ask.continuation + 1);
+        Err(Stop::OutOfTime { has_advanced: false }) => return Ok(MessageResult::RetryLater),
+        Err(Stop::OutOfTime { has_advanced: true }) if request.continuation < CONTINUATIONS_MAX => {
+            let body = source::continuation_body(source, request.continuation + 1);
             import.queue.send_one(&body).await?;
             tracing::info!(%import_id, "import goes on in another invocation");
-            return Ok(Outcome::Done);
+            return Ok(MessageResult::Done);
         }
         Err(Stop::OutOfTime { .. }) => {
             let error = "the file took more invocations than an import may; what is loaded stays";
@@ -135,14 +135,14 @@ async fn claim_and_load(
         return after_others(import, ask, entry, format).await;
     }
     tracing::info!(%import_id, state, "import ended");
-    Ok(Outcome::Done)
+    Ok(MessageResult::Done)
 }
 
 /// Writes the report of an import that has ended, if there is none yet.
 async fn report_again(
     import: &Import,
     source: &Source,
-    entry: Entry<'_>,
+    entry: ImportEntry<'_>,
     (state, error, is_reported): (&str, Option<&str>, bool),
     format: Option<&Format>,
 ) -> Result<(), SyncError> {
@@ -151,10 +151,10 @@ async fn report_again(
     // Its worker may have died before this step.
     entry.clear().await?;
     if !is_reported {
-        entry.count_what_stands().await?;
+        entry.count_committed().await?;
         let state = if state == "completed" { "completed" } else { "failed" };
-        let ending = report::Ending { state, error, format };
-        report::write(import, source, import_id, ending, entry.deadline).await?;
+        let end = report::ImportEnd { state, error, format };
+        report::write(import, source, import_id, end, entry.deadline).await?;
         entry.reported().await?;
     }
     Ok(())
@@ -164,7 +164,7 @@ async fn report_again(
 async fn load_file(
     import: &Import,
     source: &Source,
-    entry: Entry<'_>,
+    entry: ImportEntry<'_>,
     format: &mut Option<Format>,
 ) -> Result<(), Stop> {
     let table = table_of(import, source)?;
@@ -178,9 +178,9 @@ async fn load_file(
     // Only the version that was described is read from now on.
     let etag = source.object.etag.clone().or(head.etag);
     let object = ObjectName { etag, ..source.object.clone() };
-    let time = Time {
+    let time = ReadTime {
         until: entry.deadline.less(lanes::stop_before(entry.deadline)),
-        enough: import.packed_within,
+        full_invocation: import.full_invocation,
         chunk_bytes_max: 4 * (progress.limits.bytes + RECORD_BYTES_MAX) as u64,
     };
     let opened =
@@ -208,14 +208,14 @@ async fn load_file(
         };
         whole.load(opened, &progress).await
     } else {
-        let has_whole_time = entry.deadline.remaining() >= import.packed_within;
+        let has_whole_time = entry.deadline.remaining() >= import.full_invocation;
         load_lanes(entry, &loader, opened, &progress, &options, has_whole_time).await
     };
     match loaded {
         Err(Stop::Error(error)) => {
             let stop = Stop::Error(error).of_import();
             if let Stop::Failed(_) = stop {
-                entry.count_what_stands().await?;
+                entry.count_committed().await?;
             }
             Err(stop)
         }
@@ -225,7 +225,7 @@ async fn load_file(
 
 /// Loads the rows that are not loaded yet, and then, in mode `replace`, deletes the rows that are not in the file.
 async fn load_lanes(
-    entry: Entry<'_>,
+    entry: ImportEntry<'_>,
     loader: &Loader<'_>,
     opened: Opened<'_>,
     progress: &Progress,
@@ -235,10 +235,12 @@ async fn load_lanes(
     let is_replace = options.mode == LoadMode::Replace;
     let is_loaded = is_replace && replace::is_begun(entry).await?;
     if !is_loaded {
-        let is_resumed_packed = opened.is_packed() && progress.checkpoint.chunk > 0;
+        let is_resumed_compressed = opened.is_compressed() && progress.checkpoint.chunk > 0;
         match load_rows(entry, loader, opened, progress, options).await {
-            Err(Stop::OutOfTime { has_advanced: false }) if is_resumed_packed && has_whole_time => {
-                entry.count_what_stands().await?;
+            Err(Stop::OutOfTime { has_advanced: false })
+                if is_resumed_compressed && has_whole_time =>
+            {
+                entry.count_committed().await?;
                 return Err(Stop::Failed(
                     "a compressed file is read again up to where its loading stopped, and an invocation is too short \
                      for that: drop it uncompressed, or in several files; what was loaded stays"
@@ -264,13 +266,13 @@ async fn load_lanes(
 
 /// Loads the rows that are not loaded yet. Afterwards all rows of the file are accounted for.
 async fn load_rows(
-    entry: Entry<'_>,
+    entry: ImportEntry<'_>,
     loader: &Loader<'_>,
     opened: Opened<'_>,
     progress: &Progress,
     options: &Options,
 ) -> Result<(), Stop> {
-    let Entry { import_id, deadline, .. } = entry;
+    let ImportEntry { import_id, deadline, .. } = entry;
     let max_rejects = options.max_rejects;
     let records = match lanes::load(loader, opened, progress, max_rejects, deadline).await {
         Err(Stop::Failed(error)) => {

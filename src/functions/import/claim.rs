@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::read::chunk::Limits;
-use super::read::source::{Ask, Source};
+use super::read::source::{ImportRequest, Source};
 use crate::aws::data_api::DataApi;
 use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
@@ -40,8 +40,8 @@ const DESCRIBE: &str = "WITH described AS (
   FROM sync.import_chunk WHERE import_id = :import_id::uuid GROUP BY chunk
 ), last AS (
   SELECT coalesce(max(number), -1) AS number
-  FROM (SELECT number, row_number() OVER (ORDER BY number) AS place FROM chunk WHERE is_loaded) AS loaded
-  WHERE number = place - 1
+  FROM (SELECT number, row_number() OVER (ORDER BY number) AS rank FROM chunk WHERE is_loaded) AS loaded
+  WHERE number = rank - 1
 ), ahead AS (
   SELECT lane, max(chunk) + 1 AS next FROM sync.import_chunk
   WHERE import_id = :import_id::uuid AND chunk > (SELECT number FROM last) GROUP BY lane
@@ -79,7 +79,7 @@ const HOLDS: &str =
 FROM sync.import WHERE id = :import_id::uuid";
 
 /// Of an import that is one transaction: nothing of it can be seen before its end.
-const READ_SO_FAR: &str =
+const RECORD_BYTES_READ: &str =
     "UPDATE sync.import SET bytes_read = :bytes_read::bigint, progressed_at = clock_timestamp()
 WHERE id = :import_id::uuid AND state = 'running'";
 
@@ -99,15 +99,15 @@ const CLEAR: &str = "WITH key AS (DELETE FROM sync.import_key WHERE ctid = ANY (
   SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1)
 SELECT count(*) FROM key";
 
-/// How an import stands for the worker that asks.
+/// How an import stands for the worker that requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ClaimResult {
     /// It is this worker's.
-    Begin,
+    Claimed,
     /// A worker with another message has it.
-    Held,
+    HeldElsewhere,
     /// A worker with a later message has it.
-    Others,
+    ContinuedElsewhere,
     Ended {
         state: String,
         error: Option<String>,
@@ -134,34 +134,34 @@ pub(super) struct Progress {
 pub(super) struct Checkpoint {
     pub chunk: u32,
     /// Where it begins; `None` at the beginning of the file, and behind its last chunk.
-    pub place: Option<Place>,
+    pub position: Option<Place>,
     /// The number of its first record, from 1.
     pub record: u64,
 }
 
 /// The import's row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry<'a> {
+pub(super) struct ImportEntry<'a> {
     pub data_api: &'a DataApi,
     pub import_id: Uuid,
     pub deadline: Deadline,
-    /// The worker that asks, another one for each message that it is given.
+    /// The worker that requests, another one for each message that it is given.
     pub worker: Uuid,
     pub message_id: &'a str,
 }
 
-impl Entry<'_> {
+impl ImportEntry<'_> {
     /// Registers the import, or finds it.
-    pub(super) async fn claim(&self, ask: &Ask) -> Result<Standing, SyncError> {
-        let Source { object, table, sequencer } = &ask.source;
+    pub(super) async fn claim(&self, request: &ImportRequest) -> Result<ClaimResult, SyncError> {
+        let Source { object, table, sequencer } = &request.source;
         let parameters = vec![
             self.id(),
             parameter("bucket", object.bucket.as_str()),
             parameter("object_key", storable(&object.key)),
-            parameter("object_version", ask.source.version()),
+            parameter("object_version", request.source.version()),
             parameter("sequencer", sequencer.as_str()),
             parameter("table_name", storable(table)),
-            parameter("continuation", ask.continuation.to_string()),
+            parameter("continuation", request.continuation.to_string()),
             self.worker(),
             parameter("message_id", storable(self.message_id)),
         ];
@@ -170,10 +170,10 @@ impl Entry<'_> {
             Some(
                 [Field::Text(standing), Field::Text(state), error, Field::Boolean(is_reported)],
             ) => Ok(match standing.as_str() {
-                "begin" => Standing::Begin,
-                "held" => Standing::Held,
-                "running" => Standing::Others,
-                _ => Standing::Ended {
+                "begin" => ClaimResult::Claimed,
+                "held" => ClaimResult::HeldElsewhere,
+                "running" => ClaimResult::ContinuedElsewhere,
+                _ => ClaimResult::Ended {
                     state: state.clone(),
                     error: error.as_text().map(str::to_owned),
                     is_reported: *is_reported,
@@ -206,13 +206,13 @@ impl Entry<'_> {
     /// Brings the counts up to date, and gives how many rows stand as read and as rejected.
     pub(super) async fn count(&self) -> Result<(u64, u64), SyncError> {
         let records = self.run(COUNT, vec![self.id()]).await?;
-        let count = |place: usize| u64::try_from(records.first()?.get(place)?.as_long()?).ok();
+        let count = |index: usize| u64::try_from(records.first()?.get(index)?.as_long()?).ok();
         count(0).zip(count(1)).ok_or_else(|| self.unreadable())
     }
 
     /// Brings the counts up to date with what was loaded, where its loading broke off. Rejects of what was rolled back are
     /// forgotten.
-    pub(super) async fn count_what_stands(&self) -> Result<(), SyncError> {
+    pub(super) async fn count_committed(&self) -> Result<(), SyncError> {
         let (_, rejected) = self.count().await?;
         if rejected == 0 {
             self.forget_rejects().await?;
@@ -228,9 +228,9 @@ impl Entry<'_> {
     }
 
     /// Records how much of the object was read.
-    pub(super) async fn read_so_far(&self, bytes_read: u64) -> Result<(), DataApiError> {
+    pub(super) async fn record_bytes_read(&self, bytes_read: u64) -> Result<(), DataApiError> {
         let parameters = vec![self.id(), parameter("bytes_read", bytes_read.to_string())];
-        self.data_api.execute(None, READ_SO_FAR, parameters).await?;
+        self.data_api.execute(None, RECORD_BYTES_READ, parameters).await?;
         Ok(())
     }
 
@@ -253,9 +253,12 @@ impl Entry<'_> {
     }
 
     /// Whether the import is still this worker's, or its claim says what became of it.
-    pub(super) async fn holds(&self, ask: &Ask) -> Result<bool, SyncError> {
-        let parameters =
-            vec![self.id(), self.worker(), parameter("continuation", ask.continuation.to_string())];
+    pub(super) async fn holds(&self, request: &ImportRequest) -> Result<bool, SyncError> {
+        let parameters = vec![
+            self.id(),
+            self.worker(),
+            parameter("continuation", request.continuation.to_string()),
+        ];
         let records = self.run(HOLDS, parameters).await?;
         Ok(records.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
     }
@@ -311,12 +314,12 @@ impl Entry<'_> {
 }
 
 fn progress(record: &Record) -> Option<Progress> {
-    let number = |place: usize| record.get(place)?.as_long();
-    let unsigned = |place: usize| u64::try_from(number(place)?).ok();
+    let number = |index: usize| record.get(index)?.as_long();
+    let unsigned = |index: usize| u64::try_from(number(index)?).ok();
     let lanes = usize::try_from(number(1)?).ok()?;
     let chunk = u32::try_from(number(4)?).ok()?;
-    let place = unsigned(5).zip(unsigned(6));
-    let place = place.map(|(byte_offset, line)| Place { byte_offset, line });
+    let position = unsigned(5).zip(unsigned(6));
+    let position = position.map(|(byte_offset, line)| Place { byte_offset, line });
     let ahead: Vec<(usize, u32)> = serde_json::from_str(record.get(10)?.as_text()?).ok()?;
     let mut lane_next = vec![chunk; lanes];
     for (lane, next) in ahead {
@@ -329,7 +332,7 @@ fn progress(record: &Record) -> Option<Progress> {
             records: usize::try_from(number(2)?).ok()?,
             bytes: usize::try_from(number(3)?).ok()?,
         },
-        checkpoint: Checkpoint { chunk, place, record: unsigned(7)? },
+        checkpoint: Checkpoint { chunk, position, record: unsigned(7)? },
         rows_read: unsigned(8)?,
         rows_rejected: unsigned(9)?,
         lane_next,

@@ -17,7 +17,7 @@ use aurora_sync_catalog::Catalog;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use uuid::Uuid;
 
-use self::claim::Entry;
+use self::claim::ImportEntry;
 pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;
 use self::heartbeat::Heartbeat;
 use self::read::options::Defaults;
@@ -46,13 +46,13 @@ pub struct Import {
     pub limits: chunk::Limits,
     /// An invocation with so much time that does not come to where a packed file is to be gone on with, or to the next row,
     /// never will.
-    pub packed_within: Duration,
+    pub full_invocation: Duration,
     /// How often the message of a file is hidden again while it is loaded.
     pub heartbeat_every: Duration,
 }
 
-/// What [`Import::packed_within`] is by default: most of an invocation.
-pub const PACKED_WITHIN: Duration = Duration::from_mins(10);
+/// What [`Import::full_invocation`] is by default: most of an invocation.
+pub const FULL_INVOCATION: Duration = Duration::from_mins(10);
 
 /// Imports the files of one delivery. What could not be done now is retried later; fails only where a
 /// human must act, and then SQS keeps the message.
@@ -79,9 +79,9 @@ pub async fn handle(
         let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
         let delay = |disposition| backoff::delay(receive_count, disposition);
         let again_after = match &done {
-            Ok(Outcome::Done) => continue,
-            Ok(Outcome::Postponed(time)) => *time,
-            Ok(Outcome::RetryLater) => delay(Disposition::Retry),
+            Ok(MessageResult::Done) => continue,
+            Ok(MessageResult::Postponed(time)) => *time,
+            Ok(MessageResult::RetryLater) => delay(Disposition::Retry),
             Err(error) => delay(error.disposition()),
         };
         heartbeat.hide(again_after).await;
@@ -95,7 +95,7 @@ pub async fn handle(
 
 /// How far an invocation came with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum MessageResult {
     Done,
     /// The rest is for another delivery.
     RetryLater,
@@ -109,33 +109,34 @@ async fn import_message(
     message_id: &str,
     body: &str,
     deadline: Deadline,
-) -> Result<Outcome, SyncError> {
+) -> Result<MessageResult, SyncError> {
     let notification = match source::read(body) {
         Ok(notification) => notification,
         Err(error) => {
             // No import to show it in: the dead-letter queue keeps it, and its alarm tells.
             tracing::error!(error = crate::domain::error::chain(&error), "message is unreadable");
-            return Ok(Outcome::RetryLater);
+            return Ok(MessageResult::RetryLater);
         }
     };
     if notification.ignored > 0 {
-        tracing::info!(ignored = notification.ignored, "notifications ask for nothing");
+        tracing::info!(ignored = notification.ignored, "notifications request for nothing");
     }
     let worker = Uuid::now_v7();
-    for ask in &notification.asks {
-        let import_id = ask.source.import_id();
-        let entry = Entry { data_api: &import.data_api, import_id, deadline, worker, message_id };
-        match Box::pin(attempt::import_file(import, ask, entry)).await {
-            Ok(Outcome::Done) => {}
-            Ok(Outcome::RetryLater) => {
+    for request in &notification.requests {
+        let import_id = request.source.import_id();
+        let entry =
+            ImportEntry { data_api: &import.data_api, import_id, deadline, worker, message_id };
+        match Box::pin(attempt::import_file(import, request, entry)).await {
+            Ok(MessageResult::Done) => {}
+            Ok(MessageResult::RetryLater) => {
                 tell(entry, &SyncError::OutOfTime.to_string()).await;
-                return Ok(Outcome::RetryLater);
+                return Ok(MessageResult::RetryLater);
             }
             Ok(postponed) => return Ok(postponed),
             Err(error) if error.disposition() == Disposition::Retry => {
                 tracing::warn!(%error, %import_id, "import is retried later");
                 tell(entry, &error.to_string()).await;
-                return Ok(Outcome::RetryLater);
+                return Ok(MessageResult::RetryLater);
             }
             Err(error) => {
                 tracing::error!(%error, %import_id, "import blocked");
@@ -144,11 +145,11 @@ async fn import_message(
             }
         }
     }
-    Ok(Outcome::Done)
+    Ok(MessageResult::Done)
 }
 
 /// Records what keeps the import from going on.
-async fn tell(entry: Entry<'_>, error: &str) {
+async fn tell(entry: ImportEntry<'_>, error: &str) {
     let told = format!("it does not go on, and is tried again and again: {error}");
     if let Err(error) = entry.blocked(&told).await {
         let import_id = entry.import_id;

@@ -133,7 +133,7 @@ impl Place {
             defaults: Defaults::none(),
             lanes: history.lanes,
             limits: history.limits,
-            packed_within: aurora_sync::functions::import::PACKED_WITHIN,
+            full_invocation: aurora_sync::functions::import::FULL_INVOCATION,
             heartbeat_every: aurora_sync::functions::import::HEARTBEAT_EVERY,
         }
     }
@@ -478,7 +478,7 @@ impl History {
 
     fn source(&self, place: &Place) -> Source {
         let notification = source::read(&self.notification(place)).unwrap();
-        notification.asks.into_iter().next().unwrap().source
+        notification.requests.into_iter().next().unwrap().source
     }
 
     /// Empties everything, and puts what is there before.

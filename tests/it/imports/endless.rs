@@ -123,7 +123,7 @@ async fn a_file_that_stops_coming_goes_on_where_it_was() {
 async fn a_file_in_which_no_row_ends_for_an_invocation_ends_and_says_so() {
     let mut dropped = Dropped::of(comments(5), &[("comment", "#")]).await;
     dropped.import.limits.bytes = 1024;
-    dropped.import.packed_within = Duration::ZERO;
+    dropped.import.full_invocation = Duration::ZERO;
     dropped.cloud.go_wrong(4, Mishap::Hang);
     let soon = Deadline::after(Duration::from_secs(8));
     let response = dropped.deliver(&dropped.message, soon).await;

@@ -441,7 +441,7 @@ async fn headers_that_do_not_fit_say_what_would() {
 async fn a_packed_file_that_no_invocation_comes_through_ends_and_says_so() {
     let mut importer = Importer::in_chunks(T, 2).await;
     importer.import.lanes = 1;
-    importer.import.packed_within = Duration::ZERO;
+    importer.import.full_invocation = Duration::ZERO;
     let file = gzip(b"id,name\n1,a\n2,b\n3,c\n4,d\n");
     let etag = importer.bucket.put("imports/t/a.csv", file).await;
     let event = json!({ "Records": [importer.notification("imports/t/a.csv", &etag, "01")] });

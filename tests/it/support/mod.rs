@@ -157,7 +157,7 @@ impl World {
             defaults: Defaults::none(),
             lanes: 3,
             limits: chunk::LIMITS,
-            packed_within: aurora_sync::functions::import::PACKED_WITHIN,
+            full_invocation: aurora_sync::functions::import::FULL_INVOCATION,
             heartbeat_every: aurora_sync::functions::import::HEARTBEAT_EVERY,
         }
     }

@@ -1,6 +1,6 @@
 //! Loads a file through its lanes: one future reads and cuts it, one a lane loads.
 //!
-//! Each lane has its own transactions, one for each chunk, and takes its parts in the order of the file. The next
+//! Each lane has its own transactions, one for each chunk, and takes its parts in the queued of the file. The next
 //! transaction begins while the last one works. Reading ahead is bounded: a lane has one part in work, one whose transaction
 //! begins, and one that waits; the reader waits for the lane.
 
@@ -44,7 +44,7 @@ impl Shared {
 }
 
 /// A part on its way to its lane.
-struct Order {
+struct QueuedPart {
     slot: Slot,
     part: Part,
 }
@@ -65,7 +65,7 @@ pub(in crate::functions::import) async fn load(
     };
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
     let lane = Lane { shared: &shared, loader, max_rejects, deadline };
-    let loading = receivers.into_iter().map(|orders| lane.run(orders));
+    let loading = receivers.into_iter().map(|queue| lane.run(queue));
     let reading = read(&shared, opened, senders, &progress.lane_next, deadline);
     let (records, _) = join(reading, join_all(loading)).await;
     let has_advanced = shared.advanced.get();
@@ -80,7 +80,7 @@ pub(in crate::functions::import) async fn load(
 async fn read(
     shared: &Shared,
     mut opened: Opened<'_>,
-    senders: Vec<Sender<Order>>,
+    senders: Vec<Sender<QueuedPart>>,
     lane_next: &[u32],
     deadline: Deadline,
 ) -> Option<u64> {
@@ -94,7 +94,7 @@ async fn read(
             return None;
         }
         match opened.next_chunk().await {
-            Ok(Some((chunk, end))) => order(&senders, lane_next, chunk, end).await?,
+            Ok(Some((chunk, end))) => queued(&senders, lane_next, chunk, end).await?,
             Ok(None) => return Some(opened.records_cut()),
             Err(stop) => {
                 shared.stop(stop);
@@ -105,8 +105,8 @@ async fn read(
 }
 
 /// Hands a chunk to those lanes that have not loaded their part of it; `None` where they have stopped.
-async fn order(
-    senders: &[Sender<Order>],
+async fn queued(
+    senders: &[Sender<QueuedPart>],
     lane_next: &[u32],
     chunk: Chunk,
     end: ChunkEnd,
@@ -116,7 +116,7 @@ async fn order(
         let is_loaded = lane_next.get(lane).is_some_and(|next| number < *next);
         if !is_loaded && !part.is_empty() {
             let slot = Slot { lane, chunk: number, end };
-            sender.send(Order { slot, part }).await.ok()?;
+            sender.send(QueuedPart { slot, part }).await.ok()?;
         }
     }
     Some(())
@@ -128,7 +128,7 @@ pub(in crate::functions::import) fn stop_before(deadline: Deadline) -> Duration 
     STOP_BEFORE.min(deadline.remaining() / 4)
 }
 
-/// What loads the parts of one lane, in the order of the file.
+/// What loads the parts of one lane, in the queued of the file.
 struct Lane<'a> {
     shared: &'a Shared,
     loader: &'a Loader<'a>,
@@ -137,13 +137,13 @@ struct Lane<'a> {
 }
 
 impl Lane<'_> {
-    async fn run(&self, mut orders: Receiver<Order>) {
+    async fn run(&self, mut queue: Receiver<QueuedPart>) {
         let (begun, next_begun) = (BegunAhead::default(), BegunAhead::default());
-        let mut order = orders.recv().await;
-        while let Some(current) = order {
+        let mut queued = queue.recv().await;
+        while let Some(current) = queued {
             // The transaction of the next part begins while this one works: that call costs no time then.
             let next = async {
-                let next = orders.recv().await;
+                let next = queue.recv().await;
                 if next.is_some() {
                     next_begun.begin(self.loader.data_api, self.deadline).await;
                 }
@@ -155,12 +155,12 @@ impl Lane<'_> {
                 return;
             }
             begun.take_from(&next_begun);
-            order = next;
+            queued = next;
         }
     }
 
     /// Whether the lane goes on.
-    async fn load(&self, Order { slot, part }: &Order, begun: &BegunAhead) -> bool {
+    async fn load(&self, QueuedPart { slot, part }: &QueuedPart, begun: &BegunAhead) -> bool {
         let Shared { advanced, read, rejected, .. } = self.shared;
         match self.loader.load(*slot, part, begun, self.deadline).await {
             Ok(refused) => {

@@ -31,8 +31,8 @@ pub(in crate::functions::import) const ROWS: &str = "ARRAY(
       convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject
     FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[], :rule::text[],
       :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[]) WITH ORDINALITY
-      AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, place)
-    ORDER BY place)";
+      AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, number)
+    ORDER BY number)";
 
 /// A row as it stands in the file, and why it is rejected, if that is known.
 #[derive(Debug)]
@@ -94,8 +94,11 @@ pub(in crate::functions::import) fn parameters(rows: &[&FileRow<'_>]) -> Vec<Par
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     vec![
         number_column("record", rows.iter().map(|row| number(row.origin.record))),
-        number_column("line", rows.iter().map(|row| number(row.origin.place.line))),
-        number_column("byte_offset", rows.iter().map(|row| number(row.origin.place.byte_offset))),
+        number_column("line", rows.iter().map(|row| number(row.origin.position.line))),
+        number_column(
+            "byte_offset",
+            rows.iter().map(|row| number(row.origin.position.byte_offset)),
+        ),
         text_column("column_name", rows.iter().map(|row| row.column)),
         text_column("rule", rows.iter().map(|row| Some(row.rule))),
         text_column("sqlstate", rows.iter().map(|row| row.sqlstate)),

@@ -14,7 +14,7 @@ use crate::database::transaction::{End, Transaction, in_transaction};
 use crate::domain::error::{DataApiError, DataApiFault, SyncError};
 use crate::domain::field::{ArrayField, Field, Parameter, null, parameter};
 use crate::domain::value::array_literal::array_literal;
-use crate::functions::import::claim::Entry;
+use crate::functions::import::claim::ImportEntry;
 use crate::functions::import::read::options::Limit;
 use crate::functions::import::stop::Stop;
 
@@ -23,7 +23,7 @@ const BEGIN: &str = "UPDATE sync.import SET replace_phase = 'count'
 WHERE id = :import_id::uuid AND state = 'running' AND replace_phase IS NULL";
 
 /// Fails where somebody else has ended the import.
-const STAND: &str =
+const PROGRESS: &str =
     "SELECT replace_phase, replace_after, rows_looked_at, rows_missing, rows_deleted
 FROM (SELECT sync.enter_import(:import_id::uuid) AS id) AS entered JOIN sync.import AS import ON import.id = entered.id";
 
@@ -46,7 +46,7 @@ enum Phase {
 
 /// How far the replacing is.
 #[derive(Debug, PartialEq, Eq)]
-struct Stand {
+struct ReplaceProgress {
     phase: Phase,
     /// The key of the last row that was looked at.
     after: Option<Vec<String>>,
@@ -61,19 +61,21 @@ pub(in crate::functions::import) fn not_deleted(rejected: u64) -> String {
 }
 
 /// Records that the file is loaded whole.
-pub(in crate::functions::import) async fn begin(entry: Entry<'_>) -> Result<(), SyncError> {
+pub(in crate::functions::import) async fn begin(entry: ImportEntry<'_>) -> Result<(), SyncError> {
     entry.run(BEGIN, vec![entry.id()]).await?;
     Ok(())
 }
 
 /// Whether the file was loaded whole already.
-pub(in crate::functions::import) async fn is_begun(entry: Entry<'_>) -> Result<bool, SyncError> {
-    Ok(stand(entry).await?.is_some())
+pub(in crate::functions::import) async fn is_begun(
+    entry: ImportEntry<'_>,
+) -> Result<bool, SyncError> {
+    Ok(progress(entry).await?.is_some())
 }
 
 /// Counts the missing rows and deletes them, from where an earlier invocation stopped.
 pub(in crate::functions::import) async fn replace(
-    entry: Entry<'_>,
+    entry: ImportEntry<'_>,
     table: &Table,
     limit: Limit,
 ) -> Result<(), Stop> {
@@ -81,19 +83,19 @@ pub(in crate::functions::import) async fn replace(
     let mut stretch_rows = STRETCH_ROWS;
     let mut repeats = 0;
     let mut has_advanced = false;
-    let mut before: Option<Stand> = None;
+    let mut before: Option<ReplaceProgress> = None;
     loop {
-        let stand = stand(entry).await?.ok_or_else(|| entry.unreadable())?;
-        if before.is_some_and(|before| before != stand) {
+        let progress = progress(entry).await?.ok_or_else(|| entry.unreadable())?;
+        if before.is_some_and(|before| before != progress) {
             has_advanced = true;
             repeats = 0;
         }
-        let is_delete = match stand.phase {
+        let is_delete = match progress.phase {
             Phase::Done => return Ok(()),
-            Phase::Delete if is_over(limit, stand.missing, stand.rows) => {
-                return Err(Stop::Failed(too_many(limit, stand.missing, stand.rows)));
+            Phase::Delete if is_over(limit, progress.missing, progress.rows) => {
+                return Err(Stop::Failed(too_many(limit, progress.missing, progress.rows)));
             }
-            Phase::Delete if stand.missing == 0 => return Ok(()),
+            Phase::Delete if progress.missing == 0 => return Ok(()),
             Phase::Delete => true,
             Phase::Count => false,
         };
@@ -103,9 +105,9 @@ pub(in crate::functions::import) async fn replace(
         let is_whole = is_delete && table.references_itself();
         let rows = (!is_whole).then_some(stretch_rows);
         let done = if is_delete {
-            delete(entry, table, rows, stand.after.as_deref()).await
+            delete(entry, table, rows, progress.after.as_deref()).await
         } else {
-            count(entry, table, rows, stand.after.as_deref()).await
+            count(entry, table, rows, progress.after.as_deref()).await
         };
         match done {
             Ok(()) => {}
@@ -116,15 +118,15 @@ pub(in crate::functions::import) async fn replace(
                 tracing::info!(reason = %error, "commit of a stretch was not answered");
             }
             Err(SyncError::Refused(error)) => {
-                return Err(Stop::Failed(refused(&error, stand.deleted)));
+                return Err(Stop::Failed(refused(&error, progress.deleted)));
             }
             // A deferred constraint.
             Err(SyncError::Database(error)) if error.is_refused_commit() => {
-                return Err(Stop::Failed(refused(&error, stand.deleted)));
+                return Err(Stop::Failed(refused(&error, progress.deleted)));
             }
             Err(SyncError::Database(error)) if error.fault == DataApiFault::StatementTimeout => {
                 if is_whole {
-                    return Err(Stop::Failed(takes_too_long(stand.missing)));
+                    return Err(Stop::Failed(takes_too_long(progress.missing)));
                 }
                 if stretch_rows <= STRETCH_ROWS_MIN {
                     return Err(error.into());
@@ -135,13 +137,13 @@ pub(in crate::functions::import) async fn replace(
             }
             Err(error) => return Err(error.into()),
         }
-        before = Some(stand);
+        before = Some(progress);
     }
 }
 
 /// `None` where the file is not loaded yet.
-async fn stand(entry: Entry<'_>) -> Result<Option<Stand>, SyncError> {
-    let records = entry.run(STAND, vec![entry.id()]).await?;
+async fn progress(entry: ImportEntry<'_>) -> Result<Option<ReplaceProgress>, SyncError> {
+    let records = entry.run(PROGRESS, vec![entry.id()]).await?;
     let Some([phase, after, Field::Long(rows), Field::Long(missing), Field::Long(deleted)]) =
         records.first().map(Vec::as_slice)
     else {
@@ -154,12 +156,12 @@ async fn stand(entry: Entry<'_>) -> Result<Option<Stand>, SyncError> {
         Some(_) => Phase::Done,
     };
     let (rows, missing, deleted) = (*rows, *missing, *deleted);
-    Ok(Some(Stand { phase, after: key(after), rows, missing, deleted }))
+    Ok(Some(ReplaceProgress { phase, after: key(after), rows, missing, deleted }))
 }
 
 /// Nothing changes but how far the counting is, so that no transaction is begun.
 async fn count(
-    entry: Entry<'_>,
+    entry: ImportEntry<'_>,
     table: &Table,
     rows: Option<usize>,
     key: Option<&[String]>,
@@ -175,7 +177,7 @@ async fn count(
 }
 
 async fn delete(
-    entry: Entry<'_>,
+    entry: ImportEntry<'_>,
     table: &Table,
     rows: Option<usize>,
     key: Option<&[String]>,
@@ -192,9 +194,9 @@ async fn delete(
 
 /// Deletes them in this transaction, which must be rolled back where they are too many. Until it is over, nobody may end
 /// the import.
-pub(in crate::functions::import) async fn replace_in(
+pub(in crate::functions::import) async fn replace_in_transaction(
     transaction: &Transaction<'_>,
-    entry: Entry<'_>,
+    entry: ImportEntry<'_>,
     table: &Table,
     limit: Limit,
 ) -> Result<i64, Stop> {
@@ -234,7 +236,7 @@ pub(in crate::functions::import) async fn replace_in(
     Ok(missing)
 }
 
-fn parameters(entry: Entry<'_>, rows: Option<usize>) -> Vec<Parameter> {
+fn parameters(entry: ImportEntry<'_>, rows: Option<usize>) -> Vec<Parameter> {
     let rows = rows.map_or_else(|| null("rows"), |rows| parameter("rows", rows.to_string()));
     vec![entry.id(), rows]
 }

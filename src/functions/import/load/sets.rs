@@ -130,11 +130,11 @@ fn runs<'r, 'a>(rows: &'r [PartRow<'a>], keeps_order: bool) -> Vec<&'r [PartRow<
     let mut seen = HashSet::new();
     let mut runs = Vec::new();
     let mut begin = 0;
-    for (place, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let is_new = row.key().is_none_or(|key| seen.insert(key));
         if !is_new {
-            runs.push(&rows[begin..place]);
-            begin = place;
+            runs.push(&rows[begin..index]);
+            begin = index;
             seen.clear();
             seen.extend(row.key());
         }
@@ -149,7 +149,7 @@ pub(in crate::functions::import) fn column_parameters(
 ) -> impl Iterator<Item = Parameter> {
     let cells: Vec<PackedRow<'_>> = rows.iter().map(|row| row.cells()).collect();
     let literals = packed_literals(&cells).into_iter().enumerate();
-    literals.map(|(place, literal)| parameter(format!("c{}", place + 1), literal))
+    literals.map(|(index, literal)| parameter(format!("c{}", index + 1), literal))
 }
 
 #[cfg(test)]

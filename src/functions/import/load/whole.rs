@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::lanes::{stop_before, too_many};
 use super::loader::{Loader, Slot};
-use super::replace::{not_deleted, replace_in};
+use super::replace::{not_deleted, replace_in_transaction};
 use crate::aws::objects::{ObjectName, Objects};
 use crate::database::batch;
 use crate::database::transaction::{End, Transaction, in_transaction};
@@ -19,9 +19,9 @@ use crate::domain::error::{Disposition, SyncError};
 use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
 use crate::domain::load_mode::LoadMode;
 use crate::domain::outcome::Rejection;
-use crate::functions::import::claim::{Entry, Progress};
+use crate::functions::import::claim::{ImportEntry, Progress};
 use crate::functions::import::read::chunk::{Chunk, ChunkEnd};
-use crate::functions::import::read::file::Time;
+use crate::functions::import::read::file::ReadTime;
 use crate::functions::import::read::opened::{self, Opened};
 use crate::functions::import::read::options::{Limit, Options};
 use crate::functions::import::read::part::{Part, PartRow, Reject};
@@ -76,14 +76,14 @@ const RECORDED_EVERY: Duration = Duration::from_secs(2);
 
 /// Loads one file in one transaction.
 pub(in crate::functions::import) struct Whole<'a> {
-    pub entry: Entry<'a>,
+    pub entry: ImportEntry<'a>,
     pub loader: Loader<'a>,
     pub objects: &'a Objects,
     pub object: &'a ObjectName,
     pub size_bytes: u64,
     pub options: &'a Options,
     pub deadline: Deadline,
-    pub time: Time,
+    pub time: ReadTime,
 }
 
 /// The end of an attempt, and its counts.
@@ -134,7 +134,7 @@ impl Whole<'_> {
         match attempted {
             Ok(attempt) => attempt.end.map_err(Stop::Failed),
             Err(SyncError::OutOfTime) => {
-                self.entry.count_what_stands().await?;
+                self.entry.count_committed().await?;
                 Err(Stop::Failed(self.out_of_time()))
             }
             Err(error) => Err(error.into()),
@@ -170,8 +170,13 @@ impl Whole<'_> {
         // After an error the transaction cannot be read any more.
         let mut counts = self.counts(transaction).await?;
         if self.options.mode == LoadMode::Replace {
-            match replace_in(transaction, self.entry, self.loader.table, self.options.max_deletes)
-                .await
+            match replace_in_transaction(
+                transaction,
+                self.entry,
+                self.loader.table,
+                self.options.max_deletes,
+            )
+            .await
             {
                 Ok(rows) => counts.push(Field::Long(rows)),
                 Err(Stop::Failed(error)) => {
@@ -254,7 +259,7 @@ impl Whole<'_> {
                 return Err(Stop::Failed(error));
             }
             if recorded.elapsed() >= RECORDED_EVERY {
-                if let Err(error) = self.entry.read_so_far(opened.bytes_read()).await {
+                if let Err(error) = self.entry.record_bytes_read(opened.bytes_read()).await {
                     tracing::info!(reason = %error, "progress not recorded");
                 }
                 recorded = Instant::now();

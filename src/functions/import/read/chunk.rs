@@ -80,16 +80,16 @@ impl Chunk {
         let row = layout.row(&record);
         self.records += 1;
         self.bytes += record.raw.len();
-        let place = record.place();
+        let position = record.place();
         let lane = |number: u64| usize::try_from(number % lanes).unwrap_or_default();
         match row {
             Ok(row) => {
                 let key_hash = row.key.as_ref().map(|key| key.hash(""));
                 let part = &mut self.parts[lane(key_hash.unwrap_or(number))];
-                part.push(number, place, &record.raw, &row);
+                part.push(number, position, &record.raw, &row);
             }
             Err(rejection) => {
-                let origin = Origin { record: number, place, raw: record.raw };
+                let origin = Origin { record: number, position, raw: record.raw };
                 self.parts[lane(u64::from(self.number))].rejects.push(Reject { origin, rejection });
             }
         }

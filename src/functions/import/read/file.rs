@@ -15,10 +15,10 @@ use csv_stream::records::{LineEnd, Place, Record};
 
 /// How long a file may be read.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::functions::import) struct Time {
+pub(in crate::functions::import) struct ReadTime {
     pub until: Deadline,
     /// So much of it is as much as any invocation has.
-    pub enough: Duration,
+    pub full_invocation: Duration,
     /// So many bytes of the content hold more than one chunk, unless they hold no rows.
     pub chunk_bytes_max: u64,
 }
@@ -31,7 +31,7 @@ pub(in crate::functions::import) struct File {
     /// Bytes of the object that went to the reader so far.
     bytes_read: u64,
     is_ended: bool,
-    time: Time,
+    time: ReadTime,
     /// Up to where the content is cut, and how much time was left there.
     cut: (Place, Duration),
 }
@@ -43,7 +43,7 @@ impl File {
         name: &ObjectName,
         size_bytes: u64,
         options: &Options,
-        time: Time,
+        time: ReadTime,
     ) -> Self {
         Self {
             ranges: objects.read(name, size_bytes, 0),
@@ -62,16 +62,16 @@ impl File {
         size_bytes: u64,
         options: &Options,
         encoding: Encoding,
-        place: Place,
-        time: Time,
+        position: Place,
+        time: ReadTime,
     ) -> Self {
         Self {
-            ranges: objects.read(name, size_bytes, place.byte_offset),
-            reader: Reader::at(options.dialect.clone(), encoding, place),
-            bytes_read: place.byte_offset,
+            ranges: objects.read(name, size_bytes, position.byte_offset),
+            reader: Reader::at(options.dialect.clone(), encoding, position),
+            bytes_read: position.byte_offset,
             is_ended: false,
             time,
-            cut: (place, time.until.remaining()),
+            cut: (position, time.until.remaining()),
         }
     }
 
@@ -115,7 +115,7 @@ impl File {
     fn out_of_time(&self) -> Stop {
         let (Place { byte_offset, line }, had) = self.cut;
         let bytes = self.reader.place().byte_offset.saturating_sub(byte_offset);
-        if had >= self.time.enough && bytes > self.time.chunk_bytes_max {
+        if had >= self.time.full_invocation && bytes > self.time.chunk_bytes_max {
             return ReadError::Endless { line }.into();
         }
         Stop::OutOfTime { has_advanced: false }

@@ -30,12 +30,12 @@ pub struct Layout<'a> {
     mode: LoadMode,
     numbers: Numbers,
     /// One for each field of a record.
-    fields: Vec<Use<'a>>,
+    fields: Vec<FieldUse<'a>>,
     columns: Vec<&'a Column>,
-    /// The place of each of the key's columns among the columns; `None` where rows have no key.
+    /// The index of each of the key's columns among the columns; `None` where rows have no key.
     key: Option<Vec<usize>>,
     has_comparable_keys: bool,
-    /// The place of the column that must say whether a row is newer.
+    /// The index of the column that must say whether a row is newer.
     version: Option<usize>,
     has_error_column: bool,
     /// Bytes by which the cells of a row may be longer than its fields.
@@ -44,7 +44,7 @@ pub struct Layout<'a> {
 
 /// What is done with a field.
 #[derive(Debug, Clone, Copy)]
-enum Use<'a> {
+enum FieldUse<'a> {
     Load { column: &'a Column, is_grouped: bool },
     LeaveOut,
 }
@@ -149,7 +149,7 @@ impl<'a> Layout<'a> {
         names: impl Iterator<Item = &'n str>,
         options: &Options,
     ) -> Result<Self, HeaderError> {
-        let mut fields: Vec<Use<'a>> = Vec::new();
+        let mut fields: Vec<FieldUse<'a>> = Vec::new();
         let mut known: Vec<Option<&Column>> = Vec::new();
         let mut has_error_column = false;
         let names: Vec<_> = names.map(str::trim).collect();
@@ -179,25 +179,25 @@ impl<'a> Layout<'a> {
                 });
             }
             fields.push(match column {
-                Some(column) if is_loaded(table, column, options)? => Use::Load {
+                Some(column) if is_loaded(table, column, options)? => FieldUse::Load {
                     column,
                     is_grouped: options.numbers != Numbers::Plain
                         && Numbers::are_of(&column.column_type),
                 },
-                _ => Use::LeaveOut,
+                _ => FieldUse::LeaveOut,
             });
             known.push(column);
         }
         let columns: Vec<_> = fields
             .iter()
             .filter_map(|field| match field {
-                Use::Load { column, .. } => Some(*column),
-                Use::LeaveOut => None,
+                FieldUse::Load { column, .. } => Some(*column),
+                FieldUse::LeaveOut => None,
             })
             .collect();
-        let place = |name: &str| columns.iter().position(|column| column.name == name);
-        check_columns(table, options.mode, has_error_column, |name| place(name).is_some())?;
-        let key: Option<Vec<_>> = table.primary_key.iter().map(|name| place(name)).collect();
+        let index = |name: &str| columns.iter().position(|column| column.name == name);
+        check_columns(table, options.mode, has_error_column, |name| index(name).is_some())?;
+        let key: Option<Vec<_>> = table.primary_key.iter().map(|name| index(name)).collect();
         Ok(Self {
             mode: options.mode,
             numbers: options.numbers,
@@ -206,7 +206,7 @@ impl<'a> Layout<'a> {
             version: table
                 .version_column()
                 .filter(|_| needs_version(options.mode))
-                .and_then(|version| place(&version.name)),
+                .and_then(|version| index(&version.name)),
             // "f" becomes "false".
             growth_bytes: 4 * columns
                 .iter()
@@ -243,11 +243,11 @@ impl<'a> Layout<'a> {
             return Err(Rejection::by_rule("column-count", reason));
         }
         let cells = self.cells(fields)?;
-        if let Some(place) = self.version
-            && cells.get(place).is_none()
+        if let Some(index) = self.version
+            && cells.get(index).is_none()
         {
             let expected = "expected a value: it says whether the row is newer";
-            return Err(rejection(self.columns[place], "not-null", expected.to_owned()));
+            return Err(rejection(self.columns[index], "not-null", expected.to_owned()));
         }
         Ok(Row { key: self.key(&cells)?, cells })
     }
@@ -256,7 +256,7 @@ impl<'a> Layout<'a> {
         let mut cells =
             PackedCells::with_capacity(self.columns.len(), fields.text_bytes() + self.growth_bytes);
         for (field, text) in self.fields.iter().zip(fields.iter()) {
-            let Use::Load { column, is_grouped } = *field else { continue };
+            let FieldUse::Load { column, is_grouped } = *field else { continue };
             match text.filter(|text| !text.is_empty() || has_empty(&column.column_type)) {
                 None if column.nullable => cells.push(None),
                 None => {
@@ -288,11 +288,11 @@ impl<'a> Layout<'a> {
     /// The key, if the row has one. Where keys are compared by their texts, one that has no single
     /// spelling is refused: it might be another row's.
     fn key(&self, cells: &PackedCells) -> Result<Option<Key>, Rejection> {
-        let Some(places) = &self.key else { return Ok(None) };
-        let mut parts = Vec::with_capacity(places.len());
-        for &place in places {
-            let Some(text) = cells.get(place) else { return Ok(None) };
-            let column = self.columns[place];
+        let Some(indexes) = &self.key else { return Ok(None) };
+        let mut parts = Vec::with_capacity(indexes.len());
+        for &index in indexes {
+            let Some(text) = cells.get(index) else { return Ok(None) };
+            let column = self.columns[index];
             match key::canonical(&column.column_type, text) {
                 Some(part) => parts.push(part),
                 None if self.has_comparable_keys => {

@@ -3,7 +3,7 @@
 use aurora_sync_catalog::Table;
 
 use super::chunk::{Chunk, ChunkEnd};
-use super::file::{File, Time};
+use super::file::{File, ReadTime};
 use super::layout::Layout;
 use super::options::Options;
 use crate::aws::objects::{ObjectName, Objects};
@@ -13,7 +13,7 @@ use crate::functions::import::stop::Stop;
 use csv_stream::encoding::Encoding;
 use csv_stream::records::{Content, LineEnd, Place, Record};
 
-/// A file whose columns are known, at the place from which it is to be loaded.
+/// A file whose columns are known, at the position from which it is to be loaded.
 #[derive(Debug)]
 pub(in crate::functions::import) struct Opened<'a> {
     pub layout: Layout<'a>,
@@ -52,7 +52,7 @@ impl Opened<'_> {
     }
 
     /// Whether there is no way into the middle of the file.
-    pub(in crate::functions::import) fn is_packed(&self) -> bool {
+    pub(in crate::functions::import) fn is_compressed(&self) -> bool {
         self.file.compression().is_some()
     }
 
@@ -67,7 +67,7 @@ impl Opened<'_> {
     }
 }
 
-/// Takes the chunk that is filled, and begins the next one, at this place.
+/// Takes the chunk that is filled, and begins the next one, at this position.
 fn cut(chunk: &mut Chunk, file: &mut File, next: Option<Place>) -> (Chunk, ChunkEnd) {
     file.cut();
     let after = chunk.next();
@@ -114,7 +114,7 @@ pub(in crate::functions::import) async fn open<'a>(
     table: &'a Table,
     options: &'a Options,
     progress: &Progress,
-    time: Time,
+    time: ReadTime,
 ) -> Result<Opened<'a>, Stop> {
     let mut file = File::open(objects, name, size_bytes, options, time);
     let mut records = Vec::new();
@@ -158,7 +158,7 @@ pub(in crate::functions::import) async fn open<'a>(
         columns: options.columns.clone().unwrap_or_default(),
         has_error_column: layout.has_error_column(),
     };
-    let Checkpoint { chunk, place, record } = progress.checkpoint;
+    let Checkpoint { chunk, position, record } = progress.checkpoint;
     let mut opened = Opened {
         layout,
         encoding,
@@ -169,12 +169,13 @@ pub(in crate::functions::import) async fn open<'a>(
         chunk: Chunk::new(0, 1, progress.lanes, progress.limits),
     };
     // A packed file is read again from its beginning: there is no way into the middle of it.
-    if chunk > 0 && (place.is_none() || opened.file.compression().is_none()) {
+    if chunk > 0 && (position.is_none() || opened.file.compression().is_none()) {
         opened.records = Vec::new().into_iter();
         opened.chunk = Chunk::new(chunk, record, progress.lanes, progress.limits);
-        opened.may_have_more = place.is_some();
-        if let Some(place) = place {
-            opened.file = File::open_at(objects, name, size_bytes, options, encoding, place, time);
+        opened.may_have_more = position.is_some();
+        if let Some(position) = position {
+            opened.file =
+                File::open_at(objects, name, size_bytes, options, encoding, position, time);
         }
     }
     Ok(opened)

@@ -12,7 +12,7 @@ use csv_stream::records::Place;
 /// The rows of a chunk that one lane loads, in the order of the file.
 #[derive(Debug, Default)]
 pub struct Part {
-    rows: Vec<Packed>,
+    rows: Vec<PartRecord>,
     /// The records as they stand in the file.
     raw: Vec<u8>,
     /// Their cells.
@@ -25,10 +25,10 @@ pub struct Part {
 
 /// A record that fits the table.
 #[derive(Debug)]
-struct Packed {
+struct PartRecord {
     /// From 1, the header not counted.
     record: u64,
-    place: Place,
+    position: Place,
     /// Where its bytes and its key end.
     raw_end: usize,
     key_end: usize,
@@ -40,7 +40,7 @@ struct Packed {
 pub struct Origin {
     /// From 1, the header not counted.
     pub record: u64,
-    pub place: Place,
+    pub position: Place,
     /// Without its line end.
     pub raw: Vec<u8>,
 }
@@ -65,15 +65,15 @@ impl Part {
         self.rows.len() + self.rejects.len()
     }
 
-    pub fn push(&mut self, record: u64, place: Place, raw: &[u8], row: &Row) {
+    pub fn push(&mut self, record: u64, position: Place, raw: &[u8], row: &Row) {
         self.raw.extend_from_slice(raw);
         for part in row.key.iter().flat_map(Key::parts) {
             self.keys.push_str(part);
             self.keys.push(KEY_PART_END);
         }
-        self.rows.push(Packed {
+        self.rows.push(PartRecord {
             record,
-            place,
+            position,
             raw_end: self.raw.len(),
             key_end: self.keys.len(),
             size_bytes: self.cells.push(&row.cells),
@@ -112,10 +112,10 @@ impl<'a> PartRow<'a> {
     /// Its key as one text, which orders rows as their keys do; `None` where it has none.
     pub fn key(self) -> Option<&'a str> {
         let start = self.before().map_or(0, |before| before.key_end);
-        self.part.keys.get(start..self.packed().key_end).filter(|key| !key.is_empty())
+        self.part.keys.get(start..self.part_record().key_end).filter(|key| !key.is_empty())
     }
 
-    /// Its place in the part, from 0.
+    /// Its position in the part, from 0.
     pub fn number(self) -> usize {
         self.number
     }
@@ -126,21 +126,21 @@ impl<'a> PartRow<'a> {
 
     /// The bytes that its cells add to a request.
     pub fn size_bytes(self) -> usize {
-        self.packed().size_bytes
+        self.part_record().size_bytes
     }
 
     pub fn origin(self) -> Origin {
-        let Packed { record, place, raw_end, .. } = *self.packed();
+        let PartRecord { record, position, raw_end, .. } = *self.part_record();
         let start = self.before().map_or(0, |before| before.raw_end);
         let raw = self.part.raw.get(start..raw_end).unwrap_or_default();
-        Origin { record, place, raw: raw.to_vec() }
+        Origin { record, position, raw: raw.to_vec() }
     }
 
-    fn packed(self) -> &'a Packed {
+    fn part_record(self) -> &'a PartRecord {
         &self.part.rows[self.number]
     }
 
-    fn before(self) -> Option<&'a Packed> {
+    fn before(self) -> Option<&'a PartRecord> {
         self.part.rows.get(self.number.checked_sub(1)?)
     }
 }

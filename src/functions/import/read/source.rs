@@ -71,10 +71,10 @@ impl Source {
     }
 }
 
-/// One import that a message asks for.
+/// One import that a message requests for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ask {
+pub struct ImportRequest {
     pub source: Source,
     /// 0: a notification. Else the number of the message that the import left for itself.
     pub continuation: u32,
@@ -83,14 +83,14 @@ pub struct Ask {
 /// What the body of a message holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notification {
-    pub asks: Vec<Ask>,
-    /// Records that ask for nothing: other events, other prefixes, `s3:TestEvent`.
+    pub requests: Vec<ImportRequest>,
+    /// Records that request for nothing: other events, other prefixes, `s3:TestEvent`.
     pub ignored: usize,
 }
 
 /// A body that tells of no object.
 #[derive(Debug, thiserror::Error)]
-pub enum NotANotification {
+pub enum NotificationError {
     #[error("the message is not JSON")]
     NotJson(#[source] serde_json::Error),
     #[error("the message is not an S3 event notification: {0}")]
@@ -112,7 +112,7 @@ pub fn continuation_body(source: &Source, continuation: u32) -> String {
 const DEPTH_MAX: usize = 4;
 
 /// Reads all that a message tells of, in whatever envelope it comes.
-pub fn read(body: &str) -> Result<Notification, NotANotification> {
+pub fn read(body: &str) -> Result<Notification, NotificationError> {
     let mut notification = Notification::default();
     read_into(body, 0, &mut notification)?;
     Ok(notification)
@@ -122,14 +122,14 @@ fn read_into(
     body: &str,
     depth: usize,
     notification: &mut Notification,
-) -> Result<(), NotANotification> {
+) -> Result<(), NotificationError> {
     if depth > DEPTH_MAX {
-        return Err(NotANotification::TooDeep);
+        return Err(NotificationError::TooDeep);
     }
-    let value: Value = serde_json::from_str(body).map_err(NotANotification::NotJson)?;
+    let value: Value = serde_json::from_str(body).map_err(NotificationError::NotJson)?;
     let text = |name: &str| value.get(name).and_then(Value::as_str);
     let mut add = |source: Option<Source>| match source {
-        Some(source) => notification.asks.push(Ask { source, continuation: 0 }),
+        Some(source) => notification.requests.push(ImportRequest { source, continuation: 0 }),
         None => notification.ignored += 1,
     };
     if value.get("Records").is_some() {
@@ -160,14 +160,14 @@ fn read_into(
         return Ok(());
     }
     if value.get("continuation").is_some() {
-        notification.asks.push(parse(value)?);
+        notification.requests.push(parse(value)?);
         return Ok(());
     }
-    Err(NotANotification::Unknown)
+    Err(NotificationError::Unknown)
 }
 
-fn parse<T: DeserializeOwned>(value: Value) -> Result<T, NotANotification> {
-    serde_json::from_value(value).map_err(NotANotification::Malformed)
+fn parse<T: DeserializeOwned>(value: Value) -> Result<T, NotificationError> {
+    serde_json::from_value(value).map_err(NotificationError::Malformed)
 }
 
 /// Keys of S3's own events come form-encoded: a space as `+`, a plus as `%2B`.

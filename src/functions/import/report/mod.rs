@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub use self::rejected::Format;
 use self::rejected::RejectedFile;
-use self::rejects::Rejects;
+use self::rejects::RejectPages;
 use self::summary::Summary;
 use super::Import;
 use super::load::rejects::REJECTS_KEPT;
@@ -31,7 +31,7 @@ const TRIM: &str =
 
 /// How the import ended.
 #[derive(Debug, Clone, Copy)]
-pub struct Ending<'a> {
+pub struct ImportEnd<'a> {
     pub state: &'static str,
     pub error: Option<&'a str>,
     /// How the file is written; `None` where it was not read so far. Then there is no `rejected.csv`.
@@ -50,7 +50,7 @@ pub async fn write(
     import: &Import,
     source: &Source,
     import_id: Uuid,
-    ending: Ending<'_>,
+    end: ImportEnd<'_>,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
     let folder = format!("{}/{import_id}", source.table);
@@ -64,19 +64,19 @@ pub async fn write(
         awake(deadline, trim).await?;
         summary = Summary::read(&import.data_api, import_id, deadline).await?;
     }
-    let rejected = match ending.format {
+    let rejected = match end.format {
         Some(format) if summary.rejects_kept() > 0 => {
             let file = RejectedFile::new(format);
             let key = format!("{folder}/rejected.csv");
             let upload = import.objects.upload(&import.results_bucket, &key, "text/csv").await?;
             let options = carried_options(import, source, summary.mode()).await;
-            let rejects = Rejects::of(&import.data_api, import_id, deadline);
+            let rejects = RejectPages::of(&import.data_api, import_id, deadline);
             let rows = write_rejected(upload.with_metadata(options), rejects, &file).await?;
             (rows > 0).then_some(RejectedObject { key, rows })
         }
         _ => None,
     };
-    let report = summary.report(source, import_id, ending, rejected.as_ref());
+    let report = summary.report(source, import_id, end, rejected.as_ref());
     let bytes = serde_json::to_vec_pretty(&report).expect("a report is plain data");
     let key = format!("{folder}/report.json");
     import.objects.put(&import.results_bucket, &key, "application/json", bytes).await?;
@@ -87,7 +87,7 @@ pub async fn write(
 /// many they are. Without any, there is no file.
 async fn write_rejected(
     mut upload: Upload,
-    mut rejects: Rejects<'_>,
+    mut rejects: RejectPages<'_>,
     file: &RejectedFile<'_>,
 ) -> Result<u64, SyncError> {
     let mut bytes = file.head();

@@ -36,22 +36,22 @@ pub(super) struct RejectedFile<'a> {
 enum ErrorField {
     /// A last field more.
     Added,
-    /// In place of the old reason.
-    Replaced { place: usize, fields: usize },
+    /// In index of the old reason.
+    Replaced { index: usize, fields: usize },
     /// Nowhere: without a header, the option `columns` names every field there is.
     Left,
 }
 
 impl<'a> RejectedFile<'a> {
     pub(super) fn new(format: &'a Format) -> Self {
-        let place = |names: &[String]| {
+        let index = |names: &[String]| {
             names.iter().position(|name| name.trim().eq_ignore_ascii_case(ERROR_COLUMN))
         };
         let names = format.header.as_ref().map(|header| names(header, format));
         let fields = names.as_ref().map_or(format.columns.len(), Vec::len);
-        let declared = || place(&format.columns).filter(|_| format.columns.len() == fields);
-        let error = match names.as_deref().and_then(place).or_else(declared) {
-            Some(place) => ErrorField::Replaced { place, fields },
+        let declared = || index(&format.columns).filter(|_| format.columns.len() == fields);
+        let error = match names.as_deref().and_then(index).or_else(declared) {
+            Some(index) => ErrorField::Replaced { index, fields },
             None if names.is_none() => ErrorField::Left,
             None => ErrorField::Added,
         };
@@ -102,10 +102,10 @@ impl<'a> RejectedFile<'a> {
             }
             // A record with other fields than the header keeps them: which of them would be the reason? And one with
             // characters that have no way back to their bytes (those that users of Shift_JIS define) keeps these.
-            ErrorField::Replaced { place, fields }
+            ErrorField::Replaced { index, fields }
                 if spans.fields.len() == fields && encoding.encode(&text) == raw =>
             {
-                let old = spans.fields.get(place).map(|field| field.range.clone());
+                let old = spans.fields.get(index).map(|field| field.range.clone());
                 let old = old.unwrap_or(text.len()..text.len());
                 let text_of = |range| text.get(range).unwrap_or_default();
                 bytes.extend(encoding.encode(text_of(0..old.start)));

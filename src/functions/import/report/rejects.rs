@@ -19,7 +19,7 @@ const PAGE_ROWS: u32 = 500;
 
 /// Of a record that is too large for an answer, as much comes at a time: a character may take six bytes
 /// in it.
-const PIECE: usize = 100_000;
+const SLICE_BYTES: usize = 100_000;
 
 /// Of what is over the longest record that an import takes, only the beginning is kept: such a record
 /// cannot be fixed, and is left out.
@@ -29,18 +29,18 @@ ORDER BY record";
 
 /// The next record, but for what stood in the file.
 const ALONE: &str =
-    "SELECT record, NULL::text, NULL::bytea, column_name, sqlstate, left(reason, :piece::integer)
+    "SELECT record, NULL::text, NULL::bytea, column_name, sqlstate, left(reason, :slice::integer)
 FROM sync.reject_page(:import_id::uuid, :after::bigint, 1)";
 
-const PIECE_OF_ONE: &str =
-    "SELECT substr(coalesce(raw_bytes, convert_to(raw, 'UTF8')), :from::integer, :piece::integer),
+const SLICE: &str =
+    "SELECT substr(coalesce(raw_bytes, convert_to(raw, 'UTF8')), :from::integer, :slice::integer),
   raw_bytes IS NULL
 FROM sync.import_reject WHERE import_id = :import_id::uuid AND record = :record::bigint";
 
 /// A rejected record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reject {
-    content: Content,
+pub(super) struct RecordedReject {
+    content: RawContent,
     column: Option<String>,
     sqlstate: Option<String>,
     reason: String,
@@ -48,18 +48,18 @@ pub(super) struct Reject {
 
 /// What stood in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Content {
+enum RawContent {
     Text(String),
     Bytes(Vec<u8>),
 }
 
-impl Reject {
+impl RecordedReject {
     /// As it stood in a file of this encoding.
     pub(super) fn raw(&self, encoding: Encoding) -> Cow<'_, [u8]> {
         match &self.content {
-            Content::Bytes(bytes) => Cow::Borrowed(bytes),
-            Content::Text(text) if encoding.is_utf_8() => Cow::Borrowed(text.as_bytes()),
-            Content::Text(text) => Cow::Owned(encoding.encode(text)),
+            RawContent::Bytes(bytes) => Cow::Borrowed(bytes),
+            RawContent::Text(text) if encoding.is_utf_8() => Cow::Borrowed(text.as_bytes()),
+            RawContent::Text(text) => Cow::Owned(encoding.encode(text)),
         }
     }
 
@@ -80,10 +80,10 @@ impl Reject {
     }
 
     fn of(record: &Record) -> Option<Self> {
-        let text = |place: usize| record.get(place).and_then(Field::as_text);
+        let text = |index: usize| record.get(index).and_then(Field::as_text);
         let content = match record.get(2) {
-            Some(Field::Blob(bytes)) => Content::Bytes(BASE64.decode(bytes).ok()?),
-            _ => Content::Text(text(1).unwrap_or_default().to_owned()),
+            Some(Field::Blob(bytes)) => RawContent::Bytes(BASE64.decode(bytes).ok()?),
+            _ => RawContent::Text(text(1).unwrap_or_default().to_owned()),
         };
         Some(Self {
             content,
@@ -96,7 +96,7 @@ impl Reject {
 
 /// Reads the pages.
 #[derive(Debug)]
-pub(super) struct Rejects<'a> {
+pub(super) struct RejectPages<'a> {
     data_api: &'a DataApi,
     import_id: Uuid,
     deadline: Deadline,
@@ -105,18 +105,18 @@ pub(super) struct Rejects<'a> {
     rows: u32,
 }
 
-impl<'a> Rejects<'a> {
+impl<'a> RejectPages<'a> {
     pub(super) fn of(data_api: &'a DataApi, import_id: Uuid, deadline: Deadline) -> Self {
         Self { data_api, import_id, deadline, after: 0, rows: PAGE_ROWS }
     }
 
     /// The next records; `None` where there are no more.
-    pub(super) async fn next_page(&mut self) -> Result<Option<Vec<Reject>>, DataApiError> {
+    pub(super) async fn next_page(&mut self) -> Result<Option<Vec<RecordedReject>>, DataApiError> {
         let page = loop {
             match self.execute(PAGE, &[("after", self.after), ("rows", self.rows.into())]).await {
                 Err(error) if error.fault == DataApiFault::UnsupportedResult => {
                     if self.rows == 1 {
-                        return self.in_pieces().await.map(Some);
+                        return self.in_slices().await.map(Some);
                     }
                     self.rows /= 2;
                 }
@@ -127,35 +127,37 @@ impl<'a> Rejects<'a> {
         self.rows = PAGE_ROWS.min(self.rows * 2);
         let Some(last) = page.last() else { return Ok(None) };
         self.after = number(last);
-        Ok(Some(page.iter().filter_map(Reject::of).collect()))
+        Ok(Some(page.iter().filter_map(RecordedReject::of).collect()))
     }
 
     /// The next record, which alone is too large for an answer.
-    async fn in_pieces(&mut self) -> Result<Vec<Reject>, DataApiError> {
-        let piece = i64::try_from(PIECE).unwrap_or(i64::MAX);
-        let alone = self.execute(ALONE, &[("after", self.after), ("piece", piece)]).await?;
-        let Some(mut reject) = alone.first().and_then(Reject::of) else { return Ok(Vec::new()) };
+    async fn in_slices(&mut self) -> Result<Vec<RecordedReject>, DataApiError> {
+        let slice = i64::try_from(SLICE_BYTES).unwrap_or(i64::MAX);
+        let alone = self.execute(ALONE, &[("after", self.after), ("slice", slice)]).await?;
+        let Some(mut reject) = alone.first().and_then(RecordedReject::of) else {
+            return Ok(Vec::new());
+        };
         self.after = alone.first().map_or(i64::MAX, number);
         let mut bytes = Vec::new();
         let is_text = loop {
             let from = i64::try_from(bytes.len() + 1).unwrap_or(i64::MAX);
-            let parameters = [("record", self.after), ("from", from), ("piece", piece)];
-            let found = self.execute(PIECE_OF_ONE, &parameters).await?;
-            let Some([Field::Blob(part), Field::Boolean(is_text)]) =
+            let parameters = [("record", self.after), ("from", from), ("slice", slice)];
+            let found = self.execute(SLICE, &parameters).await?;
+            let Some([Field::Blob(slice_of_record), Field::Boolean(is_text)]) =
                 found.first().map(Vec::as_slice)
             else {
                 break false;
             };
-            let part = BASE64.decode(part).unwrap_or_default();
-            bytes.extend_from_slice(&part);
-            if part.len() < PIECE {
+            let slice_of_record = BASE64.decode(slice_of_record).unwrap_or_default();
+            bytes.extend_from_slice(&slice_of_record);
+            if slice_of_record.len() < SLICE_BYTES {
                 break *is_text;
             }
         };
         reject.content = if is_text {
-            Content::Text(String::from_utf8_lossy(&bytes).into_owned())
+            RawContent::Text(String::from_utf8_lossy(&bytes).into_owned())
         } else {
-            Content::Bytes(bytes)
+            RawContent::Bytes(bytes)
         };
         Ok(vec![reject])
     }

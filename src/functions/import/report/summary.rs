@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Ending, RejectedObject};
+use super::{ImportEnd, RejectedObject};
 use crate::aws::data_api::DataApi;
 use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
@@ -80,7 +80,7 @@ impl Summary {
         &self,
         source: &Source,
         import_id: Uuid,
-        ending: Ending<'_>,
+        end: ImportEnd<'_>,
         rejected: Option<&RejectedObject>,
     ) -> Value {
         let Self(found) = self;
@@ -94,8 +94,8 @@ impl Summary {
                 "key": source.object.key,
                 "version": source.version(),
             },
-            "state": ending.state,
-            "error": ending.error,
+            "state": end.state,
+            "error": end.error,
             "dry_run": is_true(&found["options"]["dry-run"]),
             "options": found["options"],
             "rows": {

@@ -27,8 +27,8 @@ pub(in crate::functions::import) fn of(settings: &Settings) -> Vec<OptionFault> 
         (OptionName::Escape, escape),
         (OptionName::Comment, dialect.comment),
     ];
-    for (place, (option, mark)) in marks.iter().enumerate() {
-        let same = marks.iter().take(place).find(|(_, other)| mark.is_some() && other == mark);
+    for (index, (option, mark)) in marks.iter().enumerate() {
+        let same = marks.iter().take(index).find(|(_, other)| mark.is_some() && other == mark);
         if let Some((other, _)) = same {
             // Whichever was not set is not to be blamed.
             let (blamed, other) = if settings.set.contains_key(option) {

@@ -107,7 +107,7 @@ fn limit_json(limit: Limit) -> Value {
     }
 }
 
-/// An option, by its place in [`OptionName::ALL`].
+/// An option, by its index in [`OptionName::ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OptionName {
     Mode,
@@ -222,8 +222,8 @@ pub struct OptionsError {
 impl fmt::Display for OptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the options of the file cannot be followed: ")?;
-        for (place, fault) in self.faults.iter().enumerate() {
-            if place > 0 {
+        for (index, fault) in self.faults.iter().enumerate() {
+            if index > 0 {
                 f.write_str("; ")?;
             }
             write!(f, "{fault}")?;

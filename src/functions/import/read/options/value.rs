@@ -30,7 +30,7 @@ pub(in crate::functions::import) struct Settings {
 }
 
 impl Settings {
-    /// Sets one option, or says what is wrong with its value.
+    /// Sets one option, or says what is fault with its value.
     pub(in crate::functions::import) fn set(
         &mut self,
         option: OptionName,
@@ -39,32 +39,32 @@ impl Settings {
     ) -> Option<OptionFault> {
         let prefix = prefix.map(str::to_owned);
         self.set.insert(option, (text.to_owned(), prefix.clone()));
-        let wrong = self.options.set(option, text).err()?;
+        let fault = self.options.set(option, text).err()?;
         Some(OptionFault {
             option: option.as_str().to_owned(),
             value: Some(text.to_owned()),
             prefix,
-            expected: wrong.expected,
-            nearest: wrong.nearest,
+            expected: fault.expected,
+            nearest: fault.nearest,
         })
     }
 }
 
 /// What would have been right.
 #[derive(Debug)]
-struct Wrong {
+struct ValueFault {
     expected: String,
     nearest: Option<String>,
 }
 
-impl Wrong {
+impl ValueFault {
     fn expected(expected: impl Into<String>) -> Self {
         Self { expected: expected.into(), nearest: None }
     }
 }
 
 impl Options {
-    fn set(&mut self, option: OptionName, text: &str) -> Result<(), Wrong> {
+    fn set(&mut self, option: OptionName, text: &str) -> Result<(), ValueFault> {
         let dialect = &mut self.dialect;
         match option {
             OptionName::Mode => {
@@ -78,7 +78,7 @@ impl Options {
                          semicolon, pipe or space";
                     let names = MARK_NAMES.iter().map(|(name, _)| *name);
                     let nearest = nearest(text, names).map(str::to_owned);
-                    Wrong { expected: expected.to_owned(), nearest }
+                    ValueFault { expected: expected.to_owned(), nearest }
                 })?;
             }
             OptionName::Quote => dialect.quote = mark_or_none(text)?,
@@ -98,7 +98,7 @@ impl Options {
                     let expected = "a name of the WHATWG's Encoding Standard, such as utf-8, \
                                     utf-16, shift_jis or windows-1252";
                     let nearest = nearest(text, COMMON.into_iter()).map(str::to_owned);
-                    Wrong { expected: expected.to_owned(), nearest }
+                    ValueFault { expected: expected.to_owned(), nearest }
                 })?);
             }
             OptionName::Null => {
@@ -123,18 +123,18 @@ impl Options {
     }
 }
 
-fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Wrong> {
+fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, ValueFault> {
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        Wrong {
+        ValueFault {
             nearest: nearest(&text.to_ascii_lowercase(), names.iter().copied()).map(str::to_owned),
             expected: format!("one of {}", names.join(", ")),
         }
     })
 }
 
-fn flag(text: &str) -> Result<bool, Wrong> {
+fn flag(text: &str) -> Result<bool, ValueFault> {
     word(text, &[("true", true), ("false", false)])
 }
 
@@ -152,12 +152,12 @@ fn mark(text: &str) -> Option<u8> {
     }
 }
 
-fn mark_or_none(text: &str) -> Result<Option<u8>, Wrong> {
+fn mark_or_none(text: &str) -> Result<Option<u8>, ValueFault> {
     if text.eq_ignore_ascii_case(NONE) {
         return Ok(None);
     }
     let expected = "one ASCII character that is neither letter nor digit, or none";
-    mark(text).map(Some).ok_or_else(|| Wrong::expected(expected))
+    mark(text).map(Some).ok_or_else(|| ValueFault::expected(expected))
 }
 
 /// A mark as it can be read back.
@@ -171,15 +171,15 @@ pub(in crate::functions::import) fn mark_name(mark: Option<u8>) -> Cow<'static, 
 }
 
 /// Names separated by commas, those that hold a comma or a quote in quotes.
-fn columns(text: &str) -> Result<Vec<String>, Wrong> {
-    let wrong =
-        || Wrong::expected("the names of the columns, separated by commas, such as id,name");
+fn columns(text: &str) -> Result<Vec<String>, ValueFault> {
+    let fault =
+        || ValueFault::expected("the names of the columns, separated by commas, such as id,name");
     let mut reader = csv::ReaderBuilder::new();
     let reader = reader.has_headers(false).flexible(true).trim(csv::Trim::All);
     let mut records = reader.from_reader(text.as_bytes()).into_records();
-    let record = records.next().ok_or_else(wrong)?.map_err(|_| wrong())?;
+    let record = records.next().ok_or_else(fault)?.map_err(|_| fault())?;
     let is_whole = records.next().is_none() && record.iter().all(|name| !name.is_empty());
-    if is_whole { Ok(record.iter().map(str::to_owned).collect()) } else { Err(wrong()) }
+    if is_whole { Ok(record.iter().map(str::to_owned).collect()) } else { Err(fault()) }
 }
 
 /// Names as [`columns`] reads them.
@@ -196,7 +196,7 @@ pub(in crate::functions::import) fn columns_text<'a>(
 }
 
 /// `100`, or `5%`.
-fn limit(text: &str) -> Result<Limit, Wrong> {
+fn limit(text: &str) -> Result<Limit, ValueFault> {
     let is_digits =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let limit = match text.strip_suffix('%').map(str::trim_end) {
@@ -207,5 +207,6 @@ fn limit(text: &str) -> Result<Limit, Wrong> {
         None if is_digits(text) => text.parse().ok().map(Limit::Rows),
         None => None,
     };
-    limit.ok_or_else(|| Wrong::expected("a number of rows, such as 100, or a part, such as 5%"))
+    limit
+        .ok_or_else(|| ValueFault::expected("a number of rows, such as 100, or a part, such as 5%"))
 }

@@ -19,8 +19,9 @@ fn event(name: &str, key: &str) -> String {
 
 fn check(name: &str, key: &str, expected: Option<(&str, &str)>) {
     let notification = read(&event(name, key)).unwrap();
-    let found = notification.asks.first();
-    let found = found.map(|ask| (ask.source.table.as_str(), ask.source.object.key.as_str()));
+    let found = notification.requests.first();
+    let found =
+        found.map(|request| (request.source.table.as_str(), request.source.object.key.as_str()));
     assert_eq!(found, expected, "{name} {key}");
     assert_eq!(notification.ignored, usize::from(expected.is_none()));
 }
@@ -45,7 +46,7 @@ fn what_asks_for_nothing_is_ignored() {
     check("ObjectCreated:Put", "imports/", None);
     check("ObjectCreated:Put", "imports/staff/", None);
     let check = |body: &Value, ignored| {
-        let expected = Notification { asks: vec![], ignored };
+        let expected = Notification { requests: vec![], ignored };
         assert_eq!(read(&body.to_string()).unwrap(), expected, "{body}");
     };
     let test = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "uploads" });
@@ -66,7 +67,8 @@ fn every_record_of_an_event_counts() {
         record("ObjectCreated:Put", "imports/b/2"),
     ];
     let notification = read(&json!({ "Records": records }).to_string()).unwrap();
-    let keys: Vec<_> = notification.asks.iter().map(|ask| &ask.source.object.key).collect();
+    let keys: Vec<_> =
+        notification.requests.iter().map(|request| &request.source.object.key).collect();
     assert_eq!(keys, ["imports/a/1", "imports/b/2"]);
     assert_eq!(notification.ignored, 1);
 }
@@ -90,12 +92,12 @@ fn a_body_of_another_kind_is_an_error() {
     for _ in 0..=DEPTH_MAX {
         body = json!({ "Type": "Notification", "Message": body }).to_string();
     }
-    assert!(matches!(read(&body), Err(NotANotification::TooDeep)));
+    assert!(matches!(read(&body), Err(NotificationError::TooDeep)));
 }
 
 #[test]
 fn another_upload_is_another_import() {
-    let first = read(&event("ObjectCreated:Put", "imports/t/a")).unwrap().asks.remove(0).source;
+    let first = read(&event("ObjectCreated:Put", "imports/t/a")).unwrap().requests.remove(0).source;
     for change in [
         |source: &mut Source| source.sequencer = "02".into(),
         |source: &mut Source| source.object.etag = Some("f".into()),
@@ -142,15 +144,15 @@ proptest! {
         })
         .to_string();
         let in_sns = |body: &str| json!({ "Type": "Notification", "Message": body }).to_string();
-        let source = read(&direct).unwrap().asks.remove(0).source;
+        let source = read(&direct).unwrap().requests.remove(0).source;
         prop_assert_eq!(&source.object.key, &key);
         for body in [in_sns(&direct), bridged.clone(), in_sns(&bridged)] {
-            let other = read(&body).unwrap().asks.remove(0);
+            let other = read(&body).unwrap().requests.remove(0);
             prop_assert_eq!(other.continuation, 0);
             prop_assert_eq!(&other.source, &source);
             prop_assert_eq!(other.source.import_id(), source.import_id());
         }
         let continued = read(&continuation_body(&source, 3)).unwrap();
-        prop_assert_eq!(continued.asks, vec![Ask { source, continuation: 3 }]);
+        prop_assert_eq!(continued.requests, vec![ImportRequest { source, continuation: 3 }]);
     }
 }

@@ -193,8 +193,8 @@ proptest! {
         file.extend(encoding.encode(&format!("{}\n", header.replace(',', &delimiter))));
         file.extend(encoding.encode(&pieces.concat()));
         for (index, byte) in noise {
-            let place = start + index.index(file.len() - start + 1);
-            file.insert(place, byte);
+            let index = start + index.index(file.len() - start + 1);
+            file.insert(index, byte);
         }
         let declared = Some(charset);
         let Some((records, found, line_end)) = read(&dialect, declared, &file) else { return Ok(()) };
@@ -214,26 +214,26 @@ proptest! {
         let (back, found_again, _) = read(&dialect, declared, &back).unwrap();
         prop_assert_eq!(found, found_again);
         prop_assert_eq!(back.len(), records.len());
-        let place = names.iter().position(|name| name.as_deref() == Some("_error"));
+        let index = names.iter().position(|name| name.as_deref() == Some("_error"));
         for (before, after) in rejected.iter().zip(&back[1..]) {
             let (text, _) = charset.decode_without_bom_handling(&before.raw);
             let has_way_back = found.encode(&text) == before.raw;
             match (fields(before), fields(after)) {
-                (Some(before), Some(mut after)) => match place {
+                (Some(before), Some(mut after)) => match index {
                     None => {
                         prop_assert!(after.pop().flatten().is_some());
                         prop_assert_eq!(before, after);
                     }
-                    Some(place) if before.len() == names.len() && has_way_back => {
+                    Some(index) if before.len() == names.len() && has_way_back => {
                         let mut before = before;
-                        prop_assert!(after.get(place).cloned().flatten().is_some());
-                        before[place].clone_from(&after[place]);
+                        prop_assert!(after.get(index).cloned().flatten().is_some());
+                        before[index].clone_from(&after[index]);
                         prop_assert_eq!(before, after);
                     }
                     Some(_) => prop_assert_eq!(before, after),
                 },
                 // What stood behind a quote may have been in the old reason, which is gone.
-                (None, _) if place.is_some() && matches!(before.content, Content::Misquoted { .. }) => {}
+                (None, _) if index.is_some() && matches!(before.content, Content::Misquoted { .. }) => {}
                 (None, None) => prop_assert!(after.raw.starts_with(&before.raw)),
                 (before, after) => prop_assert_eq!(before, after),
             }
