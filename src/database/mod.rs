@@ -1,7 +1,7 @@
 //! Changes of rows: plans, SQL texts, parameter sets, transactions and the ledger.
 //!
 //! [`batch`] is the one way to change rows. The functions [`apply`](crate::functions::apply) and
-//! [`import`](crate::functions::import) tell it what a batch holds.
+//! [`import`](crate::functions::import) give it the contents of a batch.
 
 pub mod plan;
 pub mod parameter_set;

@@ -1,6 +1,6 @@
-//! Rows as one parameter set: column by column, each an array literal.
+//! Rows as one parameter set: one parameter for each column, the literal of an array.
 //!
-//! Pure. Next: [`crate::database::statement`] says what these parameters mean.
+//! Pure. The statements of [`crate::database::statement`] take these parameters.
 
 use crate::domain::field::{Parameter, parameter};
 use crate::domain::value::array_literal::{ArrayLiteral, array_literal, encoded_len};
@@ -8,81 +8,89 @@ use crate::domain::value::array_literal::{ArrayLiteral, array_literal, encoded_l
 /// The cells of a row, in the order of the statement's columns; `None` is NULL.
 pub type Cells = Vec<Option<String>>;
 
-/// The literal of each column of these rows.
+/// Returns the array literal of each column of these rows.
 pub fn column_literals(rows: &[&Cells]) -> Vec<String> {
     let columns = rows.first().map_or(0, |row| row.len());
     (0..columns).map(|index| array_literal(rows.iter().map(|row| row[index].as_deref()))).collect()
 }
 
-/// The bytes that a row adds to a request.
+/// Returns the bytes that a row adds to a request.
 pub fn size_bytes(row: &Cells) -> usize {
     row.iter().map(|cell| encoded_len(cell.as_deref())).sum()
 }
 
-/// The cells of one row of a file, in the order of the statement's columns: one text after the other, so that
-/// a row is two allocations however many columns it has.
+/// The cells of one row of a file, in the order of the statement's columns.
+///
+/// All texts are in one string, so that a row needs two allocations, whatever its number of columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackedCells {
     text: String,
-    /// Where each cell's text ends, with [`NULL_MARK`] where the cell is NULL.
+    /// The end of each cell's text in `text`, with [`NULL_BIT`] set if the cell is NULL.
     ends: Vec<u32>,
 }
 
-/// The highest bit: a row's texts are far from 2 GiB.
-const NULL_MARK: u32 = 1 << 31;
+/// The highest bit of an end. It is free, as the texts of a row are far smaller than 2 GiB.
+const NULL_BIT: u32 = 1 << 31;
 
 impl PackedCells {
-    /// With room for so much.
+    /// Makes an empty row with room for `cells` cells of `text_bytes` bytes together.
     pub fn with_capacity(cells: usize, text_bytes: usize) -> Self {
         Self { text: String::with_capacity(text_bytes), ends: Vec::with_capacity(cells) }
     }
 
     /// Adds a cell; `None` is NULL.
+    ///
+    /// # Panics
+    ///
+    /// If the texts of the row are 2 GiB or more.
     pub fn push(&mut self, cell: Option<&str>) {
         self.text.push_str(cell.unwrap_or_default());
-        let end = u32::try_from(self.text.len()).ok().filter(|end| end & NULL_MARK == 0);
+        let end = u32::try_from(self.text.len()).ok().filter(|end| end & NULL_BIT == 0);
         let end = end.expect("a row is smaller than 2 GiB");
-        self.ends.push(if cell.is_none() { end | NULL_MARK } else { end });
+        self.ends.push(if cell.is_none() { end | NULL_BIT } else { end });
     }
 
+    /// Returns the number of cells.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
+    /// Returns `true` if there are no cells.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The cell at this index; `None` is NULL, or no cell.
+    /// Returns the cell at this index. `None` is NULL, or no cell.
     pub fn get(&self, index: usize) -> Option<&str> {
         let start = index.checked_sub(1).map_or(0, |before| self.end(before));
         self.cell(*self.ends.get(index)?, start)
     }
 
-    /// The cells; `None` is NULL.
+    /// Iterates over the cells; `None` is NULL.
     pub fn iter(&self) -> impl Iterator<Item = Option<&str>> {
         self.as_row().iter()
     }
 
+    /// Borrows the row.
     pub fn as_row(&self) -> PackedRow<'_> {
         PackedRow { text: &self.text, ends: &self.ends }
     }
 
-    /// The bytes that it holds in memory.
+    /// Returns the bytes that the row holds in memory.
     pub fn memory_bytes(&self) -> usize {
         self.text.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 
     fn end(&self, index: usize) -> usize {
-        self.ends.get(index).map_or(0, |end| (end & !NULL_MARK) as usize)
+        self.ends.get(index).map_or(0, |end| (end & !NULL_BIT) as usize)
     }
 
     fn cell(&self, end: u32, start: usize) -> Option<&str> {
-        if end & NULL_MARK == 0 { self.text.get(start..end as usize) } else { None }
+        if end & NULL_BIT == 0 { self.text.get(start..end as usize) } else { None }
     }
 }
 
-/// The cells of one row, wherever they are packed.
+/// The cells of one row, in a [`PackedCells`] or in [`PackedRows`].
 #[derive(Debug, Clone, Copy)]
 pub struct PackedRow<'a> {
     text: &'a str,
@@ -90,43 +98,43 @@ pub struct PackedRow<'a> {
 }
 
 impl<'a> PackedRow<'a> {
-    /// The cells; `None` is NULL.
+    /// Iterates over the cells; `None` is NULL.
     pub fn iter(self) -> impl Iterator<Item = Option<&'a str>> {
         let mut start = 0;
         self.ends.iter().map(move |&end| {
-            let stop = (end & !NULL_MARK) as usize;
-            let cell = if end & NULL_MARK == 0 { self.text.get(start..stop) } else { None };
+            let stop = (end & !NULL_BIT) as usize;
+            let cell = if end & NULL_BIT == 0 { self.text.get(start..stop) } else { None };
             start = stop;
             cell
         })
     }
 
-    /// The cell at this index; `None` is NULL, or no cell.
+    /// Returns the cell at this index. `None` is NULL, or no cell.
     pub fn get(self, index: usize) -> Option<&'a str> {
         self.iter().nth(index)?
     }
 
     fn text_bytes(self) -> usize {
-        self.ends.last().map_or(0, |end| (end & !NULL_MARK) as usize)
+        self.ends.last().map_or(0, |end| (end & !NULL_BIT) as usize)
     }
 
-    /// The bytes that it adds to a request.
+    /// Returns the bytes that the row adds to a request.
     pub fn size_bytes(self) -> usize {
         self.iter().map(encoded_len).sum()
     }
 }
 
-/// The cells of many rows, one behind the other. All have as many.
+/// The cells of many rows, in one string. All rows have the same number of cells.
 #[derive(Debug, Default)]
 pub struct PackedRows {
     text: String,
-    /// Where each row's text begins.
+    /// The start of each row's text in `text`.
     starts: Vec<usize>,
     ends: Vec<u32>,
 }
 
 impl PackedRows {
-    /// Adds a row, and gives the bytes that it adds to a request.
+    /// Adds a row, and returns the bytes that it adds to a request.
     pub fn push(&mut self, cells: &PackedCells) -> usize {
         self.starts.push(self.text.len());
         self.text.push_str(&cells.text);
@@ -134,7 +142,7 @@ impl PackedRows {
         cells.as_row().size_bytes()
     }
 
-    /// The row with this number, from 0.
+    /// Returns the row with this number, from 0.
     pub fn row(&self, number: usize) -> PackedRow<'_> {
         let columns = self.ends.len().checked_div(self.starts.len()).unwrap_or_default();
         let start = self.starts.get(number).copied().unwrap_or_default();
@@ -146,11 +154,10 @@ impl PackedRows {
     }
 }
 
-/// The literal of each column of these rows.
+/// Returns the array literal of each column of these rows.
 pub fn packed_literals(rows: &[PackedRow<'_>]) -> Vec<String> {
     let columns = rows.first().map_or(0, |row| row.ends.len());
-    // Columns are as wide as those of the rows before, more or less: on average, quotes and commas
-    // included.
+    // The average size of a column, with a comma and quotes for each cell.
     let bytes: usize = rows.iter().map(|row| row.text_bytes() + 3 * columns).sum();
     let capacity = bytes.checked_div(columns).unwrap_or_default();
     let mut literals: Vec<_> =
@@ -163,7 +170,7 @@ pub fn packed_literals(rows: &[PackedRow<'_>]) -> Vec<String> {
     literals.into_iter().map(ArrayLiteral::finish).collect()
 }
 
-/// A column of a bookkeeping statement: one text a row.
+/// Makes the parameter of a text column: one text for each row.
 pub fn text_column<'a>(
     name: &'static str,
     values: impl IntoIterator<Item = Option<&'a str>>,
@@ -171,7 +178,7 @@ pub fn text_column<'a>(
     parameter(name, array_literal(values))
 }
 
-/// A column of a bookkeeping statement: one number a row.
+/// Makes the parameter of a number column: one number for each row.
 pub fn number_column(name: &'static str, values: impl IntoIterator<Item = i64>) -> Parameter {
     let values: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
     parameter(name, array_literal(values.iter().map(|value| Some(value.as_str()))))
@@ -184,9 +191,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Packed or not, a row has the same cells, literals and size.
+        /// A packed row has the cells, the literals and the size of the row that it was made of.
         #[test]
-        fn packed_cells_are_the_cells(
+        fn packed_rows_equal_their_rows(
             rows in (0_usize..5).prop_flat_map(|columns| {
                 let cell = prop::option::of("[a\"\\\\ ,{}é表\n]{0,6}|NULL|[0-9]{1,9}");
                 prop::collection::vec(prop::collection::vec(cell, columns), 0..6)

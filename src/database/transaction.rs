@@ -1,8 +1,8 @@
-//! One transaction from begin to commit: waits for a waking database, rolls back whatever fails,
-//! and does the whole again where PostgreSQL asks for that.
+//! Transactions of the Data API, from begin to commit.
 //!
-//! A transaction is never left open and never committed after a failed call: PostgreSQL would
-//! answer such a commit with a rollback and no error.
+//! Waits while the database resumes, rolls back after an error, and repeats a transaction that lost
+//! a deadlock or a serialization conflict. A transaction is never left open. It is never committed
+//! after a failed call either: PostgreSQL rolls back at such a commit, and reports no error.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, DataApiFault, Disposition, SyncError};
 use crate::domain::field::{Parameter, Record};
 
-/// How often a transaction that lost a deadlock or a serialization conflict is done again.
+/// The number of times that a transaction is repeated after a deadlock or a serialization conflict.
 const REPEATS_MAX: usize = 3;
 
 /// An open transaction.
@@ -26,6 +26,7 @@ pub struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
+    /// Runs one statement, and returns its records. The transaction has failed after an error.
     pub async fn execute(
         &self,
         sql: &str,
@@ -34,8 +35,10 @@ impl Transaction<'_> {
         self.data_api.execute(Some(&self.id), sql, parameters).await
     }
 
-    /// Runs one statement over rows of users, once for each parameter set. The transaction has failed after an error,
-    /// which is [`SyncError::Refused`] where the database refuses a row.
+    /// Runs one statement over rows of users, once for each parameter set.
+    ///
+    /// The transaction has failed after an error. If the database refuses a row, the error is
+    /// [`SyncError::Refused`].
     pub async fn change_rows(&self, sql: &str, sets: Vec<Vec<Parameter>>) -> Result<(), SyncError> {
         let changed = self.data_api.batch_execute(&self.id, sql, sets).await;
         changed.map_err(|error| match error.disposition() {
@@ -45,12 +48,14 @@ impl Transaction<'_> {
     }
 }
 
-/// A transaction that was begun ahead, while the one before it worked: that call costs no time then.
+/// A transaction that is begun while the one before it still works, so that `BeginTransaction`
+/// costs no time of its own.
 #[derive(Debug, Default)]
 pub struct BegunAhead(RefCell<Option<TransactionId>>);
 
 impl BegunAhead {
-    /// Begins a transaction, unless there is one. After an error there is none: who needs it will meet the error again.
+    /// Begins a transaction, unless there is one. An error is logged only: the transaction is then
+    /// begun when it is needed, and the error is met there.
     pub async fn begin(&self, data_api: &DataApi, deadline: Deadline) {
         if self.0.borrow().is_some() {
             return;
@@ -62,12 +67,12 @@ impl BegunAhead {
         }
     }
 
-    /// Takes over the transaction of another one.
+    /// Takes the transaction out of another `BegunAhead`.
     pub fn take_from(&self, other: &Self) {
         *self.0.borrow_mut() = other.0.take();
     }
 
-    /// Ends it, if nobody used it.
+    /// Rolls the transaction back if it was not used.
     pub async fn discard(&self, data_api: &DataApi, deadline: Deadline) {
         if let Some(id) = self.0.take() {
             roll_back(data_api, &id, deadline).await;
@@ -75,19 +80,19 @@ impl BegunAhead {
     }
 }
 
-/// How the work in a transaction ended.
+/// The way in which a transaction ends, with the result of its work.
 #[derive(Debug)]
 pub enum End<T> {
     Commit(T),
-    /// What was found out, without any effect.
+    /// The work has no effect; only its result is used.
     Rollback(T),
 }
 
-/// Does `work` in a transaction and ends it as the work says; an error rolls back.
+/// Runs `work` in a transaction, and commits or rolls back as the work says. An error rolls back.
 ///
-/// After an error nothing has happened, unless [`SyncError::is_unconfirmed_commit`] says otherwise: then
-/// only the ledger can tell. `work` may run several times, each time in a new transaction. It is dropped
-/// when the deadline comes.
+/// After an error nothing has happened, unless [`SyncError::is_unconfirmed_commit`] is true for it:
+/// then only the ledger knows. `work` may run several times, each time in a new transaction. It is
+/// dropped at the deadline.
 pub async fn in_transaction<T>(
     data_api: &DataApi,
     deadline: Deadline,
@@ -96,7 +101,7 @@ pub async fn in_transaction<T>(
     in_transaction_begun(data_api, deadline, &BegunAhead::default(), work).await
 }
 
-/// The same in a transaction that was begun ahead, if there is one.
+/// Works as [`in_transaction`] does, in the transaction that was begun ahead, if there is one.
 pub async fn in_transaction_begun<T>(
     data_api: &DataApi,
     deadline: Deadline,
@@ -106,8 +111,9 @@ pub async fn in_transaction_begun<T>(
     repeated(deadline, async || once(data_api, deadline, begun, &work).await).await
 }
 
-/// Does a transaction again that lost a deadlock or a serialization conflict, or that the service lost (one that was begun
-/// ahead ends after three idle minutes).
+/// Repeats a transaction after a deadlock or a serialization conflict, or if the service has lost
+/// it: the Data API ends a transaction after three idle minutes, which one that was begun ahead can
+/// reach.
 async fn repeated<T>(
     deadline: Deadline,
     transaction: impl AsyncFn() -> Result<T, SyncError>,
@@ -132,6 +138,7 @@ async fn repeated<T>(
     }
 }
 
+/// Runs the work once, and ends its transaction.
 async fn once<T>(
     data_api: &DataApi,
     deadline: Deadline,
@@ -174,14 +181,16 @@ async fn once<T>(
     }
 }
 
-/// How often a rollback is asked for. It is short: the locks are held until it is done.
+/// The number of calls of `RollbackTransaction`. A rollback is tried again because the
+/// transaction's locks are held until it is done.
 const ROLLBACKS_MAX: usize = 3;
 
-/// How long a rollback may take beyond the deadline: less than what functions keep of their time for their answer.
+/// The time that a rollback may take after the deadline: less than the time that functions reserve
+/// for their response.
 const ROLLBACK_AFTER_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Rolls back as well as it can: where the service does not answer, it ends an idle transaction
-/// itself after three minutes.
+/// Rolls back, if the service responds. If it does not, it ends the idle transaction itself after
+/// three minutes.
 async fn roll_back(data_api: &DataApi, id: &TransactionId, deadline: Deadline) {
     let time = deadline.remaining() + ROLLBACK_AFTER_DEADLINE;
     if timeout(time, roll_back_repeatedly(data_api, id)).await.is_err() {
@@ -197,9 +206,10 @@ async fn roll_back_repeatedly(data_api: &DataApi, id: &TransactionId) {
     loop {
         let Err(error) = data_api.rollback(id).await else { return };
         match (error.fault.clone(), delays.next()) {
-            // Ended already: by the error that brought us here, or by a commit whose answer was lost.
+            // It has ended already: by the error before this, or by a commit whose response was
+            // lost.
             (DataApiFault::TransactionNotFound | DataApiFault::NotFound, _) => return,
-            // A call that was dropped at the deadline may still be running in it.
+            // A call that was dropped at the deadline may still run in the transaction.
             (_, Some(delay)) if error.disposition() != Disposition::Reject => {
                 tokio::time::sleep(delay).await;
             }
@@ -211,10 +221,10 @@ async fn roll_back_repeatedly(data_api: &DataApi, id: &TransactionId) {
     }
 }
 
-/// Makes a call that starts work, again and again while the database is waking up.
+/// Makes a call that starts work, and repeats it while the database resumes from its pause.
 ///
-/// A paused cluster answers at once, 400 `DatabaseResumingException`, and takes some 15 s to resume
-/// (Aurora User Guide, "Scaling to Zero ACUs"); nothing ran, so that the call can be made again.
+/// A paused cluster responds at once with 400 `DatabaseResumingException`, and takes some 15 s to
+/// resume (Aurora User Guide, "Scaling to Zero ACUs"). Nothing ran, so the call can be repeated.
 pub async fn awake<T>(
     deadline: Deadline,
     call: impl AsyncFn() -> Result<T, DataApiError>,

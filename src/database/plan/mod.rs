@@ -1,31 +1,31 @@
-//! Plans: which rows go together into which statement, and in which order.
+//! Plans: the rows of each parameter set, and the order of the sets.
 //!
-//! Pure. [`writes`] plans a delivery of the queue, [`rows`] the rows of a file; what is common to both is
-//! how much a parameter set and a call may hold. Next: [`crate::database::statement`].
+//! Pure. [`writes`] plans a delivery of the queue, [`rows`] the rows of a file. Both keep the bounds
+//! of a parameter set and of a call. [`crate::database::statement`] makes the statements.
 
 pub mod writes;
 pub mod rows;
 
 use std::ops::Range;
 
-/// Most rows of one parameter set: past a thousand, statements gain little.
+/// The most rows of one parameter set of writes. Larger sets are hardly faster.
 pub const SET_ROWS_MAX: usize = 1_000;
 
-/// Most bytes of one request to the Data API (service model: headers and JSON included).
+/// The most bytes of one request to the Data API, headers and JSON included (service model).
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Most characters of a statement (service model, `SqlStatement`).
+/// The most characters of a statement (service model, `SqlStatement`).
 pub const SQL_LEN_MAX: usize = 65_536;
 
-/// Left for what is not counted row by row: the statement (64 KiB at most), ARNs, parameter names, and
-/// headers with a signature and a session's token.
+/// The bytes that are reserved for the rest of a request: the statement (at most 64 KiB), ARNs,
+/// parameter names, and headers with a signature and a session token.
 const REQUEST_BYTES_RESERVED: usize = 128 * 1024;
 
-/// Most bytes of rows in one call.
+/// The most bytes of rows in one call.
 pub const CALL_BYTES_MAX: usize = REQUEST_BYTES_MAX - REQUEST_BYTES_RESERVED;
 
-/// Cuts rows, given by their sizes in bytes, into sets that keep both bounds. A row that is over the
-/// bound of bytes stands alone.
+/// Cuts rows into sets of at most `rows_max` rows and [`CALL_BYTES_MAX`] bytes, and returns the range
+/// of rows of each set. A row that alone is larger than that is a set of its own.
 fn cut(sizes_bytes: impl ExactSizeIterator<Item = usize>, rows_max: usize) -> Vec<Range<usize>> {
     let rows = sizes_bytes.len();
     let mut sets = Vec::new();

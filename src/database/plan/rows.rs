@@ -1,7 +1,7 @@
-//! The plan of a file's rows: parameter sets, and calls of them.
+//! The plan of a file's rows: parameter sets, and the calls that hold them.
 //!
-//! Pure. It keeps every row, keeps the order of rows that share a key, and never lets a key stand
-//! twice in one parameter set (a statement with `ON CONFLICT` cannot touch a row a second time).
+//! Pure. Each row is in one set. Rows of one key keep their order and are in different sets, since a
+//! statement with `ON CONFLICT` cannot touch a row a second time.
 
 use std::hash::Hash;
 
@@ -9,17 +9,19 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::cut;
 
-/// What the plan needs to know of a row.
+/// A row, as the plan sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item<K> {
-    /// Rows that share a key keep their order; `None` meets no other row.
+    /// Rows of one key keep their order. `None` shares its key with no other row.
     pub key: Option<K>,
     /// The bytes that the row adds to a request.
     pub size_bytes: usize,
 }
 
-/// Plans the sets of these rows, with at most so many rows in a set: the places of its rows in the input, sorted by key, so
-/// that all writers lock rows in one order.
+/// Plans the sets of these rows, with at most `set_rows_max` rows in a set.
+///
+/// A set is the indexes of its rows in `items`, sorted by key, so that all writers lock rows in one
+/// order.
 pub fn sets<K: Eq + Hash + Ord>(items: &[Item<K>], set_rows_max: usize) -> Vec<Vec<usize>> {
     let mut sets = Vec::new();
     for mut rows in levels(items) {
@@ -30,7 +32,7 @@ pub fn sets<K: Eq + Hash + Ord>(items: &[Item<K>], set_rows_max: usize) -> Vec<V
     sets
 }
 
-/// Rows by level: a key's second row is one level below its first.
+/// Puts rows into levels: each row of a key is one level after the row of this key before it.
 fn levels<K: Eq + Hash>(items: &[Item<K>]) -> Vec<Vec<usize>> {
     let mut next_level: HashMap<&K, usize> = HashMap::new();
     let mut levels: Vec<Vec<usize>> = Vec::new();
@@ -48,7 +50,8 @@ fn levels<K: Eq + Hash>(items: &[Item<K>]) -> Vec<Vec<usize>> {
     levels
 }
 
-/// Puts sets into calls, at most so many into each, in their order and under 4 MiB.
+/// Puts sets into calls, in their order, with at most `sets_max` sets and [`CALL_BYTES_MAX`] bytes in
+/// each call.
 pub fn calls<S>(sets: Vec<S>, sets_max: usize, size_bytes: impl Fn(&S) -> usize) -> Vec<Vec<S>> {
     let cuts = cut(sets.iter().map(size_bytes), sets_max);
     let mut rest = sets.into_iter();
@@ -86,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_stands_once_and_in_the_order_of_its_key(
+        fn every_row_is_in_one_set_and_in_the_order_of_its_key(
             rows in prop::collection::vec((prop::option::of(0_u8..6), 0_usize..2_000_000), 0..400)
         ) {
             let items: Vec<_> =
