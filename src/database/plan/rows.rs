@@ -50,8 +50,8 @@ fn levels<K: Eq + Hash>(items: &[Item<K>]) -> Vec<Vec<usize>> {
     levels
 }
 
-/// Puts sets into calls, in their order, with at most `sets_max` sets and [`CALL_BYTES_MAX`] bytes in
-/// each call.
+/// Puts sets into calls, in their order, with at most `sets_max` sets and
+/// [`CALL_BYTES_MAX`](super::CALL_BYTES_MAX) bytes in each call.
 pub fn calls<S>(sets: Vec<S>, sets_max: usize, size_bytes: impl Fn(&S) -> usize) -> Vec<Vec<S>> {
     let cuts = cut(sets.iter().map(size_bytes), sets_max);
     let mut rest = sets.into_iter();

@@ -1,10 +1,10 @@
-//! The plan of a delivery: which writes share a statement, and in which order statements run.
+//! The plan of a delivery: the writes of each statement, and the order of the statements.
 //!
-//! Pure. Every write is in one step and no other; writes to one key keep the order in which they were
-//! accepted; a key stands once in a step, since a statement with `ON CONFLICT` cannot touch a row a
-//! second time and an update of it would take either value; likewise an id. Rows that refer to each other keep their
-//! order too: a parent is written before its children and deleted after them, wherever in the delivery
-//! they stand. Between other keys there is no order.
+//! Pure. Each write is in exactly one step. Writes to one key keep the order in which they were
+//! accepted. A key is in a step at most once: a statement with `ON CONFLICT` cannot touch a row a
+//! second time, and an update would take either value. The same holds for an id. A parent is written
+//! before its children and deleted after them, whatever their order in the delivery. Other keys have
+//! no order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -18,22 +18,22 @@ use crate::domain::value;
 use crate::domain::value::array_literal::encoded_len;
 use crate::domain::write::{Operation, Write};
 
-/// The writes that can share a statement.
+/// The common properties of writes that can share a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Group {
-    /// By [`Table::path`].
+    /// The table's [`Table::path`].
     pub table: String,
     pub operation: Operation,
-    /// In the table's order.
+    /// The names of the columns, in the table's order.
     pub columns: Vec<String>,
 }
 
-/// What is done to one row by one statement: a write, or neighbouring updates folded into one.
+/// A change of one row by one statement: a write, or neighbouring updates that are folded into one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub group: Group,
     pub key: Option<Key>,
-    /// In the order of the group's columns.
+    /// The values, in the order of the group's columns.
     pub cells: Cells,
     /// The indexes of its writes in the delivery, in order.
     pub writes: Vec<usize>,
@@ -53,16 +53,18 @@ impl Step {
     }
 }
 
-/// How the writes of one key are put together.
+/// The rule for writes of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folding {
-    /// Neighbouring updates become one change where nobody can tell.
+    /// Neighbouring updates become one change if the result is the same.
     Neighbours,
-    /// Every write is a change of its own, in the order in which it was accepted.
+    /// Each write is a change of its own, in the order in which it was accepted.
     None,
 }
 
-/// Plans these writes, which have columns of their tables only, in the tables' order.
+/// Plans these writes, and returns the steps in the order in which they run.
+///
+/// The columns of each write must be columns of its table, in the table's order.
 pub fn plan(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Step> {
     let changes = changes(catalog, writes, folding);
     let levels = levels(catalog, writes, &changes);
@@ -80,8 +82,9 @@ pub fn plan(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Step>
         .into_values()
         .flatten()
         .flat_map(|(group, changes)| {
-            // All writers lock rows in one order. Row by row, the first accepted is the first served; and a child whose
-            // parent is in the same table must not be deleted by a later step than that.
+            // All writers lock rows in one order. Without folding, writes are tried one by one, in the
+            // order in which they were accepted. Deletes of a table that refers to itself keep their
+            // order, as sorting could put a child into a later step than its parent.
             let is_sorted = folding == Folding::Neighbours
                 && !(group.operation == Operation::Delete
                     && catalog.table(&group.table).is_some_and(Table::references_itself));
@@ -119,7 +122,8 @@ impl Change {
         }
     }
 
-    /// The bytes that the change adds to a request: an id, a time, a fingerprint and the key a write.
+    /// Returns the bytes that the change adds to a request: its cells, and for each write an id, a
+    /// time, a fingerprint and the key.
     fn size_bytes(&self) -> usize {
         const UUID_TIME_FINGERPRINT: usize = 37 + 14 + 33;
         let key = self.key.as_ref().map(ToString::to_string);
@@ -134,10 +138,10 @@ impl Change {
     }
 }
 
-/// The changes of a delivery, in order; a folded one stands where the first of its writes stood.
+/// Returns the changes of a delivery, in order. A folded change has the position of its first write.
 fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::with_capacity(writes.len());
-    // The last change of each key, where another update may fold into it.
+    // The last change of each key, into which another update may fold.
     let mut last: HashMap<(&str, &Key), usize> = HashMap::new();
     for (index, write) in writes.iter().enumerate() {
         let may_fold = |key: &&Key| folding == Folding::Neighbours && key.is_comparable();
@@ -159,11 +163,11 @@ fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change
     changes
 }
 
-/// Whether nobody can tell that an update and the one after it are done at once.
+/// Returns `true` if two updates of a row can be one change with the same result.
 ///
-/// A value that is overwritten is never seen by the database: so it must be certain that the database
-/// would have taken it, and that nothing but the column would have changed by it. A rule can compare a column with any
-/// other, so none of either update may be under one.
+/// The database does not see the value that is overwritten. So it must be certain that the database
+/// would have accepted it, and that it would have changed nothing but its column. A rule, such as a
+/// check, can compare any two columns, so no column of either update may have one.
 fn folds(table: &Table, first: &Write, earlier: &Change, later: &Write) -> bool {
     let is_plain =
         |write: &Write| write.operation == Operation::Update && write.fingerprint.is_none();
@@ -188,6 +192,7 @@ fn folds(table: &Table, first: &Write, earlier: &Change, later: &Write) -> bool 
         && later.row.iter().all(|(name, _)| is_free(name) && is_taken(name))
 }
 
+/// Adds an update to the change of the one before it.
 fn fold(table: &Table, change: &mut Change, write: &Write, index: usize) {
     let mut cells = Vec::with_capacity(table.columns.len());
     let mut columns = Vec::with_capacity(table.columns.len());
@@ -207,10 +212,10 @@ fn fold(table: &Table, change: &mut Change, write: &Write, index: usize) {
     change.writes.push(index);
 }
 
-/// The level of each change: it runs after all changes of lower levels.
+/// Returns the level of each change. A change runs after all changes of lower levels.
 fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize> {
     let mut graph = Graph::new(changes.len());
-    // Two payloads under one Idempotency-Key: the second must find the first in the ledger.
+    // Of two payloads under one Idempotency-Key, the second must find the first in the ledger.
     let mut by_id: HashMap<Uuid, usize> = HashMap::new();
     for (index, change) in changes.iter().enumerate() {
         for &write in &change.writes {
@@ -267,7 +272,7 @@ struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    /// Adds the order between changes of the two tables.
+    /// Adds the order between changes of the child's table and changes of the parent's.
     fn order(
         &self,
         catalog: &Catalog,
@@ -291,7 +296,7 @@ impl Reference<'_> {
         self.order_releases(catalog, changes, &children, graph);
     }
 
-    /// A child comes after the change that makes the parent which it names, and before the delete of that.
+    /// Puts a child after the change that makes its parent, and before the delete of that parent.
     fn order_by_values(
         &self,
         changes: &[Change],
@@ -300,7 +305,7 @@ impl Reference<'_> {
         parents: &[usize],
         graph: &mut Graph,
     ) {
-        // Where the reference is to other columns than the key, the changes that say what these hold.
+        // If the reference is to other columns than the key: the changes that set these columns.
         let mut by_value: HashMap<Key, Vec<usize>> = HashMap::new();
         if !self.is_to_key() {
             let names = &self.foreign_key.parent_columns;
@@ -322,15 +327,16 @@ impl Reference<'_> {
             };
             let Some(indexes) = indexes else { continue };
             let next = indexes.partition_point(|&parent| parent < child);
-            // A parent that comes later in the delivery is put first: without it the child has no chance. Not one that lets
-            // go of another value by it, and so waits for the children itself.
+            // A parent that comes later in the delivery is put first, as the child is refused without
+            // it. This is not done if the change also releases another value: it must then wait for
+            // the children of that value.
             let is_new = |&&parent: &&usize| parent > child && !self.releases(&changes[parent]);
             if let Some(&parent) =
                 indexes[..next].last().or_else(|| indexes[next..].iter().find(is_new))
             {
                 graph.after(child, parent);
             }
-            // Later ones of its key follow the first.
+            // Only the first delete needs an order: later changes of its key follow it.
             let is_deleted = |&&parent: &&usize| parent > child && is_delete(&changes[parent]);
             if let Some(&parent) = indexes[next..].iter().find(is_deleted) {
                 graph.after(parent, child);
@@ -338,9 +344,11 @@ impl Reference<'_> {
         }
     }
 
-    /// A parent is deleted after the changes that may have let a child go: those are all deletes of children, since they
-    /// do not say whom their rows refer to, and the earlier updates. Where tables refer to each other in a circle, not
-    /// every delete can come after all others: then the earlier ones count.
+    /// Puts the delete of a parent after the changes that may free it of children.
+    ///
+    /// These are the earlier updates of children and all their deletes, since a delete does not say to
+    /// which parent its row refers. If tables refer to each other in a cycle, only the earlier deletes
+    /// count: not every delete can come after all others.
     fn order_releases(
         &self,
         catalog: &Catalog,
@@ -353,7 +361,8 @@ impl Reference<'_> {
         } else {
             graph.gate(children.iter().copied().filter(|&child| is_delete(&changes[child])))
         };
-        // Rows of one table can be deleted by one statement, in whatever order: a chain of them needs no more levels.
+        // One statement can delete rows of one table in any order, so a chain of them needs no
+        // further levels.
         let is_own = self.is_to_key() && self.parent.path() == self.child.path();
         let (mut moved, mut released) = (Gate::default(), Gate::default());
         for (index, change) in changes.iter().enumerate() {
@@ -365,7 +374,8 @@ impl Reference<'_> {
                 moved.before(index, graph);
             }
             if self.moves(change) {
-                // Whom a delete let go is not known where it names other columns than those referred to.
+                // A delete names its row by the key. If the reference is to other columns, the
+                // released value is not known, and the change waits for all earlier releases.
                 if !self.is_to_key() && !is_delete(change) {
                     released.before(index, graph);
                 }
@@ -377,14 +387,14 @@ impl Reference<'_> {
         }
     }
 
-    /// Whether the reference is to the primary key, so that every change of a parent says which one it is.
+    /// Returns `true` if the reference is to the primary key, which each change of a parent names.
     fn is_to_key(&self) -> bool {
         let named = &self.foreign_key.parent_columns;
         !self.parent.primary_key.is_empty()
             && self.parent.primary_key.iter().all(|name| named.contains(name))
     }
 
-    /// Whether a change of the parent's table may take away what a child refers to.
+    /// Returns `true` if the change may remove the values of a parent to which a child refers.
     fn releases(&self, change: &Change) -> bool {
         let Group { table, operation, columns } = &change.group;
         let is_other = |name: &String| !self.parent.primary_key.contains(name);
@@ -397,7 +407,8 @@ impl Reference<'_> {
             }
     }
 
-    /// Whether a change of the child's table may let a parent go, or hold one that is not known by its key.
+    /// Returns `true` if the change may end a child's reference to a parent, or begin one to a parent
+    /// whose key is not known.
     fn moves(&self, change: &Change) -> bool {
         let Group { table, operation, columns } = &change.group;
         let names_one = || self.foreign_key.columns.iter().any(|name| columns.contains(name));
@@ -409,7 +420,8 @@ impl Reference<'_> {
             }
     }
 
-    /// The key of the parent that a change of a child names, or the values of the columns that are referred to.
+    /// Returns the key of the parent that a change of a child names, or, if the reference is to other
+    /// columns, the values of these columns.
     fn named_by(&self, change: &Change) -> Option<Key> {
         let names = &self.foreign_key.parent_columns;
         let key = if self.is_to_key() { &self.parent.primary_key } else { names };
@@ -424,7 +436,7 @@ fn is_delete(change: &Change) -> bool {
     change.group.operation == Operation::Delete
 }
 
-/// Whether a table refers to another one, or to one that does.
+/// Returns `true` if a table refers to another one, directly or through other tables.
 fn reaches(catalog: &Catalog, from: &Table, to: &Table) -> bool {
     let target = to.path();
     let mut seen = vec![from.path()];
@@ -442,7 +454,8 @@ fn reaches(catalog: &Catalog, from: &Table, to: &Table) -> bool {
     false
 }
 
-/// Changes that others come after, as they are met one by one.
+/// A point in the order of changes, which is met one change after the other: the changes that were
+/// added come before the changes that ask for it.
 #[derive(Debug, Default)]
 struct Gate {
     node: Option<usize>,
@@ -450,12 +463,12 @@ struct Gate {
 }
 
 impl Gate {
-    /// Adds a change that takes so many levels.
+    /// Adds a change, and the number of levels between it and the changes after it.
     fn add(&mut self, index: usize, levels: usize) {
         self.waiting.push((index, levels));
     }
 
-    /// Puts all that were added before this change.
+    /// Puts all changes that were added before this one.
     fn before(&mut self, index: usize, graph: &mut Graph) {
         if !self.waiting.is_empty() {
             let gate = graph.gate(self.node.into_iter());
@@ -470,12 +483,15 @@ impl Gate {
     }
 }
 
-/// What must come after what: changes, and gates that stand for many of them.
+/// The order of changes. Its nodes are the changes and, behind them, gates: a gate stands for many
+/// changes, so that n changes after m others need n + m edges and not n × m.
 #[derive(Debug)]
 struct Graph {
-    /// With the number of levels between.
+    /// The nodes after each node, with the number of levels between.
     followers: Vec<Vec<(usize, usize)>>,
+    /// The number of nodes before each node that have no level yet.
     open: Vec<usize>,
+    /// The number of nodes that are changes.
     changes: usize,
 }
 
@@ -484,11 +500,12 @@ impl Graph {
         Self { followers: vec![Vec::new(); changes], open: vec![0; changes], changes }
     }
 
+    /// Puts a node after another one: one level after it if that is a change.
     fn after(&mut self, later: usize, earlier: usize) {
         self.after_levels(later, earlier, usize::from(earlier < self.changes));
     }
 
-    /// The same by so many levels: by none where both may be of one step.
+    /// Puts a node after another one by this number of levels: 0 if one step may hold both.
     fn after_levels(&mut self, later: usize, earlier: usize, levels: usize) {
         if later != earlier {
             self.followers[earlier].push((later, levels));
@@ -496,7 +513,7 @@ impl Graph {
         }
     }
 
-    /// A node that comes after all of these, and is nothing itself.
+    /// Adds a gate after all these nodes, and returns it.
     fn gate(&mut self, nodes: impl Iterator<Item = usize>) -> usize {
         let gate = self.followers.len();
         self.followers.push(Vec::new());
@@ -507,8 +524,11 @@ impl Graph {
         gate
     }
 
-    /// The longest way to each change. Changes that wait for each other in a circle share a level where they can share a
-    /// step, as rows that refer to each other must be there together; else the first accepted goes first.
+    /// Returns the level of each change: the length of the longest path to it.
+    ///
+    /// Changes that wait for each other in a cycle share a level if they can share a step, since rows
+    /// that refer to each other must be written together. Otherwise the change that was accepted first
+    /// goes first.
     fn levels(mut self, changes: &[Change]) -> Vec<usize> {
         let nodes = self.followers.len();
         let mut levels = vec![0; nodes];
@@ -525,7 +545,7 @@ impl Graph {
                     if first_open == nodes {
                         break;
                     }
-                    self.circle(first_open, &is_done, changes)
+                    self.cycle(first_open, &is_done, changes)
                 }
             };
             let level = together.iter().map(|&node| levels[node]).max().unwrap_or_default();
@@ -550,9 +570,9 @@ impl Graph {
         levels
     }
 
-    /// The changes that go next where all wait: a circle that waits for nothing but itself, found behind this node, or
-    /// its first change.
-    fn circle(&self, node: usize, is_done: &[bool], changes: &[Change]) -> Vec<usize> {
+    /// Returns the changes that go next if all nodes wait: those of a cycle before this node that waits
+    /// for nothing else or, if they cannot share a step, the first of them.
+    fn cycle(&self, node: usize, is_done: &[bool], changes: &[Change]) -> Vec<usize> {
         let is_open = |node: &usize| !is_done[*node];
         let mut before: HashMap<usize, Vec<usize>> = HashMap::new();
         for (earlier, followers) in self.followers.iter().enumerate().filter(|(n, _)| is_open(n)) {
@@ -574,25 +594,25 @@ impl Graph {
             followers.filter(is_open).collect()
         };
         let mut node = node;
-        let circle = loop {
-            let circle = reached(node, &earlier);
+        let cycle = loop {
+            let cycle = reached(node, &earlier);
             let after = reached(node, &later);
-            match circle.difference(&after).next() {
-                // It waits for this one, which does not wait for it.
+            match cycle.difference(&after).next() {
+                // The cycle waits for this node, which does not wait for the cycle.
                 Some(other) => node = *other,
-                None => break circle,
+                None => break cycle,
             }
         };
         let mut keys = HashSet::new();
         let mut groups = HashSet::new();
-        let can_share_a_step = circle.iter().all(|&node| {
+        let can_share_a_step = cycle.iter().all(|&node| {
             changes.get(node).is_some_and(|change| {
                 groups.insert(&change.group);
                 groups.len() == 1 && change.key.is_some() && keys.insert(&change.key)
             })
         });
-        let first = *circle.first().unwrap_or(&node);
-        if can_share_a_step { circle.into_iter().collect() } else { vec![first] }
+        let first = *cycle.first().unwrap_or(&node);
+        if can_share_a_step { cycle.into_iter().collect() } else { vec![first] }
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::super::{CALL_BYTES_MAX, SET_ROWS_MAX};
 use super::*;
 
-/// A parent, its child and its child's child; `rule` is under a check.
+/// A parent, its child and its grandchild; the column `rule` has a check.
 const TABLES: &str = "CREATE TABLE parent (id integer PRIMARY KEY, a integer, rule integer CHECK (rule > 0), \
                       made integer DEFAULT 7);
      CREATE TABLE child (id integer PRIMARY KEY, parent integer REFERENCES parent, a integer);
@@ -22,7 +22,7 @@ fn catalog() -> Catalog {
     ddl::parse(&[("test.sql".into(), TABLES.into())]).unwrap().catalog
 }
 
-/// A write from words: `update parent 1 a=2 rule`; a column without a value is NULL.
+/// Reads a write such as `update parent 1 a=2 rule`; a column without a value is NULL.
 fn write(catalog: &Catalog, text: &str) -> Write {
     let mut words = text.split(' ');
     let operation = match words.next().unwrap() {
@@ -94,7 +94,7 @@ fn operations_on_one_key_keep_their_order() {
 }
 
 #[test]
-fn neighbouring_updates_fold_where_nobody_can_tell() {
+fn neighbouring_updates_fold_if_the_result_is_the_same() {
     check(&["update parent 1 a=1", "update parent 1 a=2"], &["update parent: 0+1"]);
     check(
         &[
@@ -105,7 +105,7 @@ fn neighbouring_updates_fold_where_nobody_can_tell() {
         ],
         &["update parent: 0+2+3", "update parent: 1"],
     );
-    // Either is under a check, or what is overwritten could not have been stored.
+    // One of them has a check, or the overwritten value could not have been stored.
     check(
         &["update parent 1 a=1", "update parent 1 rule=2", "update parent 1 a=2"],
         &["update parent: 0", "update parent: 1", "update parent: 2"],
@@ -118,7 +118,7 @@ fn neighbouring_updates_fold_where_nobody_can_tell() {
         &["update parent 1 a=x", "update parent 1 a=2"],
         &["update parent: 0", "update parent: 1"],
     );
-    // Other operations stand between, or a version decides.
+    // Another operation is between them, or a version decides.
     check(
         &["update parent 1 a=1", "upsert parent 1 a=2", "update parent 1 a=3"],
         &["update parent: 0", "upsert parent: 1", "update parent: 2"],
@@ -159,7 +159,7 @@ fn parents_are_written_before_their_children_and_deleted_after_them() {
         &["update child 1 parent=2", "delete parent 1"],
         &["update child: 0", "delete parent: 1"],
     );
-    // A row that comes back: the child belongs to the second one.
+    // A row is deleted and inserted again: the child belongs to the second one.
     check(
         &["delete parent 1", "insert parent 1", "insert child 1 parent=1"],
         &["delete parent: 0", "insert parent: 1", "insert child: 2"],
@@ -199,7 +199,7 @@ fn a_reference_to_a_unique_column_is_followed_by_its_values() {
 }
 
 #[test]
-fn thousands_of_writes_that_refer_to_each_other_are_few_steps() {
+fn thousands_of_writes_that_refer_to_each_other_need_few_steps() {
     let texts: Vec<_> = (0..5_000)
         .map(|n| format!("{} node {}", if n < 2_500 { "update" } else { "delete" }, n % 2_500))
         .map(|text| if text.starts_with("update") { format!("{text} a=1") } else { text })
@@ -226,7 +226,7 @@ fn rows_that_wait_for_each_other_go_in_the_order_in_which_they_were_accepted() {
 }
 
 #[test]
-fn keys_that_cannot_be_compared_keep_one_order() {
+fn writes_whose_keys_cannot_be_compared_keep_their_order() {
     let ddl = "CREATE TABLE t (id citext PRIMARY KEY, a integer)";
     let catalog = ddl::parse(&[("test.sql".into(), ddl.into())]).unwrap().catalog;
     let writes =
@@ -258,7 +258,7 @@ fn a_long_chain_of_one_key_is_planned_without_depth() {
     assert_eq!(shown(Folding::Neighbours, &texts).len(), 20_000);
 }
 
-/// Writes of a few keys of all tables, some of them large.
+/// Generates writes of a few keys of all tables, some of them large.
 fn writes() -> impl Strategy<Value = Vec<String>> {
     let table = prop::sample::select(vec![
         "parent",
@@ -327,7 +327,7 @@ proptest! {
                     order.entry((&write.table, write.key.as_ref().unwrap())).or_default().push(index);
                     seen.push(index);
                 }
-                // The change does what its writes do one after another.
+                // The change has the effect of its writes, one after the other.
                 for name in &change.group.columns {
                     let of_writes = change.writes.iter().rev().find_map(|&index| writes[index].cell(name));
                     prop_assert_eq!(of_writes, Some(change.cell(name)));
@@ -345,8 +345,8 @@ proptest! {
     fn no_child_is_written_before_its_parent_was(texts in writes()) {
         let catalog = catalog();
         let writes: Vec<_> = texts.iter().map(|text| write(&catalog, text)).collect();
-        // Where every key is inserted or deleted once, no order of keys stands against that of tables.
-        // (What is updated may have referred to anything.)
+        // If each key is inserted or deleted once, the order of keys does not contradict the order of
+        // tables. (A row that is updated may have referred to any other.)
         let mut known = std::collections::HashSet::new();
         let writes: Vec<_> = writes
             .iter()
