@@ -47,7 +47,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// The indexes of all its writes.
+    /// Returns the indexes of all its writes in the delivery.
     pub fn writes(&self) -> impl Iterator<Item = usize> {
         self.changes.iter().flat_map(|change| change.writes.iter().copied())
     }
@@ -241,7 +241,7 @@ fn levels(catalog: &Catalog, writes: &[&Write], changes: &[Change]) -> Vec<usize
     graph.levels(changes)
 }
 
-/// The indexes of the changes of each row.
+/// Returns the indexes of the changes of each row.
 fn by_key(changes: &[Change]) -> HashMap<(&str, &Key), Vec<usize>> {
     let mut indexes: HashMap<(&str, &Key), Vec<usize>> = HashMap::new();
     for (index, change) in changes.iter().enumerate() {
@@ -252,7 +252,8 @@ fn by_key(changes: &[Change]) -> HashMap<(&str, &Key), Vec<usize>> {
     indexes
 }
 
-/// The indexes of the changes of each table whose keys only the database can compare: any may be of one row.
+/// Returns the indexes of the changes whose keys only the database can compare, for each table. Any
+/// of them may be of the same row.
 fn incomparable(changes: &[Change]) -> HashMap<&str, Vec<usize>> {
     let mut indexes: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, change) in changes.iter().enumerate() {

@@ -1,8 +1,9 @@
-//! The SQL texts of imports: one for each table, columns and mode of a file.
+//! The SQL texts of imports: one for each table, set of columns and mode of a file.
 //!
-//! Pure. Each way to load a set is a template beside this file (`load/*.sql`); `sync.load` and `sync.load_bisected`
-//! (`sql/sync/0003_imports.sql`) run the statements. A statement takes all columns of a set as `$1`, the literal of an
-//! array for each, and answers how many rows were written, and how many were older than the row in the table.
+//! Pure. Each way to load a set is a template (`load/*.sql`). `sync.load` and `sync.load_bisected`
+//! (`sql/sync/0003_imports.sql`) run the statements. A statement takes the columns of a set as `$1`,
+//! each as the literal of an array. It returns the number of rows that were written, and the number
+//! of rows that were older than the row in the table.
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
 
@@ -11,28 +12,30 @@ use crate::domain::key;
 use crate::domain::load_mode::LoadMode;
 use crate::domain::write::Operation;
 
-/// Most rows of one set: larger ones gain little, and more is lost where one of them is bad.
+/// The most rows of one set. A larger set is hardly faster, and more work is lost if one of its rows
+/// is bad.
 pub const SET_ROWS_MAX: usize = 5_000;
 
-/// What a file's rows are loaded into, and how.
+/// The table, the columns and the mode of a file's rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Load<'a> {
     pub table: &'a Table,
-    /// Of the rows' cells. All of the key's columns, or none that matters: see `Load::is_keyed`.
+    /// The columns of the rows' cells. Without all columns of the key, rows are inserted only.
     pub columns: &'a [&'a Column],
     pub mode: LoadMode,
 }
 
 impl Load<'_> {
-    /// What a set is loaded by.
+    /// Returns the statement that loads a set.
     pub fn statement(&self) -> String {
         match self.mode {
             LoadMode::Delete => self.delete(),
             LoadMode::Ignore => self.ignore(),
             LoadMode::Upsert | LoadMode::Replace if self.merges() => match self.version() {
                 Some(version) => self.upsert_newer(version),
-                // Of keys that only the database can compare, one may stand twice in a set: an earlier row of it must
-                // not take the index of the last one because that is there already.
+                // If only the database can compare keys, a set may hold rows of one key twice.
+                // [`Self::upsert`] leaves out rows that equal the table's: it could leave out the last
+                // row of the key, and an earlier one would win.
                 None if !key::are_comparable(self.table) => self.merge(),
                 None => self.upsert(),
             },
@@ -40,12 +43,14 @@ impl Load<'_> {
         }
     }
 
-    /// What is tried before, where the rows may all be new: it takes less time, and fails where one is there.
+    /// Returns the statement that is tried first if all rows may be new. It is faster, and fails if a
+    /// row exists.
     pub fn insert_first(&self) -> Option<String> {
         (self.merges() && self.version().is_none()).then(|| self.insert())
     }
 
-    /// What records the keys of a set, once it is loaded, for mode `replace`. It takes the import's id as `$2`.
+    /// Returns the statement that records the keys of a loaded set, in mode `replace`. It takes the
+    /// import's id as `$2`.
     pub fn keys(&self) -> Option<String> {
         if self.mode != LoadMode::Replace || !self.is_keyed() {
             return None;
@@ -60,7 +65,7 @@ impl Load<'_> {
         ))
     }
 
-    /// What the statement does with a row: see [`super::adds`].
+    /// Returns the effect of the statement on a row: see [`super::adds`].
     pub fn adds(&self) -> &'static str {
         match self.mode {
             LoadMode::Upsert | LoadMode::Replace if self.merges() => {
@@ -74,20 +79,21 @@ impl Load<'_> {
         }
     }
 
-    /// Whether the earlier rows of a key fold into the last one of a chunk: the last one stands for them all, whatever
-    /// the table holds. Not where rows of other keys, or versions, decide what becomes of a row.
+    /// Returns `true` if the earlier rows of a key in a chunk fold into the last one, because the result
+    /// is the same whatever the table holds. That is not certain if rows of other keys, or versions,
+    /// can decide the outcome of a row.
     pub fn folds(&self) -> bool {
         let is_last = matches!(self.mode, LoadMode::Upsert | LoadMode::Replace | LoadMode::Delete);
         is_last && self.is_keyed() && self.version().is_none() && !keeps_order(self.table)
     }
 
-    /// Whether rows are found by their keys.
+    /// Returns `true` if the columns contain the whole primary key.
     fn is_keyed(&self) -> bool {
         let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
         !self.table.primary_key.is_empty() && self.table.primary_key.iter().all(has)
     }
 
-    /// Whether rows that are there already are brought up to date.
+    /// Returns `true` if rows that exist are updated.
     fn merges(&self) -> bool {
         self.is_keyed() && matches!(self.mode, LoadMode::Upsert | LoadMode::Replace)
     }
@@ -141,9 +147,12 @@ impl Load<'_> {
         )
     }
 
-    /// Rows that are in the table as the file has them are not touched: to try to write such a row would lock it, which
-    /// costs more than to look for it. To look for new rows in vain costs something too, so the first rows of a set say
-    /// whether it is worth it. Each is looked up alone (`OFFSET 0`): as a join, the planner could read the whole table.
+    /// Returns an upsert that leaves out rows which equal those in the table.
+    ///
+    /// An attempt to write such a row locks it, which costs more than a look-up. A look-up of a new row
+    /// costs time too, so rows are looked up only if more than half of the first 50 rows of the set equal
+    /// those in the table. `OFFSET 0` makes PostgreSQL look up each row alone: with a join, the planner
+    /// could read the whole table.
     fn upsert(&self) -> String {
         format!(
             include_str!("load/upsert.sql"),
@@ -175,8 +184,8 @@ impl Load<'_> {
         self.input(|_| true)
     }
 
-    /// `unnest(($1)[1]::bpchar[]) AS c1, unnest(($1)[2]::text[]) AS c2`: in step, and without keeping the rows as a
-    /// function in `FROM` does.
+    /// Returns `unnest(($1)[1]::bpchar[]) AS c1, unnest(($1)[2]::text[]) AS c2`, which runs in step and,
+    /// unlike a function in `FROM`, does not materialize the rows.
     fn input(&self, is_chosen: impl Fn(&&&Column) -> bool) -> String {
         let columns = self.columns.iter().enumerate();
         let columns: Vec<_> = columns
@@ -188,7 +197,7 @@ impl Load<'_> {
         columns.join(", ")
     }
 
-    /// `target."id", …`.
+    /// Returns `target."id", …`.
     fn target_key(&self) -> String {
         let names = self.table.primary_key.iter();
         let names: Vec<_> =
@@ -197,8 +206,8 @@ impl Load<'_> {
     }
 }
 
-/// Whether rows must be loaded in the order of the file, as those with different keys can depend on each other, or
-/// only the database knows which keys are equal.
+/// Returns `true` if rows must be loaded in the order of the file, because rows of different keys can
+/// depend on each other, or only the database knows which keys are equal.
 pub fn keeps_order(table: &Table) -> bool {
     !key::are_comparable(table) || table.references_itself() || table.rows_exclude
 }

@@ -1,9 +1,10 @@
-//! The SQL texts of writes and imports: one constant text for each table, operation and column set.
+//! The SQL texts of writes and imports: one constant text for each table, operation and set of
+//! columns.
 //!
-//! Pure. Identifiers come from the catalog only and are always quoted; every value is a parameter,
-//! cast to its type without length. A parameter is a whole column: the literal of an array, unnested
-//! into rows (see [`crate::domain::value::array_literal`]). Columns are `c1`, `c2`, … inside a statement, whatever their
-//! names, so that no name can meet one of ours. Next: [`crate::aws::data_api`].
+//! Pure. Identifiers come from the catalog only and are always quoted. Each value is a parameter,
+//! cast to its type without length. A parameter is a whole column: the literal of an array, which is
+//! unnested into rows (see [`crate::domain::value::array_literal`]). Inside a statement columns have
+//! the names `c1`, `c2`, …, which cannot clash with a name of the worker.
 
 pub mod load;
 pub mod replace;
@@ -12,28 +13,30 @@ use aurora_sync_catalog::{Column, ColumnType, Table, quote_identifier};
 
 use crate::domain::write::Operation;
 
-/// The id under which a write is rejected whose own id was used for another before: made of both, so that
-/// it is the same each time the write is delivered, and so that its status can be found.
+/// The id of a write that is rejected because its own id was used for another write before. It is
+/// made of the id and the fingerprint: it is the same at each delivery, and the status of the write
+/// can be found.
 const REUSED_ID: &str = "sync.reused_id(input.write_id, input.fingerprint)";
 
-/// How a write of a set is known to be in the ledger.
+/// The identity of a write in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
-    /// By their ids: one that stands in the ledger is settled.
+    /// The id. A write whose id is in the ledger is settled.
     Id,
-    /// By ids that clients chose through their Idempotency-Key, and fingerprints: one that stands in
-    /// the ledger under another fingerprint is another write, and is rejected.
+    /// The id, which comes from a client's Idempotency-Key, and the fingerprint. A write whose id is
+    /// in the ledger with another fingerprint is another write, and is rejected.
     IdAndFingerprint,
 }
 
-/// The columns of a set of writes before those of the table: ids, times, keys, fingerprints.
+/// The number of a set's columns before those of the table: ids, times, keys, fingerprints.
 pub const OWN_COLUMNS: usize = 4;
 
-/// Changes the table by a set of writes and tells what became of each: one row of parallel arrays,
-/// for `sync.settle` (`sql/sync/0002_settle.sql`), which says what the parameter is.
+/// Returns the statement that changes a table by a set of writes and reports the outcome of each.
 ///
-/// `columns` hold the whole key for every operation but an insert. Writes that stand in the ledger
-/// already are left out; LIMIT 1: they are looked up one by one, as a join could read the whole ledger.
+/// `sync.settle` (`sql/sync/0002_settle.sql`) runs it, and describes its parameter. The result is one
+/// row of parallel arrays. `columns` must contain the whole key for all operations except an insert.
+/// Writes that are in the ledger are left out. `LIMIT 1` makes PostgreSQL look them up one by one: a
+/// join could read the whole ledger.
 pub fn settle(
     table: &Table,
     operation: Operation,
@@ -43,7 +46,7 @@ pub fn settle(
     let target = StatementTarget { table, columns };
     let key = target.returned_key();
     let change = match operation {
-        Operation::Insert if target.tells_by_key() => target.insert("fresh", "", &key),
+        Operation::Insert if target.reports_by_key() => target.insert("fresh", "", &key),
         Operation::Insert => target.insert("fresh", "", "1"),
         Operation::InsertIgnore => target.insert("fresh", " ON CONFLICT DO NOTHING", &key),
         Operation::Upsert => target.insert("fresh", &target.merge(), &key),
@@ -51,7 +54,7 @@ pub fn settle(
         Operation::Delete => target.delete("fresh"),
     };
     let (stored, outcome) = target.outcome(operation);
-    let told = match operation {
+    let reported = match operation {
         Operation::Update => format!(
             "outcome, {payload} AS payload
   FROM (SELECT *, {outcome} AS outcome FROM fresh) AS fresh",
@@ -73,7 +76,7 @@ pub fn settle(
 ){stored}, written AS (
   {change}
 ), settled AS (
-  SELECT write_id, accepted_at_ms, write_key, fingerprint, {told}{reused}
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, {reported}{reused}
 )
 SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
@@ -83,8 +86,8 @@ FROM settled",
     )
 }
 
-/// What a statement does with a row, for `sync.reasons`: which refuses rows without trying each of them where it is certain
-/// that they would be refused. Empty where that depends on the row that is there.
+/// Returns the effect of a statement on a row, for `sync.reasons`, which rejects rows without trying
+/// them if they are certain to be refused. Empty if the effect depends on the row that exists.
 pub fn adds(table: &Table, operation: Operation) -> &'static str {
     match operation {
         Operation::Insert => "insert",
@@ -93,7 +96,8 @@ pub fn adds(table: &Table, operation: Operation) -> &'static str {
     }
 }
 
-/// The SQL name of a column's type, where it is left to the database.
+/// Returns the SQL name of a column's type if the catalog does not know the type, so that only the
+/// database can check its values.
 pub fn unknown_type(column: &Column) -> Option<String> {
     match &column.column_type {
         ColumnType::Other { sql } => Some(sql.clone()),
@@ -104,23 +108,26 @@ pub fn unknown_type(column: &Column) -> Option<String> {
     }
 }
 
-/// A text as an SQL literal. Only for names from the catalog: values are parameters.
+/// Returns a text as an SQL literal. Only for names from the catalog: values are parameters.
 fn quote_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The type of the array that a column travels as.
+/// Returns the type of the array in which a column is sent.
 fn array_type(column: &Column) -> String {
     match &column.column_type {
-        // An array of arrays would be one array of two dimensions, which unnests into cells, and composite values unnest
-        // into columns: such a column travels as text and is cast after unnesting.
+        // An array of arrays would be one array of two dimensions, which unnests into single elements,
+        // and composite values unnest into columns. Such a column is sent as text and is cast after
+        // unnesting.
         ColumnType::Array(_) | ColumnType::Other { .. } => "text[]".to_owned(),
         other => format!("{}[]", other.cast_name()),
     }
 }
 
-/// What to compare of a value: where all of it is equal, the value is surely the same. Equal values can differ in what they
-/// say: `1.0` and `1.00`, `1 mon` and `30 days`, texts under a collation of the user's own. Their texts do not.
+/// Returns the expressions to compare of a value. If all of them are equal, the values are the same.
+///
+/// PostgreSQL takes different values for equal: `1.0` and `1.00`, `1 mon` and `30 days`, texts under
+/// a nondeterministic collation. Their texts differ.
 fn aspects(column: &Column, value: &str) -> Vec<String> {
     use ColumnType as Type;
     let mut element = &column.column_type;
@@ -131,22 +138,23 @@ fn aspects(column: &Column, value: &str) -> Vec<String> {
     match element {
         _ if column.has_own_equality => vec![text],
         Type::Interval | Type::Json | Type::JsonB | Type::Other { .. } => vec![text],
-        // With a scale, all values have as many digits. It is not known to a new one, whose text may have fewer.
+        // With a scale, all stored values have the same number of digits. The text of a new value may
+        // have fewer.
         Type::Numeric { scale: Some(_), .. } => vec![value.to_owned()],
         Type::Numeric { scale: None, .. } => vec![text],
-        // 0 and -0 are equal, and a text can have fewer digits than the value (`extra_float_digits`).
+        // 0 and -0 are equal, and a text can have fewer digits than its value (`extra_float_digits`).
         Type::Real | Type::DoublePrecision => vec![value.to_owned(), text],
         _ => vec![value.to_owned()],
     }
 }
 
-/// Whether the row that is met has an older version than the new one.
+/// Returns the condition that the row in the table has an older version than the new one.
 fn is_newer(version: &Column, new: &str) -> String {
     let old = format!("target.{}", quote_identifier(&version.name));
     format!("({old} IS NULL OR {old} < {new})")
 }
 
-/// The table and columns of one statement.
+/// The table and the columns of one statement.
 #[derive(Debug, Clone, Copy)]
 struct StatementTarget<'a> {
     table: &'a Table,
@@ -154,7 +162,7 @@ struct StatementTarget<'a> {
 }
 
 impl StatementTarget<'_> {
-    /// `, ($1)[5]::bpchar[], ($1)[6]::text[]`.
+    /// Returns `, ($1)[5]::bpchar[], ($1)[6]::text[]`.
     fn elements(&self) -> String {
         let mut text = String::new();
         for (index, column) in self.columns.iter().enumerate() {
@@ -163,7 +171,7 @@ impl StatementTarget<'_> {
         text
     }
 
-    /// `, c1, c2`.
+    /// Returns `, c1, c2`.
     fn names(&self) -> String {
         let mut text = String::new();
         for index in 1..=self.columns.len() {
@@ -172,14 +180,14 @@ impl StatementTarget<'_> {
         text
     }
 
-    /// `"id", "name"`.
+    /// Returns `"id", "name"`.
     fn column_list(&self) -> String {
         let names: Vec<_> =
             self.columns.iter().map(|column| quote_identifier(&column.name)).collect();
         names.join(", ")
     }
 
-    /// A column's value in the row source: `c2`, cast where it travels as text.
+    /// Returns a column's value in the source of rows: `input.c2`, with a cast if it is sent as text.
     fn value(&self, source: &str, column: &Column) -> String {
         let index = self
             .columns
@@ -194,7 +202,7 @@ impl StatementTarget<'_> {
         }
     }
 
-    /// `input.c1, input.c2::text[]`.
+    /// Returns `input.c1, input.c2::text[]`.
     fn values(&self, source: &str) -> String {
         let values: Vec<_> = self.columns.iter().map(|column| self.value(source, column)).collect();
         values.join(", ")
@@ -211,8 +219,8 @@ impl StatementTarget<'_> {
         )
     }
 
-    /// ` ON CONFLICT (key) DO UPDATE SET …`, leaving identical rows alone; `DO NOTHING` where only
-    /// the key is given.
+    /// Returns ` ON CONFLICT (key) DO UPDATE SET …`, which does not touch identical rows, or
+    /// `DO NOTHING` if there are no columns but the key.
     fn merge(&self) -> String {
         let key: Vec<_> =
             self.table.primary_key.iter().map(|name| quote_identifier(name)).collect();
@@ -231,8 +239,8 @@ impl StatementTarget<'_> {
             Some(version) => {
                 is_newer(version, &format!("EXCLUDED.{}", quote_identifier(&version.name)))
             }
-            // Their images: equal values can differ in what they say. (Without the casts, PostgreSQL would compare column by
-            // column.)
+            // `*<>` compares the stored images, as different values can be equal. (Without the casts,
+            // PostgreSQL would compare column by column.)
             None => {
                 format!("ROW({})::record *<> ROW({})::record", old.join(", "), new.join(", "))
             }
@@ -244,13 +252,14 @@ impl StatementTarget<'_> {
         )
     }
 
-    /// The version column, where the statement sets it.
+    /// Returns the version column, if the statement sets it.
     fn version(&self) -> Option<&Column> {
         let version = self.table.version_column()?;
         self.columns.iter().copied().find(|column| column.name == version.name)
     }
 
-    /// A further CTE that the outcome needs, if any, and the outcome of a row of `fresh`.
+    /// Returns a further CTE that the outcome needs, or an empty text, and the expression of the outcome
+    /// of a row of `fresh`.
     fn outcome(&self, operation: Operation) -> (String, String) {
         let has_logic = self.table.has_row_logic;
         let version =
@@ -263,7 +272,7 @@ impl StatementTarget<'_> {
             Operation::Insert | Operation::InsertIgnore | Operation::Upsert => {
                 format!("WHEN {} THEN 'applied'", self.key_is_written())
             }
-            // By key, not by id: an update that others were folded into stands for them all.
+            // By key, not by id: an update into which others were folded counts for all of them.
             Operation::Update | Operation::Delete => {
                 "WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied'"
                     .to_owned()
@@ -277,28 +286,7 @@ impl StatementTarget<'_> {
         if version.is_none() && !may_be_skipped {
             return (String::new(), format!("CASE {written} ELSE '{missed}' END"));
         }
-        let (mut columns, mut stored) = (String::new(), String::new());
-        if let Some(version) = version {
-            columns.push_str(&format!(", {} AS is_same", self.is_same("fresh")));
-            stored.push_str(
-                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored WHERE stored.is_same) THEN 'unchanged'",
-            );
-            let mut is_older = "";
-            if has_logic {
-                let is_newer = is_newer(version, &self.value("fresh", version));
-                columns.push_str(&format!(", NOT {is_newer} AS is_older"));
-                is_older = " WHERE stored.is_older";
-            }
-            stored.push_str(&format!(
-                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored{is_older}) THEN 'superseded'"
-            ));
-        }
-        // A row that is there and was not written was left out by a trigger.
-        if may_be_skipped {
-            stored.push_str(
-                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'",
-            );
-        }
+        let (columns, stored) = self.stored_columns(version, may_be_skipped);
         (
             format!(
                 ", stored AS MATERIALIZED (
@@ -312,33 +300,63 @@ impl StatementTarget<'_> {
         )
     }
 
-    /// Whether the key of a row that an insert writes is known beforehand, and has to be returned: triggers may leave rows out.
-    fn tells_by_key(&self) -> bool {
+    /// Returns the columns of the CTE `stored`, and the branches of the outcome that use them: for rows
+    /// that exist and were not written.
+    fn stored_columns(&self, version: Option<&Column>, may_be_skipped: bool) -> (String, String) {
+        let (mut columns, mut branches) = (String::new(), String::new());
+        if let Some(version) = version {
+            columns.push_str(&format!(", {} AS is_same", self.is_same("fresh")));
+            branches.push_str(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored WHERE stored.is_same) THEN 'unchanged'",
+            );
+            let mut is_older = "";
+            if self.table.has_row_logic {
+                let is_newer = is_newer(version, &self.value("fresh", version));
+                columns.push_str(&format!(", NOT {is_newer} AS is_older"));
+                is_older = " WHERE stored.is_older";
+            }
+            branches.push_str(&format!(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored{is_older}) THEN 'superseded'"
+            ));
+        }
+        // A row that exists and was not written was left out by a trigger.
+        if may_be_skipped {
+            branches.push_str(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'",
+            );
+        }
+        (columns, branches)
+    }
+
+    /// Returns `true` if an insert must return the keys that it wrote, and knows them: triggers may
+    /// leave rows out, and the statement sets the whole key.
+    fn reports_by_key(&self) -> bool {
         let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
         let key = &self.table.primary_key;
         self.table.has_row_logic && !key.is_empty() && key.iter().all(has)
     }
 
-    /// The branches of an outcome for rows that triggers may leave out, or give another key.
+    /// Returns the branches of an outcome for rows that triggers may leave out or give another key.
     ///
-    /// PostgreSQL does not say which row of the source a returned one was. Where not all were returned, nor all by the keys
-    /// that they were given, the outcome is none that `sync.settle` takes: it fails, and the set is bisected until it is
-    /// told.
+    /// PostgreSQL does not report to which row of the source a returned row belongs. If some rows were
+    /// not returned, and the keys of those that were do not identify them, the outcome is `untold`.
+    /// `sync.settle` fails at that, and the set is bisected until the outcome of each row is known.
     fn written_despite_logic(&self) -> String {
         const WRITTEN: &str = "(SELECT count(*) FROM written)";
         let all = format!("{WRITTEN} = (SELECT count(*) FROM fresh)");
-        if !self.tells_by_key() {
+        if !self.reports_by_key() {
             return format!("WHEN {all} THEN 'applied' WHEN {WRITTEN} > 0 THEN 'untold'");
         }
         let is_known = self.key_is_written();
-        // FILTER, and not WHERE: see there.
-        let is_told = format!("{WRITTEN} = (SELECT count(*) FILTER (WHERE {is_known}) FROM fresh)");
+        // FILTER and not WHERE: see `key_is_written`.
+        let is_certain =
+            format!("{WRITTEN} = (SELECT count(*) FILTER (WHERE {is_known}) FROM fresh)");
         format!(
-            "WHEN {all} OR {is_told} AND {is_known} THEN 'applied' WHEN NOT {is_told} THEN 'untold'"
+            "WHEN {all} OR {is_certain} AND {is_known} THEN 'applied' WHEN NOT {is_certain} THEN 'untold'"
         )
     }
 
-    /// Whether a row of the source would change nothing of the row that it meets: surely, if this is true.
+    /// Returns a condition that is true only if a row of the source equals the row in the table.
     fn is_same(&self, source: &str) -> String {
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for column in self.columns.iter().filter(|column| !self.table.is_key(column)) {
@@ -351,8 +369,8 @@ impl StatementTarget<'_> {
         format!("({}) IS NOT DISTINCT FROM ({})", old.join(", "), new.join(", "))
     }
 
-    /// The payload of an update of a row that is not there; NULL for an update that was folded into
-    /// another, whose cells are not known.
+    /// Returns the payload of an update whose row does not exist. It is NULL for an update that was
+    /// folded into another, as its cells are not known.
     fn payload_of_missing(&self) -> String {
         let first_key_cell = self
             .table
@@ -366,7 +384,7 @@ impl StatementTarget<'_> {
         )
     }
 
-    /// A write as the ledger keeps it for repair.
+    /// Returns a write as the ledger keeps it, so that a user can fix it and send it again.
     fn payload(&self, source: &str, operation: Operation) -> String {
         let names: Vec<_> = self.columns.iter().map(|column| quote_literal(&column.name)).collect();
         let cells: Vec<_> =
@@ -380,7 +398,8 @@ impl StatementTarget<'_> {
         )
     }
 
-    /// Writes whose ids are settled under other fingerprints: rejected, under ids of their own.
+    /// Returns the writes whose ids are settled with other fingerprints. They are rejected under ids of
+    /// their own.
     fn reused(&self, operation: Operation) -> String {
         let own_id = REUSED_ID;
         format!(
@@ -390,12 +409,12 @@ impl StatementTarget<'_> {
     {}
   FROM input JOIN sync.write AS known ON known.id = input.write_id
   WHERE known.fingerprint IS DISTINCT FROM input.fingerprint
-    AND NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = {own_id})",
+    AND NOT EXISTS (SELECT FROM sync.write AS rejected WHERE rejected.id = {own_id})",
             self.payload("input", operation),
         )
     }
 
-    /// `target."id" AS k1, …`.
+    /// Returns `target."id" AS k1, …`.
     fn returned_key(&self) -> String {
         let parts: Vec<_> = self
             .table
@@ -407,11 +426,10 @@ impl StatementTarget<'_> {
         parts.join(", ")
     }
 
-    /// Whether a fresh row's key is among those written.
+    /// Returns the condition that the key of a row of `fresh` is among those written.
     ///
-    /// `IN (SELECT …)` outside `WHERE` is a hashed subplan, whatever the planner thinks of the
-    /// number of rows: CTEs over `unnest` have no statistics, and a join here could become a nested
-    /// loop over both.
+    /// `IN (SELECT …)` outside `WHERE` is a hashed subplan, whatever the planner expects of the number
+    /// of rows: CTEs over `unnest` have no statistics, and a join could become a nested loop over both.
     fn key_is_written(&self) -> String {
         let parts: Vec<_> =
             self.table.key_columns().map(|column| self.value("fresh", column)).collect();
@@ -419,6 +437,7 @@ impl StatementTarget<'_> {
         format!("({}) IN (SELECT {} FROM written)", parts.join(", "), keys.join(", "))
     }
 
+    /// Returns `target."id" = input.c1 AND …`.
     fn key_equals(&self, source: &str) -> String {
         let parts: Vec<_> = self
             .table

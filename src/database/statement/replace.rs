@@ -1,17 +1,18 @@
-//! The SQL texts of mode `replace`, once its file is loaded: which rows of the table were not in the file, and their
-//! deletion.
+//! The SQL texts of mode `replace`, after its file is loaded: they find and delete the rows of the
+//! table that were not in the file.
 //!
-//! A row is missing where its key is not among the file's (`sync.import_key`) and where nobody wrote it since the import
-//! began: its version was visible in the snapshot of the claim. Each text looks at a stretch of the table, so many rows
-//! in the order of their keys. Parameters: `import_id`; `rows`, NULL for all of them; `after`, the key behind which to
-//! begin, as an array of texts, NULL at the beginning.
+//! A row is missing if its key is not among the file's (`sync.import_key`) and nobody has written it
+//! since the import began: its version is visible in the snapshot of the claim. Each statement looks at
+//! a stretch of the table, a number of rows in the order of their keys. Parameters: `import_id`;
+//! `rows`, the size of the stretch, NULL for all rows; `after`, the key after which the stretch begins,
+//! as an array of texts, NULL at the beginning.
 
 use aurora_sync_catalog::{Table, quote_identifier};
 
 use super::StatementTarget;
 
-/// Counts the missing rows of a stretch, and records how far the counting is. Answers nothing where somebody else has
-/// counted the stretch.
+/// Returns the statement that counts the missing rows of a stretch, and records the count and the end
+/// of the stretch. It returns no row if another worker has counted the stretch.
 pub fn count_missing(table: &Table, has_begin: bool) -> String {
     format!(
         "{}
@@ -31,8 +32,8 @@ RETURNING import.id::text",
     )
 }
 
-/// Deletes the missing rows of a stretch, and records how many they were and how far the deleting is. Fails where somebody
-/// else has deleted them, or ended the import.
+/// Returns the statement that deletes the missing rows of a stretch, and records their number and the
+/// end of the stretch. It fails if another worker has deleted them or ended the import.
 pub fn delete_stretch(table: &Table, has_begin: bool) -> String {
     format!(
         "{}, {}, entered AS MATERIALIZED (
@@ -52,8 +53,9 @@ WHERE import.id = entered.id",
     )
 }
 
-/// Locks the missing rows of a stretch, and returns how many they are, how many rows were looked at, and the last one's
-/// key. [`delete_missing`] with the same parameters then deletes just these rows.
+/// Returns the statement that locks the missing rows of a stretch. Its result is their number, the
+/// number of rows in the stretch, and the key of the last one. [`delete_missing`] with the same
+/// parameters then deletes exactly these rows.
 pub fn lock_missing(table: &Table, has_begin: bool) -> String {
     format!(
         "{}, locked AS MATERIALIZED (
@@ -68,7 +70,7 @@ SELECT (SELECT count(*) FROM locked), (SELECT count(*) FROM stretch), {}",
     )
 }
 
-/// Deletes the missing rows of a stretch.
+/// Returns the statement that deletes the missing rows of a stretch.
 pub fn delete_missing(table: &Table, has_begin: bool) -> String {
     format!(
         "{}
@@ -79,8 +81,8 @@ WHERE {IS_MISSING}",
     )
 }
 
-/// The stretch, and those of its rows that are missing. Keys are looked up one after the other: a join would read all keys
-/// of the file for each stretch.
+/// Returns the CTEs `stretch` and `missing`, the rows of the stretch that are missing. Keys are looked
+/// up one by one: a join would read all keys of the file for each stretch.
 fn missing(table: &Table, has_begin: bool) -> String {
     let keys = keys(table);
     let types = table.key_columns().map(|column| column.column_type.cast_name());
@@ -114,13 +116,17 @@ fn missing(table: &Table, has_begin: bool) -> String {
     )
 }
 
-/// Rows are found by their numbers: a join alone could read the whole table. The join is what PostgreSQL evaluates again
-/// where somebody changes a row that is about to be locked or deleted: the new version has another place and another
-/// writer. The rows of a partitioned table may share a place.
+/// The condition that a row of the table is one of `missing`.
+///
+/// `= ANY` finds rows by their `ctid`, as a join alone could read the whole table. PostgreSQL evaluates
+/// the comparisons with `missing` again if another transaction changes a row that is about to be locked
+/// or deleted: its new version has another `ctid` and another `xmin`. Rows of different partitions can
+/// have the same `ctid`.
 const IS_MISSING: &str =
     "target.ctid = ANY (ARRAY(SELECT tuple_id FROM missing)) AND target.ctid = missing.tuple_id
     AND target.tableoid = missing.table_oid AND target.xmin = missing.written_by";
 
+/// Returns the CTE `deleted`.
 fn deleted(table: &Table) -> String {
     format!(
         "deleted AS (
@@ -132,7 +138,7 @@ fn deleted(table: &Table) -> String {
     )
 }
 
-/// The key of the stretch's last row as texts; NULL where it has none.
+/// Returns the key of the last row of the stretch, as texts; NULL if the stretch is empty.
 fn last(table: &Table) -> String {
     let numbers = 1..=table.primary_key.len();
     let texts: Vec<_> = numbers.clone().map(|number| format!("k{number}::text")).collect();
@@ -144,6 +150,7 @@ fn last(table: &Table) -> String {
     )
 }
 
+/// Returns `target."id", …`.
 fn keys(table: &Table) -> String {
     let keys = table.primary_key.iter().map(|name| format!("target.{}", quote_identifier(name)));
     keys.collect::<Vec<_>>().join(", ")

@@ -1,5 +1,5 @@
-//! Every SQL text that writes and imports run, written out beside this file. `UPDATE_EXPECT=1 cargo test --lib snapshots`
-//! writes them anew; a reviewer reads what has changed.
+//! Snapshots of the SQL texts of writes, imports and look-ups, as files beside this one, so that a
+//! reviewer reads SQL. `UPDATE_EXPECT=1 cargo test --lib snapshots` writes them again.
 
 use std::path::Path;
 
@@ -18,8 +18,8 @@ use crate::functions::import::load::loader::{
     add_rejects_sql, load_bisected_sql, load_sql, reject_sql,
 };
 
-/// A table with a key of two columns and types of every kind of cast; one with a version; one with a trigger; one whose key
-/// only the database compares; one without a key.
+/// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with a key
+/// that only the database compares, and without a key.
 const TABLES: &str = "
     CREATE TABLE item (kind char(4), number integer, name text NOT NULL, amount numeric, tags text[],
         place macaddr, PRIMARY KEY (kind, number));

@@ -50,7 +50,7 @@ fn write(catalog: &Catalog, text: &str) -> Write {
     }
 }
 
-/// Each step as `operation table: change change`, a change as the indexes of its writes.
+/// Shows each step as `operation table: change change`, and a change as the indexes of its writes.
 fn shown(folding: Folding, texts: &[&str]) -> Vec<String> {
     let catalog = catalog();
     let writes: Vec<_> = texts.iter().map(|text| write(&catalog, text)).collect();

@@ -18,7 +18,7 @@ WITH input AS MATERIALIZED (
     json_build_object('table', 'item', 'operation', 'upsert', 'row', json_object(ARRAY['kind', 'number', 'name', 'amount', 'tags', 'place'], ARRAY[input.c1::text, input.c2::text, input.c3::text, input.c4::text, input.c5::text, input.c6::text]))::text
   FROM input JOIN sync.write AS known ON known.id = input.write_id
   WHERE known.fingerprint IS DISTINCT FROM input.fingerprint
-    AND NOT EXISTS (SELECT FROM sync.write AS told WHERE told.id = sync.reused_id(input.write_id, input.fingerprint))
+    AND NOT EXISTS (SELECT FROM sync.write AS rejected WHERE rejected.id = sync.reused_id(input.write_id, input.fingerprint))
 )
 SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
