@@ -40,7 +40,7 @@ async fn a_redriven_write_does_not_overwrite_a_later_one() {
         world
             .rows("SELECT rule, payload::json->'row'->>'name', reason FROM sync.write WHERE outcome = 'rejected'")
             .await,
-        ["overtaken|older|a later write of this key was settled while this one was set aside; if its payload still holds, send it again"]
+        ["overtaken|older|a later write of this key was settled while this one was in the dead-letter queue; if its payload is still right, send it again"]
     );
 }
 

@@ -1,5 +1,5 @@
-//! A delivery, decoded: writes that can be put into statements, those that are rejected before that, and messages that wait
-//! for a deployment.
+//! Decodes a delivery: writes that statements can hold, writes that are rejected before that, and
+//! messages that wait for a deployment.
 //!
 //! Pure.
 
@@ -21,30 +21,32 @@ use crate::domain::write::{MessageBody, Operation, Version, Write};
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) id: String,
-    /// What SQS knows this delivery of it by.
+    /// The handle by which SQS knows this delivery of the message.
     pub(super) receipt_handle: String,
-    /// Messages of one group are settled in their order.
+    /// The message group, whose messages are settled in order.
     pub(super) group: String,
-    /// How often it was delivered, this time included.
+    /// The number of its deliveries, this one included.
     pub(super) receive_count: u32,
-    /// When it was sent, in milliseconds since 1970, by the clock of SQS.
+    /// The time at which it was sent, in milliseconds since 1970, by the clock of SQS.
     sent_at_ms: i64,
     writes: Vec<Write>,
-    /// What is rejected before it meets the database.
+    /// The writes, or the body, that are rejected without a statement.
     entries: Vec<Entry>,
-    /// The rule by which a part of it would be rejected, if a deployment could not be under way.
+    /// The rule that would reject a write of the message, or its body, if no deployment could be under
+    /// way.
     not_yet_known: Option<&'static str>,
 }
 
-/// For so long after a write was accepted, a deployment may be under way: the door, or the tables, may be newer than
-/// this function.
+/// The time after a write was accepted in which a deployment may be under way: the function that
+/// accepted it, or the tables, may be newer than this function.
 const DEPLOYMENT_MS: i64 = 60 * 60 * 1_000;
 
-/// A door sends a write within half a minute of accepting it. A message that was sent later was set aside and redriven.
+/// The most time between the acceptance of a write and its message: `enqueue` sends it within half a
+/// minute. A message that was sent later comes from the dead-letter queue.
 const SENT_WITHIN_MS: i64 = 60 * 1_000;
 
 impl Message {
-    /// Reads a message on its own, so that one that is broken spoils no other. `None` without an id.
+    /// Reads one message, whatever the others hold. Returns `None` if it has no id.
     pub(super) fn read(catalog: &Catalog, message: &SqsMessage, now_ms: i64) -> Option<Self> {
         let id = message.message_id.clone().filter(|id| !id.is_empty())?;
         let attribute = |name: &str| message.attributes.get(name);
@@ -79,6 +81,7 @@ impl Message {
         Some(read)
     }
 
+    /// Adds a write, or the entry of its rejection.
     fn add(&mut self, catalog: &Catalog, mut write: Write, now_ms: i64) {
         match check(catalog, &mut write) {
             Ok(()) => self.writes.push(write),
@@ -102,30 +105,32 @@ impl Message {
         }
     }
 
-    /// The rule by which a part of the message would be rejected, if it did not wait for a deployment.
+    /// Returns the rule that would reject a part of the message, if it waits for a deployment.
     pub(super) fn not_yet_known(&self) -> Option<&'static str> {
         self.not_yet_known
     }
 
-    /// The writes that were set aside, and that later ones of their rows may have overtaken meanwhile.
-    pub(super) fn resent(&self) -> Vec<&Write> {
-        let is_resent = |write: &&Write| {
+    /// Returns the writes that were redriven from the dead-letter queue. Later writes of their rows may
+    /// have overtaken them.
+    pub(super) fn redriven(&self) -> Vec<&Write> {
+        let is_redriven = |write: &&Write| {
             write.key.is_some()
                 && self.sent_at_ms.saturating_sub(write.accepted_at_ms) > SENT_WITHIN_MS
         };
-        self.writes.iter().filter(is_resent).collect()
+        self.writes.iter().filter(is_redriven).collect()
     }
 }
 
 const UNKNOWN_TABLE: &str = "unknown-table";
 const UNKNOWN_COLUMN: &str = "unknown-column";
 
-/// Whether what was sent at that time may be of a deployment that is under way. SQS's clock is not far from ours.
+/// Returns `true` if a message of that time may come from a deployment that is under way. The clocks
+/// of SQS and of the function hardly differ.
 fn is_new(sent_at_ms: i64, now_ms: i64) -> bool {
     now_ms.saturating_sub(sent_at_ms) < DEPLOYMENT_MS
 }
 
-/// Whether a body that cannot be read is of a version that this worker does not know.
+/// Returns `true` if a body has a version that this worker does not know.
 fn is_of_another_version(body: &str) -> bool {
     #[derive(Deserialize)]
     struct Versioned {
@@ -135,22 +140,23 @@ fn is_of_another_version(body: &str) -> bool {
         .is_ok_and(|body| serde_json::from_value::<Version>(body.version.into()).is_err())
 }
 
-/// A body that is not one of ours: settled with its text, so that it is not delivered for ever.
+/// Returns the entry of a body that is not a message of the worker. It is rejected with its text, so
+/// that it is not delivered again and again.
 fn unreadable(message_id: &str, error: &serde_json::Error, body: &str, sent_at_ms: i64) -> Entry {
     let id = Uuid::parse_str(message_id)
         .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()));
     let (line, column) = (error.line(), error.column());
     tracing::warn!(%id, line, column, "message is unreadable");
     let reason =
-        format!("not a message of this worker: see line {line}, column {column} of the body");
+        format!("the body is not a message of this worker: see its line {line}, column {column}");
     Entry::unreadable(id, reason, body, sent_at_ms)
 }
 
 const OVERTAKEN: &str = "overtaken";
-const OVERTAKEN_REASON: &str = "a later write of this key was settled while this one was set aside; \
-                                if its payload still holds, send it again";
+const OVERTAKEN_REASON: &str = "a later write of this key was settled while this one was in the dead-letter queue; \
+                                if its payload is still right, send it again";
 
-/// What some messages ask for, each write once.
+/// The contents of some messages, each write once.
 #[derive(Debug, Default)]
 pub(super) struct Batch<'a> {
     pub(super) writes: Vec<&'a Write>,
@@ -158,6 +164,7 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// Makes a batch of these messages.
     pub(super) fn of(messages: impl IntoIterator<Item = &'a Message>) -> Self {
         let mut batch = Self::default();
         let mut entries = BTreeMap::new();
@@ -165,8 +172,8 @@ impl<'a> Batch<'a> {
         let mut groups: BTreeMap<&str, VecDeque<&Write>> = BTreeMap::new();
         for message in messages {
             entries.extend(message.entries.iter().map(|entry| (entry.id(), entry.clone())));
-            // A message can stand twice in a delivery; its writes cannot count twice. Two payloads under
-            // one Idempotency-Key are two writes: the ledger will know the second.
+            // A delivery can hold a message twice, but its writes count once. Two payloads under one
+            // Idempotency-Key are two writes: the ledger rejects the second.
             let fresh = message
                 .writes
                 .iter()
@@ -178,8 +185,8 @@ impl<'a> Batch<'a> {
         batch
     }
 
-    /// Rejects these writes: later ones of their rows are settled. Of two payloads under one Idempotency-Key, the ledger
-    /// will know the second.
+    /// Rejects these writes, as later ones of their rows are settled. Of two payloads under one
+    /// Idempotency-Key, only the first is rejected here: the ledger rejects the second.
     pub(super) fn reject_overtaken(&mut self, mut overtaken: HashSet<Uuid>) {
         self.writes.retain(|write| {
             if !overtaken.remove(&write.id) {
@@ -192,13 +199,14 @@ impl<'a> Batch<'a> {
         });
     }
 
+    /// Returns `true` if there is nothing to settle.
     pub(super) fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.entries.is_empty()
     }
 }
 
-/// Merges the writes of groups. Each group keeps its order, which is that of the queue; between groups, the write that was
-/// accepted first goes first, as rows of different tables can refer to each other.
+/// Merges the writes of groups. Each group keeps its order, that of the queue. Between groups, the
+/// write that was accepted first comes first, as rows of different tables can refer to each other.
 fn in_order_of_acceptance(mut groups: Vec<VecDeque<&Write>>) -> Vec<&Write> {
     let mut writes = Vec::with_capacity(groups.iter().map(VecDeque::len).sum());
     let accepted =
@@ -211,17 +219,18 @@ fn in_order_of_acceptance(mut groups: Vec<VecDeque<&Write>>) -> Vec<&Write> {
     writes
 }
 
-/// Checks that a write can be put into a statement: a queue can be fed by hand, and a table can
-/// change between the door and here. Puts its columns into the table's order.
+/// Checks that a statement can hold the write, and puts its columns into the table's order.
+///
+/// `enqueue` has checked it too. But messages can be sent by hand, and a table can change meanwhile.
 fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     let Some(table) = catalog.table(&write.table) else {
         return Err(Rejection::by_rule(UNKNOWN_TABLE, format!("no table \"{}\"", write.table)));
     };
     if !(0..=TIME_MS_MAX).contains(&write.accepted_at_ms) {
-        return Err(Rejection::by_rule("unreadable", "accepted_at_ms is no time"));
+        return Err(Rejection::by_rule("unreadable", "accepted_at_ms is not a time"));
     }
     if write.fingerprint.as_deref().is_some_and(|fingerprint| fingerprint.contains('\0')) {
-        return Err(Rejection::by_rule("unreadable", "the fingerprint holds U+0000"));
+        return Err(Rejection::by_rule("unreadable", "the fingerprint contains U+0000"));
     }
     if !table.is_writable() {
         return Err(Rejection::by_rule("read-only", "the table is kept out of writes"));
@@ -230,16 +239,16 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     let index = |name: &str| table.columns.iter().position(|column| column.name == name);
     write.row.sort_by_key(|(name, _)| index(name));
     if write.row.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err(Rejection::by_rule("duplicate-member", "a column stands twice"));
+        return Err(Rejection::by_rule("duplicate-member", "the row has a column twice"));
     }
     if let Some((column, fault)) = Key::non_canonical(table, |name| write.cell(name).flatten()) {
         let rejection =
             Rejection::by_rule(&fault.rule.to_string(), format!("expected {}", fault.expected));
         return Err(Rejection { column: Some(column.to_owned()), ..rejection });
     }
-    // The key is what the row says it is.
+    // The key of the message is not trusted.
     write.key = Key::of_row(table, |name| write.cell(name).flatten());
-    say_time_zones(table, write);
+    set_time_zones(table, write);
     if write.operation != Operation::Insert && write.key.is_none() {
         return Err(Rejection::by_rule("required", "the row has no key"));
     }
@@ -248,20 +257,24 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     }
     let sets_nothing = write.row.iter().all(|(name, _)| table.primary_key.contains(name));
     if write.row.is_empty() || (write.operation == Operation::Update && sets_nothing) {
-        return Err(Rejection::by_rule("empty", "the write names no column to set"));
+        return Err(Rejection::by_rule("empty", "the write sets no column"));
     }
     if matches!(write.operation, Operation::Update | Operation::Upsert)
         && let Some(version) = &table.version_column
         && write.cell(version).flatten().is_none()
     {
-        let rejection = Rejection::by_rule("required", "the version says whether the row is newer");
+        let rejection = Rejection::by_rule(
+            "required",
+            "the version decides if the row is newer, so it needs a value",
+        );
         return Err(Rejection { column: Some(version.clone()), ..rejection });
     }
     Ok(())
 }
 
-/// A time in a key is the very moment that its spelling was taken for, whatever the database's time zone.
-fn say_time_zones(table: &Table, write: &mut Write) {
+/// Replaces the times in a key by their canonical texts, which have a time zone. A text without one
+/// would depend on the time zone of the database.
+fn set_time_zones(table: &Table, write: &mut Write) {
     let Some(key) = &write.key else { return };
     for (column, part) in table.key_columns().zip(key.parts()) {
         if column.column_type != ColumnType::TimestampTz {
@@ -273,6 +286,7 @@ fn say_time_zones(table: &Table, write: &mut Write) {
     }
 }
 
+/// Checks that the table has the columns of the write, and that they can be written.
 fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
     for (name, value) in &write.row {
         let rejection = |rule: &str, reason: &str| Rejection {
@@ -281,7 +295,7 @@ fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
         };
         match table.column(name) {
             None => return Err(rejection(UNKNOWN_COLUMN, &row::unknown_column(table, name))),
-            // The key of an identity column names a row, though it cannot be written.
+            // An identity column cannot be written, but as the key it names a row.
             Some(column)
                 if table.is_key(column)
                     && matches!(write.operation, Operation::Update | Operation::Delete) => {}
@@ -294,7 +308,7 @@ fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
             Some(_) => {}
         }
         if value.as_deref().is_some_and(|value| value.contains('\0')) {
-            return Err(rejection("unsupported-character", "PostgreSQL's text holds no U+0000"));
+            return Err(rejection("unsupported-character", "PostgreSQL's text cannot hold U+0000"));
         }
     }
     Ok(())

@@ -1,8 +1,9 @@
-//! Behind the queue: applies writes in batches, each exactly once and in order per key.
+//! Applies the writes of the queue in batches, each write exactly once and in order per key.
 //!
-//! A delivery is one transaction; where there is not time enough for that, a message is one, or a part of it. Bad rows are
-//! rejected in the ledger, one by one. In an outage messages are retried later. A mistake of ours blocks its own
-//! message group and no other, and raises an alarm.
+//! A delivery is settled in one transaction. If the time is too short for that, each message is, or
+//! some of its writes. Bad rows are rejected one by one, on record in the ledger. In an outage messages
+//! are retried later. A fault of the worker or its deployment blocks its own message group and no
+//! other, and raises an alarm.
 
 mod batch;
 mod settle;
@@ -24,19 +25,19 @@ use crate::domain::backoff::delay;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, Disposition, SyncError};
 
-/// What the function needs.
+/// The resources of the function.
 #[derive(Debug)]
 pub struct Apply {
     pub catalog: Catalog,
     pub data_api: DataApi,
-    /// The queue that the messages come from, to say when those that are retried later come again.
+    /// The queue of the messages. The function sets the time after which it delivers a message again.
     pub queue: Queue,
 }
 
-/// Applies one delivery, and tells SQS which of its messages to deliver again.
+/// Applies one delivery, and reports to SQS the messages that it must deliver again.
 ///
-/// `now_ms` are milliseconds since 1970. Fails only where the event cannot be answered message by message; then SQS
-/// keeps them all.
+/// `now_ms` is the time in milliseconds since 1970. Fails only if a message of the event has no id;
+/// SQS then delivers all messages again.
 pub async fn handle(
     apply: &Apply,
     event: SqsEvent,
@@ -48,40 +49,43 @@ pub async fn handle(
         .iter()
         .map(|message| Message::read(&apply.catalog, message, now_ms))
         .collect::<Option<_>>()
-        // AWS takes an empty id in the answer for a failure of the whole batch.
+        // Lambda takes an empty id in the response for a failure of the whole batch (Lambda Developer
+        // Guide, "Implementing partial batch responses").
         .ok_or_else(|| SyncError::Inconsistent("a message of the event has no id".to_owned()))?;
     let writes = Batch::of(&messages).writes.len();
     tracing::info!(messages = messages.len(), writes, "batch received");
-    let left = apply_all(apply, &messages, deadline).await;
-    tracing::info!(messages = messages.len() - left.len(), "batch settled");
-    if !left.is_empty() {
-        postpone(apply, &left).await;
+    let unsettled = apply_all(apply, &messages, deadline).await;
+    tracing::info!(messages = messages.len() - unsettled.len(), "batch settled");
+    if !unsettled.is_empty() {
+        postpone(apply, &unsettled).await;
     }
-    Ok(response(&left))
+    Ok(response(&unsettled))
 }
 
-/// A message that is retried later, with the reason.
+/// A message that is left for another delivery.
 #[derive(Debug, Clone, Copy)]
-struct Left<'a> {
+struct Unsettled<'a> {
     message: &'a Message,
+    /// The action for the error that was met: it decides the time until the next delivery.
     disposition: Disposition,
 }
 
-/// Settles what can be settled, and gives what is left for another delivery.
+/// Settles the messages that can be settled, and returns the others.
 async fn apply_all<'a>(
     apply: &Apply,
     messages: &'a [Message],
     deadline: Deadline,
-) -> Vec<Left<'a>> {
-    let (ready, mut left) = ready(messages);
-    left.extend(settle_all(apply, &ready, deadline).await);
-    left
+) -> Vec<Unsettled<'a>> {
+    let (ready, mut unsettled) = ready(messages);
+    unsettled.extend(settle_all(apply, &ready, deadline).await);
+    unsettled
 }
 
-/// The messages that can be settled. One that waits for a deployment is left, with all later ones of its group.
-fn ready(messages: &[Message]) -> (Vec<&Message>, Vec<Left<'_>>) {
+/// Returns the messages that can be settled, and those that cannot: messages that wait for a
+/// deployment, and all later ones of their groups.
+fn ready(messages: &[Message]) -> (Vec<&Message>, Vec<Unsettled<'_>>) {
     let mut waiting: HashSet<&str> = HashSet::new();
-    let mut left = Vec::new();
+    let mut unsettled = Vec::new();
     let mut ready = Vec::new();
     for message in messages {
         if let Some(rule) = message.not_yet_known() {
@@ -89,49 +93,50 @@ fn ready(messages: &[Message]) -> (Vec<&Message>, Vec<Left<'_>>) {
             waiting.insert(&message.group);
         }
         if waiting.contains(message.group.as_str()) {
-            left.push(Left { message, disposition: Disposition::Retry });
+            unsettled.push(Unsettled { message, disposition: Disposition::Retry });
         } else {
             ready.push(message);
         }
     }
-    (ready, left)
+    (ready, unsettled)
 }
 
-/// After so many deliveries, messages may be slow ones: they are settled one by one, and each write by write, so that
-/// whatever fits the time at all is settled.
+/// The number of deliveries up to which a message is settled with others. After that it may be a slow
+/// one, and is settled alone and write by write, so that all writes that fit the time are settled.
 const TOGETHER_MAX: u32 = 3;
 
+/// Settles messages together, or one by one if that is not possible, and returns the others.
 async fn settle_all<'a>(
     apply: &Apply,
     messages: &[&'a Message],
     deadline: Deadline,
-) -> Vec<Left<'a>> {
+) -> Vec<Unsettled<'a>> {
     let all = Batch::of(messages.iter().copied());
     if all.is_empty() {
         return Vec::new();
     }
     let is_alone =
-        |message: &&Message| message.receive_count > TOGETHER_MAX || !message.resent().is_empty();
+        |message: &&Message| message.receive_count > TOGETHER_MAX || !message.redriven().is_empty();
     if messages.len() == 1 || messages.iter().any(is_alone) {
         return one_by_one(apply, messages, deadline).await;
     }
-    // The rest of the time is for going message by message.
+    // The other half of the time is for settling message by message.
     let time = deadline.less(deadline.remaining() / 2);
     match settle_within(apply, &all, time, deadline).await {
         Ok(()) => Vec::new(),
-        Err(error) if is_everybodys(&error) => {
-            tell(&error, messages.len());
+        Err(error) if affects_all_messages(&error) => {
+            log(&error, messages.len());
             let disposition = error.disposition();
-            messages.iter().map(|message| Left { message, disposition }).collect()
+            messages.iter().map(|message| Unsettled { message, disposition }).collect()
         }
         Err(error) => {
-            tracing::info!(reason = %error, "batch goes on message by message");
+            tracing::info!(reason = %error, "batch is settled message by message");
             one_by_one(apply, messages, deadline).await
         }
     }
 }
 
-/// Settles a batch within a part of the time; a database that wakes up has all of it.
+/// Settles a batch until `time`, or until `deadline` if the database resumes from its pause.
 async fn settle_within(
     apply: &Apply,
     batch: &Batch<'_>,
@@ -146,48 +151,49 @@ async fn settle_within(
     }
 }
 
-/// Whether an error says nothing about the batch, so that a part of it would meet the same.
-fn is_everybodys(error: &SyncError) -> bool {
+/// Returns `true` if the error is not about the batch, so that each message would meet it.
+fn affects_all_messages(error: &SyncError) -> bool {
     error.is_before_work() || (error.disposition() == Disposition::Retry && !error.is_timeout())
 }
 
-/// Each message on its own. From the first of a group that fails, all later ones of the group are left; other groups
-/// go on.
+/// Settles messages one by one, and returns the others. After a message that fails, all later ones of
+/// its group are left; other groups continue.
 async fn one_by_one<'a>(
     apply: &Apply,
     messages: &[&'a Message],
     deadline: Deadline,
-) -> Vec<Left<'a>> {
-    let mut left: Vec<Left<'a>> = Vec::new();
+) -> Vec<Unsettled<'a>> {
+    let mut unsettled: Vec<Unsettled<'a>> = Vec::new();
     let mut stopped: HashSet<&str> = HashSet::new();
     let mut outage = false;
     for message in messages.iter().copied() {
         if outage || stopped.contains(message.group.as_str()) {
-            left.push(Left { message, disposition: Disposition::Retry });
+            unsettled.push(Unsettled { message, disposition: Disposition::Retry });
             continue;
         }
         if let Err(error) = settle_message(apply, message, deadline).await {
-            tell(&error, 1);
-            outage = is_everybodys(&error) || matches!(error, SyncError::OutOfTime);
+            log(&error, 1);
+            outage = affects_all_messages(&error) || matches!(error, SyncError::OutOfTime);
             stopped.insert(&message.group);
-            left.push(Left { message, disposition: error.disposition() });
+            unsettled.push(Unsettled { message, disposition: error.disposition() });
         }
     }
-    left
+    unsettled
 }
 
-/// Settles a message in one transaction or, where there is not time enough for that, in several, in the order of its
-/// writes. After an error, what was settled stays settled, and the next delivery finds it in the ledger.
+/// Settles a message in one transaction or, if the time is too short for that, in several, in the order
+/// of its writes. After an error, the writes that were settled stay settled, and the next delivery
+/// finds them in the ledger.
 async fn settle_message(
     apply: &Apply,
     message: &Message,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
     let mut batch = Batch::of([message]);
-    let resent = message.resent();
-    if !resent.is_empty() {
+    let redriven = message.redriven();
+    if !redriven.is_empty() {
         let overtaken =
-            ask(deadline, async || ledger::overtaken(&apply.data_api, &resent).await).await?;
+            query(deadline, async || ledger::overtaken(&apply.data_api, &redriven).await).await?;
         batch.reject_overtaken(overtaken);
     }
     if batch.is_empty() {
@@ -198,34 +204,37 @@ async fn settle_message(
         let rest = if is_one { Duration::ZERO } else { deadline.remaining() / 4 };
         match settle_within(apply, &batch, deadline.less(rest), deadline).await {
             Err(error) if error.is_timeout() && !is_one => {
-                tracing::info!(reason = %error, "message goes on write by write");
+                tracing::info!(reason = %error, "message is settled write by write");
             }
             result => return result,
         }
     }
-    settle_in_pieces(apply, batch, deadline).await
+    settle_write_by_write(apply, batch, deadline).await
 }
 
-/// Settles one write, then twice as many each time, as long as they are likely to take less than half of the time that
-/// is left: a transaction that is cut off keeps its locks until the service ends it, and the next delivery waits for it.
-async fn settle_in_pieces(
+/// Settles one write in a transaction, then twice as many in each further one.
+///
+/// Takes no more writes than are likely to need half of the remaining time: a transaction that is cut
+/// off keeps its locks until the service ends it, and the next delivery waits for these.
+async fn settle_write_by_write(
     apply: &Apply,
     batch: Batch<'_>,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
     let Batch { mut writes, mut entries } = batch;
-    // A write that is settled already must not take the time of one that is not.
+    // Settled writes must not take the time of the others.
     let ids = || writes.iter().map(|write| write.id);
     let settled =
-        ask(deadline, async || ledger::settled_fingerprints(&apply.data_api, ids()).await).await?;
+        query(deadline, async || ledger::settled_fingerprints(&apply.data_api, ids()).await)
+            .await?;
     writes.retain(|write| !settled.contains(&(write.id, write.fingerprint.clone())));
     let mut rest = writes.as_slice();
     let mut size = 1;
     while !(rest.is_empty() && entries.is_empty()) {
         let (first, later) = rest.split_at(size.min(rest.len()));
-        let piece = Batch { writes: first.to_vec(), entries: std::mem::take(&mut entries) };
+        let batch = Batch { writes: first.to_vec(), entries: std::mem::take(&mut entries) };
         let time = deadline.remaining();
-        match settle(&apply.catalog, &apply.data_api, &piece, deadline).await {
+        match settle(&apply.catalog, &apply.data_api, &batch, deadline).await {
             Ok(()) => {
                 rest = later;
                 let taken = time.saturating_sub(deadline.remaining()).as_millis();
@@ -243,23 +252,24 @@ async fn settle_in_pieces(
     Ok(())
 }
 
-/// Asks the ledger, if there is time for its answer.
-async fn ask<T>(
+/// Runs a query of the ledger until the deadline.
+async fn query<T>(
     deadline: Deadline,
-    question: impl AsyncFn() -> Result<T, DataApiError>,
+    call: impl AsyncFn() -> Result<T, DataApiError>,
 ) -> Result<T, SyncError> {
     let time = deadline.remaining();
     if time.is_zero() {
         return Err(SyncError::OutOfTime);
     }
-    match timeout(time, awake(deadline, question)).await {
-        Ok(answer) => answer.map_err(SyncError::from),
+    match timeout(time, awake(deadline, call)).await {
+        Ok(result) => result.map_err(SyncError::from),
         Err(_) => Err(SyncError::OutOfTime),
     }
 }
 
-/// Tells a human where one must act: `template.yaml` counts the word "blocked" and raises an alarm.
-fn tell(error: &SyncError, messages: usize) {
+/// Logs an error. `template.yaml` counts the lines "messages blocked", and raises an alarm: a person
+/// must act.
+fn log(error: &SyncError, messages: usize) {
     match error.disposition() {
         Disposition::Retry => tracing::warn!(%error, messages, "messages are retried later"),
         Disposition::Block | Disposition::Reject => {
@@ -268,39 +278,41 @@ fn tell(error: &SyncError, messages: usize) {
     }
 }
 
-/// The messages that SQS is to deliver again.
-fn response(left: &[Left<'_>]) -> SqsBatchResponse {
+/// Returns the response that makes SQS deliver these messages again.
+fn response(unsettled: &[Unsettled<'_>]) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
-    response.batch_item_failures = left
+    response.batch_item_failures = unsettled
         .iter()
-        .map(|left| {
+        .map(|unsettled| {
             let mut failure = BatchItemFailure::default();
-            failure.item_identifier.clone_from(&left.message.id);
+            failure.item_identifier.clone_from(&unsettled.message.id);
             failure
         })
         .collect();
     response
 }
 
-/// Says when the messages come again. Where that fails, the queue's own visibility timeout holds.
-async fn postpone(apply: &Apply, left: &[Left<'_>]) {
-    let delays: Vec<_> = left
+/// The most time for [`postpone`]: a part of the time that is reserved for the response.
+const POSTPONED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Sets the time after which SQS delivers each message again. If that fails, the visibility timeout of
+/// the queue holds.
+async fn postpone(apply: &Apply, unsettled: &[Unsettled<'_>]) {
+    let messages = unsettled.len();
+    let delays: Vec<_> = unsettled
         .iter()
-        .map(|left| {
-            let delay = delay(left.message.receive_count, left.disposition);
-            (left.message.receipt_handle.as_str(), delay)
+        .map(|unsettled| {
+            let delay = delay(unsettled.message.receive_count, unsettled.disposition);
+            (unsettled.message.receipt_handle.as_str(), delay)
         })
         .collect();
     match timeout(POSTPONED_WITHIN, apply.queue.postpone(&delays)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(%error, messages = left.len(), "visibility of messages not changed");
+            tracing::warn!(%error, messages, "visibility of messages not changed");
         }
         Err(_) => {
-            tracing::warn!(messages = left.len(), "visibility of messages not changed in time");
+            tracing::warn!(messages, "visibility of messages not changed in time");
         }
     }
 }
-
-/// What is left for it of the time that is kept for the answer.
-const POSTPONED_WITHIN: Duration = Duration::from_secs(1);
