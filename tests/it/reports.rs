@@ -156,11 +156,11 @@ async fn a_file_that_was_never_read_has_a_report_alone() {
     let import = "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
         VALUES ('00000000-0000-0000-0000-000000000001', 'uploads', 'imports/staff/a.csv', 'e', '01', 'staff')";
     let telling = Telling::of(&[import]).await;
-    telling.write("failed", Some("the file is not there any more"), None).await;
+    telling.write("failed", Some("the file no longer exists"), None).await;
     let mut report = telling.report().await;
     assert_eq!(fault(&report).await, None);
     assert_eq!(report["state"], "failed");
-    assert_eq!(report["error"], "the file is not there any more");
+    assert_eq!(report["error"], "the file no longer exists");
     assert_eq!(report["bytes"], Value::Null);
     assert_eq!(report["rejects_complete"], true);
     assert_eq!(report["rejected_file"], Value::Null);

@@ -1,4 +1,4 @@
-//! One attempt at one file: claims it, opens it, loads its rows, and reports.
+//! One attempt to import one file: claims it, opens it, loads its rows, and reports.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +36,7 @@ const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
 /// Most attempts in one invocation, if other workers get in the way.
 const DISTURBED_MAX: u32 = 10;
 
+/// Imports one file, or continues its import.
 pub(super) async fn import_file(
     import: &Import,
     request: &ImportRequest,
@@ -45,7 +46,7 @@ pub(super) async fn import_file(
     for _ in 0..DISTURBED_MAX {
         let result = tokio::select! {
             result = claim_and_load(import, request, entry) => result,
-            () = entry.hold() => unreachable!("it holds for ever"),
+            () = entry.hold() => unreachable!("a worker never stops holding its import"),
         };
         let Err(SyncError::Database(error)) = &result else { return result };
         if !error.is_done_elsewhere() {
@@ -97,12 +98,12 @@ async fn claim_and_load(
             return Ok(postponed(entry));
         }
         ClaimResult::ContinuedElsewhere => {
-            tracing::info!(%import_id, "import goes on elsewhere");
+            tracing::info!(%import_id, "another message continues the import");
             return Ok(MessageResult::Done);
         }
         ClaimResult::Ended { state, error, is_reported } => {
             let ended = (state.as_str(), error.as_deref(), is_reported);
-            report_again(import, source, entry, ended, None).await?;
+            complete_report(import, source, entry, ended, None).await?;
             return Ok(MessageResult::Done);
         }
     }
@@ -118,11 +119,11 @@ async fn claim_and_load(
         Err(Stop::OutOfTime { has_advanced: true }) if request.continuation < CONTINUATIONS_MAX => {
             let body = source::continuation_body(source, request.continuation + 1);
             import.queue.send_one(&body).await?;
-            tracing::info!(%import_id, "import goes on in another invocation");
+            tracing::info!(%import_id, "import continues in another invocation");
             return Ok(MessageResult::Done);
         }
         Err(Stop::OutOfTime { .. }) => {
-            let error = "the file took more invocations than an import may; what is loaded stays";
+            let error = "the file took more invocations than an import may take; the rows that were loaded stay";
             ("failed", Some(error.to_owned()))
         }
     };
@@ -155,12 +156,12 @@ async fn report_again(
         let state = if state == "completed" { "completed" } else { "failed" };
         let end = report::ImportEnd { state, error, format };
         report::write(import, source, import_id, end, entry.deadline).await?;
-        entry.reported().await?;
+        entry.set_reported().await?;
     }
     Ok(())
 }
 
-/// Reads the file and loads the rows that are not loaded yet. `format` is set as soon as it is known.
+/// Reads the file, and loads the rows that are not loaded yet. Sets `format` as soon as it is known.
 async fn load_file(
     import: &Import,
     source: &Source,
@@ -175,7 +176,7 @@ async fn load_file(
     let progress =
         entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
     let options = options_of(&progress, &source.object.key)?;
-    // Only the version that was described is read from now on.
+    // From now on only this version of the object is read.
     let etag = source.object.etag.clone().or(head.etag);
     let object = ObjectName { etag, ..source.object.clone() };
     let time = ReadTime {
@@ -242,8 +243,8 @@ async fn load_lanes(
             {
                 entry.count_committed().await?;
                 return Err(Stop::Failed(
-                    "a compressed file is read again up to where its loading stopped, and an invocation is too short \
-                     for that: drop it uncompressed, or in several files; what was loaded stays"
+                    "a compressed file is read from its beginning again, and one invocation is too short to reach the \
+                     rows that are not loaded: drop it uncompressed, or in several files; the rows that were loaded stay"
                         .to_owned(),
                 ));
             }
@@ -278,7 +279,7 @@ async fn load_rows(
         Err(Stop::Failed(error)) => {
             entry.count().await?;
             return Err(Stop::Failed(format!(
-                "{error}; what was loaded before stays: fix the file and drop it again"
+                "{error}; the rows that were loaded before stay: fix the file and drop it again"
             )));
         }
         records => records?,
@@ -289,13 +290,13 @@ async fn load_rows(
         tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
         format!(
             "the file has {records} records, but {counted} are accounted for: a defect of aurora-sync, \
-             please report it; what was loaded stays"
+             please report it; the rows that were loaded stay"
         )
     } else if let Some(error) = lanes::too_many(max_rejects, records, rejected, true) {
         format!("{error}; the other rows were loaded and stay")
     } else if options.mode == LoadMode::Replace && rejected > 0 {
         format!(
-            "{}: the table holds the file's other rows and all that it held before; fix the rows and drop \
+            "{}: the table has the file's other rows and all rows that it had before; fix the rows and drop \
              the whole file again",
             not_deleted(rejected)
         )
@@ -334,6 +335,7 @@ fn table_of<'a>(import: &'a Import, source: &Source) -> Result<&'a Table, Stop> 
     Ok(table)
 }
 
+/// Returns the message for a file whose table does not exist.
 fn unknown_table(import: &Import, source: &Source) -> String {
     let paths: Vec<_> = import.catalog.tables().iter().map(ToString::to_string).collect();
     let name = source.table.as_str();

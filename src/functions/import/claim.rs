@@ -1,4 +1,4 @@
-//! The import's row in `sync.import`: which worker has it, how it is read, its checkpoint, how it ended.
+//! The entry of an import in `sync.import`: its worker, its options and limits, its checkpoint, its end.
 
 use std::time::Duration;
 
@@ -18,11 +18,12 @@ const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FR
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
   :continuation::integer, :worker::uuid, :message_id::text)";
 
-/// What an import is read by is set once: whoever goes on with it reads it the same way. What kept it from going on is
-/// over.
+/// Sets the options and limits of the import, unless they are set, so that each worker reads and cuts the
+/// file in the same way. Removes the error of an earlier attempt.
 ///
-/// Tells how far it is, from its chunks alone, so that a worker that dies leaves nothing behind: the first chunk that is
-/// not loaded in all lanes, where that begins, which lanes are ahead of it, and the counts.
+/// Returns the progress of the import. It comes from the chunks alone, so that a worker that dies leaves
+/// nothing behind: the first chunk that is not loaded in all lanes, its position, the lanes that are
+/// ahead of it, and the counts.
 const DESCRIBE: &str = "WITH described AS (
   UPDATE sync.import
   SET options = CASE WHEN chunk_records IS NULL THEN :options::jsonb ELSE options END,
@@ -61,24 +62,26 @@ SET state = :state::text, error = :error::text, finished_at = clock_timestamp(),
 WHERE id = :import_id::uuid AND state = 'running'
 RETURNING id::text";
 
-/// Why the import does not go on, while it is still to do so; its worker lets go of it. The error of one that was rolled
-/// back says how it ends.
-const BLOCKED: &str = "UPDATE sync.import SET error = :error::text,
+/// Records why the import cannot continue now, and releases it from the worker. The error of an import
+/// that was rolled back stays: it is the reason of its end.
+const OBSTACLE: &str = "UPDATE sync.import SET error = :error::text,
   worker = CASE WHEN worker = :worker::uuid THEN NULL ELSE worker END
 WHERE id = :import_id::uuid AND state = 'running' AND rolled_back_at IS NULL";
 
 const HOLD: &str = "UPDATE sync.import SET held_at = clock_timestamp()
 WHERE id = :import_id::uuid AND worker = :worker::uuid";
 
-/// How often a worker says that it still has the import.
+/// The time between two records that the worker still has the import.
 const HOLD_EVERY: Duration = Duration::from_secs(45);
 
-/// Whether nobody has taken the import from the worker; `true` as well where its claim says more.
+/// True if no other worker has taken the import. Also true if the message was continued or the import has
+/// ended: the next claim then returns that.
 const HOLDS: &str =
     "SELECT worker = :worker::uuid OR continuation > :continuation::integer OR state <> 'running'
 FROM sync.import WHERE id = :import_id::uuid";
 
-/// Of an import that is one transaction: nothing of it can be seen before its end.
+/// Records the progress of an import that is one transaction, since its chunks cannot be seen before its
+/// end.
 const RECORD_BYTES_READ: &str =
     "UPDATE sync.import SET bytes_read = :bytes_read::bigint, progressed_at = clock_timestamp()
 WHERE id = :import_id::uuid AND state = 'running'";
@@ -91,34 +94,31 @@ const FORGET_REJECTS: [&str; 2] = [
 const REPORTED: &str =
     "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
 
-/// So many rows at a time: a statement may run for 45 s.
+/// The rows that one statement deletes, as it may run for 45 s.
 const CLEAR_ROWS: i64 = 30_000;
 
-/// Tells how many rows are gone.
+/// Deletes keys of an import, and returns their number.
 const CLEAR: &str = "WITH key AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1)
 SELECT count(*) FROM key";
 
-/// How an import stands for the worker that requests.
+/// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClaimResult {
-    /// It is this worker's.
+    /// The worker has the import.
     Claimed,
-    /// A worker with another message has it.
+    /// Another worker has the import, with another message.
     HeldElsewhere,
-    /// A worker with a later message has it.
+    /// A later message continues the import.
     ContinuedElsewhere,
-    Ended {
-        state: String,
-        error: Option<String>,
-        is_reported: bool,
-    },
+    /// The import has ended.
+    Ended { state: String, error: Option<String>, is_reported: bool },
 }
 
-/// How a file is read, and what is loaded of it.
+/// The settings of an import, and its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// As they were when the import began.
+    /// The options with which the import began.
     pub options: Value,
     pub lanes: usize,
     pub limits: Limits,
@@ -129,29 +129,29 @@ pub(super) struct Progress {
     pub lane_next: Vec<u32>,
 }
 
-/// Where to go on: the first chunk that is not loaded in all lanes.
+/// The first chunk that is not loaded in all lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     pub chunk: u32,
-    /// Where it begins; `None` at the beginning of the file, and behind its last chunk.
+    /// The position of its first record; `None` at the beginning of the file, and after its last chunk.
     pub position: Option<Place>,
     /// The number of its first record, from 1.
     pub record: u64,
 }
 
-/// The import's row.
+/// The entry of an import in `sync.import`, as one worker sees it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ImportEntry<'a> {
     pub data_api: &'a DataApi,
     pub import_id: Uuid,
     pub deadline: Deadline,
-    /// The worker that requests, another one for each message that it is given.
+    /// The id of the worker, another one for each message.
     pub worker: Uuid,
     pub message_id: &'a str,
 }
 
 impl ImportEntry<'_> {
-    /// Registers the import, or finds it.
+    /// Registers the import, or finds it, and takes it if no other worker has it.
     pub(super) async fn claim(&self, request: &ImportRequest) -> Result<ClaimResult, SyncError> {
         let Source { object, table, sequencer } = &request.source;
         let parameters = vec![
@@ -183,7 +183,8 @@ impl ImportEntry<'_> {
         }
     }
 
-    /// Sets how the file is read, unless that is set, and tells how it is read and how far it is.
+    /// Sets the options and limits of the import, unless they are set, and returns those that hold, with
+    /// the progress.
     pub(super) async fn describe(
         &self,
         options: &Value,
@@ -203,15 +204,15 @@ impl ImportEntry<'_> {
         records.first().and_then(progress).ok_or_else(|| self.unreadable())
     }
 
-    /// Brings the counts up to date, and gives how many rows stand as read and as rejected.
+    /// Updates the counts of the import, and returns the numbers of rows read and rejected.
     pub(super) async fn count(&self) -> Result<(u64, u64), SyncError> {
         let records = self.run(COUNT, vec![self.id()]).await?;
         let count = |index: usize| u64::try_from(records.first()?.get(index)?.as_long()?).ok();
         count(0).zip(count(1)).ok_or_else(|| self.unreadable())
     }
 
-    /// Brings the counts up to date with what was loaded, where its loading broke off. Rejects of what was rolled back are
-    /// forgotten.
+    /// Updates the counts of an import that stops early from its committed chunks. Without a committed
+    /// reject, the rejects of a transaction that was rolled back are deleted.
     pub(super) async fn count_committed(&self) -> Result<(), SyncError> {
         let (_, rejected) = self.count().await?;
         if rejected == 0 {
@@ -220,6 +221,7 @@ impl ImportEntry<'_> {
         Ok(())
     }
 
+    /// Deletes the rejects of the import.
     pub(super) async fn forget_rejects(&self) -> Result<(), SyncError> {
         for sql in FORGET_REJECTS {
             self.run(sql, vec![self.id()]).await?;
@@ -227,21 +229,21 @@ impl ImportEntry<'_> {
         Ok(())
     }
 
-    /// Records how much of the object was read.
+    /// Records the bytes of the object that were read.
     pub(super) async fn record_bytes_read(&self, bytes_read: u64) -> Result<(), DataApiError> {
         let parameters = vec![self.id(), parameter("bytes_read", bytes_read.to_string())];
         self.data_api.execute(None, RECORD_BYTES_READ, parameters).await?;
         Ok(())
     }
 
-    /// Records what keeps the import from going on.
-    pub(super) async fn blocked(&self, error: &str) -> Result<(), DataApiError> {
+    /// Records why the import cannot continue now.
+    pub(super) async fn record_obstacle(&self, error: &str) -> Result<(), DataApiError> {
         let parameters = vec![self.id(), self.worker(), parameter("error", storable(error))];
-        self.data_api.execute(None, BLOCKED, parameters).await?;
+        self.data_api.execute(None, OBSTACLE, parameters).await?;
         Ok(())
     }
 
-    /// Says that the import has its worker, for as long as it is polled.
+    /// Records again and again that the worker has the import, as long as the future is polled.
     pub(super) async fn hold(&self) {
         loop {
             tokio::time::sleep(HOLD_EVERY).await;
@@ -252,7 +254,8 @@ impl ImportEntry<'_> {
         }
     }
 
-    /// Whether the import is still this worker's, or its claim says what became of it.
+    /// Returns `true` if a further claim is worth it: the worker still has the import, or the claim
+    /// returns what happened to it.
     pub(super) async fn holds(&self, request: &ImportRequest) -> Result<bool, SyncError> {
         let parameters = vec![
             self.id(),
@@ -263,7 +266,7 @@ impl ImportEntry<'_> {
         Ok(records.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
     }
 
-    /// Ends the import, once its report is written; `false` where somebody else has ended it.
+    /// Ends the import, after its report is written. Returns `false` if another worker has ended it.
     pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<bool, SyncError> {
         let error =
             error.map_or_else(|| null("error"), |error| parameter("error", storable(error)));
@@ -272,13 +275,13 @@ impl ImportEntry<'_> {
         Ok(!ended.is_empty())
     }
 
-    /// An import that somebody else ended has its report.
-    pub(super) async fn reported(&self) -> Result<(), SyncError> {
+    /// Records that an import which another worker ended has its report.
+    pub(super) async fn set_reported(&self) -> Result<(), SyncError> {
         self.run(REPORTED, vec![self.id()]).await?;
         Ok(())
     }
 
-    /// Forgets what only a running import needs.
+    /// Deletes the keys of the import, which only a running import needs.
     pub(super) async fn clear(&self) -> Result<(), SyncError> {
         loop {
             let parameters = vec![self.id(), parameter("rows", CLEAR_ROWS.to_string())];
@@ -290,7 +293,7 @@ impl ImportEntry<'_> {
         }
     }
 
-    /// A statement of its own, which may be done again.
+    /// Runs a statement outside of a transaction. It must be one that can be repeated.
     pub(super) async fn run(
         &self,
         sql: &str,
@@ -300,6 +303,7 @@ impl ImportEntry<'_> {
         Ok(awake(self.deadline, call).await?)
     }
 
+    /// Returns the parameter `import_id`.
     pub(super) fn id(&self) -> Parameter {
         parameter("import_id", self.import_id.to_string())
     }
@@ -308,11 +312,13 @@ impl ImportEntry<'_> {
         parameter("worker", self.worker.to_string())
     }
 
+    /// Returns the error for an import without an entry.
     pub(super) fn unreadable(&self) -> SyncError {
         SyncError::Inconsistent(format!("import {} is not in sync.import", self.import_id))
     }
 }
 
+/// Reads the result of [`DESCRIBE`].
 fn progress(record: &Record) -> Option<Progress> {
     let number = |index: usize| record.get(index)?.as_long();
     let unsigned = |index: usize| u64::try_from(number(index)?).ok();

@@ -1,7 +1,8 @@
-//! Keeps a message from others while its file is imported.
+//! Hides a message from other workers while its file is imported.
 //!
-//! An import may take its whole 15 minutes, and the queue hides a message for six times that. If its worker
-//! dies, the file should not wait so long: it is hidden for three minutes, again and again.
+//! An invocation may take 15 minutes, and the queue hides a message for six times that. If the worker
+//! dies, the file should not wait so long. So its message is hidden for three minutes, and again before
+//! they are over.
 
 use std::time::Duration;
 
@@ -9,30 +10,31 @@ use tokio::time::timeout;
 
 use crate::aws::queue::Queue;
 
-/// How long the message stays hidden when its worker is gone.
+/// The time for which a message is hidden, and so the time until another worker gets the message of one
+/// that died.
 const HIDDEN: Duration = Duration::from_mins(3);
 
-/// How often that is said again, by default.
+/// The default time between two calls that hide the message.
 pub const EVERY: Duration = Duration::from_secs(45);
 
-/// Most time that a call may take: it stands between two others.
+/// The most time of a call, so that it does not delay the next one.
 const CALL_MAX: Duration = Duration::from_secs(5);
 
-/// A message that is being worked on.
+/// The message of a file that is imported.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heartbeat<'a> {
     pub queue: &'a Queue,
-    /// Empty where there is none.
+    /// The handle of the delivery; empty if the event has none.
     pub receipt_handle: &'a str,
     pub every: Duration,
 }
 
 impl Heartbeat<'_> {
-    /// Does the work, and meanwhile keeps the message hidden.
+    /// Runs the work, and keeps the message hidden meanwhile.
     pub(super) async fn during<T>(self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
-            () = self.beat() => unreachable!("it beats for ever"),
+            () = self.beat() => unreachable!("the heartbeat never ends"),
         }
     }
 
@@ -43,7 +45,8 @@ impl Heartbeat<'_> {
         }
     }
 
-    /// Lets the message come again after this time. Where that fails, an earlier word or the queue's own holds.
+    /// Makes SQS deliver the message again after this time. If that fails, the time of an earlier call
+    /// or the visibility timeout of the queue holds.
     pub(super) async fn hide(self, time: Duration) {
         if self.receipt_handle.is_empty() {
             return;

@@ -1,7 +1,9 @@
-//! Imports files: every row ends as written, unchanged, superseded or rejected, and is counted as such.
+//! Imports files. Each row is counted once: as written, unchanged, superseded or rejected.
 //!
-//! One pass over the file, a few chunks in memory, a transaction for each lane's part of a chunk. A file that is
-//! delivered again goes on at its checkpoint, which the database computes from the chunks that are committed.
+//! An import claims the file ([`claim`]), reads it once, in chunks ([`read`]), loads the part of each
+//! lane in a transaction ([`load`]), and reports ([`report`]). A few chunks are in memory. If a message
+//! is delivered again, the import continues at its checkpoint, which the database computes from the
+//! chunks that are committed.
 
 pub mod read;
 pub mod load;
@@ -29,33 +31,37 @@ use crate::domain::backoff;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{Disposition, SyncError};
 
-/// What the function needs.
+/// The resources and the settings of the function.
 #[derive(Debug)]
 pub struct Import {
     pub catalog: Catalog,
     pub data_api: DataApi,
     pub objects: Objects,
-    /// The queue that the messages come from.
+    /// The queue of the messages.
     pub queue: Queue,
+    /// The bucket of reports and rejected rows.
     pub results_bucket: String,
-    /// Options by prefix.
+    /// The options of each prefix.
     pub defaults: Defaults,
-    /// Into how many lanes the rows of a file go.
+    /// The number of lanes of a file.
     pub lanes: usize,
-    /// How a file is cut.
+    /// The limits of a chunk.
     pub limits: chunk::Limits,
-    /// An invocation with so much time that does not come to where a packed file is to be gone on with, or to the next row,
-    /// never will.
+    /// The time from which an invocation counts as a full one. If a full invocation cannot reach the
+    /// checkpoint of a compressed file, or the next row of a file, no other one can, and the import
+    /// fails.
     pub full_invocation: Duration,
-    /// How often the message of a file is hidden again while it is loaded.
+    /// The time after which the message of a file is hidden again while the file is loaded.
     pub heartbeat_every: Duration,
 }
 
-/// What [`Import::full_invocation`] is by default: most of an invocation.
+/// The default of [`Import::full_invocation`]: most of the 15 minutes of an invocation.
 pub const FULL_INVOCATION: Duration = Duration::from_mins(10);
 
-/// Imports the files of one delivery. What could not be done now is retried later; fails only where a
-/// human must act, and then SQS keeps the message.
+/// Imports the files of one delivery.
+///
+/// A file that cannot be imported now is retried later. Fails only if a person must act; SQS then keeps
+/// the message.
 pub async fn handle(
     import: &Import,
     event: SqsEvent,
@@ -93,17 +99,17 @@ pub async fn handle(
     Ok(response)
 }
 
-/// How far an invocation came with a message.
+/// The result of an invocation for one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum MessageResult {
     Done,
-    /// The rest is for another delivery.
+    /// The message must be delivered again, with backoff.
     RetryLater,
-    /// The same, after this time.
+    /// The message must be delivered again after this time.
     Postponed(Duration),
 }
 
-/// Imports what one message names.
+/// Imports the files that one message names.
 async fn import_message(
     import: &Import,
     message_id: &str,
@@ -113,13 +119,14 @@ async fn import_message(
     let notification = match source::read(body) {
         Ok(notification) => notification,
         Err(error) => {
-            // No import to show it in: the dead-letter queue keeps it, and its alarm tells.
+            // There is no import that could show the error. The dead-letter queue keeps the message,
+            // and raises an alarm.
             tracing::error!(error = crate::domain::error::chain(&error), "message is unreadable");
             return Ok(MessageResult::RetryLater);
         }
     };
     if notification.ignored > 0 {
-        tracing::info!(ignored = notification.ignored, "notifications request for nothing");
+        tracing::info!(ignored = notification.ignored, "notifications ignored");
     }
     let worker = Uuid::now_v7();
     for request in &notification.requests {
@@ -129,18 +136,18 @@ async fn import_message(
         match Box::pin(attempt::import_file(import, request, entry)).await {
             Ok(MessageResult::Done) => {}
             Ok(MessageResult::RetryLater) => {
-                tell(entry, &SyncError::OutOfTime.to_string()).await;
+                record_obstacle(entry, &SyncError::OutOfTime.to_string()).await;
                 return Ok(MessageResult::RetryLater);
             }
             Ok(postponed) => return Ok(postponed),
             Err(error) if error.disposition() == Disposition::Retry => {
                 tracing::warn!(%error, %import_id, "import is retried later");
-                tell(entry, &error.to_string()).await;
+                record_obstacle(entry, &error.to_string()).await;
                 return Ok(MessageResult::RetryLater);
             }
             Err(error) => {
                 tracing::error!(%error, %import_id, "import blocked");
-                tell(entry, &error.to_string()).await;
+                record_obstacle(entry, &error.to_string()).await;
                 return Err(error);
             }
         }
@@ -148,11 +155,11 @@ async fn import_message(
     Ok(MessageResult::Done)
 }
 
-/// Records what keeps the import from going on.
-async fn tell(entry: ImportEntry<'_>, error: &str) {
-    let told = format!("it does not go on, and is tried again and again: {error}");
-    if let Err(error) = entry.blocked(&told).await {
+/// Records in `sync.import.error` why the import cannot continue now.
+async fn record_obstacle(entry: ImportEntry<'_>, error: &str) {
+    let message = format!("the import cannot continue, and is retried: {error}");
+    if let Err(error) = entry.record_obstacle(&message).await {
         let import_id = entry.import_id;
-        tracing::info!(reason = %error, %import_id, "what keeps it from going on is not recorded");
+        tracing::info!(reason = %error, %import_id, "reason of the retry is not recorded");
     }
 }

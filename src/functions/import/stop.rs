@@ -17,20 +17,20 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    /// Turns an error that ends the import for good into a failure. What was loaded before stays loaded.
+    /// Turns an error that ends the import for good into a failure. The rows that were loaded stay.
     pub(super) fn of_import(self) -> Self {
         let error = match self {
             Self::Error(SyncError::Service(ref error)) if error.fault == ServiceFault::NotFound => {
-                "the file is not there any more; what was loaded of it stays"
+                "the file no longer exists; the rows that were loaded stay"
             }
             Self::Error(SyncError::Service(ref error)) if error.fault == ServiceFault::Changed => {
-                "the file was replaced before it was read whole; the newer one has its own import, and what was loaded \
-                 of this one stays"
+                "the file was replaced before all of it was read; the newer file has its own import, and the rows that \
+                 were loaded of this one stay"
             }
             // This cannot happen. If it does, the counts are wrong.
             Self::Error(SyncError::Database(ref error)) if error.has_lost_rows() => {
-                "not all rows of a chunk are accounted for: a defect of aurora-sync, please report it; what was loaded \
-                 before stays"
+                "not all rows of a chunk are accounted for: a defect of aurora-sync, please report it; the rows that \
+                 were loaded before stay"
             }
             other => return other,
         };
@@ -61,7 +61,7 @@ impl From<ServiceError> for Stop {
 
 impl From<ReadError> for Stop {
     fn from(error: ReadError) -> Self {
-        Self::Failed(format!("the file cannot be read on: {}", chain(&error)))
+        Self::Failed(format!("the rest of the file cannot be read: {}", chain(&error)))
     }
 }
 

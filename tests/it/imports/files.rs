@@ -149,7 +149,7 @@ async fn a_file_of_another_kind_is_told_by_its_name() {
     for (file, name) in files {
         assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0");
         let error = importer.error().await;
-        assert!(error.starts_with(&format!("the file cannot be read on: it is {name}")), "{error}");
+        assert!(error.starts_with(&format!("the rest of the file cannot be read: it is {name}")), "{error}");
     }
 }
 
@@ -305,7 +305,7 @@ async fn packed_files_are_unpacked_whatever_they_are_called() {
         // Of a block of zstd that is cut off, nothing can be read.
         let is_begun = name != "zstd";
         assert_eq!(written[2] != "0", is_begun, "{name}: {counts}");
-        let is_told = error.contains("cannot be read on") && error.contains("stays") == is_begun;
+        let is_told = error.contains("the rest of the file cannot be read") && error.contains("stay") == is_begun;
         assert!(is_told, "{name}: {error}");
         assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, [written[2]]);
         let atomic = importer.load("t", &[("atomic", "true")], &packed[..packed.len() - 9]).await;
@@ -360,7 +360,7 @@ async fn a_file_that_unpacks_to_far_more_than_it_is_is_refused() {
     bomb.resize(300_000_000, b'a');
     // Unpacked to its end, it would be one record that is too long.
     assert_eq!(importer.load("t", &[], gzip(&bomb)).await, "failed|0|0|0|0|0|0");
-    let error = "the file cannot be read on: the gzip data grows more than 500-fold";
+    let error = "the rest of the file cannot be read: the gzip data grows more than 500-fold";
     assert!(importer.error().await.starts_with(error), "{}", importer.error().await);
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
 }

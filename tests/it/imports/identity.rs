@@ -186,7 +186,7 @@ async fn a_file_that_was_overwritten_before_it_was_read_says_so() {
     let older = importer.bucket.put(key, "k,v\n1,older\n").await;
     let newer = importer.bucket.put(key, "k,v\n1,newer\n").await;
     importer.notify(key, &older, "0A").await;
-    assert!(importer.error().await.starts_with("the file was replaced before it was read whole"));
+    assert!(importer.error().await.starts_with("the file was replaced before all of it was read"));
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
     importer.notify(key, &newer, "0B").await;
     assert_eq!(importer.world.rows("SELECT v FROM t").await, ["newer"]);

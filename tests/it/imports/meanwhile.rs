@@ -78,8 +78,8 @@ async fn load_under(mishap: Mishap) -> Ended {
 #[tokio::test]
 async fn a_file_that_is_overwritten_while_it_is_read_fails_and_says_so() {
     let Ended { error, report, loaded } = load_under(Mishap::Overwrite).await;
-    let expected = "the file was replaced before it was read whole; the newer one has its own import, and what was \
-                    loaded of this one stays";
+    let expected = "the file was replaced before all of it was read; the newer file has its own import, and the rows that \
+                    were loaded of this one stay";
     assert_eq!(error, expected);
     assert_eq!(report["error"], expected);
     assert_eq!(report["rows"]["written"], loaded);
@@ -88,7 +88,7 @@ async fn a_file_that_is_overwritten_while_it_is_read_fails_and_says_so() {
 #[tokio::test]
 async fn a_file_that_is_deleted_while_it_is_read_fails_and_says_so() {
     let Ended { error, report, loaded } = load_under(Mishap::Delete).await;
-    let expected = "the file is not there any more; what was loaded of it stays";
+    let expected = "the file no longer exists; the rows that were loaded stay";
     assert_eq!(error, expected);
     assert_eq!(report["error"], expected);
     assert_eq!(report["rows"]["written"], loaded);
@@ -107,7 +107,7 @@ async fn a_file_that_cannot_be_looked_at_tells_so_until_it_can() {
     assert_eq!(response.batch_item_failures.len(), 1);
     let told = "SELECT state, error FROM sync.import";
     let found = world.rows(told).await.remove(0);
-    assert!(found.starts_with("running|it does not go on, and is tried again"), "{found}");
+    assert!(found.starts_with("running|the import cannot continue, and is retried"), "{found}");
     assert!(found.contains("HeadObject"), "{found}");
     cloud.clear_mishaps();
     let response = import::handle(&import, event(), deadline()).await.unwrap();

@@ -272,7 +272,7 @@ async fn a_file_that_cannot_be_imported_says_why() {
     let etag = importer.bucket.put("imports/staff/e.csv", "id,name\n0004,x\n").await;
     importer.bucket.delete("imports/staff/e.csv").await;
     importer.notify("imports/staff/e.csv", &etag, "01").await;
-    let error = "the file is not there any more; what was loaded of it stays";
+    let error = "the file no longer exists; the rows that were loaded stay";
     assert_eq!(importer.report("staff").await["error"], error);
 }
 
@@ -308,7 +308,7 @@ async fn what_keeps_a_file_from_being_loaded_is_told_until_it_goes_on() {
     let event = || sqs_event(&[("m1", "", &event.to_string())]);
     assert!(import::handle(&importer.import, event(), deadline()).await.is_err());
     let error = importer.error().await;
-    assert!(error.starts_with("it does not go on, and is tried again"), "{error}");
+    assert!(error.starts_with("the import cannot continue, and is retried"), "{error}");
     assert!(error.contains("42P01"), "{error}");
     assert!(importer.world.rows(COUNTS).await[0].starts_with("running|"));
     importer.world.rows("ALTER TABLE elsewhere RENAME TO staff").await;

@@ -339,7 +339,7 @@ async fn what_makes_an_import_wait_is_told_until_it_goes_on() {
         import::handle(&importer.import, sqs_event(&[("m1", "", &event)]), deadline()).await;
     assert_eq!(response.unwrap().batch_item_failures.len(), 1);
     let error = importer.error().await;
-    assert!(error.starts_with("it does not go on, and is tried again"), "{error}");
+    assert!(error.starts_with("the import cannot continue, and is retried"), "{error}");
     assert!(error.contains("Unavailable"), "{error}");
     assert!(importer.notify(KEY, &etag, "01").await.batch_item_failures.is_empty());
     assert_eq!(importer.error().await, "-");
