@@ -129,5 +129,8 @@ async fn a_file_in_which_no_row_ends_for_an_invocation_ends_and_says_so() {
     let response = dropped.deliver(&dropped.message, soon).await;
     assert!(response.batch_item_failures.is_empty());
     let state = dropped.state().await;
-    assert!(state.starts_with("failed|the rest of the file cannot be read: from line 1 on"), "{state}");
+    assert!(
+        state.starts_with("failed|the rest of the file cannot be read: from line 1 on"),
+        "{state}"
+    );
 }

@@ -111,7 +111,8 @@ async fn a_line_that_tells_excel_another_delimiter_is_told_of() {
     let importer = Importer::with(T).await;
     let file = "sep=;\nid;name\n0001;Zoë\n";
     assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0");
-    let error = "the first line, sep=;, says where fields end; set delimiter to ';'";
+    let error =
+        "the first line, sep=;, declares another delimiter; set the option delimiter to ';'";
     assert_eq!(importer.error().await, error);
     assert_eq!(importer.load("t", &[("delimiter", ";")], "sep=;\n").await, "failed|0|0|0|0|0|0");
     assert!(importer.error().await.starts_with("the file is empty"));
@@ -149,7 +150,10 @@ async fn a_file_of_another_kind_is_told_by_its_name() {
     for (file, name) in files {
         assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0");
         let error = importer.error().await;
-        assert!(error.starts_with(&format!("the rest of the file cannot be read: it is {name}")), "{error}");
+        assert!(
+            error.starts_with(&format!("the rest of the file cannot be read: it is {name}")),
+            "{error}"
+        );
     }
 }
 
@@ -305,7 +309,8 @@ async fn packed_files_are_unpacked_whatever_they_are_called() {
         // Of a block of zstd that is cut off, nothing can be read.
         let is_begun = name != "zstd";
         assert_eq!(written[2] != "0", is_begun, "{name}: {counts}");
-        let is_told = error.contains("the rest of the file cannot be read") && error.contains("stay") == is_begun;
+        let is_told = error.contains("the rest of the file cannot be read")
+            && error.contains("stay") == is_begun;
         assert!(is_told, "{name}: {error}");
         assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, [written[2]]);
         let atomic = importer.load("t", &[("atomic", "true")], &packed[..packed.len() - 9]).await;

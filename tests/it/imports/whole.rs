@@ -191,7 +191,8 @@ async fn a_hopeless_file_is_not_read_to_its_end() {
         assert!(read < 20_000, "{limit}: {counts}");
         let error = importer.error().await;
         assert!(
-            error.contains("max-rejects") && error.contains("the rows that were loaded before stay"),
+            error.contains("max-rejects")
+                && error.contains("the rows that were loaded before stay"),
             "{error}"
         );
         let kept = format!("SELECT count(*) >= {read} * 8 / 10 FROM t");

@@ -1,8 +1,8 @@
-//! Loads a file through its lanes: one future reads and cuts it, one a lane loads.
+//! Loads a file in lanes: one future reads and cuts the file, and one future for each lane loads.
 //!
-//! Each lane has its own transactions, one for each chunk, and takes its parts in the queued of the file. The next
-//! transaction begins while the last one works. Reading ahead is bounded: a lane has one part in work, one whose transaction
-//! begins, and one that waits; the reader waits for the lane.
+//! A lane loads its part of each chunk in a transaction, in the order of the file. The next transaction
+//! begins while the current one works. A lane has at most one part that is loaded, one whose transaction
+//! begins, and one that waits: the reader waits for the lane then.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -20,16 +20,17 @@ use crate::functions::import::read::options::Limit;
 use crate::functions::import::read::part::Part;
 use crate::functions::import::stop::Stop;
 
-/// Rows that must have been read before a percentage of them can stop an import.
+/// The rows that must have been read before a percentage of rejects can stop an import.
 const PERCENT_OF_MIN: u64 = 10_000;
 
-/// What the futures share. None of them runs at the same time as another.
+/// The state that the futures share. They run in one task, never at the same time.
 struct Shared {
-    /// Why nothing more is begun.
+    /// The reason to begin nothing more.
     stop: RefCell<Option<Stop>>,
     read: Cell<u64>,
     rejected: Cell<u64>,
-    advanced: Cell<bool>,
+    /// `true` if this invocation has loaded a part.
+    has_advanced: Cell<bool>,
 }
 
 impl Shared {
@@ -37,13 +38,13 @@ impl Shared {
         self.stop.borrow().is_some()
     }
 
-    /// The first reason counts.
-    fn stop(&self, why: Stop) {
-        self.stop.borrow_mut().get_or_insert(why);
+    /// Stops reading and loading. The first reason counts.
+    fn stop(&self, reason: Stop) {
+        self.stop.borrow_mut().get_or_insert(reason);
     }
 }
 
-/// A part on its way to its lane.
+/// A part that waits for its lane.
 struct QueuedPart {
     slot: Slot,
     part: Part,
@@ -61,14 +62,14 @@ pub(in crate::functions::import) async fn load(
         stop: RefCell::new(None),
         read: Cell::new(progress.rows_read),
         rejected: Cell::new(progress.rows_rejected),
-        advanced: Cell::new(false),
+        has_advanced: Cell::new(false),
     };
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
     let lane = Lane { shared: &shared, loader, max_rejects, deadline };
     let loading = receivers.into_iter().map(|queue| lane.run(queue));
     let reading = read(&shared, opened, senders, &progress.lane_next, deadline);
     let (records, _) = join(reading, join_all(loading)).await;
-    let has_advanced = shared.advanced.get();
+    let has_advanced = shared.has_advanced.get();
     match (shared.stop.into_inner(), records) {
         (None, Some(records)) => Ok(records),
         (Some(Stop::OutOfTime { .. }) | None, _) => Err(Stop::OutOfTime { has_advanced }),
@@ -76,7 +77,8 @@ pub(in crate::functions::import) async fn load(
     }
 }
 
-/// Reads, checks and cuts the file; gives the number of its records if it came to the end.
+/// Reads, checks and cuts the file. Returns the number of its records, or `None` if it stopped before
+/// the end.
 async fn read(
     shared: &Shared,
     mut opened: Opened<'_>,
@@ -94,7 +96,7 @@ async fn read(
             return None;
         }
         match opened.next_chunk().await {
-            Ok(Some((chunk, end))) => queued(&senders, lane_next, chunk, end).await?,
+            Ok(Some((chunk, end))) => send(&senders, lane_next, chunk, end).await?,
             Ok(None) => return Some(opened.records_cut()),
             Err(stop) => {
                 shared.stop(stop);
@@ -104,8 +106,9 @@ async fn read(
     }
 }
 
-/// Hands a chunk to those lanes that have not loaded their part of it; `None` where they have stopped.
-async fn queued(
+/// Sends the parts of a chunk to the lanes that have not loaded them. Returns `None` if a lane has
+/// stopped.
+async fn send(
     senders: &[Sender<QueuedPart>],
     lane_next: &[u32],
     chunk: Chunk,
@@ -122,13 +125,14 @@ async fn queued(
     Some(())
 }
 
-/// Left of an invocation's time when reading stops: for the parts under way.
+/// Returns the time before the deadline at which reading stops, so that the parts that were read can be
+/// loaded: a minute, but at most a quarter of the remaining time.
 pub(in crate::functions::import) fn stop_before(deadline: Deadline) -> Duration {
     const STOP_BEFORE: Duration = Duration::from_mins(1);
     STOP_BEFORE.min(deadline.remaining() / 4)
 }
 
-/// What loads the parts of one lane, in the queued of the file.
+/// The loading of one lane.
 struct Lane<'a> {
     shared: &'a Shared,
     loader: &'a Loader<'a>,
@@ -137,11 +141,13 @@ struct Lane<'a> {
 }
 
 impl Lane<'_> {
+    /// Loads the parts of the lane, in the order of the file.
     async fn run(&self, mut queue: Receiver<QueuedPart>) {
         let (begun, next_begun) = (BegunAhead::default(), BegunAhead::default());
         let mut queued = queue.recv().await;
         while let Some(current) = queued {
-            // The transaction of the next part begins while this one works: that call costs no time then.
+            // The transaction of the next part begins while this one works, so that the call costs no
+            // time of its own.
             let next = async {
                 let next = queue.recv().await;
                 if next.is_some() {
@@ -149,8 +155,8 @@ impl Lane<'_> {
                 }
                 next
             };
-            let (is_going_on, next) = join(self.load(&current, &begun), next).await;
-            if !is_going_on || self.shared.is_stopped() {
+            let (continues, next) = join(self.load(&current, &begun), next).await;
+            if !continues || self.shared.is_stopped() {
                 next_begun.discard(self.loader.data_api, self.deadline).await;
                 return;
             }
@@ -159,12 +165,12 @@ impl Lane<'_> {
         }
     }
 
-    /// Whether the lane goes on.
+    /// Loads a part. Returns `false` if the lane must stop.
     async fn load(&self, QueuedPart { slot, part }: &QueuedPart, begun: &BegunAhead) -> bool {
-        let Shared { advanced, read, rejected, .. } = self.shared;
+        let Shared { has_advanced, read, rejected, .. } = self.shared;
         match self.loader.load(*slot, part, begun, self.deadline).await {
             Ok(refused) => {
-                advanced.set(true);
+                has_advanced.set(true);
                 read.set(read.get() + part.len() as u64);
                 rejected.set(rejected.get() + refused);
                 match too_many(self.max_rejects, read.get(), rejected.get(), false) {
@@ -178,8 +184,8 @@ impl Lane<'_> {
     }
 }
 
-/// Whether more rows are rejected than may be: what to tell of that. A percentage counts at the end, or once
-/// enough rows were read.
+/// Returns the error if more rows are rejected than the limit allows. A percentage counts at the end, or
+/// after [`PERCENT_OF_MIN`] rows.
 pub(in crate::functions::import) fn too_many(
     limit: Option<Limit>,
     read: u64,
@@ -209,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejects_are_too_many_by_number_or_percentage() {
+    fn a_limit_of_rejects_is_a_number_or_a_percentage() {
         let check = |limit, read, rejected, is_end, expected: bool| {
             let found = too_many(limit, read, rejected, is_end);
             assert_eq!(found.is_some(), expected, "{limit:?} {read} {rejected}");

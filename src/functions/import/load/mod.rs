@@ -1,6 +1,8 @@
-//! Loads the parts of each chunk: in lanes, one transaction after the other, or the whole file in one transaction.
+//! Loads the parts of each chunk: each part in a transaction of its lane, or the whole file in one
+//! transaction.
 //!
-//! [`loader`] gives a part to [`batch`](crate::database::batch), as [`apply`](crate::functions::apply) gives a delivery.
+//! [`loader`] runs a part as a [`batch`](crate::database::batch), as [`apply`](crate::functions::apply)
+//! runs a delivery.
 
 pub mod loader;
 pub mod rejects;

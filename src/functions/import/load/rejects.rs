@@ -1,4 +1,4 @@
-//! Rows of a file as they are kept when they are rejected.
+//! The records of a file in the form in which they are kept when they are rejected.
 //!
 //! Pure.
 
@@ -12,20 +12,21 @@ use crate::domain::field::{Parameter, storable};
 use crate::functions::import::read::part::{Origin, Reject};
 use csv_stream::encoding::Encoding;
 
-/// Rejected rows that are kept of an import, at least: those that come first in each lane. The others are
-/// counted.
+/// The number of rejected rows that are kept of each lane, and of an import: the first ones. The others
+/// are counted only.
 pub const REJECTS_KEPT: u64 = 100_000;
 
-/// Bytes of rejected rows that are kept of each lane.
+/// The bytes of rejected rows that are kept of each lane.
 pub(in crate::functions::import) const REJECT_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 
-/// The bytes that are kept of a record that is too long to be one.
+/// The bytes that are kept of a record that is too long.
 const TOO_LONG_KEPT: usize = 1_000;
 
-/// Characters that are kept of a reason.
+/// The characters that are kept of a reason.
 const REASON_MAX: usize = 1_000;
 
-/// The rows of these parameters, as `sync.load_bisected` and `sync.add_rejects` take them.
+/// The SQL expression of the rows that [`parameters`] makes, as `sync.load_bisected` and
+/// `sync.add_rejects` take them.
 pub(in crate::functions::import) const ROWS: &str = "ARRAY(
     SELECT (NULL, NULL, record, line, byte_offset, column_name, rule, sqlstate, reason,
       convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject
@@ -34,7 +35,7 @@ pub(in crate::functions::import) const ROWS: &str = "ARRAY(
       AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, number)
     ORDER BY number)";
 
-/// A row as it stands in the file, and why it is rejected, if that is known.
+/// A record as it is in the file, and the reason of its rejection, if it is known.
 #[derive(Debug)]
 pub(in crate::functions::import) struct FileRow<'a> {
     origin: Cow<'a, Origin>,
@@ -42,13 +43,14 @@ pub(in crate::functions::import) struct FileRow<'a> {
     rule: &'a str,
     sqlstate: Option<&'a str>,
     reason: String,
-    /// In Base64, whose length does not depend on what must be escaped.
+    /// The text of the record, in Base64, whose length does not depend on characters to escape.
     raw: String,
-    /// In Base64, where the text is not all of it.
+    /// The bytes of the record, in Base64, if they cannot be made of the text again.
     raw_bytes: Option<String>,
 }
 
 impl<'a> FileRow<'a> {
+    /// Makes a row of a record that does not fit the table, with its reason.
     pub(in crate::functions::import) fn of_reject(reject: &'a Reject, encoding: Encoding) -> Self {
         let rejection = &reject.rejection;
         Self {
@@ -60,6 +62,7 @@ impl<'a> FileRow<'a> {
         }
     }
 
+    /// Makes a row of a record that the database may refuse.
     pub(in crate::functions::import) fn of_row(origin: Origin, encoding: Encoding) -> Self {
         Self::of(Cow::Owned(origin), false, encoding)
     }
@@ -80,7 +83,7 @@ impl<'a> FileRow<'a> {
         }
     }
 
-    /// The bytes that it adds to a request, at most.
+    /// Returns the most bytes that the row adds to a request.
     pub(in crate::functions::import) fn size_bytes(&self) -> usize {
         const OTHER_COLUMNS: usize = 300;
         let reason = crate::domain::value::array_literal::encoded_len(Some(&self.reason));
@@ -89,7 +92,7 @@ impl<'a> FileRow<'a> {
     }
 }
 
-/// The parameters of [`ROWS`].
+/// Returns the parameters of [`ROWS`].
 pub(in crate::functions::import) fn parameters(rows: &[&FileRow<'_>]) -> Vec<Parameter> {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     vec![

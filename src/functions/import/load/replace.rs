@@ -1,7 +1,9 @@
-//! Mode `replace`, once the file is loaded: deletes the rows of the table that were not in it.
+//! Mode `replace`, after the file is loaded: deletes the rows of the table that were not in the file,
+//! the missing rows.
 //!
-//! First they are counted, so that `max-deletes` is known to hold before any is deleted. Both go through the table in
-//! stretches, each a transaction that records how far it came: another invocation goes on from there.
+//! They are counted first, so that `max-deletes` is checked before any row is deleted. Counting and
+//! deleting go through the table in stretches. Each stretch is a transaction that records its end, from
+//! which another invocation can continue.
 
 use aurora_sync_catalog::Table;
 use tokio::time::timeout;
@@ -18,23 +20,25 @@ use crate::functions::import::claim::ImportEntry;
 use crate::functions::import::read::options::Limit;
 use crate::functions::import::stop::Stop;
 
-/// From here on only the replacing is left.
+/// Begins the counting, as the whole file is loaded.
 const BEGIN: &str = "UPDATE sync.import SET replace_phase = 'count'
 WHERE id = :import_id::uuid AND state = 'running' AND replace_phase IS NULL";
 
-/// Fails where somebody else has ended the import.
+/// Returns the progress of the replacement. Fails if another worker has ended the import.
 const PROGRESS: &str =
     "SELECT replace_phase, replace_after, rows_looked_at, rows_missing, rows_deleted
 FROM (SELECT sync.enter_import(:import_id::uuid) AS id) AS entered JOIN sync.import AS import ON import.id = entered.id";
 
+/// Locks the import against an end. Fails if another worker has ended it.
 const ENTER: &str = "SELECT sync.enter_import(:import_id::uuid)::text";
 
-/// So many rows of the table are looked at by one statement, which may take 45 s.
+/// The rows of a stretch, as a statement may take 45 s.
 const STRETCH_ROWS: usize = 50_000;
 
+/// The least rows of a stretch that is made smaller because a statement took too long.
 const STRETCH_ROWS_MIN: usize = 100;
 
-/// How often a stretch whose commit was not answered, and not done, is done again.
+/// The number of times that a stretch is repeated after a commit without a response that was not done.
 const REPEATS_MAX: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,36 +48,38 @@ enum Phase {
     Done,
 }
 
-/// How far the replacing is.
+/// The progress of the replacement.
 #[derive(Debug, PartialEq, Eq)]
 struct ReplaceProgress {
     phase: Phase,
-    /// The key of the last row that was looked at.
+    /// The key of the last row of the last stretch.
     after: Option<Vec<String>>,
+    /// The rows of the table that were counted.
     rows: i64,
     missing: i64,
     deleted: i64,
 }
 
-/// Rows that were rejected are not known to be in the file: what to tell of that.
+/// Returns the error for a file with rejected rows. Their keys may be unknown, so that they could be
+/// deleted by mistake.
 pub(in crate::functions::import) fn not_deleted(rejected: u64) -> String {
     format!("{rejected} rows were rejected, so that nothing was deleted")
 }
 
-/// Records that the file is loaded whole.
+/// Records that the whole file is loaded.
 pub(in crate::functions::import) async fn begin(entry: ImportEntry<'_>) -> Result<(), SyncError> {
     entry.run(BEGIN, vec![entry.id()]).await?;
     Ok(())
 }
 
-/// Whether the file was loaded whole already.
+/// Returns `true` if an earlier attempt has loaded the whole file.
 pub(in crate::functions::import) async fn is_begun(
     entry: ImportEntry<'_>,
 ) -> Result<bool, SyncError> {
     Ok(progress(entry).await?.is_some())
 }
 
-/// Counts the missing rows and deletes them, from where an earlier invocation stopped.
+/// Counts the missing rows and deletes them. Continues where an earlier invocation stopped.
 pub(in crate::functions::import) async fn replace(
     entry: ImportEntry<'_>,
     table: &Table,
@@ -112,10 +118,10 @@ pub(in crate::functions::import) async fn replace(
         match done {
             Ok(()) => {}
             Err(SyncError::OutOfTime) => return Err(Stop::OutOfTime { has_advanced }),
-            // How far it came tells whether it was done.
+            // The progress shows if the commit was done.
             Err(error) if error.is_unconfirmed_commit() && repeats < REPEATS_MAX => {
                 repeats += 1;
-                tracing::info!(reason = %error, "commit of a stretch was not answered");
+                tracing::info!(reason = %error, "commit of a stretch had no response");
             }
             Err(SyncError::Refused(error)) => {
                 return Err(Stop::Failed(refused(&error, progress.deleted)));
@@ -131,9 +137,9 @@ pub(in crate::functions::import) async fn replace(
                 if stretch_rows <= STRETCH_ROWS_MIN {
                     return Err(error.into());
                 }
-                // Triggers, rows of other tables that go with them, or a busy database.
+                // Triggers, rows of other tables that are deleted too, or a busy database.
                 stretch_rows /= 4;
-                tracing::info!(reason = %error, stretch_rows, "rows are looked at in smaller stretches");
+                tracing::info!(reason = %error, stretch_rows, "replacement continues in smaller stretches");
             }
             Err(error) => return Err(error.into()),
         }
@@ -141,7 +147,7 @@ pub(in crate::functions::import) async fn replace(
     }
 }
 
-/// `None` where the file is not loaded yet.
+/// Returns the progress of the replacement, or `None` if the file is not loaded yet.
 async fn progress(entry: ImportEntry<'_>) -> Result<Option<ReplaceProgress>, SyncError> {
     let records = entry.run(PROGRESS, vec![entry.id()]).await?;
     let Some([phase, after, Field::Long(rows), Field::Long(missing), Field::Long(deleted)]) =
@@ -159,7 +165,7 @@ async fn progress(entry: ImportEntry<'_>) -> Result<Option<ReplaceProgress>, Syn
     Ok(Some(ReplaceProgress { phase, after: key(after), rows, missing, deleted }))
 }
 
-/// Nothing changes but how far the counting is, so that no transaction is begun.
+/// Counts the missing rows of a stretch. One statement does it all, so that no transaction is needed.
 async fn count(
     entry: ImportEntry<'_>,
     table: &Table,
@@ -176,6 +182,7 @@ async fn count(
     }
 }
 
+/// Deletes the missing rows of a stretch.
 async fn delete(
     entry: ImportEntry<'_>,
     table: &Table,
@@ -192,17 +199,19 @@ async fn delete(
     .await
 }
 
-/// Deletes them in this transaction, which must be rolled back where they are too many. Until it is over, nobody may end
-/// the import.
+/// Deletes the missing rows in this transaction, and returns their number.
+///
+/// After an error the transaction must be rolled back. Until it ends, no other worker can end the import.
 pub(in crate::functions::import) async fn replace_in_transaction(
     transaction: &Transaction<'_>,
     entry: ImportEntry<'_>,
     table: &Table,
     limit: Limit,
 ) -> Result<i64, Stop> {
-    // Another worker may have ended it: then its keys are gone, and every row would seem to be missing.
+    // If another worker has ended the import, its keys are gone, and every row would seem to be missing.
     transaction.execute(ENTER, vec![entry.id()]).await?;
-    // Rows that refer to each other go in one statement: whether they may is looked at when it ends.
+    // Rows that refer to each other are deleted by one statement, as PostgreSQL checks references at its
+    // end.
     let stretch_rows = (!table.references_itself()).then_some(STRETCH_ROWS);
     let (mut missing, mut rows) = (0, 0);
     let mut last_key: Option<Vec<String>> = None;
@@ -212,7 +221,7 @@ pub(in crate::functions::import) async fn replace_in_transaction(
         parameters.extend(last_key.as_deref().map(after));
         let locked = lock_missing(table, has_begin);
         let locked = transaction.execute(&locked, parameters.clone()).await.map_err(in_one)?;
-        let Some([Field::Long(deleted), Field::Long(met), last]) =
+        let Some([Field::Long(deleted), Field::Long(found), last]) =
             locked.first().map(Vec::as_slice)
         else {
             return Err(
@@ -224,8 +233,8 @@ pub(in crate::functions::import) async fn replace_in_transaction(
             transaction.change_rows(&delete, vec![parameters]).await.map_err(in_one)?;
         }
         missing += deleted;
-        rows += met;
-        if stretch_rows.is_none_or(|most| usize::try_from(*met).is_ok_and(|met| met < most)) {
+        rows += found;
+        if stretch_rows.is_none_or(|most| usize::try_from(*found).is_ok_and(|found| found < most)) {
             break;
         }
         last_key = key(last);
@@ -245,7 +254,7 @@ fn after(key: &[String]) -> Parameter {
     parameter("after", array_literal(key.iter().map(|part| Some(part.as_str()))))
 }
 
-/// A row's key from an answer; `None` where there is no row.
+/// Reads the key of a row from a response; `None` if there is no row.
 fn key(field: &Field) -> Option<Vec<String>> {
     match field {
         Field::Array(ArrayField::StringValues(parts)) => {
@@ -255,6 +264,7 @@ fn key(field: &Field) -> Option<Vec<String>> {
     }
 }
 
+/// Returns `true` if more rows are missing than the limit allows.
 fn is_over(limit: Limit, missing: i64, rows: i64) -> bool {
     match limit {
         Limit::Rows(most) => u64::try_from(missing).unwrap_or_default() > most,
@@ -273,19 +283,20 @@ fn too_many(limit: Limit, missing: i64, rows: i64) -> String {
     )
 }
 
-/// An error has ended the one transaction of the import: the file would have to be loaded anew.
+/// Returns the reason to stop after an error in the one transaction of an import: it cannot continue, and
+/// the file would have to be loaded again.
 fn in_one(error: impl Into<SyncError>) -> Stop {
     match error.into() {
         SyncError::Refused(error) => Stop::Failed(refused(&error, 0)),
         SyncError::Database(error) if error.fault == DataApiFault::StatementTimeout => Stop::Failed(
-            "a statement may take 45 s, which is not enough to delete the rows that are not in the file; leave atomic out"
+            "a statement may take 45 s, which is too short to delete the rows that are not in the file; leave atomic out"
                 .to_owned(),
         ),
         error => error.into(),
     }
 }
 
-/// Rows that must stay, as others refer to them, or as a trigger says.
+/// Returns the error for rows that cannot be deleted, because others refer to them or a trigger refuses it.
 fn refused(error: &DataApiError, deleted: i64) -> String {
     let message = &error.message;
     let before = if deleted == 0 {
@@ -296,11 +307,12 @@ fn refused(error: &DataApiError, deleted: i64) -> String {
     format!("the rows that are not in the file cannot be deleted: {message}: {before}")
 }
 
-/// Whether a row that others of its table refer to may go is only known once all are deleted.
+/// Returns the error for a table that refers to itself and has too many missing rows: its references are
+/// checked only after all of them are deleted.
 fn takes_too_long(missing: i64) -> String {
     format!(
-        "the table refers to itself, so that its rows are deleted by one statement, and 45 s are not enough for the \
-         {missing} that are not in the file: nothing was deleted; delete them with mode delete, those that others \
-         refer to last"
+        "the table refers to itself, so that its rows are deleted by one statement, and 45 s are too short for the \
+         {missing} that are not in the file: nothing was deleted; delete them with mode delete, and last those to \
+         which others refer"
     )
 }

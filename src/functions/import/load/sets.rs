@@ -1,4 +1,5 @@
-//! The rows of a part as sets: folded where rows share a key or, where bad rows are looked for, with all rows of a key.
+//! Makes sets of the rows of a part. Rows of one key are folded or, if bad rows are looked for, put into
+//! one set.
 //!
 //! Pure.
 
@@ -10,10 +11,10 @@ use crate::database::plan::rows::{self as plan, Item};
 use crate::domain::field::{Parameter, parameter};
 use crate::functions::import::read::part::{Part, PartRow};
 
-/// Rows of one execution of a statement, in the order in which they are loaded.
+/// The rows of one execution of a statement, in the order in which they are loaded.
 pub(in crate::functions::import) type Set<'a> = Vec<PartRow<'a>>;
 
-/// The rows of a part that are loaded, and how many earlier rows of their keys they stand for.
+/// The rows of a part that are loaded, and the number of rows that were folded into them.
 #[derive(Debug)]
 pub(in crate::functions::import) struct Folded<'a> {
     pub(in crate::functions::import) rows: Vec<PartRow<'a>>,
@@ -31,21 +32,23 @@ pub(in crate::functions::import) fn fold(part: &Part) -> Folded<'_> {
     Folded { folded: all - rows.len(), rows }
 }
 
-/// All rows.
+/// Returns all rows of the part, without folding.
 pub(in crate::functions::import) fn unfolded(part: &Part) -> Folded<'_> {
     Folded { rows: part.rows().collect(), folded: 0 }
 }
 
-/// The rows of a part whose bad ones are looked for, where rows of a key fold.
+/// The rows of a part in which bad rows are looked for, if rows of a key fold.
 #[derive(Debug, Default)]
 pub(in crate::functions::import) struct Unfolded<'a> {
-    /// In the order in which they are loaded. A key that comes more than once has too many rows for one set.
+    /// The rows of other keys, in the order in which they are loaded: of keys that occur once, and of
+    /// keys with too many rows for one set.
     pub(in crate::functions::import) in_order: Vec<PartRow<'a>>,
-    /// Sets of all rows of some keys, the last row of each first: an earlier one is tried where the later one is refused.
+    /// Sets of groups: all rows of one key, the last one first. An earlier row is tried if the later one
+    /// is refused.
     pub(in crate::functions::import) repeated: Vec<Vec<Set<'a>>>,
 }
 
-/// Takes the rows of each key together.
+/// Puts the rows of each key into one group. `size_bytes` returns the bytes that a row adds to a request.
 pub(in crate::functions::import) fn by_key<'a>(
     part: &'a Part,
     set_rows_max: usize,
@@ -70,7 +73,7 @@ pub(in crate::functions::import) fn by_key<'a>(
                 group.reverse();
                 groups.push(group);
             }
-            // Its key's rows are taken.
+            // The group of this key has been taken.
             Some(group) if group.is_empty() => {}
             _ => unfolded.in_order.push(row),
         }
@@ -95,12 +98,15 @@ pub(in crate::functions::import) fn by_key<'a>(
     unfolded
 }
 
-/// Most bytes of the rows of one key that are looked at together: a set must fit a call.
+/// The most bytes of a group and of a set of groups, as a set must fit into a call.
 const GROUP_BYTES_MAX: usize = CALL_BYTES_MAX / 2;
 
-/// The rows as sets: a key stands once in a set, its rows keep their order, and all writers lock in the order of the
-/// keys. Where all rows keep their order, a repeated key begins a set, and one that is spelt in another way is for
-/// `sync.bisect`. `size_bytes` is what a row adds to a request.
+/// Puts rows into sets. A key is in a set at most once, and rows of one key keep their order.
+///
+/// The rows of a set are sorted by key, so that all writers lock rows in one order. With `keeps_order`,
+/// all rows keep their order instead, and a repeated key begins a new set. If the database takes two
+/// different texts for the same key, `sync.bisect` handles that. `size_bytes` returns the bytes that a row
+/// adds to a request.
 pub(in crate::functions::import) fn sets<'a>(
     rows: &[PartRow<'a>],
     set_rows_max: usize,
@@ -122,7 +128,8 @@ pub(in crate::functions::import) fn sets<'a>(
     sets
 }
 
-/// What is planned on its own: all rows or, where their order is kept, as many as have each another key.
+/// Cuts rows into runs, which are planned one by one: one run of all rows or, with `keeps_order`, runs in
+/// which each row has another key.
 fn runs<'r, 'a>(rows: &'r [PartRow<'a>], keeps_order: bool) -> Vec<&'r [PartRow<'a>]> {
     if !keeps_order {
         return vec![rows];
@@ -143,7 +150,7 @@ fn runs<'r, 'a>(rows: &'r [PartRow<'a>], keeps_order: bool) -> Vec<&'r [PartRow<
     runs
 }
 
-/// `c1`, `c2`, … of a set.
+/// Returns the parameters `c1`, `c2`, … of a set.
 pub(in crate::functions::import) fn column_parameters(
     rows: &[PartRow<'_>],
 ) -> impl Iterator<Item = Parameter> {
@@ -163,7 +170,7 @@ mod tests {
         rows.iter().map(key).collect::<Vec<_>>().join(" ")
     }
 
-    /// Each set as the keys of its rows.
+    /// Compares the keys of each set.
     fn check(part: &Part, keeps_order: bool, expected: &[&str]) {
         let sets = sets(&unfolded(part).rows, SET_ROWS_MAX, keeps_order, |_| 0);
         let found: Vec<_> = sets.iter().map(|set| keys(set)).collect();
@@ -178,20 +185,20 @@ mod tests {
     }
 
     #[test]
-    fn where_rows_depend_on_each_other_all_keep_their_order() {
+    fn rows_that_depend_on_each_other_keep_their_order() {
         check(&Part::of_keys([3, 1, 2, 3, 1, 3]), true, &["3 1 2", "3 1", "3"]);
         check(&Part::of_keys([4, 3, 2, 1]), true, &["4 3 2", "1"]);
     }
 
     #[test]
-    fn the_last_row_of_a_key_stands_for_the_earlier_ones() {
+    fn earlier_rows_of_a_key_fold_into_the_last_one() {
         let part = Part::of_keys([3, 1, 3, 2, 1, 3]);
         let folded = fold(&part);
         assert_eq!((keys(&folded.rows).as_str(), folded.folded), ("2 1 3", 3));
     }
 
     #[test]
-    fn the_rows_of_a_repeated_key_share_a_set_the_last_one_first() {
+    fn the_rows_of_a_repeated_key_are_in_one_set_the_last_one_first() {
         let part = Part::of_keys([3, 1, 3, 2, 1, 3, 4, 4, 4, 4]);
         let found = by_key(&part, SET_ROWS_MAX, |_| 0);
         assert_eq!(keys(&found.in_order), "2 4 4 4 4");

@@ -1,79 +1,85 @@
 //! Cuts a file into chunks, and each chunk into the parts of its lanes.
 //!
-//! Pure. Where a chunk ends depends on the file and on the import's own limits alone, so that it is the same
-//! each time the file is read. A key is always in the same lane; its rows keep their order.
+//! Pure. The end of a chunk depends only on the file and on the limits of the import, so that the file is
+//! cut in the same way each time. A key is always in the same lane, and its rows keep their order.
 
 use csv_stream::records::{Place, Record};
 
 use super::layout::Layout;
 use super::part::{Origin, Part, Reject};
 
-/// When a chunk is full.
+/// The limits of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub records: usize,
-    /// Of the records as they stand in the file. The record that passes it is the last one.
+    /// The bytes of the records in the file. The record that passes this limit is the last one.
     pub bytes: usize,
 }
 
-/// The size of a chunk by default: large enough that the time of a call does not count, small enough that a few of them are
-/// held in memory at once.
+/// The default limits: large enough that the time of a call hardly counts, small enough that memory holds
+/// a few chunks at once.
 pub const LIMITS: Limits = Limits { records: 40_000, bytes: 2 * 1024 * 1024 };
 
-/// A piece of the file.
+/// A section of the file.
 #[derive(Debug)]
 pub struct Chunk {
-    /// From 0.
+    /// The number of the chunk, from 0.
     pub number: u32,
     /// The number of its first record in the file, from 1.
     pub first_record: u64,
-    /// One for each lane.
+    /// The part of each lane.
     pub parts: Vec<Part>,
     limits: Limits,
     records: u64,
     bytes: usize,
 }
 
-/// How large a chunk is, and where the next one begins.
+/// The size of a chunk, and the beginning of the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkEnd {
-    /// Of the chunk, in all lanes.
+    /// The records of the chunk, in all lanes.
     pub records: u64,
     /// Bytes of the object that were read when the chunk was cut.
     pub bytes_read: u64,
-    /// `None` where the file ends.
+    /// The position of the next chunk's first record; `None` at the end of the file.
     pub next: Option<Place>,
-    /// From 1.
+    /// The number of that record, from 1.
     pub next_record: u64,
 }
 
 impl Chunk {
+    /// Makes an empty chunk. `first_record` is the number of its first record, from 1.
     pub fn new(number: u32, first_record: u64, lanes: usize, limits: Limits) -> Self {
         let parts = (0..lanes).map(|_| Part::default()).collect();
         Self { number, first_record, parts, limits, records: 0, bytes: 0 }
     }
 
-    /// The empty chunk after this one.
+    /// Returns the empty chunk after this one.
     #[must_use]
     pub fn next(&self) -> Self {
         let first_record = self.first_record + self.records;
         Self::new(self.number + 1, first_record, self.parts.len(), self.limits)
     }
 
+    /// Returns `true` if the chunk has no record.
     pub fn is_empty(&self) -> bool {
         self.records == 0
     }
 
+    /// Returns the number of its records.
     pub fn records(&self) -> u64 {
         self.records
     }
 
+    /// Returns `true` if a limit is reached.
     pub fn is_full(&self) -> bool {
         self.records >= self.limits.records as u64 || self.bytes >= self.limits.bytes
     }
 
-    /// Checks a record and puts it into its lane. Rows without a key go round the lanes; what is not a row
-    /// goes with the chunk's number.
+    /// Checks a record, and puts it into its lane.
+    ///
+    /// The key of a row decides its lane. Rows without a key take turns in all lanes. All records that do
+    /// not fit the table go into one lane, by the number of the chunk.
     pub fn push(&mut self, layout: &Layout<'_>, record: Record) {
         let lanes = self.parts.len() as u64;
         let number = self.first_record + self.records;

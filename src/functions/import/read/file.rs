@@ -1,4 +1,4 @@
-//! A file as it comes out of its bucket: ranges in, records out, until the time is over.
+//! Reads the records of a file in its bucket, range by range, until the time is over.
 
 use std::time::Duration;
 
@@ -13,13 +13,15 @@ use csv_stream::inflate::Compression;
 use csv_stream::reader::{Next, ReadError, Reader};
 use csv_stream::records::{LineEnd, Place, Record};
 
-/// How long a file may be read.
+/// The time for reading a file.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::functions::import) struct ReadTime {
     pub until: Deadline,
-    /// So much of it is as much as any invocation has.
+    /// The time from which an invocation counts as a full one: see
+    /// [`Import`](crate::functions::import::Import).
     pub full_invocation: Duration,
-    /// So many bytes of the content hold more than one chunk, unless they hold no rows.
+    /// The most bytes of the content that hold one chunk. More bytes hold another chunk, unless they
+    /// hold no records.
     pub chunk_bytes_max: u64,
 }
 
@@ -32,12 +34,12 @@ pub(in crate::functions::import) struct File {
     bytes_read: u64,
     is_ended: bool,
     time: ReadTime,
-    /// Up to where the content is cut, and how much time was left there.
+    /// The position up to which the content is cut, and the time that remained then.
     cut: (Place, Duration),
 }
 
 impl File {
-    /// From its beginning. The object is read as long as it is still the one that is named.
+    /// Opens a file at its beginning. Reading fails if the object is replaced by another one.
     pub(in crate::functions::import) fn open(
         objects: &Objects,
         name: &ObjectName,
@@ -55,7 +57,7 @@ impl File {
         }
     }
 
-    /// From the beginning of a record. Only for a file that is not compressed.
+    /// Opens a file at the beginning of a record. The file must not be compressed.
     pub(in crate::functions::import) fn open_at(
         objects: &Objects,
         name: &ObjectName,
@@ -75,14 +77,14 @@ impl File {
         }
     }
 
-    /// Adds the next records, and tells whether there may be more.
+    /// Adds the next records to `records`. Returns `false` at the end of the file.
     pub(in crate::functions::import) async fn read(
         &mut self,
         records: &mut Vec<Record>,
     ) -> Result<bool, Stop> {
         let len = records.len();
         while !self.is_ended && records.len() == len {
-            // Those that load wait for the same thread.
+            // The lanes load in the same task.
             tokio::task::yield_now().await;
             let remaining = self.time.until.remaining();
             if remaining.is_zero() {
@@ -106,12 +108,13 @@ impl File {
         Ok(!self.is_ended)
     }
 
-    /// What was read belongs to chunks that are cut.
+    /// Notes that a chunk was cut at this position.
     pub(in crate::functions::import) fn cut(&mut self) {
         self.cut = (self.reader.place(), self.time.until.remaining());
     }
 
-    /// The next invocation would have no more time, and come no further.
+    /// Returns the reason to stop. The import fails if the next invocation would have no more time, and
+    /// would come no further.
     fn out_of_time(&self) -> Stop {
         let (Place { byte_offset, line }, had) = self.cut;
         let bytes = self.reader.place().byte_offset.saturating_sub(byte_offset);
@@ -121,18 +124,22 @@ impl File {
         Stop::OutOfTime { has_advanced: false }
     }
 
+    /// Returns the bytes of the object that were read.
     pub(in crate::functions::import) fn bytes_read(&self) -> u64 {
         self.bytes_read
     }
 
+    /// Returns the encoding, after the first bytes were read.
     pub(in crate::functions::import) fn encoding(&self) -> Option<Encoding> {
         self.reader.encoding()
     }
 
+    /// Returns the compression, if the file has one.
     pub(in crate::functions::import) fn compression(&self) -> Option<Compression> {
         self.reader.compression()
     }
 
+    /// Returns the line end of the first line, after it was read.
     pub(in crate::functions::import) fn line_end(&self) -> Option<LineEnd> {
         self.reader.line_end()
     }

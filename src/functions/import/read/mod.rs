@@ -1,6 +1,6 @@
 //! Reads a file: the notification that names it, its options, its header, and its records in chunks.
 //!
-//! Next: [`load`](super::load) loads the parts of each chunk.
+//! [`load`](super::load) loads the parts of each chunk.
 
 pub mod source;
 pub mod options;

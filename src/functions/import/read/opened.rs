@@ -1,4 +1,4 @@
-//! Opens a file: what its first record says, and where to go on.
+//! Opens a file: reads its header, and goes to the checkpoint.
 
 use aurora_sync_catalog::Table;
 
@@ -13,100 +13,23 @@ use crate::functions::import::stop::Stop;
 use csv_stream::encoding::Encoding;
 use csv_stream::records::{Content, LineEnd, Place, Record};
 
-/// A file whose columns are known, at the position from which it is to be loaded.
+/// A file whose columns are known, at the position where loading begins.
 #[derive(Debug)]
 pub(in crate::functions::import) struct Opened<'a> {
     pub layout: Layout<'a>,
     pub encoding: Encoding,
     pub format: Format,
     file: File,
-    /// Records that were read and not cut.
+    /// The records that were read, but are in no chunk yet.
     records: std::vec::IntoIter<Record>,
     may_have_more: bool,
     /// The chunk that is being filled.
     chunk: Chunk,
 }
 
-impl Opened<'_> {
-    /// Reads, checks and cuts the next chunk; `None` at the end of the file. The last one may not be full.
-    pub(in crate::functions::import) async fn next_chunk(
-        &mut self,
-    ) -> Result<Option<(Chunk, ChunkEnd)>, Stop> {
-        loop {
-            for record in self.records.by_ref() {
-                let full = self.chunk.is_full().then(|| record.place());
-                let full = full.map(|next| cut(&mut self.chunk, &mut self.file, Some(next)));
-                self.chunk.push(&self.layout, record);
-                if full.is_some() {
-                    return Ok(full);
-                }
-            }
-            if !self.may_have_more {
-                let (last, end) = cut(&mut self.chunk, &mut self.file, None);
-                return Ok((!last.is_empty()).then_some((last, end)));
-            }
-            let mut records = Vec::new();
-            self.may_have_more = self.file.read(&mut records).await?;
-            self.records = records.into_iter();
-        }
-    }
-
-    /// Whether there is no way into the middle of the file.
-    pub(in crate::functions::import) fn is_compressed(&self) -> bool {
-        self.file.compression().is_some()
-    }
-
-    /// The records of all chunks that were cut, and of those before the first.
-    pub(in crate::functions::import) fn records_cut(&self) -> u64 {
-        self.chunk.first_record - 1
-    }
-
-    /// Bytes of the object that were read so far.
-    pub(in crate::functions::import) fn bytes_read(&self) -> u64 {
-        self.file.bytes_read()
-    }
-}
-
-/// Takes the chunk that is filled, and begins the next one, at this position.
-fn cut(chunk: &mut Chunk, file: &mut File, next: Option<Place>) -> (Chunk, ChunkEnd) {
-    file.cut();
-    let after = chunk.next();
-    let end = ChunkEnd {
-        records: chunk.records(),
-        bytes_read: file.bytes_read(),
-        next,
-        next_record: after.first_record,
-    };
-    (std::mem::replace(chunk, after), end)
-}
-
-/// Reads on until there is a record; `false` at the end of the file.
-async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, Stop> {
-    while records.is_empty() {
-        if !file.read(records).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// The delimiter in a line such as `sep=;`, which programs put before the header for Excel. Where it is the file's own,
-/// it ends a field.
-fn told_delimiter(record: &Record, own: u8) -> Option<u8> {
-    let Content::Fields(fields) = &record.content else { return None };
-    let fields: Vec<_> = fields.iter().map(Option::unwrap_or_default).collect();
-    match fields.as_slice() {
-        [first, ""] => first.eq_ignore_ascii_case("sep=").then_some(own),
-        [only] => {
-            let (name, delimiter) = only.split_at_checked("sep=".len())?;
-            let is_one = name.eq_ignore_ascii_case("sep=") && delimiter.len() == 1;
-            delimiter.bytes().next().filter(|_| is_one)
-        }
-        _ => None,
-    }
-}
-
-/// Reads the header, and goes to where the loading is to go on.
+/// Reads the header, and goes to the checkpoint.
+///
+/// Fails if the header does not fit the table or the options, or if the file is empty.
 pub(in crate::functions::import) async fn open<'a>(
     objects: &'a Objects,
     name: &'a ObjectName,
@@ -118,21 +41,10 @@ pub(in crate::functions::import) async fn open<'a>(
 ) -> Result<Opened<'a>, Stop> {
     let mut file = File::open(objects, name, size_bytes, options, time);
     let mut records = Vec::new();
-    let mut may_have_more = read_some(&mut file, &mut records).await?;
+    let may_have_more = read_some(&mut file, &mut records).await?;
     let delimiter = options.dialect.delimiter;
-    if let Some(told) = records.first().and_then(|record| told_delimiter(record, delimiter)) {
-        if told != delimiter {
-            let told = char::from(told);
-            let error = format!(
-                "the first line, sep={told}, says where fields end; set delimiter to {told:?}"
-            );
-            return Err(Stop::Failed(error));
-        }
-        records.remove(0);
-        if records.is_empty() && may_have_more {
-            may_have_more = read_some(&mut file, &mut records).await?;
-        }
-    }
+    let may_have_more =
+        skip_delimiter_line(&mut file, &mut records, may_have_more, delimiter).await?;
     let header = (options.has_header && !records.is_empty()).then(|| records.remove(0));
     let layout = match (&header, &options.columns) {
         (Some(header), _) => Layout::from_header(table, header, options)?,
@@ -168,7 +80,7 @@ pub(in crate::functions::import) async fn open<'a>(
         may_have_more,
         chunk: Chunk::new(0, 1, progress.lanes, progress.limits),
     };
-    // A packed file is read again from its beginning: there is no way into the middle of it.
+    // A compressed file is read from its beginning again.
     if chunk > 0 && (position.is_none() || opened.file.compression().is_none()) {
         opened.records = Vec::new().into_iter();
         opened.chunk = Chunk::new(chunk, record, progress.lanes, progress.limits);
@@ -179,4 +91,110 @@ pub(in crate::functions::import) async fn open<'a>(
         }
     }
     Ok(opened)
+}
+
+impl Opened<'_> {
+    /// Reads, checks and cuts the next chunk. Returns `None` at the end of the file. Only the last chunk
+    /// can have room left.
+    pub(in crate::functions::import) async fn next_chunk(
+        &mut self,
+    ) -> Result<Option<(Chunk, ChunkEnd)>, Stop> {
+        loop {
+            for record in self.records.by_ref() {
+                let full = self.chunk.is_full().then(|| record.place());
+                let full = full.map(|next| cut(&mut self.chunk, &mut self.file, Some(next)));
+                self.chunk.push(&self.layout, record);
+                if full.is_some() {
+                    return Ok(full);
+                }
+            }
+            if !self.may_have_more {
+                let (last, end) = cut(&mut self.chunk, &mut self.file, None);
+                return Ok((!last.is_empty()).then_some((last, end)));
+            }
+            let mut records = Vec::new();
+            self.may_have_more = self.file.read(&mut records).await?;
+            self.records = records.into_iter();
+        }
+    }
+
+    /// Returns `true` if the file is compressed, so that reading cannot begin in the middle.
+    pub(in crate::functions::import) fn is_compressed(&self) -> bool {
+        self.file.compression().is_some()
+    }
+
+    /// Returns the number of records in all chunks up to the last one that was cut.
+    pub(in crate::functions::import) fn records_cut(&self) -> u64 {
+        self.chunk.first_record - 1
+    }
+
+    /// Returns the bytes of the object that were read.
+    pub(in crate::functions::import) fn bytes_read(&self) -> u64 {
+        self.file.bytes_read()
+    }
+}
+
+/// Takes the chunk that is filled, and begins the next one, whose first record is at `next`.
+fn cut(chunk: &mut Chunk, file: &mut File, next: Option<Place>) -> (Chunk, ChunkEnd) {
+    file.cut();
+    let after = chunk.next();
+    let end = ChunkEnd {
+        records: chunk.records(),
+        bytes_read: file.bytes_read(),
+        next,
+        next_record: after.first_record,
+    };
+    (std::mem::replace(chunk, after), end)
+}
+
+/// Reads until there is a record. Returns `false` at the end of the file.
+async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, Stop> {
+    while records.is_empty() {
+        if !file.read(records).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns the delimiter of a line such as `sep=;`, which programs write before the header for Excel. If it
+/// is `own`, the delimiter of the import, the line has two fields.
+fn declared_delimiter(record: &Record, own: u8) -> Option<u8> {
+    let Content::Fields(fields) = &record.content else { return None };
+    let fields: Vec<_> = fields.iter().map(Option::unwrap_or_default).collect();
+    match fields.as_slice() {
+        [first, ""] => first.eq_ignore_ascii_case("sep=").then_some(own),
+        [only] => {
+            let (name, delimiter) = only.split_at_checked("sep=".len())?;
+            let is_one = name.eq_ignore_ascii_case("sep=") && delimiter.len() == 1;
+            delimiter.bytes().next().filter(|_| is_one)
+        }
+        _ => None,
+    }
+}
+
+/// Skips a line such as `sep=;`. Returns `false` at the end of the file. Fails if the line declares another
+/// delimiter than the options.
+async fn skip_delimiter_line(
+    file: &mut File,
+    records: &mut Vec<Record>,
+    may_have_more: bool,
+    own: u8,
+) -> Result<bool, Stop> {
+    let Some(declared) = records.first().and_then(|record| declared_delimiter(record, own)) else {
+        return Ok(may_have_more);
+    };
+    if declared != own {
+        let declared = char::from(declared);
+        let error = format!(
+            "the first line, sep={declared}, declares another delimiter; set the option delimiter to {declared:?}"
+        );
+        return Err(Stop::Failed(error));
+    }
+    records.remove(0);
+    if records.is_empty() && may_have_more {
+        read_some(file, records).await
+    } else {
+        Ok(may_have_more)
+    }
 }

@@ -1,7 +1,7 @@
 //! The rows of a chunk that one lane loads.
 //!
-//! Pure. Rows lie packed, one behind the other: a row of a file is a few short texts, and each in memory of its own
-//! would take more time and memory than all that is done with them. Next: [`crate::functions::import::load::loader`].
+//! Pure. All rows share a few strings. A row of a file is a few short texts: a string for each would cost
+//! more time and memory than all other work. [`crate::functions::import::load::loader`] loads a part.
 
 use super::layout::Row;
 use crate::database::parameter_set::{PackedRow, PackedRows};
@@ -13,58 +13,61 @@ use csv_stream::records::Place;
 #[derive(Debug, Default)]
 pub struct Part {
     rows: Vec<PartRecord>,
-    /// The records as they stand in the file.
+    /// The bytes of the records in the file.
     raw: Vec<u8>,
-    /// Their cells.
+    /// The cells of the rows.
     cells: PackedRows,
-    /// Their keys, in order as the keys themselves are.
+    /// The keys of the rows, as texts whose order is that of the keys.
     keys: String,
-    /// Records that do not fit the table.
+    /// The records that do not fit the table.
     pub rejects: Vec<Reject>,
 }
 
 /// A record that fits the table.
 #[derive(Debug)]
 struct PartRecord {
-    /// From 1, the header not counted.
+    /// The number of the record, from 1, without the header.
     record: u64,
     position: Place,
-    /// Where its bytes and its key end.
+    /// The end of its bytes in [`Part::raw`].
     raw_end: usize,
+    /// The end of its key in [`Part::keys`].
     key_end: usize,
     size_bytes: usize,
 }
 
-/// Where a record stands, and how.
+/// The position and the bytes of a record in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// From 1, the header not counted.
+    /// The number of the record, from 1, without the header.
     pub record: u64,
     pub position: Place,
-    /// Without its line end.
+    /// The bytes of the record, without its line end.
     pub raw: Vec<u8>,
 }
 
-/// A record that is not loaded.
+/// A record that is rejected.
 #[derive(Debug, Clone)]
 pub struct Reject {
     pub origin: Origin,
     pub rejection: Rejection,
 }
 
-/// Ends each part of a packed key. No value holds it, and it comes before all other characters.
+/// The end of each part of a key. No value contains it, and it sorts before all other characters.
 const KEY_PART_END: char = '\0';
 
 impl Part {
+    /// Returns `true` if the part has no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number of its records.
+    /// Returns the number of its records, rejects included.
     pub fn len(&self) -> usize {
         self.rows.len() + self.rejects.len()
     }
 
+    /// Adds a record that fits the table.
     pub fn push(&mut self, record: u64, position: Place, raw: &[u8], row: &Row) {
         self.raw.extend_from_slice(raw);
         for part in row.key.iter().flat_map(Key::parts) {
@@ -80,12 +83,12 @@ impl Part {
         });
     }
 
-    /// The records that fit the table.
+    /// Iterates over the records that fit the table.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = PartRow<'_>> {
         (0..self.rows.len()).map(|number| PartRow { part: self, number })
     }
 
-    /// Rows of nothing but these keys.
+    /// Makes a part of rows that have only a key.
     #[cfg(test)]
     pub fn of_keys(keys: impl IntoIterator<Item = u64>) -> Self {
         let sql = "CREATE TABLE t (k bigint PRIMARY KEY);".to_owned();
@@ -101,7 +104,7 @@ impl Part {
     }
 }
 
-/// A record that fits the table, of its part.
+/// A record of a part that fits the table.
 #[derive(Debug, Clone, Copy)]
 pub struct PartRow<'a> {
     part: &'a Part,
@@ -109,7 +112,7 @@ pub struct PartRow<'a> {
 }
 
 impl<'a> PartRow<'a> {
-    /// Its key as one text, which orders rows as their keys do; `None` where it has none.
+    /// Returns its key as one text, in the order of the keys, or `None` if it has none.
     pub fn key(self) -> Option<&'a str> {
         let start = self.before().map_or(0, |before| before.key_end);
         self.part.keys.get(start..self.part_record().key_end).filter(|key| !key.is_empty())
@@ -120,15 +123,17 @@ impl<'a> PartRow<'a> {
         self.number
     }
 
+    /// Returns its cells.
     pub fn cells(self) -> PackedRow<'a> {
         self.part.cells.row(self.number)
     }
 
-    /// The bytes that its cells add to a request.
+    /// Returns the bytes that its cells add to a request.
     pub fn size_bytes(self) -> usize {
         self.part_record().size_bytes
     }
 
+    /// Returns its position and its bytes in the file.
     pub fn origin(self) -> Origin {
         let PartRecord { record, position, raw_end, .. } = *self.part_record();
         let start = self.before().map_or(0, |before| before.raw_end);

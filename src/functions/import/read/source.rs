@@ -1,4 +1,4 @@
-//! Which file a message is about, which table it is for, and which import it is.
+//! The files that a message names: for each, its object, its table and the id of its import.
 //!
 //! Pure.
 
@@ -10,21 +10,22 @@ use uuid::Uuid;
 
 use crate::aws::objects::ObjectName;
 
-/// Files are dropped under `imports/<table>/`.
+/// The prefix of files: a file for a table is dropped under `imports/<table>/`.
 const PREFIX: &str = "imports/";
 
 /// One file to import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     pub object: ObjectName,
-    /// As the key names it, whether or not there is such a table.
+    /// The table that the key names. It may not exist.
     pub table: String,
-    /// Orders the notifications of one key; empty where S3 sends none.
+    /// The text by which S3 orders the notifications of one key; empty if S3 sends none.
     pub sequencer: String,
 }
 
 impl Source {
-    /// The same for every notification of one upload, another for every other upload.
+    /// Returns the id of the import: the same for all notifications of one upload, and another for each
+    /// other upload.
     pub fn import_id(&self) -> Uuid {
         let name = format!(
             "{}\n{}\n{}\n{}",
@@ -36,26 +37,29 @@ impl Source {
         Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())
     }
 
-    /// Whether the file is under `imports/` itself.
+    /// Returns `true` if the file is directly under `imports/`.
     pub fn is_in_no_folder(&self) -> bool {
         self.object.key.strip_prefix(PREFIX) == Some(&self.table)
     }
 
-    /// The object's version where the bucket keeps versions, else its `ETag`.
+    /// Returns the version id of the object or, if the bucket keeps no versions, its `ETag`.
     pub fn version(&self) -> &str {
         self.object.version_id.as_deref().or(self.object.etag.as_deref()).unwrap_or_default()
     }
 
-    /// `None` where the key is not that of a file under `imports/`. Of one that is in no table's folder, its name is taken
-    /// for the table's: there is none, and the import says so.
+    /// Makes a source of an object, or returns `None` if its key is not that of a file under `imports/`.
+    ///
+    /// If the file is in no table's folder, its name counts as the table. There is no such table, and the
+    /// import fails with an error that explains it.
     fn of(key: String, bucket: String, object: Versions) -> Option<Self> {
         let path = key.strip_prefix(PREFIX)?;
         let (table, file) = path.split_once('/').unwrap_or((path, path));
-        // A key that ends in a slash is a folder that a console made.
+        // A key that ends in a slash is a folder that the S3 console made.
         if table.is_empty() || file.is_empty() || key.ends_with('/') {
             return None;
         }
-        // Objects from before a bucket kept versions have the version "null", or none, by who tells.
+        // An object from before the bucket kept versions has the version "null" in some notifications, and
+        // none in others.
         let is_version = |version: &String| !version.is_empty() && version != "null";
         let etag = object.etag.map(|etag| etag.trim_matches('"').to_owned());
         Some(Self {
@@ -71,24 +75,24 @@ impl Source {
     }
 }
 
-/// One import that a message requests for.
+/// One import that a message requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
     pub source: Source,
-    /// 0: a notification. Else the number of the message that the import left for itself.
+    /// 0 for a notification. Otherwise the number of the message that the import sent to itself.
     pub continuation: u32,
 }
 
-/// What the body of a message holds.
+/// The contents of a message's body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notification {
     pub requests: Vec<ImportRequest>,
-    /// Records that request for nothing: other events, other prefixes, `s3:TestEvent`.
+    /// The number of records that request nothing: other events, other prefixes, `s3:TestEvent`.
     pub ignored: usize,
 }
 
-/// A body that tells of no object.
+/// An error of a body that is no notification.
 #[derive(Debug, thiserror::Error)]
 pub enum NotificationError {
     #[error("the message is not JSON")]
@@ -103,15 +107,18 @@ pub enum NotificationError {
     TooDeep,
 }
 
-/// The body of the message with which an import goes on.
+/// Returns the body of the message that continues an import.
 pub fn continuation_body(source: &Source, continuation: u32) -> String {
     serde_json::json!({ "continuation": continuation, "source": source }).to_string()
 }
 
-/// Wrappers around a wrapper: an event of EventBridge that SNS delivers has one.
+/// The most envelopes around a notification. An event that EventBridge sends through SNS has one.
 const DEPTH_MAX: usize = 4;
 
-/// Reads all that a message tells of, in whatever envelope it comes.
+/// Reads the body of a message: events of S3 or EventBridge, also in envelopes of SNS, or the message with
+/// which an import continues.
+///
+/// Fails if it is none of these.
 pub fn read(body: &str) -> Result<Notification, NotificationError> {
     let mut notification = Notification::default();
     read_into(body, 0, &mut notification)?;
@@ -146,7 +153,7 @@ fn read_into(
             let message = message.to_owned();
             return read_into(&message, depth + 1, notification);
         }
-        // What SNS tells of itself.
+        // Messages of SNS about the subscription.
         (Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), Some(_)) => {
             add(None);
             return Ok(());
@@ -170,12 +177,13 @@ fn parse<T: DeserializeOwned>(value: Value) -> Result<T, NotificationError> {
     serde_json::from_value(value).map_err(NotificationError::Malformed)
 }
 
-/// Keys of S3's own events come form-encoded: a space as `+`, a plus as `%2B`.
+/// Decodes the key of an event of S3, which is form-encoded: a space is `+`, a plus is `%2B` (Amazon S3
+/// User Guide, "Event message structure").
 fn decode_key(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// What tells one upload from another.
+/// The properties in which two uploads to one key differ.
 #[derive(Debug)]
 struct Versions {
     version_id: Option<String>,
@@ -183,7 +191,7 @@ struct Versions {
     sequencer: Option<String>,
 }
 
-/// Amazon S3 User Guide, "Event message structure".
+/// An event of S3 (Amazon S3 User Guide, "Event message structure").
 #[derive(Debug, Deserialize)]
 struct S3Event {
     #[serde(rename = "Records")]
@@ -230,7 +238,7 @@ struct Object {
     sequencer: Option<String>,
 }
 
-/// Amazon S3 User Guide, "EventBridge event message structure".
+/// An event of EventBridge (Amazon S3 User Guide, "EventBridge event message structure").
 #[derive(Debug, Deserialize)]
 struct BridgeEvent {
     detail: Detail,
@@ -245,7 +253,7 @@ struct Detail {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct BridgeObject {
-    /// As it is: EventBridge's keys are not encoded.
+    /// The key, which EventBridge does not encode.
     key: String,
     etag: Option<String>,
     version_id: Option<String>,

@@ -40,7 +40,7 @@ fn keys_are_decoded_as_s3_encodes_them() {
 }
 
 #[test]
-fn what_asks_for_nothing_is_ignored() {
+fn a_message_that_requests_no_import_is_ignored() {
     check("ObjectRemoved:Delete", "imports/staff/a.csv", None);
     check("ObjectCreated:Put", "other/staff/a.csv", None);
     check("ObjectCreated:Put", "imports/", None);
@@ -112,9 +112,9 @@ fn another_upload_is_another_import() {
 }
 
 proptest! {
-    /// One upload, by whatever way S3 tells of it.
+    /// One upload, in each envelope in which its notification can come.
     #[test]
-    fn every_envelope_tells_of_the_same_import(
+    fn every_envelope_names_the_same_import(
         file in "[a-z+% /é表😀=&\"]{1,12}[a-z]",
         version in prop::sample::select(vec![None, Some("null"), Some("3HL4kqtJ")]),
         sequencer in prop::option::of("[0-9A-F]{1,18}"),
@@ -129,7 +129,7 @@ proptest! {
         let mut bridged = json!({ "key": key, "etag": "\"d41d8\"", "size": 0 });
         if let Some(version) = version {
             object["versionId"] = version.into();
-            // EventBridge leaves out what is none.
+            // EventBridge leaves out the version "null".
             if version != "null" {
                 bridged["version-id"] = version.into();
             }
