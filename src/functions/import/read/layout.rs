@@ -1,8 +1,8 @@
-//! Records of a file as rows of a table: the header tells which column is which, the catalog what each may
-//! hold.
+//! Turns the records of a file into rows of a table. The header names the columns, and the catalog has
+//! their types.
 //!
-//! Pure. A record that does not fit becomes a reject, never an error. Every row of a file comes through here:
-//! a good one costs two allocations for its cells and those of its key, however many fields it has.
+//! Pure. A record that does not fit becomes a reject, never an error. Each row of a file is made here: a
+//! good one costs two allocations for its cells and those of its key, whatever its number of fields.
 
 use std::borrow::Cow;
 
@@ -18,38 +18,38 @@ use crate::domain::row::unknown_column;
 use crate::domain::value::{self, Fault};
 use csv_stream::records::{Content, Fields, RECORD_BYTES_MAX, Record};
 
-/// The column that `rejected.csv` adds: left out when the file comes back.
+/// The column that `rejected.csv` adds. It is left out when that file is imported.
 pub const ERROR_COLUMN: &str = "_error";
 
-/// Longest name that an error repeats, in characters: PostgreSQL's own names have at most 63 bytes.
+/// The most characters of a name that an error repeats. Names of PostgreSQL have at most 63 bytes.
 const NAME_MAX: usize = 64;
 
-/// Which field goes into which column.
+/// The column of each field of a file.
 #[derive(Debug, Clone)]
 pub struct Layout<'a> {
     mode: LoadMode,
     numbers: Numbers,
-    /// One for each field of a record.
+    /// The use of each field of a record.
     fields: Vec<FieldUse<'a>>,
     columns: Vec<&'a Column>,
-    /// The index of each of the key's columns among the columns; `None` where rows have no key.
+    /// The indexes of the key's columns in `columns`; `None` if rows have no key.
     key: Option<Vec<usize>>,
     has_comparable_keys: bool,
-    /// The index of the column that must say whether a row is newer.
+    /// The index of the version column in `columns`, if rows are compared with those in the table.
     version: Option<usize>,
     has_error_column: bool,
-    /// Bytes by which the cells of a row may be longer than its fields.
+    /// The bytes by which the cells of a row may be longer than its fields.
     growth_bytes: usize,
 }
 
-/// What is done with a field.
+/// The use of a field: it is loaded into a column, or left out.
 #[derive(Debug, Clone, Copy)]
 enum FieldUse<'a> {
     Load { column: &'a Column, is_grouped: bool },
     LeaveOut,
 }
 
-/// Why a header does not fit its table.
+/// An error of a header that does not fit its table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     #[error("the header (line {line}) cannot be read: {reason}")]
@@ -87,7 +87,7 @@ pub enum HeaderError {
     RejectsReplace,
 }
 
-/// A row that fits.
+/// A row that fits the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub key: Option<Key>,
@@ -95,8 +95,10 @@ pub struct Row {
 }
 
 impl<'a> Layout<'a> {
-    /// From the first record of a file. Names match as they are written, or else in any case. Where the
-    /// options name the columns, the header only has to have as many fields.
+    /// Makes a layout of the first record of a file.
+    ///
+    /// A name matches a column exactly or, if none does, in another case. If the options name the columns,
+    /// the header only needs the same number of fields.
     pub fn from_header(
         table: &'a Table,
         header: &Record,
@@ -115,7 +117,7 @@ impl<'a> Layout<'a> {
             }
             Content::Malformed { byte_offset } => {
                 let reason = format!(
-                    "byte {byte_offset} of the file is no character of its encoding; set the option encoding"
+                    "byte {byte_offset} of the file is not a character of its encoding; set the option encoding"
                 );
                 return Err(unreadable(&reason));
             }
@@ -125,7 +127,7 @@ impl<'a> Layout<'a> {
         let Some(columns) = &options.columns else {
             return Self::of(table, names.iter().map(Option::unwrap_or_default), options);
         };
-        // Rejected rows come back with one field more than the option knows of.
+        // A file of rejected rows has one field more than the option names.
         let last = names.iter().last().flatten();
         let error = last.filter(|last| *last == ERROR_COLUMN && names.len() == columns.len() + 1);
         if names.len() != columns.len() && error.is_none() {
@@ -135,7 +137,7 @@ impl<'a> Layout<'a> {
         Self::of(table, columns.iter().map(String::as_str).chain(error), options)
     }
 
-    /// From the names of all fields, for a file without a header.
+    /// Makes a layout of the names of all fields, for a file without a header.
     pub fn from_columns(
         table: &'a Table,
         names: &[String],
@@ -149,45 +151,9 @@ impl<'a> Layout<'a> {
         names: impl Iterator<Item = &'n str>,
         options: &Options,
     ) -> Result<Self, HeaderError> {
-        let mut fields: Vec<FieldUse<'a>> = Vec::new();
-        let mut known: Vec<Option<&Column>> = Vec::new();
-        let mut has_error_column = false;
         let names: Vec<_> = names.map(str::trim).collect();
-        if let [only] = names.as_slice()
-            && table.column(only).is_none()
-            && let Some(hint) = hint(only)
-        {
-            return Err(HeaderError::OneField { hint });
-        }
-        for name in &names {
-            let column = if *name == ERROR_COLUMN {
-                has_error_column = true;
-                None
-            } else {
-                named(table, name, fields.len() + 1, options)?
-            };
-            if let Some(column) = column
-                && let Some(first) = known
-                    .iter()
-                    .position(|other| other.is_some_and(|other| other.name == column.name))
-            {
-                return Err(HeaderError::Duplicate {
-                    name: column.name.clone(),
-                    first: first + 1,
-                    second: known.len() + 1,
-                    fix: fix_of_duplicate(table, column, &names),
-                });
-            }
-            fields.push(match column {
-                Some(column) if is_loaded(table, column, options)? => FieldUse::Load {
-                    column,
-                    is_grouped: options.numbers != Numbers::Plain
-                        && Numbers::are_of(&column.column_type),
-                },
-                _ => FieldUse::LeaveOut,
-            });
-            known.push(column);
-        }
+        let has_error_column = names.contains(&ERROR_COLUMN);
+        let fields = fields(table, &names, options)?;
         let columns: Vec<_> = fields
             .iter()
             .filter_map(|field| match field {
@@ -218,21 +184,22 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// The columns of each row's cells.
+    /// Returns the columns of the cells of each row.
     pub fn columns(&self) -> Vec<&'a Column> {
         self.columns.clone()
     }
 
+    /// Returns the option `mode`.
     pub fn mode(&self) -> LoadMode {
         self.mode
     }
 
-    /// Whether the file is one of rejected rows that comes back.
+    /// Returns `true` if the file has the column `_error`, as a file of rejected rows has.
     pub fn has_error_column(&self) -> bool {
         self.has_error_column
     }
 
-    /// Checks one record.
+    /// Checks a record. Returns its row, or the reason of its rejection.
     pub fn row(&self, record: &Record) -> Result<Row, Rejection> {
         let fields = match &record.content {
             Content::Fields(fields) => fields,
@@ -246,12 +213,13 @@ impl<'a> Layout<'a> {
         if let Some(index) = self.version
             && cells.get(index).is_none()
         {
-            let expected = "expected a value: it says whether the row is newer";
+            let expected = "expected a value, which decides if the row is newer";
             return Err(rejection(self.columns[index], "not-null", expected.to_owned()));
         }
         Ok(Row { key: self.key(&cells)?, cells })
     }
 
+    /// Returns the cells of the columns, as PostgreSQL reads them.
     fn cells(&self, fields: &Fields) -> Result<PackedCells, Rejection> {
         let mut cells =
             PackedCells::with_capacity(self.columns.len(), fields.text_bytes() + self.growth_bytes);
@@ -277,6 +245,7 @@ impl<'a> Layout<'a> {
         Ok(cells)
     }
 
+    /// Returns a number without its separators of groups.
     fn plain_number<'t>(&self, column: &Column, text: &'t str) -> Result<Cow<'t, str>, Rejection> {
         self.numbers.plain(text).ok_or_else(|| {
             let expected = value::expected(&column.column_type);
@@ -285,8 +254,8 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// The key, if the row has one. Where keys are compared by their texts, one that has no single
-    /// spelling is refused: it might be another row's.
+    /// Returns the key, if the row has one. If keys are compared by their texts, a value without a
+    /// canonical text is refused, as it could be the key of another row.
     fn key(&self, cells: &PackedCells) -> Result<Option<Key>, Rejection> {
         let Some(indexes) = &self.key else { return Ok(None) };
         let mut parts = Vec::with_capacity(indexes.len());
@@ -307,7 +276,53 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Whether an empty text may be a value of the type: of the others, programs that quote all fields write NULL so.
+/// Returns the use of each field.
+///
+/// Fails if a name is not a column, is there twice, or is a column that cannot be loaded.
+fn fields<'a>(
+    table: &'a Table,
+    names: &[&str],
+    options: &Options,
+) -> Result<Vec<FieldUse<'a>>, HeaderError> {
+    if let [only] = names
+        && table.column(only).is_none()
+        && let Some(hint) = hint(only)
+    {
+        return Err(HeaderError::OneField { hint });
+    }
+    let mut fields = Vec::with_capacity(names.len());
+    let mut known: Vec<Option<&Column>> = Vec::with_capacity(names.len());
+    for name in names {
+        let column = match *name {
+            ERROR_COLUMN => None,
+            name => named(table, name, fields.len() + 1, options)?,
+        };
+        if let Some(column) = column
+            && let Some(first) =
+                known.iter().position(|other| other.is_some_and(|other| other.name == column.name))
+        {
+            return Err(HeaderError::Duplicate {
+                name: column.name.clone(),
+                first: first + 1,
+                second: known.len() + 1,
+                fix: fix_of_duplicate(table, column, names),
+            });
+        }
+        fields.push(match column {
+            Some(column) if is_loaded(table, column, options)? => FieldUse::Load {
+                column,
+                is_grouped: options.numbers != Numbers::Plain
+                    && Numbers::are_of(&column.column_type),
+            },
+            _ => FieldUse::LeaveOut,
+        });
+        known.push(column);
+    }
+    Ok(fields)
+}
+
+/// Returns `true` if an empty text can be a value of the type. For other types it is NULL: programs that
+/// quote all fields write NULL as an empty text.
 fn has_empty(column_type: &ColumnType) -> bool {
     use ColumnType as Type;
     matches!(
@@ -321,7 +336,7 @@ fn has_empty(column_type: &ColumnType) -> bool {
     )
 }
 
-/// The column that a field's name means; `None` where the field is left out.
+/// Returns the column that a field names, or `None` if the field is left out.
 fn named<'a>(
     table: &'a Table,
     name: &str,
@@ -350,7 +365,8 @@ fn named<'a>(
     Err(HeaderError::UnknownColumn { name: shortened, expected })
 }
 
-/// Whether a column's field is loaded, or left out; fails where it should not be in the file.
+/// Returns `true` if the field of a column is loaded, and `false` if it is left out. Fails if the column
+/// must not be in the file.
 fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, HeaderError> {
     let is_key = table.is_key(column);
     if options.mode == LoadMode::Delete {
@@ -363,7 +379,7 @@ fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, 
         return Ok(false);
     }
     let fix = if is_key {
-        "rows cannot be written by it"
+        "rows with such a key cannot be written"
     } else {
         "leave it out, or set extra-columns to ignore"
     };
@@ -375,7 +391,7 @@ fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, 
     })
 }
 
-/// Whether the columns that are there are enough.
+/// Checks that the file has the columns that its mode needs.
 fn check_columns(
     table: &Table,
     mode: LoadMode,
@@ -411,12 +427,12 @@ fn check_columns(
     if names.is_empty() { Ok(()) } else { Err(HeaderError::Missing { names }) }
 }
 
-/// Whether a row is compared with the one that is there already.
+/// Returns `true` if the mode compares the version of a row with that of the row in the table.
 fn needs_version(mode: LoadMode) -> bool {
     matches!(mode, LoadMode::Upsert | LoadMode::Replace)
 }
 
-/// What a header of one field that is no column may want to say.
+/// Returns the probable fix for a header of one field that is not a column: another encoding or delimiter.
 fn hint(name: &str) -> Option<&'static str> {
     let is_wide = name.len() > 2 && name.bytes().skip(1).step_by(2).all(|byte| byte == 0);
     if is_wide || name.len() > 2 && name.bytes().step_by(2).all(|byte| byte == 0) {
@@ -428,10 +444,10 @@ fn hint(name: &str) -> Option<&'static str> {
         ('|', "set delimiter to pipe"),
         (',', "set delimiter to comma"),
     ];
-    delimiters.into_iter().find_map(|(mark, hint)| name.contains(mark).then_some(hint))
+    delimiters.into_iter().find_map(|(delimiter, hint)| name.contains(delimiter).then_some(hint))
 }
 
-/// What may have been meant by one of two fields of the same name.
+/// Returns the fix for two fields of the same name, with the column that one of them may mean.
 fn fix_of_duplicate(table: &Table, column: &Column, names: &[&str]) -> String {
     let is_named =
         |other: &str| names.iter().any(|name| name.to_lowercase() == other.to_lowercase());
@@ -442,6 +458,7 @@ fn fix_of_duplicate(table: &Table, column: &Column, names: &[&str]) -> String {
     }
 }
 
+/// Returns the rejection of a record that has no fields.
 fn unreadable(content: &Content) -> Rejection {
     match content {
         Content::TooLong { quote_line: None } | Content::Fields(_) => {
@@ -455,11 +472,13 @@ fn unreadable(content: &Content) -> Rejection {
             Rejection::by_rule("too-long", reason)
         }
         Content::Malformed { byte_offset } => {
-            let reason = format!("byte {byte_offset} of the file is no character of its encoding");
+            let reason =
+                format!("byte {byte_offset} of the file is not a character of its encoding");
             Rejection::by_rule("encoding", reason)
         }
         Content::Unclosed => {
-            let reason = "a quote is opened and never closed: the record goes on to the file's end";
+            let reason =
+                "a quote is opened and never closed: the record extends to the end of the file";
             Rejection::by_rule("unclosed-quote", reason)
         }
         Content::Misquoted { field } => Rejection::by_rule("misquoted", misquoted(*field)),
@@ -468,7 +487,7 @@ fn unreadable(content: &Content) -> Rejection {
 
 fn misquoted(field: usize) -> String {
     format!(
-        "something stands behind the closing quote of field {}; a quote within quotes is written twice",
+        "there is text after the closing quote of field {}; write a quote within quotes twice",
         field + 1
     )
 }

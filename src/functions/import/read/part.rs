@@ -118,7 +118,7 @@ impl<'a> PartRow<'a> {
         self.part.keys.get(start..self.part_record().key_end).filter(|key| !key.is_empty())
     }
 
-    /// Its position in the part, from 0.
+    /// Returns its index in the part.
     pub fn number(self) -> usize {
         self.number
     }

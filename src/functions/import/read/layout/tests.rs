@@ -91,7 +91,7 @@ fn a_name_that_comes_twice_is_refused_with_the_nearest_fix() {
 }
 
 #[test]
-fn extra_columns_are_left_out_only_if_told_so() {
+fn extra_columns_are_left_out_only_with_the_option() {
     let options = Options { ignores_extra_columns: true, ..Options::default() };
     check_header_in(STAFF, &options, "id,shoe size,name,,", "id name");
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, made int GENERATED ALWAYS AS (id + 1) STORED, kept int);
@@ -115,7 +115,7 @@ fn extra_columns_are_left_out_only_if_told_so() {
         "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int)",
         &options,
         "id,n",
-        "the header names the column \"id\", whose values the database makes; rows cannot be written by it",
+        "the header names the column \"id\", whose values the database makes; rows with such a key cannot be written",
     );
 }
 
@@ -138,7 +138,7 @@ fn the_option_columns_names_the_fields() {
 }
 
 #[test]
-fn a_version_is_asked_for_where_rows_are_compared() {
+fn a_version_is_required_if_rows_are_compared() {
     let ddl =
         "CREATE TABLE t (id int PRIMARY KEY, v int); COMMENT ON COLUMN t.v IS '@sync:version'";
     let missing = "the header does not name the column \"v\", which says whether a row is newer";
@@ -181,7 +181,7 @@ fn deleting_needs_the_key_and_nothing_else() {
         "id,shoe",
         "the header names \"shoe\", which is not a column of the table: id, name, age",
     );
-    // What is not loaded is not looked at.
+    // Fields that are not loaded are not checked.
     let table = table(STAFF);
     let records = records("id,name,age\n0001,,old\n");
     let layout = Layout::from_header(&table, &records[0], &delete).unwrap();
@@ -189,7 +189,7 @@ fn deleting_needs_the_key_and_nothing_else() {
 }
 
 #[test]
-fn rejected_rows_replace_no_table() {
+fn a_file_of_rejected_rows_cannot_replace_a_table() {
     let replace = in_mode(LoadMode::Replace);
     check_header_in(STAFF, &replace, "id,name", "id name");
     let ddl = "CREATE TABLE t (id serial PRIMARY KEY, n int)";
@@ -207,7 +207,7 @@ fn rejected_rows_replace_no_table() {
     assert!(Layout::from_header(&table, header, &Options::default()).unwrap().has_error_column());
 }
 
-/// The cells of a record, or the rule and the column of its reject.
+/// Compares the cells of a record, or the rule and the column of its reject.
 fn check_row(
     ddl: &str,
     options: &Options,
@@ -245,7 +245,7 @@ fn a_record_becomes_a_row_or_a_reject() {
 }
 
 #[test]
-fn an_empty_field_is_null_even_where_there_is_a_default() {
+fn an_empty_field_is_null_even_if_the_column_has_a_default() {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 7, m int DEFAULT 7)";
     check_row(ddl, &Options::default(), "id,n,m\n1,2,\n", Ok(&[Some("1"), Some("2"), None]));
     check_row(ddl, &Options::default(), "id,n\n1,\n", Err(("not-null", "n")));
@@ -275,7 +275,7 @@ fn numbers_are_grouped_only_as_declared() {
 }
 
 #[test]
-fn a_key_that_may_be_another_rows_is_refused() {
+fn a_key_that_may_be_the_key_of_another_row_is_refused() {
     let ddl = "CREATE TABLE t (d date, n int, PRIMARY KEY (n, d))";
     check_row(ddl, &Options::default(), "d,n\n\"November 23, 2026\",1\n", Err(("format", "d")));
     let table = table(ddl);
@@ -285,9 +285,9 @@ fn a_key_that_may_be_another_rows_is_refused() {
 }
 
 proptest! {
-    /// Lanes rely on it: a row has the key that a request for the same row has.
+    /// Lanes rely on this.
     #[test]
-    fn keys_are_those_of_requests(a in "[a-c ,\"]{1,4}", n in any::<i32>(), zeros in 0_usize..3) {
+    fn a_row_has_the_key_of_a_request_for_the_same_row(a in "[a-c ,\"]{1,4}", n in any::<i32>(), zeros in 0_usize..3) {
         let table = table("CREATE TABLE t (n int, a text, PRIMARY KEY (a, n))");
         let dialect = Dialect::default();
         let number = format!("{}{}", "0".repeat(zeros), n.unsigned_abs());
@@ -304,7 +304,7 @@ proptest! {
 }
 
 #[test]
-fn a_row_is_a_few_allocations_however_many_fields_it_has() {
+fn a_row_costs_four_allocations_whatever_its_number_of_fields() {
     let cost = |columns: usize| {
         let names: Vec<_> = (0..columns).map(|n| format!("c{n}")).collect();
         let types = ["text", "numeric(9,2)", "date", "boolean", "timestamptz", "uuid", "bigint"];
@@ -335,7 +335,7 @@ fn a_row_is_a_few_allocations_however_many_fields_it_has() {
     assert_eq!([cost(1), cost(7), cost(70)], [4, 4, 4]);
 }
 
-/// Reads a file as the examples of docs/guide/import.md say, and gives its cells and rejects.
+/// Reads a file as the examples of docs/guide/import.md do, and returns its cells and rejects.
 fn example(ddl: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
     use crate::functions::import::read::options::{self, Defaults};
     use csv_stream::reader::{Next, Reader};

@@ -1,76 +1,93 @@
-//! Options that are good each, and cannot hold together.
+//! Options that are valid, and contradict each other.
 //!
 //! Pure.
 
 use super::value::Settings;
 use super::{LoadMode, OptionFault, OptionName};
+use csv_stream::dialect::Dialect;
 
-/// Every contradiction, each told at one of its options, with what to change.
+/// Returns the contradictions, each as the fault of one of its options, with the change that ends it.
 pub(in crate::functions::import) fn of(settings: &Settings) -> Vec<OptionFault> {
-    let mut faults = Vec::new();
-    let mut fault = |option: OptionName, expected: String| {
-        let (value, prefix) = match settings.set.get(&option) {
-            Some((value, prefix)) => (Some(value.clone()), prefix.clone()),
-            None => (None, None),
-        };
-        let option = option.as_str().to_owned();
-        faults.push(OptionFault { option, value, prefix, expected, nearest: None });
-    };
     let options = &settings.options;
-    let dialect = &options.dialect;
+    let mut faults = equal_characters(settings);
+    if options.dialect.quote.is_none() && options.dialect.escape.is_some() {
+        let expected = "none, as an escape counts within quotes only and quote is none";
+        faults.push(fault(settings, OptionName::Escape, expected));
+    }
+    faults.extend(
+        impossible_null(&options.dialect)
+            .map(|expected| fault(settings, OptionName::Null, expected)),
+    );
+    if !options.has_header && options.columns.is_none() {
+        let expected = "true, or the names of the fields in the option columns";
+        faults.push(fault(settings, OptionName::Header, expected));
+    }
+    // A prefix may declare it, for its files in mode replace.
+    let max_deletes = settings.set.get(&OptionName::MaxDeletes);
+    let is_of_file = max_deletes.is_some_and(|(_, prefix)| prefix.is_none());
+    if is_of_file && options.mode != LoadMode::Replace {
+        let mode = options.mode.as_str();
+        let expected = format!(
+            "no value in mode {mode}, as only mode replace deletes rows that are not in the file"
+        );
+        faults.push(fault(settings, OptionName::MaxDeletes, &expected));
+    }
+    faults
+}
 
-    // An escape that is the quote means that quotes are doubled, which they may always be.
+fn fault(settings: &Settings, option: OptionName, expected: &str) -> OptionFault {
+    let (value, prefix) = match settings.set.get(&option) {
+        Some((value, prefix)) => (Some(value.clone()), prefix.clone()),
+        None => (None, None),
+    };
+    OptionFault {
+        option: option.as_str().to_owned(),
+        value,
+        prefix,
+        expected: expected.to_owned(),
+        nearest: None,
+    }
+}
+
+/// Returns a fault for each character of the dialect that has two meanings.
+fn equal_characters(settings: &Settings) -> Vec<OptionFault> {
+    let dialect = &settings.options.dialect;
+    // A quote as the escape character means doubled quotes, which are always allowed.
     let escape = dialect.escape.filter(|escape| Some(*escape) != dialect.quote);
-    let marks = [
+    let characters = [
         (OptionName::Delimiter, Some(dialect.delimiter)),
         (OptionName::Quote, dialect.quote),
         (OptionName::Escape, escape),
         (OptionName::Comment, dialect.comment),
     ];
-    for (index, (option, mark)) in marks.iter().enumerate() {
-        let same = marks.iter().take(index).find(|(_, other)| mark.is_some() && other == mark);
+    let mut faults = Vec::new();
+    for (index, (option, character)) in characters.iter().enumerate() {
+        let mut earlier = characters.iter().take(index);
+        let same = earlier.find(|(_, other)| character.is_some() && other == character);
         if let Some((other, _)) = same {
-            // Whichever was not set is not to be blamed.
-            let (blamed, other) = if settings.set.contains_key(option) {
-                (*option, *other)
-            } else {
-                (*other, *option)
-            };
-            fault(blamed, format!("another character than that of {}", other.as_str()));
+            // The fault is of an option that is set, not of a default.
+            let (option, other) =
+                if settings.set.contains_key(option) { (option, other) } else { (other, option) };
+            let expected = format!("another character than that of {}", other.as_str());
+            faults.push(fault(settings, *option, &expected));
         }
-    }
-    if dialect.quote.is_none() && dialect.escape.is_some() {
-        let expected = "none, as an escape counts within quotes only and quote is none";
-        fault(OptionName::Escape, expected.to_owned());
-    }
-    if let Some(null) = &dialect.null {
-        let has = |mark: u8| null.as_bytes().contains(&mark);
-        if has(dialect.delimiter) || has(b'\r') || has(b'\n') {
-            let expected =
-                "a text without the delimiter and without line ends, as no field is such";
-            fault(OptionName::Null, expected.to_owned());
-        } else if dialect.quote.is_some_and(has) {
-            let expected = "a text without quotes, as only a field without them can be NULL";
-            fault(OptionName::Null, expected.to_owned());
-        } else if dialect.comment.is_some() && null.as_bytes().first().copied() == dialect.comment {
-            let expected =
-                "a text that does not begin with the comment character, as such lines are skipped";
-            fault(OptionName::Null, expected.to_owned());
-        }
-    }
-    if !options.has_header && options.columns.is_none() {
-        let expected = "true, or the names of the fields in the option columns".to_owned();
-        fault(OptionName::Header, expected);
-    }
-    // As a default of a prefix it waits for files in that mode.
-    let deletes = settings.set.get(&OptionName::MaxDeletes);
-    let says_deletes = deletes.is_some_and(|(_, prefix)| prefix.is_none());
-    if says_deletes && options.mode != LoadMode::Replace {
-        let expected = format!(
-            "no such option in mode {}; only mode replace deletes what is not in the file",
-            options.mode.as_str()
-        );
-        fault(OptionName::MaxDeletes, expected);
     }
     faults
+}
+
+/// Returns the expected form of the option `null`, if no field can have its text.
+fn impossible_null(dialect: &Dialect) -> Option<&'static str> {
+    let null = dialect.null.as_ref()?.as_bytes();
+    let has = |character: u8| null.contains(&character);
+    if has(dialect.delimiter) || has(b'\r') || has(b'\n') {
+        Some(
+            "a text without the delimiter and without line ends, as no field without quotes has them",
+        )
+    } else if dialect.quote.is_some_and(has) {
+        Some("a text without quotes, as only a field without them can be NULL")
+    } else if dialect.comment.is_some() && null.first().copied() == dialect.comment {
+        Some("a text that does not begin with the comment character, as such lines are skipped")
+    } else {
+        None
+    }
 }

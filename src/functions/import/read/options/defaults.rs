@@ -1,4 +1,4 @@
-//! Options by prefix, from the configuration.
+//! The options of prefixes, from the configuration.
 //!
 //! Pure.
 
@@ -8,13 +8,13 @@ use super::value::{Settings, columns_text};
 use super::{OptionFault, OptionName};
 use crate::domain::fault::nearest;
 
-/// Where files are dropped.
+/// The prefix of all files.
 const ROOT: &str = "imports/";
 
-/// `{"imports/<table>/": {"delimiter": ";"}}`: options of all files whose keys begin so.
+/// The options of all files whose keys begin with a prefix: `{"imports/<table>/": {"delimiter": ";"}}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Defaults {
-    /// The shorter prefix first.
+    /// The prefixes, the shortest one first.
     prefixes: Vec<Prefix>,
 }
 
@@ -24,7 +24,7 @@ struct Prefix {
     options: Vec<(OptionName, String)>,
 }
 
-/// Why the configured defaults are not good.
+/// An error of the configured options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DefaultsError {
     #[error(
@@ -38,11 +38,13 @@ pub enum DefaultsError {
 }
 
 impl Defaults {
+    /// Returns no options.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// From JSON. Every value is checked, so that a mistake stops the deployment and no import.
+    /// Reads the options of prefixes from JSON. All values are checked here, so that a mistake stops the
+    /// deployment and not an import.
     pub fn parse(json: &str) -> Result<Self, DefaultsError> {
         let not_json = |error: serde_json::Error| DefaultsError::NotJson(error.to_string());
         let object: Map<String, Value> = serde_json::from_str(json).map_err(not_json)?;
@@ -65,12 +67,12 @@ impl Defaults {
         Ok(Self { prefixes })
     }
 
-    /// The options of a key: those of its longest prefix win, option by option.
+    /// Returns the options of a key. For each option, the longest prefix that declares it has precedence.
     pub(in crate::functions::import) fn of(&self, key: &str) -> Settings {
         let mut settings = Settings::default();
         for prefix in self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.prefix)) {
             for (option, text) in &prefix.options {
-                // It was checked when it was parsed.
+                // `parse` has checked it.
                 let fault = settings.set(*option, text, Some(&prefix.prefix));
                 debug_assert!(fault.is_none(), "{fault:?}");
             }
@@ -79,7 +81,7 @@ impl Defaults {
     }
 }
 
-/// One option of a prefix; `None` where it is null.
+/// Reads one option of a prefix; `None` if its value is null.
 fn option(
     prefix: &str,
     name: &str,

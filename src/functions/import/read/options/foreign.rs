@@ -1,10 +1,10 @@
-//! Metadata that other programs write beside their uploads, and that says nothing about an import.
+//! Metadata that other programs write, and that is not about an import.
 //!
-//! Pure. A list, and not "whatever is unknown": a misspelt option must not be passed over.
+//! Pure. It is a list of names, as ignoring all unknown names would also ignore a misspelt option.
 
-/// Names and, where they end in `*`, beginnings of names.
+/// Names, and beginnings of names, which end in `*`.
 const FOREIGN: [&str; 34] = [
-    // rclone; with --metadata also what the local file system knows ("mode": see below).
+    // rclone; with --metadata also properties of the local file ("mode": see below).
     "mtime",
     "md5chksum",
     "atime",
@@ -52,9 +52,9 @@ const FOREIGN: [&str; 34] = [
     "crc32c",
 ];
 
-/// Whether another program wrote this.
+/// Returns `true` if another program wrote this metadata.
 pub(in crate::functions::import) fn is_foreign(name: &str, value: &str) -> bool {
-    // rclone and s3fs write a file's permissions under the name of an option; none of its values is a number.
+    // rclone and s3fs write the permissions of a file under "mode". No value of that option is a number.
     let is_permissions =
         name == "mode" && !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     is_permissions
@@ -64,7 +64,8 @@ pub(in crate::functions::import) fn is_foreign(name: &str, value: &str) -> bool 
         })
 }
 
-/// Whether it says that the content is encrypted by a key that only the sender has (the S3 Encryption Client).
+/// Returns `true` for metadata of the S3 Encryption Client: the content is encrypted with a key that only
+/// the sender has.
 pub(in crate::functions::import) fn is_of_encryption(name: &str) -> bool {
     matches!(
         name,

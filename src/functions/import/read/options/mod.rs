@@ -1,6 +1,7 @@
-//! The options of one file's import: those of its metadata, over those of its prefix, over the defaults.
+//! The options of an import. Those in the metadata of the object have precedence over those of its
+//! prefix, and these over the defaults.
 //!
-//! Pure. docs/reference/options.md describes them.
+//! Pure. docs/reference/options.md describes the options.
 
 mod contradictions;
 mod defaults;
@@ -20,11 +21,11 @@ use crate::domain::load_mode::LoadMode;
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::Charset;
 
-/// How many rows are too many.
+/// A limit of rows, as a number or as a percentage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
     Rows(u64),
-    /// From 0 to 100.
+    /// A percentage from 0 to 100.
     Percent(f64),
 }
 
@@ -43,16 +44,16 @@ impl fmt::Display for Limit {
 pub struct Options {
     pub mode: LoadMode,
     pub dialect: Dialect,
-    /// As declared; `None`: its byte order mark tells, or it is UTF-8.
+    /// The declared encoding. With `None`, the byte order mark decides; without one, it is UTF-8.
     pub encoding: Option<Charset>,
     pub has_header: bool,
-    /// What the fields are, instead of what the header says.
+    /// The names of the fields, which replace those of the header.
     pub columns: Option<Vec<String>>,
     pub ignores_extra_columns: bool,
     pub numbers: Numbers,
-    /// `None`: any number.
+    /// The most rows that may be rejected; `None` is any number.
     pub max_rejects: Option<Limit>,
-    /// Of the rows of the table, in mode `replace`.
+    /// The most rows of the table that mode `replace` may delete.
     pub max_deletes: Limit,
     pub is_atomic: bool,
     pub is_dry_run: bool,
@@ -77,15 +78,15 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Every option by its name, as it could be declared for a prefix.
+    /// Returns all options by name, in the form in which a prefix can declare them.
     pub fn to_json(&self) -> Value {
-        let mark = |mark: Option<u8>| value::mark_name(mark).into_owned();
+        let character = |character: Option<u8>| value::character_name(character).into_owned();
         json!({
             "mode": self.mode.as_str(),
-            "delimiter": mark(Some(self.dialect.delimiter)),
-            "quote": mark(self.dialect.quote),
-            "escape": mark(self.dialect.escape),
-            "comment": mark(self.dialect.comment),
+            "delimiter": character(Some(self.dialect.delimiter)),
+            "quote": character(self.dialect.quote),
+            "escape": character(self.dialect.escape),
+            "comment": character(self.dialect.comment),
             "encoding": self.encoding.map(encoding_rs::Encoding::name),
             "null": self.dialect.null.as_deref().unwrap_or_default(),
             "header": self.has_header,
@@ -107,7 +108,7 @@ fn limit_json(limit: Limit) -> Value {
     }
 }
 
-/// An option, by its index in [`OptionName::ALL`].
+/// The name of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OptionName {
     Mode,
@@ -128,6 +129,7 @@ pub enum OptionName {
 }
 
 impl OptionName {
+    /// All options.
     pub const ALL: [Self; 15] = [
         Self::Mode,
         Self::Delimiter,
@@ -146,6 +148,7 @@ impl OptionName {
         Self::DryRun,
     ];
 
+    /// Returns the name as users write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mode => "mode",
@@ -171,22 +174,22 @@ impl OptionName {
     }
 }
 
-/// What is wrong with one option.
+/// An error of one option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionFault {
-    /// As it is written.
+    /// The name of the option, as the user wrote it.
     pub option: String,
-    /// As it is written; `None` where there is none.
+    /// The value, as the user wrote it; `None` if the option is not set.
     pub value: Option<String>,
-    /// The prefix whose default it is; `None` where the file's own metadata says so.
+    /// The prefix that declares the option; `None` if the metadata of the object does.
     pub prefix: Option<String>,
-    /// What would be right, as in "expected …".
+    /// The correct form, as in "expected …".
     pub expected: String,
-    /// What was probably meant.
+    /// The name or value that the user probably meant.
     pub nearest: Option<String>,
 }
 
-/// Longest text of a user that a fault repeats, in characters.
+/// The most characters of a user's text that a fault repeats.
 const REPEATED_MAX: usize = 60;
 
 impl fmt::Display for OptionFault {
@@ -213,7 +216,7 @@ impl fmt::Display for OptionFault {
     }
 }
 
-/// Options that cannot be followed: everything that is wrong with them.
+/// All errors of the options of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionsError {
     pub faults: Vec<OptionFault>,
@@ -221,7 +224,7 @@ pub struct OptionsError {
 
 impl fmt::Display for OptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the options of the file cannot be followed: ")?;
+        f.write_str("the options of the file are not valid: ")?;
         for (index, fault) in self.faults.iter().enumerate() {
             if index > 0 {
                 f.write_str("; ")?;
@@ -234,7 +237,10 @@ impl fmt::Display for OptionsError {
 
 impl std::error::Error for OptionsError {}
 
-/// The options of the object under this key, by its metadata as S3 sends it.
+/// Reads the options of the object with this key. `metadata` is its user-defined metadata as S3 sends it,
+/// without `x-amz-meta-`.
+///
+/// Fails with all errors if an option is unknown, has a value that is not valid, or contradicts another.
 pub fn read(
     defaults: &Defaults,
     key: &str,
@@ -252,7 +258,7 @@ pub fn read(
             None => faults.push(unknown(name, &value)),
         }
     }
-    // What is contradicted by a value that is no good is not known yet.
+    // Contradictions can be found only among valid values.
     if faults.is_empty() {
         faults = contradictions::of(&settings);
     }
@@ -260,13 +266,13 @@ pub fn read(
         return Err(OptionsError { faults });
     }
     let mut options = settings.options;
-    // Quotes that are escaped by quotes are doubled quotes, which are always understood.
+    // A quote as the escape character means doubled quotes, which are always allowed.
     options.dialect.escape =
         options.dialect.escape.filter(|mark| Some(*mark) != options.dialect.quote);
     Ok(options)
 }
 
-/// The text of a metadata value: S3 sends those that are not ASCII as encoded words (RFC 2047).
+/// Decodes a metadata value: S3 sends a value that is not ASCII as encoded words (RFC 2047).
 fn decoded(raw: &str) -> String {
     if !raw.contains("=?") {
         return raw.to_owned();
@@ -278,10 +284,11 @@ fn decoded(raw: &str) -> String {
     }
 }
 
+/// Returns the fault of an unknown option.
 fn unknown(name: &str, value: &str) -> OptionFault {
     let names = || OptionName::ALL.into_iter().map(OptionName::as_str);
     let expected = if foreign::is_of_encryption(name) {
-        "no encryption by the sender, as nothing but the sender could read it; \
+        "no encryption by the sender, as only the sender could read the file; \
          let S3 encrypt the object"
             .to_owned()
     } else {

@@ -1,20 +1,20 @@
-//! Numbers as people group them.
+//! Numbers with groups of digits, such as `1,234.5`.
 //!
-//! Pure. Strict: what is grouped must be grouped throughout and right, so that a file with other marks than
+//! Pure. Groups must be complete and have three digits each, so that a file with other separators than
 //! declared is refused and never misread.
 
 use std::borrow::Cow;
 
 use aurora_sync_catalog::ColumnType;
 
-/// How the numbers of a file are written.
+/// The form of the numbers in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbers {
-    /// As PostgreSQL reads them.
+    /// The form that PostgreSQL reads.
     Plain,
-    /// `1,234.5`.
+    /// Groups with commas: `1,234.5`.
     CommaGroups,
-    /// `1.234,5`.
+    /// Groups with points: `1.234,5`.
     PointGroups,
 }
 
@@ -22,6 +22,7 @@ impl Numbers {
     pub(in crate::functions::import) const ALL: [Self; 3] =
         [Self::Plain, Self::CommaGroups, Self::PointGroups];
 
+    /// Returns the value of the option `numbers`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -30,8 +31,7 @@ impl Numbers {
         }
     }
 
-    /// Whether values of this type are written so. Arrays are not: their elements have commas between
-    /// them.
+    /// Returns `true` if values of this type have this form. Arrays do not: commas separate their elements.
     pub fn are_of(column_type: &ColumnType) -> bool {
         matches!(
             column_type,
@@ -44,7 +44,8 @@ impl Numbers {
         )
     }
 
-    /// The number as PostgreSQL reads it; `None` where its marks are not as declared.
+    /// Returns the number in the form that PostgreSQL reads, or `None` if its separators are not as
+    /// declared.
     pub fn plain(self, text: &str) -> Option<Cow<'_, str>> {
         let (group, point) = match self {
             Self::Plain => return Some(Cow::Borrowed(text)),
@@ -82,7 +83,7 @@ impl Numbers {
     }
 }
 
-/// Digits without groups, or in groups of three after the first.
+/// Returns `true` for digits without groups, and for digits in groups of three after the first group.
 fn is_grouped(digits: &str, group: char) -> bool {
     let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     match digits.split_once(group) {
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_right_or_refused() {
+    fn groups_of_another_size_are_refused() {
         let commas = Numbers::CommaGroups;
         check(commas, "1,234.5", Some("1234.5"));
         check(commas, "-12,345,678", Some("-12345678"));

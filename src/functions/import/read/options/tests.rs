@@ -32,7 +32,7 @@ fn check_error(options: &[(&str, &str)], expected: &[&str]) {
 }
 
 #[test]
-fn without_metadata_a_file_is_what_rfc_4180_says() {
+fn a_file_without_metadata_is_read_as_rfc_4180_says() {
     check(&[], |_| {});
 }
 
@@ -41,10 +41,10 @@ fn every_option_is_read() {
     check(&[("mode", "insert")], |options| options.mode = LoadMode::Insert);
     check(&[("mode", "Ignore")], |options| options.mode = LoadMode::Ignore);
     check(&[("delimiter", ";")], |options| options.dialect.delimiter = b';');
-    for (name, mark) in
+    for (name, character) in
         [("tab", b'\t'), ("\\t", b'\t'), ("semicolon", b';'), ("pipe", b'|'), ("space", b' ')]
     {
-        check(&[("delimiter", name)], |options| options.dialect.delimiter = mark);
+        check(&[("delimiter", name)], |options| options.dialect.delimiter = character);
     }
     check(&[("quote", "'")], |options| options.dialect.quote = Some(b'\''));
     check(&[("quote", "none")], |options| options.dialect.quote = None);
@@ -74,25 +74,25 @@ fn every_option_is_read() {
 }
 
 #[test]
-fn a_value_that_is_no_good_says_what_would_be() {
+fn an_error_of_a_value_says_which_values_are_valid() {
     check_error(
         &[("mode", "upsrt")],
         &[
             "mode=\"upsrt\": expected one of upsert, insert, ignore, replace, delete; did you mean \"upsert\"?",
         ],
     );
-    let mark = "expected one ASCII character that is neither letter nor digit";
+    let character = "expected one ASCII character that is neither letter nor digit";
     check_error(
         &[("delimiter", ";;"), ("quote", "“")],
         &[
-            &format!("delimiter=\";;\": {mark}, or tab, comma, semicolon, pipe or space"),
-            &format!("quote=\"“\": {mark}, or none"),
+            &format!("delimiter=\";;\": {character}, or tab, comma, semicolon, pipe or space"),
+            &format!("quote=\"“\": {character}, or none"),
         ],
     );
     check_error(
         &[("delimiter", "semicolons")],
         &[&format!(
-            "delimiter=\"semicolons\": {mark}, or tab, comma, semicolon, pipe or space; did you mean \"semicolon\"?"
+            "delimiter=\"semicolons\": {character}, or tab, comma, semicolon, pipe or space; did you mean \"semicolon\"?"
         )],
     );
     check_error(
@@ -102,7 +102,7 @@ fn a_value_that_is_no_good_says_what_would_be() {
            shift_jis or windows-1252; did you mean \"shift_jis\"?",
         ],
     );
-    let limit = "expected a number of rows, such as 100, or a part, such as 5%";
+    let limit = "expected a number of rows, such as 100, or a percentage, such as 5%";
     for value in ["-1", "101%", "five", "%", "", "1e3", "1.5", "nan%"] {
         check_error(&[("max-rejects", value)], &[&format!("max-rejects={value:?}: {limit}")]);
     }
@@ -130,7 +130,7 @@ fn an_unknown_option_names_the_nearest() {
 }
 
 #[test]
-fn what_other_programs_write_is_passed_over() {
+fn metadata_of_other_programs_is_ignored() {
     check(
         &[
             ("mtime", "1700000000.5"),
@@ -172,7 +172,7 @@ fn contradictions_say_what_to_change() {
         check_error(
             &[("null", null)],
             &[&format!(
-                "null={null:?}: expected a text without the delimiter and without line ends, as no field is such"
+                "null={null:?}: expected a text without the delimiter and without line ends, as no field without quotes has them"
             )],
         );
     }
@@ -195,13 +195,13 @@ fn contradictions_say_what_to_change() {
     check_error(
         &[("max-deletes", "5%")],
         &[
-            "max-deletes=\"5%\": expected no such option in mode upsert; only mode replace deletes what is not in the file",
+            "max-deletes=\"5%\": expected no value in mode upsert, as only mode replace deletes rows that are not in the file",
         ],
     );
 }
 
 #[test]
-fn an_escape_that_is_the_quote_is_what_doubled_quotes_are() {
+fn the_quote_as_escape_character_means_doubled_quotes() {
     check(&[("escape", "\"")], |_| {});
 }
 
@@ -220,7 +220,7 @@ fn the_longest_prefix_wins_option_by_option_and_metadata_over_it() {
     assert_eq!(options.dialect.delimiter, b'\t');
     assert_eq!(options.columns, Some(vec!["id".into(), "a,b".into()]));
     assert_eq!(options.encoding, Some(encoding_rs::UTF_8));
-    // A contradiction says which of the two is the prefix's.
+    // A contradiction is a fault of the option in the metadata.
     let error = read(&defaults(), "imports/staff/a.csv", &metadata(&[("null", "a;b")]));
     assert!(error.is_err());
     let error = read(&defaults(), "imports/staff/a.csv", &metadata(&[("quote", ";")])).unwrap_err();
@@ -231,7 +231,7 @@ fn the_longest_prefix_wins_option_by_option_and_metadata_over_it() {
 }
 
 #[test]
-fn defaults_that_are_no_good_stop_the_deployment() {
+fn options_of_prefixes_that_are_not_valid_stop_the_deployment() {
     let check = |json: &str, expected: &str| {
         let error = Defaults::parse(json).unwrap_err().to_string();
         assert!(error.contains(expected), "{json}: {error}");
@@ -259,7 +259,7 @@ fn metadata_that_is_not_ascii_comes_as_encoded_words() {
     assert_eq!(columns, Some(vec!["id".into(), "名前".into()]));
 }
 
-fn marks() -> impl Strategy<Value = String> {
+fn characters() -> impl Strategy<Value = String> {
     prop::sample::select(vec![",", ";", "tab", "|", "\"", "'", "\\", "#", "none", "space", "\u{1}"])
         .prop_map(str::to_owned)
 }
@@ -271,10 +271,10 @@ fn any_options() -> impl Strategy<Value = BTreeMap<String, String>> {
     };
     let option = prop_oneof![
         (Just("mode"), one_of(&["upsert", "insert", "ignore", "replace", "delete"])),
-        (Just("delimiter"), marks()),
-        (Just("quote"), marks()),
-        (Just("escape"), marks()),
-        (Just("comment"), marks()),
+        (Just("delimiter"), characters()),
+        (Just("quote"), characters()),
+        (Just("escape"), characters()),
+        (Just("comment"), characters()),
         (Just("encoding"), one_of(&["utf-8", "latin1", "cp932", "utf-16"])),
         (Just("null"), "[a-zN\\\\#\"]{0,3}|無"),
         (Just("header"), one_of(&["true", "false"])),
@@ -292,9 +292,9 @@ fn any_options() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 proptest! {
-    /// What the report says of an import's options is what makes another import do the same.
+    /// The options in a report, declared for a prefix, make another import do the same.
     #[test]
-    fn options_as_json_are_the_options(metadata in any_options()) {
+    fn options_as_json_are_read_as_the_same_options(metadata in any_options()) {
         let Ok(options) = read(&Defaults::none(), "imports/t/a", &metadata) else { return Ok(()) };
         let json = serde_json::json!({ "imports/t/": options.to_json() });
         let defaults = Defaults::parse(&json.to_string()).unwrap();
@@ -302,9 +302,9 @@ proptest! {
         prop_assert_eq!(found, Ok(options));
     }
 
-    /// Whatever somebody writes there.
+    /// Options are read from any text without a panic.
     #[test]
-    fn any_metadata_is_followed_or_refused(
+    fn any_metadata_is_read_or_refused(
         metadata in prop::collection::btree_map("[a-z-]{1,12}|mode|null|columns|quote", any::<String>(), 0..4),
         json in any::<String>(),
     ) {

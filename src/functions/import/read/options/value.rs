@@ -1,4 +1,4 @@
-//! One option's value, from its text.
+//! Reads the value of an option from its text.
 //!
 //! Pure.
 
@@ -9,8 +9,8 @@ use super::{Limit, LoadMode, Numbers, OptionFault, OptionName, Options};
 use crate::domain::fault::nearest;
 use csv_stream::encoding::for_label;
 
-/// Marks that have names, as they are hard to write into metadata.
-const MARK_NAMES: [(&str, u8); 6] = [
+/// The names of characters, some of which are hard to write into metadata.
+const CHARACTER_NAMES: [(&str, u8); 6] = [
     ("tab", b'\t'),
     ("comma", b','),
     ("semicolon", b';'),
@@ -21,16 +21,16 @@ const MARK_NAMES: [(&str, u8); 6] = [
 
 const NONE: &str = "none";
 
-/// Options, and where each that was set was set.
+/// Options, and the source of each that is set.
 #[derive(Debug, Clone, Default)]
 pub(in crate::functions::import) struct Settings {
     pub(in crate::functions::import) options: Options,
-    /// As it was written, and the prefix whose default it is.
+    /// The text of each option that is set, and the prefix that declares it, if one does.
     pub(in crate::functions::import) set: BTreeMap<OptionName, (String, Option<String>)>,
 }
 
 impl Settings {
-    /// Sets one option, or says what is fault with its value.
+    /// Sets one option, or returns the fault of its value.
     pub(in crate::functions::import) fn set(
         &mut self,
         option: OptionName,
@@ -50,7 +50,7 @@ impl Settings {
     }
 }
 
-/// What would have been right.
+/// The correct form of a value.
 #[derive(Debug)]
 struct ValueFault {
     expected: String,
@@ -64,6 +64,7 @@ impl ValueFault {
 }
 
 impl Options {
+    /// Sets one option.
     fn set(&mut self, option: OptionName, text: &str) -> Result<(), ValueFault> {
         let dialect = &mut self.dialect;
         match option {
@@ -72,18 +73,18 @@ impl Options {
                 self.mode = word(text, &modes)?;
             }
             OptionName::Delimiter => {
-                dialect.delimiter = mark(text).ok_or_else(|| {
+                dialect.delimiter = character(text).ok_or_else(|| {
                     let expected =
                         "one ASCII character that is neither letter nor digit, or tab, comma, \
                          semicolon, pipe or space";
-                    let names = MARK_NAMES.iter().map(|(name, _)| *name);
+                    let names = CHARACTER_NAMES.iter().map(|(name, _)| *name);
                     let nearest = nearest(text, names).map(str::to_owned);
                     ValueFault { expected: expected.to_owned(), nearest }
                 })?;
             }
-            OptionName::Quote => dialect.quote = mark_or_none(text)?,
-            OptionName::Escape => dialect.escape = mark_or_none(text)?,
-            OptionName::Comment => dialect.comment = mark_or_none(text)?,
+            OptionName::Quote => dialect.quote = character_or_none(text)?,
+            OptionName::Escape => dialect.escape = character_or_none(text)?,
+            OptionName::Comment => dialect.comment = character_or_none(text)?,
             OptionName::Encoding => {
                 self.encoding = Some(for_label(text).ok_or_else(|| {
                     const COMMON: [&str; 7] = [
@@ -123,6 +124,7 @@ impl Options {
     }
 }
 
+/// Reads one of these words, in any case.
 fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, ValueFault> {
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
     found.map(|(_, value)| *value).ok_or_else(|| {
@@ -134,43 +136,45 @@ fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, ValueFaul
     })
 }
 
+/// Reads `true` or `false`.
 fn flag(text: &str) -> Result<bool, ValueFault> {
     word(text, &[("true", true), ("false", false)])
 }
 
-/// A character that can be told from the content around it.
-fn mark(text: &str) -> Option<u8> {
-    let named = MARK_NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-    if let Some((_, mark)) = named {
-        return Some(*mark);
+/// Reads a character or its name: an ASCII character that is no letter, digit, NUL or line end.
+fn character(text: &str) -> Option<u8> {
+    let named = CHARACTER_NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    if let Some((_, character)) = named {
+        return Some(*character);
     }
     match text.as_bytes() {
-        [mark] if mark.is_ascii() && !mark.is_ascii_alphanumeric() => {
-            Some(*mark).filter(|mark| !matches!(mark, 0 | b'\r' | b'\n'))
+        [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() => {
+            Some(*byte).filter(|byte| !matches!(byte, 0 | b'\r' | b'\n'))
         }
         _ => None,
     }
 }
 
-fn mark_or_none(text: &str) -> Result<Option<u8>, ValueFault> {
+/// Reads a character, or `none`.
+fn character_or_none(text: &str) -> Result<Option<u8>, ValueFault> {
     if text.eq_ignore_ascii_case(NONE) {
         return Ok(None);
     }
     let expected = "one ASCII character that is neither letter nor digit, or none";
-    mark(text).map(Some).ok_or_else(|| ValueFault::expected(expected))
+    character(text).map(Some).ok_or_else(|| ValueFault::expected(expected))
 }
 
-/// A mark as it can be read back.
-pub(in crate::functions::import) fn mark_name(mark: Option<u8>) -> Cow<'static, str> {
-    match mark {
+/// Returns the text of a character, as [`Settings::set`] reads it.
+pub(in crate::functions::import) fn character_name(character: Option<u8>) -> Cow<'static, str> {
+    match character {
         None => NONE.into(),
         Some(b'\t') => "tab".into(),
         Some(b' ') => "space".into(),
-        Some(mark) => char::from(mark).to_string().into(),
+        Some(character) => char::from(character).to_string().into(),
     }
 }
 
-/// Names separated by commas, those that hold a comma or a quote in quotes.
+/// Reads names that are separated by commas. A name with a comma or a quote is in quotes.
 fn columns(text: &str) -> Result<Vec<String>, ValueFault> {
     let fault =
         || ValueFault::expected("the names of the columns, separated by commas, such as id,name");
@@ -182,7 +186,7 @@ fn columns(text: &str) -> Result<Vec<String>, ValueFault> {
     if is_whole { Ok(record.iter().map(str::to_owned).collect()) } else { Err(fault()) }
 }
 
-/// Names as [`columns`] reads them.
+/// Returns the text of names, as [`columns`] reads it.
 pub(in crate::functions::import) fn columns_text<'a>(
     names: impl Iterator<Item = &'a str>,
 ) -> String {
@@ -195,7 +199,7 @@ pub(in crate::functions::import) fn columns_text<'a>(
     names.join(",")
 }
 
-/// `100`, or `5%`.
+/// Reads a number of rows, such as `100`, or a percentage, such as `5%`.
 fn limit(text: &str) -> Result<Limit, ValueFault> {
     let is_digits =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -207,6 +211,7 @@ fn limit(text: &str) -> Result<Limit, ValueFault> {
         None if is_digits(text) => text.parse().ok().map(Limit::Rows),
         None => None,
     };
-    limit
-        .ok_or_else(|| ValueFault::expected("a number of rows, such as 100, or a part, such as 5%"))
+    limit.ok_or_else(|| {
+        ValueFault::expected("a number of rows, such as 100, or a percentage, such as 5%")
+    })
 }
