@@ -1,6 +1,6 @@
-//! Reports on a file: `report.json` and `rejected.csv` in the results bucket.
+//! Reports on an import: `report.json` and `rejected.csv` in the results bucket.
 //!
-//! Reads all of it from the database, so that whoever ends an import, and whenever, tells the same.
+//! All of a report comes from the database, so that it is the same whichever worker writes it, and when.
 
 mod rejected;
 mod rejects;
@@ -23,29 +23,30 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::SyncError;
 use crate::domain::field::parameter;
 
-/// Each lane keeps its own first ones: beyond those that are the file's first, some would be missing in between.
+/// Deletes the rejects after the first `kept` of the file. Each lane keeps its own first ones, so that
+/// there are gaps after these.
 const TRIM: &str =
     "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid AND record > (
   SELECT record FROM sync.import_reject WHERE import_id = :import_id::uuid
   ORDER BY record OFFSET :kept::bigint - 1 LIMIT 1)";
 
-/// How the import ended.
+/// The end of an import.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportEnd<'a> {
     pub state: &'static str,
     pub error: Option<&'a str>,
-    /// How the file is written; `None` where it was not read so far. Then there is no `rejected.csv`.
+    /// The format of the file; `None` if the header was not read. There is no `rejected.csv` then.
     pub format: Option<&'a Format>,
 }
 
-/// Where `rejected.csv` is, and how many records are in it.
+/// The key of `rejected.csv`, and the number of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RejectedObject {
     key: String,
     rows: u64,
 }
 
-/// Writes both files; `rejected.csv` only where there are rejected records to be put into it.
+/// Writes `report.json` and, if rejected records are kept, `rejected.csv`.
 pub async fn write(
     import: &Import,
     source: &Source,
@@ -83,8 +84,8 @@ pub async fn write(
     Ok(())
 }
 
-/// Writes the rejected records page by page, since there may be more than fit into memory, and tells how
-/// many they are. Without any, there is no file.
+/// Writes the rejected records page by page, since memory may not hold all of them, and returns their
+/// number. Without any, there is no file.
 async fn write_rejected(
     mut upload: Upload,
     mut rejects: RejectPages<'_>,
@@ -106,8 +107,8 @@ async fn write_rejected(
     Ok(rows)
 }
 
-/// The options of the file that its `rejected.csv` has too, so that a copy from bucket to bucket is read as
-/// the file was.
+/// Returns the options of the file that its `rejected.csv` gets too, so that it is read in the same way
+/// when it is copied to the uploads bucket.
 async fn carried_options(
     import: &Import,
     source: &Source,
@@ -116,13 +117,13 @@ async fn carried_options(
     match import.objects.head(&source.object).await {
         Ok(head) => carried(head.metadata, mode),
         Err(error) => {
-            tracing::info!(%error, "the options of the file are not put on its rejected rows");
+            tracing::info!(%error, "rejected.csv has no options of its file");
             BTreeMap::new()
         }
     }
 }
 
-/// What describes the form of the file, and what is done with its rows. Limits are about the whole file.
+/// The options that `rejected.csv` gets. Limits are left out, as they are about the whole file.
 const CARRIED: [&str; 13] = [
     "mode",
     "delimiter",
@@ -139,10 +140,11 @@ const CARRIED: [&str; 13] = [
     "dry-run",
 ];
 
+/// Returns the options of `rejected.csv`, by the metadata of its file and the mode of the import.
 fn carried(mut metadata: BTreeMap<String, String>, mode: Option<&str>) -> BTreeMap<String, String> {
     metadata.retain(|name, _| CARRIED.contains(&name.as_str()));
     if mode == Some("replace") {
-        // It would delete every row that was not rejected.
+        // Mode replace would delete all rows that were not rejected.
         metadata.insert("mode".to_owned(), "upsert".to_owned());
     }
     metadata

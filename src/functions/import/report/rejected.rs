@@ -1,8 +1,8 @@
-//! `rejected.csv`: the rejected records as they stood in their file, each with its reason.
+//! `rejected.csv`: the rejected records as they were in their file, each with its reason.
 //!
-//! Pure. Read with the options of the file that it comes from, it gives the very records that were
-//! rejected, plus `_error`, so that it can be fixed and dropped again. Where a reason cannot stand beside a
-//! record without changing it, the record stands alone; the report has all reasons.
+//! Pure. Read with the options of its file, it has exactly the records that were rejected, with the
+//! further field `_error`, so that a user can fix it and drop it again. If a reason cannot be added
+//! without a change of the record, the record has none; the report has all reasons.
 
 use crate::functions::import::read::layout::ERROR_COLUMN;
 use csv_stream::dialect::Dialect;
@@ -10,39 +10,40 @@ use csv_stream::encoding::Encoding;
 use csv_stream::fields::spans;
 use csv_stream::records::LineEnd;
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
     pub dialect: Dialect,
     pub encoding: Encoding,
     pub line_end: LineEnd,
-    /// The header as it stands in the file, without its line end; `None` where it has none.
+    /// The bytes of the header, without its line end; `None` if the file has none.
     pub header: Option<Vec<u8>>,
-    /// The names of its fields, by the header or by the option `columns`.
+    /// The names of the fields in the option `columns`; empty without that option.
     pub columns: Vec<String>,
-    /// Whether one of them is `_error`: it is a `rejected.csv` itself.
+    /// `true` if the file has the column `_error`: it is a `rejected.csv` itself.
     pub has_error_column: bool,
 }
 
-/// Writes the records.
+/// The writer of a `rejected.csv`.
 #[derive(Debug)]
 pub(super) struct RejectedFile<'a> {
     format: &'a Format,
     error: ErrorField,
 }
 
-/// Where a record's reason goes.
+/// The field of a record's reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ErrorField {
-    /// A last field more.
+    /// A further field at the end.
     Added,
-    /// In index of the old reason.
+    /// The field of the old reason, in a record of this number of fields.
     Replaced { index: usize, fields: usize },
-    /// Nowhere: without a header, the option `columns` names every field there is.
-    Left,
+    /// No field: without a header, the option `columns` names all fields of a record.
+    None,
 }
 
 impl<'a> RejectedFile<'a> {
+    /// Makes a writer for the rejected records of a file.
     pub(super) fn new(format: &'a Format) -> Self {
         let index = |names: &[String]| {
             names.iter().position(|name| name.trim().eq_ignore_ascii_case(ERROR_COLUMN))
@@ -52,17 +53,18 @@ impl<'a> RejectedFile<'a> {
         let declared = || index(&format.columns).filter(|_| format.columns.len() == fields);
         let error = match names.as_deref().and_then(index).or_else(declared) {
             Some(index) => ErrorField::Replaced { index, fields },
-            None if names.is_none() => ErrorField::Left,
+            None if names.is_none() => ErrorField::None,
             None => ErrorField::Added,
         };
         Self { format, error }
     }
 
+    /// Returns the encoding of the file.
     pub(super) fn encoding(&self) -> Encoding {
         self.format.encoding
     }
 
-    /// What comes before the records.
+    /// Returns the bytes before the records: the byte order mark and the header.
     pub(super) fn head(&self) -> Vec<u8> {
         let Format { encoding, header, .. } = self.format;
         let mut bytes = encoding.mark();
@@ -84,7 +86,7 @@ impl<'a> RejectedFile<'a> {
             if encoding.is_utf_8() { spans(raw, dialect) } else { spans(text.as_bytes(), dialect) };
         let is_cut = !raw.len().is_multiple_of(encoding.unit_bytes());
         if spans.is_unclosed || is_cut {
-            // It goes on to the end of its file, and so it does here: it comes last.
+            // Such a record extends to the end of its file, so that it is the last one here too.
             bytes.extend_from_slice(raw);
             return;
         }
@@ -94,14 +96,15 @@ impl<'a> RejectedFile<'a> {
                 let tail = self.tail(reason);
                 bytes.extend_from_slice(raw);
                 bytes.extend(encoding.encode(&tail));
-                // Half a character at the end of a record would take the delimiter for its other half.
+                // Half a character at the end of a record would take the delimiter as its other half.
                 let with_tail = bytes.get(start..).unwrap_or_default();
                 if is_malformed && !encoding.decode(with_tail).starts_with(text.as_ref()) {
                     bytes.truncate(start + raw.len());
                 }
             }
-            // A record with other fields than the header keeps them: which of them would be the reason? And one with
-            // characters that have no way back to their bytes (those that users of Shift_JIS define) keeps these.
+            // A record with another number of fields than the header is not changed: it is not certain
+            // which field is the reason. Neither is a record whose bytes cannot be made of its text again
+            // (private characters of Shift_JIS).
             ErrorField::Replaced { index, fields }
                 if spans.fields.len() == fields && encoding.encode(&text) == raw =>
             {
@@ -112,7 +115,7 @@ impl<'a> RejectedFile<'a> {
                 bytes.extend(encoding.encode(&self.field(reason)));
                 bytes.extend(encoding.encode(text_of(old.end..text.len())));
             }
-            ErrorField::Replaced { .. } | ErrorField::Left => bytes.extend_from_slice(raw),
+            ErrorField::Replaced { .. } | ErrorField::None => bytes.extend_from_slice(raw),
         }
         bytes.extend(self.line_end());
     }
@@ -121,25 +124,30 @@ impl<'a> RejectedFile<'a> {
         self.format.encoding.encode(self.format.line_end.as_str())
     }
 
-    /// One more field at the end of a record.
+    /// Returns a further field at the end of a record, with the delimiter.
     fn tail(&self, text: &str) -> String {
         format!("{}{}", char::from(self.format.dialect.delimiter), self.field(text))
     }
 
-    /// A text as a field, on one line.
+    /// Returns a text as a field on one line.
     fn field(&self, text: &str) -> String {
         let dialect = &self.format.dialect;
         if dialect.quote.is_some() {
             return dialect.field(&text.replace(['\r', '\n'], " ")).into_owned();
         }
-        // Without quotes no mark may be in it, and what stands for one must not be one itself.
+        // Without quotes the text must not contain special characters, and neither must their
+        // replacement.
         let blank = if dialect.delimiter == b' ' { '_' } else { ' ' };
-        let marks = [Some(dialect.delimiter), dialect.comment, Some(b'\r'), Some(b'\n')];
-        let is_mark = |character| marks.iter().flatten().any(|mark| char::from(*mark) == character);
-        text.chars().map(|character| if is_mark(character) { blank } else { character }).collect()
+        let special = [Some(dialect.delimiter), dialect.comment, Some(b'\r'), Some(b'\n')];
+        let is_special =
+            |character| special.iter().flatten().any(|special| char::from(*special) == character);
+        text.chars()
+            .map(|character| if is_special(character) { blank } else { character })
+            .collect()
     }
 }
 
+/// Returns the names in a header.
 fn names(header: &[u8], format: &Format) -> Vec<String> {
     let text = format.encoding.decode(header);
     let quote = format.dialect.quote.map(char::from);

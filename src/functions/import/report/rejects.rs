@@ -1,4 +1,4 @@
-//! The rejected records of an import, page by page, in the order of the file.
+//! Reads the rejected records of an import, page by page, in the order of the file.
 
 use std::borrow::Cow;
 
@@ -13,31 +13,32 @@ use crate::domain::error::{DataApiError, DataApiFault};
 use crate::domain::field::{Field, Parameter, Record, parameter};
 use csv_stream::encoding::Encoding;
 
-/// Records of one page. An answer of the Data API holds 1 MiB: a page that is larger is asked for again at
-/// half its records.
+/// The records of a page. A response of the Data API holds at most 1 MiB: a larger page is read again
+/// with half of its records.
 const PAGE_ROWS: u32 = 500;
 
-/// Of a record that is too large for an answer, as much comes at a time: a character may take six bytes
-/// in it.
+/// The bytes of a slice of a record that is too large for a response. A character may take six bytes in
+/// the response.
 const SLICE_BYTES: usize = 100_000;
 
-/// Of what is over the longest record that an import takes, only the beginning is kept: such a record
-/// cannot be fixed, and is left out.
+/// Reads a page. `sync.reject_page` leaves out records that are too long for an import: only their
+/// beginnings are kept, and they cannot be fixed.
 const PAGE: &str = "SELECT record, CASE WHEN raw_bytes IS NULL THEN raw END, raw_bytes, column_name, sqlstate, reason
 FROM sync.reject_page(:import_id::uuid, :after::bigint, :rows::bigint)
 ORDER BY record";
 
-/// The next record, but for what stood in the file.
+/// Reads the next record without its contents.
 const ALONE: &str =
     "SELECT record, NULL::text, NULL::bytea, column_name, sqlstate, left(reason, :slice::integer)
 FROM sync.reject_page(:import_id::uuid, :after::bigint, 1)";
 
+/// Reads a slice of a record.
 const SLICE: &str =
     "SELECT substr(coalesce(raw_bytes, convert_to(raw, 'UTF8')), :from::integer, :slice::integer),
   raw_bytes IS NULL
 FROM sync.import_reject WHERE import_id = :import_id::uuid AND record = :record::bigint";
 
-/// A rejected record.
+/// A rejected record with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RecordedReject {
     content: RawContent,
@@ -46,7 +47,7 @@ pub(super) struct RecordedReject {
     reason: String,
 }
 
-/// What stood in the file.
+/// The contents of a record in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum RawContent {
     Text(String),
@@ -54,7 +55,7 @@ enum RawContent {
 }
 
 impl RecordedReject {
-    /// As it stood in a file of this encoding.
+    /// Returns the bytes of the record in a file of this encoding.
     pub(super) fn raw(&self, encoding: Encoding) -> Cow<'_, [u8]> {
         match &self.content {
             RawContent::Bytes(bytes) => Cow::Borrowed(bytes),
@@ -63,7 +64,7 @@ impl RecordedReject {
         }
     }
 
-    /// What is wrong with it, and where.
+    /// Returns the reason, with the column and the SQLSTATE if they are known.
     pub(super) fn reason(&self) -> String {
         let mut reason = String::new();
         if let Some(column) = &self.column {
@@ -79,6 +80,7 @@ impl RecordedReject {
         reason
     }
 
+    /// Reads a record of a page.
     fn of(record: &Record) -> Option<Self> {
         let text = |index: usize| record.get(index).and_then(Field::as_text);
         let content = match record.get(2) {
@@ -94,23 +96,24 @@ impl RecordedReject {
     }
 }
 
-/// Reads the pages.
+/// The pages of rejected records.
 #[derive(Debug)]
 pub(super) struct RejectPages<'a> {
     data_api: &'a DataApi,
     import_id: Uuid,
     deadline: Deadline,
-    /// The record that came last.
+    /// The number of the last record that was read.
     after: i64,
     rows: u32,
 }
 
 impl<'a> RejectPages<'a> {
+    /// Begins at the first rejected record of an import.
     pub(super) fn of(data_api: &'a DataApi, import_id: Uuid, deadline: Deadline) -> Self {
         Self { data_api, import_id, deadline, after: 0, rows: PAGE_ROWS }
     }
 
-    /// The next records; `None` where there are no more.
+    /// Returns the next records, or `None` after the last one.
     pub(super) async fn next_page(&mut self) -> Result<Option<Vec<RecordedReject>>, DataApiError> {
         let page = loop {
             match self.execute(PAGE, &[("after", self.after), ("rows", self.rows.into())]).await {
@@ -123,14 +126,14 @@ impl<'a> RejectPages<'a> {
                 page => break page?,
             }
         };
-        // The next page may be of shorter records.
+        // The records of the next page may be shorter.
         self.rows = PAGE_ROWS.min(self.rows * 2);
         let Some(last) = page.last() else { return Ok(None) };
         self.after = number(last);
         Ok(Some(page.iter().filter_map(RecordedReject::of).collect()))
     }
 
-    /// The next record, which alone is too large for an answer.
+    /// Reads the next record, which alone is too large for a response.
     async fn in_slices(&mut self) -> Result<Vec<RecordedReject>, DataApiError> {
         let slice = i64::try_from(SLICE_BYTES).unwrap_or(i64::MAX);
         let alone = self.execute(ALONE, &[("after", self.after), ("slice", slice)]).await?;
@@ -175,6 +178,7 @@ impl<'a> RejectPages<'a> {
     }
 }
 
+/// Returns the number of a record.
 fn number(record: &Record) -> i64 {
     record.first().and_then(Field::as_long).unwrap_or(i64::MAX)
 }

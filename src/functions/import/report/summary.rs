@@ -1,4 +1,5 @@
-//! The counts and rejects of an import, as `report.json` has them. docs/reference/report.schema.json describes it.
+//! The contents of `report.json`: the counts and rejects of an import. docs/reference/report.schema.json
+//! describes it.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,13 +12,13 @@ use crate::domain::error::SyncError;
 use crate::domain::field::parameter;
 use crate::functions::import::read::source::Source;
 
-/// The version of the report's form.
+/// The version of the report's schema.
 const SCHEMA: u32 = 1;
 
-/// Rejects that the report shows; `rejected.csv` and the API have the others.
+/// The most rejects in a report. `rejected.csv` and the API have the others.
 const SHOWN_MAX: i64 = 100;
 
-/// Characters of a reason that the report shows: PostgreSQL's own may quote whole values.
+/// The most characters of a reason in a report, as PostgreSQL's messages may quote whole values.
 const REASON_LEN_MAX: i64 = 1_000;
 
 const SUMMARY: &str = "SELECT row_to_json(found)::text FROM (
@@ -41,11 +42,12 @@ const SUMMARY: &str = "SELECT row_to_json(found)::text FROM (
   ) AS import
 ) AS found";
 
-/// What the database knows.
+/// The result of [`SUMMARY`].
 #[derive(Debug)]
 pub(super) struct Summary(Value);
 
 impl Summary {
+    /// Reads the summary of an import.
     pub(super) async fn read(
         data_api: &DataApi,
         import_id: Uuid,
@@ -66,16 +68,17 @@ impl Summary {
         })
     }
 
-    /// How many rejected records are kept.
+    /// Returns the number of rejected records that are kept.
     pub(super) fn rejects_kept(&self) -> u64 {
         self.0["rejects_kept"].as_u64().unwrap_or_default()
     }
 
-    /// The option `mode`.
+    /// Returns the option `mode`.
     pub(super) fn mode(&self) -> Option<&str> {
         self.0["options"]["mode"].as_str()
     }
 
+    /// Makes the report.
     pub(super) fn report(
         &self,
         source: &Source,

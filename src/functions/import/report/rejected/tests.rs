@@ -34,7 +34,7 @@ fn check(format: &Format, records: &[(&str, &str)], expected: &str) {
 }
 
 #[test]
-fn a_reason_stands_behind_the_record() {
+fn a_reason_is_added_at_the_end_of_a_record() {
     check(
         &format("id,name"),
         &[("1,x", "name: expected \"y\", found more"), ("\"2\n\",", "expected\r\na value")],
@@ -43,7 +43,7 @@ fn a_reason_stands_behind_the_record() {
 }
 
 #[test]
-fn marks_and_encoding_are_those_of_the_source() {
+fn the_dialect_and_the_encoding_are_those_of_the_source() {
     let excel = Format {
         dialect: Dialect { delimiter: b';', ..Dialect::default() },
         encoding: Encoding { charset: encoding_rs::UTF_16LE, has_mark: true },
@@ -67,7 +67,7 @@ fn an_old_reason_is_replaced() {
         &[("1,old,x", "new, and more"), ("2,\"o,l\"\"d\",", "new")],
         "id,\"_error\",name\n1,\"new, and more\",x\n2,new,\n",
     );
-    // With other fields than the header has, nobody knows which one is the reason.
+    // With another number of fields than the header, it is not certain which field is the reason.
     check(
         &format("id,name,_error"),
         &[("1,\"expected 2 fields, found 1\"", "expected 3 fields, found 2"), ("1,2,3,4", "x")],
@@ -76,7 +76,7 @@ fn an_old_reason_is_replaced() {
 }
 
 #[test]
-fn without_a_header_fields_stay_as_many() {
+fn no_field_is_added_without_a_header() {
     let declared = |header: Option<&str>, columns: &[&str]| Format {
         header: header.map(|header| header.as_bytes().to_vec()),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
@@ -84,7 +84,7 @@ fn without_a_header_fields_stay_as_many() {
     };
     check(&declared(None, &["id", "name"]), &[("1,x", "why"), ("2", "why")], "1,x\n2\n");
     check(&declared(None, &["id", "_error"]), &[("1,", "why")], "1,why\n");
-    // With a header, a layout knows of the one field more.
+    // With a header, the layout allows one further field.
     check(
         &declared(Some("Nr,Name"), &["id", "name"]),
         &[("1,x", "why")],
@@ -94,7 +94,7 @@ fn without_a_header_fields_stay_as_many() {
 }
 
 #[test]
-fn what_runs_to_the_end_of_the_file_does_so_again() {
+fn an_unclosed_quote_extends_to_the_end_of_the_file_again() {
     check(
         &format("id,name"),
         &[("1,x", "why"), ("2,\"x\n3,y\n", "open")],
@@ -103,7 +103,7 @@ fn what_runs_to_the_end_of_the_file_does_so_again() {
 }
 
 #[test]
-fn half_a_character_takes_no_delimiter() {
+fn half_a_character_does_not_consume_the_delimiter() {
     let shift_jis = Format {
         dialect: Dialect { delimiter: b'|', ..Dialect::default() },
         encoding: Encoding { charset: encoding_rs::SHIFT_JIS, has_mark: false },
@@ -114,7 +114,7 @@ fn half_a_character_takes_no_delimiter() {
 }
 
 #[test]
-fn characters_without_a_way_back_keep_their_bytes() {
+fn characters_that_cannot_be_encoded_again_keep_their_bytes() {
     let shift_jis = Format {
         encoding: Encoding { charset: encoding_rs::SHIFT_JIS, has_mark: false },
         ..format("id,_error")
@@ -136,7 +136,7 @@ fn read(
     Some((records, reader.encoding()?, reader.line_end().unwrap_or(LineEnd::Lf)))
 }
 
-/// The texts of a record's fields; `None` where it has none.
+/// Returns the texts of a record's fields; `None` if it has none.
 fn fields(record: &Record) -> Option<Vec<Option<String>>> {
     match &record.content {
         Content::Fields(fields) => {
@@ -168,14 +168,14 @@ fn dialects() -> impl Strategy<Value = Dialect> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a file holds: what is rejected of it comes back when it is read with the same options.
+    /// The rejected records of any file, read with its options, are the same records.
     #[test]
-    fn the_same_records_come_back(
+    fn rejected_records_are_read_as_the_same_records(
         dialect in dialects(),
         encoding in prop::sample::select(&["utf-8", "shift_jis", "utf-16le", "windows-1252", "gb18030"][..]),
         has_mark in any::<bool>(),
         header in prop::sample::select(&["a,b", "a,_error", "_error,b", "a"][..]),
-        pieces in prop::collection::vec(
+        tokens in prop::collection::vec(
             prop::sample::select(&[
                 "a", "NA", "é", "名", "#", "\\", "\"", "'", ",", ",", ";", "|", " ", "\t", "\n", "\n", "\r\n", "\r",
             ][..]),
@@ -191,7 +191,7 @@ proptest! {
         let mut file = encoding.mark();
         let start = file.len() + encoding.encode(&format!("{header}\n")).len();
         file.extend(encoding.encode(&format!("{}\n", header.replace(',', &delimiter))));
-        file.extend(encoding.encode(&pieces.concat()));
+        file.extend(encoding.encode(&tokens.concat()));
         for (index, byte) in noise {
             let index = start + index.index(file.len() - start + 1);
             file.insert(index, byte);
@@ -217,14 +217,14 @@ proptest! {
         let index = names.iter().position(|name| name.as_deref() == Some("_error"));
         for (before, after) in rejected.iter().zip(&back[1..]) {
             let (text, _) = charset.decode_without_bom_handling(&before.raw);
-            let has_way_back = found.encode(&text) == before.raw;
+            let is_reversible = found.encode(&text) == before.raw;
             match (fields(before), fields(after)) {
                 (Some(before), Some(mut after)) => match index {
                     None => {
                         prop_assert!(after.pop().flatten().is_some());
                         prop_assert_eq!(before, after);
                     }
-                    Some(index) if before.len() == names.len() && has_way_back => {
+                    Some(index) if before.len() == names.len() && is_reversible => {
                         let mut before = before;
                         prop_assert!(after.get(index).cloned().flatten().is_some());
                         before[index].clone_from(&after[index]);
@@ -232,7 +232,7 @@ proptest! {
                     }
                     Some(_) => prop_assert_eq!(before, after),
                 },
-                // What stood behind a quote may have been in the old reason, which is gone.
+                // The text after the quote may have been in the old reason, which is gone.
                 (None, _) if index.is_some() && matches!(before.content, Content::Misquoted { .. }) => {}
                 (None, None) => prop_assert!(after.raw.starts_with(&before.raw)),
                 (before, after) => prop_assert_eq!(before, after),
