@@ -14,6 +14,54 @@ use crate::domain::error::{DataApiError, SyncError};
 use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
 use csv_stream::records::Place;
 
+/// The entry of an import in `sync.import`, as one worker sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ImportEntry<'a> {
+    pub data_api: &'a DataApi,
+    pub import_id: Uuid,
+    pub deadline: Deadline,
+    /// The id of the worker, another one for each message.
+    pub worker: Uuid,
+    pub message_id: &'a str,
+}
+
+/// The result of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ClaimResult {
+    /// The worker has the import.
+    Claimed,
+    /// Another worker has the import, with another message.
+    HeldElsewhere,
+    /// A later message continues the import.
+    ContinuedElsewhere,
+    /// The import has ended.
+    Ended { state: String, error: Option<String>, is_reported: bool },
+}
+
+/// The settings of an import, and its progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The options with which the import began.
+    pub options: Value,
+    pub lanes: usize,
+    pub limits: Limits,
+    pub checkpoint: Checkpoint,
+    pub rows_read: u64,
+    pub rows_rejected: u64,
+    /// The first chunk of each lane that is not loaded.
+    pub lane_next: Vec<u32>,
+}
+
+/// The first chunk that is not loaded in all lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checkpoint {
+    pub chunk: u32,
+    /// The position of its first record; `None` at the beginning of the file, and after its last chunk.
+    pub position: Option<Place>,
+    /// The number of its first record, from 1.
+    pub record: u64,
+}
+
 const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FROM sync.claim_import(
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
   :continuation::integer, :worker::uuid, :message_id::text)";
@@ -101,54 +149,6 @@ const CLEAR_ROWS: i64 = 30_000;
 const CLEAR: &str = "WITH key AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1)
 SELECT count(*) FROM key";
-
-/// The result of a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ClaimResult {
-    /// The worker has the import.
-    Claimed,
-    /// Another worker has the import, with another message.
-    HeldElsewhere,
-    /// A later message continues the import.
-    ContinuedElsewhere,
-    /// The import has ended.
-    Ended { state: String, error: Option<String>, is_reported: bool },
-}
-
-/// The settings of an import, and its progress.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// The options with which the import began.
-    pub options: Value,
-    pub lanes: usize,
-    pub limits: Limits,
-    pub checkpoint: Checkpoint,
-    pub rows_read: u64,
-    pub rows_rejected: u64,
-    /// The first chunk of each lane that is not loaded.
-    pub lane_next: Vec<u32>,
-}
-
-/// The first chunk that is not loaded in all lanes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Checkpoint {
-    pub chunk: u32,
-    /// The position of its first record; `None` at the beginning of the file, and after its last chunk.
-    pub position: Option<Place>,
-    /// The number of its first record, from 1.
-    pub record: u64,
-}
-
-/// The entry of an import in `sync.import`, as one worker sees it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ImportEntry<'a> {
-    pub data_api: &'a DataApi,
-    pub import_id: Uuid,
-    pub deadline: Deadline,
-    /// The id of the worker, another one for each message.
-    pub worker: Uuid,
-    pub message_id: &'a str,
-}
 
 impl ImportEntry<'_> {
     /// Registers the import, or finds it, and takes it if no other worker has it.

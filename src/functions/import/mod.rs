@@ -1,6 +1,6 @@
 //! Imports files. Each row is counted once: as written, unchanged, superseded or rejected.
 //!
-//! An import claims the file ([`claim`]), reads it once, in chunks ([`read`]), loads the part of each
+//! An import claims the file (`claim`), reads it once, in chunks ([`read`]), loads the part of each
 //! lane in a transaction ([`load`]), and reports ([`report`]). A few chunks are in memory. If a message
 //! is delivered again, the import continues at its checkpoint, which the database computes from the
 //! chunks that are committed.

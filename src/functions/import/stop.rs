@@ -8,9 +8,9 @@ use crate::domain::error::{DataApiError, ServiceError, ServiceFault, SyncError, 
 /// The reason for which reading or loading stops.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The import fails. The text tells the owner of the file why, and how to fix it.
+    /// The import fails. The text gives the reason and the fix to the owner of the file.
     Failed(String),
-    /// The time of the invocation is over. Another one goes on, if this one has loaded anything.
+    /// The time of the invocation is over. Another one continues, if this one has loaded anything.
     OutOfTime { has_advanced: bool },
     /// The import is retried later, or blocked: see [`SyncError::disposition`].
     Error(SyncError),

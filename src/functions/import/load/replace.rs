@@ -60,12 +60,6 @@ struct ReplaceProgress {
     deleted: i64,
 }
 
-/// Returns the error for a file with rejected rows. Their keys may be unknown, so that they could be
-/// deleted by mistake.
-pub(in crate::functions::import) fn not_deleted(rejected: u64) -> String {
-    format!("{rejected} rows were rejected, so that nothing was deleted")
-}
-
 /// Records that the whole file is loaded.
 pub(in crate::functions::import) async fn begin(entry: ImportEntry<'_>) -> Result<(), SyncError> {
     entry.run(BEGIN, vec![entry.id()]).await?;
@@ -281,6 +275,12 @@ fn too_many(limit: Limit, missing: i64, rows: i64) -> String {
         "{missing} of the table's {rows} rows are not in the file, more than max-deletes allows ({limit}): nothing was \
          deleted; raise max-deletes if they are to go"
     )
+}
+
+/// Returns the error for a file with rejected rows. Their keys may be unknown, so that they could be
+/// deleted by mistake.
+pub(in crate::functions::import) fn not_deleted(rejected: u64) -> String {
+    format!("{rejected} rows were rejected, so that nothing was deleted")
 }
 
 /// Returns the reason to stop after an error in the one transaction of an import: it cannot continue, and

@@ -39,7 +39,7 @@ pub struct Chunk {
 pub struct ChunkEnd {
     /// The records of the chunk, in all lanes.
     pub records: u64,
-    /// Bytes of the object that were read when the chunk was cut.
+    /// The bytes of the object that were read when the chunk was cut.
     pub bytes_read: u64,
     /// The position of the next chunk's first record; `None` at the end of the file.
     pub next: Option<Place>,

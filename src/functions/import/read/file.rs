@@ -30,7 +30,7 @@ pub(in crate::functions::import) struct ReadTime {
 pub(in crate::functions::import) struct File {
     ranges: RangeReader,
     reader: Reader<Vec<u8>>,
-    /// Bytes of the object that went to the reader so far.
+    /// The bytes of the object that went to the reader so far.
     bytes_read: u64,
     is_ended: bool,
     time: ReadTime,
