@@ -26,14 +26,15 @@ use crate::domain::error::SyncError;
 use crate::domain::fault::nearest;
 use crate::domain::load_mode::LoadMode;
 
-/// Most messages that an import sends to itself. Each one follows a chunk that was loaded. At 15 minutes an invocation, they
-/// last a hundred days.
+/// The most messages that an import sends to itself. Before each one at least one chunk was loaded.
+/// With 15 minutes between them, this is a hundred days.
 const CONTINUATIONS_MAX: u32 = 10_000;
 
-/// The shortest delay of a file that another worker is loading.
+/// The least time after which a message is delivered again if another worker has its import.
 const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
 
-/// Most attempts in one invocation, if other workers get in the way.
+/// The number of times that a worker tries again at once after another worker disturbed it. The worker
+/// that does not hold the import stops.
 const DISTURBED_MAX: u32 = 10;
 
 /// Imports one file, or continues its import.
@@ -52,8 +53,9 @@ pub(super) async fn import_file(
         if !error.is_done_elsewhere() {
             return result;
         }
-        // Another worker loaded a set first, or ended the import. Of two workers, the one that claimed it last goes on.
-        tracing::info!(%import_id, reason = %error, "import was overtaken");
+        // Another worker loaded the rows that this one was about to load, or ended the import. Of two
+        // workers, the one that claimed the import last continues.
+        tracing::info!(%import_id, reason = %error, "another worker disturbed the import");
         if !entry.holds(request).await? {
             break;
         }
@@ -61,29 +63,12 @@ pub(super) async fn import_file(
     Ok(postponed(entry))
 }
 
-/// Postpones the import. Jitter keeps two workers of one import from coming back at the same time.
-fn postponed(entry: Entry<'_>) -> Outcome {
-    Outcome::Postponed(WHILE_OTHERS_WORK + backoff::jitter(entry.message_id))
+/// Postpones the message. The jitter separates two messages of one import.
+fn postponed(entry: ImportEntry<'_>) -> MessageResult {
+    MessageResult::Postponed(WHILE_OTHERS_WORK + backoff::jitter(entry.message_id))
 }
 
-/// Finishes an import that another worker ended.
-async fn after_others(
-    import: &Import,
-    request: &ImportRequest,
-    entry: ImportEntry<'_>,
-    format: Option<&Format>,
-) -> Result<MessageResult, SyncError> {
-    match entry.claim(request).await? {
-        ClaimResult::Claimed | ClaimResult::HeldElsewhere => Ok(postponed(entry)),
-        ClaimResult::ContinuedElsewhere => Ok(MessageResult::Done),
-        ClaimResult::Ended { state, error, is_reported } => {
-            let ended = (state.as_str(), error.as_deref(), is_reported);
-            report_again(import, &request.source, entry, ended, format).await?;
-            Ok(MessageResult::Done)
-        }
-    }
-}
-
+/// Claims the import, loads the file, and reports, if no other worker has the import.
 async fn claim_and_load(
     import: &Import,
     request: &ImportRequest,
@@ -128,19 +113,37 @@ async fn claim_and_load(
         }
     };
     let error = error.as_deref();
-    // The report is written before the state, so that a reader of the state finds the report.
-    let ending = report::Ending { state, error, format };
-    report::write(import, source, import_id, ending, entry.deadline).await?;
+    // The report comes before the state, so that a client that sees the end finds the report.
+    let end = report::ImportEnd { state, error, format };
+    report::write(import, source, import_id, end, entry.deadline).await?;
     if !entry.end(state, error).await? {
-        // A newer file ended the import meanwhile: the report must say the same.
-        return after_others(import, ask, entry, format).await;
+        // A newer file has ended it meanwhile, and the report must say so.
+        return after_other_end(import, request, entry, format).await;
     }
     tracing::info!(%import_id, state, "import ended");
     Ok(MessageResult::Done)
 }
 
-/// Writes the report of an import that has ended, if there is none yet.
-async fn report_again(
+/// Completes an import that another worker has ended.
+async fn after_other_end(
+    import: &Import,
+    request: &ImportRequest,
+    entry: ImportEntry<'_>,
+    format: Option<&Format>,
+) -> Result<MessageResult, SyncError> {
+    match entry.claim(request).await? {
+        ClaimResult::Claimed | ClaimResult::HeldElsewhere => Ok(postponed(entry)),
+        ClaimResult::ContinuedElsewhere => Ok(MessageResult::Done),
+        ClaimResult::Ended { state, error, is_reported } => {
+            let ended = (state.as_str(), error.as_deref(), is_reported);
+            complete_report(import, &request.source, entry, ended, format).await?;
+            Ok(MessageResult::Done)
+        }
+    }
+}
+
+/// Writes the report of an ended import, if it has none: its worker did not know of the end, or died.
+async fn complete_report(
     import: &Import,
     source: &Source,
     entry: ImportEntry<'_>,
@@ -148,8 +151,8 @@ async fn report_again(
     format: Option<&Format>,
 ) -> Result<(), SyncError> {
     let import_id = entry.import_id;
-    tracing::info!(%import_id, state, "import is done already");
-    // Its worker may have died before this step.
+    tracing::info!(%import_id, state, "import has already ended");
+    // Its worker may have died after the end and before this.
     entry.clear().await?;
     if !is_reported {
         entry.count_committed().await?;
@@ -224,7 +227,8 @@ async fn load_file(
     }
 }
 
-/// Loads the rows that are not loaded yet, and then, in mode `replace`, deletes the rows that are not in the file.
+/// Loads the rows that are not loaded yet. In mode `replace`, then deletes the rows of the table that are
+/// not in the file.
 async fn load_lanes(
     entry: ImportEntry<'_>,
     loader: &Loader<'_>,
@@ -265,7 +269,7 @@ async fn load_lanes(
     }
 }
 
-/// Loads the rows that are not loaded yet. Afterwards all rows of the file are accounted for.
+/// Loads the rows that are not loaded yet, and checks that all rows of the file are accounted for.
 async fn load_rows(
     entry: ImportEntry<'_>,
     loader: &Loader<'_>,
@@ -286,7 +290,7 @@ async fn load_rows(
     };
     let (counted, rejected) = entry.count().await?;
     let error = if counted != records {
-        // This cannot happen. If it does, the counts are wrong.
+        // A defect of the worker. Nobody may rely on the counts then.
         tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
         format!(
             "the file has {records} records, but {counted} are accounted for: a defect of aurora-sync, \
@@ -316,8 +320,8 @@ fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
     options::read(&stored, key, &BTreeMap::new()).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Returns the number of lanes. It is one if rows of different keys can depend on each other, if only the database can
-/// compare keys, and if the file is one transaction.
+/// Returns the number of lanes of a file: one if rows of different keys can depend on each other, if
+/// only the database knows which keys are equal, or if the file is one transaction.
 fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
     let is_one = options.is_atomic || options.is_dry_run || keeps_order(table);
     if is_one { 1 } else { lanes }

@@ -27,7 +27,7 @@ impl Stop {
                 "the file was replaced before all of it was read; the newer file has its own import, and the rows that \
                  were loaded of this one stay"
             }
-            // This cannot happen. If it does, the counts are wrong.
+            // A defect of the worker. Nobody may rely on the counts then.
             Self::Error(SyncError::Database(ref error)) if error.has_lost_rows() => {
                 "not all rows of a chunk are accounted for: a defect of aurora-sync, please report it; the rows that \
                  were loaded before stay"

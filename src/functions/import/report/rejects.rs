@@ -13,9 +13,15 @@ use crate::domain::error::{DataApiError, DataApiFault};
 use crate::domain::field::{Field, Parameter, Record, parameter};
 use csv_stream::encoding::Encoding;
 
-/// The records of a page. A response of the Data API holds at most 1 MiB: a larger page is read again
-/// with half of its records.
+/// The records of the first page.
 const PAGE_ROWS: u32 = 500;
+
+/// Most records of a page.
+const PAGE_ROWS_MAX: u32 = 5_000;
+
+/// The bytes of contents and reasons that a page should hold. A response of the Data API holds at most
+/// 1 MiB, in which JSON takes its share. A larger page is read again with half of its records.
+const PAGE_BYTES: usize = 500_000;
 
 /// The bytes of a slice of a record that is too large for a response. A character may take six bytes in
 /// the response.
@@ -55,6 +61,15 @@ enum RawContent {
 }
 
 impl RecordedReject {
+    /// Returns the bytes of the contents and the reason.
+    fn size_bytes(&self) -> usize {
+        let content = match &self.content {
+            RawContent::Text(text) => text.len(),
+            RawContent::Bytes(bytes) => bytes.len(),
+        };
+        content + self.reason.len()
+    }
+
     /// Returns the bytes of the record in a file of this encoding.
     pub(super) fn raw(&self, encoding: Encoding) -> Cow<'_, [u8]> {
         match &self.content {
@@ -126,11 +141,11 @@ impl<'a> RejectPages<'a> {
                 page => break page?,
             }
         };
-        // The records of the next page may be shorter.
-        self.rows = PAGE_ROWS.min(self.rows * 2);
         let Some(last) = page.last() else { return Ok(None) };
         self.after = number(last);
-        Ok(Some(page.iter().filter_map(RecordedReject::of).collect()))
+        let rejects: Vec<_> = page.iter().filter_map(RecordedReject::of).collect();
+        self.rows = next_rows(&rejects);
+        Ok(Some(rejects))
     }
 
     /// Reads the next record, which alone is too large for a response.
@@ -179,6 +194,14 @@ impl<'a> RejectPages<'a> {
 }
 
 /// Returns the number of a record.
+/// Returns the number of records of the next page, if they are as large as those of this one.
+fn next_rows(page: &[RecordedReject]) -> u32 {
+    // The numbers, names and punctuation of a record take less than 100 bytes.
+    let bytes: usize = page.iter().map(|reject| 100 + reject.size_bytes()).sum();
+    let rows = PAGE_BYTES * page.len() / bytes.max(1);
+    u32::try_from(rows).unwrap_or(PAGE_ROWS_MAX).clamp(1, PAGE_ROWS_MAX)
+}
+
 fn number(record: &Record) -> i64 {
     record.first().and_then(Field::as_long).unwrap_or(i64::MAX)
 }
