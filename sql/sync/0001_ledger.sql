@@ -1,10 +1,10 @@
 -- The ledger: the outcome of every write.
--- (Schema "sync" and table sync.migration exist before this file runs: `migrate` makes them.)
+-- (`migrate` creates schema "sync" and table sync.migration before this file runs.)
 
--- One row for each settled write, made by the statement that changes the data.
--- A write that stands here has had its effect: a second delivery of it does nothing.
+-- One row for each settled write, inserted by the statement that changes the data. A write that is here has had its
+-- effect: a second delivery of it does nothing.
 CREATE TABLE sync.write (
-    -- The worker looks for the name: another worker has settled the write meanwhile.
+    -- The worker looks for this name: the error means that another worker has settled the write.
     id uuid CONSTRAINT sync_write_settled_once PRIMARY KEY,
     -- NULL where the message could not be read.
     table_name text,
@@ -13,23 +13,24 @@ CREATE TABLE sync.write (
     operation text NOT NULL
         CHECK (operation IN ('insert', 'upsert', 'insert_ignore', 'update', 'delete', 'unreadable')),
     outcome text NOT NULL CHECK (outcome IN ('applied', 'unchanged', 'superseded', 'rejected')),
-    -- Why it was rejected: our rule and, with rule 'database', PostgreSQL's SQLSTATE, text and names.
+    -- The reason of a rejection: a rule of the worker or, with rule 'database', PostgreSQL's SQLSTATE, text and names.
     rule text,
     sqlstate text,
     reason text,
     constraint_name text,
     column_name text,
-    -- The table, the operation and the row, kept only of rejected writes so that they can be repaired.
+    -- The table, the operation and the row of a rejected write, for its repair.
     payload text,
     accepted_at timestamptz NOT NULL,
     settled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- Of a write under an Idempotency-Key: a hash of its payload, as another payload may come under the same key.
+    -- A hash of the payload of a write under an Idempotency-Key, since another payload may come under the same key.
     fingerprint text,
     CHECK (outcome <> 'rejected' OR rule IS NOT NULL)
 );
 
--- For pruning. New rows are always at its end, where PostgreSQL inserts without a search.
+-- For pruning. New rows go to its end, where PostgreSQL inserts without a search.
 CREATE INDEX write_settled_at ON sync.write (settled_at);
 
--- For the other writes of a row, or of a table (rule 'overtaken'). Hashes, as a key may be longer than an index entry can be.
+-- Finds the other writes of a row or of a table (rule 'overtaken'). It holds hashes, since a key may be too long for an
+-- index entry.
 CREATE INDEX write_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0)) WHERE key IS NOT NULL;

@@ -42,14 +42,14 @@ BEGIN
     IF left(error_sqlstate, 2) NOT IN ('22', '23', '42', 'XX') THEN
         RETURN NULL;
     END IF;
-    FOR place IN 1 .. cardinality(column_names) LOOP
-        IF types[place] IS NOT NULL THEN
+    FOR nth IN 1 .. cardinality(column_names) LOOP
+        IF types[nth] IS NOT NULL THEN
             BEGIN
-                EXECUTE 'SELECT $1::' || types[place] USING cells[place];
+                EXECUTE 'SELECT $1::' || types[nth] USING cells[nth];
             EXCEPTION
                 WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation
                     OR program_limit_exceeded OR internal_error THEN
-                    RETURN column_names[place];
+                    RETURN column_names[nth];
             END;
         END IF;
     END LOOP;
@@ -69,13 +69,13 @@ AS $$
     END
 $$;
 
--- The answer to one try of some rows of a set.
+-- The result of one try of some rows of a set.
 CREATE TYPE sync.attempt AS (
-    -- Of the first of its rows in the set, from 1.
+    -- The number of its first row in the set, from 1.
     row_number integer,
-    -- Of the statement; NULL where the database refused a row, and the rest says which, and why.
-    answer text[],
-    -- The refused row, as it was given to the statement: sync.cells takes it apart. NULL where it was not tried.
+    -- The result of the statement. NULL if the database refused a row; the other fields tell which one and why.
+    result text[],
+    -- The refused row as the statement got it: sync.cells returns its cells. NULL if the row was not tried.
     literals text,
     sqlstate text,
     message text,
@@ -85,9 +85,8 @@ CREATE TYPE sync.attempt AS (
     table_name text
 );
 
--- Tries a statement over some rows: the one that is prepared or, until it could be prepared, this one. Only an error of a
--- row is an answer (sync.is_of_row); any other one (a deadlock, a missing table) ends the whole call, as it says nothing
--- about a row.
+-- Tries a statement over some rows: the prepared one, or the given one until it could be prepared. An error that is the
+-- fault of a row is a result (sync.is_of_row). Any other error (a deadlock, a missing table) ends the whole call.
 CREATE FUNCTION sync.try(unprepared text, columns text, has_unknown_types boolean)
 RETURNS sync.attempt
 LANGUAGE plpgsql
@@ -100,7 +99,7 @@ BEGIN
     IF unprepared IS NOT NULL THEN
         EXECUTE 'PREPARE sync_try (text[]) AS ' || unprepared;
     END IF;
-    EXECUTE 'EXECUTE sync_try (' || quote_literal(columns) || ')' INTO attempt.answer;
+    EXECUTE 'EXECUTE sync_try (' || quote_literal(columns) || ')' INTO attempt.result;
     RETURN attempt;
 EXCEPTION
     -- (OTHERS leaves out what ASSERT raises.)
@@ -125,18 +124,17 @@ EXCEPTION
 END
 $$;
 
--- Finds the bad rows of a set: runs a statement over the whole set; where that fails, over blocks of 25 rows; where a block
--- fails, over each of its rows. The statement is prepared once: planning it takes longer than running it over a row.
+-- Finds the bad rows of a set. Runs a statement over the whole set; if that fails, over blocks of 25 rows; if a block
+-- fails, over each of its rows. The statement is prepared once, since planning it takes longer than running it over a row.
 --
--- aurora-sync makes `statement` of its catalog. It takes the columns of the set as $1, the literal of an array for
--- each, and answers one row of one array of texts. `column_names` are the columns of the table, the last ones of
--- the set; `types` names those of types that the worker does not know, and is NULL for the others: the error that such a
--- type raises for a value can look like a mistake in a statement (class 42: `regclass`, `tsquery`, `ltree`) or in
--- PostgreSQL (XX: `hstore`). `is_immediate` checks deferred constraints while their row can still be told.
+-- The worker makes `statement` from its catalog. The statement takes the columns of the set as $1, the literal of an array
+-- for each, and returns one array of texts. `column_names` are the columns of the table, the last ones of
+-- the set; `types` holds the types that the worker does not know, and NULL for the others: the error that such a
+-- type raises for a value can look like an error in a statement (class 42: `regclass`, `tsquery`, `ltree`) or in
+-- PostgreSQL (XX: `hstore`). `is_immediate` makes deferred constraints immediate, so that their row is known.
 --
--- `follows` is NULL, or holds for each row the earlier row of the set after which it is tried, if that one is refused: the
--- rows of a key, the last one of the file first. All rows are tried one by one then, and a row that is not tried counts as
--- superseded.
+-- `follows` is NULL, or holds for each row the number of the row before it in its key: the row is tried only if that one is
+-- refused. The last row of the file comes first. All rows are tried one by one then. A row that is not tried is superseded.
 CREATE FUNCTION sync.bisect(
     statement text,
     columns text[],
@@ -158,11 +156,11 @@ DECLARE
     own_columns constant integer := cardinality(columns) - cardinality(column_names);
     -- The literals of each row alone, as one text.
     rows text[];
-    -- The rows that are tried, by their numbers in the set, and one row of an array for each of their columns.
-    places integer[];
-    place integer;
+    -- The numbers of the rows that are tried, and an array row for each of their columns.
+    numbers integer[];
+    nth integer;
     cells text[];
-    -- Why each row is surely refused, by a number for each reason; 0 where it is to be tried.
+    -- The number of the reason for which each row is certainly refused; 0 for a row that must be tried.
     reasons integer[];
     refused integer[] := '{}';
     -- Rows that a foreign key refuses alone.
@@ -173,7 +171,7 @@ BEGIN
     IF is_immediate THEN
         SET CONSTRAINTS ALL IMMEDIATE;
     END IF;
-    -- Left by a call that failed.
+    -- A call that failed can leave a statement.
     IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'sync_try') THEN
         DEALLOCATE sync_try;
     END IF;
@@ -187,76 +185,76 @@ BEGIN
         END IF;
         reasons := sync.reasons(of_table, adds, columns[own_columns + 1 :], column_names);
     END IF;
-    SELECT array_agg(n ORDER BY n) INTO places FROM generate_series(1, cardinality(columns[1]::text[])) AS n;
-    -- A statement may fail before it is prepared: a rule of the table can refuse every row.
+    SELECT array_agg(n ORDER BY n) INTO numbers FROM generate_series(1, cardinality(columns[1]::text[])) AS n;
+    -- A statement can fail before it is prepared: a rule of the table can refuse every row.
     unprepared := sync.unprepared(unprepared);
-    -- The first row of a reason is tried: the others have the same error, if it has one.
+    -- The first row of each reason is tried. If it is refused, the other rows get its error.
     FOR reason IN 1 .. coalesce((SELECT max(number) FROM unnest(reasons) AS number), 0) LOOP
-        place := array_position(reasons, reason);
-        CONTINUE WHEN place IS NULL;
-        attempt := sync.try(unprepared, ARRAY(SELECT ARRAY[(literal::text[])[place]]::text FROM unnest(columns) AS literal)::text,
+        nth := array_position(reasons, reason);
+        CONTINUE WHEN nth IS NULL;
+        attempt := sync.try(unprepared, ARRAY(SELECT ARRAY[(literal::text[])[nth]]::text FROM unnest(columns) AS literal)::text,
             has_unknown_types);
-        attempt.row_number := place;
+        attempt.row_number := nth;
         IF attempt.sqlstate IS NULL THEN
             RETURN NEXT attempt;
-            places := array_remove(places, place);
+            numbers := array_remove(numbers, nth);
         ELSIF left(attempt.sqlstate, 2) = '23' THEN
             RETURN QUERY
                 SELECT of_reason.number, NULL::text[], NULL::text, attempt.sqlstate, attempt.message,
                     attempt.constraint_name, attempt.column_name, attempt.table_name
-                FROM unnest(places) AS of_reason (number) WHERE reasons[of_reason.number] = reason;
-            SELECT coalesce(array_agg(other.number ORDER BY other.number), '{}') INTO places
-            FROM unnest(places) AS other (number) WHERE reasons[other.number] <> reason;
+                FROM unnest(numbers) AS of_reason (number) WHERE reasons[of_reason.number] = reason;
+            SELECT coalesce(array_agg(other.number ORDER BY other.number), '{}') INTO numbers
+            FROM unnest(numbers) AS other (number) WHERE reasons[other.number] <> reason;
         END IF;
     END LOOP;
     SELECT array_agg(of_row.literals ORDER BY n) INTO rows
-    FROM generate_series(1, (SELECT max(number) FROM unnest(places) AS number)) AS n
+    FROM generate_series(1, (SELECT max(number) FROM unnest(numbers) AS number)) AS n
     LEFT JOIN (
-        SELECT cell.n::integer AS n, array_agg(ARRAY[cell.text]::text ORDER BY col.place)::text AS literals
-        FROM unnest(columns) WITH ORDINALITY AS col (literal, place),
+        SELECT cell.n::integer AS n, array_agg(ARRAY[cell.text]::text ORDER BY col.index)::text AS literals
+        FROM unnest(columns) WITH ORDINALITY AS col (literal, index),
             unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
-        WHERE cell.n = ANY (places)
+        WHERE cell.n = ANY (numbers)
         GROUP BY cell.n
     ) AS of_row USING (n);
-    SELECT array_agg(of_column.texts ORDER BY of_column.place) INTO cells
+    SELECT array_agg(of_column.texts ORDER BY of_column.index) INTO cells
     FROM (
-        SELECT col.place, array_agg(cell.text ORDER BY cell.n) AS texts
-        FROM unnest(columns) WITH ORDINALITY AS col (literal, place),
+        SELECT col.index, array_agg(cell.text ORDER BY cell.n) AS texts
+        FROM unnest(columns) WITH ORDINALITY AS col (literal, index),
             unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
-        WHERE block_rows > 1 AND cell.n = ANY (places)
-        GROUP BY col.place
+        WHERE block_rows > 1 AND cell.n = ANY (numbers)
+        GROUP BY col.index
     ) AS of_column;
-    FOR at IN 1 .. cardinality(places) BY block_rows LOOP
+    FOR at IN 1 .. cardinality(numbers) BY block_rows LOOP
         unprepared := sync.unprepared(unprepared);
-        IF follows[places[at]] IS NOT NULL AND follows[places[at]] <> ALL (refused) THEN
-            attempt := (places[at], ARRAY['0', '1'], NULL, NULL, NULL, NULL, NULL, NULL);
+        IF follows[numbers[at]] IS NOT NULL AND follows[numbers[at]] <> ALL (refused) THEN
+            attempt := (numbers[at], ARRAY['0', '1'], NULL, NULL, NULL, NULL, NULL, NULL);
             RETURN NEXT attempt;
             CONTINUE;
         END IF;
         IF block_rows = 1 THEN
-            attempt := sync.try(unprepared, rows[places[at]], has_unknown_types);
+            attempt := sync.try(unprepared, rows[numbers[at]], has_unknown_types);
         ELSE
             attempt := sync.try(unprepared, sync.literals(cells[:][at : at + block_rows - 1])::text,
                 has_unknown_types);
         END IF;
-        attempt.row_number := places[at];
+        attempt.row_number := numbers[at];
         IF attempt.sqlstate IS NULL THEN
             RETURN NEXT attempt;
             CONTINUE;
         END IF;
-        FOREACH place IN ARRAY places[at : at + block_rows - 1] LOOP
+        FOREACH nth IN ARRAY numbers[at : at + block_rows - 1] LOOP
             IF block_rows > 1 THEN
-                attempt := sync.try(unprepared, rows[place], has_unknown_types);
-                attempt.row_number := place;
+                attempt := sync.try(unprepared, rows[nth], has_unknown_types);
+                attempt.row_number := nth;
             END IF;
             IF attempt.sqlstate IS NOT NULL THEN
-                refused := refused || place;
-                attempt.literals := rows[place];
+                refused := refused || nth;
+                attempt.literals := rows[nth];
                 IF attempt.column_name IS NULL AND has_unknown_types THEN
                     attempt.column_name := sync.refused_column(attempt.sqlstate, column_names, types,
                         (sync.cells(attempt.literals))[own_columns + 1 :]);
                     IF attempt.column_name IS NULL AND NOT sync.is_of_row(attempt.sqlstate, attempt.message) THEN
-                        -- Not the value: the statement, or the database, is not as the worker thinks.
+                        -- The fault is not in the value: the statement or the database differs from the catalog.
                         RAISE EXCEPTION USING ERRCODE = attempt.sqlstate, MESSAGE = attempt.message;
                     END IF;
                 END IF;
@@ -275,7 +273,7 @@ BEGIN
 END
 $$;
 
--- The statement, until it could be prepared.
+-- Returns the statement until it could be prepared, and NULL afterwards.
 CREATE FUNCTION sync.unprepared(statement text)
 RETURNS text
 LANGUAGE sql VOLATILE
@@ -285,10 +283,10 @@ AS $$
     ) THEN statement END
 $$;
 
--- The reasons for which rows would surely be refused that are added to a table, by a number for each reason; 0 for a row
--- that may be good. `adds` is 'insert', or 'upsert' where a row with its key may be there; else there are no such reasons.
--- One query finds them all, where one row after the other would be tried in vain: checks, keys that are there, parents that
--- are not. NULL where a trigger or a rule may change a row first, or a text is no value of its column.
+-- Returns, for each row that is added to a table, the number of the reason for which it would certainly be refused, or 0 if
+-- it may be good. One query finds them all: checks that are false, keys that exist, parents that do not. `adds` is 'insert',
+-- or 'upsert' if a row with the key may exist; with any other value there are no reasons. Returns NULL if a trigger or a rule
+-- may change a row first, or if a text is no value of its column.
 CREATE FUNCTION sync.reasons(of_table text, adds text, columns text[], column_names text[])
 RETURNS integer[]
 LANGUAGE plpgsql
@@ -332,15 +330,15 @@ BEGIN
     IF conditions IS NULL THEN
         RETURN NULL;
     END IF;
-    SELECT string_agg(format('(cell.c%s)::%s AS %I', named.place, format_type(attribute.atttypid, attribute.atttypmod),
-            named.name), ', ' ORDER BY named.place)
+    SELECT string_agg(format('(cell.c%s)::%s AS %I', named.index, format_type(attribute.atttypid, attribute.atttypmod),
+            named.name), ', ' ORDER BY named.index)
         || ', cell.n FROM ROWS FROM ('
-        || string_agg(format('unnest(($1)[%s]::text[])', named.place), ', ' ORDER BY named.place)
+        || string_agg(format('unnest(($1)[%s]::text[])', named.index), ', ' ORDER BY named.index)
         || ') WITH ORDINALITY AS cell ('
-        || string_agg(format('c%s', named.place), ', ' ORDER BY named.place) || ', n)' INTO cells
-    FROM unnest(column_names) WITH ORDINALITY AS named (name, place)
+        || string_agg(format('c%s', named.index), ', ' ORDER BY named.index) || ', n)' INTO cells
+    FROM unnest(column_names) WITH ORDINALITY AS named (name, index)
     JOIN pg_attribute AS attribute ON attribute.attrelid = target AND attribute.attname = named.name;
-    -- PostgreSQL reads all values, and misses those that must be there, before it looks for any of these reasons.
+    -- PostgreSQL reads all values, and refuses NULL where it is not allowed, before it comes to these reasons.
     SELECT format('WHEN num_nulls(%s) < 0 OR num_nulls(NULL, %s) > 1 THEN 0 ',
             string_agg(format('row.%I', attname), ', '),
             coalesce(string_agg(format('row.%I', attname), ', ') FILTER (WHERE attnotnull), '0')) || conditions
@@ -350,13 +348,13 @@ BEGIN
         INTO reasons USING columns;
     RETURN reasons;
 EXCEPTION
-    -- A text that is no value, or a check that raises: it is for the statement to say.
+    -- A text is no value, or a check raises an error: the statement itself finds the row.
     WHEN OTHERS OR assert_failure THEN
         RETURN NULL;
 END
 $$;
 
--- Whether a statement names all of these columns.
+-- Tells if a statement names all of these columns.
 CREATE FUNCTION sync.are_named(of_table oid, numbers smallint[], column_names text[])
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -364,7 +362,7 @@ AS $$
     SELECT bool_and(attname = ANY (column_names)) FROM pg_attribute WHERE attrelid = of_table AND attnum = ANY (numbers)
 $$;
 
--- `target."a" = row."b" AND …`, for the columns of two tables.
+-- Returns `target."a" = row."b" AND …` for the columns of two tables.
 CREATE FUNCTION sync.equal_columns(target_table oid, target_numbers smallint[], row_table oid, row_numbers smallint[])
 RETURNS text
 LANGUAGE sql STABLE
@@ -375,8 +373,8 @@ AS $$
     JOIN pg_attribute AS own ON own.attrelid = row_table AND own.attnum = pair.row_number
 $$;
 
--- Rows that a foreign key refuses one by one may refer to each other: tries them together, without those that refer to a
--- row that is not even among them. The statement is prepared.
+-- Tries rows together that a foreign key refuses one by one, since they may refer to each other. A row that refers to a row
+-- that does not exist then either is refused. The statement is prepared.
 CREATE FUNCTION sync.try_together(waiting sync.attempt[], column_names text[], own_columns integer)
 RETURNS SETOF sync.attempt
 LANGUAGE plpgsql
@@ -388,17 +386,17 @@ DECLARE
 BEGIN
     WHILE cardinality(waiting) > 0 LOOP
         refused := '{}';
-        SELECT array_agg(of_column.literal ORDER BY of_column.place) INTO columns
+        SELECT array_agg(of_column.literal ORDER BY of_column.index) INTO columns
         FROM (
-            SELECT cell.place, array_agg(cell.text ORDER BY row.n)::text AS literal
-            FROM unnest(waiting) WITH ORDINALITY AS row (row_number, answer, literals, sqlstate, message, constraint_name,
+            SELECT cell.index, array_agg(cell.text ORDER BY row.n)::text AS literal
+            FROM unnest(waiting) WITH ORDINALITY AS row (row_number, result, literals, sqlstate, message, constraint_name,
                     column_name, table_name, n),
-                unnest(sync.cells(row.literals)) WITH ORDINALITY AS cell (text, place)
-            GROUP BY cell.place
+                unnest(sync.cells(row.literals)) WITH ORDINALITY AS cell (text, index)
+            GROUP BY cell.index
         ) AS of_column;
         BEGIN
             SET CONSTRAINTS ALL DEFERRED;
-            EXECUTE format('EXECUTE sync_try (%L)', columns) INTO together.answer;
+            EXECUTE format('EXECUTE sync_try (%L)', columns) INTO together.result;
             FOR n IN 1 .. cardinality(waiting) LOOP
                 IF sync.refers_to_nothing(waiting[n].table_name, sync.cells(waiting[n].literals), column_names,
                         own_columns) THEN
@@ -427,7 +425,7 @@ BEGIN
 END
 $$;
 
--- Whether a row of the table whose constraint refused it refers, by a deferrable foreign key, to a row that is not there.
+-- Tells if a row of a table refers, by a deferrable foreign key, to a row that does not exist.
 CREATE FUNCTION sync.refers_to_nothing(of_table text, cells text[], column_names text[], own_columns integer)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -446,7 +444,7 @@ BEGIN
         JOIN pg_attribute AS target ON target.attrelid = held.confrelid AND target.attnum = pair.target_key
         WHERE held.conrelid = of_table::regclass AND held.contype = 'f' AND held.condeferrable
         GROUP BY held.oid, held.confrelid
-        -- Of a row without a value, or with a column that the statement does not set, nothing is certain.
+        -- Nothing is certain of a NULL, or of a column that the statement does not set.
         HAVING bool_and(cells[own_columns + array_position(column_names, own.attname::text)] IS NOT NULL)
     LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM %s AS parent WHERE %s)', parent, condition)
@@ -459,28 +457,28 @@ BEGIN
 END
 $$;
 
--- The cells of one row, given as literals of arrays that hold one each.
+-- Returns the cells of one row, given as literals of arrays that hold one cell each.
 CREATE FUNCTION sync.cells(literals text)
 RETURNS text[]
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT array_agg((col.literal::text[])[1] ORDER BY col.place)
-    FROM unnest(literals::text[]) WITH ORDINALITY AS col (literal, place)
+    SELECT array_agg((col.literal::text[])[1] ORDER BY col.index)
+    FROM unnest(literals::text[]) WITH ORDINALITY AS col (literal, index)
 $$;
 
--- The literal of an array for each row of an array of two dimensions.
+-- Returns the literal of an array for each row of an array of two dimensions.
 CREATE FUNCTION sync.literals(cells text[])
 RETURNS text[]
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT array_agg(cells[place : place]::text ORDER BY place) FROM generate_subscripts(cells, 1) AS place
+    SELECT array_agg(cells[index : index]::text ORDER BY index) FROM generate_subscripts(cells, 1) AS index
 $$;
 
--- Runs one statement over a set of writes and answers their rows of the ledger. The caller inserts these
--- by the same statement, so that the data and the record of it stand or fall together.
+-- Runs one statement over a set of writes and returns their rows of the ledger. The caller inserts these
+-- by the same statement, so that the data and its record stand or fall together.
 --
 -- `columns` are the ids, the times of acceptance (milliseconds since 1970), the keys and the fingerprints of the writes,
--- and the columns of the table, which end before the others where updates were folded. The statement answers six arrays:
+-- and the columns of the table, which are shorter than the others if updates were folded. The statement returns six arrays:
 -- ids, times, keys, fingerprints, outcomes, payloads. An outcome is 'applied', 'unchanged', 'superseded', or the rule by
 -- which the write is rejected.
 CREATE FUNCTION sync.settle(statement text, table_path text, operation text, columns text[])
@@ -489,32 +487,33 @@ LANGUAGE plpgsql
 SET jit TO off
 AS $$
 DECLARE
-    answer text[];
+    result text[];
 BEGIN
-    EXECUTE statement INTO answer USING columns;
-    RETURN QUERY SELECT * FROM sync.entries(table_path, operation, answer);
+    EXECUTE statement INTO result USING columns;
+    RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result);
 END
 $$;
 
--- The answer of such a statement, unless it does not know the outcome of a write: an update that others were folded into
--- met no row, or a trigger left out some rows of several. The error makes the set be bisected: fewer rows tell more.
-CREATE FUNCTION sync.told(answer text[])
+-- Returns the result of such a statement if it holds the outcome of each write. It does not if an update into which others
+-- were folded met no row, or if a trigger left out some of several rows. The error lets the set be bisected: a smaller set
+-- shows the outcomes.
+CREATE FUNCTION sync.checked_outcomes(result text[])
 RETURNS text[]
 LANGUAGE plpgsql
 AS $$
 BEGIN
     IF EXISTS (
-        SELECT FROM unnest(answer[5]::text[], answer[6]::text[]) AS settled (outcome, payload)
+        SELECT FROM unnest(result[5]::text[], result[6]::text[]) AS settled (outcome, payload)
         WHERE settled.outcome NOT IN ('applied', 'unchanged', 'superseded') AND settled.payload IS NULL
     ) THEN
         RAISE EXCEPTION 'not all outcomes are known' USING ERRCODE = 'data_exception';
     END IF;
-    RETURN answer;
+    RETURN result;
 END
 $$;
 
--- The rows of the ledger for what a statement answers.
-CREATE FUNCTION sync.entries(table_path text, operation text, answer text[])
+-- Returns the rows of the ledger for the result of a statement.
+CREATE FUNCTION sync.entries(table_path text, operation text, result text[])
 RETURNS SETOF sync.write
 LANGUAGE sql
 AS $$
@@ -524,12 +523,12 @@ AS $$
         to_timestamp(settled.accepted_at_ms::double precision / 1000), clock_timestamp(), settled.fingerprint
     FROM (
         SELECT *, CASE WHEN outcome NOT IN ('applied', 'unchanged', 'superseded') THEN outcome END AS rule
-        FROM unnest(answer[1]::uuid[], answer[2]::bigint[], answer[3]::text[], answer[4]::text[], answer[5]::text[],
-            answer[6]::text[]) AS of_answer (id, accepted_at_ms, key, fingerprint, outcome, payload)
+        FROM unnest(result[1]::uuid[], result[2]::bigint[], result[3]::text[], result[4]::text[], result[5]::text[],
+            result[6]::text[]) AS of_result (id, accepted_at_ms, key, fingerprint, outcome, payload)
     ) AS settled
 $$;
 
--- The same as sync.settle for a set that may have bad rows (sync.bisect). They are rejected with PostgreSQL's reason.
+-- Does the same as sync.settle for a set with bad rows (sync.bisect). They are rejected with PostgreSQL's reason.
 CREATE FUNCTION sync.settle_bisected(
     statement text,
     table_path text,
@@ -554,7 +553,7 @@ BEGIN
             of_table, adds)
     LOOP
         IF attempt.sqlstate IS NULL THEN
-            RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.answer);
+            RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.result);
         ELSE
             refused := refused || attempt;
         END IF;
@@ -573,8 +572,8 @@ BEGIN
             SELECT row.*, of_row.cells, of_row.cells[1]::uuid AS id, of_row.cells[4] AS fingerprint
             FROM unnest(refused) AS row
             JOIN (
-                SELECT cell.n, array_agg(cell.text ORDER BY col.place) AS cells
-                FROM unnest(own_columns) WITH ORDINALITY AS col (literal, place),
+                SELECT cell.n, array_agg(cell.text ORDER BY col.index) AS cells
+                FROM unnest(own_columns) WITH ORDINALITY AS col (literal, index),
                     unnest(col.literal::text[]) WITH ORDINALITY AS cell (text, n)
                 GROUP BY cell.n
             ) AS of_row ON of_row.n = row.row_number
@@ -622,7 +621,7 @@ AS $$
 DECLARE
     waiting sync.waiting_write[];
     write sync.waiting_write;
-    answer text[];
+    result text[];
     settled sync.write[];
     refused uuid[];
 BEGIN
@@ -652,14 +651,14 @@ BEGIN
             SET CONSTRAINTS ALL DEFERRED;
             DELETE FROM sync.write AS old USING unnest(waiting) AS row WHERE old.id = (row.entry).id;
             FOREACH write IN ARRAY waiting LOOP
-                EXECUTE write.statement INTO answer USING ARRAY[
+                EXECUTE write.statement INTO result USING ARRAY[
                     ARRAY[(write.entry).id]::text,
                     ARRAY[round(extract(epoch FROM (write.entry).accepted_at) * 1000)::bigint]::text,
                     ARRAY[(write.entry).key]::text,
                     ARRAY[(write.entry).fingerprint]::text
                 ] || ARRAY(SELECT ARRAY[cell]::text FROM unnest(write.cells) AS cell);
                 settled := settled || ARRAY(
-                    SELECT entry FROM sync.entries((write.entry).table_name, (write.entry).operation, answer) AS entry);
+                    SELECT entry FROM sync.entries((write.entry).table_name, (write.entry).operation, result) AS entry);
             END LOOP;
             refused := ARRAY(
                 SELECT (row.entry).id FROM unnest(waiting) AS row

@@ -1,8 +1,8 @@
--- Imports: any number of rows at once, each counted once, whatever is killed in between.
+-- Imports: any number of rows, each counted once, whatever is killed in between.
 
--- The transactions that are committed by now: pg_current_snapshot(), with the subtransactions of those under way. Without
--- these, a row that somebody wrote behind a savepoint would pass for an older one once that is committed. Where a
--- transaction has been under way for so long that they cannot be looked for, all later ones count as not committed.
+-- Returns the transactions that are committed now: pg_current_snapshot(), with the subtransactions of those in progress.
+-- Without these, a row that was written after a savepoint would look like an older one after its commit. If a transaction has
+-- been in progress for too long to look for them, all later ones count as not committed.
 CREATE FUNCTION sync.began_snapshot()
 RETURNS pg_snapshot
 LANGUAGE plpgsql
@@ -23,8 +23,8 @@ BEGIN
 END
 $$;
 
--- Above every transaction that there is. A transaction that is under way may have given its own subtransactions
--- numbers that its snapshot does not know yet: sixteen million of them at most.
+-- Returns a number above every transaction. A transaction in progress may have given its subtransactions numbers that its
+-- snapshot does not know yet: sixteen million of them at most.
 CREATE FUNCTION sync.xid_ceiling()
 RETURNS bigint
 LANGUAGE sql STABLE
@@ -32,9 +32,9 @@ AS $$
     SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 16777216
 $$;
 
--- True where the writer of a row version (its xmin) was committed in a snapshot. A row keeps the last 32 bits of its
--- writer: they are taken for the last such number below the ceiling. So a row that nobody has written for four
--- thousand million transactions can be held to be new, and a new one never to be old.
+-- Tells if the writer of a row version (its xmin) was committed in a snapshot. A row keeps the last 32 bits of its writer;
+-- they stand for the last such number below the ceiling. So a row that nobody has written for four thousand million
+-- transactions can look new, but a new row never looks old.
 CREATE FUNCTION sync.is_visible_in(written_by xid, ceiling bigint, snapshot pg_snapshot)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -48,47 +48,47 @@ CREATE TABLE sync.import (
     id uuid PRIMARY KEY,
     bucket text NOT NULL,
     object_key text NOT NULL,
-    -- The object's version where the bucket keeps versions, else its ETag.
+    -- The object's version if the bucket keeps versions, else its ETag.
     object_version text NOT NULL,
     sequencer text NOT NULL,
     table_name text NOT NULL,
     state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'completed', 'failed')),
-    -- Why the import failed as a whole or does not go on, and what to do.
+    -- The reason for which the import failed or does not go on, and what to do.
     error text,
     -- All options in force, as docs/reference/options.md names them.
     options jsonb NOT NULL DEFAULT '{}',
-    -- Rows go to lanes by a hash of their keys, and a file is cut into chunks of so many records or bytes at
-    -- most: fixed when the import begins, so that it is cut the same way whoever goes on with it.
+    -- The number of lanes, to which rows go by a hash of their keys, and the size of a chunk in records and bytes. They are
+    -- set when the import begins, so that every worker cuts the file in the same way.
     lanes smallint NOT NULL DEFAULT 1,
     chunk_records integer,
     chunk_bytes integer,
-    -- How many messages the import has left for itself. A worker with an older one stops.
+    -- The number of messages that the import has sent to itself. A worker with an older one stops.
     continuation integer NOT NULL DEFAULT 0,
-    -- The worker that has the import, the message that it was given, and when it last said so. A worker that gives its
-    -- message back lets go of it.
+    -- The worker that has the import, its message, and the time of its last sign of life. A worker whose message is retried
+    -- later lets the import go.
     worker uuid,
     message_id text,
     held_at timestamptz,
-    -- Of the object as it is stored, compressed or not.
+    -- The bytes of the object as it is stored, compressed or not.
     bytes_total bigint,
     -- The counts are brought up to date when the import ends; until then, sync.import_progress computes them.
     bytes_read bigint NOT NULL DEFAULT 0,
     rows_read bigint NOT NULL DEFAULT 0,
     rows_written bigint NOT NULL DEFAULT 0,
     rows_unchanged bigint NOT NULL DEFAULT 0,
-    -- Rows that a later row of their key in the same chunk stands for, and rows that are older than the row in the table.
+    -- Rows that were folded into a later row of their key in the same chunk, and rows that are older than the row in the table.
     rows_superseded bigint NOT NULL DEFAULT 0,
     rows_rejected bigint NOT NULL DEFAULT 0,
-    -- Mode "replace": rows of the table that were not in the file. They are no rows of the file, so no part of the sum.
+    -- Mode "replace": the deleted rows of the table that were not in the file. They are not part of the sum.
     rows_deleted bigint NOT NULL DEFAULT 0,
-    -- When the counts above were last brought up to date.
+    -- The time of the last update of the counts above.
     progressed_at timestamptz,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamptz,
-    -- When report.json was written. An ended import without a report gets one at the next delivery.
+    -- The time at which report.json was written. An ended import without a report gets one at the next delivery.
     reported_at timestamptz,
-    -- When a load in one transaction was rolled back, after all was found out: a dry run, or more rejects than allowed.
-    -- This row has its counts then and, but for a dry run, the reason in "error".
+    -- The time at which a load in one transaction was rolled back: a dry run, or more rejects than allowed. This row then
+    -- has its counts and, unless it was a dry run, the reason in "error".
     rolled_back_at timestamptz,
     -- The transactions that were committed when the import began: mode "replace" deletes no row that was written since.
     began_snapshot pg_snapshot NOT NULL DEFAULT sync.began_snapshot(),
@@ -100,7 +100,7 @@ CREATE TABLE sync.import (
     -- Rows of the table that were counted, and those of them that are to be deleted.
     rows_looked_at bigint NOT NULL DEFAULT 0,
     rows_missing bigint NOT NULL DEFAULT 0,
-    -- Conservation: no row of a file is lost or counted twice.
+    -- No row of a file is lost or counted twice.
     CONSTRAINT import_conserves_rows
         CHECK (rows_read = rows_written + rows_unchanged + rows_superseded + rows_rejected)
 );
@@ -108,38 +108,38 @@ CREATE TABLE sync.import (
 CREATE INDEX import_started_at ON sync.import (started_at);
 CREATE INDEX import_object ON sync.import (bucket, object_key);
 
--- One row for each set of rows, committed with them: a set that is here is loaded. A chunk is a piece of the
--- file, the same each time the file is read; a lane's rows of it are one transaction of one or more sets.
--- A worker that goes on with an import computes its checkpoint from this table.
+-- One row for each set of rows, committed with them: a set that is here is loaded. A chunk is a part of the file, cut in the
+-- same way each time. A lane's rows of a chunk are one transaction of one or more sets. A worker that resumes an import
+-- computes its checkpoint from this table.
 CREATE TABLE sync.import_chunk (
     import_id uuid NOT NULL REFERENCES sync.import (id) ON DELETE CASCADE,
     -- From 0.
     chunk integer NOT NULL,
     lane smallint NOT NULL,
-    piece integer NOT NULL,
+    set_number integer NOT NULL,
     rows_read bigint NOT NULL,
     rows_written bigint NOT NULL,
     rows_unchanged bigint NOT NULL,
     rows_superseded bigint NOT NULL,
     rows_rejected bigint NOT NULL,
-    -- The records of the chunk in all lanes: it is loaded when as many rows of it are read.
+    -- The records of the chunk in all lanes. The chunk is loaded when as many of its rows are read.
     records bigint NOT NULL,
-    -- Bytes of the object that were read when the chunk was cut.
+    -- The bytes of the object that were read when the chunk was cut.
     bytes_read bigint NOT NULL,
-    -- Where the next chunk begins: its first byte (from 0; of the content, where that is compressed), its line and its
-    -- record (both from 1). NULL at the end of the file, but for the record.
+    -- The beginning of the next chunk: its first byte (from 0, in the decompressed content), its line and its record (both
+    -- from 1). NULL at the end of the file, except for the record.
     next_byte bigint,
     next_line bigint,
     next_record bigint NOT NULL,
     committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT sync_chunk_loaded_once PRIMARY KEY (import_id, chunk, lane, piece),
+    CONSTRAINT sync_chunk_loaded_once PRIMARY KEY (import_id, chunk, lane, set_number),
     CONSTRAINT import_chunk_conserves_rows
         CHECK (rows_read = rows_written + rows_unchanged + rows_superseded + rows_rejected)
 );
 
--- One row for each rejected row of a file that is kept, committed with its chunk.
+-- One row for each rejected row of a file that is kept. It is committed with its chunk.
 CREATE TABLE sync.import_reject (
-    -- Of sync.import. Without a foreign key: to check one takes as long as to insert the row.
+    -- An id of sync.import. There is no foreign key, since its check would take as long as the insert.
     import_id uuid NOT NULL,
     lane smallint NOT NULL,
     -- The record's number in the file, from 1, the header not counted.
@@ -153,7 +153,7 @@ CREATE TABLE sync.import_reject (
     reason text NOT NULL,
     -- The record as it stands in the file, without its line end.
     raw text NOT NULL,
-    -- The file's own bytes, where `raw` cannot hold them: bytes that are no text, or U+0000.
+    -- The file's own bytes if `raw` cannot hold them: bytes that are no text, or U+0000.
     raw_bytes bytea,
     PRIMARY KEY (import_id, record, lane)
 );
@@ -163,7 +163,7 @@ CREATE TABLE sync.import_reject_kind (
     import_id uuid NOT NULL REFERENCES sync.import (id) ON DELETE CASCADE,
     lane smallint NOT NULL,
     rule text NOT NULL,
-    -- Empty where there is none.
+    -- Empty if there is none.
     sqlstate text NOT NULL,
     column_name text NOT NULL,
     rows bigint NOT NULL,
@@ -172,7 +172,7 @@ CREATE TABLE sync.import_reject_kind (
     PRIMARY KEY (import_id, lane, rule, sqlstate, column_name)
 );
 
--- Mode "replace": the keys that were in the file, as PostgreSQL writes them. Emptied when the import ends.
+-- Mode "replace": the keys of the file as PostgreSQL writes them. They are deleted when the import ends.
 CREATE TABLE sync.import_key (
     import_id uuid NOT NULL,
     key text NOT NULL
@@ -180,7 +180,7 @@ CREATE TABLE sync.import_key (
 
 CREATE INDEX import_key_key ON sync.import_key (import_id, md5(key));
 
--- Each import with its counts as they are now.
+-- Each import with its present counts.
 CREATE VIEW sync.import_progress AS
 SELECT import.id,
     coalesce(counted.bytes_read, import.bytes_read) AS bytes_read,
@@ -211,14 +211,14 @@ AS $$
     SELECT hashtextextended('sync.import ' || import_id, 0)
 $$;
 
--- Registers an import, or finds it, and answers its standing: 'begin' for the worker that asks, 'held' where a worker with
--- another message has it, 'running' where one with a later message has it, 'ended'.
+-- Registers an import, or finds it, and returns its standing: 'begin' if this worker may begin, 'held' if a worker with
+-- another message has it, 'running' if one with a later message has it, 'ended'.
 --
--- A message that comes again has lost its worker: its import is not waited for. Nor is that of a worker that has said
--- nothing for three minutes.
+-- A message that comes again has lost its worker, so that its import is claimed at once. So is that of a worker without a
+-- sign of life for three minutes.
 --
--- Of the uploads to one key only the newest is imported: an older one that is running ends here, between two of
--- its transactions; one that comes late never begins.
+-- Only the newest upload to a key is imported: an older one that is running ends here, between two of its transactions; one
+-- that comes late never begins.
 CREATE FUNCTION sync.claim_import(
     claimed_id uuid,
     claimed_bucket text,
@@ -262,7 +262,7 @@ BEGIN
         WHERE other.bucket = claimed_bucket AND other.object_key = claimed_object_key AND other.state = 'running'
             AND sync.is_older(other.sequencer, claimed_sequencer)
     LOOP
-        -- Waits for the transactions of the older one that are under way; later ones see that it has ended.
+        -- Waits for the transactions of the older one that are in progress; later ones see that it has ended.
         PERFORM pg_advisory_xact_lock(sync.import_lock(other_id));
         UPDATE sync.import
         SET state = 'failed', finished_at = clock_timestamp(),
@@ -294,8 +294,8 @@ BEGIN
 END
 $$;
 
--- True where the event of the first sequencer came before that of the second (Amazon S3 User Guide, "Event message
--- structure": hexadecimal, the shorter padded with zeros on the right, compared as texts). False where one is no sequencer.
+-- Tells if the event of the first sequencer came before that of the second (Amazon S3 User Guide, "Event message
+-- structure": hexadecimal, the shorter padded with zeros on the right, compared as texts). False if one is no sequencer.
 CREATE FUNCTION sync.is_older(a text, b text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -305,8 +305,8 @@ AS $$
             < upper(rpad(b, greatest(length(a), length(b)), '0')) COLLATE "C"
 $$;
 
--- For each set that is loaded: makes sure that the import was not ended by somebody else, and keeps it from being ended
--- before this transaction ends.
+-- Checks, for each set that is loaded, that no other worker has ended the import, and keeps it from being ended before this
+-- transaction ends.
 CREATE FUNCTION sync.enter_import(entered_id uuid)
 RETURNS uuid
 LANGUAGE plpgsql
@@ -315,7 +315,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(sync.import_lock(entered_id));
     PERFORM FROM sync.import WHERE id = entered_id AND state = 'running';
     IF NOT FOUND THEN
-        -- The worker looks for the name.
+        -- The worker looks for this name.
         RAISE EXCEPTION 'import % is not running: constraint "sync_import_is_running"', entered_id
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -323,8 +323,8 @@ BEGIN
 END
 $$;
 
--- For each stretch of the table whose rows are deleted: makes sure that the import still runs, and that no other worker
--- has deleted them or comes to them before this transaction ends.
+-- Checks, for each stretch of the table whose rows are deleted, that the import still runs, and that no other worker has
+-- deleted them or can do so before this transaction ends.
 CREATE FUNCTION sync.enter_stretch(entered_id uuid, entered_after text[])
 RETURNS uuid
 LANGUAGE plpgsql
@@ -335,7 +335,7 @@ BEGIN
     WHERE id = entered_id AND replace_phase = 'delete' AND replace_after IS NOT DISTINCT FROM entered_after
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        -- The worker looks for the name.
+        -- The worker looks for this name.
         RAISE EXCEPTION 'import % is not running here: constraint "sync_import_is_running"', entered_id
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -351,13 +351,13 @@ CREATE TYPE sync.counts AS (
     rows_rejected bigint
 );
 
--- Loads a set of which no row is bad.
+-- Loads a set without bad rows.
 --
--- aurora-sync makes `statement` of its catalog. It takes the columns of the set as $1, the literal of an array for
--- each, and answers one array of two counts: rows written, and rows older than the one in the table.
--- `insert_statement`, if there is one, is tried first: it inserts all rows without looking for them, which takes less time,
--- and fails where a key is there. `keys_statement` records the keys that are in the file, for mode "replace": as it runs
--- on its own, it sees the rows that the other statement wrote, and those of somebody else that it met.
+-- The worker makes `statement` from its catalog. It takes the columns of the set as $1, the literal of an array for each, and
+-- returns one array of two counts: rows written, and rows older than the one in the table. `insert_statement`, if there is
+-- one, is tried first: it inserts all rows without looking for them, which takes less time, and fails if a key exists.
+-- `keys_statement` records the keys of the file for mode "replace". It runs after the other statement, so that it sees the
+-- rows that were written, and those of others.
 CREATE FUNCTION sync.load(
     import_id uuid,
     statement text,
@@ -371,29 +371,29 @@ LANGUAGE plpgsql
 SET jit TO off
 AS $$
 DECLARE
-    answer bigint[];
+    result bigint[];
 BEGIN
     PERFORM sync.enter_import(import_id);
     IF insert_statement IS NOT NULL THEN
         BEGIN
-            EXECUTE insert_statement INTO answer USING columns;
+            EXECUTE insert_statement INTO result USING columns;
         EXCEPTION
             WHEN unique_violation THEN
-                answer := NULL;
+                result := NULL;
         END;
     END IF;
-    IF answer IS NULL THEN
-        EXECUTE statement INTO answer USING columns;
+    IF result IS NULL THEN
+        EXECUTE statement INTO result USING columns;
     END IF;
     IF keys_statement IS NOT NULL THEN
         EXECUTE keys_statement USING columns, import_id;
     END IF;
-    RETURN (answer[1], row_count - answer[1] - answer[2], answer[2], 0::bigint);
+    RETURN (result[1], row_count - result[1] - result[2], result[2], 0::bigint);
 END
 $$;
 
--- The same for a set that may have bad rows (sync.bisect): they are rejected. `records` are the rows as they stand in the
--- file, with an empty rule and reason; `follows` is that of sync.bisect.
+-- Does the same for a set with bad rows (sync.bisect): they are rejected. `records` are the rows as they stand in the file,
+-- with an empty rule and reason; `follows` is that of sync.bisect.
 CREATE FUNCTION sync.load_bisected(
     import_id uuid,
     lane smallint,
@@ -425,8 +425,8 @@ BEGIN
         ORDER BY row_number
     LOOP
         IF attempt.sqlstate IS NULL THEN
-            counts.rows_written := counts.rows_written + attempt.answer[1]::bigint;
-            counts.rows_superseded := counts.rows_superseded + attempt.answer[2]::bigint;
+            counts.rows_written := counts.rows_written + attempt.result[1]::bigint;
+            counts.rows_superseded := counts.rows_superseded + attempt.result[2]::bigint;
             CONTINUE;
         END IF;
         refused := records[attempt.row_number];
@@ -445,8 +445,8 @@ BEGIN
 END
 $$;
 
--- Records rejected rows, which are in the order of the file: counts all of them, and keeps the first ones of each lane, so
--- many rows and bytes. Answers their number.
+-- Records rejected rows, which are in the order of the file. Counts all of them, keeps the first ones of each lane up to a
+-- number of rows and bytes, and returns their number.
 CREATE FUNCTION sync.add_rejects(
     import_id uuid,
     lane smallint,
@@ -491,7 +491,7 @@ BEGIN
 END
 $$;
 
--- The next rejected rows of an import, of those that can be fixed. By the index alone: right after an import the table has
+-- Returns the next rejected rows of an import that can be fixed. It uses the index alone: right after an import the table has
 -- no statistics, and PostgreSQL would read and sort all rows for each page.
 CREATE FUNCTION sync.reject_page(of_import uuid, after bigint, row_count bigint)
 RETURNS SETOF sync.import_reject
@@ -505,7 +505,7 @@ AS $$
     ORDER BY reject.record LIMIT row_count
 $$;
 
--- Brings the counts of an import up to date with its chunks, and answers the rows that were read and rejected.
+-- Updates the counts of an import from its chunks, and returns the rows that were read and rejected.
 CREATE FUNCTION sync.count_import(counted_id uuid)
 RETURNS TABLE (read bigint, rejected bigint)
 LANGUAGE sql

@@ -78,7 +78,7 @@ pub fn settle(
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, {reported}{reused}
 )
-SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
 FROM settled",
         parameters = target.elements(),

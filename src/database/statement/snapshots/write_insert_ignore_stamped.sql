@@ -12,6 +12,6 @@ WITH input AS MATERIALIZED (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, CASE WHEN (fresh.c1) IN (SELECT written.k1 FROM written) THEN 'applied' ELSE 'unchanged' END AS outcome, NULL::text AS payload
   FROM fresh
 )
-SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
 FROM settled

@@ -18,6 +18,6 @@ WITH input AS MATERIALIZED (
     WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'
     ELSE 'row-missing' END AS outcome FROM fresh) AS fresh
 )
-SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
 FROM settled

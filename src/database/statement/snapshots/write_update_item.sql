@@ -13,6 +13,6 @@ WITH input AS MATERIALIZED (
     THEN json_build_object('table', 'item', 'operation', 'update', 'row', json_object(ARRAY['kind', 'number', 'name', 'amount', 'tags', 'place'], ARRAY[fresh.c1::text, fresh.c2::text, fresh.c3::text, fresh.c4::text, fresh.c5::text, fresh.c6::text]))::text END AS payload
   FROM (SELECT *, CASE WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied' ELSE 'row-missing' END AS outcome FROM fresh) AS fresh
 )
-SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
 FROM settled

@@ -20,6 +20,6 @@ WITH input AS MATERIALIZED (
   WHERE known.fingerprint IS DISTINCT FROM input.fingerprint
     AND NOT EXISTS (SELECT FROM sync.write AS rejected WHERE rejected.id = sync.reused_id(input.write_id, input.fingerprint))
 )
-SELECT sync.told(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
 FROM settled

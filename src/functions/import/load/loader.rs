@@ -31,12 +31,12 @@ const SET_ROWS_MIN: usize = 10;
 const BISECTED_ROWS_MAX: usize = 500;
 
 /// The statement number of the records that do not fit the table.
-const REJECTED_PIECE: i32 = -1;
+const REJECTED_SET: i32 = -1;
 
 /// Inserts the row of a set into `sync.import_chunk`.
-const RECORD: &str = "INSERT INTO sync.import_chunk (import_id, chunk, lane, piece, rows_read, rows_written,
+const RECORD: &str = "INSERT INTO sync.import_chunk (import_id, chunk, lane, set_number, rows_read, rows_written,
   rows_unchanged, rows_superseded, rows_rejected, records, bytes_read, next_byte, next_line, next_record)
-SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :piece::integer,";
+SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :set_number::integer,";
 
 /// The columns of the chunk's end.
 const CHUNK: &str = ":records::bigint, :bytes_read::bigint, :next_byte::bigint, :next_line::bigint, :next_record::bigint";
@@ -214,8 +214,8 @@ impl Work for Loading<'_> {
 
     async fn on_record(&self, _: Attempt) -> Result<Option<u64>, SyncError> {
         let counts = self.loader.data_api.execute(None, REJECTED, self.of_slot()).await?;
-        let (rejected, pieces) = rejected(counts.first().map(Vec::as_slice))?;
-        Ok((pieces > 0).then_some(rejected))
+        let (rejected, sets) = rejected(counts.first().map(Vec::as_slice))?;
+        Ok((sets > 0).then_some(rejected))
     }
 
     fn has_unknown_types(&self) -> bool {
@@ -226,8 +226,8 @@ impl Work for Loading<'_> {
 /// Reads the number of a part's rejected rows, and of its statements.
 fn rejected(counts: Option<&[Field]>) -> Result<(u64, u64), SyncError> {
     let counted = match counts {
-        Some([Field::Long(rejected), Field::Long(pieces)]) => {
-            u64::try_from(*rejected).ok().zip(u64::try_from(*pieces).ok())
+        Some([Field::Long(rejected), Field::Long(sets)]) => {
+            u64::try_from(*rejected).ok().zip(u64::try_from(*sets).ok())
         }
         _ => None,
     };
@@ -247,9 +247,9 @@ impl Loading<'_> {
         let sets = sets(&rows, self.set_rows_max, keeps_order, PartRow::size_bytes);
         let statement = load.statement();
         let (insert_statement, keys_statement) = (load.insert_first(), load.keys());
-        let parameters = |(piece, rows): (usize, Set<'_>)| {
-            let folded = if piece == 0 { folded } else { 0 };
-            let mut set = self.of_set(piece, rows.len(), folded);
+        let parameters = |(set_number, rows): (usize, Set<'_>)| {
+            let folded = if set_number == 0 { folded } else { 0 };
+            let mut set = self.of_set(set_number, rows.len(), folded);
             set.push(parameter("statement", statement.as_str()));
             set.push(optional("insert_statement", insert_statement.as_deref()));
             set.push(optional("keys_statement", keys_statement.as_deref()));
@@ -291,8 +291,8 @@ impl Loading<'_> {
         let names = array_literal(names);
         let types: Vec<_> = loader.columns.iter().map(|column| unknown_type(column)).collect();
         let types = array_literal(types.iter().map(Option::as_deref));
-        let parameters = |(piece, (rows, follows)): (usize, (Set<'_>, Option<String>))| {
-            let mut set = self.of_set(piece, rows.len(), 0);
+        let parameters = |(set_number, (rows, follows)): (usize, (Set<'_>, Option<String>))| {
+            let mut set = self.of_set(set_number, rows.len(), 0);
             set.push(optional("follows", follows.as_deref()));
             set.push(parameter("statement", statement.as_str()));
             set.push(optional("keys_statement", keys_statement.as_deref()));
@@ -320,8 +320,8 @@ impl Loading<'_> {
         calls
             .map(|(index, rows)| {
                 let mut set = self.of_slot();
-                let piece = REJECTED_PIECE - i32::try_from(index).unwrap_or_default();
-                set.push(parameter("piece", piece.to_string()));
+                let set_number = REJECTED_SET - i32::try_from(index).unwrap_or_default();
+                set.push(parameter("set_number", set_number.to_string()));
                 set.extend(self.of_chunk());
                 set.extend(super::rejects::parameters(&rows.iter().collect::<Vec<_>>()));
                 set.extend(kept());
@@ -336,10 +336,10 @@ impl Loading<'_> {
         calls(sets, sets_max, |set| encoded_len(set))
     }
 
-    fn of_set(&self, piece: usize, rows: usize, folded: usize) -> Vec<Parameter> {
+    fn of_set(&self, set_number: usize, rows: usize, folded: usize) -> Vec<Parameter> {
         let mut set = self.of_slot();
         set.extend([
-            parameter("piece", piece.to_string()),
+            parameter("set_number", set_number.to_string()),
             parameter("rows", rows.to_string()),
             parameter("folded", folded.to_string()),
         ]);
