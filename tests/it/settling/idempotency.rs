@@ -1,0 +1,96 @@
+//! Idempotency-Keys that are used twice.
+
+use aurora_sync::domain::write::{Write, fingerprint};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::calls;
+use crate::support::writes::write;
+use crate::support::{STAFF, World};
+
+/// A write under an id that its Idempotency-Key gives.
+fn keyed(world: &World, id: u128, text: &str) -> Write {
+    let mut write = write(&world.schema.catalog, text);
+    write.id = Uuid::new_v8(id.to_be_bytes());
+    write.fingerprint =
+        Some(fingerprint(&write.table, write.operation, write.key.as_ref(), &write.row));
+    write
+}
+
+#[tokio::test]
+async fn another_payload_under_a_used_idempotency_key_is_rejected_and_never_applied() {
+    let world = World::with(STAFF).await;
+    let first = keyed(&world, 1, "insert staff id=0010 name=first");
+    let other = keyed(&world, 1, "insert staff id=0011 name=other");
+    let again = first.clone();
+    // In deliveries of their own, in one delivery, and each again.
+    assert_eq!(calls(&world, vec![first.clone()]).await, 3);
+    assert_eq!(calls(&world, vec![other.clone()]).await, 3);
+    let in_one =
+        [keyed(&world, 2, "update staff id=0001 age=1"), keyed(&world, 2, "delete staff id=0001")];
+    world.apply_writes(in_one.to_vec()).await;
+    world.apply_writes([vec![again, other.clone()], in_one.to_vec()].concat()).await;
+    assert_eq!(
+        world
+            .rows("SELECT key, operation, outcome, rule FROM sync.write ORDER BY key, operation")
+            .await,
+        [
+            "0001|delete|rejected|idempotency-key-reused",
+            "0001|update|applied|-",
+            "0010|insert|applied|-",
+            "0011|insert|rejected|idempotency-key-reused",
+        ]
+    );
+    assert_eq!(world.rows("SELECT id FROM staff WHERE id IN ('0001', '0011')").await, ["0001"]);
+    // Each payload's own status URL tells of that payload; the id alone, of the first.
+    for (fingerprint, outcome, rule) in [
+        (format!("?fingerprint={}", first.fingerprint.as_ref().unwrap()), "applied", json!(null)),
+        (
+            format!("?fingerprint={}", other.fingerprint.as_ref().unwrap()),
+            "rejected",
+            json!("idempotency-key-reused"),
+        ),
+        ("?fingerprint=00".to_owned(), "pending", json!(null)),
+        (String::new(), "applied", json!(null)),
+    ] {
+        let status = world.read(&format!("/_sync/writes/{}{fingerprint}", first.id), &[]).await;
+        assert_eq!(status.json()["outcome"], outcome, "{fingerprint}");
+        assert_eq!(status.json()["rule"], rule, "{fingerprint}");
+    }
+    let wrong = world.read(&format!("/_sync/writes/{}?fingerprnt=00", first.id), &[]).await;
+    assert_eq!(wrong.status, 400);
+    // With the payload.
+    let fingerprint = other.fingerprint.unwrap();
+    assert_eq!(
+        world
+            .rows(&format!(
+                "SELECT payload::json->'row'->>'name' FROM sync.write
+                WHERE id = sync.reused_id('{}', '{fingerprint}')",
+                other.id
+            ))
+            .await,
+        ["other"]
+    );
+}
+
+#[tokio::test]
+async fn a_bad_row_does_not_hide_a_reused_idempotency_key() {
+    let world = World::with(STAFF).await;
+    world.apply_writes(vec![keyed(&world, 1, "insert staff id=0010 name=first")]).await;
+    world
+        .apply_writes(vec![
+            keyed(&world, 1, "insert staff id=0011 name=other"),
+            keyed(&world, 2, "insert staff id=0001 name=duplicate"),
+            keyed(&world, 3, "insert staff id=0012 name=good"),
+        ])
+        .await;
+    assert_eq!(
+        world.rows("SELECT key, outcome, rule, sqlstate FROM sync.write ORDER BY key").await,
+        [
+            "0001|rejected|database|23505",
+            "0010|applied|-|-",
+            "0011|rejected|idempotency-key-reused|-",
+            "0012|applied|-|-",
+        ]
+    );
+}
