@@ -91,8 +91,7 @@ async fn a_refused_batch_is_rolled_back_and_bisected() {
 }
 
 #[tokio::test]
-async fn a_commit_that_a_deferred_constraint_refuses_is_bisected_with_constraints_checked_at_once()
-{
+async fn a_batch_whose_commit_fails_a_deferred_constraint_is_bisected_with_immediate_constraints() {
     let world = deferring().await;
     let adding = Adding::new(&world, &["1", "2"], &["1"]);
     assert_eq!(adding.run().await.unwrap(), 1);
@@ -101,7 +100,7 @@ async fn a_commit_that_a_deferred_constraint_refuses_is_bisected_with_constraint
 }
 
 #[tokio::test]
-async fn a_batch_that_is_refused_though_it_is_bisected_is_no_fault_of_its_rows() {
+async fn a_bisected_batch_that_is_refused_too_is_an_error() {
     let world = world().await;
     let adding = Adding::new(&world, &["x"], &["y"]);
     assert!(matches!(adding.run().await, Err(SyncError::Refused(_))));
@@ -109,7 +108,7 @@ async fn a_batch_that_is_refused_though_it_is_bisected_is_no_fault_of_its_rows()
 }
 
 #[tokio::test]
-async fn a_lost_conflict_is_repeated_as_it_was() {
+async fn a_batch_that_loses_a_conflict_is_repeated_whole() {
     let world = world().await;
     world.fault("batch@1..2 sql=40P01");
     let adding = Adding::new(&world, &["1"], &[]);
@@ -119,7 +118,7 @@ async fn a_lost_conflict_is_repeated_as_it_was() {
 }
 
 #[tokio::test]
-async fn an_unanswered_commit_is_looked_up_and_repeated_only_if_it_was_not_done() {
+async fn a_commit_without_a_response_is_looked_up_and_repeated_only_if_it_failed() {
     for (fault, attempts) in [("commit drop-answer", 1), ("commit drop-request", 2)] {
         let world = world().await;
         world.fault(fault);
@@ -131,7 +130,7 @@ async fn an_unanswered_commit_is_looked_up_and_repeated_only_if_it_was_not_done(
 }
 
 #[tokio::test]
-async fn a_transaction_that_was_begun_ahead_is_used_or_ended() {
+async fn a_transaction_begun_ahead_is_used_or_ended() {
     let world = world().await;
     let begun = BegunAhead::default();
     begun.begin(&world.data_api, deadline()).await;

@@ -37,7 +37,7 @@ fn left(response: &SqsBatchResponse) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_stops_its_own_groups_from_its_message_on() {
+async fn a_missing_table_blocks_its_message_and_the_later_messages_of_its_group() {
     let world = World::with(
         "CREATE TABLE there (id integer PRIMARY KEY); CREATE TABLE gone (id integer PRIMARY KEY)",
     )
@@ -51,7 +51,7 @@ async fn a_table_that_is_not_there_stops_its_own_groups_from_its_message_on() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_does_not_stop_the_writes_of_others() {
+async fn a_missing_table_does_not_block_writes_to_another_table() {
     let world = World::with(
         "CREATE TABLE there (id integer PRIMARY KEY); CREATE TABLE gone (id integer PRIMARY KEY)",
     )
@@ -66,7 +66,7 @@ async fn a_table_that_is_not_there_does_not_stop_the_writes_of_others() {
 }
 
 #[tokio::test]
-async fn an_outage_gives_everything_back_after_one_attempt() {
+async fn messages_are_retried_later_after_one_attempt_during_an_outage() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     world.fault("any@1.. fail-before=ServiceUnavailableError");
     world.server.counters().reset();
@@ -76,7 +76,7 @@ async fn an_outage_gives_everything_back_after_one_attempt() {
 }
 
 #[tokio::test]
-async fn an_outage_in_the_middle_keeps_what_was_settled_before_it() {
+async fn an_outage_during_a_delivery_keeps_the_writes_settled_before_it() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     // The whole delivery runs into its time; then the second message meets an outage.
     world.fault("batch@1 timeout");
@@ -89,7 +89,7 @@ async fn an_outage_in_the_middle_keeps_what_was_settled_before_it() {
 }
 
 #[tokio::test]
-async fn a_lost_transaction_and_a_lost_conflict_are_done_again_at_once() {
+async fn a_lost_transaction_or_conflict_is_repeated_at_once() {
     for fault in
         ["batch sql=40001", "batch@1..3 sql=40P01", "batch lose-transaction", "commit sql=40001"]
     {
@@ -102,7 +102,7 @@ async fn a_lost_transaction_and_a_lost_conflict_are_done_again_at_once() {
 }
 
 #[tokio::test]
-async fn an_unanswered_commit_is_looked_up_and_not_repeated_blindly() {
+async fn a_commit_without_a_response_is_looked_up_before_it_is_repeated() {
     for (fault, commits) in [
         ("commit drop-answer", 1),
         ("commit cut-answer", 1),
@@ -127,7 +127,7 @@ async fn an_unanswered_commit_is_looked_up_and_not_repeated_blindly() {
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_waits_for_is_found_by_the_next_delivery() {
+async fn the_next_delivery_finds_a_commit_that_outlasted_its_invocation() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     world.fault("commit@1 delay=2s");
     let message = event(&messages(&world, &["a:t:1"]));
@@ -139,7 +139,7 @@ async fn a_commit_that_nobody_waits_for_is_found_by_the_next_delivery() {
 }
 
 #[tokio::test]
-async fn a_waking_database_is_waited_for_as_long_as_there_is_time() {
+async fn a_delivery_waits_for_a_resuming_database_until_its_deadline() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     world.server.pause(Duration::from_millis(300));
     let response = world.apply(event(&messages(&world, &["a:t:1"]))).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_waking_database_is_waited_for_as_long_as_there_is_time() {
 }
 
 #[tokio::test]
-async fn nothing_is_begun_when_the_time_is_over() {
+async fn no_transaction_begins_after_the_deadline() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     world.server.counters().reset();
     let over = Deadline::after(Duration::ZERO);
@@ -164,7 +164,7 @@ async fn nothing_is_begun_when_the_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_transaction_is_not_left_open_at_the_deadline() {
+async fn no_transaction_stays_open_after_the_deadline() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     world.fault("batch@1.. delay=2s");
     let soon = Deadline::after(Duration::from_millis(1_500));
@@ -184,7 +184,7 @@ async fn a_message_without_an_id_fails_the_invocation() {
 }
 
 #[tokio::test]
-async fn messages_that_are_given_back_come_again_after_their_pause() {
+async fn messages_that_are_retried_later_come_again_after_their_backoff() {
     let world = World::with(STAFF).await;
     let queue = FifoQueue::new().await;
     let bodies = [write(&world.schema.catalog, "insert staff id=0010 name=x")];
@@ -215,7 +215,7 @@ const STATES: [&str; 23] = [
 ];
 
 #[tokio::test]
-async fn the_server_catches_just_what_the_table_of_errors_calls_the_datas_fault() {
+async fn the_database_rejects_the_same_sqlstates_as_the_error_table() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, state text);
          CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -248,7 +248,7 @@ async fn the_server_catches_just_what_the_table_of_errors_calls_the_datas_fault(
 }
 
 #[tokio::test]
-async fn no_message_is_so_broken_that_it_is_delivered_for_ever() {
+async fn every_broken_message_is_settled_at_its_first_delivery() {
     let world = World::with(STAFF).await;
     let good =
         serde_json::to_value(write(&world.schema.catalog, "insert staff id=0010 name=x")).unwrap();

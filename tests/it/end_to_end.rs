@@ -21,7 +21,7 @@ fn functions() -> Functions {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_holds_on_the_deployed_template() {
+async fn the_tutorials_requests_work_on_the_deployed_template() {
     let stack = Stack::start(Options::new(functions())).await.unwrap();
     let seen = demo::run(&stack, &mut |_| ()).await.unwrap();
 
@@ -45,12 +45,12 @@ async fn the_demo_holds_on_the_deployed_template() {
     assert_eq!(seen.row_count, 9_960);
     assert_eq!(seen.rows[0], "0000|Name 0|20");
 
-    requests_that_are_wrong_are_answered(&stack).await;
+    wrong_requests_get_problems(&stack).await;
     an_array_is_accepted_item_by_item(&stack).await;
-    look_ups_pass_the_gateway_unharmed(&stack).await;
+    look_ups_pass_the_gateway_unchanged(&stack).await;
 }
 
-async fn requests_that_are_wrong_are_answered(stack: &Stack) {
+async fn wrong_requests_get_problems(stack: &Stack) {
     let json = ("content-type", "application/json");
     for (method, path, headers, body, status, word) in [
         (Method::POST, "/staff", &[json][..], &b"{"[..], 400, "malformed-body"),
@@ -102,7 +102,7 @@ async fn an_array_is_accepted_item_by_item(stack: &Stack) {
 }
 
 /// What only the gateway could spoil: bytes, methods, headers, percent-encoding.
-async fn look_ups_pass_the_gateway_unharmed(stack: &Stack) {
+async fn look_ups_pass_the_gateway_unchanged(stack: &Stack) {
     let get = async |path: &str, headers: &[(&str, &str)]| {
         stack.request(Method::GET, path, headers, "").await.unwrap()
     };

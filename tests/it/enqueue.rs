@@ -13,7 +13,7 @@ use crate::support::{STAFF, World, sample};
 const ROWS: &str = "SELECT id, name, age FROM staff ORDER BY id";
 
 #[tokio::test]
-async fn every_sample_that_is_accepted_reaches_its_row() {
+async fn every_accepted_sample_changes_its_row() {
     let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
     for (name, accepted, rows) in [
         (
@@ -41,7 +41,7 @@ async fn every_sample_that_is_accepted_reaches_its_row() {
 }
 
 #[tokio::test]
-async fn an_array_settles_item_by_item() {
+async fn each_item_of_an_array_is_settled_on_its_own() {
     let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
     assert_eq!(door.request(sample("api-post-base64")).await.status, 202);
     let answer = door.request(sample("api-post-array")).await;
@@ -64,7 +64,7 @@ async fn an_array_settles_item_by_item() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_not_queued() {
+async fn a_refused_request_is_not_queued() {
     let door = Door::open(STAFF).await;
     for (name, word, rules) in [
         (
@@ -113,7 +113,7 @@ async fn writes_to_one_key_share_a_group_and_keep_their_order() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_not_there_is_our_fault_and_accepts_nothing() {
+async fn a_missing_queue_is_an_internal_error_and_accepts_nothing() {
     let mut door = Door::open(STAFF).await;
     let url = format!("{}-gone.fifo", door.queue.url);
     door.enqueue.queue = Queue::new(&door.queue.sdk_config, url);
@@ -136,7 +136,7 @@ fn ids(writes: &[Vec<Value>]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn what_the_queue_does_not_take_at_first_is_sent_again() {
+async fn messages_that_the_queue_does_not_take_at_first_are_sent_again() {
     let throttle = Fate::TakeFirst { code: "RequestThrottled", is_sender_fault: true };
     let hiccup = Fate::TakeFirst { code: "InternalError", is_sender_fault: false };
     let fates = [
@@ -157,7 +157,7 @@ async fn what_the_queue_does_not_take_at_first_is_sent_again() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_is_listed_and_the_whole_may_be_sent_again() {
+async fn a_partly_accepted_request_lists_its_accepted_writes_and_can_be_sent_again() {
     let down = Fate::Fail { status: 400, code: "RequestThrottled" };
     let first = Fate::TakeFirst { code: "InternalError", is_sender_fault: false };
     let (mut door, _flaky) = Door::open_flaky(STAFF, &[first, down]).await;
@@ -202,7 +202,7 @@ async fn a_message_that_the_queue_refuses_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_retry_under_a_key_is_dropped_and_another_payload_is_not() {
+async fn an_idempotency_key_drops_a_repeated_payload_and_keeps_another_one() {
     let door = Door::open(STAFF).await;
     let post = async |name: &str| {
         let rows = json!([{"id": "1", "name": "same"}, {"id": "1", "name": name}]);
@@ -222,7 +222,7 @@ async fn a_retry_under_a_key_is_dropped_and_another_payload_is_not() {
 }
 
 #[tokio::test]
-async fn another_payload_under_a_key_is_never_applied() {
+async fn another_payload_under_a_used_idempotency_key_is_never_applied() {
     let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
     let mut statuses = Vec::new();
     for name in ["api-post-idempotent", "api-post-idempotent-other"] {
@@ -269,7 +269,7 @@ async fn a_list_of_keys_deletes_those_rows() {
 }
 
 #[tokio::test]
-async fn a_part_is_accepted_and_the_rest_reported() {
+async fn partial_handling_accepts_the_good_items_and_reports_the_others() {
     let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
     let response = door.respond(sample("api-post-ndjson-partial")).await;
     assert_eq!(response.status_code, 202);
@@ -291,7 +291,7 @@ async fn a_part_is_accepted_and_the_rest_reported() {
 }
 
 #[tokio::test]
-async fn text_that_sqs_does_not_take_reaches_its_row() {
+async fn characters_that_sqs_does_not_take_reach_their_row() {
     let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
     let row = json!({"id": "0004", "name": "\u{fffe}\u{ffff}\u{1}\u{7f}"});
     assert_eq!(door.request(event("POST", "staff", &[], &row)).await.status, 202);

@@ -24,7 +24,7 @@ fn is_left(response: &SqsBatchResponse) -> bool {
 }
 
 #[tokio::test]
-async fn a_value_that_imitates_the_name_of_our_constraint_rejects_its_row_alone() {
+async fn a_value_that_names_a_constraint_of_the_worker_rejects_only_its_row() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY, d date)").await;
     for (id, name) in [
         ("1", "sync_write_settled_once"),
@@ -42,7 +42,7 @@ async fn a_value_that_imitates_the_name_of_our_constraint_rejects_its_row_alone(
 }
 
 #[tokio::test]
-async fn a_constraint_of_a_users_table_with_our_name_rejects_its_row_alone() {
+async fn a_users_constraint_with_a_name_of_the_worker_rejects_only_its_row() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, a integer CONSTRAINT sync_write_settled_once UNIQUE)",
     )
@@ -53,7 +53,7 @@ async fn a_constraint_of_a_users_table_with_our_name_rejects_its_row_alone() {
 }
 
 #[tokio::test]
-async fn a_rule_beside_the_insert_rejects_the_row_and_is_not_retried() {
+async fn a_do_also_rule_rejects_the_row_and_is_not_retried() {
     let world =
         World::with("CREATE TABLE t (id integer PRIMARY KEY); CREATE TABLE log (id integer)").await;
     world.rows("CREATE RULE also AS ON INSERT TO t DO ALSO INSERT INTO log VALUES (NEW.id)").await;
@@ -62,7 +62,7 @@ async fn a_rule_beside_the_insert_rejects_the_row_and_is_not_retried() {
 }
 
 #[tokio::test]
-async fn a_flag_that_jsonpath_does_not_have_rejects_its_row_alone() {
+async fn an_unknown_jsonpath_flag_rejects_only_its_row() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY, path jsonpath)").await;
     let path = "$ ? (@ like_regex \"a\" flag \"x\")";
     let rows: [&[_]; 2] = [&[("id", "1"), ("path", path)], &[("id", "2"), ("path", "$.a")]];
@@ -71,7 +71,7 @@ async fn a_flag_that_jsonpath_does_not_have_rejects_its_row_alone() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_nested_too_deeply_rejects_its_row_alone() {
+async fn a_value_nested_too_deeply_rejects_only_its_row() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY, query tsquery)").await;
     let query = format!("{}a{}", "(".repeat(100_000), ")".repeat(100_000));
     let rows: [&[_]; 2] = [&[("id", "1"), ("query", &query)], &[("id", "2"), ("query", "a")]];
@@ -80,7 +80,7 @@ async fn a_value_that_is_nested_too_deeply_rejects_its_row_alone() {
 }
 
 #[tokio::test]
-async fn a_row_that_a_policy_forbids_is_rejected_alone() {
+async fn a_row_policy_rejects_only_its_row() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, a text);
          CREATE TABLE guarded (a text);
@@ -113,7 +113,7 @@ async fn a_row_that_a_policy_forbids_is_rejected_alone() {
 }
 
 #[tokio::test]
-async fn a_sequence_without_numbers_blocks_the_message_and_rejects_nothing() {
+async fn an_exhausted_sequence_blocks_the_message_and_rejects_nothing() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, n integer GENERATED ALWAYS AS IDENTITY)",
     )
@@ -124,7 +124,7 @@ async fn a_sequence_without_numbers_blocks_the_message_and_rejects_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_grow_blocks_the_message_and_rejects_nothing() {
+async fn a_table_that_cannot_grow_blocks_the_message_and_rejects_nothing() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY);
          CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -184,7 +184,7 @@ const STATES: &str = "00000 01000 02000 03000 08000 08006 08P01 09000 0A000 0B00
     P0004 XX000 XX001 XX002 ZZ001";
 
 #[tokio::test]
-async fn the_server_calls_just_that_the_datas_fault_that_the_table_of_errors_does() {
+async fn is_of_row_agrees_with_the_error_table() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
     let states = STATES.split_whitespace().map(|state| (state, "by request"));

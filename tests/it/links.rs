@@ -129,7 +129,7 @@ fn every_relative_link_leads_somewhere() {
 }
 
 #[test]
-fn links_and_anchors_are_read_as_markdown_means_them() {
+fn links_and_anchors_are_read_as_markdown_defines() {
     let line = "see [a](b.md#c), [`f`](x.rs \"title\"), `[no](code)`, ![p](p.svg) and [not a link]";
     assert_eq!(links(line), [("a", "b.md#c"), ("`f`", "x.rs"), ("p", "p.svg")]);
     let text = "# One `two`: three\n```\n# code\n```\n## Same\n## Same\n## 使い方\n";

@@ -21,7 +21,7 @@ const JSON: &str = "application/json";
 const RECORDS: &str = "application/vnd.amazon.rds-data+json";
 
 #[tokio::test]
-async fn the_tutorials_look_up_is_answered_in_both_forms() {
+async fn the_tutorials_look_up_has_both_forms_of_response() {
     let world = World::with(STAFF).await;
     let list = |accept| get("/{table}", &json!({"table": "staff"}), &json!({"id": "0001"}), accept);
     let answer = world.lookup(list(RECORDS)).await;
@@ -35,7 +35,7 @@ async fn the_tutorials_look_up_is_answered_in_both_forms() {
 }
 
 #[tokio::test]
-async fn the_sample_events_of_the_api_are_answered() {
+async fn every_sample_look_up_has_a_response() {
     let world = World::with(STAFF).await;
     for name in ["api-get-list", "api-get-by-key", "api-get-raw-records", "api-get-filtered"] {
         let answer = world.lookup(sample(name)).await;
@@ -77,7 +77,7 @@ async fn a_list_is_ordered_by_key_and_bounded() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_a_problem() {
+async fn look_ups_that_fail_are_problems() {
     let world = World::with(STAFF).await;
     let calls_before = world.server.counters().calls(Operation::Execute);
     let status = async |event: Value| {
@@ -98,7 +98,7 @@ async fn what_cannot_be_answered_is_a_problem() {
 }
 
 #[tokio::test]
-async fn every_type_of_the_second_table_is_read_exactly() {
+async fn every_column_of_the_second_table_is_read_exactly() {
     let world = World::with(MEASUREMENT).await;
     world
         .rows(
@@ -144,7 +144,7 @@ async fn the_status_of_a_write_is_pending_until_it_is_settled() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_503_with_retry_after() {
+async fn an_unavailable_database_is_503_with_retry_after() {
     let world = World::with(STAFF).await;
     world.fault("execute fail-before=ServiceUnavailableError");
     let answer =

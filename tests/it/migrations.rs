@@ -33,7 +33,7 @@ async fn each_file_is_applied_once() {
 }
 
 #[tokio::test]
-async fn two_at_once_apply_each_file_once() {
+async fn two_concurrent_migrations_apply_each_file_once() {
     let world = World::unmigrated(STAFF).await;
     let migrate = world.migrate();
     let (one, other) =
@@ -67,7 +67,7 @@ async fn a_file_that_fails_leaves_nothing_and_names_its_line() {
 }
 
 #[tokio::test]
-async fn a_dump_is_applied_and_leaves_the_session_as_it_was() {
+async fn a_dump_is_applied_and_leaves_the_session_unchanged() {
     let dump = "SELECT pg_catalog.set_config('search_path', '', false);
         CREATE TABLE public.t (id integer NOT NULL, body text);
         ALTER TABLE ONLY public.t ADD CONSTRAINT t_pkey PRIMARY KEY (id);
@@ -78,7 +78,7 @@ async fn a_dump_is_applied_and_leaves_the_session_as_it_was() {
 }
 
 #[tokio::test]
-async fn the_repositorys_own_tables_are_those_of_the_catalog() {
+async fn the_built_catalog_has_the_tables_of_the_sql_folder() {
     let schema = ddl::read_dir(std::path::Path::new("sql")).unwrap();
     assert_eq!(schema.catalog, aurora_sync::domain::tables::catalog());
     assert_eq!(schema.migrations, aurora_sync::domain::tables::migrations());
@@ -109,7 +109,7 @@ async fn custom_resource(world: &World, event: &str) -> Value {
 }
 
 #[tokio::test]
-async fn cloudformation_is_answered_whatever_happens() {
+async fn cloudformation_gets_a_response_on_success_and_failure() {
     let world = World::unmigrated(STAFF).await;
     for event in ["cfn-create", "cfn-update", "cfn-delete"] {
         let answer = custom_resource(&world, event).await;

@@ -10,7 +10,7 @@ fn notification(name: &str) -> Notification {
 }
 
 #[test]
-fn one_upload_is_one_import_by_whatever_way_it_is_told() {
+fn one_upload_has_one_import_id_in_every_envelope() {
     let direct = notification("sqs-import");
     let [ImportRequest { source, continuation: 0 }] = direct.requests.as_slice() else {
         panic!("{direct:?}")
@@ -30,6 +30,6 @@ fn one_upload_is_one_import_by_whatever_way_it_is_told() {
 }
 
 #[test]
-fn a_test_event_asks_for_nothing() {
-    assert_eq!(notification("sqs-s3-test-event"), Notification { requests: vec![], ignored: 1 });
+fn a_test_event_names_no_file() {
+    assert_eq!(notification("sqs-s3-test-event"), Notification { asks: vec![], ignored: 1 });
 }

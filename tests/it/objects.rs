@@ -65,7 +65,7 @@ async fn metadata_comes_with_the_head() {
 }
 
 #[tokio::test]
-async fn an_object_that_is_not_the_one_is_told_from_one_that_is_not_there() {
+async fn a_changed_object_is_distinguished_from_a_missing_one() {
     let bucket = Bucket::new().await;
     let objects = Objects::new(&bucket.sdk_config);
     let etag = bucket.put("k", "first").await;
@@ -82,7 +82,7 @@ async fn an_object_that_is_not_the_one_is_told_from_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_version_is_read_though_there_is_a_newer_one() {
+async fn a_version_is_read_although_a_newer_one_exists() {
     let bucket = Bucket::new().await;
     let client = Client::new(&bucket.sdk_config);
     let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled);
@@ -110,7 +110,7 @@ async fn read_under(fates: &[Fate]) -> (FaultyStore, Result<(), ServiceFault>) {
 }
 
 #[tokio::test]
-async fn a_range_goes_on_at_the_byte_where_it_broke() {
+async fn a_broken_range_continues_at_its_next_byte() {
     // The reader of one range at a time: what breaks is its last one.
     let content = content(1_000);
     let fates = [Fate::Break(300), Fate::Short(100), Fate::Hang, Fate::Break(0), Fate::Break(250)];
@@ -127,7 +127,7 @@ async fn a_range_goes_on_at_the_byte_where_it_broke() {
 }
 
 #[tokio::test]
-async fn ranges_that_break_anywhere_come_together_whole() {
+async fn broken_ranges_make_up_the_whole_object() {
     let fates = [
         Fate::Break(1_000_000),
         Fate::Break(5),
@@ -142,7 +142,7 @@ async fn ranges_that_break_anywhere_come_together_whole() {
 }
 
 #[tokio::test]
-async fn an_outage_that_does_not_end_is_told() {
+async fn an_outage_of_s3_ends_the_read_after_a_bounded_number_of_attempts() {
     let hang = vec![Fate::Hang; 1_000];
     let (store, found) = read_under(&hang).await;
     assert_eq!(found, Err(ServiceFault::Unavailable));
@@ -150,7 +150,7 @@ async fn an_outage_that_does_not_end_is_told() {
 }
 
 #[tokio::test]
-async fn an_object_that_changes_while_it_is_read_is_told() {
+async fn an_object_that_changes_while_it_is_read_is_an_error() {
     for fate in [
         Fate::OtherETag,
         Fate::Grown,
@@ -165,7 +165,7 @@ async fn an_object_that_changes_while_it_is_read_is_told() {
 }
 
 #[tokio::test]
-async fn the_version_is_asked_for_with_every_range() {
+async fn every_range_is_requested_with_the_version() {
     let store = FaultyStore::of(content(10), &[Fate::Break(4)]).await;
     let name = ObjectName { version_id: Some("v1".into()), ..name("b", "k") };
     read(&Objects::new(&store.sdk_config), &name, 10, 0).await.unwrap();
@@ -174,7 +174,7 @@ async fn the_version_is_asked_for_with_every_range() {
 }
 
 #[tokio::test]
-async fn an_empty_object_asks_for_no_range() {
+async fn an_empty_object_needs_no_request() {
     let store = FaultyStore::of(Vec::new(), &[]).await;
     let objects = Objects::new(&store.sdk_config);
     assert_eq!(read(&objects, &name("b", "k"), 0, 0).await.unwrap(), b"");
@@ -199,7 +199,7 @@ async fn no_more_than_two_ranges_are_fetched_ahead() {
 }
 
 #[tokio::test]
-async fn an_upload_is_one_object_whatever_its_size() {
+async fn an_upload_of_any_size_is_one_object() {
     let bucket = Bucket::new().await;
     let objects = Objects::new(&bucket.sdk_config);
     for (len, piece) in [
@@ -228,7 +228,7 @@ async fn an_upload_is_one_object_whatever_its_size() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_given_up_leaves_nothing() {
+async fn an_abandoned_upload_leaves_nothing() {
     let bucket = Bucket::new().await;
     let objects = Objects::new(&bucket.sdk_config);
     let client = Client::new(&bucket.sdk_config);

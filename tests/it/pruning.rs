@@ -23,7 +23,7 @@ fn function(world: &World, step_rows: u32) -> Prune {
 }
 
 #[tokio::test]
-async fn writes_are_forgotten_only_when_no_queue_can_hold_them_any_more() {
+async fn writes_are_deleted_only_when_no_queue_can_still_hold_them() {
     let world = ledger("unnest(ARRAY[0, 14, 28, 28.9, 29.1, 400])").await;
     assert_eq!(prune::run(&function(&world, 10), deadline()).await.unwrap(), 2);
     assert_eq!(
@@ -33,7 +33,7 @@ async fn writes_are_forgotten_only_when_no_queue_can_hold_them_any_more() {
 }
 
 #[tokio::test]
-async fn steps_are_bounded_and_go_on_until_nothing_is_left() {
+async fn steps_are_bounded_and_repeat_until_nothing_is_left() {
     let world = ledger("generate_series(20, 69)").await;
     world.server.counters().reset();
     // Days 29 to 69: 29 itself has passed when the statement runs.
@@ -51,6 +51,6 @@ async fn an_outage_is_left_to_the_next_invocation() {
 }
 
 #[test]
-fn the_sample_of_the_schedule_is_taken() {
+fn the_sample_event_of_the_schedule_is_read() {
     assert!(serde_json::from_value::<IgnoredAny>(sample("schedule-prune")).is_ok());
 }

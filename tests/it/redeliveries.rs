@@ -54,7 +54,7 @@ async fn a_redriven_write_does_not_overwrite_a_later_one_of_its_own_delivery() {
 }
 
 #[tokio::test]
-async fn a_redriven_write_that_nothing_overtook_is_applied() {
+async fn a_redriven_write_without_a_later_one_is_applied() {
     let world = World::with(STAFF).await;
     for (text, accepted, sent) in [
         // Of another key, and one that was rejected.
@@ -83,7 +83,7 @@ async fn a_redriven_write_that_was_settled_before_keeps_its_outcome() {
 }
 
 #[tokio::test]
-async fn a_redriven_write_is_overtaken_by_any_later_one_where_keys_cannot_be_compared() {
+async fn a_redriven_write_is_overtaken_by_any_later_write_if_keys_cannot_be_compared() {
     let world = World::with("CREATE TABLE t (k interval PRIMARY KEY, a text)").await;
     for (text, accepted, sent) in
         [("upsert t k=1_mon a=newer", 1, 1), ("upsert t k=30_days a=older", 0, 60)]
@@ -98,7 +98,7 @@ async fn a_redriven_write_is_overtaken_by_any_later_one_where_keys_cannot_be_com
 }
 
 #[tokio::test]
-async fn a_redriven_insert_of_a_row_whose_key_the_database_makes_is_never_overtaken() {
+async fn a_redriven_insert_with_a_generated_key_is_never_overtaken() {
     let world =
         World::with("CREATE TABLE t (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text)")
             .await;
@@ -135,7 +135,7 @@ fn writes(world: &World, texts: &[String]) -> Envelope {
 }
 
 #[tokio::test]
-async fn a_message_alone_has_more_than_half_of_the_time() {
+async fn a_single_message_has_more_than_half_of_the_time() {
     let world = slow(0.75).await;
     let texts: Vec<_> = (11..15).map(|id| format!("insert t id={id}")).collect();
     let message = writes(&world, &texts);
@@ -144,7 +144,7 @@ async fn a_message_alone_has_more_than_half_of_the_time() {
 }
 
 #[tokio::test]
-async fn a_write_alone_has_all_of_the_time() {
+async fn a_single_write_has_all_of_the_time() {
     let world = slow(2.5).await;
     let message = writes(&world, &["insert t id=11".to_owned()]);
     let time = Deadline::after(Duration::from_millis(3_300));
@@ -177,7 +177,7 @@ async fn settles_step_by_step(world: &World, mut messages: Vec<Envelope>, time: 
 }
 
 #[tokio::test]
-async fn a_message_that_takes_longer_than_a_delivery_is_settled_step_by_step() {
+async fn a_message_longer_than_a_delivery_is_settled_step_by_step() {
     let world = slow(0.5).await;
     let texts: Vec<_> = (11..19).map(|id| format!("insert t id={id}")).collect();
     let messages = vec![writes(&world, &texts)];
@@ -213,7 +213,7 @@ async fn updates_that_fold_are_settled_step_by_step() {
 }
 
 #[tokio::test]
-async fn several_messages_that_take_longer_than_a_delivery_are_settled_step_by_step() {
+async fn several_messages_longer_than_a_delivery_are_settled_step_by_step() {
     let world = slow(1.0).await;
     let mut messages = Vec::new();
     for id in 11..14 {
@@ -225,7 +225,7 @@ async fn several_messages_that_take_longer_than_a_delivery_are_settled_step_by_s
 }
 
 #[tokio::test]
-async fn a_call_that_takes_too_long_leaves_the_writes_to_smaller_ones() {
+async fn a_call_that_times_out_is_followed_by_smaller_ones() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
     world.fault("any@1 timeout");
     let texts: Vec<_> = (0..5).map(|id| format!("insert t id={id}")).collect();
@@ -246,7 +246,7 @@ fn newer(name: &str, value: serde_json::Value, world: &World) -> String {
 }
 
 #[tokio::test]
-async fn what_a_newer_deployment_may_know_waits_for_it_for_an_hour() {
+async fn a_message_of_a_newer_deployment_waits_for_an_hour() {
     let world = World::with(STAFF).await;
     for (name, value, rule) in [
         ("table", serde_json::json!("new"), "unknown-table"),
@@ -271,7 +271,7 @@ async fn what_a_newer_deployment_may_know_waits_for_it_for_an_hour() {
 }
 
 #[tokio::test]
-async fn what_no_version_sends_is_rejected_at_once() {
+async fn a_message_that_no_version_sends_is_rejected_at_once() {
     let world = World::with(STAFF).await;
     for (id, body) in ["{broken", "[]", "{}", r#"{"version":2,"writes":[]}"#, r#"{"version":"1"}"#]
         .iter()

@@ -101,7 +101,7 @@ async fn fault(report: &Value) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_report_counts_what_was_rejected_by_rule_and_then_row_by_row() {
+async fn a_report_counts_rejects_by_rule_and_lists_them_row_by_row() {
     let telling = Telling::of(&[IMPORT, KINDS, REJECTS]).await;
     telling.write("completed", None, Some(&format())).await;
     let mut report = telling.report().await;
@@ -152,7 +152,7 @@ async fn a_report_counts_what_was_rejected_by_rule_and_then_row_by_row() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_never_read_has_a_report_alone() {
+async fn a_file_that_was_never_read_has_a_report_and_no_rejected_rows() {
     let import = "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
         VALUES ('00000000-0000-0000-0000-000000000001', 'uploads', 'imports/staff/a.csv', 'e', '01', 'staff')";
     let telling = Telling::of(&[import]).await;
@@ -172,7 +172,7 @@ async fn a_file_that_was_never_read_has_a_report_alone() {
 }
 
 #[tokio::test]
-async fn records_of_any_size_and_bytes_come_back_as_they_stood() {
+async fn rejected_records_of_any_size_and_bytes_come_back_unchanged() {
     // Pages over 1 MiB, records that alone are over 1 MiB in an answer, and bytes that are no text for
     // PostgreSQL. What is too long is told of, and not part of the file.
     let fill = "INSERT INTO sync.import_reject (import_id, lane, record, line, byte_offset, rule, reason, raw, raw_bytes)

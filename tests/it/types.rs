@@ -212,7 +212,7 @@ fn rows() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_type_goes_through_write_and_look_up_unharmed() {
+async fn every_type_passes_through_write_and_look_up_unchanged() {
     let tables = everything();
     let (world, door) = (World::with(&tables).await, Door::open(&tables).await);
     let mut post = event("POST", "everything", &[], &Value::Null);
@@ -438,7 +438,7 @@ BEGIN
 END $$";
 
 #[tokio::test]
-async fn the_door_takes_what_the_column_takes_unharmed_and_nothing_else() {
+async fn request_validation_accepts_the_texts_that_the_column_stores_unchanged() {
     let columns = EDGES.iter().enumerate().map(|(n, (definition, ..))| {
         format!("CREATE TABLE edge_{n} (id integer PRIMARY KEY, c {definition});")
     });
@@ -626,7 +626,7 @@ fn moments(has_date: bool) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn texts_are_one_key_where_they_are_one_value() {
+async fn equal_values_have_one_key() {
     let bare = SPELLINGS.iter().map(|(definition, _)| *definition);
     let definitions: std::collections::BTreeSet<_> =
         EDGES.iter().map(|(definition, ..)| *definition).chain(bare).collect();

@@ -88,7 +88,7 @@ async fn writes_to_one_key_keep_their_order() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_comes_again_has_no_second_effect() {
+async fn a_repeated_delivery_has_no_second_effect() {
     let world = World::with(STAFF).await;
     let writes = vec![
         write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("Api"))]),
@@ -146,7 +146,7 @@ async fn one_bad_row_is_rejected_and_the_others_commit() {
 }
 
 #[tokio::test]
-async fn a_deferred_constraint_rejects_its_own_row_only() {
+async fn a_deferred_constraint_rejects_only_its_row() {
     let world = World::with(
         "CREATE TABLE part (id integer PRIMARY KEY, of integer REFERENCES part DEFERRABLE INITIALLY DEFERRED)",
     )
@@ -166,7 +166,7 @@ async fn a_deferred_constraint_rejects_its_own_row_only() {
 }
 
 #[tokio::test]
-async fn every_type_of_the_second_table_arrives_as_it_was_sent() {
+async fn every_column_of_the_second_table_arrives_unchanged() {
     let world = World::with(MEASUREMENT).await;
     let sensor = "6f9619ff-8b86-d011-b42d-00c04fc964ff";
     let row = [
@@ -214,7 +214,7 @@ async fn every_type_of_the_second_table_arrives_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_is_settled_as_rejected() {
+async fn an_unreadable_message_is_settled_as_rejected() {
     let world = World::with(STAFF).await;
     let good = write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("good"))]);
     let good = aurora_sync::domain::write::pack(vec![good], 1).remove(0).body;
@@ -259,7 +259,7 @@ async fn writes_that_no_longer_fit_the_catalog_are_rejected() {
 }
 
 #[tokio::test]
-async fn an_outage_gives_the_batch_back_and_rejects_nothing() {
+async fn messages_are_retried_later_after_an_outage_and_nothing_is_rejected() {
     let world = World::with(STAFF).await;
     let writes =
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
@@ -276,7 +276,7 @@ async fn an_outage_gives_the_batch_back_and_rejects_nothing() {
 }
 
 #[tokio::test]
-async fn a_delivery_whose_commit_is_not_answered_takes_effect_once() {
+async fn a_delivery_whose_commit_has_no_response_takes_effect_once() {
     let world = World::with(STAFF).await;
     let writes =
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
@@ -290,7 +290,7 @@ async fn a_delivery_whose_commit_is_not_answered_takes_effect_once() {
 }
 
 #[tokio::test]
-async fn our_own_mistakes_block_and_keep_the_messages() {
+async fn a_missing_table_blocks_and_keeps_the_message() {
     let world = World::with(STAFF).await;
     let writes =
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];

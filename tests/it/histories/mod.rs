@@ -37,7 +37,7 @@ const DELIVERIES_MAX: usize = 300;
 const UNTIL_NEXT_DELIVERY: Duration = Duration::from_mins(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_accepted_write_is_settled_once_whatever_goes_wrong_on_the_way() {
+async fn every_accepted_write_is_settled_once_under_faults() {
     // Several at once, each over a database of its own.
     tokio::join!(lane(0), lane(1), lane(2), lane(3));
 }
@@ -51,7 +51,7 @@ async fn lane(lane: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_accepted_write_is_settled_once_though_its_process_is_killed() {
+async fn every_accepted_write_is_settled_once_when_its_process_is_killed() {
     let world = World::with(STAFF).await;
     // No queue: the visibility of messages is the business of other tests.
     let url = world.server.url();
@@ -272,7 +272,7 @@ async fn suffer_faults<R: Runner>(
 }
 
 #[tokio::test]
-async fn a_seed_gives_the_same_history_again() {
+async fn a_seed_repeats_its_history() {
     let world = World::with(&format!("{STAFF};{TABLES}")).await;
     let mut seen = Vec::new();
     for _ in 0..2 {

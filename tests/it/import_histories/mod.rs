@@ -51,7 +51,7 @@ const BUCKET: &str = "uploads";
 const RESULTS: &str = "results";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_row_of_a_file_is_loaded_once_whatever_goes_wrong_on_the_way() {
+async fn every_row_of_a_file_is_loaded_once_under_faults() {
     // Several at once, each over a database of its own.
     tokio::join!(Box::pin(lane(0)), Box::pin(lane(1)), Box::pin(lane(2)), Box::pin(lane(3)));
 }
@@ -69,7 +69,7 @@ async fn lane(lane: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_row_of_a_file_is_loaded_once_though_its_process_is_killed() {
+async fn every_row_of_a_file_is_loaded_once_when_its_process_is_killed() {
     let place = Place::new().await;
     let mut function = place.function().await;
     for seed in seeds(PROCESS_SEEDS) {

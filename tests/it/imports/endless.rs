@@ -61,7 +61,7 @@ fn comments(ranges: u64) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_header_without_an_end_fails_the_import_before_the_file_is_read() {
+async fn a_header_without_an_end_fails_the_import_after_a_few_ranges() {
     let dropped = Dropped::of(vec![b'x'; 8 * 1024 * 1024], &[]).await;
     dropped.deliver(&dropped.message, deadline()).await;
     let state = dropped.state().await;
@@ -72,7 +72,7 @@ async fn a_header_without_an_end_fails_the_import_before_the_file_is_read() {
 }
 
 #[tokio::test]
-async fn a_quote_that_is_never_closed_ends_the_import_and_names_its_line() {
+async fn an_unclosed_quote_fails_the_import_and_its_line_is_reported() {
     let rows = "2,row\n".repeat(1024 * 1024);
     let file = format!("k,v\n1,a\n2,\"b\nb\"\n3,\"{rows}");
     let dropped = Dropped::of(file.into_bytes(), &[]).await;
@@ -84,7 +84,7 @@ async fn a_quote_that_is_never_closed_ends_the_import_and_names_its_line() {
 }
 
 #[tokio::test]
-async fn a_header_that_does_not_come_in_time_is_looked_for_no_further() {
+async fn the_search_for_a_header_ends_at_the_deadline() {
     let dropped = Dropped::of(comments(5), &[("comment", "#")]).await;
     let response = dropped.deliver(&dropped.message, Deadline::after(Duration::ZERO)).await;
     assert_eq!(response.batch_item_failures.len(), 1);
@@ -97,7 +97,7 @@ async fn a_header_that_does_not_come_in_time_is_looked_for_no_further() {
 }
 
 #[tokio::test]
-async fn a_file_that_stops_coming_goes_on_where_it_was() {
+async fn an_import_whose_download_stalls_continues_in_another_invocation() {
     let mut file = "k,v\n".to_owned();
     let row = "x".repeat(1000);
     for key in 0..5_000 {
@@ -120,7 +120,7 @@ async fn a_file_that_stops_coming_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_file_in_which_no_row_ends_for_an_invocation_ends_and_says_so() {
+async fn a_file_without_the_end_of_a_row_in_an_invocation_fails() {
     let mut dropped = Dropped::of(comments(5), &[("comment", "#")]).await;
     dropped.import.limits.bytes = 1024;
     dropped.import.full_invocation = Duration::ZERO;

@@ -107,7 +107,7 @@ async fn files_of_well_known_programs_hold_the_same_rows() {
 }
 
 #[tokio::test]
-async fn a_line_that_tells_excel_another_delimiter_is_told_of() {
+async fn a_sep_line_that_contradicts_the_delimiter_fails_the_import() {
     let importer = Importer::with(T).await;
     let file = "sep=;\nid;name\n0001;Zoë\n";
     assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0");
@@ -119,7 +119,7 @@ async fn a_line_that_tells_excel_another_delimiter_is_told_of() {
 }
 
 #[tokio::test]
-async fn excel_on_japanese_windows_is_read_with_all_its_characters() {
+async fn a_file_of_excel_on_japanese_windows_keeps_all_its_characters() {
     let importer = Importer::with(T).await;
     // Bytes that are a backslash and a bar, characters of NEC and IBM, and half-width ones.
     let text = "id,name\r\n表1,\"ポ,ソ\"\r\n能2,①㈱髙﨑\r\n3,ｱｲｳ\r\n";
@@ -132,7 +132,7 @@ async fn excel_on_japanese_windows_is_read_with_all_its_characters() {
 }
 
 #[tokio::test]
-async fn a_quoted_empty_field_is_null_where_there_is_no_empty_value() {
+async fn a_quoted_empty_field_is_null_in_columns_without_empty_values() {
     let importer = Importer::with(T).await;
     let file = "\"id\",\"name\",\"amount\",\"day\",\"good\"\n\"1\",\"\",\"\",\"\",\"\"\n";
     assert_eq!(importer.load("t", &[], file).await, "completed|1|1|0|0|0|0");
@@ -140,7 +140,7 @@ async fn a_quoted_empty_field_is_null_where_there_is_no_empty_value() {
 }
 
 #[tokio::test]
-async fn a_file_of_another_kind_is_told_by_its_name() {
+async fn a_file_of_another_format_fails_with_the_name_of_the_format() {
     let importer = Importer::with(T).await;
     let files: [(&[u8], &str); 3] = [
         (b"PK\x03\x04\x14\0\x06\0\x08\0\0\0", "a ZIP archive or an Excel workbook"),
@@ -158,7 +158,7 @@ async fn a_file_of_another_kind_is_told_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_header_of_one_field_tells_what_may_be_wrong() {
+async fn a_header_of_one_field_fails_with_a_hint() {
     let importer = Importer::with(T).await;
     for (file, hint) in [
         ("id;name\n1;a\n", "set delimiter to semicolon"),
@@ -173,7 +173,7 @@ async fn a_header_of_one_field_tells_what_may_be_wrong() {
 
 /// What `csv-spectrum` and its like are about.
 #[tokio::test]
-async fn corner_cases_of_csv_mean_what_rfc_4180_says() {
+async fn corner_cases_of_csv_follow_rfc_4180() {
     let importer = Importer::with("CREATE TABLE t (a text, b text, c text)").await;
     let rows = "SELECT a, b, c FROM t ORDER BY a NULLS LAST";
     let cases: &[(&str, &str, &[&str])] = &[
@@ -212,7 +212,7 @@ async fn corner_cases_of_csv_mean_what_rfc_4180_says() {
 }
 
 #[tokio::test]
-async fn files_with_little_or_nothing_in_them_have_an_end() {
+async fn empty_files_fail_and_files_of_a_header_alone_complete() {
     let importer = Importer::with("CREATE TABLE t (a text PRIMARY KEY)").await;
     for file in ["", "\n\n\n", "\u{feff}"] {
         assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0");
@@ -229,7 +229,7 @@ async fn files_with_little_or_nothing_in_them_have_an_end() {
 }
 
 #[tokio::test]
-async fn tables_may_be_wide_and_fields_long() {
+async fn wide_tables_and_long_fields_are_loaded() {
     let names: Vec<_> = (0..200).map(|n| format!("c{n}")).collect();
     let columns: Vec<_> = names.iter().map(|name| format!("{name} text")).collect();
     let tables = format!(
@@ -278,7 +278,7 @@ fn bzip2(content: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn packed_files_are_unpacked_whatever_they_are_called() {
+async fn compressed_files_are_recognised_by_their_content() {
     let importer = Importer::in_chunks("CREATE TABLE t (k integer PRIMARY KEY, v text)", 100).await;
     let mut file = String::from("k,v\n");
     for row in 0..1_000 {
@@ -319,7 +319,7 @@ async fn packed_files_are_unpacked_whatever_they_are_called() {
 }
 
 #[tokio::test]
-async fn a_packed_file_that_was_interrupted_is_loaded_to_its_end() {
+async fn an_interrupted_compressed_file_is_loaded_to_its_end() {
     let mut importer =
         Importer::in_chunks("CREATE TABLE t (k integer PRIMARY KEY, v text)", 100).await;
     importer.import.lanes = 1;
@@ -359,7 +359,7 @@ async fn a_packed_file_that_was_interrupted_is_loaded_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_file_that_unpacks_to_far_more_than_it_is_is_refused() {
+async fn a_decompression_bomb_is_refused() {
     let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
     let mut bomb = b"k,v\n1,".to_vec();
     bomb.resize(300_000_000, b'a');
@@ -371,7 +371,7 @@ async fn a_file_that_unpacks_to_far_more_than_it_is_is_refused() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_reject_their_row_alone() {
+async fn bytes_that_are_no_text_reject_only_their_row() {
     let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
     let file =
         b"k,v\n1,a\xff\n2,b\0c\n3,\xed\xa0\x80\n4,\xc3\xa9\n5,\xc3\n6,\xf0\x9f\x98\x80\n".to_vec();
@@ -395,7 +395,7 @@ async fn bytes_that_are_no_text_reject_their_row_alone() {
 }
 
 #[tokio::test]
-async fn options_that_cannot_be_followed_touch_no_row() {
+async fn invalid_options_fail_the_import_before_it_touches_a_row() {
     let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text)").await;
     let cases: &[(Options, &str)] = &[
         (&[("delimter", ";")], "delimiter"),
@@ -422,7 +422,7 @@ async fn options_that_cannot_be_followed_touch_no_row() {
 }
 
 #[tokio::test]
-async fn headers_that_do_not_fit_say_what_would() {
+async fn headers_that_do_not_match_the_table_fail_with_a_hint() {
     let importer =
         Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v text NOT NULL, w text)").await;
     let cases = [
@@ -443,7 +443,7 @@ async fn headers_that_do_not_fit_say_what_would() {
 }
 
 #[tokio::test]
-async fn a_packed_file_that_no_invocation_comes_through_ends_and_says_so() {
+async fn a_compressed_file_too_long_for_an_invocation_fails() {
     let mut importer = Importer::in_chunks(T, 2).await;
     importer.import.lanes = 1;
     importer.import.full_invocation = Duration::ZERO;

@@ -13,7 +13,7 @@ const T: &str =
 const STATES: &str = "SELECT sequencer, state, rows_read FROM sync.import ORDER BY started_at";
 
 #[tokio::test]
-async fn two_deliveries_of_one_notification_at_once_are_one_import() {
+async fn two_concurrent_deliveries_of_one_notification_are_one_import() {
     let importer = Importer::in_chunks(T, 5).await;
     let file: String =
         std::iter::once("k,v\n".to_owned()).chain((0..100).map(|n| format!("{n},x\n"))).collect();
@@ -28,7 +28,7 @@ async fn two_deliveries_of_one_notification_at_once_are_one_import() {
 
 /// The message of S3 and the one by EventBridge have ids of their own.
 #[tokio::test]
-async fn of_two_notifications_at_once_one_loads_the_file_and_the_other_waits() {
+async fn one_of_two_concurrent_messages_of_a_file_loads_it() {
     let importer = Importer::in_chunks(T, 5).await;
     let key = "imports/t/a.csv";
     let file: String =
@@ -56,7 +56,7 @@ async fn of_two_notifications_at_once_one_loads_the_file_and_the_other_waits() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_comes_twice_at_once_is_loaded_by_one_of_the_two() {
+async fn a_message_delivered_twice_at_once_is_loaded_by_one_worker() {
     let importer = Importer::in_chunks(T, 5).await;
     let key = "imports/t/a.csv";
     let file: String =
@@ -72,7 +72,7 @@ async fn a_delivery_that_comes_twice_at_once_is_loaded_by_one_of_the_two() {
 }
 
 #[tokio::test]
-async fn an_import_is_taken_from_a_worker_that_is_gone() {
+async fn an_import_is_taken_over_from_a_dead_worker() {
     let importer = Importer::with(T).await;
     let key = "imports/t/a.csv";
     let etag = importer.bucket.put(key, "k,v\n1,x\n").await;
@@ -93,7 +93,7 @@ async fn an_import_is_taken_from_a_worker_that_is_gone() {
 }
 
 #[tokio::test]
-async fn an_older_notification_that_comes_late_is_not_imported() {
+async fn a_late_notification_of_an_older_version_is_not_imported() {
     let importer = Importer::with(T).await;
     let key = "imports/t/a.csv";
     // Sequencers are compared as AWS says: the shorter one is padded on the right.
@@ -112,7 +112,7 @@ async fn an_older_notification_that_comes_late_is_not_imported() {
 }
 
 #[tokio::test]
-async fn a_newer_file_ends_an_older_one_that_is_half_loaded() {
+async fn a_newer_file_ends_the_import_of_an_older_one() {
     let mut importer = Importer::in_chunks(T, 2).await;
     importer.import.lanes = 1;
     let key = "imports/t/a.csv";
@@ -141,7 +141,7 @@ async fn a_newer_file_ends_an_older_one_that_is_half_loaded() {
 }
 
 #[tokio::test]
-async fn a_newer_file_that_comes_between_report_and_end_is_told_by_both() {
+async fn the_report_and_the_state_agree_when_a_newer_file_comes_before_the_end() {
     let mut importer = Importer::with(T).await;
     importer.import.lanes = 1;
     let key = "imports/t/a.csv";
@@ -180,7 +180,7 @@ async fn a_newer_file_that_comes_between_report_and_end_is_told_by_both() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_overwritten_before_it_was_read_says_so() {
+async fn a_file_overwritten_before_it_is_read_fails_with_that_reason() {
     let importer = Importer::with(T).await;
     let key = "imports/t/a.csv";
     let older = importer.bucket.put(key, "k,v\n1,older\n").await;
@@ -193,7 +193,7 @@ async fn a_file_that_was_overwritten_before_it_was_read_says_so() {
 }
 
 #[tokio::test]
-async fn several_files_in_one_message_are_all_imported() {
+async fn all_files_of_one_message_are_imported() {
     let importer = Importer::with(T).await;
     let mut records = Vec::new();
     for (key, content) in [
@@ -220,7 +220,7 @@ async fn several_files_in_one_message_are_all_imported() {
 }
 
 #[tokio::test]
-async fn an_upload_is_one_import_in_whatever_envelope_it_comes() {
+async fn one_upload_is_one_import_in_every_envelope() {
     let importer = Importer::with(T).await;
     let key = "imports/t/a.csv";
     let etag = importer.bucket.put(key, "k,v\n1,a\n").await;
@@ -238,7 +238,7 @@ async fn an_upload_is_one_import_in_whatever_envelope_it_comes() {
 }
 
 #[tokio::test]
-async fn what_asks_for_nothing_leaves_nothing() {
+async fn messages_without_a_file_begin_no_import() {
     let importer = Importer::with(T).await;
     let test_event = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-01-01T00:00:00.000Z",
         "Bucket": "b", "RequestId": "r", "HostId": "h" });
@@ -263,7 +263,7 @@ async fn what_asks_for_nothing_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn keys_may_hold_any_characters() {
+async fn object_keys_may_hold_any_characters() {
     let importer = Importer::with(T).await;
     let mut expected = Vec::new();
     for (n, name) in [
@@ -307,7 +307,7 @@ async fn two_files(importer: &Importer) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn two_files_for_one_table_at_once_each_count_their_rows() {
+async fn two_concurrent_files_for_one_table_each_count_their_rows() {
     let importer = Importer::in_chunks(T, 20).await;
     let [one, two] = two_files(&importer).await;
     for _ in 0..10 {
@@ -326,7 +326,7 @@ async fn two_files_for_one_table_at_once_each_count_their_rows() {
 }
 
 #[tokio::test]
-async fn two_files_for_one_table_both_get_over_an_outage_in_the_middle() {
+async fn two_concurrent_files_for_one_table_both_survive_an_outage() {
     let importer = Importer::in_chunks(T, 20).await;
     let [one, two] = two_files(&importer).await;
     let notify = async || {
@@ -353,7 +353,7 @@ async fn two_files_for_one_table_both_get_over_an_outage_in_the_middle() {
 }
 
 #[tokio::test]
-async fn a_replacement_leaves_rows_that_others_write_meanwhile() {
+async fn replace_keeps_rows_that_others_insert_after_the_import_began() {
     let importer = Importer::in_chunks(T, 2).await;
     importer.world.rows("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')").await;
     let key = "imports/t/a.csv";
@@ -374,7 +374,7 @@ async fn a_replacement_leaves_rows_that_others_write_meanwhile() {
 }
 
 #[tokio::test]
-async fn one_message_that_fails_does_not_keep_back_another() {
+async fn a_message_that_fails_does_not_hold_back_another() {
     let importer = Importer::with(STAFF).await;
     let etag = importer.bucket.put("imports/staff/a.csv", "id,name\n0007,x\n").await;
     let body = json!({ "Records": [importer.notification("imports/staff/a.csv", &etag, "01")] })
@@ -391,7 +391,7 @@ async fn one_message_that_fails_does_not_keep_back_another() {
 }
 
 #[tokio::test]
-async fn sequencers_are_compared_as_s3_says() {
+async fn sequencers_are_compared_as_s3_defines() {
     let importer = Importer::with(STAFF).await;
     for (a, b, expected) in [
         ("0055AED6DCD90281E5", "0055AED6DCD90281E6", true),

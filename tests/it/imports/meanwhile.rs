@@ -76,7 +76,7 @@ async fn load_under(mishap: Mishap) -> Ended {
 }
 
 #[tokio::test]
-async fn a_file_that_is_overwritten_while_it_is_read_fails_and_says_so() {
+async fn a_file_overwritten_while_it_is_read_fails_with_that_reason() {
     let Ended { error, report, loaded } = load_under(Mishap::Overwrite).await;
     let expected = "the file was replaced before all of it was read; the newer file has its own import, and the rows that \
                     were loaded of this one stay";
@@ -86,7 +86,7 @@ async fn a_file_that_is_overwritten_while_it_is_read_fails_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_deleted_while_it_is_read_fails_and_says_so() {
+async fn a_file_deleted_while_it_is_read_fails_with_that_reason() {
     let Ended { error, report, loaded } = load_under(Mishap::Delete).await;
     let expected = "the file no longer exists; the rows that were loaded stay";
     assert_eq!(error, expected);
@@ -95,7 +95,7 @@ async fn a_file_that_is_deleted_while_it_is_read_fails_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_looked_at_tells_so_until_it_can() {
+async fn the_reason_for_a_delay_is_recorded_until_the_file_can_be_read() {
     let (world, cloud) = (World::with(T).await, Cloud::new().await);
     let etag = cloud.put("uploads", KEY, b"k,v\n1,a\n".to_vec(), BTreeMap::new());
     let import = world.import(&cloud.sdk_config, "results");
@@ -116,7 +116,7 @@ async fn a_file_that_cannot_be_looked_at_tells_so_until_it_can() {
 }
 
 #[tokio::test]
-async fn the_message_of_a_file_stays_hidden_while_it_is_loaded() {
+async fn the_message_of_a_file_stays_hidden_while_the_file_is_loaded() {
     let (world, cloud) = (World::with(T).await, Cloud::new().await);
     let etag = cloud.put("uploads", KEY, b"k,v\n1,a\n".to_vec(), BTreeMap::new());
     let mut import = world.import(&cloud.sdk_config, "results");

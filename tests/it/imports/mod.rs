@@ -148,7 +148,7 @@ impl Importer {
 }
 
 #[tokio::test]
-async fn a_file_is_loaded_and_told_of() {
+async fn a_file_is_loaded_and_reported() {
     let importer = Importer::with(STAFF).await;
     let file = "id,name,age\n0001,Aurora,12\n0004,Ada,\n0002,Changed,34\n00005,Long,1\n0006,,1\n0007,Bad,x\n0008,Few\n0009,\"a,\"\"b\"\"\nc\",5\n";
     importer.drop_file("imports/staff/a.csv", file).await;
@@ -182,7 +182,7 @@ async fn a_file_is_loaded_and_told_of() {
 }
 
 #[tokio::test]
-async fn rejected_rows_come_back_when_they_are_fixed() {
+async fn fixed_rejected_rows_are_loaded() {
     let importer = Importer::with(STAFF).await;
     importer.drop_file("imports/staff/a.csv", "id,name,age\n0007,Bad,x\n0008,Good,1\n").await;
     let rejected = importer.result("staff", "rejected.csv").await.unwrap();
@@ -195,7 +195,7 @@ async fn rejected_rows_come_back_when_they_are_fixed() {
 }
 
 #[tokio::test]
-async fn what_the_database_refuses_is_rejected_row_by_row() {
+async fn rows_that_the_database_refuses_are_rejected_one_by_one() {
     let importer = Importer::with(MEASUREMENT).await;
     let mut file = String::from("sensor,taken at,note,amount\n");
     for row in 0..20 {
@@ -216,7 +216,7 @@ async fn what_the_database_refuses_is_rejected_row_by_row() {
 }
 
 #[tokio::test]
-async fn the_last_of_a_repeated_key_wins() {
+async fn the_last_row_of_a_repeated_key_wins() {
     let importer = Importer::with(STAFF).await;
     importer
         .drop_file("imports/staff/a.csv", "id,name\n0004,first\n0004,second\n0005,x\n0004,last\n")
@@ -226,7 +226,7 @@ async fn the_last_of_a_repeated_key_wins() {
 }
 
 #[tokio::test]
-async fn a_notification_that_comes_again_does_nothing() {
+async fn a_repeated_notification_has_no_effect() {
     let importer = Importer::with(STAFF).await;
     let etag = importer.bucket.put("imports/staff/a.csv", "id,name\n0001,imported\n").await;
     importer.notify("imports/staff/a.csv", &etag, "01").await;
@@ -240,7 +240,7 @@ async fn a_notification_that_comes_again_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_imported_says_why() {
+async fn a_file_that_cannot_be_imported_fails_with_a_reason() {
     let importer = Importer::with(STAFF).await;
     for (key, content, expected) in [
         (
@@ -277,7 +277,7 @@ async fn a_file_that_cannot_be_imported_says_why() {
 }
 
 #[tokio::test]
-async fn an_outage_gives_the_file_back_and_it_goes_on_where_it_was() {
+async fn a_file_is_retried_later_after_an_outage_and_continues_at_its_checkpoint() {
     let importer = Importer::with(STAFF).await;
     let mut file = String::from("id,name,age\n");
     for row in 0..10_000 {
@@ -300,7 +300,7 @@ async fn an_outage_gives_the_file_back_and_it_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn what_keeps_a_file_from_being_loaded_is_told_until_it_goes_on() {
+async fn the_reason_for_a_blocked_import_is_recorded_until_it_continues() {
     let importer = Importer::with(STAFF).await;
     let etag = importer.bucket.put("imports/staff/a.csv", "id,name\n0004,x\n").await;
     importer.world.rows("ALTER TABLE staff RENAME TO elsewhere").await;
@@ -332,7 +332,7 @@ async fn miscounting(change: &str) -> Importer {
 }
 
 #[tokio::test]
-async fn rows_of_a_chunk_that_are_not_accounted_for_fail_the_import() {
+async fn a_chunk_with_unaccounted_rows_fails_the_import() {
     let mut importer = miscounting("NEW.rows_written := NEW.rows_written - 1").await;
     importer.import.lanes = 1;
     let file = "id,name\n0004,a\n0005,b\n0006,c\n0007,d\n";
@@ -342,7 +342,7 @@ async fn rows_of_a_chunk_that_are_not_accounted_for_fail_the_import() {
 }
 
 #[tokio::test]
-async fn rows_of_a_file_that_are_not_accounted_for_fail_the_import() {
+async fn a_file_with_unaccounted_rows_fails_the_import() {
     let change = "NEW.rows_read := NEW.rows_read - 1; NEW.rows_written := NEW.rows_written - 1";
     let mut importer = miscounting(change).await;
     importer.import.lanes = 1;
@@ -353,7 +353,7 @@ async fn rows_of_a_file_that_are_not_accounted_for_fail_the_import() {
 }
 
 #[tokio::test]
-async fn a_part_whose_commit_is_not_answered_is_looked_up_and_not_repeated_blindly() {
+async fn a_chunk_whose_commit_has_no_response_is_looked_up_before_it_is_repeated() {
     let mut without_a_fault = 0;
     for (fault, more) in [
         ("", 0),
@@ -399,7 +399,7 @@ async fn the_sample_events_of_the_bucket_are_handled() {
 /// Whatever a file holds: read = written + unchanged + rejected, and the table is as if the rows
 /// were written one after the other.
 #[test]
-fn any_file_conserves_its_rows() {
+fn every_file_conserves_its_rows() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let importer = runtime.block_on(Importer::with(
         "CREATE TABLE t (k integer PRIMARY KEY, v varchar(2) CHECK (v <> 'no'))",

@@ -16,7 +16,7 @@ async fn filled() -> Importer {
 }
 
 #[tokio::test]
-async fn upsert_inserts_updates_and_does_not_touch_what_is_the_same() {
+async fn upsert_inserts_updates_and_leaves_equal_rows_alone() {
     let importer = filled().await;
     let versions = "SELECT k, xmin::text FROM t WHERE k IN (1, 3) ORDER BY k";
     let before = importer.world.rows(versions).await;
@@ -27,7 +27,7 @@ async fn upsert_inserts_updates_and_does_not_touch_what_is_the_same() {
 }
 
 #[tokio::test]
-async fn insert_rejects_keys_that_are_there() {
+async fn insert_rejects_existing_keys() {
     let importer = filled().await;
     let file = "k,v\n1,new\n5,first\n6,x\n";
     assert_eq!(importer.load("t", &[("mode", "insert")], file).await, "completed|3|2|0|0|1|0");
@@ -37,7 +37,7 @@ async fn insert_rejects_keys_that_are_there() {
 }
 
 #[tokio::test]
-async fn ignore_leaves_keys_that_are_there() {
+async fn ignore_leaves_existing_keys_alone() {
     let importer = filled().await;
     let file = "k,v\n1,new\n5,first\n6,x\n";
     assert_eq!(importer.load("t", &[("mode", "ignore")], file).await, "completed|3|2|1|0|0|0");
@@ -47,7 +47,7 @@ async fn ignore_leaves_keys_that_are_there() {
 }
 
 #[tokio::test]
-async fn replace_makes_the_table_what_the_file_is() {
+async fn replace_makes_the_table_equal_to_the_file() {
     let mut importer = filled().await;
     importer.import.limits.records = 2;
     let options = [("mode", "replace"), ("max-deletes", "2")];
@@ -66,7 +66,7 @@ async fn replace_makes_the_table_what_the_file_is() {
 
 /// Rows that seem to be new are inserted without looking for them, until one is there.
 #[tokio::test]
-async fn an_upsert_finds_known_rows_behind_new_ones() {
+async fn upsert_finds_existing_rows_behind_new_ones() {
     for lanes in [1, 3] {
         let mut importer = Importer::in_chunks(T, 20).await;
         importer.import.lanes = lanes;
@@ -89,7 +89,7 @@ async fn an_upsert_finds_known_rows_behind_new_ones() {
 
 /// The check of one row and the unique value of another: neither keeps the good ones out.
 #[tokio::test]
-async fn bad_rows_among_new_ones_are_rejected_alone() {
+async fn only_the_bad_rows_among_new_ones_are_rejected() {
     let tables =
         "CREATE TABLE t (k integer PRIMARY KEY, v text CHECK (v <> 'no'), u integer UNIQUE)";
     let importer = Importer::in_chunks(tables, 3).await;
@@ -118,7 +118,7 @@ async fn replace_deletes_from_a_large_table() {
 }
 
 #[tokio::test]
-async fn replace_deletes_no_more_than_it_may() {
+async fn replace_deletes_no_more_rows_than_max_deletes() {
     let importer = filled().await;
     for (limit, is_enough) in [("1", false), ("49%", false), ("0", false), ("50%", true)] {
         let options = [("mode", "replace"), ("max-deletes", limit)];
@@ -141,7 +141,7 @@ async fn replace_deletes_no_more_than_it_may() {
 }
 
 #[tokio::test]
-async fn replace_deletes_nothing_where_a_row_is_rejected() {
+async fn replace_deletes_nothing_if_a_row_is_rejected() {
     let importer = filled().await;
     let options = [("mode", "replace"), ("max-deletes", "100%")];
     assert_eq!(importer.load("t", &options, "k,v\n1,new\nx,bad\n").await, "failed|2|1|0|0|1|0");
@@ -158,7 +158,7 @@ async fn replace_deletes_nothing_where_a_row_is_rejected() {
 }
 
 #[tokio::test]
-async fn replace_with_no_rows_empties_the_table_only_if_it_may() {
+async fn replace_with_an_empty_file_empties_the_table_only_if_max_deletes_allows_it() {
     let importer = filled().await;
     assert_eq!(importer.load("t", &[("mode", "replace")], "k,v\n").await, "failed|0|0|0|0|0|0");
     let options = [("mode", "replace"), ("max-deletes", "100%")];
@@ -167,7 +167,7 @@ async fn replace_with_no_rows_empties_the_table_only_if_it_may() {
 }
 
 #[tokio::test]
-async fn delete_looks_at_the_key_alone() {
+async fn delete_reads_only_the_key() {
     let importer = filled().await;
     // No value but the key must be good.
     let file = "v,k\n,1\nwhatever,9\n,3\n,1\n,\n,x\n";
@@ -178,7 +178,7 @@ async fn delete_looks_at_the_key_alone() {
 }
 
 #[tokio::test]
-async fn delete_rejects_rows_that_others_refer_to() {
+async fn delete_rejects_rows_that_other_rows_refer_to() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY);
         CREATE TABLE child (id integer PRIMARY KEY, k integer REFERENCES t);";
     let importer = Importer::with(tables).await;
@@ -191,7 +191,7 @@ async fn delete_rejects_rows_that_others_refer_to() {
 }
 
 #[tokio::test]
-async fn replace_that_may_not_delete_a_row_fails_and_says_why() {
+async fn replace_fails_with_the_reason_if_a_row_cannot_be_deleted() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY);
         CREATE TABLE child (id integer PRIMARY KEY, k integer REFERENCES t);";
     let importer = Importer::with(tables).await;
@@ -207,7 +207,7 @@ async fn replace_that_may_not_delete_a_row_fails_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_table_without_a_key_takes_every_row() {
+async fn a_table_without_a_primary_key_takes_every_row() {
     let importer = Importer::in_chunks("CREATE TABLE t (k integer, v text)", 2).await;
     for mode in ["upsert", "insert", "ignore"] {
         let counts = importer.load("t", &[("mode", mode)], "k,v\n1,a\n1,a\n,\n2,b\nx,c\n").await;
@@ -221,7 +221,7 @@ async fn a_table_without_a_key_takes_every_row() {
 }
 
 #[tokio::test]
-async fn a_version_decides_which_row_is_newer() {
+async fn the_version_column_decides_between_rows() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text, at bigint);
         COMMENT ON COLUMN t.at IS '@sync:version';";
     let mut importer = Importer::with(tables).await;
@@ -250,7 +250,7 @@ async fn a_version_decides_which_row_is_newer() {
 }
 
 #[tokio::test]
-async fn an_older_row_is_superseded_each_time_it_comes() {
+async fn an_older_row_is_superseded_every_time() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text, at bigint);
         COMMENT ON COLUMN t.at IS '@sync:version';";
     let importer = Importer::in_chunks(tables, 1).await;
@@ -267,7 +267,7 @@ async fn an_older_row_is_superseded_each_time_it_comes() {
 }
 
 #[tokio::test]
-async fn the_database_makes_what_it_generates() {
+async fn generated_columns_get_their_values_from_the_database() {
     let mut importer = Importer::with(
         "CREATE TABLE t (k integer PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY,
             d integer GENERATED BY DEFAULT AS IDENTITY, double integer GENERATED ALWAYS AS (k * 2) STORED,
@@ -295,7 +295,7 @@ async fn the_database_makes_what_it_generates() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_database_makes_makes_every_row_new() {
+async fn rows_without_their_generated_key_are_always_new() {
     let importer = Importer::with(
         "CREATE TABLE t (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, v text)",
     )
@@ -311,7 +311,7 @@ async fn a_key_that_the_database_makes_makes_every_row_new() {
 }
 
 #[tokio::test]
-async fn keys_of_several_columns_are_one_however_they_are_spelt() {
+async fn spellings_of_a_composite_key_are_one_key() {
     let importer = Importer::in_chunks(MEASUREMENT, 1).await;
     let id = "0190C0DE-0000-7000-8000-00000000000A";
     let lower = id.to_lowercase();
@@ -334,7 +334,7 @@ async fn keys_of_several_columns_are_one_however_they_are_spelt() {
 }
 
 #[tokio::test]
-async fn columns_of_every_kind_arrive_as_they_were_written() {
+async fn columns_of_every_type_arrive_unchanged() {
     let tables = "CREATE TYPE mood AS ENUM ('sad', 'happy');
         CREATE DOMAIN plus AS integer CHECK (VALUE > 0);
         CREATE TABLE t (k integer PRIMARY KEY, a text[], j jsonb, js json, b bytea, e mood, p plus, n numeric(6,2),
@@ -393,7 +393,7 @@ async fn a_parent_comes_before_its_children_in_a_file_of_several_sets() {
 }
 
 #[tokio::test]
-async fn a_row_that_others_of_the_file_refer_to_is_not_taken_for_a_repeated_one() {
+async fn a_row_that_other_rows_of_the_file_refer_to_is_not_folded() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t)";
     let importer = Importer::in_chunks(tables, 1).await;
     importer.world.rows("INSERT INTO t VALUES (1, NULL)").await;
@@ -408,7 +408,7 @@ async fn a_row_that_others_of_the_file_refer_to_is_not_taken_for_a_repeated_one(
 }
 
 #[tokio::test]
-async fn what_a_column_would_round_is_rejected() {
+async fn values_that_a_column_would_round_are_rejected() {
     let importer = Importer::with("CREATE TABLE t (k timestamp(0) PRIMARY KEY, at time(3))").await;
     let file = "k,at\n2026-01-01 00:00:00.1,\n2026-01-01 00:00:01.0,10:00:00.125\n2026-01-01T00:00:02,10:00:00.1255\n";
     assert_eq!(importer.load("t", &[], file).await, "completed|3|1|0|0|2|0");
@@ -416,7 +416,7 @@ async fn what_a_column_would_round_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_table_of_many_columns_with_long_names_is_brought_up_to_date() {
+async fn a_table_of_many_columns_with_long_names_is_updated() {
     let names: Vec<_> = (0..300).map(|n| format!("measurement_value_number_{n:04}")).collect();
     let columns: Vec<_> = names.iter().map(|name| format!("{name} text")).collect();
     let tables = format!("CREATE TABLE t (id integer PRIMARY KEY, {})", columns.join(", "));
@@ -436,7 +436,7 @@ async fn a_table_of_many_columns_with_long_names_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_key_may_come_as_often_as_there_are_rows() {
+async fn all_rows_of_a_file_may_have_one_key() {
     let names: Vec<_> = (0..40).map(|n| format!("c{n}")).collect();
     let tables = format!("CREATE TABLE t (k integer PRIMARY KEY, {} text)", names.join(" text, "));
     let importer = Importer::with(&tables).await;
@@ -447,7 +447,7 @@ async fn a_key_may_come_as_often_as_there_are_rows() {
 }
 
 #[tokio::test]
-async fn a_date_with_a_time_of_day_is_the_same_key() {
+async fn a_date_with_a_time_is_the_same_key_as_the_date() {
     let importer = Importer::with("CREATE TABLE t (k date PRIMARY KEY, v text)").await;
     let file = "k,v\n2026-01-02,first\n2026-01-02 00:00:00,last\n";
     assert_eq!(importer.load("t", &[], file).await, "completed|2|1|0|1|0|0");
@@ -469,7 +469,7 @@ async fn bits_are_neither_cut_nor_padded() {
 }
 
 #[tokio::test]
-async fn the_last_of_two_spellings_of_a_key_wins_however_often_the_file_comes() {
+async fn the_last_spelling_of_a_key_wins_each_time_the_file_is_loaded() {
     let tables = "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
         CREATE TABLE t (k text COLLATE anycase PRIMARY KEY, v text);";
     let file = "k,v\nkey,first\nf0,v\nf1,v\nKEY,last\n";
@@ -485,7 +485,7 @@ async fn the_last_of_two_spellings_of_a_key_wins_however_often_the_file_comes() 
 }
 
 #[tokio::test]
-async fn keys_that_a_collation_holds_equal_are_one_row() {
+async fn keys_equal_by_their_collation_are_one_row() {
     let tables = "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
         CREATE TABLE t (k text COLLATE anycase PRIMARY KEY, v text);";
     let importer = Importer::with(tables).await;
@@ -495,7 +495,7 @@ async fn keys_that_a_collation_holds_equal_are_one_row() {
 }
 
 #[tokio::test]
-async fn keys_that_only_the_database_can_compare_are_one_row() {
+async fn keys_that_only_the_database_can_compare_have_one_row() {
     let tables = "CREATE EXTENSION citext; CREATE TABLE t (k citext PRIMARY KEY, v text)";
     let importer = Importer::in_chunks(tables, 3).await;
     let file = "k,v\nada,1\nADA,2\nbob,3\nAda,4\nBOB,5\neve,6\n";
@@ -517,7 +517,7 @@ async fn keys_that_only_the_database_can_compare_are_one_row() {
 }
 
 #[tokio::test]
-async fn a_table_of_keys_alone_is_loaded_in_every_mode() {
+async fn a_table_of_key_columns_alone_is_loaded_in_upsert_ignore_and_replace() {
     let importer =
         Importer::in_chunks("CREATE TABLE t (a text, b integer, PRIMARY KEY (a, b))", 2).await;
     let file = "a,b\nx,1\nx,2\ny,1\nx,1\n";
@@ -543,7 +543,7 @@ async fn names_of_tables_and_columns_may_be_anything() {
 
 /// Values that PostgreSQL holds equal can differ in what they say.
 #[tokio::test]
-async fn a_value_that_is_equal_but_not_the_same_takes_the_place_of_the_old_one() {
+async fn a_value_equal_but_not_identical_replaces_the_old_one() {
     let tables = "CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
         CREATE TABLE t (k integer PRIMARY KEY, n numeric, i interval, f float8, j jsonb, a numeric[],
             name text COLLATE any_case, price numeric(8,2), code char(4))";

@@ -90,7 +90,7 @@ async fn all_rejects_are_one_list_in_the_order_of_the_file() {
 }
 
 #[tokio::test]
-async fn a_row_that_the_database_cannot_take_keeps_no_other_back() {
+async fn a_row_that_the_database_refuses_holds_back_no_other() {
     let importer = Importer::with(
         "CREATE TABLE t (k text PRIMARY KEY, v text, m macaddr);
          CREATE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -149,7 +149,7 @@ async fn a_row_whose_every_character_is_escaped_is_sent_whole() {
 }
 
 #[tokio::test]
-async fn rejects_are_counted_by_kind_with_the_largest_number_first() {
+async fn rejects_are_counted_by_kind_and_the_largest_count_is_first() {
     let importer = Importer::in_chunks(STAFF, 5).await;
     let mut file = String::from("id,name,age\n");
     for row in 0..30 {
@@ -173,7 +173,7 @@ async fn rejects_are_counted_by_kind_with_the_largest_number_first() {
 }
 
 #[tokio::test]
-async fn rejects_beyond_those_that_are_kept_are_counted() {
+async fn rejects_beyond_the_kept_ones_are_counted() {
     // Three lanes, of which each keeps its own.
     let importer = Importer::with(STAFF).await;
     let file = format!("id,name\n{}0001,good\n", "x\n".repeat(100_010));
@@ -199,7 +199,7 @@ async fn a_thousand_bad_rows_among_good_ones_are_found() {
 }
 
 #[tokio::test]
-async fn a_dry_run_of_mended_rows_shows_which_of_them_are_there() {
+async fn a_dry_run_of_fixed_rows_shows_the_keys_that_exist() {
     let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v integer)").await;
     assert_eq!(importer.load("t", &[], "k,v\n1,x\n2,y\n").await, "completed|2|0|0|0|2|0");
     // Meanwhile, somebody brings a newer row.
@@ -214,7 +214,7 @@ async fn a_dry_run_of_mended_rows_shows_which_of_them_are_there() {
 }
 
 #[tokio::test]
-async fn a_rejected_file_may_be_mended_again_and_again() {
+async fn a_rejected_file_can_be_fixed_several_times() {
     let importer = Importer::with(STAFF).await;
     let options = [("delimiter", "semicolon"), ("encoding", "shift_jis")];
     let (file, _, _) =
@@ -239,7 +239,7 @@ async fn a_rejected_file_may_be_mended_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_cell_that_imitates_the_name_of_our_constraint_rejects_its_row_alone() {
+async fn a_cell_that_names_a_constraint_of_the_worker_rejects_only_its_row() {
     for name in ["import_chunk_conserves_rows", "sync_chunk_loaded_once", "sync_import_is_running"]
     {
         let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, d date)").await;
@@ -250,7 +250,7 @@ async fn a_cell_that_imitates_the_name_of_our_constraint_rejects_its_row_alone()
 }
 
 #[tokio::test]
-async fn rows_that_refer_to_each_other_are_loaded_where_another_row_is_refused() {
+async fn rows_that_refer_to_each_other_are_loaded_beside_a_rejected_row() {
     let tables = "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NULL
         REFERENCES t DEFERRABLE INITIALLY DEFERRED)";
     let importer = Importer::with(tables).await;
@@ -309,7 +309,7 @@ async fn rows_of_a_file_stand_or_fall_by_their_references() {
 
 /// Where one row is refused for a reason that the table itself shows, one query finds all others.
 #[tokio::test]
-async fn rows_that_are_refused_for_one_reason_have_the_error_that_each_would_have_alone() {
+async fn rows_refused_together_have_the_errors_that_each_has_alone() {
     let tables = "CREATE TABLE parent (k integer PRIMARY KEY);
         CREATE TABLE t (k integer PRIMARY KEY, u numeric(4, 1) UNIQUE, p integer REFERENCES parent,
             c char(3) CHECK (length(c) < 3), n integer DEFAULT 1 CHECK (n > 0));
@@ -331,7 +331,7 @@ async fn rows_that_are_refused_for_one_reason_have_the_error_that_each_would_hav
 }
 
 #[tokio::test]
-async fn a_trigger_that_speaks_as_our_constraint_does_rejects_its_row_alone() {
+async fn a_trigger_that_imitates_a_constraint_of_the_worker_rejects_only_its_row() {
     let importer = Importer::with(
         "CREATE TABLE t (k integer PRIMARY KEY, a text);
          CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -351,7 +351,7 @@ async fn a_trigger_that_speaks_as_our_constraint_does_rejects_its_row_alone() {
 }
 
 #[tokio::test]
-async fn a_check_that_raises_rejects_its_row_alone() {
+async fn a_check_that_raises_an_error_rejects_only_its_row() {
     let tables = "CREATE FUNCTION picky(v text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
         BEGIN
             IF v = 'bad' THEN RAISE EXCEPTION 'bad indeed'; END IF;

@@ -14,7 +14,7 @@ fn folded(keys: &[i32], records: usize) -> usize {
 }
 
 #[tokio::test]
-async fn the_last_row_of_a_key_wins_however_the_file_is_cut() {
+async fn the_last_row_of_a_key_wins_for_every_chunk_size() {
     let keys: Vec<i32> = (0..60).map(|row| row * 7 % 20).collect();
     let mut file = String::from("k,v\n");
     let mut last = BTreeMap::new();
@@ -51,7 +51,7 @@ async fn insert_takes_the_first_row_of_a_key_and_rejects_the_later_ones() {
 }
 
 #[tokio::test]
-async fn ignore_takes_the_first_row_of_a_key_and_leaves_the_later_ones() {
+async fn ignore_takes_the_first_row_of_a_key_and_ignores_the_later_ones() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text CHECK (v <> 'no'));
         INSERT INTO t VALUES (1, 'old')";
     let file = "k,v\n1,new\n5,first\n6,x\n5,second\n1,newer\n5,no\n5,third\n7,no\n7,y\n";
@@ -65,7 +65,7 @@ async fn ignore_takes_the_first_row_of_a_key_and_leaves_the_later_ones() {
 }
 
 #[tokio::test]
-async fn of_the_spellings_of_a_key_the_first_one_stays_where_rows_are_only_added() {
+async fn the_first_spelling_of_a_key_stays_in_mode_ignore() {
     let tables = "CREATE EXTENSION citext; CREATE TABLE t (k citext PRIMARY KEY, v text);
         INSERT INTO t VALUES ('Old', '0')";
     for records in [1, 3, 10_000] {
@@ -78,7 +78,7 @@ async fn of_the_spellings_of_a_key_the_first_one_stays_where_rows_are_only_added
 }
 
 #[tokio::test]
-async fn of_the_spellings_of_a_key_the_last_one_wins() {
+async fn the_last_spelling_of_a_key_wins_in_mode_upsert() {
     let tables = "CREATE EXTENSION citext; CREATE TABLE t (k citext PRIMARY KEY, v text);
         INSERT INTO t VALUES ('Old', '0')";
     for records in [1, 3, 10_000] {
@@ -91,7 +91,7 @@ async fn of_the_spellings_of_a_key_the_last_one_wins() {
 }
 
 #[tokio::test]
-async fn the_same_file_again_leaves_the_table_as_it_is() {
+async fn a_repeated_file_leaves_the_table_unchanged() {
     for records in [1, 3, 10_000] {
         let importer = Importer::in_chunks(T, records).await;
         let folded = folded(&[1, 2, 1, 3, 2, 1, 4, 5], records);
@@ -111,7 +111,7 @@ async fn the_same_file_again_leaves_the_table_as_it_is() {
 }
 
 #[tokio::test]
-async fn across_chunks_each_row_counts_as_what_it_did() {
+async fn each_row_counts_for_its_own_effect_across_chunks() {
     let importer = Importer::in_chunks(T, 1).await;
     importer.world.rows("INSERT INTO t VALUES (1, 'old')").await;
     let file = "k,v\n1,new\n1,old\n1,old\n";
@@ -139,8 +139,7 @@ async fn a_bad_row_does_not_supersede_a_good_one() {
 
 /// Lanes may not decide which of two rows is the bad one.
 #[tokio::test]
-async fn of_two_rows_that_exclude_each_other_the_same_one_is_rejected_through_any_number_of_lanes()
-{
+async fn the_number_of_lanes_does_not_decide_between_two_rows_that_exclude_each_other() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text UNIQUE)";
     let mut file = String::from("k,v\n");
     for row in 0..200 {

@@ -59,7 +59,7 @@ async fn begin(importer: &Importer, file: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_replacement_leaves_rows_that_others_insert_or_update_while_it_deletes() {
+async fn replace_keeps_rows_that_others_insert_or_update_while_it_deletes() {
     let importer = filled(60_000).await;
     for sql in [GATE, GATED] {
         importer.world.rows(sql).await;
@@ -82,7 +82,7 @@ async fn a_replacement_leaves_rows_that_others_insert_or_update_while_it_deletes
 }
 
 #[tokio::test]
-async fn a_replacement_leaves_a_row_whose_update_it_waits_for() {
+async fn replace_keeps_a_row_whose_update_it_waits_for() {
     let importer = filled(4).await;
     let mut other = session(&importer).await;
     let watch = session(&importer).await;
@@ -98,7 +98,7 @@ async fn a_replacement_leaves_a_row_whose_update_it_waits_for() {
 }
 
 #[tokio::test]
-async fn a_replacement_deletes_a_row_whose_update_is_taken_back() {
+async fn replace_deletes_a_row_whose_update_is_rolled_back() {
     let importer = filled(4).await;
     let mut other = session(&importer).await;
     let watch = session(&importer).await;
@@ -114,7 +114,7 @@ async fn a_replacement_deletes_a_row_whose_update_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_replacement_leaves_rows_of_a_transaction_that_was_open_when_it_began() {
+async fn replace_keeps_rows_of_a_transaction_that_was_open_when_it_began() {
     let importer = filled(4).await;
     let other = session(&importer).await;
     other
@@ -133,7 +133,7 @@ async fn a_replacement_leaves_rows_of_a_transaction_that_was_open_when_it_began(
 
 /// Of a row of the file that another transaction has written, and not committed, when the row is loaded.
 #[tokio::test]
-async fn a_replacement_leaves_a_row_of_its_file_that_another_transaction_wrote() {
+async fn replace_keeps_a_row_of_its_file_that_another_transaction_wrote() {
     for (insert, expected) in [
         ("INSERT INTO t VALUES (5, 'same')", "completed|2|0|2|0|0|3"),
         ("INSERT INTO t VALUES (5, 'other')", "completed|2|1|1|0|0|3"),
@@ -170,7 +170,7 @@ const STAND: &str =
     "SELECT state, rows_looked_at, rows_missing, rows_deleted, replace_phase FROM sync.import";
 
 #[tokio::test]
-async fn a_replacement_goes_on_behind_the_rows_that_it_has_deleted() {
+async fn an_interrupted_replace_continues_after_its_last_committed_stretch() {
     let importer = filled(120_000).await;
     for sql in OUTAGE {
         importer.world.rows(sql).await;
@@ -190,7 +190,7 @@ async fn a_replacement_goes_on_behind_the_rows_that_it_has_deleted() {
 }
 
 #[tokio::test]
-async fn stretches_of_a_replacement_are_counted_once_whatever_becomes_of_their_calls() {
+async fn stretches_of_a_replace_are_counted_once_under_faults() {
     for fault in [
         "commit drop-answer",
         "commit@2.. fail-after=InternalServerErrorException",
@@ -215,7 +215,7 @@ async fn stretches_of_a_replacement_are_counted_once_whatever_becomes_of_their_c
 }
 
 #[tokio::test]
-async fn a_replacement_that_must_stop_tells_how_many_rows_are_gone() {
+async fn a_replace_that_fails_reports_the_number_of_deleted_rows() {
     let tables = format!("{T}; CREATE TABLE child (k integer PRIMARY KEY REFERENCES t)");
     let importer = Importer::with(&tables).await;
     importer.world.rows("INSERT INTO t SELECT n, 'old' FROM generate_series(1, 60000) n").await;
@@ -228,7 +228,7 @@ async fn a_replacement_that_must_stop_tells_how_many_rows_are_gone() {
 }
 
 #[tokio::test]
-async fn a_replacement_that_takes_longer_than_an_invocation_goes_on_in_another() {
+async fn a_replace_longer_than_an_invocation_continues_in_another() {
     let (world, cloud) = (World::with(T).await, Cloud::new().await);
     world.rows("INSERT INTO t SELECT n, 'old' FROM generate_series(1, 160000) n").await;
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -274,7 +274,7 @@ const LATE: [&str; 2] = [
 ];
 
 #[tokio::test]
-async fn a_table_that_refers_to_itself_is_told_when_one_statement_is_not_enough() {
+async fn a_replace_of_a_table_that_refers_to_itself_reports_a_timeout() {
     let importer =
         Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v integer REFERENCES t)").await;
     importer.world.rows("INSERT INTO t VALUES (1, 1), (2, 3), (3, 2)").await;
@@ -288,7 +288,7 @@ async fn a_table_that_refers_to_itself_is_told_when_one_statement_is_not_enough(
 }
 
 #[tokio::test]
-async fn an_atomic_replacement_says_when_its_time_is_not_enough() {
+async fn an_atomic_replace_reports_a_timeout() {
     let importer = filled(4).await;
     for sql in LATE {
         importer.world.rows(sql).await;
@@ -301,7 +301,7 @@ async fn an_atomic_replacement_says_when_its_time_is_not_enough() {
 }
 
 #[tokio::test]
-async fn writers_are_known_across_the_end_of_their_numbers() {
+async fn visibility_is_known_across_the_wraparound_of_transaction_ids() {
     let importer = Importer::with(T).await;
     // 4294967296 numbers, and 100 more: the snapshot is between two of them.
     for (written_by, expected) in [
@@ -330,7 +330,7 @@ async fn writers_are_known_across_the_end_of_their_numbers() {
 }
 
 #[tokio::test]
-async fn what_makes_an_import_wait_is_told_until_it_goes_on() {
+async fn the_reason_for_a_delayed_import_is_recorded_until_it_continues() {
     let importer = Importer::with(T).await;
     let etag = importer.bucket.put(KEY, "k,v\n1,a\n").await;
     let event = json!({ "Records": [importer.notification(KEY, &etag, "01")] }).to_string();

@@ -25,7 +25,7 @@ async fn an_atomic_file_is_loaded_whole() {
 }
 
 #[tokio::test]
-async fn a_bad_row_of_an_atomic_file_keeps_all_others_out() {
+async fn a_bad_row_of_an_atomic_file_keeps_out_all_others() {
     let importer = filled(2).await;
     let before = importer.world.rows("SELECT k, v, xmin::text FROM t ORDER BY k").await;
     for (bad, reject) in [("x,a", "4|format|-|k"), ("9,no", "4|database|23514|-")] {
@@ -40,7 +40,7 @@ async fn a_bad_row_of_an_atomic_file_keeps_all_others_out() {
 }
 
 #[tokio::test]
-async fn an_atomic_file_may_have_bad_rows_where_it_says_so() {
+async fn an_atomic_file_may_have_bad_rows_up_to_max_rejects() {
     let importer = filled(2).await;
     let options = [("atomic", "true"), ("max-rejects", "1")];
     assert_eq!(importer.load("t", &options, "k,v\n3,a\nx,a\n4,b\n").await, "completed|3|2|0|0|1|0");
@@ -52,7 +52,7 @@ async fn an_atomic_file_may_have_bad_rows_where_it_says_so() {
 }
 
 #[tokio::test]
-async fn a_constraint_that_speaks_last_refuses_an_atomic_file() {
+async fn a_deferred_constraint_refuses_an_atomic_file() {
     let tables = "CREATE TABLE p (k integer PRIMARY KEY);
         CREATE TABLE t (k integer PRIMARY KEY, p integer REFERENCES p DEFERRABLE INITIALLY DEFERRED,
             u integer UNIQUE DEFERRABLE INITIALLY DEFERRED)";
@@ -76,7 +76,7 @@ async fn a_constraint_that_speaks_last_refuses_an_atomic_file() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_what_would_be_and_does_nothing() {
+async fn a_dry_run_reports_the_result_of_the_real_run_and_changes_nothing() {
     let file = "k,v\n1,new\n2,old\n3,a\nx,a\n4,no\n5,long\n3,b\n6,\n";
     for mode in ["upsert", "insert", "ignore", "delete", "replace"] {
         let file = if mode == "replace" { "k,v\n1,new\n3,a\n3,b\n" } else { file };
@@ -103,7 +103,7 @@ async fn a_dry_run_tells_what_would_be_and_does_nothing() {
 
 /// The second one waits, and then knows what the first found out.
 #[tokio::test]
-async fn of_two_workers_on_one_dry_run_only_one_tries_the_rows() {
+async fn only_one_of_two_workers_on_a_dry_run_tries_the_rows() {
     let tables = "CREATE SEQUENCE tries; CREATE TABLE t (k integer PRIMARY KEY,
         v varchar(3) NOT NULL CHECK (v <> 'no'), try bigint DEFAULT nextval('tries'))";
     let importer = Importer::in_chunks(tables, 2).await;
@@ -125,7 +125,7 @@ async fn of_two_workers_on_one_dry_run_only_one_tries_the_rows() {
 }
 
 #[tokio::test]
-async fn a_dry_run_finds_what_a_deferred_constraint_would_say() {
+async fn a_dry_run_finds_violations_of_deferred_constraints() {
     let tables = "CREATE TABLE p (k integer PRIMARY KEY);
         CREATE TABLE t (k integer PRIMARY KEY, p integer REFERENCES p DEFERRABLE INITIALLY DEFERRED)";
     let importer = Importer::with(tables).await;
@@ -138,7 +138,7 @@ async fn a_dry_run_finds_what_a_deferred_constraint_would_say() {
 }
 
 #[tokio::test]
-async fn a_dry_run_of_replace_says_what_would_be_too_many() {
+async fn a_dry_run_of_replace_fails_on_too_many_deletes() {
     let importer = filled(10).await;
     let options = [("mode", "replace"), ("dry-run", "true")];
     assert_eq!(importer.load("t", &options, "k,v\n1,old\n").await, "failed|1|0|1|0|0|0");
@@ -176,7 +176,7 @@ async fn more_rejects_than_allowed_fail_the_import() {
 }
 
 #[tokio::test]
-async fn a_hopeless_file_is_not_read_to_its_end() {
+async fn a_file_over_max_rejects_is_not_read_to_its_end() {
     let mut file = String::from("k,v\n");
     for row in 0..30_000 {
         let key = if row % 10 == 0 { "bad".to_owned() } else { (row + 10).to_string() };
@@ -204,7 +204,7 @@ async fn a_hopeless_file_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_dry_run_of_several_chunks_finds_what_their_commits_would_say() {
+async fn a_dry_run_of_several_chunks_checks_deferred_constraints_chunk_by_chunk() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t DEFERRABLE INITIALLY DEFERRED)";
     // The boss of 1 comes a chunk too late, that of 3 in time.
     let file = "k,boss\n1,4\n2,\n3,5\n5,\n4,\n";

@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use crate::support::{STAFF, World, deadline};
 
 #[tokio::test]
-async fn an_answer_that_still_holds_is_304() {
+async fn an_unchanged_response_is_304() {
     let world = World::with(STAFF).await;
     for address in ["/staff/0001", "/staff?limit=1", "/staff?age=gt.99"] {
         let answer = world.read(address, &[]).await;
@@ -40,7 +40,7 @@ async fn an_answer_that_still_holds_is_304() {
 }
 
 #[tokio::test]
-async fn a_page_that_gets_a_next_one_is_no_longer_the_same() {
+async fn a_page_that_gets_a_next_page_has_another_etag() {
     let world = World::with(STAFF).await;
     let before = world.read("/staff?limit=3", &[]).await;
     world.rows("INSERT INTO staff VALUES ('0009', 'Late', 1)").await;
@@ -50,7 +50,7 @@ async fn a_page_that_gets_a_next_one_is_no_longer_the_same() {
 }
 
 #[tokio::test]
-async fn head_gives_the_headers_of_get() {
+async fn head_returns_the_headers_of_get() {
     let world = World::with(STAFF).await;
     for (address, prefer) in
         [("/staff?limit=2", "count=exact"), ("/staff/0001", ""), ("/staff/9999", "")]
@@ -64,7 +64,7 @@ async fn head_gives_the_headers_of_get() {
 }
 
 #[tokio::test]
-async fn a_large_answer_is_compressed_where_that_is_asked_for() {
+async fn a_large_response_is_compressed_on_request() {
     let world = World::with(STAFF).await;
     world
         .rows("INSERT INTO staff SELECT 'x' || n, 'long name', 1 FROM generate_series(1, 100) n")
@@ -90,7 +90,7 @@ async fn a_large_answer_is_compressed_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_look_up_is_one_call() {
+async fn each_look_up_is_one_call() {
     let world = World::with(STAFF).await;
     for address in ["/staff", "/staff/0001", "/staff?age=gt.1&order=name&limit=1", "/_sync/imports"]
     {

@@ -63,7 +63,7 @@ async fn a_look_up_waits_for_its_write() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_not_settled_in_time_is_503_with_its_status() {
+async fn a_write_not_settled_in_time_is_503_with_its_status() {
     let world = World::with(STAFF).await;
     let (settled, pending) = (Uuid::now_v7(), Uuid::now_v7());
     settle(&world, settled, "applied").await;
@@ -76,7 +76,7 @@ async fn a_write_that_is_not_settled_in_time_is_503_with_its_status() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_rejected_is_409_with_its_status() {
+async fn a_rejected_write_is_409_with_its_status() {
     let world = World::with(STAFF).await;
     let id = Uuid::now_v7();
     settle(&world, id, "rejected").await;
@@ -89,7 +89,7 @@ async fn a_write_that_was_rejected_is_409_with_its_status() {
 }
 
 #[tokio::test]
-async fn an_id_that_no_write_can_have_is_not_waited_for() {
+async fn a_look_up_does_not_wait_for_an_id_that_no_write_can_have() {
     let world = World::with(STAFF).await;
     let answer = world.read(&format!("/staff?after={}", Uuid::new_v4()), &[]).await;
     assert_eq!(answer.status, 404);

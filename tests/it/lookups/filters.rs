@@ -23,7 +23,7 @@ async fn ids(world: &World, query: &str) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn each_operator_finds_what_it_says() {
+async fn each_operator_finds_its_rows() {
     let world = World::with(PEOPLE).await;
     for (query, expected) in [
         ("id=3", &[3][..]),
@@ -70,7 +70,7 @@ async fn each_operator_finds_what_it_says() {
 }
 
 #[tokio::test]
-async fn rows_come_in_the_order_that_is_asked_for() {
+async fn rows_come_in_the_requested_order() {
     let world = World::with(PEOPLE).await;
     for (query, expected) in [
         ("order=id.desc", [4, 3, 2, 1]),
@@ -105,7 +105,7 @@ async fn a_request_chooses_its_columns() {
 }
 
 #[tokio::test]
-async fn an_operator_that_only_the_database_misses_is_400() {
+async fn an_operator_that_the_database_does_not_have_is_400() {
     let world = World::with(PEOPLE).await;
     for query in ["place=eq.(1,2)", "order=place", "relation=eq.nothing", "relation=in.(nothing)"] {
         let answer = world.read(&format!("/person?{query}"), &[]).await;
@@ -119,7 +119,7 @@ async fn an_operator_that_only_the_database_misses_is_400() {
 }
 
 #[tokio::test]
-async fn what_is_kept_out_of_reads_is_not_there() {
+async fn columns_that_are_not_readable_do_not_appear() {
     let world = World::with(
         "CREATE TABLE open (id integer PRIMARY KEY, shown text, secret text);
          COMMENT ON COLUMN open.secret IS '@sync:no-read';
@@ -147,7 +147,7 @@ async fn what_is_kept_out_of_reads_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_key_of_several_parts_is_found_however_it_is_written() {
+async fn a_composite_key_is_found_in_every_spelling() {
     let world = World::with(
         "CREATE TABLE pair (a text, b integer, PRIMARY KEY (a, b));
          INSERT INTO pair VALUES ('x,y', 1), ('say \"hi\"', 2), ('a/b', 3), ('é %', 4)",

@@ -7,7 +7,7 @@ use crate::support::services::Bucket;
 use crate::support::{MEASUREMENT, STAFF, World, deadline, sqs_event};
 
 #[tokio::test]
-async fn the_form_that_is_liked_best_is_given() {
+async fn the_most_preferred_form_is_returned() {
     let world = World::with(STAFF).await;
     let read = async |accept: &str| world.read("/staff?limit=2", &[("accept", accept)]).await;
     for (accept, content_type, body) in [
@@ -38,7 +38,7 @@ async fn the_form_that_is_liked_best_is_given() {
 }
 
 #[tokio::test]
-async fn a_row_alone_is_an_object_a_line_or_a_file_of_one() {
+async fn a_single_row_is_an_object_a_line_or_a_file_of_one_row() {
     let world = World::with(STAFF).await;
     let read = async |accept: &str| world.read("/staff/0001", &[("accept", accept)]).await.body;
     assert_eq!(
@@ -117,7 +117,7 @@ async fn import(world: &World, bucket: &Bucket, key: &str, content: &str) -> Str
 }
 
 #[tokio::test]
-async fn csv_comes_back_through_an_import_unchanged() {
+async fn a_csv_response_can_be_imported_unchanged() {
     let bucket = Bucket::new().await;
     for (tables, table, fill) in [
         (EVERYTHING, "everything", ""),

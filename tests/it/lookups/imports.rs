@@ -15,7 +15,7 @@ const REJECTS: &str = "INSERT INTO sync.import_reject (import_id, lane, record, 
     FROM sync.import, generate_series(1, 3) n WHERE state = 'completed'";
 
 #[tokio::test]
-async fn imports_are_listed_like_a_table_the_newest_first() {
+async fn imports_are_listed_like_a_table_newest_first() {
     let world = World::with(STAFF).await;
     world.rows(FILL).await;
     let keys = |rows: &[Value]| {
@@ -60,7 +60,7 @@ const UNDER_WAY: &str = "INSERT INTO sync.import (id, bucket, object_key, object
         '2026-11-23 00:00:00Z', NULL, NULL)";
 
 #[tokio::test]
-async fn an_import_tells_how_far_it_is_and_when_it_may_end() {
+async fn an_import_shows_its_progress_and_its_estimated_end() {
     let world = World::with(STAFF).await;
     world.rows(UNDER_WAY).await;
     let one = async |n: u8| {
@@ -92,7 +92,7 @@ async fn an_import_tells_how_far_it_is_and_when_it_may_end() {
 }
 
 #[tokio::test]
-async fn the_rows_that_an_import_rejected_are_read_in_the_order_of_the_file() {
+async fn rejected_rows_of_an_import_are_listed_in_the_order_of_the_file() {
     let world = World::with(STAFF).await;
     world.rows(FILL).await;
     world.rows(REJECTS).await;

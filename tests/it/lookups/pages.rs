@@ -21,7 +21,7 @@ async fn pages_follow_each_other_by_their_links() {
 }
 
 #[tokio::test]
-async fn rows_that_come_and_go_neither_repeat_nor_hide_others() {
+async fn inserted_and_deleted_rows_neither_repeat_nor_hide_other_rows() {
     let world = World::with(STAFF).await;
     let first = world.read("/staff?limit=2&order=age.desc", &[]).await;
     assert_eq!(first.json()[1]["id"], "0002");
@@ -35,7 +35,7 @@ async fn rows_that_come_and_go_neither_repeat_nor_hide_others() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_does_not_fit_is_refused_without_a_call() {
+async fn a_cursor_of_another_query_is_refused_without_a_call() {
     let world = World::with(STAFF).await;
     let first = world.read("/staff?limit=1", &[]).await;
     let next = next_page("/staff", &first).unwrap();
@@ -63,7 +63,7 @@ async fn a_table_without_a_key_has_one_page() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_too_large_is_made_smaller() {
+async fn a_page_that_is_too_large_is_split() {
     let world = World::with(
         "CREATE TABLE big (id integer PRIMARY KEY, content text);
          INSERT INTO big SELECT n, repeat('x', 300000) FROM generate_series(1, 10) n",
@@ -78,7 +78,7 @@ async fn a_page_that_is_too_large_is_made_smaller() {
 }
 
 #[tokio::test]
-async fn a_row_that_no_answer_can_hold_is_named_by_its_key() {
+async fn a_row_too_large_for_a_response_is_named_by_its_key() {
     let world = World::with(
         "CREATE TABLE big (kind text, id integer, content text, PRIMARY KEY (kind, id));
          INSERT INTO big VALUES ('a', 1, ''), ('a,b', 2, repeat('x', 1100000)), ('c', 3, '')",

@@ -250,7 +250,7 @@ fn check<S: Strategy>(
 }
 
 #[test]
-fn the_rows_are_those_of_plain_sql_in_its_order() {
+fn a_look_up_returns_the_rows_of_plain_sql_in_its_order() {
     let strategy = (rows(), prop::collection::vec((filter(), order(), 1..50_usize), 8));
     check(8, strategy, &async |world, (rows, queries), fit| {
         world.rows("TRUNCATE t").await;
@@ -286,7 +286,7 @@ struct Beside {
 }
 
 #[test]
-fn a_row_that_is_there_throughout_is_met_once_whatever_comes_and_goes() {
+fn a_row_that_stays_is_listed_once_while_others_come_and_go() {
     let beside = (rows(), prop::collection::vec(any::<prop::sample::Index>(), 0..4)).prop_map(
         |(inserted, deleted)| Beside { inserted: inserted.into_iter().take(4).collect(), deleted },
     );

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::support::{STAFF, World};
 
 #[tokio::test]
-async fn what_is_refused_costs_no_call() {
+async fn a_refused_look_up_costs_no_call() {
     let world = World::with(STAFF).await;
     let calls = world.server.counters().all_calls();
     for (address, status, word) in [
@@ -47,7 +47,7 @@ async fn what_is_refused_costs_no_call() {
 }
 
 #[tokio::test]
-async fn a_database_that_wakes_up_in_time_is_waited_for() {
+async fn a_look_up_waits_for_a_resuming_database_until_its_deadline() {
     let world = World::with(STAFF).await;
     world.fault("execute fail-before=DatabaseResumingException");
     assert_eq!(world.read("/staff/0001", &[]).await.status, 200);

@@ -26,7 +26,7 @@ async fn mixed_operations_on_one_table_cost_three_calls() {
 }
 
 #[tokio::test]
-async fn a_delivery_costs_seven_calls_whatever_the_number_of_its_bad_rows() {
+async fn a_delivery_with_bad_rows_costs_seven_calls() {
     let world =
         World::with("CREATE TABLE t (id integer PRIMARY KEY, a integer CHECK (a <> 13))").await;
     let mut first = 0;
@@ -52,7 +52,7 @@ async fn a_delivery_costs_seven_calls_whatever_the_number_of_its_bad_rows() {
 }
 
 #[tokio::test]
-async fn a_call_never_passes_the_limit_of_the_service() {
+async fn a_call_never_exceeds_the_limit_of_the_data_api() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY, a text)").await;
     // Quotes and backslashes are escaped twice, in the array's literal and in JSON.
     let long = "\"\\".repeat(100_000);

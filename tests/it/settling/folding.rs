@@ -45,7 +45,7 @@ async fn folded_updates_of_a_missing_row_are_rejected_each_with_its_payload() {
 }
 
 #[tokio::test]
-async fn updates_that_a_check_compares_are_not_folded() {
+async fn updates_of_columns_under_a_check_are_not_folded() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, a integer, b integer, CHECK (a <= b));
          CREATE TABLE of_column (id integer PRIMARY KEY, a integer CHECK (a <= b), b integer);

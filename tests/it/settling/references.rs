@@ -56,7 +56,7 @@ async fn rows_of_a_table_that_refers_to_itself_are_deleted_in_the_order_of_their
 }
 
 #[tokio::test]
-async fn more_rows_than_one_step_holds_are_deleted_with_their_parents() {
+async fn parents_and_children_of_several_steps_are_deleted_in_one_delivery() {
     let world = World::with(
         "CREATE TABLE node (id integer PRIMARY KEY, parent integer REFERENCES node);
          INSERT INTO node SELECT n, nullif(n - 1, 0) FROM generate_series(1, 1500) n",
@@ -127,7 +127,7 @@ const PAIRS: &str = "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NU
     REFERENCES t DEFERRABLE INITIALLY DEFERRED, note text CHECK (note <> 'no'))";
 
 #[tokio::test]
-async fn rows_that_refer_to_each_other_stand_where_another_row_is_refused() {
+async fn rows_that_refer_to_each_other_are_applied_beside_a_rejected_row() {
     let world = World::with(PAIRS).await;
     let texts = [
         "insert t id=1 mate=2",
@@ -160,7 +160,7 @@ async fn rows_that_refer_to_each_other_stand_where_another_row_is_refused() {
 }
 
 #[tokio::test]
-async fn a_pair_of_which_one_row_is_bad_is_refused_as_a_pair() {
+async fn a_bad_row_rejects_the_row_that_refers_to_it() {
     let world = World::with(PAIRS).await;
     let texts = [
         "insert t id=1 mate=2 note=no",

@@ -28,7 +28,7 @@ async fn a_rejected_write_keeps_its_payload_and_its_reason() {
 }
 
 #[tokio::test]
-async fn two_rows_with_one_unique_value_are_served_in_the_order_in_which_they_were_accepted() {
+async fn the_first_accepted_of_two_rows_with_one_unique_value_is_applied() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY, email text UNIQUE)").await;
     world
         .apply_writes(writes(
@@ -44,7 +44,7 @@ async fn two_rows_with_one_unique_value_are_served_in_the_order_in_which_they_we
 }
 
 #[tokio::test]
-async fn what_an_unknown_type_refuses_is_the_datas_fault_whatever_its_sqlstate() {
+async fn a_value_that_an_unknown_type_refuses_rejects_its_row_for_every_sqlstate() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, query tsquery, relation regclass, paths jsonpath[])",
     )
@@ -74,7 +74,7 @@ async fn what_an_unknown_type_refuses_is_the_datas_fault_whatever_its_sqlstate()
 }
 
 #[tokio::test]
-async fn a_row_that_is_refused_for_two_reasons_has_the_error_that_postgresql_comes_to_first() {
+async fn a_row_refused_for_two_reasons_has_the_first_error_of_postgresql() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, a integer, b text); INSERT INTO t VALUES (1), (2), (3)",
     )

@@ -4,7 +4,7 @@ use super::{LEDGER, writes};
 use crate::support::World;
 
 #[tokio::test]
-async fn what_a_trigger_raises_rejects_its_row_and_no_other() {
+async fn an_error_of_a_trigger_rejects_only_its_row() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, a text);
          CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -64,7 +64,7 @@ const SKIPPING: &str = "CREATE TABLE t (id integer PRIMARY KEY, a text);
     INSERT INTO t VALUES (1, 'kept'), (2, 'old')";
 
 #[tokio::test]
-async fn what_a_trigger_leaves_out_is_unchanged() {
+async fn a_row_that_a_trigger_skips_is_unchanged() {
     let world = World::with(SKIPPING).await;
     for (texts, outcomes) in [
         (vec!["insert t id=10 a=x", "insert t id=11 a=skip"], vec!["applied", "unchanged"]),

@@ -36,7 +36,7 @@ async fn an_older_version_is_superseded() {
 }
 
 #[tokio::test]
-async fn a_version_that_stands_with_an_equal_but_other_value_is_superseded() {
+async fn an_update_of_the_same_version_with_other_values_is_superseded() {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, v bigint, i interval, price numeric(8,2));
          COMMENT ON COLUMN t.v IS '@sync:version'; INSERT INTO t VALUES (1, 5, '1 mon', 1.5)",
@@ -51,7 +51,7 @@ async fn a_version_that_stands_with_an_equal_but_other_value_is_superseded() {
 }
 
 #[tokio::test]
-async fn an_upsert_writes_a_value_that_is_equal_but_not_the_same() {
+async fn an_upsert_writes_a_value_that_is_equal_but_not_identical() {
     let world = World::with(
         "CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
          CREATE TYPE pair AS (a numeric, b text);

@@ -205,7 +205,7 @@ fn reaches(arrows: &Arrows, from: &Path, to: &Path) -> bool {
 }
 
 #[test]
-fn paths_are_read_as_rust_means_them() {
+fn paths_are_read_as_rust_defines() {
     let text = "use crate::a::{self, b::{C, d}, E as F};\nuse super::super::g;\nmycrate::no(self::h::i());";
     let module: Module = ["x", "y", "z"].map(str::to_owned).into();
     let found: Vec<_> =
