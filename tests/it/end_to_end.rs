@@ -69,10 +69,10 @@ async fn wrong_requests_get_problems(stack: &Stack) {
         (Method::GET, "/staff?nope=1", &[], b"", 400, "invalid-query"),
         (Method::GET, "/_sync/writes/x", &[], b"", 404, "write-not-found"),
     ] {
-        let answer = stack.request(method, path, headers, body.to_vec()).await.unwrap();
-        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        let response = stack.request(method, path, headers, body.to_vec()).await.unwrap();
+        assert_eq!(response.status, status, "{path}: {}", response.text());
         assert_eq!(
-            answer.json().unwrap()["type"],
+            response.json().unwrap()["type"],
             format!("urn:problem-type:aurora-sync:{word}"),
             "{path}"
         );
@@ -84,10 +84,10 @@ async fn an_array_is_accepted_item_by_item(stack: &Stack) {
         (0..1_000).map(|n| json!({"id": format!("A{n:03}"), "name": "array"})).collect();
     let headers = [("content-type", "application/json"), ("prefer", "resolution=merge-duplicates")];
     let body = Value::from(rows).to_string();
-    let answer = stack.request(Method::POST, "/staff", &headers, body).await.unwrap();
-    assert_eq!(answer.status, 202, "{}", answer.text());
-    let answer = answer.json().unwrap();
-    let writes = answer["writes"].as_array().unwrap();
+    let response = stack.request(Method::POST, "/staff", &headers, body).await.unwrap();
+    assert_eq!(response.status, 202, "{}", response.text());
+    let response = response.json().unwrap();
+    let writes = response["writes"].as_array().unwrap();
     assert_eq!(writes.len(), 1_000);
     for write in writes {
         let status = write["status"].as_str().unwrap();

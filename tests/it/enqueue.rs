@@ -6,15 +6,15 @@ use std::time::Duration;
 use aurora_sync::aws::queue::Queue;
 use serde_json::{Value, json};
 
-use crate::support::door::{Door, event};
-use crate::support::flaky_queue::Fate;
+use crate::support::flaky_queue::Behavior;
+use crate::support::write_api::{WriteApi, event};
 use crate::support::{STAFF, World, sample};
 
 const ROWS: &str = "SELECT id, name, age FROM staff ORDER BY id";
 
 #[tokio::test]
 async fn every_accepted_sample_changes_its_row() {
-    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
+    let (world, api) = (World::with(STAFF).await, WriteApi::open(STAFF).await);
     for (name, accepted, rows) in [
         (
             "api-post-one",
@@ -28,36 +28,36 @@ async fn every_accepted_sample_changes_its_row() {
         ),
         ("api-delete", 1, &["0001|Aurora!|12", "0002|Lambda|34", "0004|Apigateway|78"]),
     ] {
-        let answer = door.request(sample(name)).await;
-        assert_eq!(answer.status, 202, "{name}: {}", answer.body);
-        let response = world.apply(door.queue.drain().await).await.unwrap();
-        assert!(response.batch_item_failures.is_empty());
+        let response = api.request(sample(name)).await;
+        assert_eq!(response.status, 202, "{name}: {}", response.body);
+        let delivery = world.apply(api.queue.drain().await).await.unwrap();
+        assert!(delivery.batch_item_failures.is_empty());
         assert_eq!(world.rows(ROWS).await, rows, "{name}");
         let ids = world.rows("SELECT id::text FROM sync.write ORDER BY id DESC LIMIT 1").await;
         assert_eq!(ids.len(), accepted);
-        assert_eq!(answer.json()["id"], ids[0], "{name}: the answer names the write");
-        assert_eq!(answer.json()["status"], format!("/_sync/writes/{}", ids[0]));
+        assert_eq!(response.json()["id"], ids[0], "{name}: the response names the write");
+        assert_eq!(response.json()["status"], format!("/_sync/writes/{}", ids[0]));
     }
 }
 
 #[tokio::test]
 async fn each_item_of_an_array_is_settled_on_its_own() {
-    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
-    assert_eq!(door.request(sample("api-post-base64")).await.status, 202);
-    let answer = door.request(sample("api-post-array")).await;
-    assert_eq!(answer.status, 202);
-    let event = door.queue.drain().await;
-    let response = world.apply(event).await.unwrap();
-    assert!(response.batch_item_failures.is_empty());
+    let (world, api) = (World::with(STAFF).await, WriteApi::open(STAFF).await);
+    assert_eq!(api.request(sample("api-post-base64")).await.status, 202);
+    let response = api.request(sample("api-post-array")).await;
+    assert_eq!(response.status, 202);
+    let event = api.queue.drain().await;
+    let delivery = world.apply(event).await.unwrap();
+    assert!(delivery.batch_item_failures.is_empty());
     // 0004 is there already, by the request before.
     assert_eq!(
         world.rows(ROWS).await[3..],
         ["0004|Apigateway|78", "0005|Queue|19", "0006|Bucket|-"]
     );
     let ledger = world.rows("SELECT id::text, outcome FROM sync.write ORDER BY id").await;
-    let answer = answer.json();
+    let response = response.json();
     let ids =
-        answer["writes"].as_array().unwrap().iter().map(|write| write["id"].as_str().unwrap());
+        response["writes"].as_array().unwrap().iter().map(|write| write["id"].as_str().unwrap());
     let outcomes: Vec<_> =
         ids.map(|id| ledger.iter().find_map(|line| line.strip_prefix(id)).unwrap()).collect();
     assert_eq!(outcomes, ["|rejected", "|applied", "|applied"]);
@@ -65,7 +65,7 @@ async fn each_item_of_an_array_is_settled_on_its_own() {
 
 #[tokio::test]
 async fn a_refused_request_is_not_queued() {
-    let door = Door::open(STAFF).await;
+    let api = WriteApi::open(STAFF).await;
     for (name, word, rules) in [
         (
             "api-post-invalid",
@@ -74,30 +74,30 @@ async fn a_refused_request_is_not_queued() {
         ),
         ("api-post-not-utf8", "malformed-body", &[]),
     ] {
-        let answer = door.request(sample(name)).await;
-        let problem = answer.json();
-        assert_eq!(answer.content_type, "application/problem+json");
+        let response = api.request(sample(name)).await;
+        let problem = response.json();
+        assert_eq!(response.content_type, "application/problem+json");
         assert_eq!(problem["type"], format!("urn:problem-type:aurora-sync:{word}"), "{name}");
         let errors = problem["errors"].as_array().cloned().unwrap_or_default();
         let found: Vec<_> = errors.iter().map(|error| &error["rule"]).collect();
         assert_eq!(found, rules, "{name}");
     }
-    assert!(door.queue.drain().await.records.is_empty());
+    assert!(api.queue.drain().await.records.is_empty());
 }
 
 #[tokio::test]
 async fn writes_to_one_key_share_a_group_and_keep_their_order() {
-    let door = Door::open(STAFF).await;
+    let api = WriteApi::open(STAFF).await;
     let mut event = sample("api-post-array");
     // More rows than one SendMessageBatch call takes messages of, and than one message takes rows.
     let rows: Vec<_> = (0..2_000)
         .map(|n| json!({"id": format!("{:04}", n % 20), "name": n.to_string()}))
         .collect();
     event["body"] = Value::from(rows).to_string().into();
-    assert_eq!(door.request(event).await.status, 202);
+    assert_eq!(api.request(event).await.status, 202);
     let mut seen = vec![Vec::new(); 20];
     let mut groups = vec![BTreeSet::new(); 20];
-    for record in door.queue.drain().await.records {
+    for record in api.queue.drain().await.records {
         let body: Value = serde_json::from_str(record.body.as_ref().unwrap()).unwrap();
         for write in body["writes"].as_array().unwrap() {
             let key: usize = write["key"][0].as_str().unwrap().parse().unwrap();
@@ -114,13 +114,13 @@ async fn writes_to_one_key_share_a_group_and_keep_their_order() {
 
 #[tokio::test]
 async fn a_missing_queue_is_an_internal_error_and_accepts_nothing() {
-    let mut door = Door::open(STAFF).await;
-    let url = format!("{}-gone.fifo", door.queue.url);
-    door.enqueue.queue = Queue::new(&door.queue.sdk_config, url);
-    let answer = door.request(sample("api-post-one")).await;
-    assert_eq!(answer.status, 500);
-    assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:internal");
-    assert_eq!(answer.json()["accepted"], json!([]));
+    let mut api = WriteApi::open(STAFF).await;
+    let url = format!("{}-gone.fifo", api.queue.url);
+    api.enqueue.queue = Queue::new(&api.queue.sdk_config, url);
+    let response = api.request(sample("api-post-one")).await;
+    assert_eq!(response.status, 500);
+    assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:internal");
+    assert_eq!(response.json()["accepted"], json!([]));
 }
 
 /// Ten rows, most of them in groups of their own.
@@ -137,20 +137,20 @@ fn ids(writes: &[Vec<Value>]) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn messages_that_the_queue_does_not_take_at_first_are_sent_again() {
-    let throttle = Fate::TakeFirst { code: "RequestThrottled", is_sender_fault: true };
-    let hiccup = Fate::TakeFirst { code: "InternalError", is_sender_fault: false };
-    let fates = [
+    let throttle = Behavior::TakeFirst { code: "RequestThrottled", is_sender_fault: true };
+    let hiccup = Behavior::TakeFirst { code: "InternalError", is_sender_fault: false };
+    let behaviors = [
         throttle,
         hiccup,
-        Fate::LoseAnswer,
-        Fate::Fail { status: 503, code: "ServiceUnavailable" },
-        Fate::Take,
+        Behavior::LoseResponse,
+        Behavior::Fail { status: 503, code: "ServiceUnavailable" },
+        Behavior::Take,
     ];
-    let (door, flaky) = Door::open_flaky(STAFF, &fates).await;
-    let answer = door.request(event("POST", "staff", KEYED, &ten_rows())).await;
-    assert_eq!(answer.status, 202, "{}", answer.body);
+    let (api, flaky) = WriteApi::open_flaky(STAFF, &behaviors).await;
+    let response = api.request(event("POST", "staff", KEYED, &ten_rows())).await;
+    assert_eq!(response.status, 202, "{}", response.body);
     assert_eq!(flaky.left(), 1);
-    let writes = door.drain_writes().await;
+    let writes = api.drain_writes().await;
     // Those of the lost answer were sent twice, and stand in the queue once.
     assert_eq!(writes.iter().flatten().count(), 10);
     assert_eq!(ids(&writes).len(), 10);
@@ -158,15 +158,15 @@ async fn messages_that_the_queue_does_not_take_at_first_are_sent_again() {
 
 #[tokio::test]
 async fn a_partly_accepted_request_lists_its_accepted_writes_and_can_be_sent_again() {
-    let down = Fate::Fail { status: 400, code: "RequestThrottled" };
-    let first = Fate::TakeFirst { code: "InternalError", is_sender_fault: false };
-    let (mut door, _flaky) = Door::open_flaky(STAFF, &[first, down]).await;
-    door.within = Duration::from_secs(1);
-    let response = door.respond(event("POST", "staff", KEYED, &ten_rows())).await;
-    assert_eq!(response.status_code, 503);
-    let problem: Value = crate::support::Answer::from(response.clone()).json();
+    let down = Behavior::Fail { status: 400, code: "RequestThrottled" };
+    let first = Behavior::TakeFirst { code: "InternalError", is_sender_fault: false };
+    let (mut api, _flaky) = WriteApi::open_flaky(STAFF, &[first, down]).await;
+    api.within = Duration::from_secs(1);
+    let raw = api.respond(event("POST", "staff", KEYED, &ten_rows())).await;
+    assert_eq!(raw.status_code, 503);
+    let problem: Value = crate::support::HttpResponse::from(raw.clone()).json();
     assert_eq!(problem["type"], "urn:problem-type:aurora-sync:unavailable");
-    assert_eq!(response.headers["retry-after"], problem["retry_after"].to_string().as_str());
+    assert_eq!(raw.headers["retry-after"], problem["retry_after"].to_string().as_str());
     // A message whose answer was lost may be in the queue all the same.
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("may have accepted others"), "{detail}");
@@ -179,36 +179,36 @@ async fn a_partly_accepted_request_lists_its_accepted_writes_and_can_be_sent_aga
         assert!(entry["status"].as_str().unwrap().starts_with(&status));
     }
 
-    door.enqueue.queue = Queue::new(&door.queue.sdk_config, door.queue.url.clone());
-    let answer = door.request(event("POST", "staff", KEYED, &ten_rows())).await;
-    assert_eq!(answer.status, 202, "{}", answer.body);
-    let all = answer.json()["writes"].as_array().unwrap().clone();
+    api.enqueue.queue = Queue::new(&api.queue.sdk_config, api.queue.url.clone());
+    let response = api.request(event("POST", "staff", KEYED, &ten_rows())).await;
+    assert_eq!(response.status, 202, "{}", response.body);
+    let all = response.json()["writes"].as_array().unwrap().clone();
     assert!(accepted.iter().all(|entry| all.contains(entry)));
     // SQS dropped what it had already: each write stands in the queue once.
-    let writes = door.drain_writes().await;
+    let writes = api.drain_writes().await;
     assert_eq!(writes.iter().flatten().count(), 10);
     assert_eq!(ids(&writes).len(), 10);
 }
 
 #[tokio::test]
 async fn a_message_that_the_queue_refuses_is_not_sent_again() {
-    let refused = Fate::TakeFirst { code: "InvalidMessageContents", is_sender_fault: true };
-    let (door, flaky) = Door::open_flaky(STAFF, &[refused, Fate::Take]).await;
-    let answer = door.request(event("POST", "staff", KEYED, &ten_rows())).await;
-    assert_eq!((answer.status, flaky.left()), (500, 1));
-    assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:internal");
-    let accepted = answer.json()["accepted"].as_array().unwrap().len();
-    assert_eq!(door.drain_writes().await.iter().flatten().count(), accepted);
+    let refused = Behavior::TakeFirst { code: "InvalidMessageContents", is_sender_fault: true };
+    let (api, flaky) = WriteApi::open_flaky(STAFF, &[refused, Behavior::Take]).await;
+    let response = api.request(event("POST", "staff", KEYED, &ten_rows())).await;
+    assert_eq!((response.status, flaky.left()), (500, 1));
+    assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:internal");
+    let accepted = response.json()["accepted"].as_array().unwrap().len();
+    assert_eq!(api.drain_writes().await.iter().flatten().count(), accepted);
 }
 
 #[tokio::test]
 async fn an_idempotency_key_drops_a_repeated_payload_and_keeps_another_one() {
-    let door = Door::open(STAFF).await;
+    let api = WriteApi::open(STAFF).await;
     let post = async |name: &str| {
         let rows = json!([{"id": "1", "name": "same"}, {"id": "1", "name": name}]);
-        let answer = door.request(event("POST", "staff", KEYED, &rows)).await;
-        assert_eq!(answer.status, 202, "{}", answer.body);
-        answer.json()
+        let response = api.request(event("POST", "staff", KEYED, &rows)).await;
+        assert_eq!(response.status, 202, "{}", response.body);
+        response.json()
     };
     let first = post("a").await;
     assert_eq!(post("a").await, first);
@@ -216,21 +216,21 @@ async fn an_idempotency_key_drops_a_repeated_payload_and_keeps_another_one() {
     assert_eq!(other["writes"][0], first["writes"][0]);
     assert_eq!(other["writes"][1]["id"], first["writes"][1]["id"]);
     assert_ne!(other["writes"][1]["status"], first["writes"][1]["status"]);
-    let writes = door.drain_writes().await;
+    let writes = api.drain_writes().await;
     assert_eq!(writes.len(), 2, "one message of each payload");
     assert_eq!(ids(&writes).len(), 2);
 }
 
 #[tokio::test]
 async fn another_payload_under_a_used_idempotency_key_is_never_applied() {
-    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
+    let (world, api) = (World::with(STAFF).await, WriteApi::open(STAFF).await);
     let mut statuses = Vec::new();
     for name in ["api-post-idempotent", "api-post-idempotent-other"] {
-        let answer = door.request(sample(name)).await;
-        assert_eq!(answer.status, 202, "{name}: {}", answer.body);
-        statuses.push(answer.json()["id"].clone());
-        let response = world.apply(door.queue.drain().await).await.unwrap();
-        assert!(response.batch_item_failures.is_empty());
+        let response = api.request(sample(name)).await;
+        assert_eq!(response.status, 202, "{name}: {}", response.body);
+        statuses.push(response.json()["id"].clone());
+        let delivery = world.apply(api.queue.drain().await).await.unwrap();
+        assert!(delivery.batch_item_failures.is_empty());
     }
     assert_eq!(statuses[0], statuses[1]);
     assert_eq!(world.rows(ROWS).await[3..], ["0007|First|1"]);
@@ -239,63 +239,60 @@ async fn another_payload_under_a_used_idempotency_key_is_never_applied() {
 #[tokio::test]
 async fn keys_keep_their_commas_quotes_and_percent_signs() {
     let tables = r#"CREATE TABLE "Shop item" (shop text, code text, price numeric, PRIMARY KEY (shop, code));"#;
-    let (world, door) = (World::with(tables).await, Door::open(tables).await);
+    let (world, api) = (World::with(tables).await, WriteApi::open(tables).await);
     let rows = json!([
         {"shop": "a,b", "code": "say \"hi\"/50%41 é", "price": 1},
         {"shop": "", "code": "x+y", "price": 2},
     ]);
-    assert_eq!(door.request(event("POST", "Shop item", &[], &rows)).await.status, 202);
-    world.apply(door.queue.drain().await).await.unwrap();
+    assert_eq!(api.request(event("POST", "Shop item", &[], &rows)).await.status, 202);
+    world.apply(api.queue.drain().await).await.unwrap();
     // As AWS hands it over: as it was sent.
-    let answer = door.request(sample("api-put-composite-key")).await;
-    assert_eq!(answer.status, 202, "{}", answer.body);
+    let response = api.request(sample("api-put-composite-key")).await;
+    assert_eq!(response.status, 202, "{}", response.body);
     let mut delete = sample("api-put-composite-key");
     delete["httpMethod"] = "DELETE".into();
     delete["body"] = Value::Null;
     delete["pathParameters"]["key"] = r#""",x+y"#.into();
-    assert_eq!(door.request(delete).await.status, 202);
-    world.apply(door.queue.drain().await).await.unwrap();
+    assert_eq!(api.request(delete).await.status, 202);
+    world.apply(api.queue.drain().await).await.unwrap();
     let rows = world.rows(r#"SELECT shop, code, price::text FROM "Shop item""#).await;
     assert_eq!(rows, ["a,b|say \"hi\"/50%41 é|3.50"]);
 }
 
 #[tokio::test]
 async fn a_list_of_keys_deletes_those_rows() {
-    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
-    let answer = door.request(sample("api-delete-list")).await;
-    assert_eq!(answer.status, 202, "{}", answer.body);
-    world.apply(door.queue.drain().await).await.unwrap();
+    let (world, api) = (World::with(STAFF).await, WriteApi::open(STAFF).await);
+    let response = api.request(sample("api-delete-list")).await;
+    assert_eq!(response.status, 202, "{}", response.body);
+    world.apply(api.queue.drain().await).await.unwrap();
     assert_eq!(world.rows(ROWS).await, ["0002|Lambda|34"]);
 }
 
 #[tokio::test]
 async fn partial_handling_accepts_the_good_items_and_reports_the_others() {
-    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
-    let response = door.respond(sample("api-post-ndjson-partial")).await;
-    assert_eq!(response.status_code, 202);
-    assert_eq!(
-        response.headers["preference-applied"],
-        "resolution=merge-duplicates, handling=partial"
-    );
-    let answer = crate::support::Answer::from(response).json();
+    let (world, api) = (World::with(STAFF).await, WriteApi::open(STAFF).await);
+    let raw = api.respond(sample("api-post-ndjson-partial")).await;
+    assert_eq!(raw.status_code, 202);
+    assert_eq!(raw.headers["preference-applied"], "resolution=merge-duplicates, handling=partial");
+    let response = crate::support::HttpResponse::from(raw).json();
     let items: Vec<_> =
-        answer["writes"].as_array().unwrap().iter().map(|write| &write["item"]).collect();
+        response["writes"].as_array().unwrap().iter().map(|write| &write["item"]).collect();
     assert_eq!(items, [0, 3]);
     let errors: Vec<_> =
-        answer["errors"].as_array().unwrap().iter().map(|e| &e["pointer"]).collect();
+        response["errors"].as_array().unwrap().iter().map(|e| &e["pointer"]).collect();
     assert_eq!(errors, ["/1", "/2/age"]);
-    assert_eq!(answer["errors_total"], 2);
-    world.apply(door.queue.drain().await).await.unwrap();
+    assert_eq!(response["errors_total"], 2);
+    world.apply(api.queue.drain().await).await.unwrap();
     assert_eq!(world.rows(ROWS).await[..1], ["0001|Aurora II|13"]);
     assert_eq!(world.rows(ROWS).await[3..], ["0008|New|-"]);
 }
 
 #[tokio::test]
 async fn characters_that_sqs_does_not_take_reach_their_row() {
-    let (world, door) = (World::with(STAFF).await, Door::open(STAFF).await);
+    let (world, api) = (World::with(STAFF).await, WriteApi::open(STAFF).await);
     let row = json!({"id": "0004", "name": "\u{fffe}\u{ffff}\u{1}\u{7f}"});
-    assert_eq!(door.request(event("POST", "staff", &[], &row)).await.status, 202);
-    world.apply(door.queue.drain().await).await.unwrap();
+    assert_eq!(api.request(event("POST", "staff", &[], &row)).await.status, 202);
+    world.apply(api.queue.drain().await).await.unwrap();
     let name = "SELECT name = U&'\\FFFE\\FFFF\\0001\\007F' FROM staff WHERE id = '0004'";
     assert_eq!(world.rows(name).await, ["true"]);
 }

@@ -86,7 +86,7 @@ async fn the_built_catalog_has_the_tables_of_the_sql_folder() {
 
 /// Sends a custom resource's request to `migrate`, and gives what it answers CloudFormation.
 async fn custom_resource(world: &World, event: &str) -> Value {
-    let (sender, mut answers) = mpsc::unbounded_channel();
+    let (sender, mut responses) = mpsc::unbounded_channel();
     let receive = move |request: Request<Incoming>| {
         let sender = sender.clone();
         async move {
@@ -105,28 +105,28 @@ async fn custom_resource(world: &World, event: &str) -> Value {
     let (migrate, cloudformation) = (world.migrate(), CloudFormation::new());
     let handled = migrate::handle(&migrate, &cloudformation, event, deadline());
     handled.await.unwrap();
-    answers.try_recv().unwrap()
+    responses.try_recv().unwrap()
 }
 
 #[tokio::test]
 async fn cloudformation_gets_a_response_on_success_and_failure() {
     let world = World::unmigrated(STAFF).await;
     for event in ["cfn-create", "cfn-update", "cfn-delete"] {
-        let answer = custom_resource(&world, event).await;
+        let response = custom_resource(&world, event).await;
         let request = sample(event);
-        assert_eq!(answer["Status"], "SUCCESS", "{event}");
+        assert_eq!(response["Status"], "SUCCESS", "{event}");
         for member in ["StackId", "RequestId", "LogicalResourceId"] {
-            assert_eq!(answer[member], request[member], "{event} {member}");
+            assert_eq!(response[member], request[member], "{event} {member}");
         }
         if let Some(id) = request.get("PhysicalResourceId") {
-            assert_eq!(answer["PhysicalResourceId"], *id);
+            assert_eq!(response["PhysicalResourceId"], *id);
         }
     }
     assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
 
     let world = World::unmigrated("CREATE TABLE a (id int PRIMARY KEY); SELECT 1/0;").await;
-    let answer = custom_resource(&world, "cfn-create").await;
-    assert_eq!(answer["Status"], "FAILED");
-    let reason = answer["Reason"].as_str().unwrap();
+    let response = custom_resource(&world, "cfn-create").await;
+    assert_eq!(response["Status"], "FAILED");
+    let reason = response["Reason"].as_str().unwrap();
     assert!(reason.starts_with("0001_tables.sql, line 1: "), "{reason}");
 }

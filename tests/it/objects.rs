@@ -8,7 +8,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 
-use crate::support::faulty_store::{Fate, FaultyStore};
+use crate::support::faulty_store::{Behavior, FaultyStore};
 use crate::support::services::Bucket;
 
 fn name(bucket: &str, key: &str) -> ObjectName {
@@ -98,11 +98,11 @@ async fn a_version_is_read_although_a_newer_one_exists() {
     assert_eq!(read(&objects, &first, 5, 0).await.unwrap(), b"first");
 }
 
-/// Reads an object of two ranges and a bit, with calls that meet these fates.
-async fn read_under(fates: &[Fate]) -> (FaultyStore, Result<(), ServiceFault>) {
+/// Reads an object of two ranges and a bit, with calls that meet these behaviors.
+async fn read_under(behaviors: &[Behavior]) -> (FaultyStore, Result<(), ServiceFault>) {
     let range = usize::try_from(RANGE_BYTES).unwrap();
     let content = content(2 * range + 10);
-    let store = FaultyStore::of(content.clone(), fates).await;
+    let store = FaultyStore::of(content.clone(), behaviors).await;
     let objects = Objects::new(&store.sdk_config);
     let found = read(&objects, &name("b", "k"), content.len() as u64, 0).await;
     let found = found.map(|found| assert!(found == content, "the content is another"));
@@ -113,8 +113,14 @@ async fn read_under(fates: &[Fate]) -> (FaultyStore, Result<(), ServiceFault>) {
 async fn a_broken_range_continues_at_its_next_byte() {
     // The reader of one range at a time: what breaks is its last one.
     let content = content(1_000);
-    let fates = [Fate::Break(300), Fate::Short(100), Fate::Hang, Fate::Break(0), Fate::Break(250)];
-    let store = FaultyStore::of(content.clone(), &fates).await;
+    let behaviors = [
+        Behavior::Break(300),
+        Behavior::Short(100),
+        Behavior::Hang,
+        Behavior::Break(0),
+        Behavior::Break(250),
+    ];
+    let store = FaultyStore::of(content.clone(), &behaviors).await;
     let objects = Objects::new(&store.sdk_config);
     let name = ObjectName { etag: Some("one".into()), ..name("b", "k") };
     assert!(read(&objects, &name, 1_000, 0).await.unwrap() == content);
@@ -128,22 +134,22 @@ async fn a_broken_range_continues_at_its_next_byte() {
 
 #[tokio::test]
 async fn broken_ranges_make_up_the_whole_object() {
-    let fates = [
-        Fate::Break(1_000_000),
-        Fate::Break(5),
-        Fate::Fail(503, "SlowDown"),
-        Fate::Short(700_000),
-        Fate::All,
-        Fate::Hang,
+    let behaviors = [
+        Behavior::Break(1_000_000),
+        Behavior::Break(5),
+        Behavior::Fail(503, "SlowDown"),
+        Behavior::Short(700_000),
+        Behavior::All,
+        Behavior::Hang,
     ];
-    let (store, found) = read_under(&fates).await;
+    let (store, found) = read_under(&behaviors).await;
     assert_eq!(found, Ok(()));
     assert_eq!(store.left(), 0);
 }
 
 #[tokio::test]
 async fn an_outage_of_s3_ends_the_read_after_a_bounded_number_of_attempts() {
-    let hang = vec![Fate::Hang; 1_000];
+    let hang = vec![Behavior::Hang; 1_000];
     let (store, found) = read_under(&hang).await;
     assert_eq!(found, Err(ServiceFault::Unavailable));
     assert!(store.left() > 900, "a bounded number of attempts: {} are left", store.left());
@@ -151,22 +157,22 @@ async fn an_outage_of_s3_ends_the_read_after_a_bounded_number_of_attempts() {
 
 #[tokio::test]
 async fn an_object_that_changes_while_it_is_read_is_an_error() {
-    for fate in [
-        Fate::OtherETag,
-        Fate::Grown,
-        Fate::Fail(412, "PreconditionFailed"),
-        Fate::Fail(416, "InvalidRange"),
+    for behavior in [
+        Behavior::OtherETag,
+        Behavior::Grown,
+        Behavior::Fail(412, "PreconditionFailed"),
+        Behavior::Fail(416, "InvalidRange"),
     ] {
-        let (_, found) = read_under(&[Fate::Whole, fate.clone()]).await;
-        assert_eq!(found, Err(ServiceFault::Changed), "{fate:?}");
+        let (_, found) = read_under(&[Behavior::Whole, behavior.clone()]).await;
+        assert_eq!(found, Err(ServiceFault::Changed), "{behavior:?}");
     }
-    let (_, found) = read_under(&[Fate::Break(10), Fate::Fail(404, "NoSuchKey")]).await;
+    let (_, found) = read_under(&[Behavior::Break(10), Behavior::Fail(404, "NoSuchKey")]).await;
     assert_eq!(found, Err(ServiceFault::NotFound));
 }
 
 #[tokio::test]
 async fn every_range_is_requested_with_the_version() {
-    let store = FaultyStore::of(content(10), &[Fate::Break(4)]).await;
+    let store = FaultyStore::of(content(10), &[Behavior::Break(4)]).await;
     let name = ObjectName { version_id: Some("v1".into()), ..name("b", "k") };
     read(&Objects::new(&store.sdk_config), &name, 10, 0).await.unwrap();
     assert_eq!(store.paths().len(), 2);

@@ -273,9 +273,9 @@ async fn explain(
         "BEGIN; SET LOCAL plan_cache_mode = {mode}; {prepare};
         EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE statement ({values});"
     );
-    let answer = client.simple_query(&explain).await.unwrap();
+    let response = client.simple_query(&explain).await.unwrap();
     client.batch_execute("ROLLBACK; DEALLOCATE statement").await.unwrap();
-    let plan = answer.iter().find_map(|message| match message {
+    let plan = response.iter().find_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });

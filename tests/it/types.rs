@@ -15,7 +15,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::support::door::{Door, event};
+use crate::support::write_api::{WriteApi, event};
 use crate::support::{World, get, schema_of};
 
 /// What of each type goes in as JSON and comes back as JSON.
@@ -214,13 +214,13 @@ fn rows() -> Vec<String> {
 #[tokio::test]
 async fn every_type_passes_through_write_and_look_up_unchanged() {
     let tables = everything();
-    let (world, door) = (World::with(&tables).await, Door::open(&tables).await);
+    let (world, api) = (World::with(&tables).await, WriteApi::open(&tables).await);
     let mut post = event("POST", "everything", &[], &Value::Null);
     post["body"] = format!("[{}]", rows().join(",")).into();
-    let answer = door.request(post).await;
-    assert_eq!(answer.status, 202, "{}", answer.body);
-    let response = world.apply(door.queue.drain().await).await.unwrap();
-    assert!(response.batch_item_failures.is_empty());
+    let response = api.request(post).await;
+    assert_eq!(response.status, 202, "{}", response.body);
+    let delivery = world.apply(api.queue.drain().await).await.unwrap();
+    assert!(delivery.batch_item_failures.is_empty());
     let rejected = "SELECT key, sqlstate, reason FROM sync.write WHERE outcome <> 'applied'";
     assert_eq!(world.rows(rejected).await, Vec::<String>::new());
     for n in 0..rows().len() {
@@ -228,25 +228,25 @@ async fn every_type_passes_through_write_and_look_up_unchanged() {
             let parameters = json!({"table": "everything", "key": n.to_string()});
             get("/{table}/{key}", &parameters, &Value::Null, accept)
         };
-        let answer = world.lookup(by_key("application/json")).await;
-        let row: BTreeMap<String, &RawValue> = serde_json::from_str(&answer.body).unwrap();
+        let response = world.lookup(by_key("application/json")).await;
+        let row: BTreeMap<String, &RawValue> = serde_json::from_str(&response.body).unwrap();
         for (column, (definition, values)) in VALUES.iter().enumerate() {
             let expected = values.get(n).map_or("null", |(_, back)| back);
             assert_eq!(row[&format!("c{column}")].get(), expected, "{definition} of row {n}");
         }
-        let answer = world.lookup(by_key("application/vnd.amazon.rds-data+json")).await;
+        let response = world.lookup(by_key("application/vnd.amazon.rds-data+json")).await;
         // The Data API itself has no form for an array of two dimensions.
         let has_form = VALUES.iter().all(|(definition, values)| {
             let value = values.get(n).map_or("", |(sent, _)| sent);
             *definition != "integer[]" || !value.starts_with("[[")
         });
         if !has_form {
-            assert_eq!(answer.status, 400);
+            assert_eq!(response.status, 400);
             continue;
         }
         // Not as values: serde_json does not read every float to its last bit.
         let records: Vec<Vec<BTreeMap<&str, &RawValue>>> =
-            serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{}", answer.body));
+            serde_json::from_str(&response.body).unwrap_or_else(|_| panic!("{}", response.body));
         for (column, (definition, values)) in VALUES.iter().enumerate() {
             let expected = values.get(n).map_or("null", |(_, back)| back);
             let field = &records[0][column + 1];
@@ -406,12 +406,12 @@ fn near_the_edges(seeds: &'static [&'static str], letters: &'static str) -> Vec<
     let near = (prop::sample::select(seeds), prop::collection::vec(edit, 0..4));
     let near = near.prop_map(|(seed, edits)| {
         let mut text: Vec<char> = seed.chars().collect();
-        for (place, kind, letter) in edits {
-            let place = place.index(text.len() + 1);
+        for (index, kind, letter) in edits {
+            let index = index.index(text.len() + 1);
             match kind {
-                0 => text.insert(place, letter),
-                1 if place < text.len() => drop(text.remove(place)),
-                _ if place < text.len() => text[place] = letter,
+                0 => text.insert(index, letter),
+                1 if index < text.len() => drop(text.remove(index)),
+                _ if index < text.len() => text[index] = letter,
                 _ => {}
             }
         }
@@ -424,10 +424,10 @@ fn near_the_edges(seeds: &'static [&'static str], letters: &'static str) -> Vec<
 }
 
 const TRY: &str = "CREATE FUNCTION try_texts(statement text, texts text[])
-RETURNS TABLE (place bigint, is_unharmed boolean) LANGUAGE plpgsql AS $$
+RETURNS TABLE (index bigint, is_unharmed boolean) LANGUAGE plpgsql AS $$
 DECLARE candidate text;
 BEGIN
-  FOR place, candidate IN SELECT t.n, t.text FROM unnest(texts) WITH ORDINALITY AS t(text, n) LOOP
+  FOR index, candidate IN SELECT t.n, t.text FROM unnest(texts) WITH ORDINALITY AS t(text, n) LOOP
     BEGIN
       EXECUTE statement INTO is_unharmed USING candidate;
     EXCEPTION WHEN OTHERS THEN
@@ -458,24 +458,24 @@ async fn request_validation_accepts_the_texts_that_the_column_stores_unchanged()
             is_unharmed(definition, &cast)
         );
         let texts = near_the_edges(seeds, letters);
-        let at_the_door: Vec<_> = texts.iter().map(|text| from_text(column, text).ok()).collect();
+        let accepted: Vec<_> = texts.iter().map(|text| from_text(column, text).ok()).collect();
         let taken = async |texts: Vec<&str>| -> Vec<Option<bool>> {
-            let query = "SELECT * FROM try_texts($1, $2) ORDER BY place";
+            let query = "SELECT * FROM try_texts($1, $2) ORDER BY index";
             let rows = client.query(query, &[&statement, &texts]).await.unwrap();
             rows.iter().map(|row| row.get(1)).collect()
         };
         let raw = taken(texts.iter().map(String::as_str).collect()).await;
         let normal =
-            taken(at_the_door.iter().map(|text| text.as_deref().unwrap_or("")).collect()).await;
+            taken(accepted.iter().map(|text| text.as_deref().unwrap_or("")).collect()).await;
         let mut certain = 0;
-        for (place, text) in texts.iter().enumerate() {
+        for (index, text) in texts.iter().enumerate() {
             // A literal without bounds is checked element by element.
             let is_plain_array = definition.ends_with("[]") && *definition != "timestamptz[]";
-            let is_certain = at_the_door[place].as_deref().is_some_and(|sent| {
+            let is_certain = accepted[index].as_deref().is_some_and(|sent| {
                 is_certain(column, sent) || (is_plain_array && !sent.starts_with('['))
             });
             certain += usize::from(is_certain);
-            let wrong = match (&at_the_door[place], raw[place], normal[place]) {
+            let wrong = match (&accepted[index], raw[index], normal[index]) {
                 (Some(_), _, Some(false)) if is_certain => "is changed by the column",
                 (Some(_), _, None) if is_certain => "is accepted, and refused by the column",
                 (None, Some(true), _) if !is_rounded(definition, text) => {

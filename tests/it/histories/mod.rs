@@ -19,8 +19,8 @@ use data_api_server::Operation;
 use self::model::Model;
 use self::queue::{Queue, messages};
 use self::writes::{TABLES, requests};
+use crate::support::histories::{Other, fault, hang, nothing_is_open, reached, seeds};
 use crate::support::process::Function;
-use crate::support::trouble::{Other, fault, hang, nothing_is_open, reached, seeds};
 use crate::support::{STAFF, World, deadline};
 
 /// Seeds of a plain `cargo test`.
@@ -147,7 +147,7 @@ async fn run<R: Runner>(world: &World, seed: u64, runner: &mut R) {
         log.push(format!("{ids:?} {trouble:?}"));
         let left = suffer(world, runner, event, &trouble).await;
         // The answer does not always get back to SQS.
-        if let Some(left) = left.filter(|_| !trouble.loses_answer) {
+        if let Some(left) = left.filter(|_| !trouble.loses_response) {
             queue.acknowledge(&ids, &left);
         }
         world.server.faults().clear();
@@ -168,7 +168,7 @@ struct Trouble {
     /// The invocation is shorter than its calls need.
     time: Option<Duration>,
     meanwhile: Option<Meanwhile>,
-    loses_answer: bool,
+    loses_response: bool,
 }
 
 /// Others have a transaction open for so long. It changes nothing in the end.
@@ -197,7 +197,7 @@ impl Trouble {
         }
         let time = is_slow.then(|| Duration::from_millis(random.u64(100..500)));
         let meanwhile = (random.u8(..20) == 0).then(|| Meanwhile::new(random));
-        Self { faults, killed_at, time, meanwhile, loses_answer: random.u8(..) < 20 }
+        Self { faults, killed_at, time, meanwhile, loses_response: random.u8(..) < 20 }
     }
 }
 

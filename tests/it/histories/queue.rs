@@ -60,18 +60,18 @@ pub(super) fn messages(requests: &[Vec<Write>], random: &mut fastrand::Rng) -> V
 /// Puts some messages behind later ones: as if they had been retried until SQS set them aside. Half of them were
 /// settled before, and only the answers were lost.
 fn redrive(messages: &mut Vec<Message>, random: &mut fastrand::Rng) {
-    for place in 0..messages.len() {
-        if random.u8(..8) > 0 || messages[place].is_redriven {
+    for index in 0..messages.len() {
+        if random.u8(..8) > 0 || messages[index].is_redriven {
             continue;
         }
-        let mut again = messages[place].clone();
+        let mut again = messages[index].clone();
         again.is_redriven = true;
         again.envelope.id.push_str("-again");
         again.envelope.sent_at_ms += SET_ASIDE_MS;
-        let behind = random.usize(place..messages.len());
+        let behind = random.usize(index..messages.len());
         messages.insert(behind + 1, again);
         if random.bool() {
-            messages.remove(place);
+            messages.remove(index);
         }
     }
 }

@@ -4,7 +4,7 @@ use aurora_sync::domain::write::{Operation, Write, fingerprint};
 use aurora_sync_catalog::Catalog;
 use uuid::Uuid;
 
-use crate::support::trouble::imitation;
+use crate::support::histories::imitation;
 use crate::support::writes::{ACCEPTED_AT_MS, write};
 
 /// Besides the example's table: one whose rows have versions, one that has no key, so that a row that is written twice

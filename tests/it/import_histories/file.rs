@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use super::model::{Mode, Record, Row};
 use super::tables::{Kind, OTHERS};
-use crate::support::trouble::imitation;
+use crate::support::histories::imitation;
 
 /// How large a file is.
 #[derive(Debug, Clone, Copy)]
@@ -139,24 +139,24 @@ impl File {
         let mut content = writer.bytes;
         // The rest of an unclosed record is its own, line end and all.
         if random.u8(..4) == 0 {
-            content = packed(random, &content);
+            content = compressed(random, &content);
         }
         Self { content, options, records, offsets }
     }
 }
 
 /// As gzip, zstd or bzip2, of one or more members.
-fn packed(random: &mut fastrand::Rng, content: &[u8]) -> Vec<u8> {
+fn compressed(random: &mut fastrand::Rng, content: &[u8]) -> Vec<u8> {
     let member = random.choice([gzip, zstd, bzip2]).unwrap();
-    let mut packed = Vec::new();
+    let mut compressed = Vec::new();
     let mut rest = content;
     loop {
         let (first, after) = rest.split_at(random.usize(..=rest.len()));
         if random.bool() {
-            packed.extend(member(rest));
-            return packed;
+            compressed.extend(member(rest));
+            return compressed;
         }
-        packed.extend(member(first));
+        compressed.extend(member(first));
         rest = after;
     }
 }
@@ -277,8 +277,8 @@ impl Writer<'_> {
     }
 
     fn fields(&mut self, fields: &[Option<&str>]) {
-        for (place, field) in fields.iter().enumerate() {
-            if place > 0 {
+        for (index, field) in fields.iter().enumerate() {
+            if index > 0 {
                 self.put(&self.delimiter.to_string());
             }
             let field = self.field(*field);

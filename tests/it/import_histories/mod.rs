@@ -27,9 +27,9 @@ use self::file::{File, Size, row};
 use self::model::{Asked, Expected, Meanwhile, Mode, Row, expect, sorted};
 use self::queue::Queue;
 use self::tables::{GUARD, Kind, OTHERS, TABLES};
-use crate::support::cloud::{Cloud, Mishap};
+use crate::support::fake_aws::{CallFault, FakeAws};
+use crate::support::histories::{Other, fault, hang, reached, seeds};
 use crate::support::process::Function;
-use crate::support::trouble::{Other, fault, hang, reached, seeds};
 use crate::support::{STAFF, World, deadline, sqs_event};
 
 /// Seeds of a plain `cargo test`.
@@ -58,20 +58,20 @@ async fn every_row_of_a_file_is_loaded_once_under_faults() {
 
 /// Every fourth seed.
 async fn lane(lane: u64) {
-    let place = Place::new().await;
+    let env = ImportEnv::new().await;
     for seed in seeds(SEEDS).filter(|seed| seed % 4 == lane) {
         let mut random = fastrand::Rng::with_seed(seed);
         let size =
             Size { records: random.usize(0..100), keys: random.choice([3, 15, 200]).unwrap() };
         let history = History::new(&mut random, size).beside_others(&mut random);
-        Box::pin(run(&place, seed, &history, &mut random, &mut InProcess)).await;
+        Box::pin(run(&env, seed, &history, &mut random, &mut InProcess)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_of_a_file_is_loaded_once_when_its_process_is_killed() {
-    let place = Place::new().await;
-    let mut function = place.function().await;
+    let env = ImportEnv::new().await;
+    let mut function = env.function().await;
     for seed in seeds(PROCESS_SEEDS) {
         let mut random = fastrand::Rng::with_seed(seed);
         // The program's own chunks have 15,000 records.
@@ -80,55 +80,55 @@ async fn every_row_of_a_file_is_loaded_once_when_its_process_is_killed() {
             keys: random.choice([1_000, 9_000]).unwrap(),
         };
         let history = History::of(Kind::Staff, &mut random, size).beside_others(&mut random);
-        Box::pin(run(&place, seed, &history, &mut random, &mut function)).await;
+        Box::pin(run(&env, seed, &history, &mut random, &mut function)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_on_one_import_never_load_a_chunk_twice() {
-    let place = Place::new().await;
+    let env = ImportEnv::new().await;
     for seed in seeds(PAIR_SEEDS) {
         let mut random = fastrand::Rng::with_seed(seed);
         let size = Size { records: random.usize(20..200), keys: 50 };
         let history = History::new(&mut random, size);
-        history.begin(&place).await;
-        let body = history.notification(&place);
+        history.begin(&env).await;
+        let body = history.notification(&env);
         let event = sqs_event(&[("m1", "", &body)]);
         let mut log = Vec::new();
-        while history.is_running(&place).await {
+        while history.is_running(&env).await {
             assert!(log.len() < DELIVERIES_MAX, "seed {seed}: not over\n{history:#?}");
-            let (one, other) = (place.import(&history), place.import(&history));
+            let (one, other) = (env.import(&history), env.import(&history));
             let done = tokio::join!(
                 Box::pin(import::handle(&one, event.clone(), deadline())),
                 Box::pin(import::handle(&other, event.clone(), deadline())),
             );
             log.push(format!("{done:?}"));
         }
-        history.check(&place, seed, &log).await;
+        history.check(&env, seed, &log).await;
     }
 }
 
 /// Where histories happen.
-struct Place {
+struct ImportEnv {
     world: World,
-    cloud: Cloud,
+    aws: FakeAws,
 }
 
-impl Place {
+impl ImportEnv {
     async fn new() -> Self {
-        let (world, cloud) = (World::with(&format!("{STAFF};{TABLES}")).await, Cloud::new().await);
+        let (world, aws) = (World::with(&format!("{STAFF};{TABLES}")).await, FakeAws::new().await);
         for sql in GUARD {
             world.rows(sql).await;
         }
-        Self { world, cloud }
+        Self { world, aws }
     }
 
     fn import(&self, history: &History) -> Import {
         Import {
             catalog: self.world.catalog(),
             data_api: self.world.data_api.clone(),
-            objects: Objects::new(&self.cloud.sdk_config),
-            queue: Sqs::new(&self.cloud.sdk_config, self.cloud.queue_url()),
+            objects: Objects::new(&self.aws.sdk_config),
+            queue: Sqs::new(&self.aws.sdk_config, self.aws.queue_url()),
             results_bucket: RESULTS.into(),
             defaults: Defaults::none(),
             lanes: history.lanes,
@@ -141,9 +141,9 @@ impl Place {
     /// The program, as Lambda runs it.
     async fn function(&self) -> Function {
         let more = [
-            ("AWS_ENDPOINT_URL_SQS", self.cloud.url.clone()),
-            ("AWS_ENDPOINT_URL_S3", self.cloud.url.clone()),
-            ("IMPORTS_QUEUE_URL", self.cloud.queue_url()),
+            ("AWS_ENDPOINT_URL_SQS", self.aws.url.clone()),
+            ("AWS_ENDPOINT_URL_S3", self.aws.url.clone()),
+            ("IMPORTS_QUEUE_URL", self.aws.queue_url()),
             ("RESULTS_BUCKET", RESULTS.into()),
             ("IMPORT_LANES", "3".into()),
         ];
@@ -156,7 +156,7 @@ trait Runner {
     /// Gives the ids of the messages that are left; `None` where the invocation died.
     async fn deliver(
         &mut self,
-        place: &Place,
+        env: &ImportEnv,
         history: &History,
         event: SqsEvent,
         deadline: Deadline,
@@ -172,13 +172,13 @@ struct InProcess;
 impl Runner for InProcess {
     async fn deliver(
         &mut self,
-        place: &Place,
+        env: &ImportEnv,
         history: &History,
         event: SqsEvent,
         deadline: Deadline,
     ) -> Option<Vec<String>> {
         let response =
-            Box::pin(import::handle(&place.import(history), event, deadline)).await.ok()?;
+            Box::pin(import::handle(&env.import(history), event, deadline)).await.ok()?;
         Some(response.batch_item_failures.into_iter().map(|left| left.item_identifier).collect())
     }
 
@@ -188,7 +188,7 @@ impl Runner for InProcess {
 impl Runner for Function {
     async fn deliver(
         &mut self,
-        _place: &Place,
+        _env: &ImportEnv,
         _history: &History,
         event: SqsEvent,
         _deadline: Deadline,
@@ -203,20 +203,20 @@ impl Runner for Function {
 
 /// Lives a history through, and compares its end with the model's.
 async fn run<R: Runner>(
-    place: &Place,
+    env: &ImportEnv,
     seed: u64,
     history: &History,
     random: &mut fastrand::Rng,
     runner: &mut R,
 ) {
-    history.begin(place).await;
+    history.begin(env).await;
     let mut log = Vec::new();
-    let other = history.begin_meanwhile(&place.world).await;
+    let other = history.begin_meanwhile(&env.world).await;
     tokio::join!(
         end_once_begun(other),
-        Box::pin(deliver_all(place, seed, history, random, runner, &mut log)),
+        Box::pin(deliver_all(env, seed, history, random, runner, &mut log)),
     );
-    history.check(place, seed, &log).await;
+    history.check(env, seed, &log).await;
 }
 
 /// Commits what others write once the import has begun.
@@ -231,14 +231,14 @@ async fn end_once_begun(other: Option<Other>) {
 
 /// Until no message is left.
 async fn deliver_all<R: Runner>(
-    place: &Place,
+    env: &ImportEnv,
     seed: u64,
     history: &History,
     random: &mut fastrand::Rng,
     runner: &mut R,
     log: &mut Vec<String>,
 ) {
-    let mut queue = Queue::of(history.notification(place));
+    let mut queue = Queue::of(history.notification(env));
     for delivery in 0.. {
         let about = || format!("seed {seed}: not over\n{}\n{history:#?}", log.join("\n"));
         assert!(delivery < DELIVERIES_MAX, "{}", about());
@@ -246,16 +246,16 @@ async fn deliver_all<R: Runner>(
         let ids: Vec<_> =
             event.records.iter().filter_map(|message| message.message_id.clone()).collect();
         let trouble = Trouble::new(random, history);
-        let left = suffer(place, history, runner, event, &trouble).await;
+        let left = suffer(env, history, runner, event, &trouble).await;
         log.push(format!("{ids:?} {trouble:?}: {left:?} left"));
         // The answer does not always get back to SQS.
-        if let Some(left) = left.filter(|_| !trouble.loses_answer) {
+        if let Some(left) = left.filter(|_| !trouble.loses_response) {
             queue.acknowledge(&ids, &left);
         }
-        queue.send(place.cloud.take_sent());
-        place.world.server.faults().clear();
-        place.cloud.clear_mishaps();
-        place.world.server.pass(UNTIL_NEXT_DELIVERY);
+        queue.send(env.aws.take_sent());
+        env.world.server.faults().clear();
+        env.aws.clear_faults();
+        env.world.server.pass(UNTIL_NEXT_DELIVERY);
     }
 }
 
@@ -263,18 +263,18 @@ async fn deliver_all<R: Runner>(
 #[derive(Debug)]
 struct Trouble {
     faults: Vec<String>,
-    mishaps: Vec<(u64, Mishap)>,
+    mishaps: Vec<(u64, CallFault)>,
     /// The function is killed when it makes this call of the Data API, or of S3 and SQS, from 1.
     killed_at: Option<(Service, u64)>,
     /// An invocation that is shorter than the file needs.
     time: Option<Duration>,
-    loses_answer: bool,
+    loses_response: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     DataApi,
-    Cloud,
+    FakeAws,
 }
 
 impl Trouble {
@@ -298,38 +298,38 @@ impl Trouble {
         }
         let mut mishaps = Vec::new();
         if random.u8(..10) == 0 {
-            let mishap = random.choice([Mishap::Fail, Mishap::LoseAnswer]).unwrap();
+            let mishap = random.choice([CallFault::Fail, CallFault::LoseResponse]).unwrap();
             mishaps.push((random.u64(1..=6), mishap));
         }
         let killed_at = match random.u8(..12) {
             0 | 1 => Some((Service::DataApi, call(random))),
-            2 => Some((Service::Cloud, random.u64(1..=6))),
+            2 => Some((Service::FakeAws, random.u64(1..=6))),
             _ => None,
         };
         let is_short = random.u8(..4) == 0 && !history.asked.is_atomic && !history.asked.is_dry_run;
         let time = is_short.then(|| Duration::from_millis(random.u64(20..400)));
-        Self { faults, mishaps, killed_at, time, loses_answer: random.u8(..) < 20 }
+        Self { faults, mishaps, killed_at, time, loses_response: random.u8(..) < 20 }
     }
 }
 
 /// Delivers under these troubles.
 async fn suffer<R: Runner>(
-    place: &Place,
+    env: &ImportEnv,
     history: &History,
     runner: &mut R,
     event: SqsEvent,
     trouble: &Trouble,
 ) -> Option<Vec<String>> {
-    let Place { world, cloud } = place;
+    let ImportEnv { world, aws } = env;
     for fault in &trouble.faults {
         world.fault(fault);
     }
     for (call, mishap) in &trouble.mishaps {
-        cloud.go_wrong(*call, *mishap);
+        aws.inject(*call, *mishap);
     }
     let deadline = trouble.time.map_or_else(deadline, Deadline::after);
     let Some((service, call)) = trouble.killed_at else {
-        return runner.deliver(place, history, event, deadline).await;
+        return runner.deliver(env, history, event, deadline).await;
     };
     // The call hangs, and is never done: so the moment is the same each time.
     let killed = async {
@@ -339,10 +339,10 @@ async fn suffer<R: Runner>(
                 world.server.faults().add(hang(call));
                 reached(world, calls).await;
             }
-            Service::Cloud => {
-                let calls = cloud.calls() + call;
-                cloud.go_wrong(call, Mishap::Hang);
-                while cloud.calls() < calls {
+            Service::FakeAws => {
+                let calls = aws.calls() + call;
+                aws.inject(call, CallFault::Hang);
+                while aws.calls() < calls {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }
@@ -351,7 +351,7 @@ async fn suffer<R: Runner>(
     let left = tokio::select! {
         biased;
         () = killed => None,
-        left = runner.deliver(place, history, event, deadline) => Some(left),
+        left = runner.deliver(env, history, event, deadline) => Some(left),
     };
     match left {
         Some(left) => left,
@@ -476,33 +476,29 @@ impl History {
         format!("imports/{}/file.csv", self.asked.kind.table())
     }
 
-    fn source(&self, place: &Place) -> Source {
-        let notification = source::read(&self.notification(place)).unwrap();
-        notification.requests.into_iter().next().unwrap().source
+    fn source(&self, env: &ImportEnv) -> Source {
+        let notification = source::read(&self.notification(env)).unwrap();
+        notification.asks.into_iter().next().unwrap().source
     }
 
     /// Empties everything, and puts what is there before.
-    async fn begin(&self, place: &Place) {
-        let Place { world, cloud } = place;
+    async fn begin(&self, env: &ImportEnv) {
+        let ImportEnv { world, aws } = env;
         let table = self.asked.kind.table();
         world.rows(&format!("TRUNCATE sync.import, sync.import_key, {table} CASCADE")).await;
         let sql = insert(self.asked.kind, ":rows");
         let rows = rows_as_json(self.asked.kind, &self.before);
         let rows = vec![aurora_sync::domain::field::parameter("rows", rows)];
         world.data_api.execute(None, &sql, rows).await.unwrap();
-        cloud.forget_objects();
-        cloud.put(BUCKET, &self.key(), self.file.content.clone(), self.file.options.clone());
-        cloud.take_sent();
+        aws.forget_objects();
+        aws.put(BUCKET, &self.key(), self.file.content.clone(), self.file.options.clone());
+        aws.take_sent();
     }
 
     /// The message of S3.
-    fn notification(&self, place: &Place) -> String {
-        let etag = place.cloud.put(
-            BUCKET,
-            &self.key(),
-            self.file.content.clone(),
-            self.file.options.clone(),
-        );
+    fn notification(&self, env: &ImportEnv) -> String {
+        let etag =
+            env.aws.put(BUCKET, &self.key(), self.file.content.clone(), self.file.options.clone());
         json!({ "Records": [{
             "eventName": "ObjectCreated:Put",
             "s3": {
@@ -513,14 +509,14 @@ impl History {
         .to_string()
     }
 
-    async fn is_running(&self, place: &Place) -> bool {
-        let states = place.world.rows("SELECT state FROM sync.import").await;
+    async fn is_running(&self, env: &ImportEnv) -> bool {
+        let states = env.world.rows("SELECT state FROM sync.import").await;
         states.is_empty() || states == ["running"]
     }
 
     /// Compares what is there with what must be.
-    async fn check(&self, place: &Place, seed: u64, log: &[String]) {
-        let Place { world, cloud } = place;
+    async fn check(&self, env: &ImportEnv, seed: u64, log: &[String]) {
+        let ImportEnv { world, aws } = env;
         let about = || format!("seed {seed}\n{}\n{self:#?}", log.join("\n"));
         let chunk_ends = self.chunk_ends(world).await;
         let meanwhile = self.meanwhile.as_ref();
@@ -571,8 +567,8 @@ impl History {
         assert_eq!(kinds, [counts.rejected.to_string()], "{}", about());
         let left = world.rows("SELECT count(*) FROM sync.import_key").await;
         assert_eq!(left, ["0"], "{}", about());
-        self.check_report(place, &expected, &about);
-        drop(cloud.take_sent());
+        self.check_report(env, &expected, &about);
+        drop(aws.take_sent());
     }
 
     /// Where the file was cut. What was rolled back has left no chunks; nor is it cut by its bytes.
@@ -588,10 +584,10 @@ impl History {
         (1..=all.div_ceil(records)).map(|chunk| chunk.saturating_mul(records).min(all)).collect()
     }
 
-    fn check_report(&self, place: &Place, expected: &Expected, about: &dyn Fn() -> String) {
+    fn check_report(&self, env: &ImportEnv, expected: &Expected, about: &dyn Fn() -> String) {
         let Expected { state, counts, .. } = expected;
-        let folder = format!("{}/{}", self.asked.kind.table(), self.source(place).import_id());
-        let report = place.cloud.get(RESULTS, &format!("{folder}/report.json"));
+        let folder = format!("{}/{}", self.asked.kind.table(), self.source(env).import_id());
+        let report = env.aws.get(RESULTS, &format!("{folder}/report.json"));
         let report = report.unwrap_or_else(|| panic!("no report: {}", about()));
         let report: Value = serde_json::from_slice(&report).unwrap();
         assert_eq!(report["state"], *state, "{}", about());
@@ -615,7 +611,7 @@ impl History {
             expected.rejected.iter().take(100).map(|number| *number as u64).collect();
         assert_eq!(shown, first, "{}", about());
         assert_eq!(report["rejected_file_rows"], counts.rejected, "{}", about());
-        let rejected = place.cloud.get(RESULTS, &format!("{folder}/rejected.csv"));
+        let rejected = env.aws.get(RESULTS, &format!("{folder}/rejected.csv"));
         assert_eq!(rejected.is_some(), counts.rejected > 0, "{}", about());
     }
 }

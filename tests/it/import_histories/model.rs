@@ -120,7 +120,7 @@ pub(super) fn expect(
     };
     let places = outcomes.iter().enumerate();
     let rejected = places.filter(|(_, outcome)| **outcome == Outcome::Rejected);
-    let rejected: Vec<_> = rejected.map(|(place, _)| place + 1).collect();
+    let rejected: Vec<_> = rejected.map(|(index, _)| index + 1).collect();
     let is_refused = (asked.is_atomic && !asked.is_dry_run && !asked.allows_rejects
         || asked.mode == Mode::Replace)
         && !rejected.is_empty();
@@ -174,14 +174,14 @@ impl Table {
             && !kind.keeps_order();
         // Keys of which a later row stands.
         let mut stands = BTreeSet::new();
-        let mut take = |place: usize| {
-            let Record::Row(row) = &records[place] else { return };
-            outcomes[place] = if folds && stands.contains(&row.key) {
+        let mut take = |index: usize| {
+            let Record::Row(row) = &records[index] else { return };
+            outcomes[index] = if folds && stands.contains(&row.key) {
                 Outcome::Superseded
             } else {
                 self.take(row)
             };
-            if outcomes[place] != Outcome::Rejected {
+            if outcomes[index] != Outcome::Rejected {
                 stands.insert(row.key.clone());
             }
         };

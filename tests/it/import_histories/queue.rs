@@ -47,8 +47,8 @@ impl Queue {
         }
         let delivered: Vec<_> = places
             .into_iter()
-            .map(|place| {
-                let message = &mut self.waiting[place];
+            .map(|index| {
+                let message = &mut self.waiting[index];
                 message.receive_count += 1;
                 message.clone()
             })

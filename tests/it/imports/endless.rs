@@ -10,7 +10,7 @@ use aurora_sync::functions::import::{self, Import};
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde_json::json;
 
-use crate::support::cloud::{Cloud, Mishap};
+use crate::support::fake_aws::{CallFault, FakeAws};
 use crate::support::{World, deadline, sqs_event};
 
 const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
@@ -20,18 +20,18 @@ const KEY: &str = "imports/t/a.csv";
 /// A file in its bucket, and `import` over it.
 struct Dropped {
     world: World,
-    cloud: Cloud,
+    aws: FakeAws,
     import: Import,
     message: String,
 }
 
 impl Dropped {
     async fn of(content: Vec<u8>, options: &[(&str, &str)]) -> Self {
-        let (world, cloud) = (World::with(T).await, Cloud::new().await);
+        let (world, aws) = (World::with(T).await, FakeAws::new().await);
         let options = options.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        let etag = cloud.put("uploads", KEY, content, options.collect::<BTreeMap<_, _>>());
-        let mut import = world.import(&cloud.sdk_config, "results");
-        import.queue = Queue::new(&cloud.sdk_config, cloud.queue_url());
+        let etag = aws.put("uploads", KEY, content, options.collect::<BTreeMap<_, _>>());
+        let mut import = world.import(&aws.sdk_config, "results");
+        import.queue = Queue::new(&aws.sdk_config, aws.queue_url());
         let message = json!({ "Records": [{
             "eventName": "ObjectCreated:Put",
             "s3": {
@@ -39,7 +39,7 @@ impl Dropped {
                 "object": { "key": KEY, "eTag": etag, "sequencer": "01" },
             },
         }]});
-        Self { world, cloud, import, message: message.to_string() }
+        Self { world, aws, import, message: message.to_string() }
     }
 
     async fn deliver(&self, message: &str, deadline: Deadline) -> SqsBatchResponse {
@@ -68,7 +68,7 @@ async fn a_header_without_an_end_fails_the_import_after_a_few_ranges() {
     assert!(state.starts_with("failed|the header (line 1) cannot be read"), "{state}");
     assert!(state.contains("over 524288 bytes"), "{state}");
     // The head, three ranges of five at most, and the report.
-    assert!(dropped.cloud.calls() <= 5, "{}", dropped.cloud.calls());
+    assert!(dropped.aws.calls() <= 5, "{}", dropped.aws.calls());
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn the_search_for_a_header_ends_at_the_deadline() {
     let state = dropped.state().await;
     assert!(state.contains("the time of the invocation is over"), "{state}");
     // The head and two ranges of five.
-    assert!(dropped.cloud.calls() <= 3, "{}", dropped.cloud.calls());
+    assert!(dropped.aws.calls() <= 3, "{}", dropped.aws.calls());
     dropped.deliver(&dropped.message, deadline()).await;
     assert_eq!(dropped.state().await, "completed|-");
 }
@@ -106,12 +106,12 @@ async fn an_import_whose_download_stalls_continues_in_another_invocation() {
     let mut dropped = Dropped::of(file.into_bytes(), &[]).await;
     dropped.import.limits.records = 500;
     // The call for the head is the first one.
-    dropped.cloud.go_wrong(4, Mishap::Hang);
+    dropped.aws.inject(4, CallFault::Hang);
     let soon = Deadline::after(Duration::from_secs(8));
     let response = dropped.deliver(&dropped.message, soon).await;
     assert!(response.batch_item_failures.is_empty());
     assert_eq!(dropped.state().await, "running|-");
-    let sent = dropped.cloud.take_sent();
+    let sent = dropped.aws.take_sent();
     assert_eq!(sent.len(), 1);
     dropped.deliver(&sent[0], deadline()).await;
     assert_eq!(dropped.state().await, "completed|-");
@@ -123,8 +123,8 @@ async fn an_import_whose_download_stalls_continues_in_another_invocation() {
 async fn a_file_without_the_end_of_a_row_in_an_invocation_fails() {
     let mut dropped = Dropped::of(comments(5), &[("comment", "#")]).await;
     dropped.import.limits.bytes = 1024;
-    dropped.import.full_invocation = Duration::ZERO;
-    dropped.cloud.go_wrong(4, Mishap::Hang);
+    dropped.import.packed_within = Duration::ZERO;
+    dropped.aws.inject(4, CallFault::Hang);
     let soon = Deadline::after(Duration::from_secs(8));
     let response = dropped.deliver(&dropped.message, soon).await;
     assert!(response.batch_item_failures.is_empty());

@@ -171,8 +171,8 @@ async fn the_report_and_the_state_agree_when_a_newer_file_comes_before_the_end()
         session.batch_execute("SELECT pg_advisory_unlock(20261128)").await.unwrap();
     };
     tokio::join!(importer.notify(key, &older, "0A"), newer);
-    let told = "SELECT sequencer, state, reported_at IS NOT NULL, rows_written FROM sync.import ORDER BY sequencer";
-    assert_eq!(importer.world.rows(told).await, ["0A|failed|true|1", "0B|failed|true|0"]);
+    let status = "SELECT sequencer, state, reported_at IS NOT NULL, rows_written FROM sync.import ORDER BY sequencer";
+    assert_eq!(importer.world.rows(status).await, ["0A|failed|true|1", "0B|failed|true|0"]);
     let id = importer.world.rows("SELECT id::text FROM sync.import WHERE sequencer = '0A'").await;
     let report = importer.bucket.get(&format!("t/{}/report.json", id[0])).await.unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use super::{Importer, LAST};
-use crate::support::cloud::Cloud;
+use crate::support::fake_aws::FakeAws;
 use crate::support::{World, deadline, sqs_event};
 
 const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
@@ -229,7 +229,7 @@ async fn a_replace_that_fails_reports_the_number_of_deleted_rows() {
 
 #[tokio::test]
 async fn a_replace_longer_than_an_invocation_continues_in_another() {
-    let (world, cloud) = (World::with(T).await, Cloud::new().await);
+    let (world, aws) = (World::with(T).await, FakeAws::new().await);
     world.rows("INSERT INTO t SELECT n, 'old' FROM generate_series(1, 160000) n").await;
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$";
@@ -239,9 +239,9 @@ async fn a_replace_longer_than_an_invocation_continues_in_another() {
     world.rows(trigger).await;
     let options: BTreeMap<_, _> =
         OPTIONS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let etag = cloud.put("uploads", KEY, b"k,v\n1,old\n".to_vec(), options);
-    let mut import = world.import(&cloud.sdk_config, "results");
-    import.queue = Queue::new(&cloud.sdk_config, cloud.queue_url());
+    let etag = aws.put("uploads", KEY, b"k,v\n1,old\n".to_vec(), options);
+    let mut import = world.import(&aws.sdk_config, "results");
+    import.queue = Queue::new(&aws.sdk_config, aws.queue_url());
     let mut body = json!({ "Records": [{
         "eventName": "ObjectCreated:Put",
         "s3": {
@@ -255,14 +255,14 @@ async fn a_replace_longer_than_an_invocation_continues_in_another() {
         let event = sqs_event(&[(&format!("m{seconds}"), "", &body)]);
         let response =
             import::handle(&import, event, Deadline::after(Duration::from_secs(seconds))).await;
-        match cloud.take_sent().pop() {
+        match aws.take_sent().pop() {
             Some(message) => body = message,
             None if response.unwrap().batch_item_failures.is_empty() => break,
             None => {}
         }
     }
-    let told = "SELECT state, rows_deleted, continuation > 0 FROM sync.import";
-    assert_eq!(world.rows(told).await, ["completed|159999|true"]);
+    let status = "SELECT state, rows_deleted, continuation > 0 FROM sync.import";
+    assert_eq!(world.rows(status).await, ["completed|159999|true"]);
     assert_eq!(world.rows(KEYS).await, ["1"]);
 }
 

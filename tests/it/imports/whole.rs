@@ -87,11 +87,11 @@ async fn a_dry_run_reports_the_result_of_the_real_run_and_changes_nothing() {
             options.push(("max-deletes", "1"));
         }
         let dry: Vec<_> = options.iter().copied().chain([("dry-run", "true")]).collect();
-        let told = importer.load("t", &dry, file).await;
+        let predicted = importer.load("t", &dry, file).await;
         let (report, rejects) = (importer.report("t").await, importer.rejects().await);
         assert_eq!(report["dry_run"], true);
         assert_eq!(importer.world.rows("SELECT k, v, xmin::text FROM t ORDER BY k").await, before);
-        assert_eq!(importer.load("t", &options, file).await, told, "{mode}");
+        assert_eq!(importer.load("t", &options, file).await, predicted, "{mode}");
         assert_eq!(importer.rejects().await, rejects, "{mode}");
         let real = importer.report("t").await;
         for name in ["rows", "rejected_by_rule", "rejects", "state"] {
@@ -130,10 +130,10 @@ async fn a_dry_run_finds_violations_of_deferred_constraints() {
         CREATE TABLE t (k integer PRIMARY KEY, p integer REFERENCES p DEFERRABLE INITIALLY DEFERRED)";
     let importer = Importer::with(tables).await;
     let dry = [("dry-run", "true")];
-    let told = importer.load("t", &dry, "k,p\n1,1\n2,\n").await;
+    let predicted = importer.load("t", &dry, "k,p\n1,1\n2,\n").await;
     let rejects = importer.rejects().await;
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["0"]);
-    assert_eq!(importer.load("t", &[], "k,p\n1,1\n2,\n").await, told);
+    assert_eq!(importer.load("t", &[], "k,p\n1,1\n2,\n").await, predicted);
     assert_eq!(importer.rejects().await, rejects);
 }
 

@@ -13,30 +13,30 @@ use crate::support::{STAFF, World, deadline};
 async fn an_unchanged_response_is_304() {
     let world = World::with(STAFF).await;
     for address in ["/staff/0001", "/staff?limit=1", "/staff?age=gt.99"] {
-        let answer = world.read(address, &[]).await;
-        let tag = answer.header("etag").to_owned();
-        assert_eq!(answer.header("cache-control"), "private, no-cache");
-        assert_eq!(answer.header("vary"), "Accept, Accept-Encoding, Prefer");
+        let response = world.read(address, &[]).await;
+        let tag = response.header("etag").to_owned();
+        assert_eq!(response.header("cache-control"), "private, no-cache");
+        assert_eq!(response.header("vary"), "Accept, Accept-Encoding, Prefer");
         let known = [("if-none-match", tag.as_str())];
         let again = world.read(address, &known).await;
         assert_eq!(
             (again.status, again.body.as_str(), again.header("etag")),
             (304, "", tag.as_str())
         );
-        assert_eq!(again.header("link"), answer.header("link"));
+        assert_eq!(again.header("link"), response.header("link"));
         let weak = format!("\"other\", W/{tag}");
         assert_eq!(world.read(address, &[("if-none-match", &weak)]).await.status, 304);
         // Another form is another representation.
         let csv = world.read(address, &[("if-none-match", &tag), ("accept", "text/csv")]).await;
         assert_eq!(csv.status, 200);
     }
-    let answer = world.read("/staff/0001", &[]).await;
+    let response = world.read("/staff/0001", &[]).await;
     world.rows("UPDATE staff SET age = 13 WHERE id = '0001'").await;
-    let known = [("if-none-match", answer.header("etag"))];
+    let known = [("if-none-match", response.header("etag"))];
     assert_eq!(world.read("/staff/0001", &known).await.status, 200);
     // A problem is never confirmed.
-    let answer = world.read("/staff/9999", &[("if-none-match", "*")]).await;
-    assert_eq!((answer.status, answer.header("etag")), (404, ""));
+    let response = world.read("/staff/9999", &[("if-none-match", "*")]).await;
+    assert_eq!((response.status, response.header("etag")), (404, ""));
 }
 
 #[tokio::test]
@@ -84,8 +84,8 @@ async fn a_large_response_is_compressed_on_request() {
     // Too small to gain anything, or not wanted.
     for (address, accept) in [("/staff?limit=1", "gzip"), ("/staff", "gzip;q=0"), ("/staff", "br")]
     {
-        let answer = world.read(address, &[("accept-encoding", accept), ("accept", "*/*")]).await;
-        assert_eq!(answer.header("content-encoding"), "");
+        let response = world.read(address, &[("accept-encoding", accept), ("accept", "*/*")]).await;
+        assert_eq!(response.header("content-encoding"), "");
     }
 }
 

@@ -7,7 +7,7 @@ use data_api_server::Operation;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Answer, STAFF, World};
+use crate::support::{HttpResponse, STAFF, World};
 
 async fn settle(world: &World, id: Uuid, outcome: &str) {
     world
@@ -19,7 +19,7 @@ async fn settle(world: &World, id: Uuid, outcome: &str) {
 }
 
 /// A look-up that has little time.
-async fn read_soon(world: &World, address: &str) -> Answer {
+async fn read_soon(world: &World, address: &str) -> HttpResponse {
     world.request("GET", address, &[], Deadline::after(Duration::from_secs(3))).await
 }
 
@@ -36,16 +36,16 @@ async fn a_look_up_after_a_settled_write_is_one_call() {
         (format!("/staff?id=9999&after={}", ids[0]), "[]"),
     ] {
         let calls = world.server.counters().calls(Operation::Execute);
-        let answer = world.read(&address, &[]).await;
-        assert!(answer.body.contains(expected), "{address}: {}", answer.body);
+        let response = world.read(&address, &[]).await;
+        assert!(response.body.contains(expected), "{address}: {}", response.body);
         assert_eq!(world.server.counters().calls(Operation::Execute) - calls, 1, "{address}");
     }
     let header = [("consistent-after", ids[0].to_string())];
     let header: Vec<_> = header.iter().map(|(name, id)| (*name, id.as_str())).collect();
     assert_eq!(world.read("/staff/0001", &header).await.status, 200);
     // The next page need not wait again.
-    let answer = world.read(&format!("/staff?limit=1&after={}", ids[0]), &[]).await;
-    assert!(!answer.header("link").contains("after"), "{}", answer.header("link"));
+    let response = world.read(&format!("/staff?limit=1&after={}", ids[0]), &[]).await;
+    assert!(!response.header("link").contains("after"), "{}", response.header("link"));
 }
 
 #[tokio::test]
@@ -58,8 +58,8 @@ async fn a_look_up_waits_for_its_write() {
         world.rows("UPDATE staff SET age = 13 WHERE id = '0001'").await;
         settle(&world, id, "applied").await;
     };
-    let (answer, ()) = tokio::join!(world.read(&address, &[]), write);
-    assert_eq!(answer.body, r#"{"age":13}"#);
+    let (response, ()) = tokio::join!(world.read(&address, &[]), write);
+    assert_eq!(response.body, r#"{"age":13}"#);
 }
 
 #[tokio::test]
@@ -67,9 +67,9 @@ async fn a_write_not_settled_in_time_is_503_with_its_status() {
     let world = World::with(STAFF).await;
     let (settled, pending) = (Uuid::now_v7(), Uuid::now_v7());
     settle(&world, settled, "applied").await;
-    let answer = read_soon(&world, &format!("/staff?after={settled},{pending}")).await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, "2"));
-    let problem = answer.json();
+    let response = read_soon(&world, &format!("/staff?after={settled},{pending}")).await;
+    assert_eq!((response.status, response.header("retry-after")), (503, "2"));
+    let problem = response.json();
     assert_eq!(problem["type"], "urn:problem-type:aurora-sync:write-pending");
     let status = format!("/_sync/writes/{pending}");
     assert_eq!(problem["writes"], json!([{"id": pending, "outcome": "pending", "status": status}]));
@@ -81,24 +81,24 @@ async fn a_rejected_write_is_409_with_its_status() {
     let id = Uuid::now_v7();
     settle(&world, id, "rejected").await;
     for address in [format!("/staff/0001?after={id}"), format!("/staff?after={id}")] {
-        let answer = world.read(&address, &[]).await;
-        assert_eq!(answer.status, 409);
-        assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:write-rejected");
-        assert_eq!(answer.json()["writes"][0]["status"], format!("/_sync/writes/{id}"));
+        let response = world.read(&address, &[]).await;
+        assert_eq!(response.status, 409);
+        assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:write-rejected");
+        assert_eq!(response.json()["writes"][0]["status"], format!("/_sync/writes/{id}"));
     }
 }
 
 #[tokio::test]
 async fn a_look_up_does_not_wait_for_an_id_that_no_write_can_have() {
     let world = World::with(STAFF).await;
-    let answer = world.read(&format!("/staff?after={}", Uuid::new_v4()), &[]).await;
-    assert_eq!(answer.status, 404);
-    assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:write-not-found");
+    let response = world.read(&format!("/staff?after={}", Uuid::new_v4()), &[]).await;
+    assert_eq!(response.status, 404);
+    assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:write-not-found");
     // An id from an Idempotency-Key may be on its way at any time.
     let id = "6f9619ff-8b86-8011-b42d-00c04fc964ff";
     assert_eq!(read_soon(&world, &format!("/staff?after={id}")).await.status, 503);
-    let answer = world.read(&format!("/_sync/writes/{id}"), &[]).await.json();
-    assert_eq!(answer["outcome"], "pending");
-    assert!(answer["detail"].as_str().unwrap().contains("Idempotency-Key"));
+    let response = world.read(&format!("/_sync/writes/{id}"), &[]).await.json();
+    assert_eq!(response["outcome"], "pending");
+    assert!(response["detail"].as_str().unwrap().contains("Idempotency-Key"));
     assert_eq!(world.read("/staff?after=nonsense", &[]).await.status, 400);
 }

@@ -43,18 +43,18 @@ async fn the_description_is_valid_openapi() {
 async fn the_root_of_the_api_describes_it_without_a_call() {
     let world = World::with(STAFF).await;
     let calls = world.server.counters().all_calls();
-    let answer = world.lookup(sample("api-get-root")).await;
-    assert_eq!((answer.status, answer.content_type.as_str()), (200, "application/json"));
-    let description = answer.json();
+    let response = world.lookup(sample("api-get-root")).await;
+    assert_eq!((response.status, response.content_type.as_str()), (200, "application/json"));
+    let description = response.json();
     assert_eq!(
         description["servers"][0]["url"],
         "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com/v1"
     );
     assert!(description["paths"]["/staff/{key}"]["get"].is_object());
     let accept = [("accept", "application/vnd.oai.openapi+json")];
-    let answer = world.read("/", &accept).await;
-    assert_eq!(answer.content_type, "application/vnd.oai.openapi+json;version=3.1");
-    let known = [("if-none-match", answer.header("etag")), accept[0]];
+    let response = world.read("/", &accept).await;
+    assert_eq!(response.content_type, "application/vnd.oai.openapi+json;version=3.1");
+    let known = [("if-none-match", response.header("etag")), accept[0]];
     assert_eq!(world.read("/", &known).await.status, 304);
     assert_eq!(world.server.counters().all_calls(), calls);
 }

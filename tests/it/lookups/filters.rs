@@ -17,9 +17,9 @@ INSERT INTO person VALUES
 "#;
 
 async fn ids(world: &World, query: &str) -> Vec<i64> {
-    let answer = world.read(&format!("/person?{query}"), &[]).await;
-    assert_eq!(answer.status, 200, "{query}: {}", answer.body);
-    answer.json().as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
+    let response = world.read(&format!("/person?{query}"), &[]).await;
+    assert_eq!(response.status, 200, "{query}: {}", response.body);
+    response.json().as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -108,14 +108,14 @@ async fn a_request_chooses_its_columns() {
 async fn an_operator_that_the_database_does_not_have_is_400() {
     let world = World::with(PEOPLE).await;
     for query in ["place=eq.(1,2)", "order=place", "relation=eq.nothing", "relation=in.(nothing)"] {
-        let answer = world.read(&format!("/person?{query}"), &[]).await;
+        let response = world.read(&format!("/person?{query}"), &[]).await;
         assert_eq!(
-            (answer.status, &answer.json()["title"]),
+            (response.status, &response.json()["title"]),
             (400, &json!("The query is not valid"))
         );
     }
-    let answer = world.read("/person?place=eq.somewhere", &[]).await;
-    assert_eq!(answer.status, 400, "{}", answer.body);
+    let response = world.read("/person?place=eq.somewhere", &[]).await;
+    assert_eq!(response.status, 400, "{}", response.body);
 }
 
 #[tokio::test]
@@ -130,20 +130,24 @@ async fn columns_that_are_not_readable_do_not_appear() {
     .await;
     let status = async |address: &str| world.read(address, &[]).await.status;
     for accept in ["application/json", "text/csv", "application/vnd.amazon.rds-data+json"] {
-        let answer = world.read("/open", &[("accept", accept)]).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        assert!(answer.body.contains('a') && !answer.body.contains("\"b\""), "{}", answer.body);
-        assert!(!answer.body.contains("secret"), "{}", answer.body);
+        let response = world.read("/open", &[("accept", accept)]).await;
+        assert_eq!(response.status, 200, "{}", response.body);
+        assert!(
+            response.body.contains('a') && !response.body.contains("\"b\""),
+            "{}",
+            response.body
+        );
+        assert!(!response.body.contains("secret"), "{}", response.body);
     }
     for query in ["secret=b", "select=secret", "order=secret", "or=(secret.eq.b)"] {
-        let answer = world.read(&format!("/open?{query}"), &[]).await;
-        assert_eq!(answer.status, 400);
-        assert!(!answer.json()["detail"].as_str().unwrap().contains("id, shown, secret"));
+        let response = world.read(&format!("/open?{query}"), &[]).await;
+        assert_eq!(response.status, 400);
+        assert!(!response.json()["detail"].as_str().unwrap().contains("id, shown, secret"));
     }
     assert_eq!(status("/closed").await, 404);
     assert_eq!(status("/closed/1").await, 404);
-    let answer = world.read("/nothing", &[]).await;
-    assert!(!answer.body.contains("closed"), "{}", answer.body);
+    let response = world.read("/nothing", &[]).await;
+    assert!(!response.body.contains("closed"), "{}", response.body);
 }
 
 #[tokio::test]
@@ -159,8 +163,8 @@ async fn a_composite_key_is_found_in_every_spelling() {
         ("a%2Fb,3", "a/b"),
         ("%C3%A9%20%25,4", "é %"),
     ] {
-        let answer = world.read(&format!("/pair/{key}"), &[]).await;
-        assert_eq!((answer.status, &answer.json()["a"]), (200, &Value::from(a)), "{key}");
+        let response = world.read(&format!("/pair/{key}"), &[]).await;
+        assert_eq!((response.status, &response.json()["a"]), (200, &Value::from(a)), "{key}");
     }
     assert_eq!(world.read("/pair/x", &[]).await.status, 400);
 }
@@ -168,6 +172,6 @@ async fn a_composite_key_is_found_in_every_spelling() {
 #[tokio::test]
 async fn a_path_takes_get_and_head_only() {
     let world = World::with(STAFF).await;
-    let answer = world.request("POST", "/staff", &[], crate::support::deadline()).await;
-    assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"));
+    let response = world.request("POST", "/staff", &[], crate::support::deadline()).await;
+    assert_eq!((response.status, response.header("allow")), (405, "GET, HEAD"));
 }

@@ -27,13 +27,13 @@ async fn the_most_preferred_form_is_returned() {
             r#"[[{"stringValue":"0001"},{"stringValue":"Aurora"},{"longValue":12}],[{"stringValue":"0002"},{"stringValue":"Lambda"},{"longValue":34}]]"#,
         ),
     ] {
-        let answer = read(accept).await;
-        assert_eq!((answer.status, answer.content_type.as_str()), (200, content_type));
-        assert_eq!(answer.body, body);
+        let response = read(accept).await;
+        assert_eq!((response.status, response.content_type.as_str()), (200, content_type));
+        assert_eq!(response.body, body);
     }
-    let answer = read("text/html, application/json;q=0").await;
-    assert_eq!(answer.status, 406);
-    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    let response = read("text/html, application/json;q=0").await;
+    assert_eq!(response.status, 406);
+    let detail = response.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("application/x-ndjson, text/csv"), "{detail}");
 }
 

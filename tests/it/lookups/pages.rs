@@ -47,9 +47,9 @@ async fn a_cursor_of_another_query_is_refused_without_a_call() {
         next.strip_suffix(|_: char| true).unwrap().to_owned(),
         "/staff?cursor=%00".to_owned(),
     ] {
-        let answer = world.read(&address, &[]).await;
-        assert_eq!(answer.status, 400, "{address}");
-        assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:invalid-cursor");
+        let response = world.read(&address, &[]).await;
+        assert_eq!(response.status, 400, "{address}");
+        assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:invalid-cursor");
     }
     assert_eq!(world.server.counters().calls(Operation::Execute), calls);
 }
@@ -58,8 +58,8 @@ async fn a_cursor_of_another_query_is_refused_without_a_call() {
 async fn a_table_without_a_key_has_one_page() {
     let world =
         World::with("CREATE TABLE log (line text); INSERT INTO log VALUES ('a'), ('b')").await;
-    let answer = world.read("/log?limit=1", &[]).await;
-    assert_eq!((answer.json().as_array().unwrap().len(), answer.header("link")), (1, ""));
+    let response = world.read("/log?limit=1", &[]).await;
+    assert_eq!((response.json().as_array().unwrap().len(), response.header("link")), (1, ""));
 }
 
 #[tokio::test]
@@ -85,15 +85,19 @@ async fn a_row_too_large_for_a_response_is_named_by_its_key() {
     )
     .await;
     let (first, sizes) = {
-        let answer = world.read("/big", &[]).await;
-        (next_page("/big", &answer).unwrap(), answer.json().as_array().unwrap().len())
+        let response = world.read("/big", &[]).await;
+        (next_page("/big", &response).unwrap(), response.json().as_array().unwrap().len())
     };
     assert_eq!(sizes, 1);
     for address in [first.as_str(), "/big/%22a,b%22,2"] {
         let calls = world.server.counters().calls(Operation::Execute);
-        let answer = world.read(address, &[]).await;
-        assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:result-too-large");
-        assert!(answer.json()["detail"].as_str().unwrap().contains("\"a,b\",2"), "{}", answer.body);
+        let response = world.read(address, &[]).await;
+        assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:result-too-large");
+        assert!(
+            response.json()["detail"].as_str().unwrap().contains("\"a,b\",2"),
+            "{}",
+            response.body
+        );
         assert!(world.server.counters().calls(Operation::Execute) - calls <= 11);
     }
     assert_eq!(
@@ -107,22 +111,22 @@ async fn all_rows_are_counted_with_the_page_in_one_call() {
     let world = World::with(STAFF).await;
     let counted = async |address: &str, count: &str| {
         let calls = world.server.counters().calls(Operation::Execute);
-        let answer =
+        let response =
             world.read(address, &[("prefer", &format!("return=minimal, count={count}"))]).await;
         let calls = world.server.counters().calls(Operation::Execute) - calls;
-        assert_eq!(answer.header("preference-applied"), format!("count={count}"));
-        (answer.header("content-range").to_owned(), calls, answer)
+        assert_eq!(response.header("preference-applied"), format!("count={count}"));
+        (response.header("content-range").to_owned(), calls, response)
     };
-    let (range, calls, answer) = counted("/staff?limit=2&age=gt.1", "exact").await;
+    let (range, calls, response) = counted("/staff?limit=2&age=gt.1", "exact").await;
     assert_eq!((range.as_str(), calls), ("0-1/3", 1));
-    let next = next_page("/staff", &answer).unwrap();
-    let (range, _, answer) = counted(&next, "exact").await;
+    let next = next_page("/staff", &response).unwrap();
+    let (range, _, response) = counted(&next, "exact").await;
     assert_eq!(
-        (range.as_str(), answer.body.as_str()),
+        (range.as_str(), response.body.as_str()),
         ("*/3", r#"[{"id":"0003","name":"Dynamo","age":56}]"#)
     );
-    let (range, calls, answer) = counted("/staff?age=gt.99", "exact").await;
-    assert_eq!((range.as_str(), calls, answer.body.as_str()), ("*/0", 1, "[]"));
+    let (range, calls, response) = counted("/staff?age=gt.99", "exact").await;
+    assert_eq!((range.as_str(), calls, response.body.as_str()), ("*/0", 1, "[]"));
 
     world.rows("INSERT INTO staff SELECT 'x' || n, 'x', 1 FROM generate_series(1, 500) n").await;
     world.rows("ANALYZE staff").await;

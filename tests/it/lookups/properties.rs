@@ -74,15 +74,15 @@ impl Filter {
     fn query(&self) -> String {
         let name = |column: &usize| quoted(COLUMNS[*column].0);
         match self {
-            Self::Compare(column, operator, place) => format!(
+            Self::Compare(column, operator, index) => format!(
                 "{}.{}.{}",
                 name(column),
                 COMPARISONS[*operator].0,
-                quoted(value(*column, *place))
+                quoted(value(*column, *index))
             ),
-            Self::In(column, places) => {
+            Self::In(column, indexes) => {
                 let values: Vec<_> =
-                    places.iter().map(|place| quoted(value(*column, *place))).collect();
+                    indexes.iter().map(|index| quoted(value(*column, *index))).collect();
                 format!("{}.in.({})", name(column), values.join(","))
             }
             Self::IsNull(column) => format!("{}.is.null", name(column)),
@@ -106,16 +106,16 @@ impl Filter {
     fn sql(&self) -> String {
         let name = |column: &usize| format!("\"{}\"", COLUMNS[*column].0);
         match self {
-            Self::Compare(column, operator, place) => format!(
+            Self::Compare(column, operator, index) => format!(
                 "{} {} {}",
                 name(column),
                 COMPARISONS[*operator].1,
-                literal(value(*column, *place))
+                literal(value(*column, *index))
             ),
-            Self::In(_, places) if places.is_empty() => "false".to_owned(),
-            Self::In(column, places) => {
+            Self::In(_, indexes) if indexes.is_empty() => "false".to_owned(),
+            Self::In(column, indexes) => {
                 let values: Vec<_> =
-                    places.iter().map(|place| literal(value(*column, *place))).collect();
+                    indexes.iter().map(|index| literal(value(*column, *index))).collect();
                 format!("{} IN ({})", name(column), values.join(","))
             }
             Self::IsNull(column) => format!("{} IS NULL", name(column)),
@@ -170,8 +170,8 @@ fn rows() -> impl Strategy<Value = Vec<Vec<usize>>> {
 
 fn insert(first_id: usize, rows: &[Vec<usize>]) -> String {
     let rows = rows.iter().enumerate().map(|(n, row)| {
-        let cells = row.iter().enumerate().map(|(column, place)| {
-            COLUMNS[column].2.get(*place).map_or_else(|| "NULL".to_owned(), |text| literal(text))
+        let cells = row.iter().enumerate().map(|(column, index)| {
+            COLUMNS[column].2.get(*index).map_or_else(|| "NULL".to_owned(), |text| literal(text))
         });
         // A key of two parts that differ in their order.
         let id = first_id + n;
@@ -229,9 +229,9 @@ fn check<S: Strategy>(
         // Where a column is NOT NULL, its first value stands in for NULL.
         let fit = |mut rows: Vec<Vec<usize>>| {
             for row in &mut rows {
-                for (column, place) in row.iter_mut().enumerate() {
-                    if not_null[column] && *place == COLUMNS[column].2.len() {
-                        *place = 0;
+                for (column, index) in row.iter_mut().enumerate() {
+                    if not_null[column] && *index == COLUMNS[column].2.len() {
+                        *index = 0;
                     }
                 }
             }
@@ -303,12 +303,12 @@ fn a_row_that_stays_is_listed_once_while_others_come_and_go() {
         let mut besides = besides.into_iter();
         let mut next = Some(address(None, &order, limit));
         while let Some(address) = next {
-            let answer = world.read(&address, &[]).await;
-            prop_assert_eq!(answer.status, 200, "{}", &answer.body);
-            for key in keys(answer.json().as_array().unwrap()) {
+            let response = world.read(&address, &[]).await;
+            prop_assert_eq!(response.status, 200, "{}", &response.body);
+            for key in keys(response.json().as_array().unwrap()) {
                 *met.entry(key).or_default() += 1;
             }
-            next = next_page("/t", &answer);
+            next = next_page("/t", &response);
             let Some(Beside { inserted, deleted }) = besides.next() else { continue };
             if !inserted.is_empty() {
                 world.rows(&insert(next_id, &fit(inserted.clone()))).await;

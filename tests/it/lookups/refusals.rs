@@ -31,14 +31,14 @@ async fn a_refused_look_up_costs_no_call() {
         ("/_sync/imports/abc/rejects", 404, "import-not-found"),
         ("/_sync/imports?nope=1", 400, "invalid-query"),
     ] {
-        let answer = world.read(address, &[]).await;
+        let response = world.read(address, &[]).await;
         assert_eq!(
-            (answer.status, answer.content_type.as_str()),
+            (response.status, response.content_type.as_str()),
             (status, "application/problem+json"),
             "{address}"
         );
         assert_eq!(
-            answer.json()["type"],
+            response.json()["type"],
             format!("urn:problem-type:aurora-sync:{word}"),
             "{address}"
         );
@@ -53,18 +53,18 @@ async fn a_look_up_waits_for_a_resuming_database_until_its_deadline() {
     assert_eq!(world.read("/staff/0001", &[]).await.status, 200);
     world.fault("execute@1.. fail-before=DatabaseResumingException");
     let soon = Deadline::after(Duration::from_secs(1));
-    let answer = world.request("GET", "/staff", &[], soon).await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, "5"));
-    assert_eq!(answer.json()["type"], "urn:problem-type:aurora-sync:unavailable");
+    let response = world.request("GET", "/staff", &[], soon).await;
+    assert_eq!((response.status, response.header("retry-after")), (503, "5"));
+    assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:unavailable");
 }
 
 #[tokio::test]
 async fn a_query_that_takes_too_long_is_504() {
     let world = World::with(STAFF).await;
     world.fault("execute timeout");
-    let answer = world.read("/staff", &[]).await;
+    let response = world.read("/staff", &[]).await;
     assert_eq!(
-        (answer.status, &answer.json()["type"]),
+        (response.status, &response.json()["type"]),
         (504, &"urn:problem-type:aurora-sync:query-timeout".into())
     );
     world.fault("execute delay=30s");
@@ -119,10 +119,10 @@ fn hostile_query_strings_never_fail() {
                 .map(|(name, text)| format!("{}={}", encode(name), encode(text)))
                 .collect();
             let address = format!("/t?{}", pairs.join("&"));
-            let answer = runtime.block_on(world.read(&address, &[]));
-            let count = if answer.status == 200 { &answered } else { &refused };
+            let response = runtime.block_on(world.read(&address, &[]));
+            let count = if response.status == 200 { &answered } else { &refused };
             count.set(count.get() + 1);
-            prop_assert!(matches!(answer.status, 200 | 400), "{query:?}: {}", answer.body);
+            prop_assert!(matches!(response.status, 200 | 400), "{query:?}: {}", response.body);
             Ok(())
         })
         .unwrap();

@@ -12,7 +12,7 @@ use super::sdk_config;
 
 /// What happens to one `GetObject` call.
 #[derive(Debug, Clone)]
-pub(crate) enum Fate {
+pub(crate) enum Behavior {
     /// The range comes whole.
     Whole,
     /// So many bytes of it come, then the connection breaks.
@@ -33,7 +33,7 @@ pub(crate) enum Fate {
 
 #[derive(Debug, Default)]
 struct State {
-    fates: VecDeque<Fate>,
+    behaviors: VecDeque<Behavior>,
     /// The ranges asked for, in order of arrival.
     asked: Vec<Range<usize>>,
     /// The `If-Match` of each.
@@ -50,9 +50,9 @@ pub(crate) struct FaultyStore {
 }
 
 impl FaultyStore {
-    /// Calls meet these fates, in this order; all further calls get their range.
-    pub(crate) async fn of(content: Vec<u8>, fates: &[Fate]) -> Self {
-        let state = State { fates: fates.iter().cloned().collect(), ..State::default() };
+    /// Calls meet these behaviors, in this order; all further calls get their range.
+    pub(crate) async fn of(content: Vec<u8>, behaviors: &[Behavior]) -> Self {
+        let state = State { behaviors: behaviors.iter().cloned().collect(), ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -78,9 +78,9 @@ impl FaultyStore {
         self.locked(|state| state.paths.clone())
     }
 
-    /// The fates that no call has met.
+    /// The behaviors that no call has met.
     pub(crate) fn left(&self) -> usize {
-        self.locked(|state| state.fates.len())
+        self.locked(|state| state.behaviors.len())
     }
 
     fn locked<T>(&self, ask: impl FnOnce(&State) -> T) -> T {
@@ -107,37 +107,37 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, content: Arc<Vec
     let range = header("range").unwrap();
     let (start, end) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
     let range = start.parse().unwrap()..end.parse::<usize>().unwrap() + 1;
-    let fate = {
+    let behavior = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked.push(range.clone());
         state.if_match.push(header("if-match"));
         state.paths.push(request.split(' ').nth(1).unwrap().to_owned());
-        state.fates.pop_front().unwrap_or(Fate::Whole)
+        state.behaviors.pop_front().unwrap_or(Behavior::Whole)
     };
     let size = content.len();
     let (mut etag, mut total, mut range) = ("one", size, range);
     let mut sent = range.len();
     let mut is_whole = false;
-    match fate {
-        Fate::Whole => {}
-        Fate::Break(bytes) => sent = bytes,
-        Fate::Short(bytes) => {
+    match behavior {
+        Behavior::Whole => {}
+        Behavior::Break(bytes) => sent = bytes,
+        Behavior::Short(bytes) => {
             range.end = range.start + bytes;
             sent = bytes;
         }
-        Fate::Hang => return,
-        Fate::Fail(status, code) => {
+        Behavior::Hang => return,
+        Behavior::Fail(status, code) => {
             let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
             let length = body.len();
-            let answer = format!(
+            let response = format!(
                 "HTTP/1.1 {status} No\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
             );
-            stream.write_all(answer.as_bytes()).await.ok();
+            stream.write_all(response.as_bytes()).await.ok();
             return;
         }
-        Fate::OtherETag => etag = "other",
-        Fate::Grown => total += 1,
-        Fate::All => {
+        Behavior::OtherETag => etag = "other",
+        Behavior::Grown => total += 1,
+        Behavior::All => {
             range = 0..size;
             sent = size;
             is_whole = true;

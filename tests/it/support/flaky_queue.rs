@@ -16,66 +16,66 @@ use super::sdk_config;
 
 /// What happens to one `SendMessageBatch` call.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Fate {
+pub(crate) enum Behavior {
     /// The queue takes all.
     Take,
     /// It takes the first of the messages, and fails the others with this code.
     TakeFirst { code: &'static str, is_sender_fault: bool },
     /// It takes all, but the answer is lost.
-    LoseAnswer,
+    LoseResponse,
     /// It takes none: the call fails with this status and code.
     Fail { status: u16, code: &'static str },
 }
 
-type Fates = Arc<Mutex<VecDeque<Fate>>>;
+type Behaviors = Arc<Mutex<VecDeque<Behavior>>>;
 
 /// A queue behind the gateway: same URL, another endpoint.
 #[derive(Debug)]
 pub(crate) struct FlakyQueue {
     pub sdk_config: SdkConfig,
-    fates: Fates,
+    behaviors: Behaviors,
     _server: HttpServer,
 }
 
 impl FlakyQueue {
-    /// Before the service at `upstream`. Calls meet these fates, in this order; the last one is that of
+    /// Before the service at `upstream`. Calls meet these behaviors, in this order; the last one is that of
     /// all further calls.
-    pub(crate) async fn before(upstream: &str, fates: &[Fate]) -> Self {
-        let fates: Fates = Arc::new(Mutex::new(fates.iter().copied().collect()));
-        let (upstream, shared) = (upstream.trim_end_matches('/').to_owned(), fates.clone());
-        let handle = move |request| answer(upstream.clone(), shared.clone(), request);
+    pub(crate) async fn before(upstream: &str, behaviors: &[Behavior]) -> Self {
+        let behaviors: Behaviors = Arc::new(Mutex::new(behaviors.iter().copied().collect()));
+        let (upstream, shared) = (upstream.trim_end_matches('/').to_owned(), behaviors.clone());
+        let handle = move |request| respond(upstream.clone(), shared.clone(), request);
         let server = HttpServer::start(handle).await.unwrap();
-        Self { sdk_config: sdk_config(&server.url()), fates, _server: server }
+        Self { sdk_config: sdk_config(&server.url()), behaviors, _server: server }
     }
 
-    /// The fates that no call has met.
+    /// The behaviors that no call has met.
     pub(crate) fn left(&self) -> usize {
-        self.fates.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.behaviors.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
-async fn answer(
+async fn respond(
     upstream: String,
-    fates: Fates,
+    behaviors: Behaviors,
     request: Request<Incoming>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let (mut head, body) = request.into_parts();
     let mut call: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
-    let fate = {
-        let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
-        let fate = fates.front().copied().unwrap();
-        if fates.len() > 1 {
-            fates.pop_front();
+    let behavior = {
+        let mut behaviors = behaviors.lock().unwrap_or_else(PoisonError::into_inner);
+        let behavior = behaviors.front().copied().unwrap();
+        if behaviors.len() > 1 {
+            behaviors.pop_front();
         }
-        fate
+        behavior
     };
     let mut kept_back = Vec::new();
-    match fate {
-        Fate::Take | Fate::LoseAnswer => {}
-        Fate::TakeFirst { .. } => {
+    match behavior {
+        Behavior::Take | Behavior::LoseResponse => {}
+        Behavior::TakeFirst { .. } => {
             kept_back = call["Entries"].as_array_mut().unwrap().split_off(1);
         }
-        Fate::Fail { status, code } => {
+        Behavior::Fail { status, code } => {
             let error = json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": "no" });
             return Ok(json_response(status, &error));
         }
@@ -87,16 +87,16 @@ async fn answer(
     let client = Client::builder(TokioExecutor::new()).build_http();
     let taken = client.request(Request::from_parts(head, body)).await?;
     let mut taken: Value = serde_json::from_slice(&taken.into_body().collect().await?.to_bytes())?;
-    match fate {
-        Fate::LoseAnswer => anyhow::bail!("the answer is lost"),
-        Fate::TakeFirst { code, is_sender_fault } => {
+    match behavior {
+        Behavior::LoseResponse => anyhow::bail!("the response is lost"),
+        Behavior::TakeFirst { code, is_sender_fault } => {
             taken["Failed"] = kept_back
                 .iter()
                 .map(|entry| json!({ "Id": entry["Id"], "Code": code, "SenderFault": is_sender_fault }))
                 .collect();
             Ok(json_response(200, &taken))
         }
-        Fate::Take | Fate::Fail { .. } => Ok(json_response(200, &taken)),
+        Behavior::Take | Behavior::Fail { .. } => Ok(json_response(200, &taken)),
     }
 }
 

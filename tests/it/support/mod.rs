@@ -1,13 +1,13 @@
 //! A database of its own for each test, behind a Data API server of its own.
 
-pub(crate) mod cloud;
-pub(crate) mod door;
+pub(crate) mod fake_aws;
 pub(crate) mod faulty_store;
 pub(crate) mod flaky_queue;
+pub(crate) mod histories;
 pub(crate) mod process;
 pub(crate) mod reading;
 pub(crate) mod services;
-pub(crate) mod trouble;
+pub(crate) mod write_api;
 pub(crate) mod writes;
 
 use std::time::Duration;
@@ -140,7 +140,7 @@ impl World {
         self.apply(delivery(&pack(writes, 1))).await.unwrap()
     }
 
-    pub(crate) async fn lookup(&self, event: Value) -> Answer {
+    pub(crate) async fn lookup(&self, event: Value) -> HttpResponse {
         let function = Lookup { catalog: self.catalog(), data_api: self.data_api.clone() };
         let event: ApiGatewayProxyRequest = serde_json::from_value(event).unwrap();
         lookup::handle(&function, event, deadline()).await.into()
@@ -256,7 +256,7 @@ pub(crate) fn get(resource: &str, path_parameters: &Value, query: &Value, accept
 
 /// An answer, taken apart.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub status: i64,
     pub content_type: String,
     pub headers: HeaderMap,
@@ -264,7 +264,7 @@ pub(crate) struct Answer {
     pub is_base64: bool,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
@@ -275,9 +275,9 @@ impl Answer {
     }
 }
 
-impl From<ApiGatewayProxyResponse> for Answer {
+impl From<ApiGatewayProxyResponse> for HttpResponse {
     fn from(response: ApiGatewayProxyResponse) -> Self {
-        let Some(Body::Text(body)) = response.body else { panic!("an answer has a text") };
+        let Some(Body::Text(body)) = response.body else { panic!("an response has a text") };
         let content_type = response.headers.get("content-type");
         let content_type =
             content_type.map_or_else(String::new, |value| value.to_str().unwrap().to_owned());

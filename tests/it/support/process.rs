@@ -45,7 +45,7 @@ impl Function {
         let api = Arc::new(RuntimeApi { waiting: Mutex::new(waiting), running: Mutex::new(None) });
         let handle = move |request| {
             let api = Arc::clone(&api);
-            async move { Ok(api.answer(request).await) }
+            async move { Ok(api.respond(request).await) }
         };
         let server = HttpServer::start(handle).await.unwrap();
         let target = world.target();
@@ -83,11 +83,11 @@ impl Function {
     /// Gives the ids of the messages that are left; `None` where the invocation died.
     pub(crate) async fn invoke(&mut self, event: &SqsEvent) -> Option<Vec<String>> {
         self.start();
-        let (answer, answered) = oneshot::channel();
+        let (response, answered) = oneshot::channel();
         let event = serde_json::to_string(event).unwrap();
-        self.invocations.send((event, answer)).await.unwrap();
-        let answer = answered.await.ok()?;
-        let left = answer["batchItemFailures"].as_array()?;
+        self.invocations.send((event, response)).await.unwrap();
+        let response = answered.await.ok()?;
+        let left = response["batchItemFailures"].as_array()?;
         Some(left.iter().map(|left| left["itemIdentifier"].as_str().unwrap().to_owned()).collect())
     }
 
@@ -100,11 +100,11 @@ impl Function {
 }
 
 impl RuntimeApi {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         if path.ends_with("/invocation/next") {
-            let (event, answer) = self.waiting.lock().await.recv().await.unwrap();
-            *self.running.lock().await = Some(answer);
+            let (event, response) = self.waiting.lock().await.recv().await.unwrap();
+            *self.running.lock().await = Some(response);
             let deadline = SystemTime::now() + Duration::from_mins(1);
             let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis();
             return Response::builder()
@@ -119,8 +119,8 @@ impl RuntimeApi {
         }
         let body = request.into_body().collect().await.unwrap().to_bytes();
         if path.ends_with("/response") {
-            if let Some(answer) = self.running.lock().await.take() {
-                answer.send(serde_json::from_slice(&body).unwrap()).ok();
+            if let Some(response) = self.running.lock().await.take() {
+                response.send(serde_json::from_slice(&body).unwrap()).ok();
             }
         } else {
             // An error: the invocation has no answer.

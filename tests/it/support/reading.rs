@@ -6,11 +6,11 @@ use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, World, deadline};
+use super::{HttpResponse, World, deadline};
 
 impl World {
     /// `GET` of an address such as `/staff?age=gte.3`.
-    pub(crate) async fn read(&self, address: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn read(&self, address: &str, headers: &[(&str, &str)]) -> HttpResponse {
         self.request("GET", address, headers, deadline()).await
     }
 
@@ -21,7 +21,7 @@ impl World {
         address: &str,
         headers: &[(&str, &str)],
         deadline: Deadline,
-    ) -> Answer {
+    ) -> HttpResponse {
         let function = Lookup { catalog: self.catalog(), data_api: self.data_api.clone() };
         let event = event(method, address, headers);
         let event: ApiGatewayProxyRequest = serde_json::from_value(event).unwrap();
@@ -33,20 +33,20 @@ impl World {
         let (mut rows, mut sizes) = (Vec::new(), Vec::new());
         let mut next = Some(address.to_owned());
         while let Some(address) = next {
-            let answer = self.read(&address, &[]).await;
-            assert_eq!(answer.status, 200, "{}", answer.body);
-            let page = answer.json().as_array().unwrap().clone();
+            let response = self.read(&address, &[]).await;
+            assert_eq!(response.status, 200, "{}", response.body);
+            let page = response.json().as_array().unwrap().clone();
             sizes.push(page.len());
             rows.extend(page);
-            next = next_page(&address, &answer);
+            next = next_page(&address, &response);
         }
         (rows, sizes)
     }
 }
 
 /// The address of the next page, as a client resolves it.
-pub(crate) fn next_page(address: &str, answer: &Answer) -> Option<String> {
-    let link = answer.header("link").strip_prefix('<')?;
+pub(crate) fn next_page(address: &str, response: &HttpResponse) -> Option<String> {
+    let link = response.header("link").strip_prefix('<')?;
     let (target, rest) = link.split_once('>').unwrap();
     assert_eq!(rest, "; rel=\"next\"");
     let (path, _) = address.split_once('?').unwrap_or((address, ""));

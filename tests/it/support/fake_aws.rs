@@ -15,11 +15,11 @@ use super::sdk_config;
 
 /// What happens to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mishap {
+pub(crate) enum CallFault {
     /// Nothing is done, and 503 answered.
     Fail,
     /// The call is done, but the connection closes without an answer.
-    LoseAnswer,
+    LoseResponse,
     /// Nothing is done, and nothing ever answered.
     Hang,
     /// Just before, the object that is asked for becomes another one of the same size.
@@ -44,24 +44,24 @@ struct State {
     hidden: Vec<(String, u64)>,
     calls: u64,
     /// By the number of the call.
-    mishaps: HashMap<u64, Mishap>,
+    mishaps: HashMap<u64, CallFault>,
 }
 
 /// The services of one world.
 #[derive(Debug)]
-pub(crate) struct Cloud {
+pub(crate) struct FakeAws {
     pub url: String,
     pub sdk_config: SdkConfig,
     state: Arc<Mutex<State>>,
     _server: HttpServer,
 }
 
-impl Cloud {
+impl FakeAws {
     pub(crate) async fn new() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = state.clone();
         let server =
-            HttpServer::start(move |request| answer(shared.clone(), request)).await.unwrap();
+            HttpServer::start(move |request| respond(shared.clone(), request)).await.unwrap();
         let url = server.url();
         Self { sdk_config: sdk_config(&url), url, state, _server: server }
     }
@@ -108,14 +108,14 @@ impl Cloud {
     }
 
     /// Lets a call to come go wrong, the next one being 1.
-    pub(crate) fn go_wrong(&self, call: u64, mishap: Mishap) {
+    pub(crate) fn inject(&self, call: u64, mishap: CallFault) {
         self.locked(|state| {
             let number = state.calls + call;
             state.mishaps.insert(number, mishap);
         });
     }
 
-    pub(crate) fn clear_mishaps(&self) {
+    pub(crate) fn clear_faults(&self) {
         self.locked(|state| state.mishaps.clear());
     }
 
@@ -129,7 +129,7 @@ fn etag(content: &[u8]) -> String {
     hex::encode(&Sha256::digest(content)[..16])
 }
 
-async fn answer(
+async fn respond(
     state: Arc<Mutex<State>>,
     request: Request<Incoming>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
@@ -149,15 +149,15 @@ async fn answer(
         }
     };
     match mishap {
-        Some(Mishap::Fail) => return Ok(failure(503, "SlowDown")),
-        Some(Mishap::Hang) => std::future::pending().await,
-        Some(Mishap::LoseAnswer | Mishap::Overwrite | Mishap::Delete) | None => {}
+        Some(CallFault::Fail) => return Ok(failure(503, "SlowDown")),
+        Some(CallFault::Hang) => std::future::pending().await,
+        Some(CallFault::LoseResponse | CallFault::Overwrite | CallFault::Delete) | None => {}
     }
     let response = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         match mishap {
-            Some(Mishap::Overwrite) => overwrite(&mut state, &path),
-            Some(Mishap::Delete) => drop(state.objects.remove(&path)),
+            Some(CallFault::Overwrite) => overwrite(&mut state, &path),
+            Some(CallFault::Delete) => drop(state.objects.remove(&path)),
             _ => {}
         }
         match head.method {
@@ -175,7 +175,7 @@ async fn answer(
             _ => Response::builder().status(204).body(Full::default())?,
         }
     };
-    anyhow::ensure!(mishap != Some(Mishap::LoseAnswer), "the answer is lost");
+    anyhow::ensure!(mishap != Some(CallFault::LoseResponse), "the response is lost");
     Ok(response)
 }
 
@@ -205,7 +205,7 @@ fn failure(status: u16, code: &str) -> Response<Full<Bytes>> {
 
 fn sqs(state: &mut State, target: &str, body: &[u8]) -> anyhow::Result<Response<Full<Bytes>>> {
     let call: Value = serde_json::from_slice(body)?;
-    let answer = match target {
+    let result = match target {
         "AmazonSQS.SendMessage" => {
             state.sent.push(call["MessageBody"].as_str().unwrap_or_default().to_owned());
             json!({ "MessageId": uuid::Uuid::now_v7(), "MD5OfMessageBody": "" })
@@ -222,7 +222,7 @@ fn sqs(state: &mut State, target: &str, body: &[u8]) -> anyhow::Result<Response<
         other => anyhow::bail!("{other} is not of this queue"),
     };
     let response = Response::builder().header("content-type", "application/x-amz-json-1.0");
-    Ok(response.body(Full::new(answer.to_string().into()))?)
+    Ok(response.body(Full::new(result.to_string().into()))?)
 }
 
 fn read(

@@ -9,19 +9,19 @@ use aurora_sync::functions::enqueue::{self, Enqueue};
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use serde_json::{Value, json};
 
-use super::flaky_queue::{Fate, FlakyQueue};
+use super::flaky_queue::{Behavior, FlakyQueue};
 use super::services::FifoQueue;
-use super::{Answer, schema_of};
+use super::{HttpResponse, schema_of};
 
 /// A queue and `enqueue` before it.
-pub(crate) struct Door {
+pub(crate) struct WriteApi {
     pub queue: FifoQueue,
     pub enqueue: Enqueue,
     /// How long a request waits for the queue.
     pub within: Duration,
 }
 
-impl Door {
+impl WriteApi {
     pub(crate) async fn open(tables: &str) -> Self {
         let queue = FifoQueue::new().await;
         let enqueue = Enqueue {
@@ -32,16 +32,16 @@ impl Door {
         Self { queue, enqueue, within: Duration::from_mins(1) }
     }
 
-    /// The same, but the queue meets these fates.
-    pub(crate) async fn open_flaky(tables: &str, fates: &[Fate]) -> (Self, FlakyQueue) {
-        let mut door = Self::open(tables).await;
-        let upstream = door.queue.sdk_config.endpoint_url().unwrap();
-        let flaky = FlakyQueue::before(upstream, fates).await;
-        door.enqueue.queue = Queue::new(&flaky.sdk_config, door.queue.url.clone());
-        (door, flaky)
+    /// The same, but the queue meets these behaviors.
+    pub(crate) async fn open_flaky(tables: &str, behaviors: &[Behavior]) -> (Self, FlakyQueue) {
+        let mut api = Self::open(tables).await;
+        let upstream = api.queue.sdk_config.endpoint_url().unwrap();
+        let flaky = FlakyQueue::before(upstream, behaviors).await;
+        api.enqueue.queue = Queue::new(&flaky.sdk_config, api.queue.url.clone());
+        (api, flaky)
     }
 
-    pub(crate) async fn request(&self, event: Value) -> Answer {
+    pub(crate) async fn request(&self, event: Value) -> HttpResponse {
         self.respond(event).await.into()
     }
 
