@@ -1,5 +1,5 @@
-//! The driver that changes rows: whole, bisected, bisected with constraints checked at once; what is repeated, and what is
-//! looked up.
+//! The driver of row changes: a whole batch, a bisected one, a bisected one with immediate constraints, repeats and
+//! look-ups of commits.
 
 use std::cell::{Cell, RefCell};
 
@@ -11,7 +11,7 @@ use data_api_server::Operation;
 
 use crate::support::{World, deadline};
 
-/// Adds rows, and as a bisected batch only the good ones.
+/// Inserts rows; a bisected batch inserts only the good ones.
 struct Adding<'a> {
     world: &'a World,
     rows: &'a [&'a str],
@@ -138,7 +138,7 @@ async fn a_transaction_begun_ahead_is_used_or_ended() {
     world.server.counters().reset();
     batch::run(&world.data_api, deadline(), &begun, &adding).await.unwrap();
     assert_eq!(world.server.counters().calls(Operation::Begin), 0);
-    // One that the service has ended meanwhile is begun again.
+    // The service has ended the transaction: another one is begun.
     begun.begin(&world.data_api, deadline()).await;
     world.server.pass(std::time::Duration::from_mins(4));
     let adding = Adding::new(&world, &["2"], &[]);

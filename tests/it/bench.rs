@@ -1,11 +1,11 @@
-//! The benchmark's machinery on a few rows: every way runs, and its results are checked. No time is.
+//! The benchmark on a few rows: every variant runs and its results are checked. Times are not.
 
 use std::path::PathBuf;
 
 use bench::{Name, Scale, Settings};
 use local_stack::Functions;
 
-/// The programs of this build.
+/// Returns the programs of this build.
 fn programs() -> Functions {
     Functions {
         enqueue: PathBuf::from(env!("CARGO_BIN_EXE_enqueue")),

@@ -1,4 +1,4 @@
-//! What becomes of messages: which come again, what an outage does, and what nobody can answer.
+//! The delivery of messages: retries, blocked groups, outages, and broken messages.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::services::FifoQueue;
 use crate::support::writes::{Envelope, event, write};
 use crate::support::{STAFF, World, deadline};
 
-/// Messages `group:table:id`, each an insert of one row, in order.
+/// Returns messages from texts `group:table:id`, in order. Each inserts one row.
 fn messages(world: &World, texts: &[&str]) -> Vec<Envelope> {
     texts
         .iter()
@@ -25,7 +25,7 @@ fn messages(world: &World, texts: &[&str]) -> Vec<Envelope> {
         .collect()
 }
 
-/// The same with a message that cannot be read, which costs a call of its own.
+/// Adds an unreadable message, which costs a call of its own.
 fn messages_and_another(world: &World, texts: &[&str]) -> Vec<Envelope> {
     let mut messages = messages(world, texts);
     messages.push(Envelope::raw("unreadable", "z", "{}"));
@@ -78,7 +78,7 @@ async fn messages_are_retried_later_after_one_attempt_during_an_outage() {
 #[tokio::test]
 async fn an_outage_during_a_delivery_keeps_the_writes_settled_before_it() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
-    // The whole delivery runs into its time; then the second message meets an outage.
+    // The whole delivery times out; then the second message meets an outage.
     world.fault("batch@1 timeout");
     world.fault("batch@3.. fail-before=ServiceUnavailableError");
     let response =
@@ -108,7 +108,7 @@ async fn a_commit_without_a_response_is_looked_up_before_it_is_repeated() {
         ("commit cut-answer", 1),
         ("commit fail-after=InternalServerErrorException", 1),
         ("commit timeout-after", 1),
-        // Not done: done again, once the ledger has said so.
+        // The commit failed: it is repeated after a look into the ledger.
         ("commit drop-request", 2),
         ("commit fail-before=DatabaseUnavailableException", 2),
         ("commit lose-transaction", 2),
@@ -193,7 +193,7 @@ async fn messages_that_are_retried_later_come_again_after_their_backoff() {
     assert!(sender.send(&[message]).await.is_empty());
     let mut received = queue.receive().await;
     assert_eq!(received.records.len(), 1);
-    // It has been in flight twice already, as far as `apply` can tell.
+    // `apply` sees that the message has been in flight twice.
     received.records[0].attributes.insert("ApproximateReceiveCount".into(), "2".into());
     let mut function = world.apply_function();
     function.queue = sender;
@@ -207,7 +207,8 @@ async fn messages_that_are_retried_later_come_again_after_their_backoff() {
     assert_eq!(again.records.len(), 1, "the queue's own pause is much longer");
 }
 
-/// One SQLSTATE of each disposition and class that a statement over users' rows can meet, and some of a trigger's own.
+/// SQLSTATEs that a statement over users' rows can meet, one of each disposition and class, and some that only a
+/// trigger raises.
 const STATES: [&str; 23] = [
     "22001", "22012", "22P02", "23502", "23505", "23514", "23P01", "21000", "44000", "P0001",
     "P0002", "P0004", "42P01", "42501", "25006", "54001", "XX000", "0A000", "53100", "40001",

@@ -1,5 +1,5 @@
-//! The demo on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the
-//! real binaries, the Data API server and PostgreSQL.
+//! The demo on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the real programs, the Data API
+//! server and PostgreSQL.
 
 use std::io::Read as _;
 
@@ -35,7 +35,7 @@ async fn the_tutorials_requests_work_on_the_deployed_template() {
     let rules = seen.refused["errors"].as_array().unwrap().iter().map(|error| &error["rule"]);
     assert_eq!(rules.collect::<Vec<_>>(), ["length", "unknown-column", "format", "required"]);
 
-    // In each of ten thousands three rows are bad and one repeats a key.
+    // Each thousand of the 10,000 rows has three bad rows and one repeated key.
     assert_eq!(seen.import["state"], "completed");
     assert_eq!(
         seen.report["rows"],
@@ -101,7 +101,7 @@ async fn an_array_is_accepted_item_by_item(stack: &Stack) {
     }
 }
 
-/// What only the gateway could spoil: bytes, methods, headers, percent-encoding.
+/// Checks what the gateway passes on: bytes, methods, headers, percent-encoding.
 async fn look_ups_pass_the_gateway_unchanged(stack: &Stack) {
     let get = async |path: &str, headers: &[(&str, &str)]| {
         stack.request(Method::GET, path, headers, "").await.unwrap()

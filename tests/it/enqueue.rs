@@ -1,4 +1,4 @@
-//! `enqueue`: what is accepted is in the queue, in order; what is refused is not.
+//! `enqueue`: accepted writes are in the queue, in order, and refused ones are not.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn each_item_of_an_array_is_settled_on_its_own() {
     let event = api.queue.drain().await;
     let delivery = world.apply(event).await.unwrap();
     assert!(delivery.batch_item_failures.is_empty());
-    // 0004 is there already, by the request before.
+    // The request before has inserted 0004.
     assert_eq!(
         world.rows(ROWS).await[3..],
         ["0004|Apigateway|78", "0005|Queue|19", "0006|Bucket|-"]
@@ -89,7 +89,7 @@ async fn a_refused_request_is_not_queued() {
 async fn writes_to_one_key_share_a_group_and_keep_their_order() {
     let api = WriteApi::open(STAFF).await;
     let mut event = sample("api-post-array");
-    // More rows than one SendMessageBatch call takes messages of, and than one message takes rows.
+    // More rows than one SendMessageBatch call and one message hold.
     let rows: Vec<_> = (0..2_000)
         .map(|n| json!({"id": format!("{:04}", n % 20), "name": n.to_string()}))
         .collect();
@@ -123,7 +123,7 @@ async fn a_missing_queue_is_an_internal_error_and_accepts_nothing() {
     assert_eq!(response.json()["accepted"], json!([]));
 }
 
-/// Ten rows, most of them in groups of their own.
+/// Returns ten rows, most of which are in different groups.
 fn ten_rows() -> Value {
     (0..10).map(|n| json!({"id": n.to_string(), "name": "x"})).collect()
 }
@@ -151,7 +151,7 @@ async fn messages_that_the_queue_does_not_take_at_first_are_sent_again() {
     assert_eq!(response.status, 202, "{}", response.body);
     assert_eq!(flaky.left(), 1);
     let writes = api.drain_writes().await;
-    // Those of the lost answer were sent twice, and stand in the queue once.
+    // The writes whose response was lost were sent twice and are in the queue once.
     assert_eq!(writes.iter().flatten().count(), 10);
     assert_eq!(ids(&writes).len(), 10);
 }
@@ -167,7 +167,7 @@ async fn a_partly_accepted_request_lists_its_accepted_writes_and_can_be_sent_aga
     let problem: Value = crate::support::HttpResponse::from(raw.clone()).json();
     assert_eq!(problem["type"], "urn:problem-type:aurora-sync:unavailable");
     assert_eq!(raw.headers["retry-after"], problem["retry_after"].to_string().as_str());
-    // A message whose answer was lost may be in the queue all the same.
+    // A message whose response was lost may be in the queue.
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("may have accepted others"), "{detail}");
     assert!(detail.contains("only with the same Idempotency-Key"), "{detail}");
@@ -184,7 +184,7 @@ async fn a_partly_accepted_request_lists_its_accepted_writes_and_can_be_sent_aga
     assert_eq!(response.status, 202, "{}", response.body);
     let all = response.json()["writes"].as_array().unwrap().clone();
     assert!(accepted.iter().all(|entry| all.contains(entry)));
-    // SQS dropped what it had already: each write stands in the queue once.
+    // SQS dropped the duplicates: each write is in the queue once.
     let writes = api.drain_writes().await;
     assert_eq!(writes.iter().flatten().count(), 10);
     assert_eq!(ids(&writes).len(), 10);
@@ -246,7 +246,7 @@ async fn keys_keep_their_commas_quotes_and_percent_signs() {
     ]);
     assert_eq!(api.request(event("POST", "Shop item", &[], &rows)).await.status, 202);
     world.apply(api.queue.drain().await).await.unwrap();
-    // As AWS hands it over: as it was sent.
+    // API Gateway passes the path on as the client sent it.
     let response = api.request(sample("api-put-composite-key")).await;
     assert_eq!(response.status, 202, "{}", response.body);
     let mut delete = sample("api-put-composite-key");

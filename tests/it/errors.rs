@@ -1,4 +1,4 @@
-//! Whose fault an error is: what rejects a row, what blocks its group, and what only comes again.
+//! The disposition of errors: which ones reject a row, and which ones block its message.
 
 use aurora_sync::domain::error::{DataApiError, DataApiFault, Disposition, SqlState};
 use aws_lambda_events::sqs::SqsBatchResponse;
@@ -8,7 +8,7 @@ use crate::support::writes::{Envelope, event, write};
 
 const LEDGER: &str = "SELECT key, outcome, sqlstate FROM sync.write ORDER BY id";
 
-/// Delivers each of these rows as an insert into `t`, all in one message.
+/// Delivers inserts of these rows into `t` in one message.
 async fn insert(world: &World, rows: &[&[(&str, &str)]]) -> SqsBatchResponse {
     let writes = rows.iter().map(|row| {
         let mut write = write(&world.schema.catalog, &format!("insert t id={}", row[0].1));
@@ -92,7 +92,7 @@ async fn a_row_policy_rejects_only_its_row() {
          CREATE TRIGGER copy BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION copy()",
     )
     .await;
-    // Policies do not count for a superuser, as which tests run.
+    // The tests run as a superuser, to whom row policies do not apply.
     for sql in [
         "DO $$ BEGIN CREATE ROLE sync_test_limited; EXCEPTION WHEN OTHERS THEN NULL; END $$",
         "ALTER TABLE guarded OWNER TO sync_test_limited",
@@ -106,7 +106,7 @@ async fn a_row_policy_rejects_only_its_row() {
     let rows: [&[_]; 2] = [&[("id", "1"), ("a", "bad")], &[("id", "2"), ("a", "good")]];
     assert!(!is_left(&insert(&world, &rows).await));
     assert_eq!(world.rows(LEDGER).await, ["1|rejected|42501", "2|applied|-"]);
-    // A right that the deployment lacks says nothing about the row.
+    // A missing privilege is a fault of the deployment, not of the row.
     world.rows("ALTER TABLE guarded OWNER TO postgres").await;
     assert!(is_left(&insert(&world, &[&[("id", "3"), ("a", "good")]]).await));
     assert_eq!(world.rows(LEDGER).await.len(), 2);
@@ -139,8 +139,8 @@ async fn a_table_that_cannot_grow_blocks_the_message_and_rejects_nothing() {
     assert_eq!(world.rows(LEDGER).await, [""; 0]);
 }
 
-/// Texts of PostgreSQL, with their SQLSTATEs. Those of the worker's own constraints are none of them: `sync.is_of_row`
-/// is asked of users' rows only.
+/// Error texts of PostgreSQL with their SQLSTATEs. The worker's own constraints are not among them, because
+/// `sync.is_of_row` judges only users' rows.
 const TEXTS: [(&str, &str); 24] = [
     ("0A000", "cached plan must not change result type"),
     ("0A000", "DO ALSO rules are not supported for data-modifying statements in WITH"),

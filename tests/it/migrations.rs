@@ -1,4 +1,4 @@
-//! `migrate`: the database becomes what `sql/` says, once.
+//! `migrate`: each file of `sql/` is applied once.
 
 use aurora_sync::aws::cloudformation::CloudFormation;
 use aurora_sync::functions::migrate;
@@ -84,7 +84,7 @@ async fn the_built_catalog_has_the_tables_of_the_sql_folder() {
     assert_eq!(schema.migrations, aurora_sync::domain::tables::migrations());
 }
 
-/// Sends a custom resource's request to `migrate`, and gives what it answers CloudFormation.
+/// Sends a request of a custom resource to `migrate`. Returns its response to CloudFormation.
 async fn custom_resource(world: &World, event: &str) -> Value {
     let (sender, mut responses) = mpsc::unbounded_channel();
     let receive = move |request: Request<Incoming>| {

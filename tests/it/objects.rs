@@ -1,4 +1,4 @@
-//! Objects: read in ranges and written in parts, against the emulator's S3 and one that goes wrong.
+//! Objects, read in ranges and written in parts, on the emulator's S3 and on one with faults.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn name(bucket: &str, key: &str) -> ObjectName {
     ObjectName { bucket: bucket.into(), key: key.into(), version_id: None, etag: None }
 }
 
-/// Bytes that do not repeat within a range.
+/// Returns bytes that do not repeat within a range.
 fn content(len: usize) -> Vec<u8> {
     (0..len).map(|n| u8::try_from((n * 31 + n / 251) % 256).unwrap()).collect()
 }
@@ -98,7 +98,7 @@ async fn a_version_is_read_although_a_newer_one_exists() {
     assert_eq!(read(&objects, &first, 5, 0).await.unwrap(), b"first");
 }
 
-/// Reads an object of two ranges and a bit, with calls that meet these behaviors.
+/// Reads an object of two ranges and a few bytes from a store that behaves in these ways.
 async fn read_under(behaviors: &[Behavior]) -> (FaultyStore, Result<(), ServiceFault>) {
     let range = usize::try_from(RANGE_BYTES).unwrap();
     let content = content(2 * range + 10);
@@ -111,7 +111,7 @@ async fn read_under(behaviors: &[Behavior]) -> (FaultyStore, Result<(), ServiceF
 
 #[tokio::test]
 async fn a_broken_range_continues_at_its_next_byte() {
-    // The reader of one range at a time: what breaks is its last one.
+    // The object has one range.
     let content = content(1_000);
     let behaviors = [
         Behavior::Break(300),
@@ -197,7 +197,7 @@ async fn no_more_than_two_ranges_are_fetched_ahead() {
     for read in 0..8 {
         let bytes = reader.next().await.unwrap().unwrap();
         assert!(bytes == content[read * range..(read + 1) * range]);
-        // All that is asked for before the next one is waited for.
+        // The reader sends its requests before it waits for the next range.
         tokio::task::yield_now().await;
         assert!(store.asked().len() <= read + 3, "{} ranges at {read}", store.asked().len());
     }
@@ -223,7 +223,7 @@ async fn an_upload_of_any_size_is_one_object() {
         for piece in content.chunks(piece) {
             upload.push(piece).await.unwrap();
         }
-        // Nobody sees half of it.
+        // The object does not exist before the upload is finished.
         assert!(objects.head(&name(&bucket.name, &key)).await.is_err());
         upload.finish().await.unwrap();
         let head = objects.head(&name(&bucket.name, &key)).await.unwrap();

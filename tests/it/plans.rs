@@ -1,5 +1,5 @@
-//! The plan of every generated statement, read at 10, 1,000 and 5,000 rows: no step may touch more
-//! rows than it was given or than a table holds, whatever the planner believes of arrays.
+//! The plan of every generated statement at 10, 1,000 and 5,000 rows. The planner's estimates for arrays may be wrong,
+//! but no step of a plan touches more rows than the statement needs.
 
 use aurora_sync::api::query::{Form, Head, QueryString, Relation, by_key, list};
 use aurora_sync::database::ledger::OVERTAKEN;
@@ -41,13 +41,13 @@ const FILL: &str =
         SELECT '00000000-0000-0000-0000-000000000001', ROW(kind, number)::text FROM item WHERE number % 10 > 0;
     ANALYZE";
 
-/// The most rows that one step of a statement over `rows` may touch: no table is scanned, and the input is
-/// never joined to itself.
+/// Returns the most rows that one step of a statement over `rows` may touch: it scans no table and never joins the
+/// input to itself.
 fn touched_max(rows: usize) -> usize {
     5 * rows + 50
 }
 
-/// PostgreSQL's default of `jit_above_cost`. To compile one of our statements takes longer than to run it.
+/// PostgreSQL's default of `jit_above_cost`. The compilation of a generated statement takes longer than its execution.
 const JIT_ABOVE_COST: f64 = 100_000.0;
 
 const OPERATIONS: [Operation; 5] = [
@@ -78,7 +78,7 @@ async fn no_statement_touches_more_rows_than_it_needs() {
                 }
             }
         }
-        // (A table with a logic of its own is loaded by the same statements as others.)
+        // Tables with triggers are loaded by the same statements.
         for table in catalog.tables().iter().filter(|table| !table.has_row_logic) {
             for mode in [
                 LoadMode::Upsert,
@@ -113,7 +113,7 @@ async fn no_statement_touches_more_rows_than_it_needs() {
     }
 }
 
-/// Writes to rows of which others are settled.
+/// Returns the parameters of writes of which some are settled.
 fn resent(rows: usize) -> Vec<Parameter> {
     let ids: Vec<_> = (0..rows).map(|_| Uuid::now_v7().to_string()).collect();
     let keys: Vec<_> = (1..=rows).map(|n| format!("a,{n}")).collect();
@@ -127,7 +127,7 @@ fn resent(rows: usize) -> Vec<Parameter> {
 
 const IMPORT_ID: &str = "00000000-0000-0000-0000-000000000001";
 
-/// A set of a file's rows, as `sync.load` and `sync.bisect` run it.
+/// Checks a set of a file's rows as `sync.load` and `sync.bisect` run it.
 async fn check_load(client: &tokio_postgres::Client, load: Load<'_>, rows: usize) {
     let Load { table, columns, mode } = load;
     let operation = if mode == LoadMode::Insert { Operation::Insert } else { Operation::Upsert };
@@ -143,13 +143,13 @@ async fn check_load(client: &tokio_postgres::Client, load: Load<'_>, rows: usize
     }
 }
 
-/// A set as `$1`: the literal of an array for each column.
+/// Returns a set as the parameter `$1`: one array literal a column.
 fn literals_of(cells: &[Cells]) -> Parameter {
     let literals = column_literals(&cells.iter().collect::<Vec<_>>());
     text("text[]", &array_literal(literals.iter().map(|literal| Some(literal.as_str()))))
 }
 
-/// A thousand rows of the table are looked at, for those that were not in a file.
+/// Checks the statements that look at a thousand rows of the table for those that are not in a file.
 async fn check_delete_missing(client: &tokio_postgres::Client, table: &Table) {
     for after in [None, Some("{a,500000}"), Some("{a,999900}")] {
         let has_begin = after.is_some();
@@ -170,7 +170,7 @@ async fn check_delete_missing(client: &tokio_postgres::Client, table: &Table) {
             let sql = prepared(&sql, &parameters);
             for mode in PLANS {
                 let plan = explain(client, &sql, &values(&parameters), mode).await;
-                // It looks at so many rows at once that it may well be compiled.
+                // It reads so many rows that JIT compilation is allowed.
                 check_plan(&plan, 1_000, 0, &format!("{name}, {mode}"));
             }
         }
@@ -181,7 +181,7 @@ fn text(name: &'static str, value: &str) -> Parameter {
     aurora_sync::domain::field::parameter(name, value)
 }
 
-/// The columns that `sync.settle` gives a statement.
+/// Returns the columns that `sync.settle` passes to a statement.
 fn writes(operation: Operation, rows: usize, columns: usize) -> Parameter {
     let ids: Vec<_> = (0..rows).map(|_| Uuid::now_v7().to_string()).collect();
     let keys: Vec<_> = (0..rows).map(|n| n.to_string()).collect();
@@ -197,7 +197,7 @@ fn writes(operation: Operation, rows: usize, columns: usize) -> Parameter {
     text("text[]", &array_literal(literals.iter().map(|literal| Some(literal.as_str()))))
 }
 
-/// Rows whose every second is in the table; none for an insert.
+/// Returns rows of which every second one is in the table, or none for an insert.
 fn rows_of(operation: Operation, rows: usize, columns: usize) -> Vec<Cells> {
     let row = |n: usize| -> Cells {
         let is_known = n.is_multiple_of(2) && operation != Operation::Insert;
@@ -208,11 +208,10 @@ fn rows_of(operation: Operation, rows: usize, columns: usize) -> Vec<Cells> {
     (0..rows).map(row).collect()
 }
 
-/// Sessions of the Data API keep their prepared statements, and after five executions PostgreSQL may plan without
-/// knowing the values.
+/// Sessions of the Data API keep their prepared statements. After five executions PostgreSQL may use a generic plan.
 const PLANS: [&str; 2] = ["force_custom_plan", "force_generic_plan"];
 
-/// Runs the statement under both kinds of plan.
+/// Checks the statement under both kinds of plan.
 pub(crate) async fn check(
     client: &tokio_postgres::Client,
     sql: &str,
@@ -227,8 +226,7 @@ pub(crate) async fn check(
     }
 }
 
-/// The same of a statement with numbered parameters, whose names here are their types. The functions that run it have JIT
-/// off.
+/// Checks a statement with numbered parameters, whose names are their types. JIT is off in the functions that run it.
 async fn check_numbered(
     client: &tokio_postgres::Client,
     sql: &str,
@@ -283,7 +281,7 @@ async fn explain(
     plan[0]["Plan"].clone()
 }
 
-/// No statement touches more rows than it needs, and none of at most so many rows is compiled.
+/// Checks that no step touches too many rows, and that a statement of at most `set_rows_max` rows is not compiled.
 fn check_plan(plan: &Value, rows: usize, set_rows_max: usize, name: &str) {
     let touched = touched_most(plan);
     assert!(
@@ -297,7 +295,7 @@ fn check_plan(plan: &Value, rows: usize, set_rows_max: usize, name: &str) {
     );
 }
 
-/// The rows that the busiest step of a plan touches, in all its loops.
+/// Returns the rows that the busiest step of a plan touches, in all its loops.
 fn touched_most(node: &Value) -> usize {
     let number = |name: &str| node[name].as_f64().unwrap_or_default();
     let of_a_loop = number("Actual Rows")

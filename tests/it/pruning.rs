@@ -1,11 +1,11 @@
-//! `prune`: the ledger forgets what cannot come again, and nothing else.
+//! `prune`: it deletes writes that no queue can hold any more, and no others.
 
 use aurora_sync::functions::prune::{self, Prune, RETENTION_DAYS_MIN};
 use serde::de::IgnoredAny;
 
 use crate::support::{STAFF, World, deadline, sample};
 
-/// A ledger with one write of each age in days.
+/// Returns a database whose ledger has one write of each of these ages in days.
 async fn ledger(ages: &str) -> World {
     let world = World::with(STAFF).await;
     world
@@ -36,7 +36,7 @@ async fn writes_are_deleted_only_when_no_queue_can_still_hold_them() {
 async fn steps_are_bounded_and_repeat_until_nothing_is_left() {
     let world = ledger("generate_series(20, 69)").await;
     world.server.counters().reset();
-    // Days 29 to 69: 29 itself has passed when the statement runs.
+    // Days 29 to 69 are deleted: day 29 has passed when the statement runs.
     assert_eq!(prune::run(&function(&world, 10), deadline()).await.unwrap(), 41);
     assert_eq!(world.server.counters().all_calls(), 5);
     assert_eq!(world.rows("SELECT count(*) FROM sync.write").await, ["9"]);

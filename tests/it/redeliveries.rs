@@ -1,4 +1,4 @@
-//! Messages that come late or often: redriven ones, slow ones, and those that wait for a deployment.
+//! Messages that come late or several times: redriven ones, slow ones, and those of a newer deployment.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn left(response: &SqsBatchResponse) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
 }
 
-/// A message of this write, accepted and sent so many minutes after the first.
+/// Returns a message of one write, accepted and sent this many minutes after [`ACCEPTED_AT_MS`].
 fn message(world: &World, text: &str, accepted: i64, sent: i64) -> Envelope {
     let mut write = write(&world.schema.catalog, text);
     write.accepted_at_ms += accepted * MINUTE_MS;
@@ -57,7 +57,7 @@ async fn a_redriven_write_does_not_overwrite_a_later_one_of_its_own_delivery() {
 async fn a_redriven_write_without_a_later_one_is_applied() {
     let world = World::with(STAFF).await;
     for (text, accepted, sent) in [
-        // Of another key, and one that was rejected.
+        // A write of another key, and a rejected one.
         ("update staff id=0002 name=x", 2, 2),
         ("insert staff id=0001 name=x", 2, 2),
         ("update staff id=0001 name=late", 1, 60),
@@ -109,7 +109,8 @@ async fn a_redriven_insert_with_a_generated_key_is_never_overtaken() {
     assert_eq!(world.rows("SELECT a FROM t ORDER BY id").await, ["newer", "older"]);
 }
 
-/// A table whose rows take so many seconds each, by a trigger that the catalog does not know: updates fold.
+/// Returns a database whose table needs this time for each row. The catalog does not know the trigger, so that updates
+/// fold.
 async fn slow(seconds: f32) -> World {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, a integer);
@@ -128,7 +129,7 @@ async fn slow(seconds: f32) -> World {
     world
 }
 
-/// A message of these writes.
+/// Returns a message of these writes.
 fn writes(world: &World, texts: &[String]) -> Envelope {
     let writes = texts.iter().map(|text| write(&world.schema.catalog, text));
     Envelope::of("m", "a", writes.collect())
@@ -151,8 +152,8 @@ async fn a_single_write_has_all_of_the_time() {
     assert_eq!(left(&world.apply_within(event(&[message]), time).await.unwrap()), [""; 0]);
 }
 
-/// Delivers messages until none is left, each time with too little time for all; from the fourth delivery on each must
-/// settle something.
+/// Delivers messages until none is left, each time with too little time for all of them. From the fourth delivery on,
+/// each must settle a write.
 async fn settles_step_by_step(world: &World, mut messages: Vec<Envelope>, time: Duration) {
     let mut settled = 0;
     for delivery in 1.. {
@@ -168,7 +169,7 @@ async fn settles_step_by_step(world: &World, mut messages: Vec<Envelope>, time: 
         if messages.is_empty() {
             return;
         }
-        // Until the service has ended what was cut off.
+        // Waits until the service has ended the transactions that were cut off.
         while world.rows(OPEN).await != ["0"] {
             tokio::time::sleep(Duration::from_millis(20)).await;
             world.server.pass(Duration::from_mins(6));
@@ -188,7 +189,7 @@ async fn a_message_longer_than_a_delivery_is_settled_step_by_step() {
 #[tokio::test]
 async fn writes_of_a_redriven_message_do_not_overtake_each_other() {
     let world = slow(0.5).await;
-    // Ids that come of an Idempotency-Key have no order.
+    // Ids from an Idempotency-Key have no order.
     let writes = (1..=3).map(|n: u8| {
         let mut write = write(&world.schema.catalog, &format!("update t id=1 a={n}"));
         write.id = uuid::Uuid::from_u128(10 - u128::from(n));
@@ -234,7 +235,7 @@ async fn a_call_that_times_out_is_followed_by_smaller_ones() {
     assert_eq!(world.rows("SELECT count(*) FROM t").await, ["5"]);
 }
 
-/// A message as a newer version of `enqueue` would send it.
+/// Returns a message as a newer version of `enqueue` would send it.
 fn newer(name: &str, value: serde_json::Value, world: &World) -> String {
     let write = write(&world.schema.catalog, "insert staff id=0010 name=x");
     let mut body = serde_json::json!({ "version": "1", "writes": [write] });

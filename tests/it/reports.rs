@@ -1,4 +1,4 @@
-//! `report.json` and `rejected.csv`, from what the database knows of an import.
+//! `report.json` and `rejected.csv`, made of the rows that the database has of an import.
 
 use std::process::Command;
 
@@ -33,7 +33,7 @@ const REJECTS: &str = "INSERT INTO sync.import_reject
     SELECT id, 0, n, n + 1, n * 10, 'age', 'format', 'expected an integer', n || ',x'
     FROM sync.import, generate_series(1, 1200) n";
 
-/// An import in the database, and where its results go.
+/// An import in the database, and the bucket of its results.
 struct Telling {
     world: World,
     bucket: Bucket,
@@ -85,7 +85,7 @@ fn format() -> Format {
     }
 }
 
-/// Checks a report with a public validator.
+/// A script that validates a report against its JSON schema.
 const VALIDATE: &str = "import json, sys, jsonschema as j
 schema = json.load(open('docs/reference/report.schema.json'))
 j.Draft202012Validator.check_schema(schema)
@@ -165,7 +165,7 @@ async fn a_file_that_was_never_read_has_a_report_and_no_rejected_rows() {
     assert_eq!(report["rejects_complete"], true);
     assert_eq!(report["rejected_file"], Value::Null);
     assert_eq!(telling.result("rejected.csv").await, None);
-    // The schema does find what is wrong.
+    // The schema finds faults.
     report["rows"]["read"] = json!(-1);
     let fault = fault(&report).await.unwrap();
     assert!(fault.contains("-1 is less than the minimum of 0"), "{fault}");
@@ -173,8 +173,8 @@ async fn a_file_that_was_never_read_has_a_report_and_no_rejected_rows() {
 
 #[tokio::test]
 async fn rejected_records_of_any_size_and_bytes_come_back_unchanged() {
-    // Pages over 1 MiB, records that alone are over 1 MiB in an answer, and bytes that are no text for
-    // PostgreSQL. What is too long is told of, and not part of the file.
+    // Pages over 1 MiB, records that alone exceed 1 MiB in a response, and bytes that are no text for PostgreSQL. A
+    // record that is too long is reported and is not in the file.
     let fill = "INSERT INTO sync.import_reject (import_id, lane, record, line, byte_offset, rule, reason, raw, raw_bytes)
         SELECT id, 0, n, n, n, CASE n WHEN 6 THEN 'too-long' ELSE 'format' END, 'bad', raw, bytes
         FROM sync.import, (VALUES

@@ -1,5 +1,5 @@
-//! Every type that the catalog knows: what the door takes, the column takes unharmed, and the look-up
-//! gives back; what the column takes, the door does not refuse.
+//! Every type that the catalog knows. Request validation accepts exactly the texts that the column stores unchanged,
+//! and the look-up returns them.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::support::write_api::{WriteApi, event};
 use crate::support::{World, get, schema_of};
 
-/// What of each type goes in as JSON and comes back as JSON.
+/// Values of each type: as JSON of a request, and as JSON of a response.
 const VALUES: &[(&str, &[(&str, &str)])] = &[
     ("smallint", &[("-32768", "-32768"), ("32767", "32767"), ("\"7\"", "7")]),
     ("integer", &[("-2147483648", "-2147483648"), ("2147483647", "2147483647"), ("1e3", "1000")]),
@@ -199,7 +199,7 @@ fn everything() -> String {
     )
 }
 
-/// Row `n` holds the value `n` of each type, so far as it has as many.
+/// Returns rows: row `n` holds the value `n` of each type that has that many.
 fn rows() -> Vec<String> {
     let most = VALUES.iter().map(|(_, values)| values.len()).max().unwrap();
     let row = |n: usize| {
@@ -235,7 +235,7 @@ async fn every_type_passes_through_write_and_look_up_unchanged() {
             assert_eq!(row[&format!("c{column}")].get(), expected, "{definition} of row {n}");
         }
         let response = world.lookup(by_key("application/vnd.amazon.rds-data+json")).await;
-        // The Data API itself has no form for an array of two dimensions.
+        // The Data API cannot return an array of two dimensions.
         let has_form = VALUES.iter().all(|(definition, values)| {
             let value = values.get(n).map_or("", |(sent, _)| sent);
             *definition != "integer[]" || !value.starts_with("[[")
@@ -244,7 +244,7 @@ async fn every_type_passes_through_write_and_look_up_unchanged() {
             assert_eq!(response.status, 400);
             continue;
         }
-        // Not as values: serde_json does not read every float to its last bit.
+        // Texts are compared, because serde_json does not read every float to its last bit.
         let records: Vec<Vec<BTreeMap<&str, &RawValue>>> =
             serde_json::from_str(&response.body).unwrap_or_else(|_| panic!("{}", response.body));
         for (column, (definition, values)) in VALUES.iter().enumerate() {
@@ -256,7 +256,7 @@ async fn every_type_passes_through_write_and_look_up_unchanged() {
     }
 }
 
-/// The record's field is the same value: in its own type where the Data API has one, else as text.
+/// Checks that the field of a record has the same value: in its own type if the Data API has one, else as text.
 #[track_caller]
 fn check_field(field: &BTreeMap<&str, &RawValue>, expected: &str, text: &str, definition: &str) {
     let (kind, value) = field.iter().next().unwrap();
@@ -264,15 +264,15 @@ fn check_field(field: &BTreeMap<&str, &RawValue>, expected: &str, text: &str, de
         "isNull" => assert_eq!(expected, "null", "{definition}"),
         "stringValue" => {
             let value: String = serde_json::from_str(value.get()).unwrap();
-            // The cast to text drops the blanks of a char(n).
+            // A cast of char(n) to text drops trailing blanks.
             let value = if definition == "char(4)" { value.trim_end_matches(' ') } else { &value };
-            // And adds the length of an address to it.
+            // A cast of an address to text adds the length of its prefix.
             let text = text.strip_suffix("/128").unwrap_or(text);
             assert_eq!(value, text, "{definition}");
         }
         "longValue" | "booleanValue" => assert_eq!(value.get(), text, "{definition}"),
         "doubleValue" => {
-            // JSON has no number for NaN and the infinities: the Data API writes their names.
+            // JSON has no number for NaN and the infinities, so that the Data API writes their names.
             let found = value.get().trim_matches('"');
             let found: f64 =
                 found.parse().unwrap_or_else(|_| panic!("{definition}: {found} {text}"));
@@ -287,13 +287,13 @@ fn check_field(field: &BTreeMap<&str, &RawValue>, expected: &str, text: &str, de
             let bytes = BASE64_STANDARD.decode(value).unwrap();
             assert_eq!(format!("\\x{}", hex::encode(bytes)), text, "{definition}");
         }
-        // Its form is the Data API's own; the JSON form is compared whole.
+        // An array's elements are compared in the JSON form.
         "arrayValue" => assert!(definition.ends_with("[]"), "{definition}"),
         other => panic!("{definition}: {other}"),
     }
 }
 
-/// Texts near the edges of a type: right ones, to be changed a little, and the letters to do it with.
+/// Valid texts of each type, and the letters for small changes of them.
 const EDGES: &[(&str, &[&str], &str)] = &[
     ("smallint", &["32767", "-32768", "0", "+7", " 1 ", "1.0"], "0123456789+-. e\t\u{b}\u{a0}x_"),
     ("integer", &["2147483647", "-2147483648", "007", "1e3"], "0123456789+-. e"),
@@ -382,14 +382,14 @@ const EDGES: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-/// Whether PostgreSQL rounds a time already as it reads it.
+/// Tells if PostgreSQL rounds the time when it reads the text.
 fn is_rounded(definition: &str, text: &str) -> bool {
     let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
     let fraction = fraction.bytes().take_while(u8::is_ascii_digit).count();
     definition.starts_with("time") && fraction > 6
 }
 
-/// How to see that a stored value is what the text says, before a column's length or scale cuts it.
+/// Returns the SQL condition that the stored value equals the text before the column's length or scale applies.
 fn is_unharmed(definition: &str, cast: &str) -> String {
     match definition {
         "json" => "c::text = $1".to_owned(),
@@ -399,7 +399,7 @@ fn is_unharmed(definition: &str, cast: &str) -> String {
     }
 }
 
-/// Right texts, and each with up to three letters put in, taken out or replaced.
+/// Returns valid texts with up to three letters inserted, removed or replaced.
 fn near_the_edges(seeds: &'static [&'static str], letters: &'static str) -> Vec<String> {
     let letters: Vec<char> = letters.chars().collect();
     let edit = (any::<prop::sample::Index>(), 0..3_u8, prop::sample::select(letters));
@@ -417,7 +417,7 @@ fn near_the_edges(seeds: &'static [&'static str], letters: &'static str) -> Vec<
         }
         text.into_iter().collect::<String>()
     });
-    // `PROPTEST_CASES` asks for more; the same texts come first.
+    // `PROPTEST_CASES` sets the number; the order of the texts is fixed.
     let cases = ProptestConfig::default().cases;
     let mut runner = TestRunner::deterministic();
     (0..cases).map(|_| near.new_tree(&mut runner).unwrap().current()).collect()
@@ -469,7 +469,7 @@ async fn request_validation_accepts_the_texts_that_the_column_stores_unchanged()
             taken(accepted.iter().map(|text| text.as_deref().unwrap_or("")).collect()).await;
         let mut certain = 0;
         for (index, text) in texts.iter().enumerate() {
-            // A literal without bounds is checked element by element.
+            // Request validation checks the elements of a literal without bounds.
             let is_plain_array = definition.ends_with("[]") && *definition != "timestamptz[]";
             let is_certain = accepted[index].as_deref().is_some_and(|sent| {
                 is_certain(column, sent) || (is_plain_array && !sent.starts_with('['))
@@ -491,7 +491,7 @@ async fn request_validation_accepts_the_texts_that_the_column_stores_unchanged()
     assert_eq!(disagreements, Vec::<String>::new());
 }
 
-/// Further spellings of values that can be part of a key, many of them of one value.
+/// More spellings of values that can be part of a key. Many of them have the same value.
 const SPELLINGS: &[(&str, &[&str])] = &[
     (
         "numeric",
@@ -587,7 +587,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ("name", &["a", "a "]),
 ];
 
-/// Moments that are written as a date, a time, and an offset.
+/// Returns times of day with separators and offsets, with dates or without.
 fn moments(has_date: bool) -> Vec<String> {
     let dates: &[&str] = if has_date {
         &["2026-01-01", "2026-01-02", "2025-12-31", "0001-01-01", "9999-12-31"]

@@ -1,4 +1,4 @@
-//! `apply`: each accepted write once, in order, with its outcome.
+//! `apply`: each accepted write takes effect once, in order, and has an outcome.
 
 use aurora_sync::domain::key::Key;
 use aurora_sync::domain::write::{Operation, Write};
@@ -282,7 +282,7 @@ async fn a_delivery_whose_commit_has_no_response_takes_effect_once() {
         vec![write(&world, Operation::Insert, &[("id", Some("0004")), ("name", Some("x"))])];
     world.fault("commit drop-answer");
     world.server.counters().reset();
-    // The ledger says that it is done, so that nothing is retried later.
+    // The ledger shows that the commit succeeded, so that no message is retried later.
     assert!(world.apply_writes(writes.clone()).await.batch_item_failures.is_empty());
     assert_eq!(world.server.counters().calls(ServerOperation::Execute), 1);
     assert!(world.apply_writes(writes).await.batch_item_failures.is_empty());

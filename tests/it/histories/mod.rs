@@ -1,9 +1,9 @@
-//! Histories: random writes, delivered as SQS may deliver them, while everything goes wrong. At the end
-//! each accepted write has had its effect once, in the order of its key, and nothing else has.
+//! Histories: random writes, delivered as SQS may deliver them, under faults. At the end each accepted write has taken
+//! effect once, in the order of its key, and nothing else has.
 //!
-//! A history follows from its seed: the writes, the messages, those that are set aside and redriven, the deliveries, the
-//! faults of the Data API, what other sessions lock, and the moments at which the function is killed or its time is over.
-//! `AURORA_SYNC_SEEDS=1000` tries so many of them, `AURORA_SYNC_SEED=17` that one alone, with the function's log.
+//! A history follows from its seed: the writes, the messages, the redriven ones, the deliveries, the faults of the Data
+//! API, the locks of other sessions, the kills and the deadlines. `AURORA_SYNC_SEEDS=1000` tries a thousand of them,
+//! `AURORA_SYNC_SEED=17` only that one, with the log of the function.
 
 mod model;
 mod queue;
@@ -19,30 +19,32 @@ use data_api_server::Operation;
 use self::model::Model;
 use self::queue::{Queue, messages};
 use self::writes::{TABLES, requests};
-use crate::support::histories::{Other, fault, hang, nothing_is_open, reached, seeds};
+use crate::support::histories::{
+    OtherSession, fault, hang, seeds, wait_for_calls, wait_for_no_transaction,
+};
 use crate::support::process::Function;
 use crate::support::{STAFF, World, deadline};
 
-/// Seeds of a plain `cargo test`.
+/// The number of seeds of a plain `cargo test`.
 const SEEDS: u64 = 40;
 
-/// Of those with real processes, which take longer.
+/// The number of seeds with real processes, which take longer.
 const PROCESS_SEEDS: u64 = 12;
 
-/// A history that is not settled after so many deliveries never will be.
+/// The deliveries after which a history that is not settled fails.
 const DELIVERIES_MAX: usize = 300;
 
-/// Longer than the Data API keeps an idle transaction. SQS hides the messages of a killed function for
-/// longer than that (`WritesVisibilityTimeout`).
+/// A time longer than the Data API keeps an idle transaction. SQS hides the messages of a killed function for longer
+/// than that (`WritesVisibilityTimeout`).
 const UNTIL_NEXT_DELIVERY: Duration = Duration::from_mins(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_write_is_settled_once_under_faults() {
-    // Several at once, each over a database of its own.
+    // Several histories run at once, each on its own database.
     tokio::join!(lane(0), lane(1), lane(2), lane(3));
 }
 
-/// Every fourth seed.
+/// Runs every fourth seed.
 async fn lane(lane: u64) {
     let world = World::with(&format!("{STAFF};{TABLES}")).await;
     for seed in seeds(SEEDS).filter(|seed| seed % 4 == lane) {
@@ -53,7 +55,7 @@ async fn lane(lane: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_write_is_settled_once_when_its_process_is_killed() {
     let world = World::with(STAFF).await;
-    // No queue: the visibility of messages is the business of other tests.
+    // There is no queue: other tests check the visibility of messages.
     let url = world.server.url();
     let queue =
         [("AWS_ENDPOINT_URL_SQS", url.clone()), ("WRITES_QUEUE_URL", format!("{url}/queue"))];
@@ -63,17 +65,17 @@ async fn every_accepted_write_is_settled_once_when_its_process_is_killed() {
     }
 }
 
-/// What runs a delivery.
+/// Runs deliveries.
 trait Runner {
-    /// Whether the tables of the model besides the example's are there.
+    /// Tells if the model has its own tables besides the example's.
     const HAS_ALL_TABLES: bool;
 
-    /// Whether deliveries may be shorter than their calls need.
+    /// Tells if a deadline may be earlier than the calls of a delivery need.
     fn has_deadlines(&self) -> bool {
         false
     }
 
-    /// Gives the ids of the messages that are left; `None` where the invocation died.
+    /// Returns the ids of the messages that are left, or `None` if the invocation died.
     async fn deliver(
         &mut self,
         world: &World,
@@ -81,11 +83,11 @@ trait Runner {
         deadline: Deadline,
     ) -> Option<Vec<String>>;
 
-    /// Ends the function as `kill -9` does, while a delivery runs.
+    /// Ends the function as `kill -9` does, during a delivery.
     async fn kill(&mut self);
 }
 
-/// `apply` in the process of the test; a kill drops it where it stands.
+/// `apply` in the process of the test. A kill drops its future.
 struct InProcess {
     has_deadlines: bool,
 }
@@ -128,7 +130,7 @@ impl Runner for Function {
     }
 }
 
-/// Lives a history through, and compares its end with the model's.
+/// Runs a history and compares its end with the model.
 async fn run<R: Runner>(world: &World, seed: u64, runner: &mut R) {
     let mut random = fastrand::Rng::with_seed(seed);
     let requests = requests(&world.schema.catalog, &mut random, R::HAS_ALL_TABLES);
@@ -143,43 +145,43 @@ async fn run<R: Runner>(world: &World, seed: u64, runner: &mut R) {
         let Some(event) = queue.deliver(&mut random) else { break };
         let ids: Vec<_> =
             event.records.iter().filter_map(|message| message.message_id.clone()).collect();
-        let trouble = Trouble::new(&mut random, runner.has_deadlines());
-        log.push(format!("{ids:?} {trouble:?}"));
-        let left = suffer(world, runner, event, &trouble).await;
-        // The answer does not always get back to SQS.
-        if let Some(left) = left.filter(|_| !trouble.loses_response) {
+        let disruption = Disruption::new(&mut random, runner.has_deadlines());
+        log.push(format!("{ids:?} {disruption:?}"));
+        let left = deliver_under(world, runner, event, &disruption).await;
+        // The response may not reach SQS.
+        if let Some(left) = left.filter(|_| !disruption.loses_response) {
             queue.acknowledge(&ids, &left);
         }
         world.server.faults().clear();
         world.server.pass(UNTIL_NEXT_DELIVERY);
-        if trouble.time.is_some() {
-            nothing_is_open(world, UNTIL_NEXT_DELIVERY).await;
+        if disruption.time.is_some() {
+            wait_for_no_transaction(world, UNTIL_NEXT_DELIVERY).await;
         }
     }
     model.check(world, &|| format!("seed {seed}\n{}\n{messages:#?}", log.join("\n"))).await;
 }
 
-/// What goes wrong in one delivery.
+/// The faults of one delivery.
 #[derive(Debug)]
-struct Trouble {
+struct Disruption {
     faults: Vec<String>,
-    /// The function is killed when it makes this call, from 1.
+    /// The number of the call at which the function is killed, from 1.
     killed_at: Option<u64>,
-    /// The invocation is shorter than its calls need.
+    /// An invocation shorter than its calls need.
     time: Option<Duration>,
-    meanwhile: Option<Meanwhile>,
+    other_transaction: Option<OtherTransaction>,
     loses_response: bool,
 }
 
-/// Others have a transaction open for so long. It changes nothing in the end.
+/// A transaction of another session that is open for this time. In the end it changes nothing.
 #[derive(Debug)]
-struct Meanwhile {
+struct OtherTransaction {
     statements: &'static str,
     commits: bool,
     time: Duration,
 }
 
-impl Trouble {
+impl Disruption {
     fn new(random: &mut fastrand::Rng, has_deadlines: bool) -> Self {
         let mut faults = Vec::new();
         while faults.len() < 3 && random.u8(..) < 110 {
@@ -196,12 +198,12 @@ impl Trouble {
             faults.push(format!("{}@{call}.. delay=200ms", operation.unwrap()));
         }
         let time = is_slow.then(|| Duration::from_millis(random.u64(100..500)));
-        let meanwhile = (random.u8(..20) == 0).then(|| Meanwhile::new(random));
-        Self { faults, killed_at, time, meanwhile, loses_response: random.u8(..) < 20 }
+        let other_transaction = (random.u8(..20) == 0).then(|| OtherTransaction::new(random));
+        Self { faults, killed_at, time, other_transaction, loses_response: random.u8(..) < 20 }
     }
 }
 
-impl Meanwhile {
+impl OtherTransaction {
     fn new(random: &mut fastrand::Rng) -> Self {
         let (statements, commits) = random
             .choice([
@@ -219,48 +221,49 @@ impl Meanwhile {
         Self { statements, commits, time: Duration::from_millis(random.u64(5..60)) }
     }
 
-    /// Ends when the transaction does.
-    async fn happen(&self, other: Other) {
+    /// Waits, and ends the transaction.
+    async fn happen(&self, other: OtherSession) {
         tokio::time::sleep(self.time).await;
         other.end().await;
     }
 }
 
-/// Delivers under these troubles.
-async fn suffer<R: Runner>(
+/// Delivers under these faults.
+async fn deliver_under<R: Runner>(
     world: &World,
     runner: &mut R,
     event: SqsEvent,
-    trouble: &Trouble,
+    disruption: &Disruption,
 ) -> Option<Vec<String>> {
-    let Some(meanwhile) = &trouble.meanwhile else {
-        return suffer_faults(world, runner, event, trouble).await;
+    let Some(other_transaction) = &disruption.other_transaction else {
+        return deliver_with_faults(world, runner, event, disruption).await;
     };
-    let other = Other::begin(world, meanwhile.statements, meanwhile.commits).await;
-    let suffered = suffer_faults(world, runner, event, trouble);
-    let (left, ()) = tokio::join!(suffered, meanwhile.happen(other));
+    let other =
+        OtherSession::begin(world, other_transaction.statements, other_transaction.commits).await;
+    let delivered = deliver_with_faults(world, runner, event, disruption);
+    let (left, ()) = tokio::join!(delivered, other_transaction.happen(other));
     left
 }
 
-async fn suffer_faults<R: Runner>(
+async fn deliver_with_faults<R: Runner>(
     world: &World,
     runner: &mut R,
     event: SqsEvent,
-    trouble: &Trouble,
+    disruption: &Disruption,
 ) -> Option<Vec<String>> {
-    for fault in &trouble.faults {
+    for fault in &disruption.faults {
         world.fault(fault);
     }
-    let deadline = trouble.time.map_or_else(deadline, Deadline::after);
-    let Some(killed_at) = trouble.killed_at else {
+    let deadline = disruption.time.map_or_else(deadline, Deadline::after);
+    let Some(killed_at) = disruption.killed_at else {
         return runner.deliver(world, event, deadline).await;
     };
-    // The call hangs, and is never done: so the moment is the same each time.
+    // The call never ends, so that the moment of the kill is the same in every run.
     world.server.faults().add(hang(killed_at));
     let calls = world.server.counters().all_calls() + killed_at;
     let left = tokio::select! {
         left = runner.deliver(world, event, deadline) => Some(left),
-        () = reached(world, calls) => None,
+        () = wait_for_calls(world, calls) => None,
     };
     match left {
         Some(left) => left,
@@ -277,7 +280,7 @@ async fn a_seed_repeats_its_history() {
     let mut seen = Vec::new();
     for _ in 0..2 {
         world.server.counters().reset();
-        // How far a delivery comes until its deadline is of real time.
+        // The progress until a deadline depends on the clock.
         run(&world, 7, &mut InProcess { has_deadlines: false }).await;
         let calls =
             [Operation::Begin, Operation::BatchExecute, Operation::Execute, Operation::Commit]

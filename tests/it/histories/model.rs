@@ -1,4 +1,4 @@
-//! What must come of a history: a table is a map, and writes are done one after another.
+//! The expected end of a history: a table is a map, and writes apply one after another.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,10 +9,10 @@ use super::queue::Message;
 use super::writes::{KEYS, is_key, spellings};
 use crate::support::World;
 
-/// A row: the columns that were ever set, without the key.
+/// A row: the columns that a write has set, without the key.
 type Row = BTreeMap<String, Option<String>>;
 
-/// The tables with a key: their key, and the other columns.
+/// The tables with a key, their keys, and their other columns.
 const KEYED: [(&str, &str, &[&str]); 4] = [
     ("staff", "id", &["name", "age"]),
     ("stamped", "id", &["v", "a"]),
@@ -20,26 +20,26 @@ const KEYED: [(&str, &str, &[&str]); 4] = [
     ("guarded", "id", &["a", "d"]),
 ];
 
-/// What must become of the messages of a history.
+/// The expected end of a history.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     rows: HashMap<String, BTreeMap<String, Row>>,
-    /// `happened` has one for each write.
+    /// The rows of `happened`, one for each write.
     happened: Vec<i64>,
     ledger: BTreeMap<Uuid, Settled>,
     has_all_tables: bool,
 }
 
-/// A write that is settled.
+/// A settled write.
 #[derive(Debug)]
 struct Settled {
     write: Write,
-    /// `outcome rule sqlstate`.
+    /// The outcome, the rule and the SQLSTATE, separated by blanks.
     outcome: &'static str,
 }
 
 impl Model {
-    /// Messages in their order: the order of each group counts.
+    /// Applies the messages in order, as each group delivers them.
     pub(super) fn of(messages: &[Message], has_all_tables: bool) -> Self {
         let mut model = Self { has_all_tables, ..Self::default() };
         for message in messages {
@@ -55,7 +55,7 @@ impl Model {
         model
     }
 
-    /// The writes of a redriven message of whose rows later writes were settled, and not rejected.
+    /// Returns the writes of a redriven message for whose rows a later write was settled and not rejected.
     fn overtaken(&self, message: &Message) -> HashSet<Uuid> {
         let is_overtaken = |write: &&Write| {
             let order = (write.accepted_at_ms, write.id);
@@ -76,7 +76,7 @@ impl Model {
                 let outcome = self.apply(write);
                 self.record(write.id, write, outcome);
             }
-            // Not under its own id: that one is the first's.
+            // The id belongs to the first write, so that this one gets another.
             Some(first) if first.write.fingerprint != write.fingerprint => {
                 self.record(reused_id(write), write, "rejected idempotency-key-reused -");
             }
@@ -175,7 +175,7 @@ impl Model {
         }
     }
 
-    /// The trigger comes before the table knows whether the row is there; only an update or a delete needs one.
+    /// The trigger runs before PostgreSQL looks for the row. Only an update and a delete need an existing one.
     fn apply_to_guarded(&mut self, write: &Write) -> &'static str {
         let rows = self.rows.entry("guarded".into()).or_default();
         let (_, key) = row_of(write).unwrap();
@@ -210,7 +210,7 @@ impl Model {
         world.rows(&format!("TRUNCATE staff, sync.write{others}")).await;
     }
 
-    /// Compares the database with what must be.
+    /// Compares the database with the model.
     pub(super) async fn check(&self, world: &World, about: &dyn Fn() -> String) {
         let line = |(id, settled): (&Uuid, &Settled)| {
             format!("{id} {} {}", settled.write.operation.as_str(), settled.outcome)
@@ -245,7 +245,7 @@ impl Model {
     }
 }
 
-/// Those lines, sorted, that are not among the others.
+/// Returns the lines that are not among the others, sorted.
 fn beside<'a>(lines: &'a [String], others: &[String]) -> Vec<&'a str> {
     let mut lines: Vec<_> = lines.iter().map(String::as_str).collect();
     lines.sort_unstable();
@@ -253,14 +253,14 @@ fn beside<'a>(lines: &'a [String], others: &[String]) -> Vec<&'a str> {
     lines
 }
 
-/// A row as the database shows it.
+/// Returns a row as the database shows it.
 fn shown(key: &str, row: &Row, columns: &[&str]) -> String {
     let value = |name: &&str| row.get(*name).cloned().flatten().unwrap_or_else(|| "-".into());
     let cells = columns.iter().map(value);
     std::iter::once(key.to_owned()).chain(cells).collect::<Vec<_>>().join("|")
 }
 
-/// The row that a write is about, as the table and PostgreSQL's spelling of the key; `None` where it has no key.
+/// Returns the table of a write and PostgreSQL's spelling of its key, or `None` if it has no key.
 fn row_of(write: &Write) -> Option<(&str, String)> {
     let (_, key) = write.row.iter().find(|(name, _)| is_key(name))?;
     let key = key.clone()?;
@@ -274,14 +274,14 @@ fn row_of(write: &Write) -> Option<(&str, String)> {
     Some((&write.table, key))
 }
 
-/// As `sync.reused_id` makes it.
+/// Returns the id that `sync.reused_id` makes.
 fn reused_id(write: &Write) -> Uuid {
     use sha2::{Digest, Sha256};
     let both = format!("{}{}", write.id, write.fingerprint.as_ref().unwrap());
     Uuid::from_slice(&Sha256::digest(both.as_bytes())[..16]).unwrap()
 }
 
-/// The columns that a write names, without the key.
+/// Returns the columns that a write names, without the key.
 fn given(write: &Write) -> Row {
     write.row.iter().filter(|(name, _)| !is_key(name)).cloned().collect()
 }

@@ -1,7 +1,7 @@
-//! A FIFO queue as SQS has it: groups in order, and nothing of a group beside what is in flight.
+//! A FIFO queue like that of SQS: each group is in order, and no two deliveries of a group run at once.
 //!
-//! In memory, since a thousand histories on the emulator would take hours; what SQS itself does is tested
-//! there (`enqueue`, `deliveries`, `end_to_end`).
+//! It is in memory, because a thousand histories on the emulator would take hours. `enqueue`, `deliveries` and
+//! `end_to_end` use the SQS of the emulator.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -10,16 +10,16 @@ use aws_lambda_events::sqs::SqsEvent;
 
 use crate::support::writes::{Envelope, event};
 
-/// Message groups of a table.
+/// The number of message groups of a table.
 const PARTITIONS: u32 = 3;
 
-/// What a FIFO queue delivers at once, at most.
+/// The most messages of one delivery.
 const DELIVERY_MAX: usize = 10;
 
-/// How long a door may take to send a write that it has accepted.
+/// The longest time between the acceptance of a write and its message.
 const SENT_WITHIN_MS: i64 = 30_000;
 
-/// How long a message was in the dead-letter queue.
+/// The time of a message in the dead-letter queue.
 const SET_ASIDE_MS: i64 = 3_600_000;
 
 #[derive(Debug)]
@@ -27,17 +27,18 @@ pub(super) struct Queue {
     waiting: Vec<Envelope>,
 }
 
-/// A message in the place that it has in its group.
+/// A message at its position in its group.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     envelope: Envelope,
-    /// None where it is not ours.
+    /// The writes of the message; none if `enqueue` did not send it.
     pub(super) writes: Vec<Write>,
-    /// It was set aside, and comes again as a new message: later ones of its group may have been settled before it.
+    /// The message was in the dead-letter queue and comes again as a new one. Later messages of its group may have been
+    /// settled before it.
     pub(super) is_redriven: bool,
 }
 
-/// The messages of all requests, in order, and some that are not ours; some are set aside and redriven.
+/// Returns the messages of all requests, in order, some broken ones, and some redriven ones.
 pub(super) fn messages(requests: &[Vec<Write>], random: &mut fastrand::Rng) -> Vec<Message> {
     let mut messages = Vec::new();
     for (number, writes) in requests.iter().enumerate() {
@@ -57,8 +58,8 @@ pub(super) fn messages(requests: &[Vec<Write>], random: &mut fastrand::Rng) -> V
     messages
 }
 
-/// Puts some messages behind later ones: as if they had been retried until SQS set them aside. Half of them were
-/// settled before, and only the answers were lost.
+/// Moves some messages behind later ones, as a redrive from the dead-letter queue does. Half of them were settled
+/// before, and only their responses were lost.
 fn redrive(messages: &mut Vec<Message>, random: &mut fastrand::Rng) {
     for index in 0..messages.len() {
         if random.u8(..8) > 0 || messages[index].is_redriven {
@@ -81,7 +82,7 @@ impl Queue {
         Self { waiting: messages.iter().map(|message| message.envelope.clone()).collect() }
     }
 
-    /// Some messages, the first of their groups; `None` where none waits.
+    /// Returns some messages, the first ones of their groups, or `None` if none waits.
     pub(super) fn deliver(&mut self, random: &mut fastrand::Rng) -> Option<SqsEvent> {
         let groups: BTreeSet<String> =
             self.waiting.iter().map(|message| message.group.clone()).collect();
@@ -106,9 +107,9 @@ impl Queue {
         Some(event(&delivered))
     }
 
-    /// Forgets what was delivered and is not left; where nothing came back, all of it comes again.
+    /// Deletes the delivered messages that are not left.
     pub(super) fn acknowledge(&mut self, delivered: &[String], left: &[String]) {
-        // From a group's first message that is left, all later ones must be left.
+        // After the first message of a group that is left, all later ones must be left.
         let mut stopped = HashSet::new();
         for id in delivered {
             let message = self.waiting.iter().find(|message| message.id == *id).unwrap();

@@ -4,11 +4,11 @@ use aurora_sync::domain::write::{Operation, Write, fingerprint};
 use aurora_sync_catalog::Catalog;
 use uuid::Uuid;
 
-use crate::support::histories::imitation;
+use crate::support::histories::imitated_error;
 use crate::support::writes::{ACCEPTED_AT_MS, write};
 
-/// Besides the example's table: one whose rows have versions, one that has no key, so that a row that is written twice
-/// stands there twice, one whose trigger leaves out some rows and refuses others, and one whose keys have many spellings.
+/// The tables besides the example's: one with versions, one without a key (a row written twice is there twice), one
+/// whose trigger skips some rows and refuses others, and one whose keys have several spellings.
 pub(super) const TABLES: &str = "
     CREATE TABLE stamped (id integer PRIMARY KEY, v integer, a text);
     COMMENT ON COLUMN stamped.v IS '@sync:version';
@@ -27,13 +27,13 @@ pub(super) const TABLES: &str = "
         END $$;
     CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON guarded FOR EACH ROW EXECUTE FUNCTION guard();";
 
-/// Keys of each table: few, so that writes meet.
+/// The number of keys of each table. It is small, so that writes share rows.
 pub(super) const KEYS: u32 = 5;
 
-/// Between two requests.
+/// The time between two requests.
 const REQUEST_MS: i64 = 1_000;
 
-/// Requests, each of some writes, in the order in which they are accepted.
+/// Returns requests of some writes each, in the order of their acceptance.
 pub(super) fn requests(
     catalog: &Catalog,
     random: &mut fastrand::Rng,
@@ -59,19 +59,19 @@ pub(super) fn requests(
     requests
 }
 
-/// As `UUIDv7` has it: the time, and then what keeps the order of a request.
+/// Returns an id as `UUIDv7` makes it: the time, and then the order within a request.
 fn new_id(accepted_at_ms: i64, item: u16, random: &mut fastrand::Rng) -> Uuid {
     let time = u128::try_from(accepted_at_ms).unwrap();
     Uuid::from_u128(time << 80 | u128::from(item) << 64 | u128::from(random.u64(..)))
 }
 
-/// A write, whose id is nil unless it has an Idempotency-Key. A fifth has, and may come again.
+/// Returns a write. Its id is nil unless it has an Idempotency-Key, as a fifth of the writes have.
 fn new(catalog: &Catalog, random: &mut fastrand::Rng, has_all_tables: bool) -> Write {
     let text = text(random, has_all_tables);
     let mut new = write(catalog, &text);
     for (_, value) in &mut new.row {
         if value.as_deref() == Some("imitation") {
-            *value = Some(imitation(random).to_owned());
+            *value = Some(imitated_error(random).to_owned());
         }
     }
     new.id = Uuid::nil();
@@ -82,7 +82,8 @@ fn new(catalog: &Catalog, random: &mut fastrand::Rng, has_all_tables: bool) -> W
     new
 }
 
-/// A client repeats itself: with the same payload, or with another one for the same row.
+/// Returns a write that a client repeats under its Idempotency-Key, with the same payload or with another one for the
+/// same row.
 fn repeated(known: &[&Write], random: &mut fastrand::Rng) -> Option<Write> {
     if random.u8(..10) != 0 {
         return None;
@@ -107,7 +108,7 @@ pub(super) fn is_key(name: &str) -> bool {
     matches!(name, "id" | "at")
 }
 
-/// A random write, in words.
+/// Returns the text of a random write.
 fn text(random: &mut fastrand::Rng, has_all_tables: bool) -> String {
     let key = random.u32(..KEYS);
     match if has_all_tables { random.u8(..16) } else { 0 } {
@@ -143,7 +144,7 @@ fn text(random: &mut fastrand::Rng, has_all_tables: bool) -> String {
             text
         }
         _ => {
-            // Updates come in runs, so that they fold.
+            // Updates often follow each other, so that they fold.
             let operation = random
                 .choice(["insert", "upsert", "ignore", "update", "update", "update", "delete"]);
             let mut text = format!("{} staff id={key:04}", operation.unwrap());
@@ -162,7 +163,7 @@ fn text(random: &mut fastrand::Rng, has_all_tables: bool) -> String {
                 2..=7 => text.push_str(&format!(" age={}", random.u8(..3))),
                 _ => {}
             }
-            // An update sets something.
+            // An update sets at least one column.
             if !text.contains("name") && !text.contains("age") {
                 text.push_str(" name=n9");
             }
@@ -171,7 +172,7 @@ fn text(random: &mut fastrand::Rng, has_all_tables: bool) -> String {
     }
 }
 
-/// The spellings of a key of `timed`, PostgreSQL's own first.
+/// Returns the spellings of a key of `timed`. The first one is PostgreSQL's.
 pub(super) fn spellings(key: u32) -> [String; 8] {
     let (before, day) = (key + 1, key + 2);
     [

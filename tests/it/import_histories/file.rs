@@ -1,27 +1,26 @@
-//! Files as programs write them, at random: marks, line ends, encodings, compressions, and what is wrong
-//! in them.
+//! Random files: quotes, line ends, encodings, compressions, and bad records.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use super::model::{Mode, Record, Row};
 use super::tables::{Kind, OTHERS};
-use crate::support::histories::imitation;
+use crate::support::histories::imitated_error;
 
-/// How large a file is.
+/// The size of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
     pub records: usize,
     pub keys: u32,
 }
 
-/// A file, and what is in it.
+/// A file and its records.
 #[derive(Debug)]
 pub(super) struct File {
     pub content: Vec<u8>,
     pub options: BTreeMap<String, String>,
     pub records: Vec<Record>,
-    /// Where each record begins, in the content before it was packed.
+    /// The offset of each record in the uncompressed content.
     pub offsets: Vec<usize>,
 }
 
@@ -113,7 +112,7 @@ impl File {
         }
         let (mut records, mut offsets) = (Vec::new(), Vec::new());
         let texts = texts(writer.random, charset);
-        // What is wrong, in one of so many records; now and then nothing, or as many as can be.
+        // Some records are bad; some files have none, and some have many.
         let wrong = writer.random.choice([1, 3, 10, 30, 1_000_000]).unwrap();
         for number in 0..size.records {
             if number > 0 && writer.random.u8(..30) == 0 {
@@ -137,7 +136,6 @@ impl File {
             }
         }
         let mut content = writer.bytes;
-        // The rest of an unclosed record is its own, line end and all.
         if random.u8(..4) == 0 {
             content = compressed(random, &content);
         }
@@ -145,7 +143,7 @@ impl File {
     }
 }
 
-/// As gzip, zstd or bzip2, of one or more members.
+/// Compresses with gzip, zstd or bzip2, in one or more members.
 fn compressed(random: &mut fastrand::Rng, content: &[u8]) -> Vec<u8> {
     let member = random.choice([gzip, zstd, bzip2]).unwrap();
     let mut compressed = Vec::new();
@@ -177,7 +175,7 @@ fn bzip2(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A few values, so that rows are often the same.
+/// Returns a few values, so that rows are often equal.
 fn texts(random: &mut fastrand::Rng, charset: Charset) -> Vec<Option<&'static str>> {
     let mut texts = vec![
         Some(""),
@@ -190,7 +188,7 @@ fn texts(random: &mut fastrand::Rng, charset: Charset) -> Vec<Option<&'static st
         Some("back\\slash\\"),
         Some("\\N"),
         Some("\""),
-        Some(imitation(random)),
+        Some(imitated_error(random)),
         None,
     ];
     match charset {
@@ -203,7 +201,7 @@ fn texts(random: &mut fastrand::Rng, charset: Charset) -> Vec<Option<&'static st
     texts
 }
 
-/// A row of a file, or of a table before; the table refuses one in so many, or leaves it out.
+/// Returns a random row of a file or of a table. The table refuses or skips some of them.
 pub(super) fn row(
     random: &mut fastrand::Rng,
     kind: Kind,
@@ -226,8 +224,8 @@ pub(super) fn row(
         Kind::Checked | Kind::Guarded if is_refused => a = Some("never".to_owned()),
         Kind::Single if is_refused => a = Some(format!("taken-{}", random.u8(..2))),
         Kind::Single => a = a.map(|_| format!("{key}-{}", random.u8(..2))),
-        // Such a row would be overwritten by a later one of its key in the same transaction, and not
-        // in another: its keys are its own.
+        // A later row of the same key would overwrite this one in the same transaction only, so that refused
+        // rows have their own keys.
         Kind::Deferred if is_refused => {
             key = (OTHERS + random.u32(..keys)).to_string();
             b = Some(99);
@@ -245,7 +243,7 @@ pub(super) fn row(
     Row { key, a, b }
 }
 
-/// Another spelling of a `timestamp`.
+/// Returns another spelling of a `timestamp`.
 fn spelling(random: &mut fastrand::Rng, own: &str) -> String {
     let with_t = own.replace(' ', "T");
     match random.u8(..5) {
@@ -309,7 +307,7 @@ impl Writer<'_> {
 
     fn row(&mut self, row: &Row, columns: &[&str]) {
         let (id, c) = row.key.split_once('/').unwrap_or((&row.key, ""));
-        // Numbers and times may be written in more than one way; a key stays the same.
+        // Numbers and times have several spellings of one key.
         let id = match self.random.u8(..8) {
             0..=4 if self.kind == Kind::Timed => spelling(self.random, id),
             0 if self.kind.has_number_key() => format!("0{id}"),
@@ -329,7 +327,7 @@ impl Writer<'_> {
         self.fields(&fields);
     }
 
-    /// A record that is no row; `None` where this table takes it.
+    /// Returns a record that is no row, or `None` if this table accepts it.
     fn wrong(&mut self, kind: Kind, mode: Mode, columns: &[&str], is_last: bool) -> Option<Record> {
         let with = |name: &str, value: Option<&'static str>| -> Vec<Option<&'static str>> {
             columns.iter().map(|column| if *column == name { value } else { Some("1") }).collect()
@@ -338,7 +336,7 @@ impl Writer<'_> {
             0 => self.fields(&vec![Some("1"); columns.len() - 1]),
             1 => self.fields(&vec![Some("1"); columns.len() + 1]),
             2 if mode != Mode::Delete => {
-                let no_number = if self.random.bool() { "x" } else { imitation(self.random) };
+                let no_number = if self.random.bool() { "x" } else { imitated_error(self.random) };
                 self.fields(&with(kind.columns()[2], Some(no_number)));
             }
             3 if kind.has_key() => self.fields(&with("id", None)),

@@ -1,10 +1,9 @@
-//! Histories of imports: random files, delivered as SQS may deliver their messages, while everything goes
-//! wrong. At the end each row of the file has had its effect once, in the order of its key, and is counted as
-//! what became of it.
+//! Histories of imports: random files, whose messages are delivered as SQS may deliver them, under faults. At the end
+//! each row of the file has taken effect once, in the order of its key, and is counted by its outcome.
 //!
-//! A history follows from its seed, as those of writes do (`histories`): `AURORA_SYNC_SEEDS=1000` tries so many
-//! of them, `AURORA_SYNC_SEED=17` that one alone, with the function's log. Short deadlines are of real time, so
-//! that two runs of a seed need not make the same calls; their ends are the same.
+//! A history follows from its seed, as those of writes do (`histories`): `AURORA_SYNC_SEEDS=1000` tries a thousand of
+//! them, `AURORA_SYNC_SEED=17` only that one, with the log of the function. Short deadlines depend on the clock, so
+//! that two runs of a seed may make different calls, but their ends are the same.
 
 mod file;
 mod model;
@@ -24,27 +23,27 @@ use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
 
 use self::file::{File, Size, row};
-use self::model::{Asked, Expected, Meanwhile, Mode, Row, expect, sorted};
+use self::model::{Asked, Expected, Mode, OtherTransaction, Row, expect, sorted};
 use self::queue::Queue;
 use self::tables::{GUARD, Kind, OTHERS, TABLES};
 use crate::support::fake_aws::{CallFault, FakeAws};
-use crate::support::histories::{Other, fault, hang, reached, seeds};
+use crate::support::histories::{OtherSession, fault, hang, seeds, wait_for_calls};
 use crate::support::process::Function;
 use crate::support::{STAFF, World, deadline, sqs_event};
 
-/// Seeds of a plain `cargo test`.
+/// The number of seeds of a plain `cargo test`.
 const SEEDS: u64 = 40;
 
-/// Of those with real processes, which take longer.
+/// The number of seeds with real processes, which take longer.
 const PROCESS_SEEDS: u64 = 12;
 
-/// Of those with two workers at once.
+/// The number of seeds with two concurrent workers.
 const PAIR_SEEDS: u64 = 16;
 
-/// A history that is not over after so many deliveries never will be.
+/// The deliveries after which a history that has not ended fails.
 const DELIVERIES_MAX: usize = 300;
 
-/// Longer than the Data API keeps an idle transaction.
+/// A time longer than the Data API keeps an idle transaction.
 const UNTIL_NEXT_DELIVERY: Duration = Duration::from_mins(6);
 
 const BUCKET: &str = "uploads";
@@ -52,11 +51,11 @@ const RESULTS: &str = "results";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_of_a_file_is_loaded_once_under_faults() {
-    // Several at once, each over a database of its own.
+    // Several histories run at once, each on its own database.
     tokio::join!(Box::pin(lane(0)), Box::pin(lane(1)), Box::pin(lane(2)), Box::pin(lane(3)));
 }
 
-/// Every fourth seed.
+/// Runs every fourth seed.
 async fn lane(lane: u64) {
     let env = ImportEnv::new().await;
     for seed in seeds(SEEDS).filter(|seed| seed % 4 == lane) {
@@ -74,7 +73,7 @@ async fn every_row_of_a_file_is_loaded_once_when_its_process_is_killed() {
     let mut function = env.function().await;
     for seed in seeds(PROCESS_SEEDS) {
         let mut random = fastrand::Rng::with_seed(seed);
-        // The program's own chunks have 15,000 records.
+        // The chunks of the program have 15,000 records.
         let size = Size {
             records: random.usize(16_500..30_000),
             keys: random.choice([1_000, 9_000]).unwrap(),
@@ -108,7 +107,7 @@ async fn two_workers_on_one_import_never_load_a_chunk_twice() {
     }
 }
 
-/// Where histories happen.
+/// The environment of histories.
 struct ImportEnv {
     world: World,
     aws: FakeAws,
@@ -138,7 +137,7 @@ impl ImportEnv {
         }
     }
 
-    /// The program, as Lambda runs it.
+    /// Returns the program as Lambda runs it.
     async fn function(&self) -> Function {
         let more = [
             ("AWS_ENDPOINT_URL_SQS", self.aws.url.clone()),
@@ -151,9 +150,9 @@ impl ImportEnv {
     }
 }
 
-/// What runs a delivery.
+/// Runs deliveries.
 trait Runner {
-    /// Gives the ids of the messages that are left; `None` where the invocation died.
+    /// Returns the ids of the messages that are left, or `None` if the invocation died.
     async fn deliver(
         &mut self,
         env: &ImportEnv,
@@ -162,11 +161,11 @@ trait Runner {
         deadline: Deadline,
     ) -> Option<Vec<String>>;
 
-    /// Ends the function as `kill -9` does, while a delivery runs.
+    /// Ends the function as `kill -9` does, during a delivery.
     async fn kill(&mut self);
 }
 
-/// `import` in the process of the test; a kill drops it where it stands.
+/// `import` in the process of the test. A kill drops its future.
 struct InProcess;
 
 impl Runner for InProcess {
@@ -201,7 +200,7 @@ impl Runner for Function {
     }
 }
 
-/// Lives a history through, and compares its end with the model's.
+/// Runs a history and compares its end with the model.
 async fn run<R: Runner>(
     env: &ImportEnv,
     seed: u64,
@@ -211,7 +210,7 @@ async fn run<R: Runner>(
 ) {
     history.begin(env).await;
     let mut log = Vec::new();
-    let other = history.begin_meanwhile(&env.world).await;
+    let other = history.begin_other_transaction(&env.world).await;
     tokio::join!(
         end_once_begun(other),
         Box::pin(deliver_all(env, seed, history, random, runner, &mut log)),
@@ -219,8 +218,8 @@ async fn run<R: Runner>(
     history.check(env, seed, &log).await;
 }
 
-/// Commits what others write once the import has begun.
-async fn end_once_begun(other: Option<Other>) {
+/// Ends the transaction of the other session after the import has begun.
+async fn end_once_begun(other: Option<OtherSession>) {
     let Some(other) = other else { return };
     while !other.sees("SELECT FROM sync.import").await {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -229,7 +228,7 @@ async fn end_once_begun(other: Option<Other>) {
     other.end().await;
 }
 
-/// Until no message is left.
+/// Delivers messages until none is left.
 async fn deliver_all<R: Runner>(
     env: &ImportEnv,
     seed: u64,
@@ -245,11 +244,11 @@ async fn deliver_all<R: Runner>(
         let Some(event) = queue.deliver(random) else { break };
         let ids: Vec<_> =
             event.records.iter().filter_map(|message| message.message_id.clone()).collect();
-        let trouble = Trouble::new(random, history);
-        let left = suffer(env, history, runner, event, &trouble).await;
-        log.push(format!("{ids:?} {trouble:?}: {left:?} left"));
-        // The answer does not always get back to SQS.
-        if let Some(left) = left.filter(|_| !trouble.loses_response) {
+        let disruption = Disruption::new(random, history);
+        let left = deliver_under(env, history, runner, event, &disruption).await;
+        log.push(format!("{ids:?} {disruption:?}: {left:?} left"));
+        // The response may not reach SQS.
+        if let Some(left) = left.filter(|_| !disruption.loses_response) {
             queue.acknowledge(&ids, &left);
         }
         queue.send(env.aws.take_sent());
@@ -259,14 +258,14 @@ async fn deliver_all<R: Runner>(
     }
 }
 
-/// What goes wrong in one delivery.
+/// The faults of one delivery.
 #[derive(Debug)]
-struct Trouble {
+struct Disruption {
     faults: Vec<String>,
-    mishaps: Vec<(u64, CallFault)>,
-    /// The function is killed when it makes this call of the Data API, or of S3 and SQS, from 1.
+    aws_faults: Vec<(u64, CallFault)>,
+    /// The service and the number of the call, from 1, at which the function is killed.
     killed_at: Option<(Service, u64)>,
-    /// An invocation that is shorter than the file needs.
+    /// An invocation shorter than the file needs.
     time: Option<Duration>,
     loses_response: bool,
 }
@@ -274,12 +273,12 @@ struct Trouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     DataApi,
-    FakeAws,
+    S3AndSqs,
 }
 
-impl Trouble {
+impl Disruption {
     fn new(random: &mut fastrand::Rng, history: &History) -> Self {
-        // As often early as late.
+        // Early and late calls are equally frequent.
         let call = |random: &mut fastrand::Rng| {
             let most = 1 << random.u32(2..=7);
             random.u64(1..=most)
@@ -290,56 +289,56 @@ impl Trouble {
                 random.choice(["any", "any", "begin", "batch", "execute", "commit", "rollback"]);
             let call = call(random);
             let mut fault = if random.u8(..30) == 0 { "resume=1s".into() } else { fault(random) };
-            // It would end the session of others too.
-            if fault == "restart" && history.meanwhile.is_some() {
+            // A restart would also end the other session.
+            if fault == "restart" && history.other_transaction.is_some() {
                 fault = "drop-answer".into();
             }
             faults.push(format!("{}@{call} {fault}", operation.unwrap()));
         }
-        let mut mishaps = Vec::new();
+        let mut aws_faults = Vec::new();
         if random.u8(..10) == 0 {
             let mishap = random.choice([CallFault::Fail, CallFault::LoseResponse]).unwrap();
-            mishaps.push((random.u64(1..=6), mishap));
+            aws_faults.push((random.u64(1..=6), mishap));
         }
         let killed_at = match random.u8(..12) {
             0 | 1 => Some((Service::DataApi, call(random))),
-            2 => Some((Service::FakeAws, random.u64(1..=6))),
+            2 => Some((Service::S3AndSqs, random.u64(1..=6))),
             _ => None,
         };
         let is_short = random.u8(..4) == 0 && !history.asked.is_atomic && !history.asked.is_dry_run;
         let time = is_short.then(|| Duration::from_millis(random.u64(20..400)));
-        Self { faults, mishaps, killed_at, time, loses_response: random.u8(..) < 20 }
+        Self { faults, aws_faults, killed_at, time, loses_response: random.u8(..) < 20 }
     }
 }
 
-/// Delivers under these troubles.
-async fn suffer<R: Runner>(
+/// Delivers under these faults.
+async fn deliver_under<R: Runner>(
     env: &ImportEnv,
     history: &History,
     runner: &mut R,
     event: SqsEvent,
-    trouble: &Trouble,
+    disruption: &Disruption,
 ) -> Option<Vec<String>> {
     let ImportEnv { world, aws } = env;
-    for fault in &trouble.faults {
+    for fault in &disruption.faults {
         world.fault(fault);
     }
-    for (call, mishap) in &trouble.mishaps {
+    for (call, mishap) in &disruption.aws_faults {
         aws.inject(*call, *mishap);
     }
-    let deadline = trouble.time.map_or_else(deadline, Deadline::after);
-    let Some((service, call)) = trouble.killed_at else {
+    let deadline = disruption.time.map_or_else(deadline, Deadline::after);
+    let Some((service, call)) = disruption.killed_at else {
         return runner.deliver(env, history, event, deadline).await;
     };
-    // The call hangs, and is never done: so the moment is the same each time.
+    // The call never ends, so that the moment of the kill is the same in every run.
     let killed = async {
         match service {
             Service::DataApi => {
                 let calls = world.server.counters().all_calls() + call;
                 world.server.faults().add(hang(call));
-                reached(world, calls).await;
+                wait_for_calls(world, calls).await;
             }
-            Service::FakeAws => {
+            Service::S3AndSqs => {
                 let calls = aws.calls() + call;
                 aws.inject(call, CallFault::Hang);
                 while aws.calls() < calls {
@@ -362,11 +361,11 @@ async fn suffer<R: Runner>(
     }
 }
 
-/// A file, what is there before it, and how it is imported.
+/// A file, the rows that exist before it, and the options of its import.
 struct History {
     asked: Asked,
     before: Vec<Row>,
-    meanwhile: Option<Meanwhile>,
+    other_transaction: Option<OtherTransaction>,
     file: File,
     lanes: usize,
     limits: Limits,
@@ -382,7 +381,7 @@ impl std::fmt::Debug for History {
             .field("limits", &self.limits)
             .field("options", &self.file.options)
             .field("before", &format!("{:?}", self.before))
-            .field("meanwhile", &format!("{:?}", self.meanwhile))
+            .field("other_transaction", &format!("{:?}", self.other_transaction))
             .field("records", &format!("{records:?}"))
             .field("file", &file.chars().take(10_000).collect::<String>())
             .finish()
@@ -399,13 +398,13 @@ impl History {
         let modes =
             [Mode::Upsert, Mode::Upsert, Mode::Insert, Mode::Ignore, Mode::Replace, Mode::Delete];
         let mode = random.choice(modes).unwrap();
-        // Without a key, rows can only be added.
+        // Rows without a key can only be inserted.
         let needs_key = matches!(mode, Mode::Replace | Mode::Delete);
         let mode = if needs_key && !kind.has_key() { Mode::Upsert } else { mode };
         let (is_atomic, is_dry_run) = (random.u8(..8) == 0, random.u8(..8) == 0);
         let allows_rejects = is_atomic && random.bool();
         let asked = Asked { kind, mode, is_atomic, allows_rejects, is_dry_run };
-        // In one transaction, a constraint that speaks at its end refuses the file as a whole.
+        // In one transaction, a deferred constraint refuses the file as a whole.
         let is_one = is_atomic || is_dry_run;
         let allows_refusals = random.bool() && !(kind == Kind::Deferred && is_one);
         let refused_in = random.choice([2, 12]).filter(|_| allows_refusals);
@@ -433,14 +432,15 @@ impl History {
         Self {
             asked,
             before,
-            meanwhile: None,
+            other_transaction: None,
             file,
             lanes: random.usize(1..=4),
             limits: Limits { records: random.usize(1..=50), bytes },
         }
     }
 
-    /// Others have a transaction open when the import begins: now and then, and always where it is to delete rows.
+    /// Adds the rows of a transaction that another session has open when the import begins: sometimes, and always in mode
+    /// `replace`.
     fn beside_others(mut self, random: &mut fastrand::Rng) -> Self {
         if self.asked.mode != Mode::Replace && random.u8(..8) > 0 {
             return self;
@@ -453,13 +453,13 @@ impl History {
         let a = (kind != Kind::Single).then(|| "other".to_owned());
         let added = vec![Row { key, a, b: Some(1) }];
         let added = if random.bool() { added } else { Vec::new() };
-        self.meanwhile = Some(Meanwhile { touched, added });
+        self.other_transaction = Some(OtherTransaction { touched, added });
         self
     }
 
-    /// Writes what others write.
-    async fn begin_meanwhile(&self, world: &World) -> Option<Other> {
-        let Meanwhile { touched, added } = self.meanwhile.as_ref()?;
+    /// Begins the transaction of the other session.
+    async fn begin_other_transaction(&self, world: &World) -> Option<OtherSession> {
+        let OtherTransaction { touched, added } = self.other_transaction.as_ref()?;
         let (kind, table) = (self.asked.kind, self.asked.kind.table());
         let number = kind.columns()[2];
         let key = kind.key_sql();
@@ -469,7 +469,7 @@ impl History {
             WHERE {key} IN (SELECT json_array_elements_text({touched}::json))"
         );
         let add = insert(kind, &quoted(&rows_as_json(kind, added)));
-        Some(Other::begin(world, &format!("{touch}; {add}"), true).await)
+        Some(OtherSession::begin(world, &format!("{touch}; {add}"), true).await)
     }
 
     fn key(&self) -> String {
@@ -481,7 +481,7 @@ impl History {
         notification.asks.into_iter().next().unwrap().source
     }
 
-    /// Empties everything, and puts what is there before.
+    /// Empties the tables and inserts the rows that exist before the import.
     async fn begin(&self, env: &ImportEnv) {
         let ImportEnv { world, aws } = env;
         let table = self.asked.kind.table();
@@ -495,7 +495,7 @@ impl History {
         aws.take_sent();
     }
 
-    /// The message of S3.
+    /// Returns the notification of S3.
     fn notification(&self, env: &ImportEnv) -> String {
         let etag =
             env.aws.put(BUCKET, &self.key(), self.file.content.clone(), self.file.options.clone());
@@ -514,13 +514,14 @@ impl History {
         states.is_empty() || states == ["running"]
     }
 
-    /// Compares what is there with what must be.
+    /// Compares the database and the results with the model.
     async fn check(&self, env: &ImportEnv, seed: u64, log: &[String]) {
         let ImportEnv { world, aws } = env;
         let about = || format!("seed {seed}\n{}\n{self:#?}", log.join("\n"));
         let chunk_ends = self.chunk_ends(world).await;
-        let meanwhile = self.meanwhile.as_ref();
-        let expected = expect(self.asked, &self.before, meanwhile, &self.file.records, &chunk_ends);
+        let other_transaction = self.other_transaction.as_ref();
+        let expected =
+            expect(self.asked, &self.before, other_transaction, &self.file.records, &chunk_ends);
         let Expected { state, counts, .. } = &expected;
         let found = world
             .rows(
@@ -571,14 +572,15 @@ impl History {
         drop(aws.take_sent());
     }
 
-    /// Where the file was cut. What was rolled back has left no chunks; nor is it cut by its bytes.
+    /// Returns the ends of the chunks. A rolled back import has left no chunks, and its chunks are not limited by
+    /// bytes.
     async fn chunk_ends(&self, world: &World) -> Vec<usize> {
         let ends = "SELECT DISTINCT next_record - 1 FROM sync.import_chunk ORDER BY 1";
         let ends = world.rows(ends).await;
         if !ends.is_empty() {
             return ends.iter().map(|end| end.parse().unwrap()).collect();
         }
-        // The program has limits of its own, which none of these files comes to.
+        // The limits of the program are higher than any of these files needs.
         let records = if self.asked.kind == Kind::Staff { usize::MAX } else { self.limits.records };
         let all = self.file.records.len();
         (1..=all.div_ceil(records)).map(|chunk| chunk.saturating_mul(records).min(all)).collect()
@@ -616,7 +618,7 @@ impl History {
     }
 }
 
-/// Inserts rows that stand in a text of JSON.
+/// Returns the statement that inserts the rows of a JSON text.
 fn insert(kind: Kind, json: &str) -> String {
     let (table, columns) = (kind.table(), kind.columns().join(", "));
     format!(
@@ -634,15 +636,15 @@ fn rows_as_json(kind: Kind, rows: &[Row]) -> String {
     Value::Array(rows.iter().map(row).collect()).to_string()
 }
 
-/// A text as a literal of SQL.
+/// Returns a text as an SQL literal.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// More than any of these files has.
+/// More bytes than any chunk of these files has.
 const BYTES_WITHOUT_LIMIT: usize = 1_000_000;
 
-/// Some of the file's rows, some others of its keys, and some that are in no file.
+/// Returns the rows that exist before the import: some of the file, other rows of its keys, and rows that are in no file.
 fn before(random: &mut fastrand::Rng, kind: Kind, file: &File) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut add = |row: Row| {

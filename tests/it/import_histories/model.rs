@@ -1,11 +1,11 @@
-//! What must come of an import: the rows of a file take effect one after the other; where they fold, the last good row of
-//! a key in a chunk stands for those before it.
+//! The expected end of an import: the rows of a file take effect one after another. Where rows fold, the last good row
+//! of a key in a chunk replaces those before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tables::Kind;
 
-/// What a file does with its rows.
+/// The mode of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Upsert,
@@ -27,7 +27,7 @@ impl Mode {
     }
 }
 
-/// A row, its key as one text.
+/// A row, with its key as one text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Row {
     pub key: String,
@@ -39,22 +39,22 @@ pub(super) struct Row {
 #[derive(Debug, Clone)]
 pub(super) enum Record {
     Row(Row),
-    /// It fits no row of the table, and never gets to the database.
+    /// A record that is no row of the table and never reaches the database.
     Bad,
 }
 
-/// What is asked for.
+/// The options of an import.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub kind: Kind,
     pub mode: Mode,
     pub is_atomic: bool,
-    /// Bad rows are allowed, though it is atomic.
+    /// An atomic import allows bad rows.
     pub allows_rejects: bool,
     pub is_dry_run: bool,
 }
 
-/// What must be found.
+/// The expected end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     pub state: &'static str,
@@ -74,7 +74,7 @@ pub(super) struct Counts {
     pub deleted: usize,
 }
 
-/// What became of a row.
+/// The outcome of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Written,
@@ -83,21 +83,21 @@ enum Outcome {
     Rejected,
 }
 
-/// Rows that another session writes in a transaction that is open when the import begins, and that it commits while the
-/// import runs.
+/// Rows that another session writes in a transaction that is open when the import begins and is committed while it
+/// runs.
 #[derive(Debug, Default)]
-pub(super) struct Meanwhile {
-    /// The keys of rows that are there before: they stay what they are.
+pub(super) struct OtherTransaction {
+    /// The keys of existing rows, whose values stay the same.
     pub touched: BTreeSet<String>,
-    /// No row of the file.
+    /// Rows that are not in the file.
     pub added: Vec<Row>,
 }
 
-/// `chunk_ends` are the places of the records behind each chunk.
+/// Returns the expected end. `chunk_ends` are the indexes of the records after each chunk.
 pub(super) fn expect(
     asked: Asked,
     before: &[Row],
-    meanwhile: Option<&Meanwhile>,
+    other_transaction: Option<&OtherTransaction>,
     records: &[Record],
     chunk_ends: &[usize],
 ) -> Expected {
@@ -118,21 +118,21 @@ pub(super) fn expect(
         rejected: count(Outcome::Rejected),
         deleted: 0,
     };
-    let places = outcomes.iter().enumerate();
-    let rejected = places.filter(|(_, outcome)| **outcome == Outcome::Rejected);
+    let indexes = outcomes.iter().enumerate();
+    let rejected = indexes.filter(|(_, outcome)| **outcome == Outcome::Rejected);
     let rejected: Vec<_> = rejected.map(|(index, _)| index + 1).collect();
     let is_refused = (asked.is_atomic && !asked.is_dry_run && !asked.allows_rejects
         || asked.mode == Mode::Replace)
         && !rejected.is_empty();
     if asked.mode == Mode::Replace && !is_refused {
-        counts.deleted = table.delete_others(records, meanwhile);
+        counts.deleted = table.delete_others(records, other_transaction);
     }
     let takes_nothing = is_refused && asked.is_atomic && !asked.is_dry_run;
     if takes_nothing {
         counts.unchanged += std::mem::take(&mut counts.written);
         counts.unchanged += std::mem::take(&mut counts.superseded);
     }
-    let added = meanwhile.map(|meanwhile| meanwhile.added.clone());
+    let added = other_transaction.map(|other| other.added.clone());
     let mut rows = if takes_nothing || asked.is_dry_run { before.to_vec() } else { table.rows() };
     rows.extend(added.into_iter().flatten());
     Expected {
@@ -152,7 +152,7 @@ pub(super) fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
 #[derive(Debug)]
 struct Table {
     asked: Asked,
-    /// By key; by place where the table has none.
+    /// Rows by their keys, or by their indexes if the table has no key.
     rows: BTreeMap<String, Row>,
     appended: Vec<Row>,
 }
@@ -169,10 +169,10 @@ impl Table {
         let Asked { kind, mode, .. } = self.asked;
         let folds = matches!(mode, Mode::Upsert | Mode::Replace | Mode::Delete)
             && kind.has_key()
-            // A row is deleted whatever its version.
+            // A row of any version is deleted.
             && !(kind.has_version() && mode != Mode::Delete)
             && !kind.keeps_order();
-        // Keys of which a later row stands.
+        // Keys of which a later row counts.
         let mut stands = BTreeSet::new();
         let mut take = |index: usize| {
             let Record::Row(row) = &records[index] else { return };
@@ -227,10 +227,15 @@ impl Table {
         }
     }
 
-    /// Deletes the rows that were not in the file, and that nobody else wrote meanwhile.
-    fn delete_others(&mut self, records: &[Record], meanwhile: Option<&Meanwhile>) -> usize {
+    /// Deletes the rows that are not in the file and that no other session wrote during the import.
+    fn delete_others(
+        &mut self,
+        records: &[Record],
+        other_transaction: Option<&OtherTransaction>,
+    ) -> usize {
         let kind = self.asked.kind;
-        let is_touched = |key: &String| meanwhile.is_some_and(|other| other.touched.contains(key));
+        let is_touched =
+            |key: &String| other_transaction.is_some_and(|other| other.touched.contains(key));
         let before = self.rows.len();
         let kept: BTreeSet<_> = records
             .iter()

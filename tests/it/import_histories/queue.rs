@@ -1,24 +1,24 @@
-//! A standard queue as SQS has it: messages in any order, sometimes one again that was deleted.
+//! A standard queue like that of SQS: messages come in any order, and a deleted one may come again.
 
 use aws_lambda_events::sqs::SqsEvent;
 
 use crate::support::writes::{Envelope, event};
 
-/// How often a message that was deleted comes again in a history.
-const GHOSTS_MAX: usize = 6;
+/// The most times that a deleted message comes again in a history.
+const REPEATS_MAX: usize = 6;
 
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: Vec<Envelope>,
     deleted: Vec<Envelope>,
     sent: usize,
-    ghosts: usize,
+    repeats: usize,
 }
 
 impl Queue {
-    /// Holds the message of S3.
+    /// Returns a queue with the notification of S3.
     pub(super) fn of(notification: String) -> Self {
-        let mut queue = Self { waiting: Vec::new(), deleted: Vec::new(), sent: 0, ghosts: 0 };
+        let mut queue = Self { waiting: Vec::new(), deleted: Vec::new(), sent: 0, repeats: 0 };
         queue.send(vec![notification]);
         queue
     }
@@ -30,22 +30,22 @@ impl Queue {
         }
     }
 
-    /// One message, or two; `None` where none waits.
+    /// Returns one or two messages, or `None` if none waits.
     pub(super) fn deliver(&mut self, random: &mut fastrand::Rng) -> Option<SqsEvent> {
-        if self.ghosts < GHOSTS_MAX
+        if self.repeats < REPEATS_MAX
             && random.u8(..6) == 0
-            && let Some(ghost) = random.choice(&self.deleted)
+            && let Some(repeated) = random.choice(&self.deleted)
         {
-            self.ghosts += 1;
-            return Some(event(std::slice::from_ref(ghost)));
+            self.repeats += 1;
+            return Some(event(std::slice::from_ref(repeated)));
         }
-        let mut places: Vec<_> = (0..self.waiting.len()).collect();
-        random.shuffle(&mut places);
-        places.truncate(random.usize(1..=2));
-        if places.is_empty() {
+        let mut indexes: Vec<_> = (0..self.waiting.len()).collect();
+        random.shuffle(&mut indexes);
+        indexes.truncate(random.usize(1..=2));
+        if indexes.is_empty() {
             return None;
         }
-        let delivered: Vec<_> = places
+        let delivered: Vec<_> = indexes
             .into_iter()
             .map(|index| {
                 let message = &mut self.waiting[index];
@@ -56,7 +56,7 @@ impl Queue {
         Some(event(&delivered))
     }
 
-    /// Deletes what was delivered and is not left.
+    /// Deletes the delivered messages that are not left.
     pub(super) fn acknowledge(&mut self, delivered: &[String], left: &[String]) {
         let is_done =
             |message: &Envelope| delivered.contains(&message.id) && !left.contains(&message.id);

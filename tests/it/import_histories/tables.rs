@@ -1,8 +1,8 @@
-//! The tables that files go into: each refuses rows for a reason of its own.
+//! The tables of imports. Each refuses rows for its own reason.
 
 use super::model::Row;
 
-/// Besides the example's own.
+/// The tables besides the example's.
 pub(super) const TABLES: &str = "
     CREATE TABLE plain (id integer PRIMARY KEY, a text, b integer);
     CREATE TABLE checked (id varchar(4) PRIMARY KEY, a text CHECK (a <> 'never'), b integer NOT NULL);
@@ -18,7 +18,7 @@ pub(super) const TABLES: &str = "
     CREATE TABLE skipping (id integer PRIMARY KEY, a text, b integer);
     CREATE TABLE timed (id timestamp PRIMARY KEY, a text, b integer);";
 
-/// What is not of the catalog.
+/// The triggers, of which the catalog does not know, and the rows of `parent`.
 pub(super) const GUARD: [&str; 5] = [
     "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -41,7 +41,7 @@ pub(super) const GUARD: [&str; 5] = [
     "INSERT INTO parent SELECT generate_series(0, 9)",
 ];
 
-/// Keys from this one on are not of a file, except for those of rows that refer to nothing.
+/// The first key that no file has, except for rows that refer to nothing.
 pub(super) const OTHERS: u32 = 900;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +56,15 @@ pub(super) enum Kind {
     /// A version column.
     Stamped,
     Keyless,
-    /// A constraint that speaks at the commit.
+    /// A deferred constraint.
     Deferred,
-    /// A trigger that refuses rows, in the words of a constraint of the worker's own.
+    /// A trigger that refuses rows with the error text of a constraint of the worker.
     Guarded,
-    /// A trigger that leaves out rows.
+    /// A trigger that skips rows.
     Skipping,
-    /// A key that has many spellings.
+    /// A key with several spellings.
     Timed,
-    /// The example's table, which is all that the program knows.
+    /// The example's table, the only one that the program knows.
     Staff,
 }
 
@@ -98,7 +98,7 @@ impl Kind {
         }
     }
 
-    /// The columns of a row: its key, a text, a number, and the second part of the key where it has one.
+    /// Returns the columns of a row: its key, a text, a number, and the second key column if there is one.
     pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Paired => &["id", "a", "b", "c"],
@@ -107,7 +107,7 @@ impl Kind {
         }
     }
 
-    /// A key, as PostgreSQL spells it; of its first column where it has two.
+    /// Returns a key as PostgreSQL spells it, of the first key column if there are two.
     pub(super) fn key(self, number: u32) -> String {
         match self {
             Self::Staff => format!("{:04}", number % 10_000),
@@ -116,12 +116,12 @@ impl Kind {
         }
     }
 
-    /// The same of a row, in SQL.
+    /// Returns the SQL that shows a row in the same form.
     pub(super) fn key_sql(self) -> &'static str {
         if self == Self::Paired { "id || '/' || c" } else { "id::text" }
     }
 
-    /// Elsewhere each way to write a key is another key, or it is a time.
+    /// Tells if the key is a number, which has several spellings.
     pub(super) fn has_number_key(self) -> bool {
         !matches!(self, Self::Checked | Self::Staff | Self::Timed)
     }
@@ -130,7 +130,7 @@ impl Kind {
         self != Self::Keyless
     }
 
-    /// Whether rows depend on each other, so that none is folded into another.
+    /// Tells if rows depend on each other, so that none is folded.
     pub(super) fn keeps_order(self) -> bool {
         self == Self::Single
     }
@@ -139,27 +139,27 @@ impl Kind {
         self == Self::Stamped
     }
 
-    /// Whether the trigger leaves out the row when it is to be written.
+    /// Tells if the trigger skips the row when it is written.
     pub(super) fn skips(self, row: &Row) -> bool {
         self == Self::Skipping && row.a.as_deref() == Some("skip")
     }
 
-    /// Whether the trigger leaves out the row when it is to be deleted.
+    /// Tells if the trigger skips the row when it is deleted.
     pub(super) fn keeps(self, row: &Row) -> bool {
         self == Self::Skipping && row.a.as_deref() == Some("kept")
     }
 
-    /// Whether the row is refused whatever else is in the table.
+    /// Tells if the table refuses the row on its own.
     pub(super) fn refuses_always(self, row: &Row) -> bool {
         matches!(self, Self::Checked | Self::Guarded) && row.a.as_deref() == Some("never")
     }
 
-    /// Whether the row is refused once it gets into the table.
+    /// Tells if the table refuses the row when it is in the table.
     pub(super) fn refuses_where_stored(self, row: &Row) -> bool {
         self.conflicts(row) || self == Self::Deferred && row.b.is_some_and(|b| b > 9)
     }
 
-    /// Whether the row has what is another row's alone.
+    /// Tells if the row has the unique value of another row.
     pub(super) fn conflicts(self, row: &Row) -> bool {
         self == Self::Single && row.a.as_deref().is_some_and(|a| a.starts_with("taken"))
     }

@@ -1,4 +1,4 @@
-//! Files with something in them that does not end: a header, a quote, a comment, a wait.
+//! Files with an endless part: a header, a quote, a comment, a stalled download.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
 
 const KEY: &str = "imports/t/a.csv";
 
-/// A file in its bucket, and `import` over it.
+/// A file in its bucket, and `import` with it.
 struct Dropped {
     world: World,
     aws: FakeAws,
@@ -47,13 +47,13 @@ impl Dropped {
         import::handle(&self.import, event, deadline).await.unwrap()
     }
 
-    /// How the import stands, and why.
+    /// Returns the state and the error of the import.
     async fn state(&self) -> String {
         self.world.rows("SELECT state, error FROM sync.import").await.remove(0)
     }
 }
 
-/// So many ranges of comments, and a table behind them.
+/// Returns a file of this many ranges of comments, with a table behind them.
 fn comments(ranges: u64) -> Vec<u8> {
     let mut file = b"#comment\n".repeat(usize::try_from(ranges * RANGE_BYTES / 9).unwrap());
     file.extend_from_slice(b"k,v\n1,a\n");
@@ -67,7 +67,7 @@ async fn a_header_without_an_end_fails_the_import_after_a_few_ranges() {
     let state = dropped.state().await;
     assert!(state.starts_with("failed|the header (line 1) cannot be read"), "{state}");
     assert!(state.contains("over 524288 bytes"), "{state}");
-    // The head, three ranges of five at most, and the report.
+    // The head, at most three of the five ranges, and the report.
     assert!(dropped.aws.calls() <= 5, "{}", dropped.aws.calls());
 }
 
@@ -90,7 +90,7 @@ async fn the_search_for_a_header_ends_at_the_deadline() {
     assert_eq!(response.batch_item_failures.len(), 1);
     let state = dropped.state().await;
     assert!(state.contains("the time of the invocation is over"), "{state}");
-    // The head and two ranges of five.
+    // The head and two of the five ranges.
     assert!(dropped.aws.calls() <= 3, "{}", dropped.aws.calls());
     dropped.deliver(&dropped.message, deadline()).await;
     assert_eq!(dropped.state().await, "completed|-");
@@ -105,7 +105,7 @@ async fn an_import_whose_download_stalls_continues_in_another_invocation() {
     }
     let mut dropped = Dropped::of(file.into_bytes(), &[]).await;
     dropped.import.limits.records = 500;
-    // The call for the head is the first one.
+    // The first call requests the head.
     dropped.aws.inject(4, CallFault::Hang);
     let soon = Deadline::after(Duration::from_secs(8));
     let response = dropped.deliver(&dropped.message, soon).await;

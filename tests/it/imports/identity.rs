@@ -1,4 +1,4 @@
-//! Which import a file is: notifications that come twice, late, together, in envelopes, or for nothing.
+//! The identity of imports: notifications that come twice, late, together, in envelopes, or without a file.
 
 use aurora_sync::functions::import;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -20,13 +20,13 @@ async fn two_concurrent_deliveries_of_one_notification_are_one_import() {
     let etag = importer.bucket.put("imports/t/a.csv", file).await;
     let notify = || importer.notify("imports/t/a.csv", &etag, "01");
     tokio::join!(notify(), notify());
-    // Each may have lost a lane to the other, and have left the rest to a later delivery.
+    // Each may have lost a lane to the other and have left the rest to a later delivery.
     assert!(notify().await.batch_item_failures.is_empty());
     assert_eq!(importer.world.rows(COUNTS).await, ["completed|100|100|0|0|0"]);
     assert_eq!(importer.report("t").await["rows"]["written"], 100);
 }
 
-/// The message of S3 and the one by EventBridge have ids of their own.
+/// The message from S3 and the one from EventBridge have different ids.
 #[tokio::test]
 async fn one_of_two_concurrent_messages_of_a_file_loads_it() {
     let importer = Importer::in_chunks(T, 5).await;
@@ -47,7 +47,7 @@ async fn one_of_two_concurrent_messages_of_a_file_loads_it() {
         assert!(failures <= 1, "both stopped");
         let found = importer.world.rows(LAST).await;
         assert!(found[0].starts_with("completed|101|"), "{found:?}");
-        // The other one finds that it is done.
+        // The other message finds the completed import.
         for id in ["m1", "m2"] {
             assert!(deliver(id).await.batch_item_failures.is_empty());
         }
@@ -81,7 +81,7 @@ async fn an_import_is_taken_over_from_a_dead_worker() {
         let event = sqs_event(&[(id, "", &body)]);
         import::handle(&importer.import, event, deadline()).await.unwrap()
     };
-    // Its first worker dies.
+    // The first worker dies.
     importer.world.fault("execute@3 delay=1h");
     let dies = tokio::time::timeout(std::time::Duration::from_millis(500), deliver("m1")).await;
     assert!(dies.is_err());
@@ -96,7 +96,7 @@ async fn an_import_is_taken_over_from_a_dead_worker() {
 async fn a_late_notification_of_an_older_version_is_not_imported() {
     let importer = Importer::with(T).await;
     let key = "imports/t/a.csv";
-    // Sequencers are compared as AWS says: the shorter one is padded on the right.
+    // Sequencers are compared as AWS defines: the shorter one is padded on the right.
     for (older, newer) in [("00A1", "00A2"), ("0A", "0A01"), ("0055AED6DCD90281E5", "0056")] {
         importer.world.rows("DELETE FROM sync.import").await;
         importer.bucket.put(key, "k,v\n1,older\n").await;
@@ -118,7 +118,7 @@ async fn a_newer_file_ends_the_import_of_an_older_one() {
     let key = "imports/t/a.csv";
     let older =
         importer.bucket.put(key, "k,v\n1,older\n2,older\n3,older\n4,older\n5,older\n").await;
-    // The first chunk goes well.
+    // The first chunk is loaded.
     importer.world.fault("batch@2.. fail-before=ServiceUnavailableError");
     assert_eq!(importer.notify(key, &older, "0A").await.batch_item_failures.len(), 1);
     importer.world.server.faults().clear();
@@ -134,7 +134,7 @@ async fn a_newer_file_ends_the_import_of_an_older_one() {
         ORDER BY sequencer";
     let found = importer.world.rows(reported).await;
     assert_eq!(found[0], "0A|failed|true|2|2");
-    // What the older one has loaded stays; the rest of it never comes.
+    // The rows that the older import has loaded stay; the rest is not loaded.
     assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["1", "2"]);
     assert_eq!(found.last().unwrap(), "0B|completed|true|1|0");
     assert_eq!(importer.world.rows("SELECT v FROM t WHERE k = 1").await, ["newer"]);
@@ -146,7 +146,7 @@ async fn the_report_and_the_state_agree_when_a_newer_file_comes_before_the_end()
     importer.import.lanes = 1;
     let key = "imports/t/a.csv";
     let older = importer.bucket.put(key, "k,v\n1,older\n").await;
-    // The end of the older import waits, before it looks at the row, until the newer file has come.
+    // The end of the older import waits, before it reads the row, until the newer file has come.
     let session = ephemeral_postgres::connect(&importer.world.database_url).await.unwrap();
     session
         .batch_execute(
@@ -248,7 +248,7 @@ async fn messages_without_a_file_begin_no_import() {
     for body in [&test_event, &folder, &none, &foreign] {
         assert!(importer.deliver(body).await.batch_item_failures.is_empty(), "{body}");
     }
-    // What nobody can read stays in the queue.
+    // An unreadable message stays in the queue.
     for body in [
         json!("hello"),
         json!({}),
@@ -283,7 +283,7 @@ async fn object_keys_may_hold_any_characters() {
             .bucket
             .put(&key, format!("k,v\n{n},\"{}\"\n", name.replace('"', "\"\"")))
             .await;
-        // As S3 encodes them.
+        // The key as S3 encodes it.
         let encoded = utf8_percent_encode(&key, NON_ALPHANUMERIC).to_string().replace("%20", "+");
         let response = importer.notify(&encoded, &etag, "01").await;
         assert!(response.batch_item_failures.is_empty(), "{key}");
@@ -294,7 +294,7 @@ async fn object_keys_may_hold_any_characters() {
     assert_eq!(importer.world.rows(found).await, expected);
 }
 
-/// Two files of 200 rows, of which each has a hundred keys that the other has too; their `ETag`s.
+/// Puts two files of 200 rows that share a hundred keys. Returns their `ETag`s.
 async fn two_files(importer: &Importer) -> [String; 2] {
     let file = |value: &str, from: usize| -> String {
         let rows = (from..from + 200).map(|n| format!("{n},{value}\n"));
@@ -336,7 +336,7 @@ async fn two_concurrent_files_for_one_table_both_survive_an_outage() {
         );
         one.batch_item_failures.len() + two.batch_item_failures.len()
     };
-    // Each has 30 parts.
+    // Each file has 30 batches: ten chunks in three lanes.
     importer.world.fault("batch@30.. fail-before=ServiceUnavailableError");
     assert_eq!(notify().await, 2);
     importer.world.server.faults().clear();
@@ -359,7 +359,7 @@ async fn replace_keeps_rows_that_others_insert_after_the_import_began() {
     let key = "imports/t/a.csv";
     let options = [("mode", "replace"), ("max-deletes", "100%")];
     let etag = importer.bucket.put_with(key, "k,v\n1,a\n2,b\n", &options).await;
-    // The first delivery begins the import and does no more.
+    // The first delivery only begins the import.
     importer.world.fault("execute@3.. fail-before=ServiceUnavailableError");
     let response = importer.notify(key, &etag, "01").await;
     assert_eq!(response.batch_item_failures.len(), 1);
@@ -397,7 +397,7 @@ async fn sequencers_are_compared_as_s3_defines() {
         ("0055AED6DCD90281E5", "0055AED6DCD90281E6", true),
         ("0055AED6DCD90281E6", "0055AED6DCD90281E5", false),
         ("01", "01", false),
-        // Padded on the right: 1 is 1000.
+        // Padded on the right, 1 is 1000.
         ("1", "0FFF", false),
         ("0FFF", "1", true),
         ("01", "0100", false),

@@ -1,4 +1,4 @@
-//! What happens while a file is read: it changes, or goes.
+//! Files that change or disappear while they are read.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,10 +16,10 @@ const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
 
 const KEY: &str = "imports/t/a.csv";
 
-/// Records of one chunk.
+/// The records of one chunk.
 const CHUNK: usize = 500;
 
-/// The message of a file that was put.
+/// Returns the notification of the file.
 fn message(etag: &str) -> String {
     json!({ "Records": [{
         "eventName": "ObjectCreated:Put",
@@ -31,15 +31,15 @@ fn message(etag: &str) -> String {
     .to_string()
 }
 
-/// What is left of an import whose file changed.
+/// The end of an import whose file changed.
 struct Ended {
     error: String,
     report: Value,
-    /// Rows that are in the table.
+    /// The number of rows in the table.
     loaded: usize,
 }
 
-/// Loads a file of five ranges, to which something happens when the fourth is asked for.
+/// Loads a file of five ranges, with a fault at the request of the fourth.
 async fn load_under(mishap: CallFault) -> Ended {
     let (world, aws) = (World::with(T).await, FakeAws::new().await);
     let mut file = String::from("k,v\n");
@@ -51,12 +51,12 @@ async fn load_under(mishap: CallFault) -> Ended {
     let etag = aws.put("uploads", KEY, file.into_bytes(), BTreeMap::new());
     let mut import = world.import(&aws.sdk_config, "results");
     (import.lanes, import.limits.records) = (1, CHUNK);
-    // The first call is for the head.
+    // The first call requests the head.
     aws.inject(5, mishap);
     let event = sqs_event(&[("m1", "", &message(&etag))]);
     let response = import::handle(&import, event, deadline()).await.unwrap();
     assert!(response.batch_item_failures.is_empty());
-    // What was loaded stays: the file's first chunks.
+    // The loaded rows stay. They are the first chunks of the file.
     let found = world.rows("SELECT count(*), max(k) + 1 FROM t").await.remove(0);
     let (loaded, end) = found.split_once('|').unwrap();
     assert_eq!(loaded, end);

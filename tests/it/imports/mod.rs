@@ -1,4 +1,4 @@
-//! `import`: every row of a file is written, unchanged or rejected, and told of.
+//! `import`: every row of a file is written, unchanged, superseded or rejected, and reported.
 
 mod modes;
 mod whole;
@@ -25,14 +25,14 @@ use crate::support::{MEASUREMENT, STAFF, World, deadline, sample, sqs_event};
 
 const COUNTS: &str = "SELECT state, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected FROM sync.import ORDER BY started_at";
 
-/// What stands of the import that began last.
+/// The counts of the import that began last.
 const LAST: &str = "SELECT state, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected, rows_deleted
 FROM sync.import ORDER BY started_at DESC LIMIT 1";
 
-/// What a report says in the same words.
+/// The same counts in a report.
 const COUNTED: [&str; 5] = ["read", "written", "unchanged", "superseded", "rejected"];
 
-/// A database, a bucket, and `import` over both.
+/// A database, a bucket, and `import` on both.
 struct Importer {
     world: World,
     bucket: Bucket,
@@ -47,16 +47,15 @@ impl Importer {
         Self { world, bucket, import, files: Cell::new(0) }
     }
 
-    /// The same, which cuts files into chunks of so many records.
+    /// Creates an importer with chunks of this many records.
     async fn in_chunks(tables: &str, records: usize) -> Self {
         let mut importer = Self::with(tables).await;
         importer.import.limits.records = records;
         importer
     }
 
-    /// Drops a new file with these options, and tells how its import ended: its state, and its rows as read,
-    /// written, unchanged, superseded, rejected and deleted. Its report and its rejects must say the same, and
-    /// nothing may be left that only a running import needs.
+    /// Imports a new file with these options. Returns the state and the rows read, written, unchanged, superseded,
+    /// rejected and deleted. Checks that the report and the rejects agree, and that no temporary rows are left.
     async fn load(
         &self,
         table: &str,
@@ -83,7 +82,7 @@ impl Importer {
         last
     }
 
-    /// Why the last import failed.
+    /// Returns the error of the last import.
     async fn error(&self) -> String {
         self.world
             .rows("SELECT error FROM sync.import ORDER BY started_at DESC LIMIT 1")
@@ -91,7 +90,7 @@ impl Importer {
             .remove(0)
     }
 
-    /// What was rejected of the last file: record, rule, SQLSTATE and column.
+    /// Returns the rejects of the last file: record, rule, SQLSTATE and column.
     async fn rejects(&self) -> Vec<String> {
         self.world
             .rows(
@@ -135,7 +134,7 @@ impl Importer {
         self.bucket.get(&format!("{table}/{}/{file}", id[0])).await
     }
 
-    /// The rejected rows of the last file.
+    /// Returns the `rejected.csv` of the last file.
     async fn rejected_bytes(&self, table: &str) -> Vec<u8> {
         let id = "SELECT id::text FROM sync.import ORDER BY started_at DESC LIMIT 1";
         let id = self.world.rows(id).await.remove(0);
@@ -318,7 +317,7 @@ async fn the_reason_for_a_blocked_import_is_recorded_until_it_continues() {
     assert_eq!(importer.world.rows(COUNTS).await, ["completed|1|1|0|0|0"]);
 }
 
-/// A trigger that miscounts, as a defect of ours would.
+/// Returns an importer with a trigger that miscounts, as a defect of the worker would.
 async fn miscounting(change: &str) -> Importer {
     let importer = Importer::in_chunks(STAFF, 2).await;
     let function = format!(
@@ -357,12 +356,12 @@ async fn a_chunk_whose_commit_has_no_response_is_looked_up_before_it_is_repeated
     let mut without_a_fault = 0;
     for (fault, more) in [
         ("", 0),
-        // Looked up, after an attempt to roll back.
+        // The commit is looked up after an attempt to roll back.
         ("commit@1 drop-answer", 2),
         ("commit@1 fail-after=InternalServerErrorException", 2),
-        // Not done: done again, once that is known.
+        // The commit failed: the chunk is repeated after the look-up.
         ("commit@1 fail-before=DatabaseUnavailableException", 5),
-        // PostgreSQL asks for it: the rollback and the transaction again.
+        // A deadlock: a rollback, and the transaction again.
         ("batch@1 sql=40P01", 3),
     ] {
         let mut importer = Importer::with(STAFF).await;
@@ -388,7 +387,7 @@ async fn the_sample_events_of_the_bucket_are_handled() {
     let event = serde_json::from_value(sample("sqs-s3-test-event")).unwrap();
     let response = import::handle(&importer.import, event, deadline()).await.unwrap();
     assert!(response.batch_item_failures.is_empty());
-    // Its bucket is not there: our mistake, or the deployment's, so that the message is kept.
+    // The bucket is missing, which is a fault of the deployment, so that the message stays.
     let event = serde_json::from_value(sample("sqs-import")).unwrap();
     assert!(import::handle(&importer.import, event, deadline()).await.is_err());
     let unreadable = sqs_event(&[("m1", "", "{not json")]);
@@ -396,8 +395,8 @@ async fn the_sample_events_of_the_bucket_are_handled() {
     assert_eq!(response.batch_item_failures.len(), 1);
 }
 
-/// Whatever a file holds: read = written + unchanged + rejected, and the table is as if the rows
-/// were written one after the other.
+/// For every file, read = written + unchanged + superseded + rejected, and the table is as if the rows were written one
+/// after another.
 #[test]
 fn every_file_conserves_its_rows() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -414,7 +413,7 @@ fn every_file_conserves_its_rows() {
         .run(&rows, |rows| {
             number.set(number.get() + 1);
             let mut model: BTreeMap<i32, Option<String>> = BTreeMap::new();
-            // Bad rows of a key behind its last good one: those before it are not looked at.
+            // Bad rows of a key after its last good one. Those before it are superseded.
             let mut refused: BTreeMap<i32, usize> = BTreeMap::new();
             let mut file = String::from("k,v\n");
             let mut unfit = 0;
@@ -451,7 +450,7 @@ fn every_file_conserves_its_rows() {
         .unwrap();
 }
 
-/// A real call takes some 17 ms: calls are what a file costs beside its rows.
+/// A call of the real Data API takes about 17 ms, so that the number of calls matters.
 #[tokio::test]
 async fn a_file_of_100_000_narrow_rows_costs_at_most_60_calls() {
     let importer = Importer::with(STAFF).await;
@@ -464,7 +463,7 @@ async fn a_file_of_100_000_narrow_rows_costs_at_most_60_calls() {
     assert!(calls <= 60, "{calls} calls");
 }
 
-/// Four digits.
+/// Returns a number in four digits of base 36.
 fn base36(mut number: u32) -> String {
     let mut digits = Vec::new();
     for _ in 0..4 {

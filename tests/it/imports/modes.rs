@@ -1,4 +1,4 @@
-//! What becomes of a row in each mode, over tables of every kind.
+//! The effect of each mode on tables of every kind.
 
 use std::fmt::Write as _;
 
@@ -54,7 +54,7 @@ async fn replace_makes_the_table_equal_to_the_file() {
     let file = "k,v\n5,new\n1,old\n2,first\n6,x\n2,second\n";
     assert_eq!(importer.load("t", &options, file).await, "completed|5|4|1|0|0|2");
     assert_eq!(importer.world.rows(ROWS).await, ["1|old", "2|second", "5|new", "6|x"]);
-    // Again: nothing to do.
+    // The second import has no effect.
     let before = importer.world.rows("SELECT k, xmin::text FROM t WHERE k <> 2 ORDER BY k").await;
     assert_eq!(
         importer.load("t", &options, "k,v\n5,new\n1,old\n2,second\n6,x\n").await,
@@ -64,7 +64,7 @@ async fn replace_makes_the_table_equal_to_the_file() {
     assert_eq!(after, before);
 }
 
-/// Rows that seem to be new are inserted without looking for them, until one is there.
+/// Rows that seem to be new are inserted without a look-up, until one of them exists.
 #[tokio::test]
 async fn upsert_finds_existing_rows_behind_new_ones() {
     for lanes in [1, 3] {
@@ -74,12 +74,12 @@ async fn upsert_finds_existing_rows_behind_new_ones() {
         let mut file = String::from("k,v\n");
         for row in 1..=120 {
             writeln!(file, "{row},{}", if row % 3 == 0 { "new" } else { "old" }).unwrap();
-            // Rows that come again, before and behind the first known one.
+            // Repeated rows, before and after the first existing one.
             if row % 40 == 0 {
                 writeln!(file, "{},last", row - 39).unwrap();
             }
         }
-        // Of the 39 known rows, 26 are as the file has them.
+        // 26 of the 39 existing rows equal those of the file.
         assert_eq!(importer.load("t", &[], file).await, "completed|123|97|26|0|0|0", "{lanes}");
         let rows = "SELECT count(*), count(*) FILTER (WHERE v = 'last'),
             count(*) FILTER (WHERE v = CASE WHEN k % 3 = 0 THEN 'new' ELSE 'old' END) FROM t";
@@ -87,7 +87,7 @@ async fn upsert_finds_existing_rows_behind_new_ones() {
     }
 }
 
-/// The check of one row and the unique value of another: neither keeps the good ones out.
+/// One row fails its check and another its unique constraint. The good ones are loaded.
 #[tokio::test]
 async fn only_the_bad_rows_among_new_ones_are_rejected() {
     let tables =
@@ -99,7 +99,7 @@ async fn only_the_bad_rows_among_new_ones_are_rejected() {
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["5"]);
 }
 
-/// More rows than one statement looks at.
+/// The table has more rows than one statement reads.
 #[tokio::test]
 async fn replace_deletes_from_a_large_table() {
     let tables = "CREATE TABLE t (a varchar(9), b numeric(9, 1), v text, PRIMARY KEY (b, a));
@@ -133,7 +133,7 @@ async fn replace_deletes_no_more_rows_than_max_deletes() {
         }
     }
     assert_eq!(importer.world.rows(ROWS).await, ["1|old", "2|new"]);
-    // By default a tenth of the table.
+    // The default is a tenth of the table.
     assert_eq!(
         importer.load("t", &[("mode", "replace")], "k,v\n1,old\n").await,
         "failed|1|0|1|0|0|0"
@@ -149,7 +149,7 @@ async fn replace_deletes_nothing_if_a_row_is_rejected() {
         importer.error().await.starts_with("1 rows were rejected, so that nothing was deleted")
     );
     assert_eq!(importer.world.rows(ROWS).await, ["1|new", "2|old", "3|old", "4|old"]);
-    // Its rejected.csv would delete all that was good.
+    // A `replace` with rejected.csv would delete all good rows.
     let rejected = importer.result("t", "rejected.csv").await.unwrap().replace("x,", "9,");
     assert_eq!(importer.load("t", &options, rejected.clone()).await, "failed|0|0|0|0|0|0");
     assert!(importer.error().await.contains("drop it with mode upsert"));
@@ -169,7 +169,7 @@ async fn replace_with_an_empty_file_empties_the_table_only_if_max_deletes_allows
 #[tokio::test]
 async fn delete_reads_only_the_key() {
     let importer = filled().await;
-    // No value but the key must be good.
+    // Only the key must be valid.
     let file = "v,k\n,1\nwhatever,9\n,3\n,1\n,\n,x\n";
     assert_eq!(importer.load("t", &[("mode", "delete")], file).await, "completed|6|2|1|1|2|0");
     assert_eq!(importer.rejects().await, ["5|not-null|-|k", "6|format|-|k"]);
@@ -233,7 +233,7 @@ async fn the_version_column_decides_between_rows() {
             .world
             .rows("INSERT INTO t VALUES (1, 'old', 5), (2, 'old', 5), (3, 'old', 5), (6, 'old', 5)")
             .await;
-        // Older, the same, newer, no version, new, and in the file: older after newer, stale before newer.
+        // An older row, an equal one, a newer one, one without a version, a new one, and pairs in both orders.
         let file = "k,v,at\n1,new,4\n2,old,5\n3,new,6\n4,new,\n5,a,2\n5,b,1\n6,a,4\n6,b,7\n";
         let counts = importer.load("t", &[], file).await;
         assert_eq!(counts, "completed|8|3|1|3|1|0", "{limit}");
@@ -241,7 +241,7 @@ async fn the_version_column_decides_between_rows() {
         let rows = ["1|old|5", "2|old|5", "3|new|6", "5|a|2", "6|b|7"];
         assert_eq!(importer.world.rows(all).await, rows);
     }
-    // No row may be older than the table's for ever: other modes do not compare.
+    // A file without the version column fails in mode upsert. Mode insert does not compare versions.
     assert_eq!(importer.load("t", &[], "k,v\n1,x\n").await, "failed|0|0|0|0|0|0");
     assert_eq!(
         importer.load("t", &[("mode", "insert")], "k,v\n7,x\n").await,
@@ -257,7 +257,7 @@ async fn an_older_row_is_superseded_every_time() {
     importer.world.rows("INSERT INTO t VALUES (1, 'old', 5)").await;
     let file = "k,v,at\n1,a,4\n1,b,3\n1,old,5\n1,old,5\n1,c,2\n";
     for mode in ["upsert", "replace"] {
-        // Two change nothing; the others are older than the table's.
+        // Two rows change nothing; the others are older than the row of the table.
         assert_eq!(
             importer.load("t", &[("mode", mode)], file).await,
             "completed|5|0|2|3|0|0",
@@ -274,7 +274,7 @@ async fn generated_columns_get_their_values_from_the_database() {
             v text DEFAULT 'none', s serial)",
     )
     .await;
-    // Lanes may take their numbers in any order.
+    // Lanes may get their generated numbers in any order.
     importer.import.lanes = 1;
     assert_eq!(importer.load("t", &[], "k\n10\n20\n").await, "completed|2|2|0|0|0|0");
     let rows = "SELECT k, n, d, double, v, s FROM t ORDER BY k";
@@ -365,7 +365,7 @@ async fn columns_of_every_type_arrive_unchanged() {
     let records = importer.rejects().await;
     let records: Vec<_> = records.iter().map(|reject| reject.split('|').next().unwrap()).collect();
     assert_eq!(records, ["3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]);
-    // The same file again changes nothing, whatever the types.
+    // The same file again changes no value of any type.
     assert_eq!(importer.load("t", &[], file).await, "completed|12|0|2|0|10|0");
 }
 
@@ -374,7 +374,7 @@ async fn rows_that_refer_to_each_other_are_loaded_in_the_order_of_the_file() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t)";
     let importer = Importer::in_chunks(tables, 2).await;
     let file = "k,boss\n9,\n8,9\n7,8\n6,7\n5,6\n4,5\n1,2\n2,3\n";
-    // 1 asks for 2, which comes with it; 2 asks for 3, which never comes.
+    // Row 1 refers to row 2 of its chunk; row 2 refers to row 3, which does not exist.
     assert_eq!(importer.load("t", &[], file).await, "completed|8|6|0|0|2|0");
     assert_eq!(importer.rejects().await, ["7|database|23503|-", "8|database|23503|-"]);
     assert_eq!(importer.load("t", &[], "k,boss\n1,2\n2,9\n").await, "completed|2|2|0|0|0|0");
@@ -499,7 +499,7 @@ async fn keys_that_only_the_database_can_compare_have_one_row() {
     let tables = "CREATE EXTENSION citext; CREATE TABLE t (k citext PRIMARY KEY, v text)";
     let importer = Importer::in_chunks(tables, 3).await;
     let file = "k,v\nada,1\nADA,2\nbob,3\nAda,4\nBOB,5\neve,6\n";
-    // In one chunk and in several: the last of the file wins, not that of the alphabet.
+    // In one chunk and in several, the last row of the file wins.
     assert_eq!(importer.load("t", &[], "k,v\nzoe,1\nZOE,2\n").await, "completed|2|2|0|0|0|0");
     assert_eq!(importer.world.rows("DELETE FROM t RETURNING k::text, v").await, ["zoe|2"]);
     assert_eq!(importer.load("t", &[], file).await, "completed|6|6|0|0|0|0");
@@ -541,7 +541,7 @@ async fn names_of_tables_and_columns_may_be_anything() {
     assert_eq!(importer.load(table, &replace, "select,a b\n1,z\n").await, "completed|1|0|1|0|0|1");
 }
 
-/// Values that PostgreSQL holds equal can differ in what they say.
+/// Values that are equal for PostgreSQL can have different texts.
 #[tokio::test]
 async fn a_value_equal_but_not_identical_replaces_the_old_one() {
     let tables = "CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);

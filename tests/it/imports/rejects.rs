@@ -1,4 +1,4 @@
-//! Rows that are not loaded: one list, whoever refuses them.
+//! Rejected rows: one list of those that the worker and the database refuse.
 
 use std::fmt::Write as _;
 
@@ -104,7 +104,7 @@ async fn a_row_that_the_database_refuses_holds_back_no_other() {
          CREATE TRIGGER picky BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION picky();",
     )
     .await;
-    // A key that no page of an index can hold, not even compressed.
+    // A key that is too long for an index, even compressed.
     let mut seed = 1_u64;
     let long: String = std::iter::repeat_with(|| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -134,7 +134,7 @@ async fn a_row_whose_every_character_is_escaped_is_sent_whole() {
     importer.import.lanes = 1;
     let long = "\\".repeat(520_000);
     let file = format!("k,v\n1,x\n2,{long}\n3,y\nx,z\n");
-    // A dry run looks for bad rows at once.
+    // A dry run bisects at once.
     for dry_run in ["true", "false"] {
         let counts = importer.load("t", &[("dry-run", dry_run)], file.as_str()).await;
         assert_eq!(counts, "completed|4|3|0|0|1|0", "dry run: {dry_run}");
@@ -174,7 +174,7 @@ async fn rejects_are_counted_by_kind_and_the_largest_count_is_first() {
 
 #[tokio::test]
 async fn rejects_beyond_the_kept_ones_are_counted() {
-    // Three lanes, of which each keeps its own.
+    // Each of the three lanes keeps its own rejects.
     let importer = Importer::with(STAFF).await;
     let file = format!("id,name\n{}0001,good\n", "x\n".repeat(100_010));
     assert_eq!(importer.load("staff", &[], file).await, "completed|100011|1|0|0|100010|0");
@@ -202,7 +202,7 @@ async fn a_thousand_bad_rows_among_good_ones_are_found() {
 async fn a_dry_run_of_fixed_rows_shows_the_keys_that_exist() {
     let importer = Importer::with("CREATE TABLE t (k integer PRIMARY KEY, v integer)").await;
     assert_eq!(importer.load("t", &[], "k,v\n1,x\n2,y\n").await, "completed|2|0|0|0|2|0");
-    // Meanwhile, somebody brings a newer row.
+    // Another session inserts a newer row.
     importer.world.rows("INSERT INTO t VALUES (1, 100)").await;
     let rejected = importer.rejected_bytes("t").await;
     let fixed = String::from_utf8(rejected).unwrap().replace(",x,", ",1,").replace(",y,", ",2,");
@@ -263,51 +263,7 @@ async fn rows_that_refer_to_each_other_are_loaded_beside_a_rejected_row() {
     );
 }
 
-#[tokio::test]
-async fn a_pair_that_stands_far_apart_in_a_file_is_loaded_beside_a_bad_row() {
-    let importer = Importer::with(
-        "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NULL REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
-    )
-    .await;
-    let mut file = "id,mate\n1,1200\n9999,77777\n".to_owned();
-    (2..1200).for_each(|id| file.push_str(&format!("{id},{id}\n")));
-    file.push_str("1200,1\n");
-    assert_eq!(importer.load("t", &[], file).await, "completed|1201|1200|0|0|1|0");
-    assert_eq!(importer.rejects().await, ["2|database|23503|-"]);
-}
-
-/// Of random references, those rows are loaded of which none refers to a row that is not.
-#[tokio::test]
-async fn rows_of_a_file_stand_or_fall_by_their_references() {
-    let importer = Importer::with(
-        "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NULL REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
-    )
-    .await;
-    for seed in seeds(10) {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let ids = random.u32(2..30);
-        let mate = |id| if random.bool() { id } else { random.u32(1..=ids + 1) };
-        let mut rows: Vec<(u32, u32)> = (1..=ids).zip((1..=ids).map(mate)).collect();
-        random.shuffle(&mut rows);
-        let lines = rows.iter().map(|(id, mate)| format!("{id},{mate}\n"));
-        let file = format!("id,mate\n{}", lines.collect::<String>());
-        importer.load("t", &[], file.clone()).await;
-        loop {
-            let ids: Vec<_> = rows.iter().map(|(id, _)| *id).collect();
-            rows.retain(|(_, mate)| ids.contains(mate));
-            if rows.len() == ids.len() {
-                break;
-            }
-        }
-        rows.sort_unstable();
-        let expected: Vec<_> = rows.iter().map(|(id, mate)| format!("{id}|{mate}")).collect();
-        let found = importer.world.rows("SELECT id, mate FROM t ORDER BY id").await;
-        assert_eq!(found, expected, "seed {seed}: {file}");
-        importer.world.rows("TRUNCATE t").await;
-    }
-}
-
-/// Where one row is refused for a reason that the table itself shows, one query finds all others.
+/// If a constraint of the table refuses one row, one query finds all others that it refuses.
 #[tokio::test]
 async fn rows_refused_together_have_the_errors_that_each_has_alone() {
     let tables = "CREATE TABLE parent (k integer PRIMARY KEY);
@@ -321,7 +277,7 @@ async fn rows_refused_together_have_the_errors_that_each_has_alone() {
         assert_eq!(found, format!("completed|{counts}"), "{mode} {:?}", importer.rejects().await);
         let reasons = "SELECT record, sqlstate, reason FROM sync.import_reject ORDER BY record";
         let found = importer.world.rows(reasons).await;
-        // The same by PostgreSQL alone, row by row.
+        // The same file, one row a chunk.
         let alone = Importer::in_chunks(tables, 1).await;
         alone.load("t", &[("mode", mode)], file).await;
         assert_eq!(found, alone.world.rows(reasons).await, "{mode}");

@@ -1,4 +1,4 @@
-//! Keys that come more than once, in a file and from file to file.
+//! Keys that are repeated in a file and across files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use super::Importer;
 
 const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
 
-/// So many of the rows, in chunks of so many records, have a later row of their key in their own chunk.
+/// Returns the number of rows that have a later row of their key in their chunk.
 fn folded(keys: &[i32], records: usize) -> usize {
     let of_chunk = |chunk: &[i32]| chunk.len() - chunk.iter().collect::<BTreeSet<_>>().len();
     keys.chunks(records).map(of_chunk).sum()
@@ -98,7 +98,7 @@ async fn a_repeated_file_leaves_the_table_unchanged() {
         let file = "k,v\n1,a\n2,b\n1,a\n3,c\n2,b\n1,a\n4,\n5,\"\"\n";
         let counts = format!("completed|8|5|{}|{folded}|0|0", 3 - folded);
         assert_eq!(importer.load("t", &[], file).await, counts, "{records}");
-        // Not even a lock (`xmax`) touches them.
+        // The rows are not even locked (`xmax`).
         let rows = "SELECT k, v, xmin::text, xmax::text, ctid::text FROM t ORDER BY k";
         let before = importer.world.rows(rows).await;
         for mode in ["upsert", "replace"] {
@@ -121,7 +121,7 @@ async fn each_row_counts_for_its_own_effect_across_chunks() {
 #[tokio::test]
 async fn a_bad_row_does_not_supersede_a_good_one() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text CHECK (v <> 'no'))";
-    // The last row decides alone, where it is good: earlier ones are not looked at in its chunk.
+    // A good last row decides alone: earlier rows of its key in the chunk are not checked.
     for (records, counts, rejects) in [
         (1, "completed|6|3|0|0|3|0", ["2", "3", "6"].as_slice()),
         (2, "completed|6|3|0|1|2|0", ["2", "6"].as_slice()),
@@ -137,7 +137,7 @@ async fn a_bad_row_does_not_supersede_a_good_one() {
     }
 }
 
-/// Lanes may not decide which of two rows is the bad one.
+/// The rejected one of two rows does not depend on the lanes.
 #[tokio::test]
 async fn the_number_of_lanes_does_not_decide_between_two_rows_that_exclude_each_other() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text UNIQUE)";

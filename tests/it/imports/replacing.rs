@@ -1,4 +1,4 @@
-//! Mode `replace` while others write, over tables of several stretches, and when it is interrupted.
+//! Mode `replace`: concurrent writes, tables of several stretches, interruptions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,18 +21,18 @@ const KEY: &str = "imports/t/a.csv";
 
 const KEYS: &str = "SELECT k FROM t ORDER BY k";
 
-/// Each `DELETE` waits for whoever holds the advisory lock 1.
+/// Each `DELETE` waits for the holder of the advisory lock 1.
 const GATE: &str = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$";
 const GATED: &str =
     "CREATE TRIGGER wait BEFORE DELETE ON t FOR EACH STATEMENT EXECUTE FUNCTION wait()";
 
-/// Another session on the database.
+/// Opens another session on the database.
 async fn session(importer: &Importer) -> Client {
     ephemeral_postgres::connect(&importer.world.database_url).await.unwrap()
 }
 
-/// Until a statement of the database waits for a lock.
+/// Waits until a statement of the database waits for a lock.
 async fn waits(other: &Client) {
     let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock')";
@@ -41,7 +41,7 @@ async fn waits(other: &Client) {
     }
 }
 
-/// A table of so many rows, from 1.
+/// Returns an importer whose table has this many rows, from 1.
 async fn filled(rows: usize) -> Importer {
     let importer = Importer::with(T).await;
     let fill = format!("INSERT INTO t SELECT n, 'old' FROM generate_series(1, {rows}) n");
@@ -49,7 +49,7 @@ async fn filled(rows: usize) -> Importer {
     importer
 }
 
-/// Begins an import and does no more.
+/// Begins an import without loading a row. Returns the `ETag` of its file.
 async fn begin(importer: &Importer, file: &str) -> String {
     let etag = importer.bucket.put_with(KEY, file, &OPTIONS).await;
     importer.world.fault("execute@3.. fail-before=ServiceUnavailableError");
@@ -131,7 +131,7 @@ async fn replace_keeps_rows_of_a_transaction_that_was_open_when_it_began() {
     assert_eq!(importer.world.rows(LAST).await, ["completed|1|0|1|0|0|1"]);
 }
 
-/// Of a row of the file that another transaction has written, and not committed, when the row is loaded.
+/// The other transaction has written the row and not committed it when the row is loaded.
 #[tokio::test]
 async fn replace_keeps_a_row_of_its_file_that_another_transaction_wrote() {
     for (insert, expected) in [
@@ -155,7 +155,7 @@ async fn replace_keeps_a_row_of_its_file_that_another_transaction_wrote() {
     }
 }
 
-/// Deletes of rows behind this one fail while there is a row in "outage".
+/// The delete of the row 60000 fails while there is a row in "outage".
 const OUTAGE: [&str; 3] = [
     "CREATE TABLE outage (k integer)",
     "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -181,7 +181,7 @@ async fn an_interrupted_replace_continues_after_its_last_committed_stretch() {
     assert_eq!(importer.world.rows(STAND).await, ["running|120000|119999|49999|delete"]);
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["70001"]);
     importer.world.rows("DELETE FROM outage").await;
-    // The file is loaded: it is not read again.
+    // The file is loaded and is not read again.
     let loaded = importer.world.rows("SELECT count(*) FROM sync.import_chunk").await;
     assert!(importer.notify(KEY, &etag, "01").await.batch_item_failures.is_empty());
     assert_eq!(importer.world.rows("SELECT count(*) FROM sync.import_chunk").await, loaded);
@@ -250,7 +250,7 @@ async fn a_replace_longer_than_an_invocation_continues_in_another() {
         },
     }]})
     .to_string();
-    // Its four stretches take four seconds at least, and an invocation has less at first.
+    // The four stretches take four seconds at least, and the first invocation has less.
     for seconds in 3.. {
         let event = sqs_event(&[(&format!("m{seconds}"), "", &body)]);
         let response =
@@ -266,7 +266,7 @@ async fn a_replace_longer_than_an_invocation_continues_in_another() {
     assert_eq!(world.rows(KEYS).await, ["1"]);
 }
 
-/// No `DELETE` has time enough.
+/// Each `DELETE` times out.
 const LATE: [&str; 2] = [
     "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = '57014'; END $$",
@@ -303,7 +303,7 @@ async fn an_atomic_replace_reports_a_timeout() {
 #[tokio::test]
 async fn visibility_is_known_across_the_wraparound_of_transaction_ids() {
     let importer = Importer::with(T).await;
-    // 4294967296 numbers, and 100 more: the snapshot is between two of them.
+    // The snapshot is 100 transactions after the first 4294967296, the wraparound.
     for (written_by, expected) in [
         ("50", true),
         ("99", true),
@@ -312,7 +312,7 @@ async fn visibility_is_known_across_the_wraparound_of_transaction_ids() {
         ("104", true),
         ("105", false),
         ("200", false),
-        // Before the numbers began anew.
+        // Before the wraparound.
         ("4294967200", true),
         ("4000000000", true),
         // Frozen by initdb.

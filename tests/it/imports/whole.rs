@@ -1,4 +1,4 @@
-//! All or nothing, only looking, and how much may be rejected.
+//! `atomic`, `dry-run` and `max-rejects`.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ async fn an_atomic_file_is_loaded_whole() {
     let file = "k,v\n1,new\n2,old\n3,a\n4,b\n3,c\n";
     assert_eq!(importer.load("t", &[("atomic", "true")], file).await, "completed|5|4|1|0|0|0");
     assert_eq!(importer.world.rows(ROWS).await, ["1|new", "2|old", "3|c", "4|b"]);
-    // All by one transaction, though not by one subtransaction.
+    // A file without rows is loaded too.
     assert_eq!(importer.load("t", &[("atomic", "true")], "k,v\n").await, "completed|0|0|0|0|0|0");
 }
 
@@ -31,7 +31,7 @@ async fn a_bad_row_of_an_atomic_file_keeps_out_all_others() {
     for (bad, reject) in [("x,a", "4|format|-|k"), ("9,no", "4|database|23514|-")] {
         let file = format!("k,v\n1,new\n3,a\n3,b\n{bad}\n2,old\n4,b\n");
         let counts = importer.load("t", &[("atomic", "true")], file).await;
-        // What would have been written is left as it was.
+        // The rows that would have been written count as unchanged.
         assert_eq!(counts, "failed|6|0|5|0|1|0");
         assert!(importer.error().await.ends_with("nothing was loaded"));
         assert_eq!(importer.rejects().await, [reject]);
@@ -67,10 +67,10 @@ async fn a_deferred_constraint_refuses_an_atomic_file() {
         error.contains("deferred constraint") && error.contains("nothing was loaded"),
         "{error}"
     );
-    // Not atomic: the bad rows alone are rejected.
+    // Without `atomic`, only the bad rows are rejected.
     assert_eq!(importer.load("t", &[], file).await, "completed|4|2|0|0|2|0");
     assert_eq!(importer.rejects().await, ["2|database|23503|-", "4|database|23505|-"]);
-    // What is good at the end is good: two rows that change places.
+    // Two rows exchange their unique values, which is valid at the commit.
     let file = "k,p,u\n1,1,3\n3,1,1\n";
     assert_eq!(importer.load("t", &[("atomic", "true")], file).await, "completed|2|2|0|0|0|0");
 }
@@ -101,7 +101,7 @@ async fn a_dry_run_reports_the_result_of_the_real_run_and_changes_nothing() {
     }
 }
 
-/// The second one waits, and then knows what the first found out.
+/// The second worker waits, and then reads the result of the first.
 #[tokio::test]
 async fn only_one_of_two_workers_on_a_dry_run_tries_the_rows() {
     let tables = "CREATE SEQUENCE tries; CREATE TABLE t (k integer PRIMARY KEY,
@@ -198,7 +198,7 @@ async fn a_file_over_max_rejects_is_not_read_to_its_end() {
         let kept = format!("SELECT count(*) >= {read} * 8 / 10 FROM t");
         assert_eq!(importer.world.rows(&kept).await, ["true"]);
     }
-    // A tenth is bad: 11% allow that.
+    // A tenth of the rows is bad, which 11% allow.
     let counts = importer.load("t", &[("max-rejects", "11%")], file).await;
     assert!(counts.starts_with("completed|30000|"), "{counts}");
 }
@@ -206,7 +206,7 @@ async fn a_file_over_max_rejects_is_not_read_to_its_end() {
 #[tokio::test]
 async fn a_dry_run_of_several_chunks_checks_deferred_constraints_chunk_by_chunk() {
     let tables = "CREATE TABLE t (k integer PRIMARY KEY, boss integer REFERENCES t DEFERRABLE INITIALLY DEFERRED)";
-    // The boss of 1 comes a chunk too late, that of 3 in time.
+    // The boss of row 1 comes in a later chunk, the boss of row 3 in the same one.
     let file = "k,boss\n1,4\n2,\n3,5\n5,\n4,\n";
     for dry_run in ["true", "false"] {
         let importer = Importer::in_chunks(tables, 2).await;

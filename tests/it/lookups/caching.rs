@@ -1,4 +1,4 @@
-//! Answers as caches and the wire see them.
+//! Caching and compression of responses.
 
 use std::io::Read as _;
 
@@ -26,7 +26,7 @@ async fn an_unchanged_response_is_304() {
         assert_eq!(again.header("link"), response.header("link"));
         let weak = format!("\"other\", W/{tag}");
         assert_eq!(world.read(address, &[("if-none-match", &weak)]).await.status, 304);
-        // Another form is another representation.
+        // Another media type has another `ETag`.
         let csv = world.read(address, &[("if-none-match", &tag), ("accept", "text/csv")]).await;
         assert_eq!(csv.status, 200);
     }
@@ -34,7 +34,7 @@ async fn an_unchanged_response_is_304() {
     world.rows("UPDATE staff SET age = 13 WHERE id = '0001'").await;
     let known = [("if-none-match", response.header("etag"))];
     assert_eq!(world.read("/staff/0001", &known).await.status, 200);
-    // A problem is never confirmed.
+    // A problem has no `ETag`.
     let response = world.read("/staff/9999", &[("if-none-match", "*")]).await;
     assert_eq!((response.status, response.header("etag")), (404, ""));
 }
@@ -81,7 +81,7 @@ async fn a_large_response_is_compressed_on_request() {
     let again =
         [("accept-encoding", "gzip"), ("accept", "*/*"), ("if-none-match", zipped.header("etag"))];
     assert_eq!(world.read("/staff", &again).await.status, 304);
-    // Too small to gain anything, or not wanted.
+    // The response is too small, or the client does not accept gzip.
     for (address, accept) in [("/staff?limit=1", "gzip"), ("/staff", "gzip;q=0"), ("/staff", "br")]
     {
         let response = world.read(address, &[("accept-encoding", accept), ("accept", "*/*")]).await;

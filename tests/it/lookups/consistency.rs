@@ -1,4 +1,4 @@
-//! Reading one's own writes.
+//! Look-ups after a write (`after`).
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn settle(world: &World, id: Uuid, outcome: &str) {
         .await;
 }
 
-/// A look-up that has little time.
+/// Sends a look-up with a short deadline.
 async fn read_soon(world: &World, address: &str) -> HttpResponse {
     world.request("GET", address, &[], Deadline::after(Duration::from_secs(3))).await
 }
@@ -43,7 +43,7 @@ async fn a_look_up_after_a_settled_write_is_one_call() {
     let header = [("consistent-after", ids[0].to_string())];
     let header: Vec<_> = header.iter().map(|(name, id)| (*name, id.as_str())).collect();
     assert_eq!(world.read("/staff/0001", &header).await.status, 200);
-    // The next page need not wait again.
+    // The next page does not wait again.
     let response = world.read(&format!("/staff?limit=1&after={}", ids[0]), &[]).await;
     assert!(!response.header("link").contains("after"), "{}", response.header("link"));
 }
@@ -94,7 +94,7 @@ async fn a_look_up_does_not_wait_for_an_id_that_no_write_can_have() {
     let response = world.read(&format!("/staff?after={}", Uuid::new_v4()), &[]).await;
     assert_eq!(response.status, 404);
     assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:write-not-found");
-    // An id from an Idempotency-Key may be on its way at any time.
+    // A write with an id from an Idempotency-Key may be accepted at any time.
     let id = "6f9619ff-8b86-8011-b42d-00c04fc964ff";
     assert_eq!(read_soon(&world, &format!("/staff?after={id}")).await.status, 503);
     let response = world.read(&format!("/_sync/writes/{id}"), &[]).await.json();

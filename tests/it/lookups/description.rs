@@ -1,4 +1,4 @@
-//! The API's own description.
+//! The OpenAPI description of the API.
 
 use std::process::Command;
 
@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::forms::EVERYTHING;
 use crate::support::{MEASUREMENT, STAFF, World, sample, schema_of};
 
-/// Checks a description with a public validator, the OpenAPI Initiative's schema in it.
+/// A script that validates a description against the schema of the OpenAPI Initiative.
 const VALIDATE: &str = "import json, sys, openapi_spec_validator as v
 v.validate(json.load(open(sys.argv[1])), cls=v.OpenAPIV31SpecValidator)";
 
-/// What the validator finds wrong.
+/// Returns the faults that the validator finds.
 async fn fault(description: &Value) -> Option<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), description.to_string()).unwrap();
@@ -33,7 +33,7 @@ async fn the_description_is_valid_openapi() {
     let mut description = openapi::document(&schema.catalog, "https://example.org/v1");
     assert_eq!(fault(&description).await, None);
     assert_eq!(fault(&openapi::document(&Catalog::default(), ".")).await, None);
-    // The validator does find what is wrong.
+    // The validator finds faults.
     description["paths"]["/staff"]["get"]["responses"]["200"] = "nothing".into();
     let fault = fault(&description).await.unwrap();
     assert!(fault.contains("'nothing' is not of type 'object'"), "{fault}");

@@ -1,4 +1,4 @@
-//! Filters, orders and columns, spelt as in PostgREST.
+//! Filters, orders and columns, in the syntax of PostgREST.
 
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ async fn rows_come_in_the_requested_order() {
         ("order=age.nullsfirst,id.desc", [2, 4, 1, 3]),
         ("order=name.desc,age", [3, 2, 1, 4]),
     ] {
-        // How upper and lower case compare is the database's collation.
+        // The collation of the database orders upper and lower case.
         let expected = if query.starts_with("order=name") {
             ids_of(&world, "SELECT id FROM person ORDER BY name DESC, age, id").await
         } else {

@@ -1,4 +1,4 @@
-//! The forms of an answer, by what the request accepts.
+//! The media types of responses.
 
 use aurora_sync::functions::import;
 use serde_json::json;
@@ -86,17 +86,17 @@ async fn json_is_exact_for_every_type() {
     ] {
         assert!(found.contains(exact), "{exact} is not in {found}");
     }
-    // A line is a line, whatever stands between the tokens of a json column.
+    // A row is one line, also with line breaks between the tokens of a json value.
     let lines = world.read("/everything", &[("accept", "application/x-ndjson")]).await;
     assert_eq!(lines.body.lines().count(), 3);
-    // Several dimensions are no problem in JSON.
+    // JSON has arrays of several dimensions.
     assert_eq!(
         world.read("/everything/2", &[]).await.json()["words"],
         json!([["a", "b"], ["c", "d"]])
     );
 }
 
-/// Drops a file into an import, and gives its counts of read, written, unchanged and rejected rows.
+/// Imports a file. Returns the counts of read, written, unchanged and rejected rows.
 async fn import(world: &World, bucket: &Bucket, key: &str, content: &str) -> String {
     let function = world.import(&bucket.sdk_config, &bucket.name);
     let etag = bucket.put(key, content).await;
@@ -142,7 +142,7 @@ async fn a_csv_response_can_be_imported_unchanged() {
         let counts = import(&world, &bucket, &key, &csv).await;
         assert!(counts.ends_with("|0|-"), "{counts}\n{csv}");
         assert_eq!(world.rows(&all).await, before);
-        // json has no equality in PostgreSQL: an import writes it again.
+        // PostgreSQL cannot compare json values, so that an import writes them again.
         if table == "Measurement" {
             assert_eq!(counts, format!("{rows}|0|{rows}|0|-"));
         }

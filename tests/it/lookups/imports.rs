@@ -1,4 +1,4 @@
-//! The state of imports, and the rows that they rejected.
+//! The state and the rejected rows of imports.
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ async fn imports_are_listed_like_a_table_newest_first() {
     );
 }
 
-/// A running import at a quarter of its file after 30 s, one at its end, and one that did not begin.
+/// An import that has read a quarter of its file in 30 s, a completed one, and one that did not begin.
 const UNDER_WAY: &str = "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name, state,
         options, bytes_total, bytes_read, rows_read, rows_written, rows_superseded, rows_deleted, continuation,
         started_at, progressed_at, finished_at)
@@ -86,7 +86,7 @@ async fn an_import_shows_its_progress_and_its_estimated_end() {
     let begun = one(3).await;
     assert_eq!(begun["progress_percent"], Value::Null);
     assert_eq!(begun["rows_per_second"], Value::Null);
-    // What is computed is filtered and sorted by like all else.
+    // Computed columns can be filtered and sorted by.
     let (rows, _) = world.walk("/_sync/imports?progress_percent=lt.50&order=rows_per_second").await;
     assert_eq!(rows.len(), 1);
 }
@@ -107,7 +107,7 @@ async fn rejected_rows_of_an_import_are_listed_in_the_order_of_the_file() {
     );
     let (rows, _) = world.walk(&format!("{}?record=gt.2&select=raw", rejects(1))).await;
     assert_eq!(rows, [json!({"raw": "x,3"})]);
-    // An import without rejects, and none.
+    // An import without rejects, and an unknown one.
     assert_eq!(world.read(&rejects(3), &[]).await.body, "[]");
     assert_eq!(world.read(&rejects(9), &[]).await.status, 404);
 }

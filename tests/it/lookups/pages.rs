@@ -1,4 +1,4 @@
-//! Pages: each row once, whatever happens beside the walk.
+//! Pages: each row comes once, also while others insert and delete rows.
 
 use data_api_server::Operation;
 use serde_json::json;
@@ -16,7 +16,7 @@ async fn pages_follow_each_other_by_their_links() {
     let second = world.read(&next, &[]).await;
     assert_eq!(second.body, r#"[{"id":"0003"}]"#);
     assert_eq!(second.header("link"), "");
-    // A page that is full, and the last.
+    // The last page is full.
     assert_eq!(world.read("/staff?limit=3", &[]).await.header("link"), "");
 }
 
@@ -26,7 +26,7 @@ async fn inserted_and_deleted_rows_neither_repeat_nor_hide_other_rows() {
     let first = world.read("/staff?limit=2&order=age.desc", &[]).await;
     assert_eq!(first.json()[1]["id"], "0002");
     world.rows("INSERT INTO staff VALUES ('0009', 'Before', 99), ('0008', 'Between', 33)").await;
-    // The row that the page ended with is gone; its place in the order is not.
+    // The last row of the page is deleted; the next page begins after its position.
     world.rows("DELETE FROM staff WHERE id = '0002'").await;
     let second = world.read(&next_page("/staff", &first).unwrap(), &[]).await;
     let ids: Vec<_> =
@@ -73,7 +73,7 @@ async fn a_page_that_is_too_large_is_split() {
     let ids: Vec<_> = rows.iter().map(|row| row["id"].as_i64().unwrap()).collect();
     assert_eq!(ids, (1..=10).collect::<Vec<_>>());
     assert!(sizes.iter().all(|size| *size <= 3), "{sizes:?}");
-    // Where the large column is left out, nothing is too large.
+    // Without the large column, no row is too large.
     assert_eq!(world.walk("/big?limit=10&select=id").await.1, [10]);
 }
 

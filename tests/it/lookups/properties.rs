@@ -1,4 +1,4 @@
-//! Look-ups against plain SQL, for tables, filters and orders made at random.
+//! Look-ups compared with plain SQL, for random tables, filters and orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::World;
 use crate::support::reading::next_page;
 
-/// The columns of which tables are made: name, type, and values of it.
+/// The columns of the tables: name, type, and values.
 const COLUMNS: [(&str, &str, &[&str]); 9] = [
     ("n", "integer", &["-1", "0", "7", "2147483647"]),
     ("t", "text", &["", "a", "B", "a,b", "say \"hi\"", "(x)", "eq.a", "é\\"]),
@@ -26,10 +26,10 @@ const COLUMNS: [(&str, &str, &[&str]); 9] = [
     ),
 ];
 
-/// A condition, and what it is in SQL.
+/// A condition.
 #[derive(Debug, Clone)]
 enum Filter {
-    /// Column, operator and value, by their places.
+    /// The indexes of the column, the operator and the value.
     Compare(usize, usize, usize),
     In(usize, Vec<usize>),
     IsNull(usize),
@@ -70,7 +70,7 @@ fn literal(text: &str) -> String {
 }
 
 impl Filter {
-    /// As a member of a group.
+    /// Returns the condition as a member of a group.
     fn query(&self) -> String {
         let name = |column: &usize| quoted(COLUMNS[*column].0);
         match self {
@@ -88,7 +88,7 @@ impl Filter {
             Self::IsNull(column) => format!("{}.is.null", name(column)),
             Self::Not(inner) => match inner.as_ref() {
                 Self::Group(..) => format!("not.{}", inner.query()),
-                // A negation twice is none.
+                // Two negations are none.
                 Self::Not(inner) => inner.query(),
                 other => {
                     let text = other.query();
@@ -129,7 +129,7 @@ impl Filter {
     }
 }
 
-/// Columns, each with its direction and where its nulls go.
+/// Columns with their directions and the positions of their nulls.
 type Order = Vec<(usize, bool, Option<bool>)>;
 
 fn order() -> impl Strategy<Value = Order> {
@@ -162,7 +162,7 @@ fn order_sql(order: &Order) -> String {
     terms.collect()
 }
 
-/// Rows by the places of their values; one too many is NULL.
+/// Returns a strategy of rows, given by the indexes of their values. An index beyond the values is NULL.
 fn rows() -> impl Strategy<Value = Vec<Vec<usize>>> {
     let row = COLUMNS.iter().map(|(_, _, values)| 0..=values.len()).collect::<Vec<_>>();
     prop::collection::vec(row, 0..40)
@@ -173,7 +173,7 @@ fn insert(first_id: usize, rows: &[Vec<usize>]) -> String {
         let cells = row.iter().enumerate().map(|(column, index)| {
             COLUMNS[column].2.get(*index).map_or_else(|| "NULL".to_owned(), |text| literal(text))
         });
-        // A key of two parts that differ in their order.
+        // A key of two columns with different orders.
         let id = first_id + n;
         format!("({}, 'k{}', {})", id % 3, id, cells.collect::<Vec<_>>().join(", "))
     });
@@ -209,7 +209,8 @@ fn keys(rows: &[Value]) -> Vec<String> {
     rows.iter().map(|row| row["k2"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Runs cases over one of three tables: which of its columns are NOT NULL decides how pages are cut.
+/// Runs cases on one of three tables, which differ in their NOT NULL columns: these decide the conditions between
+/// pages.
 fn check<S: Strategy>(
     cases: u32,
     strategy: S,
@@ -226,7 +227,7 @@ fn check<S: Strategy>(
         [true, false, true, false, true, false, true, false, true],
     ] {
         let world = runtime.block_on(World::with(&create(&not_null)));
-        // Where a column is NOT NULL, its first value stands in for NULL.
+        // In a NOT NULL column, the first value replaces NULL.
         let fit = |mut rows: Vec<Vec<usize>>| {
             for row in &mut rows {
                 for (column, index) in row.iter_mut().enumerate() {
@@ -277,11 +278,11 @@ fn a_look_up_returns_the_rows_of_plain_sql_in_its_order() {
     });
 }
 
-/// What happens to the table while its pages are walked.
+/// A change of the table between two pages.
 #[derive(Debug, Clone)]
 struct Beside {
     inserted: Vec<Vec<usize>>,
-    /// Keys to delete, by their places among all that were ever there.
+    /// The indexes of the keys to delete, among all keys so far.
     deleted: Vec<prop::sample::Index>,
 }
 

@@ -1,4 +1,4 @@
-//! What cannot be answered: a problem that says why, and no call where none is needed.
+//! Look-ups that fail: their problems, and their numbers of calls.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ async fn a_query_that_takes_too_long_is_504() {
     assert_eq!(world.request("GET", "/staff", &[], soon).await.status, 504);
 }
 
-/// Whatever stands in a query string, the answer is rows or a problem of the client's, never of ours.
+/// Every query string gets rows or a problem with the status 400.
 #[test]
 fn hostile_query_strings_never_fail() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

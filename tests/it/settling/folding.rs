@@ -1,4 +1,4 @@
-//! Updates of one row that become one statement, and those that must not.
+//! Updates of one row that fold, and those that must not.
 
 use super::{LEDGER, calls, writes};
 use crate::support::{STAFF, World};
@@ -9,14 +9,14 @@ async fn a_thousand_updates_of_one_row_become_one() {
     let texts: Vec<_> = (0..1_000).map(|n| format!("update staff id=0001 age={n}")).collect();
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
     let updates = writes(&world, &texts);
-    // The ledger is asked first, lest a settled one be done again as a part of the fold.
+    // The ledger is read first, so that the fold contains no settled write.
     assert_eq!(calls(&world, updates.clone()).await, 4);
     assert_eq!(world.rows("SELECT age FROM staff WHERE id = '0001'").await, ["999"]);
     assert_eq!(
         world.rows("SELECT outcome, count(*) FROM sync.write GROUP BY outcome").await,
         ["applied|1000"]
     );
-    // A second delivery with one more: only that one is done.
+    // A second delivery has one more write, and only that one is applied.
     world.rows("UPDATE staff SET age = -1, name = 'since then' WHERE id = '0001'").await;
     let mut again = updates;
     again.extend(writes(&world, &["update staff id=0001 name=new"]));

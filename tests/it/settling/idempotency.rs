@@ -8,7 +8,7 @@ use super::calls;
 use crate::support::writes::write;
 use crate::support::{STAFF, World};
 
-/// A write under an id that its Idempotency-Key gives.
+/// Returns a write under the id of an Idempotency-Key.
 fn keyed(world: &World, id: u128, text: &str) -> Write {
     let mut write = write(&world.schema.catalog, text);
     write.id = Uuid::new_v8(id.to_be_bytes());
@@ -23,7 +23,7 @@ async fn another_payload_under_a_used_idempotency_key_is_rejected_and_never_appl
     let first = keyed(&world, 1, "insert staff id=0010 name=first");
     let other = keyed(&world, 1, "insert staff id=0011 name=other");
     let again = first.clone();
-    // In deliveries of their own, in one delivery, and each again.
+    // In two deliveries, in one delivery, and each again.
     assert_eq!(calls(&world, vec![first.clone()]).await, 3);
     assert_eq!(calls(&world, vec![other.clone()]).await, 3);
     let in_one =
@@ -42,7 +42,7 @@ async fn another_payload_under_a_used_idempotency_key_is_rejected_and_never_appl
         ]
     );
     assert_eq!(world.rows("SELECT id FROM staff WHERE id IN ('0001', '0011')").await, ["0001"]);
-    // Each payload's own status URL tells of that payload; the id alone, of the first.
+    // The status URL of each payload shows that payload; the id alone shows the first one.
     for (fingerprint, outcome, rule) in [
         (format!("?fingerprint={}", first.fingerprint.as_ref().unwrap()), "applied", json!(null)),
         (
@@ -59,7 +59,7 @@ async fn another_payload_under_a_used_idempotency_key_is_rejected_and_never_appl
     }
     let wrong = world.read(&format!("/_sync/writes/{}?fingerprnt=00", first.id), &[]).await;
     assert_eq!(wrong.status, 400);
-    // With the payload.
+    // The rejected write keeps its payload.
     let fingerprint = other.fingerprint.unwrap();
     assert_eq!(
         world

@@ -25,7 +25,7 @@ async fn rows_that_refer_to_each_other_settle_in_one_delivery() {
         world.rows("SELECT outcome, count(*) FROM sync.write GROUP BY outcome").await,
         ["applied|8"]
     );
-    // A parent that a child holds stays, and says so.
+    // The delete of a parent with a child is rejected.
     let texts = ["insert parent id=3", "insert child id=3 parent=3", "delete parent id=3"];
     world.apply_writes(writes(&world, &texts)).await;
     assert_eq!(
@@ -34,7 +34,7 @@ async fn rows_that_refer_to_each_other_settle_in_one_delivery() {
     );
 }
 
-/// A table that refers to itself, filled with a child of a parent.
+/// A table that refers to itself, with rows in three generations.
 const NODE: &str =
     "CREATE TABLE node (id integer PRIMARY KEY, parent integer REFERENCES node, a integer);
     INSERT INTO node VALUES (1, NULL, 0), (2, 1, 0), (3, 2, 0)";
@@ -95,18 +95,18 @@ async fn a_reference_to_a_unique_column_orders_rows_by_its_values() {
     )
     .await;
     let texts = [
-        // A parent that gets its value late, and a child that comes before its parent.
+        // A parent gets its value late, and a child comes before its parent.
         "insert parent id=10 a=1",
         "update parent id=10 code=new",
         "insert child id=10 code=new",
         "insert child id=11 code=newer",
         "insert parent id=11 code=newer",
-        // A child that lets its parent go, by an update and by a delete.
+        // A child leaves its parent by an update, and another by a delete.
         "update child id=1 code=new",
         "delete parent id=1",
         "delete child id=2",
         "delete parent id=2",
-        // A parent that takes another value, once nobody has the old one.
+        // A parent gets another value after its last child has left.
         "update child id=3 code=new",
         "update parent id=3 code=is",
     ];
@@ -138,7 +138,7 @@ async fn rows_that_refer_to_each_other_are_applied_beside_a_rejected_row() {
         "insert t id=5 mate=6",
         "insert t id=6 mate=4",
         "insert t id=7 mate=6",
-        // One of them refers to nothing, so that the other one does too.
+        // Row 8 refers to the rejected row 3.
         "insert t id=8 mate=3",
         "insert t id=9 mate=9",
     ];

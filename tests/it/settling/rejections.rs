@@ -67,7 +67,7 @@ async fn a_value_that_an_unknown_type_refuses_rejects_its_row_for_every_sqlstate
             "5|applied|-|-",
         ]
     );
-    // A table that is not there is still nobody's data.
+    // A missing table rejects no row.
     world.rows("DROP TABLE t").await;
     let left = world.apply_writes(writes(&world, &["insert t id=6 query=cat"])).await;
     assert_eq!(left.batch_item_failures.len(), 1);
@@ -80,7 +80,7 @@ async fn a_row_refused_for_two_reasons_has_the_first_error_of_postgresql() {
     )
     .await;
     let mut bad = writes(&world, &["insert t id=1", "insert t id=2 a=1", "insert t id=3 a=1"]);
-    // A queue can be fed by hand.
+    // An operator can send such a message.
     bad[2].row[1].1 = Some("x".to_owned());
     world.apply_writes(bad).await;
     assert_eq!(

@@ -49,7 +49,7 @@ async fn a_trigger_sees_each_update_of_a_row() {
     assert_eq!(world.rows("SELECT later, seen FROM t").await, ["3|3"]);
 }
 
-/// A trigger that leaves out what says so, and spells some keys in its own way.
+/// A trigger that skips rows with `skip` and `kept`, and changes the keys of rows with `moved`.
 const SKIPPING: &str = "CREATE TABLE t (id integer PRIMARY KEY, a text);
     CREATE TABLE numbered (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text);
     CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$

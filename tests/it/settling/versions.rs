@@ -1,4 +1,4 @@
-//! Rows that stand already: older versions, and values that are equal but not the same.
+//! Writes to existing rows: versions, and values that are equal but not identical.
 
 use super::writes;
 use crate::support::World;

@@ -1,4 +1,4 @@
-//! S3 and SQS in memory behind HTTP: quick enough for thousands of histories, and going wrong on demand.
+//! S3 and SQS in memory behind HTTP, fast enough for thousands of histories, with faults on demand.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 
 use super::sdk_config;
 
-/// What happens to one call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallFault {
-    /// Nothing is done, and 503 answered.
+    /// The call does nothing. The response is 503.
     Fail,
-    /// The call is done, but the connection closes without an answer.
+    /// The call succeeds, but the connection closes without a response.
     LoseResponse,
-    /// Nothing is done, and nothing ever answered.
+    /// The call does nothing, and no response comes.
     Hang,
-    /// Just before, the object that is asked for becomes another one of the same size.
+    /// Before the call, the requested object becomes another one of the same size.
     Overwrite,
-    /// Just before, the object that is asked for is deleted.
+    /// Before the call, the requested object is deleted.
     Delete,
 }
 
@@ -36,18 +36,18 @@ struct Object {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By bucket and key, as in the path.
+    /// Objects by `bucket/key`, as in the path.
     objects: HashMap<String, Object>,
-    /// Bodies of messages that were sent and not taken.
+    /// The bodies of the messages that were sent and not taken.
     sent: Vec<String>,
-    /// The messages that were hidden, by their receipt handles, and for how many seconds.
+    /// The receipt handles of the hidden messages, with their seconds.
     hidden: Vec<(String, u64)>,
     calls: u64,
-    /// By the number of the call.
+    /// Faults by the number of the call.
     mishaps: HashMap<u64, CallFault>,
 }
 
-/// The services of one world.
+/// S3 and SQS of one test.
 #[derive(Debug)]
 pub(crate) struct FakeAws {
     pub url: String,
@@ -70,7 +70,7 @@ impl FakeAws {
         format!("{}/queue", self.url)
     }
 
-    /// Puts an object, and gives its `ETag`.
+    /// Puts an object. Returns its `ETag`.
     pub(crate) fn put(
         &self,
         bucket: &str,
@@ -93,12 +93,12 @@ impl FakeAws {
         self.locked(|state| state.objects.clear());
     }
 
-    /// The bodies of the messages that were sent since the last time.
+    /// Returns the bodies of the messages that were sent since the last call.
     pub(crate) fn take_sent(&self) -> Vec<String> {
         self.locked(|state| std::mem::take(&mut state.sent))
     }
 
-    /// Which messages were hidden, and for how many seconds, in this order.
+    /// Returns the receipt handles of the hidden messages with their seconds, in order.
     pub(crate) fn hidden(&self) -> Vec<(String, u64)> {
         self.locked(|state| state.hidden.clone())
     }
@@ -107,7 +107,7 @@ impl FakeAws {
         self.locked(|state| state.calls)
     }
 
-    /// Lets a call to come go wrong, the next one being 1.
+    /// Adds a fault to a later call; the next call is number 1.
     pub(crate) fn inject(&self, call: u64, mishap: CallFault) {
         self.locked(|state| {
             let number = state.calls + call;
@@ -139,7 +139,7 @@ async fn respond(
     let path = percent_encoding::percent_decode_str(&path).decode_utf8_lossy().into_owned();
     let mishap = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Heartbeats have their own time, and are not counted.
+        // Heartbeats depend on the clock and are not counted.
         if target(&head.headers).ends_with("ChangeMessageVisibilityBatch") {
             None
         } else {
@@ -179,7 +179,7 @@ async fn respond(
     Ok(response)
 }
 
-/// Its last byte is another one.
+/// Changes the last byte of an object.
 fn overwrite(state: &mut State, path: &str) {
     let object = state.objects.get_mut(path).unwrap();
     let mut content = object.content.to_vec();
@@ -257,7 +257,7 @@ fn read(
     Ok(response)
 }
 
-/// The SDK may send its bodies in chunks of its own, with a checksum behind them.
+/// Returns the content of a body, which the SDK may send in chunks with a checksum at the end.
 fn unchunked(headers: &HeaderMap, body: Bytes) -> Bytes {
     if !headers.contains_key("x-amz-decoded-content-length") {
         return body;

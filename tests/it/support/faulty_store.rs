@@ -1,4 +1,4 @@
-//! S3 as one object behind HTTP, made by hand: it answers ranges, and goes wrong on demand.
+//! S3 with one object, behind HTTP: it serves ranges, and has faults on demand.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,39 +10,39 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::sdk_config;
 
-/// What happens to one `GetObject` call.
+/// The behavior of one `GetObject` call.
 #[derive(Debug, Clone)]
 pub(crate) enum Behavior {
-    /// The range comes whole.
+    /// The response has the whole range.
     Whole,
-    /// So many bytes of it come, then the connection breaks.
+    /// The connection breaks after this many bytes.
     Break(usize),
-    /// So many bytes of it come as a whole answer.
+    /// The response is a shorter range of this many bytes.
     Short(usize),
-    /// Not a byte comes, not even an answer.
+    /// The connection closes without a response.
     Hang,
     /// The call fails with this status and code.
     Fail(u16, &'static str),
-    /// The range is another object's.
+    /// The range is of another object.
     OtherETag,
-    /// The object has grown meanwhile.
+    /// The object has grown.
     Grown,
-    /// The range is ignored: all comes.
+    /// The range is ignored, and the response has the whole object.
     All,
 }
 
 #[derive(Debug, Default)]
 struct State {
     behaviors: VecDeque<Behavior>,
-    /// The ranges asked for, in order of arrival.
+    /// The requested ranges, in order of arrival.
     asked: Vec<Range<usize>>,
-    /// The `If-Match` of each.
+    /// The `If-Match` header of each request.
     if_match: Vec<Option<String>>,
-    /// What was asked for besides the path's own.
+    /// The path and query of each request.
     paths: Vec<String>,
 }
 
-/// One object, whatever key is asked for.
+/// One object under every key.
 #[derive(Debug)]
 pub(crate) struct FaultyStore {
     pub sdk_config: SdkConfig,
@@ -50,7 +50,7 @@ pub(crate) struct FaultyStore {
 }
 
 impl FaultyStore {
-    /// Calls meet these behaviors, in this order; all further calls get their range.
+    /// The first calls behave in these ways, in order. All later calls return their range.
     pub(crate) async fn of(content: Vec<u8>, behaviors: &[Behavior]) -> Self {
         let state = State { behaviors: behaviors.iter().cloned().collect(), ..State::default() };
         let state = Arc::new(Mutex::new(state));
@@ -78,7 +78,7 @@ impl FaultyStore {
         self.locked(|state| state.paths.clone())
     }
 
-    /// The behaviors that no call has met.
+    /// Returns the number of behaviors that no call has had.
     pub(crate) fn left(&self) -> usize {
         self.locked(|state| state.behaviors.len())
     }
@@ -88,7 +88,7 @@ impl FaultyStore {
     }
 }
 
-/// One call a connection.
+/// Serves one call a connection.
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, content: Arc<Vec<u8>>) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! A gateway before the emulator's SQS that goes wrong on demand, as the service itself can.
+//! A proxy of the emulator's SQS with faults on demand.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,22 +14,22 @@ use serde_json::{Value, json};
 
 use super::sdk_config;
 
-/// What happens to one `SendMessageBatch` call.
+/// The behavior of one `SendMessageBatch` call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Behavior {
-    /// The queue takes all.
+    /// The queue takes all messages.
     Take,
-    /// It takes the first of the messages, and fails the others with this code.
+    /// The queue takes the first message and fails the others with this code.
     TakeFirst { code: &'static str, is_sender_fault: bool },
-    /// It takes all, but the answer is lost.
+    /// The queue takes all messages, but the response is lost.
     LoseResponse,
-    /// It takes none: the call fails with this status and code.
+    /// The queue takes no message. The call fails with this status and code.
     Fail { status: u16, code: &'static str },
 }
 
 type Behaviors = Arc<Mutex<VecDeque<Behavior>>>;
 
-/// A queue behind the gateway: same URL, another endpoint.
+/// A queue behind the proxy: the same URL at another endpoint.
 #[derive(Debug)]
 pub(crate) struct FlakyQueue {
     pub sdk_config: SdkConfig,
@@ -38,8 +38,8 @@ pub(crate) struct FlakyQueue {
 }
 
 impl FlakyQueue {
-    /// Before the service at `upstream`. Calls meet these behaviors, in this order; the last one is that of
-    /// all further calls.
+    /// Starts a proxy of the service at `upstream`. Calls behave in these ways, in order, and all later calls in the
+    /// last way.
     pub(crate) async fn before(upstream: &str, behaviors: &[Behavior]) -> Self {
         let behaviors: Behaviors = Arc::new(Mutex::new(behaviors.iter().copied().collect()));
         let (upstream, shared) = (upstream.trim_end_matches('/').to_owned(), behaviors.clone());
@@ -48,7 +48,7 @@ impl FlakyQueue {
         Self { sdk_config: sdk_config(&server.url()), behaviors, _server: server }
     }
 
-    /// The behaviors that no call has met.
+    /// Returns the number of behaviors that no call has had.
     pub(crate) fn left(&self) -> usize {
         self.behaviors.lock().unwrap_or_else(PoisonError::into_inner).len()
     }

@@ -1,4 +1,4 @@
-//! What random histories share: their seeds, and what goes wrong in them.
+//! The parts of random histories that writes and imports share: seeds, faults, other sessions.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use data_api_server::Rule;
 
 use super::World;
 
-/// The seeds to be tried: `AURORA_SYNC_SEED=17` that one alone, with the function's log,
-/// `AURORA_SYNC_SEEDS=1000` so many of them.
+/// Returns the seeds to try: `AURORA_SYNC_SEED=17` only that one, with the log of the function;
+/// `AURORA_SYNC_SEEDS=1000` that number of them.
 pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
     #[expect(clippy::disallowed_methods, reason = "what to try is asked for on the command line")]
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     match number("AURORA_SYNC_SEED") {
         Some(seed) => {
-            // What the function says belongs to a replay.
+            // A replay shows the log of the function.
             static LOGS: std::sync::Once = std::sync::Once::new();
             LOGS.call_once(|| aurora_sync::functions::runtime::init_logs("info"));
             seed..seed + 1
@@ -22,8 +22,8 @@ pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
     }
 }
 
-/// A text that says what PostgreSQL says of the worker's own constraints.
-pub(crate) fn imitation(random: &mut fastrand::Rng) -> &'static str {
+/// Returns a text that looks like PostgreSQL's error about a constraint of the worker.
+pub(crate) fn imitated_error(random: &mut fastrand::Rng) -> &'static str {
     const TEXTS: [&str; 4] = [
         "1 constraint \"sync_write_settled_once\"",
         "duplicate key value violates unique constraint \"sync_chunk_loaded_once\"",
@@ -33,7 +33,7 @@ pub(crate) fn imitation(random: &mut fastrand::Rng) -> &'static str {
     random.choice(TEXTS).unwrap()
 }
 
-/// A fault of the Data API.
+/// Returns a random fault of the Data API.
 pub(crate) fn fault(random: &mut fastrand::Rng) -> String {
     const EXCEPTIONS: [&str; 8] = [
         "ThrottlingException",
@@ -60,19 +60,19 @@ pub(crate) fn fault(random: &mut fastrand::Rng) -> String {
     }
 }
 
-/// A call that is never done: so the moment of a kill is the same each time.
+/// Returns a rule for a call that never ends, so that the moment of a kill is the same in every run.
 pub(crate) fn hang(call: u64) -> Rule {
     format!("any@{call} delay=1h").parse().unwrap()
 }
 
-pub(crate) async fn reached(world: &World, calls: u64) {
+pub(crate) async fn wait_for_calls(world: &World, calls: u64) {
     while world.server.counters().all_calls() < calls {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// Waits until the service has ended what was cut off. An idle transaction ends after `time`.
-pub(crate) async fn nothing_is_open(world: &World, time: Duration) {
+/// Waits until the service has ended all transactions that were cut off. An idle transaction ends after `time`.
+pub(crate) async fn wait_for_no_transaction(world: &World, time: Duration) {
     const OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
         AND xact_start IS NOT NULL AND pid <> pg_backend_pid()";
     while world.rows(OPEN).await != ["0"] {
@@ -81,26 +81,26 @@ pub(crate) async fn nothing_is_open(world: &World, time: Duration) {
     }
 }
 
-/// A session of others, which has a transaction open for a while.
-pub(crate) struct Other {
+/// Another session, with an open transaction.
+pub(crate) struct OtherSession {
     client: tokio_postgres::Client,
     ends: &'static str,
 }
 
-impl Other {
-    /// Begins the transaction, and runs these statements in it.
+impl OtherSession {
+    /// Begins the transaction and runs these statements in it.
     pub(crate) async fn begin(world: &World, statements: &str, commits: bool) -> Self {
         let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
         client.batch_execute(&format!("BEGIN; {statements}")).await.unwrap();
         Self { client, ends: if commits { "COMMIT" } else { "ROLLBACK" } }
     }
 
-    /// Whether it sees such rows.
+    /// Tells if the session sees rows of this query.
     pub(crate) async fn sees(&self, rows: &str) -> bool {
         !self.client.query(rows, &[]).await.unwrap().is_empty()
     }
 
-    /// Ends it. A fault of the database may have ended the session before.
+    /// Ends the transaction. A fault of the database may have ended the session already.
     pub(crate) async fn end(self) {
         self.client.batch_execute(self.ends).await.ok();
     }

@@ -1,4 +1,4 @@
-//! A database of its own for each test, behind a Data API server of its own.
+//! The environment of a test: its own database behind its own Data API server.
 
 pub(crate) mod fake_aws;
 pub(crate) mod faulty_store;
@@ -39,7 +39,7 @@ use uuid::Uuid;
 /// The tutorial's table.
 pub(crate) const STAFF: &str = include_str!("../../../sql/0001_staff.sql");
 
-/// A table with everything that the tutorial's does not have.
+/// A table with column types and a composite key that the tutorial's table does not have.
 pub(crate) const MEASUREMENT: &str = r#"
 CREATE TABLE "Measurement" (
     sensor uuid NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE "Measurement" (
     PRIMARY KEY (sensor, "taken at")
 );"#;
 
-/// A migrated database and the functions over it.
+/// A database and the functions on it.
 #[derive(Debug)]
 pub(crate) struct World {
     pub schema: Schema,
@@ -64,7 +64,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With the worker's own schema and these tables.
+    /// Creates a migrated database with these tables.
     pub(crate) async fn with(tables: &str) -> Self {
         let world = Self::unmigrated(tables).await;
         migrate::run(&world.migrate(), deadline()).await.unwrap();
@@ -97,7 +97,7 @@ impl World {
         self.target.clone()
     }
 
-    /// Lets a call of the Data API go wrong, as in `commit@2 drop-answer`.
+    /// Adds a fault of the Data API, such as `commit@2 drop-answer`.
     pub(crate) fn fault(&self, rule: &str) {
         self.server.faults().add(rule.parse().unwrap());
     }
@@ -110,7 +110,7 @@ impl World {
         Migrate { migrations: self.schema.migrations.clone(), data_api: self.data_api.clone() }
     }
 
-    /// Delivers these messages to `apply`.
+    /// Delivers messages to `apply`.
     pub(crate) async fn apply(&self, event: SqsEvent) -> Result<SqsBatchResponse, SyncError> {
         self.apply_within(event, deadline()).await
     }
@@ -123,19 +123,19 @@ impl World {
         apply::handle(&self.apply_function(), event, now_ms(), deadline).await
     }
 
-    /// Delivers these messages to `apply` at this time, in milliseconds since 1970.
+    /// Delivers messages to `apply` at this time, in milliseconds since 1970.
     pub(crate) async fn apply_at(&self, event: SqsEvent, now_ms: i64) -> SqsBatchResponse {
         apply::handle(&self.apply_function(), event, now_ms, deadline()).await.unwrap()
     }
 
-    /// `apply`, whose queue is none: visibility is what the queue's own tests are about.
+    /// Returns `apply` with a queue that does not exist. Other tests check the visibility of messages.
     pub(crate) fn apply_function(&self) -> Apply {
         let url = self.server.url();
         let queue = Queue::new(&sdk_config(&url), format!("{url}/queue"));
         Apply { catalog: self.catalog(), data_api: self.data_api.clone(), queue }
     }
 
-    /// Delivers these writes to `apply` in one batch.
+    /// Delivers writes to `apply` in one batch.
     pub(crate) async fn apply_writes(&self, writes: Vec<Write>) -> SqsBatchResponse {
         self.apply(delivery(&pack(writes, 1))).await.unwrap()
     }
@@ -146,7 +146,7 @@ impl World {
         lookup::handle(&function, event, deadline()).await.into()
     }
 
-    /// `import` with its objects on the emulator's S3.
+    /// Returns `import` with its objects on this S3.
     pub(crate) fn import(&self, s3: &SdkConfig, results_bucket: &str) -> Import {
         Import {
             catalog: self.catalog(),
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// The answer of a query as lines, its fields separated by `|`.
+    /// Returns the rows of a query as lines, their fields separated by `|`.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
         let records = self.data_api.execute(None, sql, Vec::new()).await.unwrap();
         records.iter().map(show).collect()
@@ -204,7 +204,7 @@ pub(crate) fn deadline() -> Deadline {
     Deadline::after(Duration::from_mins(2))
 }
 
-/// Messages as SQS delivers them.
+/// Returns messages as SQS delivers them.
 pub(crate) fn delivery(messages: &[Message]) -> SqsEvent {
     let ids: Vec<_> = (0..messages.len()).map(|n| format!("m{n}")).collect();
     let messages: Vec<_> = messages
@@ -215,7 +215,7 @@ pub(crate) fn delivery(messages: &[Message]) -> SqsEvent {
     sqs_event(&messages)
 }
 
-/// Messages by id, group and body.
+/// Returns an event of messages with these ids, groups and bodies.
 pub(crate) fn sqs_event(messages: &[(&str, &str, &str)]) -> SqsEvent {
     let records: Vec<_> = messages
         .iter()
@@ -234,14 +234,14 @@ pub(crate) fn sqs_event(messages: &[(&str, &str, &str)]) -> SqsEvent {
     serde_json::from_value(json!({ "Records": records })).unwrap()
 }
 
-/// A sample event of `events/`.
+/// Returns a sample event of `events/`.
 pub(crate) fn sample(name: &str) -> Value {
     let path = format!("events/{name}.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A GET as API Gateway sends it.
+/// Returns a GET request as API Gateway sends it.
 pub(crate) fn get(resource: &str, path_parameters: &Value, query: &Value, accept: &str) -> Value {
     json!({
         "resource": resource,
@@ -254,7 +254,7 @@ pub(crate) fn get(resource: &str, path_parameters: &Value, query: &Value, accept
     })
 }
 
-/// An answer, taken apart.
+/// A response of a function to API Gateway.
 #[derive(Debug)]
 pub(crate) struct HttpResponse {
     pub status: i64,
@@ -269,7 +269,7 @@ impl HttpResponse {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// A header's value, empty where it is not there.
+    /// Returns the value of a header, or an empty text.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }

@@ -1,4 +1,4 @@
-//! The real program in a process of its own, behind a Runtime API as Lambda has it, to be killed.
+//! A real program in its own process, behind a Lambda Runtime API. Tests can kill it.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::World;
 
-/// One invocation: the event, and where its answer goes.
+/// An invocation: the event, and the channel of its response.
 type Invocation = (String, oneshot::Sender<Value>);
 
-/// A program, as Lambda runs it.
+/// A program as Lambda runs it.
 pub(crate) struct Function {
     program: &'static str,
     environment: Vec<(&'static str, String)>,
@@ -28,14 +28,14 @@ pub(crate) struct Function {
     _server: HttpServer,
 }
 
-/// What the Runtime API shares among its connections.
+/// The state that the connections of the Runtime API share.
 struct RuntimeApi {
     waiting: Mutex<mpsc::Receiver<Invocation>>,
     running: Mutex<Option<oneshot::Sender<Value>>>,
 }
 
 impl Function {
-    /// Of a path such as `CARGO_BIN_EXE_apply`; what the program needs besides the database is `more`.
+    /// Prepares a program at a path such as `CARGO_BIN_EXE_apply`. `more` is its environment besides the database.
     pub(crate) async fn new(
         world: &World,
         program: &'static str,
@@ -80,7 +80,7 @@ impl Function {
         }
     }
 
-    /// Gives the ids of the messages that are left; `None` where the invocation died.
+    /// Returns the ids of the messages that are left, or `None` if the invocation died.
     pub(crate) async fn invoke(&mut self, event: &SqsEvent) -> Option<Vec<String>> {
         self.start();
         let (response, answered) = oneshot::channel();
@@ -91,7 +91,7 @@ impl Function {
         Some(left.iter().map(|left| left["itemIdentifier"].as_str().unwrap().to_owned()).collect())
     }
 
-    /// Ends it as `kill -9` does.
+    /// Ends the process as `kill -9` does.
     pub(crate) async fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().await.unwrap();
@@ -123,7 +123,7 @@ impl RuntimeApi {
                 response.send(serde_json::from_slice(&body).unwrap()).ok();
             }
         } else {
-            // An error: the invocation has no answer.
+            // An error: the invocation has no response.
             self.running.lock().await.take();
         }
         Response::builder().status(202).body(Full::default()).unwrap()

@@ -1,4 +1,4 @@
-//! Look-ups by the address that a client writes.
+//! Look-ups by the URL that a client writes.
 
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::lookup::{self, Lookup};
@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use super::{HttpResponse, World, deadline};
 
 impl World {
-    /// `GET` of an address such as `/staff?age=gte.3`.
+    /// Sends a `GET` for an address such as `/staff?age=gte.3`.
     pub(crate) async fn read(&self, address: &str, headers: &[(&str, &str)]) -> HttpResponse {
         self.request("GET", address, headers, deadline()).await
     }
 
-    /// Any method, answered by a deadline.
+    /// Sends a request with this method and deadline.
     pub(crate) async fn request(
         &self,
         method: &str,
@@ -28,7 +28,7 @@ impl World {
         lookup::handle(&function, event, deadline).await.into()
     }
 
-    /// All rows of an address, page by page, with the sizes of the pages.
+    /// Reads all rows of an address, page by page. Returns them with the sizes of the pages.
     pub(crate) async fn walk(&self, address: &str) -> (Vec<Value>, Vec<usize>) {
         let (mut rows, mut sizes) = (Vec::new(), Vec::new());
         let mut next = Some(address.to_owned());
@@ -44,7 +44,7 @@ impl World {
     }
 }
 
-/// The address of the next page, as a client resolves it.
+/// Returns the address of the next page as a client resolves it.
 pub(crate) fn next_page(address: &str, response: &HttpResponse) -> Option<String> {
     let link = response.header("link").strip_prefix('<')?;
     let (target, rest) = link.split_once('>').unwrap();
@@ -53,7 +53,7 @@ pub(crate) fn next_page(address: &str, response: &HttpResponse) -> Option<String
     Some(format!("{path}{target}"))
 }
 
-/// The event that API Gateway makes of a request.
+/// Returns the event that API Gateway makes of a request.
 pub(crate) fn event(method: &str, address: &str, headers: &[(&str, &str)]) -> Value {
     let decode =
         |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! S3 and SQS of the emulator, one for all tests of the process.
+//! S3 and SQS of the emulator, which all tests of the process share.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use local_stack::Services;
 
-/// The services, whatever runtimes the tests have; they end with the process.
+/// Returns the services. They run on their own runtime and end with the process.
 pub(crate) async fn shared() -> &'static Services {
     static SHARED: Mutex<Option<&'static Services>> = Mutex::new(None);
     let start = || {
@@ -23,7 +23,7 @@ pub(crate) async fn shared() -> &'static Services {
     tokio::task::spawn_blocking(start).await.unwrap()
 }
 
-/// A bucket of one test.
+/// The bucket of one test.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     pub name: String,
@@ -40,12 +40,12 @@ impl Bucket {
         Self { name, sdk_config, client }
     }
 
-    /// Puts an object, and gives its `ETag`.
+    /// Puts an object. Returns its `ETag`.
     pub(crate) async fn put(&self, key: &str, content: impl Into<Vec<u8>>) -> String {
         self.put_with(key, content, &[]).await
     }
 
-    /// The same, with metadata.
+    /// Puts an object with metadata. Returns its `ETag`.
     pub(crate) async fn put_with(
         &self,
         key: &str,
@@ -74,7 +74,7 @@ impl Bucket {
     }
 }
 
-/// A FIFO queue of one test.
+/// The FIFO queue of one test.
 #[derive(Debug)]
 pub(crate) struct FifoQueue {
     pub url: String,
@@ -92,12 +92,12 @@ impl FifoQueue {
         Self { url: queue.queue_url.unwrap(), sdk_config, client }
     }
 
-    /// Receives what is visible and leaves it in flight, as Lambda does until it is answered.
+    /// Receives the visible messages and leaves them in flight, as Lambda does until the function responds.
     pub(crate) async fn receive(&self) -> SqsEvent {
         self.receive_within(Duration::ZERO).await
     }
 
-    /// The same, waiting for a message.
+    /// Receives messages, and waits for one at most this long.
     pub(crate) async fn receive_within(&self, time: Duration) -> SqsEvent {
         let deadline = Instant::now() + time;
         loop {
@@ -122,7 +122,7 @@ impl FifoQueue {
         }
     }
 
-    /// Takes what the queue holds, as Lambda is given it.
+    /// Takes all messages out of the queue, as Lambda gets them.
     pub(crate) async fn drain(&self) -> SqsEvent {
         let mut messages = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! `enqueue` before a queue of its own.
+//! The write API: `enqueue` before its own queue.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{HttpResponse, schema_of};
 pub(crate) struct WriteApi {
     pub queue: FifoQueue,
     pub enqueue: Enqueue,
-    /// How long a request waits for the queue.
+    /// The time that a request waits for the queue.
     pub within: Duration,
 }
 
@@ -32,7 +32,7 @@ impl WriteApi {
         Self { queue, enqueue, within: Duration::from_mins(1) }
     }
 
-    /// The same, but the queue meets these behaviors.
+    /// Opens the write API before a queue whose calls behave in these ways.
     pub(crate) async fn open_flaky(tables: &str, behaviors: &[Behavior]) -> (Self, FlakyQueue) {
         let mut api = Self::open(tables).await;
         let upstream = api.queue.sdk_config.endpoint_url().unwrap();
@@ -50,7 +50,7 @@ impl WriteApi {
         enqueue::handle(&self.enqueue, serde_json::from_value(event).unwrap(), deadline).await
     }
 
-    /// The writes that the queue holds, message by message, taken out of it.
+    /// Takes all writes out of the queue, message by message.
     pub(crate) async fn drain_writes(&self) -> Vec<Vec<Value>> {
         let records = self.queue.drain().await.records;
         records
@@ -63,7 +63,7 @@ impl WriteApi {
     }
 }
 
-/// A write as API Gateway sends it.
+/// Returns a write request as API Gateway sends it.
 pub(crate) fn event(method: &str, table: &str, headers: &[(&str, &str)], body: &Value) -> Value {
     let headers: BTreeMap<_, _> = headers.iter().map(|(name, value)| (name, vec![value])).collect();
     json!({

@@ -1,4 +1,4 @@
-//! Writes from words, and messages of them as SQS delivers them.
+//! Writes from short texts, and their messages as SQS delivers them.
 
 use aurora_sync::domain::key::Key;
 use aurora_sync::domain::write::{Operation, Write, pack};
@@ -7,7 +7,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use serde_json::json;
 use uuid::Uuid;
 
-/// A write from words: `update staff id=0001 name=New age`; a column without a value is NULL, and `_`
+/// Returns the write of a text such as `update staff id=0001 name=New age`. A column without a value is NULL, and `_`
 /// stands for a blank.
 pub(crate) fn write(catalog: &Catalog, text: &str) -> Write {
     let mut words = text.split(' ');
@@ -38,22 +38,22 @@ pub(crate) fn write(catalog: &Catalog, text: &str) -> Write {
     }
 }
 
-/// One message of a delivery that a test writes by hand.
+/// One message of a delivery.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope {
     pub id: String,
     pub group: String,
     pub body: String,
     pub receive_count: u32,
-    /// Milliseconds since 1970, by the clock of SQS.
+    /// Milliseconds since 1970 by the clock of SQS.
     pub sent_at_ms: i64,
 }
 
-/// When the writes of [`write`] are accepted.
+/// The time at which the writes of [`write`] are accepted.
 pub(crate) const ACCEPTED_AT_MS: i64 = 1_763_856_000_000;
 
 impl Envelope {
-    /// A message of these writes, whatever their partitions.
+    /// Returns a message of these writes, in this group.
     pub(crate) fn of(id: &str, group: &str, writes: Vec<Write>) -> Self {
         let mut messages = pack(writes, 1);
         assert_eq!(messages.len(), 1);

@@ -18,7 +18,7 @@ const FOLDERS: [(&str, usize); 10] = [
     ("crates/ephemeral-postgres", 0),
     ("crates/local", 0),
     ("crates/local-stack", 7),
-    ("tests", 51),
+    ("tests", 0),
 ];
 
 /// Returns the first lines of the blocks of doc comments.
