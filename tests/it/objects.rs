@@ -125,8 +125,8 @@ async fn a_broken_range_continues_at_its_next_byte() {
     let name = ObjectName { etag: Some("one".into()), ..name("b", "k") };
     assert!(read(&objects, &name, 1_000, 0).await.unwrap() == content);
     assert_eq!(store.left(), 0);
-    let mut starts: Vec<_> = store.asked().iter().map(|range| range.start).collect();
-    assert!(store.asked().iter().all(|range| range.end == 1_000));
+    let mut starts: Vec<_> = store.requested().iter().map(|range| range.start).collect();
+    assert!(store.requested().iter().all(|range| range.end == 1_000));
     starts.dedup();
     assert_eq!(starts, [0, 300, 400, 650]);
     assert!(store.if_match().iter().all(|etag| etag.as_deref() == Some("\"one\"")));
@@ -184,7 +184,7 @@ async fn an_empty_object_needs_no_request() {
     let store = FaultyStore::of(Vec::new(), &[]).await;
     let objects = Objects::new(&store.sdk_config);
     assert_eq!(read(&objects, &name("b", "k"), 0, 0).await.unwrap(), b"");
-    assert!(store.asked().is_empty());
+    assert!(store.requested().is_empty());
 }
 
 #[tokio::test]
@@ -199,7 +199,11 @@ async fn no_more_than_two_ranges_are_fetched_ahead() {
         assert!(bytes == content[read * range..(read + 1) * range]);
         // The reader sends its requests before it waits for the next range.
         tokio::task::yield_now().await;
-        assert!(store.asked().len() <= read + 3, "{} ranges at {read}", store.asked().len());
+        assert!(
+            store.requested().len() <= read + 3,
+            "{} ranges at {read}",
+            store.requested().len()
+        );
     }
     assert!(reader.next().await.unwrap().is_none());
 }

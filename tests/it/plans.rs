@@ -107,8 +107,8 @@ async fn no_statement_touches_more_rows_than_it_needs() {
     check(&client, &query.sql, &query.parameters, 10, "by key").await;
     check(&client, OVERTAKEN, &resent(1_000), 1_000, "overtaken").await;
     for filter in [&[][..], &[("kind".to_owned(), "a".to_owned())]] {
-        let asked = QueryString::of_list(table, filter, "").unwrap();
-        let (query, _) = list(relation, &asked, Form::Records, &Head::default(), 10);
+        let parsed = QueryString::of_list(table, filter, "").unwrap();
+        let (query, _) = list(relation, &parsed, Form::Records, &Head::default(), 10);
         check(&client, &query.sql, &query.parameters, 10, "list").await;
     }
 }
@@ -153,7 +153,7 @@ fn literals_of(cells: &[Cells]) -> Parameter {
 async fn check_delete_missing(client: &tokio_postgres::Client, table: &Table) {
     for after in [None, Some("{a,500000}"), Some("{a,999900}")] {
         let has_begin = after.is_some();
-        let stand = "UPDATE sync.import SET replace_phase = $1, replace_after = $2::text::text[]";
+        let update = "UPDATE sync.import SET replace_phase = $1, replace_after = $2::text::text[]";
         let parameters = [
             text("import_id", IMPORT_ID),
             text("rows", "1000"),
@@ -164,7 +164,7 @@ async fn check_delete_missing(client: &tokio_postgres::Client, table: &Table) {
             ("delete", "delete a stretch", delete_stretch(table, has_begin)),
             ("delete", "delete missing", delete_missing(table, has_begin)),
         ] {
-            client.execute(stand, &[&phase, &after]).await.unwrap();
+            client.execute(update, &[&phase, &after]).await.unwrap();
             let is_used = |parameter: &&Parameter| sql.contains(&format!(":{}::", parameter.name));
             let parameters: Vec<_> = parameters.iter().filter(is_used).cloned().collect();
             let sql = prepared(&sql, &parameters);

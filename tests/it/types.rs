@@ -390,7 +390,7 @@ fn is_rounded(definition: &str, text: &str) -> bool {
 }
 
 /// Returns the SQL condition that the stored value equals the text before the column's length or scale applies.
-fn is_unharmed(definition: &str, cast: &str) -> String {
+fn is_unchanged(definition: &str, cast: &str) -> String {
     match definition {
         "json" => "c::text = $1".to_owned(),
         "date" => "c::timestamp = $1::timestamp".to_owned(),
@@ -424,14 +424,14 @@ fn near_the_edges(seeds: &'static [&'static str], letters: &'static str) -> Vec<
 }
 
 const TRY: &str = "CREATE FUNCTION try_texts(statement text, texts text[])
-RETURNS TABLE (index bigint, is_unharmed boolean) LANGUAGE plpgsql AS $$
+RETURNS TABLE (index bigint, is_unchanged boolean) LANGUAGE plpgsql AS $$
 DECLARE candidate text;
 BEGIN
   FOR index, candidate IN SELECT t.n, t.text FROM unnest(texts) WITH ORDINALITY AS t(text, n) LOOP
     BEGIN
-      EXECUTE statement INTO is_unharmed USING candidate;
+      EXECUTE statement INTO is_unchanged USING candidate;
     EXCEPTION WHEN OTHERS THEN
-      is_unharmed := NULL;
+      is_unchanged := NULL;
     END;
     RETURN NEXT;
   END LOOP;
@@ -455,7 +455,7 @@ async fn request_validation_accepts_the_texts_that_the_column_stores_unchanged()
         let statement = format!(
             "INSERT INTO edge_{n} AS t (id, c) VALUES ((SELECT count(*) FROM edge_{n}), $1::{cast})
              RETURNING {}",
-            is_unharmed(definition, &cast)
+            is_unchanged(definition, &cast)
         );
         let texts = near_the_edges(seeds, letters);
         let accepted: Vec<_> = texts.iter().map(|text| from_text(column, text).ok()).collect();
@@ -479,7 +479,7 @@ async fn request_validation_accepts_the_texts_that_the_column_stores_unchanged()
                 (Some(_), _, Some(false)) if is_certain => "is changed by the column",
                 (Some(_), _, None) if is_certain => "is accepted, and refused by the column",
                 (None, Some(true), _) if !is_rounded(definition, text) => {
-                    "is refused, although the column takes it unharmed"
+                    "is refused, although the column takes it unchanged"
                 }
                 _ => continue,
             };

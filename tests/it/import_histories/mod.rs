@@ -23,7 +23,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
 
 use self::file::{File, Size, row};
-use self::model::{Asked, Expected, Mode, OtherTransaction, Row, expect, sorted};
+use self::model::{Expected, Mode, Options, OtherTransaction, Row, expect, sorted};
 use self::queue::Queue;
 use self::tables::{GUARD, Kind, OTHERS, TABLES};
 use crate::support::fake_aws::{CallFault, FakeAws};
@@ -52,13 +52,18 @@ const RESULTS: &str = "results";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_of_a_file_is_loaded_once_under_faults() {
     // Several histories run at once, each on its own database.
-    tokio::join!(Box::pin(lane(0)), Box::pin(lane(1)), Box::pin(lane(2)), Box::pin(lane(3)));
+    tokio::join!(
+        Box::pin(every_fourth_seed(0)),
+        Box::pin(every_fourth_seed(1)),
+        Box::pin(every_fourth_seed(2)),
+        Box::pin(every_fourth_seed(3))
+    );
 }
 
-/// Runs every fourth seed.
-async fn lane(lane: u64) {
+/// Runs every fourth seed from `first` on.
+async fn every_fourth_seed(first: u64) {
     let env = ImportEnv::new().await;
-    for seed in seeds(SEEDS).filter(|seed| seed % 4 == lane) {
+    for seed in seeds(SEEDS).filter(|seed| seed % 4 == first) {
         let mut random = fastrand::Rng::with_seed(seed);
         let size =
             Size { records: random.usize(0..100), keys: random.choice([3, 15, 200]).unwrap() };
@@ -305,7 +310,8 @@ impl Disruption {
             2 => Some((Service::S3AndSqs, random.u64(1..=6))),
             _ => None,
         };
-        let is_short = random.u8(..4) == 0 && !history.asked.is_atomic && !history.asked.is_dry_run;
+        let is_short =
+            random.u8(..4) == 0 && !history.options.is_atomic && !history.options.is_dry_run;
         let time = is_short.then(|| Duration::from_millis(random.u64(20..400)));
         Self { faults, aws_faults, killed_at, time, loses_response: random.u8(..) < 20 }
     }
@@ -363,7 +369,7 @@ async fn deliver_under<R: Runner>(
 
 /// A file, the rows that exist before it, and the options of its import.
 struct History {
-    asked: Asked,
+    options: Options,
     before: Vec<Row>,
     other_transaction: Option<OtherTransaction>,
     file: File,
@@ -376,10 +382,10 @@ impl std::fmt::Debug for History {
         let file = String::from_utf8_lossy(&self.file.content);
         let records: Vec<_> = self.file.records.iter().take(300).collect();
         f.debug_struct("History")
-            .field("asked", &self.asked)
+            .field("options", &self.options)
             .field("lanes", &self.lanes)
             .field("limits", &self.limits)
-            .field("options", &self.file.options)
+            .field("file_options", &self.file.options)
             .field("before", &format!("{:?}", self.before))
             .field("other_transaction", &format!("{:?}", self.other_transaction))
             .field("records", &format!("{records:?}"))
@@ -403,7 +409,7 @@ impl History {
         let mode = if needs_key && !kind.has_key() { Mode::Upsert } else { mode };
         let (is_atomic, is_dry_run) = (random.u8(..8) == 0, random.u8(..8) == 0);
         let allows_rejects = is_atomic && random.bool();
-        let asked = Asked { kind, mode, is_atomic, allows_rejects, is_dry_run };
+        let options = Options { kind, mode, is_atomic, allows_rejects, is_dry_run };
         // In one transaction, a deferred constraint refuses the file as a whole.
         let is_one = is_atomic || is_dry_run;
         let allows_refusals = random.bool() && !(kind == Kind::Deferred && is_one);
@@ -423,14 +429,14 @@ impl History {
             set("dry-run", "true");
         }
         let before = before(random, kind, &file);
-        let is_one_transaction = asked.is_atomic || asked.is_dry_run;
+        let is_one_transaction = options.is_atomic || options.is_dry_run;
         let bytes = if random.u8(..4) == 0 && !is_one_transaction {
             random.usize(20..2_000)
         } else {
             BYTES_WITHOUT_LIMIT
         };
         Self {
-            asked,
+            options,
             before,
             other_transaction: None,
             file,
@@ -442,10 +448,10 @@ impl History {
     /// Adds the rows of a transaction that another session has open when the import begins: sometimes, and always in mode
     /// `replace`.
     fn beside_others(mut self, random: &mut fastrand::Rng) -> Self {
-        if self.asked.mode != Mode::Replace && random.u8(..8) > 0 {
+        if self.options.mode != Mode::Replace && random.u8(..8) > 0 {
             return self;
         }
-        let kind = self.asked.kind;
+        let kind = self.options.kind;
         let touched = self.before.iter().filter(|_| random.bool()).map(|row| row.key.clone());
         let touched = touched.collect();
         let key = if kind == Kind::Staff { kind.key(9_500) } else { kind.key(OTHERS - 50) };
@@ -460,7 +466,7 @@ impl History {
     /// Begins the transaction of the other session.
     async fn begin_other_transaction(&self, world: &World) -> Option<OtherSession> {
         let OtherTransaction { touched, added } = self.other_transaction.as_ref()?;
-        let (kind, table) = (self.asked.kind, self.asked.kind.table());
+        let (kind, table) = (self.options.kind, self.options.kind.table());
         let number = kind.columns()[2];
         let key = kind.key_sql();
         let touched = quoted(&serde_json::to_string(touched).unwrap());
@@ -473,7 +479,7 @@ impl History {
     }
 
     fn key(&self) -> String {
-        format!("imports/{}/file.csv", self.asked.kind.table())
+        format!("imports/{}/file.csv", self.options.kind.table())
     }
 
     fn source(&self, env: &ImportEnv) -> Source {
@@ -484,10 +490,10 @@ impl History {
     /// Empties the tables and inserts the rows that exist before the import.
     async fn begin(&self, env: &ImportEnv) {
         let ImportEnv { world, aws } = env;
-        let table = self.asked.kind.table();
+        let table = self.options.kind.table();
         world.rows(&format!("TRUNCATE sync.import, sync.import_key, {table} CASCADE")).await;
-        let sql = insert(self.asked.kind, ":rows");
-        let rows = rows_as_json(self.asked.kind, &self.before);
+        let sql = insert(self.options.kind, ":rows");
+        let rows = rows_as_json(self.options.kind, &self.before);
         let rows = vec![aurora_sync::domain::field::parameter("rows", rows)];
         world.data_api.execute(None, &sql, rows).await.unwrap();
         aws.forget_objects();
@@ -521,7 +527,7 @@ impl History {
         let chunk_ends = self.chunk_ends(world).await;
         let other_transaction = self.other_transaction.as_ref();
         let expected =
-            expect(self.asked, &self.before, other_transaction, &self.file.records, &chunk_ends);
+            expect(self.options, &self.before, other_transaction, &self.file.records, &chunk_ends);
         let Expected { state, counts, .. } = &expected;
         let found = world
             .rows(
@@ -540,9 +546,9 @@ impl History {
         );
         let error = world.rows("SELECT error FROM sync.import").await;
         assert_eq!(found, [line], "{error:?} {}", about());
-        let key = self.asked.kind.key_sql();
-        let [_, text, number, ..] = self.asked.kind.columns() else { unreachable!() };
-        let table = self.asked.kind.table();
+        let key = self.options.kind.key_sql();
+        let [_, text, number, ..] = self.options.kind.columns() else { unreachable!() };
+        let table = self.options.kind.table();
         let found = world
             .rows(&format!(
                 "SELECT json_agg(json_build_object('key', {key}, 'a', {text}, 'b', {number}))::text FROM {table}"
@@ -581,14 +587,15 @@ impl History {
             return ends.iter().map(|end| end.parse().unwrap()).collect();
         }
         // The limits of the program are higher than any of these files needs.
-        let records = if self.asked.kind == Kind::Staff { usize::MAX } else { self.limits.records };
+        let records =
+            if self.options.kind == Kind::Staff { usize::MAX } else { self.limits.records };
         let all = self.file.records.len();
         (1..=all.div_ceil(records)).map(|chunk| chunk.saturating_mul(records).min(all)).collect()
     }
 
     fn check_report(&self, env: &ImportEnv, expected: &Expected, about: &dyn Fn() -> String) {
         let Expected { state, counts, .. } = expected;
-        let folder = format!("{}/{}", self.asked.kind.table(), self.source(env).import_id());
+        let folder = format!("{}/{}", self.options.kind.table(), self.source(env).import_id());
         let report = env.aws.get(RESULTS, &format!("{folder}/report.json"));
         let report = report.unwrap_or_else(|| panic!("no report: {}", about()));
         let report: Value = serde_json::from_slice(&report).unwrap();

@@ -45,7 +45,7 @@ pub(super) enum Record {
 
 /// The options of an import.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct Options {
     pub kind: Kind,
     pub mode: Mode,
     pub is_atomic: bool,
@@ -95,13 +95,13 @@ pub(super) struct OtherTransaction {
 
 /// Returns the expected end. `chunk_ends` are the indexes of the records after each chunk.
 pub(super) fn expect(
-    asked: Asked,
+    options: Options,
     before: &[Row],
     other_transaction: Option<&OtherTransaction>,
     records: &[Record],
     chunk_ends: &[usize],
 ) -> Expected {
-    let mut table = Table::of(asked, before);
+    let mut table = Table::of(options, before);
     let mut outcomes = vec![Outcome::Rejected; records.len()];
     let mut first = 0;
     for &end in chunk_ends {
@@ -121,19 +121,19 @@ pub(super) fn expect(
     let indexes = outcomes.iter().enumerate();
     let rejected = indexes.filter(|(_, outcome)| **outcome == Outcome::Rejected);
     let rejected: Vec<_> = rejected.map(|(index, _)| index + 1).collect();
-    let is_refused = (asked.is_atomic && !asked.is_dry_run && !asked.allows_rejects
-        || asked.mode == Mode::Replace)
+    let is_refused = (options.is_atomic && !options.is_dry_run && !options.allows_rejects
+        || options.mode == Mode::Replace)
         && !rejected.is_empty();
-    if asked.mode == Mode::Replace && !is_refused {
+    if options.mode == Mode::Replace && !is_refused {
         counts.deleted = table.delete_others(records, other_transaction);
     }
-    let takes_nothing = is_refused && asked.is_atomic && !asked.is_dry_run;
+    let takes_nothing = is_refused && options.is_atomic && !options.is_dry_run;
     if takes_nothing {
         counts.unchanged += std::mem::take(&mut counts.written);
         counts.unchanged += std::mem::take(&mut counts.superseded);
     }
     let added = other_transaction.map(|other| other.added.clone());
-    let mut rows = if takes_nothing || asked.is_dry_run { before.to_vec() } else { table.rows() };
+    let mut rows = if takes_nothing || options.is_dry_run { before.to_vec() } else { table.rows() };
     rows.extend(added.into_iter().flatten());
     Expected {
         state: if is_refused { "failed" } else { "completed" },
@@ -151,22 +151,22 @@ pub(super) fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
 /// A table while the file goes into it.
 #[derive(Debug)]
 struct Table {
-    asked: Asked,
+    options: Options,
     /// Rows by their keys, or by their indexes if the table has no key.
     rows: BTreeMap<String, Row>,
     appended: Vec<Row>,
 }
 
 impl Table {
-    fn of(asked: Asked, before: &[Row]) -> Self {
-        let has_key = asked.kind.has_key();
+    fn of(options: Options, before: &[Row]) -> Self {
+        let has_key = options.kind.has_key();
         let keyed = before.iter().filter(|_| has_key).map(|row| (row.key.clone(), row.clone()));
         let appended = if has_key { Vec::new() } else { before.to_vec() };
-        Self { asked, rows: keyed.collect(), appended }
+        Self { options, rows: keyed.collect(), appended }
     }
 
     fn take_chunk(&mut self, records: &[Record], outcomes: &mut [Outcome]) {
-        let Asked { kind, mode, .. } = self.asked;
+        let Options { kind, mode, .. } = self.options;
         let folds = matches!(mode, Mode::Upsert | Mode::Replace | Mode::Delete)
             && kind.has_key()
             // A row of any version is deleted.
@@ -193,7 +193,7 @@ impl Table {
     }
 
     fn take(&mut self, row: &Row) -> Outcome {
-        let Asked { kind, mode, .. } = self.asked;
+        let Options { kind, mode, .. } = self.options;
         if mode == Mode::Delete {
             let is_kept = |row: &Row| kind.keeps(row);
             let is_deleted = !self.rows.get(&row.key).is_some_and(is_kept)
@@ -233,7 +233,7 @@ impl Table {
         records: &[Record],
         other_transaction: Option<&OtherTransaction>,
     ) -> usize {
-        let kind = self.asked.kind;
+        let kind = self.options.kind;
         let is_touched =
             |key: &String| other_transaction.is_some_and(|other| other.touched.contains(key));
         let before = self.rows.len();

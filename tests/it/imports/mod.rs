@@ -7,7 +7,7 @@ mod replacing;
 mod rejects;
 mod identity;
 mod files;
-mod meanwhile;
+mod changing;
 mod endless;
 
 use std::cell::Cell;

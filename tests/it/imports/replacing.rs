@@ -66,7 +66,7 @@ async fn replace_keeps_rows_that_others_insert_or_update_while_it_deletes() {
     }
     let other = session(&importer).await;
     other.batch_execute("SELECT pg_advisory_lock(1)").await.unwrap();
-    let meanwhile = async {
+    let concurrent = async {
         waits(&other).await;
         other
             .batch_execute(
@@ -76,7 +76,7 @@ async fn replace_keeps_rows_that_others_insert_or_update_while_it_deletes() {
             .await
             .unwrap();
     };
-    let (counts, ()) = tokio::join!(importer.load("t", &OPTIONS, "k,v\n1,old\n"), meanwhile);
+    let (counts, ()) = tokio::join!(importer.load("t", &OPTIONS, "k,v\n1,old\n"), concurrent);
     assert_eq!(importer.world.rows(KEYS).await, ["1", "59000", "70000"]);
     assert_eq!(counts, "completed|1|0|1|0|0|59998");
 }
@@ -88,11 +88,11 @@ async fn replace_keeps_a_row_whose_update_it_waits_for() {
     let watch = session(&importer).await;
     let update = other.transaction().await.unwrap();
     update.batch_execute("UPDATE t SET v = 'new' WHERE k = 3").await.unwrap();
-    let meanwhile = async {
+    let concurrent = async {
         waits(&watch).await;
         update.commit().await.unwrap();
     };
-    let (counts, ()) = tokio::join!(importer.load("t", &OPTIONS, "k,v\n1,old\n"), meanwhile);
+    let (counts, ()) = tokio::join!(importer.load("t", &OPTIONS, "k,v\n1,old\n"), concurrent);
     assert_eq!(importer.world.rows(KEYS).await, ["1", "3"]);
     assert_eq!(counts, "completed|1|0|1|0|0|2");
 }
@@ -104,11 +104,11 @@ async fn replace_deletes_a_row_whose_update_is_rolled_back() {
     let watch = session(&importer).await;
     let update = other.transaction().await.unwrap();
     update.batch_execute("UPDATE t SET v = 'new' WHERE k = 3").await.unwrap();
-    let meanwhile = async {
+    let concurrent = async {
         waits(&watch).await;
         update.rollback().await.unwrap();
     };
-    let (counts, ()) = tokio::join!(importer.load("t", &OPTIONS, "k,v\n1,old\n"), meanwhile);
+    let (counts, ()) = tokio::join!(importer.load("t", &OPTIONS, "k,v\n1,old\n"), concurrent);
     assert_eq!(importer.world.rows(KEYS).await, ["1"]);
     assert_eq!(counts, "completed|1|0|1|0|0|3");
 }
@@ -143,12 +143,12 @@ async fn replace_keeps_a_row_of_its_file_that_another_transaction_wrote() {
         let watch = session(&importer).await;
         let open = other.transaction().await.unwrap();
         open.batch_execute(insert).await.unwrap();
-        let meanwhile = async {
+        let concurrent = async {
             waits(&watch).await;
             open.commit().await.unwrap();
         };
         let file = "k,v\n1,old\n5,same\n";
-        let (counts, ()) = tokio::join!(importer.load("t", &OPTIONS, file), meanwhile);
+        let (counts, ()) = tokio::join!(importer.load("t", &OPTIONS, file), concurrent);
         assert_eq!(counts, expected, "{insert}");
         assert_eq!(importer.world.rows(KEYS).await, ["1", "5"], "{insert}");
         assert_eq!(importer.world.rows("SELECT v FROM t WHERE k = 5").await, ["same"]);
@@ -166,7 +166,7 @@ const OUTAGE: [&str; 3] = [
     "CREATE TRIGGER fail BEFORE DELETE ON t FOR EACH ROW WHEN (OLD.k = 60000) EXECUTE FUNCTION fail()",
 ];
 
-const STAND: &str =
+const PROGRESS: &str =
     "SELECT state, rows_looked_at, rows_missing, rows_deleted, replace_phase FROM sync.import";
 
 #[tokio::test]
@@ -178,14 +178,14 @@ async fn an_interrupted_replace_continues_after_its_last_committed_stretch() {
     importer.world.rows("INSERT INTO outage VALUES (1)").await;
     let etag = importer.bucket.put_with(KEY, "k,v\n1,old\n", &OPTIONS).await;
     assert_eq!(importer.notify(KEY, &etag, "01").await.batch_item_failures.len(), 1);
-    assert_eq!(importer.world.rows(STAND).await, ["running|120000|119999|49999|delete"]);
+    assert_eq!(importer.world.rows(PROGRESS).await, ["running|120000|119999|49999|delete"]);
     assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["70001"]);
     importer.world.rows("DELETE FROM outage").await;
     // The file is loaded and is not read again.
     let loaded = importer.world.rows("SELECT count(*) FROM sync.import_chunk").await;
     assert!(importer.notify(KEY, &etag, "01").await.batch_item_failures.is_empty());
     assert_eq!(importer.world.rows("SELECT count(*) FROM sync.import_chunk").await, loaded);
-    assert_eq!(importer.world.rows(STAND).await, ["completed|120000|119999|119999|done"]);
+    assert_eq!(importer.world.rows(PROGRESS).await, ["completed|120000|119999|119999|done"]);
     assert_eq!(importer.world.rows(KEYS).await, ["1"]);
 }
 

@@ -3,7 +3,7 @@
 use data_api_server::Operation;
 use serde_json::json;
 
-use crate::support::reading::next_page;
+use crate::support::lookups::next_page;
 use crate::support::{STAFF, World};
 
 #[tokio::test]

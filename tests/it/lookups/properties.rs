@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use serde_json::Value;
 
 use crate::support::World;
-use crate::support::reading::next_page;
+use crate::support::lookups::next_page;
 
 /// The columns of the tables: name, type, and values.
 const COLUMNS: [(&str, &str, &[&str]); 9] = [

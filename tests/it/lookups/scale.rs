@@ -21,13 +21,13 @@ fn page(table: &Table, query: &[(&str, &str)], behind: &[&str]) -> Query {
     let relation = Relation { table, from: &table.sql_name() };
     let mut query: Vec<_> =
         query.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    let asked = QueryString::of_list(table, &query, "").unwrap();
+    let parsed = QueryString::of_list(table, &query, "").unwrap();
     if !behind.is_empty() {
         let values: Vec<_> = behind.iter().map(|value| Some((*value).to_owned())).collect();
-        query.push(("cursor".to_owned(), asked.cursor(&values)));
+        query.push(("cursor".to_owned(), parsed.cursor(&values)));
     }
-    let asked = QueryString::of_list(table, &query, "").unwrap();
-    list(relation, &asked, Form::Json, &Head::default(), 10).0
+    let parsed = QueryString::of_list(table, &query, "").unwrap();
+    list(relation, &parsed, Form::Json, &Head::default(), 10).0
 }
 
 #[tokio::test]

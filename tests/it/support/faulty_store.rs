@@ -35,7 +35,7 @@ pub(crate) enum Behavior {
 struct State {
     behaviors: VecDeque<Behavior>,
     /// The requested ranges, in order of arrival.
-    asked: Vec<Range<usize>>,
+    requested: Vec<Range<usize>>,
     /// The `If-Match` header of each request.
     if_match: Vec<Option<String>>,
     /// The path and query of each request.
@@ -66,8 +66,8 @@ impl FaultyStore {
         Self { sdk_config: config, state }
     }
 
-    pub(crate) fn asked(&self) -> Vec<Range<usize>> {
-        self.locked(|state| state.asked.clone())
+    pub(crate) fn requested(&self) -> Vec<Range<usize>> {
+        self.locked(|state| state.requested.clone())
     }
 
     pub(crate) fn if_match(&self) -> Vec<Option<String>> {
@@ -109,7 +109,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, content: Arc<Vec
     let range = start.parse().unwrap()..end.parse::<usize>().unwrap() + 1;
     let behavior = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.asked.push(range.clone());
+        state.requested.push(range.clone());
         state.if_match.push(header("if-match"));
         state.paths.push(request.split(' ').nth(1).unwrap().to_owned());
         state.behaviors.pop_front().unwrap_or(Behavior::Whole)

@@ -9,7 +9,7 @@ use super::World;
 /// Returns the seeds to try: `AURORA_SYNC_SEED=17` only that one, with the log of the function;
 /// `AURORA_SYNC_SEEDS=1000` that number of them.
 pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
-    #[expect(clippy::disallowed_methods, reason = "what to try is asked for on the command line")]
+    #[expect(clippy::disallowed_methods, reason = "the seeds come from the command line")]
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     match number("AURORA_SYNC_SEED") {
         Some(seed) => {
