@@ -445,8 +445,8 @@ impl History {
         }
     }
 
-    /// Adds the rows of a transaction that another session has open when the import begins: sometimes, and always in mode
-    /// `replace`.
+    /// Adds the rows of a transaction that another session has open when the import begins: sometimes, and always in
+    /// mode `replace`.
     fn beside_others(mut self, random: &mut fastrand::Rng) -> Self {
         if self.options.mode != Mode::Replace && random.u8(..8) > 0 {
             return self;
@@ -651,7 +651,8 @@ fn quoted(text: &str) -> String {
 /// More bytes than any chunk of these files has.
 const BYTES_WITHOUT_LIMIT: usize = 1_000_000;
 
-/// Returns the rows that exist before the import: some of the file, other rows of its keys, and rows that are in no file.
+/// Returns the rows that exist before the import: some of the file, other rows of its keys, and rows that are in no
+/// file.
 fn before(random: &mut fastrand::Rng, kind: Kind, file: &File) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut add = |row: Row| {
