@@ -10,7 +10,6 @@ mod types;
 mod writes;
 mod batch;
 mod settling;
-mod deferred;
 mod deliveries;
 mod errors;
 mod redeliveries;

@@ -31,5 +31,5 @@ fn one_upload_has_one_import_id_in_every_envelope() {
 
 #[test]
 fn a_test_event_names_no_file() {
-    assert_eq!(notification("sqs-s3-test-event"), Notification { asks: vec![], ignored: 1 });
+    assert_eq!(notification("sqs-s3-test-event"), Notification { requests: vec![], ignored: 1 });
 }

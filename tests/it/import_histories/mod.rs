@@ -484,7 +484,7 @@ impl History {
 
     fn source(&self, env: &ImportEnv) -> Source {
         let notification = source::read(&self.notification(env)).unwrap();
-        notification.asks.into_iter().next().unwrap().source
+        notification.requests.into_iter().next().unwrap().source
     }
 
     /// Empties the tables and inserts the rows that exist before the import.

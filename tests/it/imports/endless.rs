@@ -123,7 +123,7 @@ async fn an_import_whose_download_stalls_continues_in_another_invocation() {
 async fn a_file_without_the_end_of_a_row_in_an_invocation_fails() {
     let mut dropped = Dropped::of(comments(5), &[("comment", "#")]).await;
     dropped.import.limits.bytes = 1024;
-    dropped.import.packed_within = Duration::ZERO;
+    dropped.import.full_invocation = Duration::ZERO;
     dropped.aws.inject(4, CallFault::Hang);
     let soon = Deadline::after(Duration::from_secs(8));
     let response = dropped.deliver(&dropped.message, soon).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Importer;
 use crate::support::STAFF;
-use crate::support::trouble::seeds;
+use crate::support::histories::seeds;
 
 const TABLES: &str = "CREATE TABLE parent (k integer PRIMARY KEY);
     CREATE TABLE t (
@@ -261,6 +261,50 @@ async fn rows_that_refer_to_each_other_are_loaded_beside_a_rejected_row() {
         importer.world.rows("SELECT id FROM t ORDER BY id").await,
         ["1", "2", "4", "5", "6"]
     );
+}
+
+#[tokio::test]
+async fn a_pair_far_apart_in_a_file_is_loaded_beside_a_bad_row() {
+    let importer = Importer::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NULL REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .await;
+    let mut file = "id,mate\n1,1200\n9999,77777\n".to_owned();
+    (2..1200).for_each(|id| file.push_str(&format!("{id},{id}\n")));
+    file.push_str("1200,1\n");
+    assert_eq!(importer.load("t", &[], file).await, "completed|1201|1200|0|0|1|0");
+    assert_eq!(importer.rejects().await, ["2|database|23503|-"]);
+}
+
+/// Loads rows with random references. A row is loaded if the row to which it refers is loaded.
+#[tokio::test]
+async fn exactly_the_rows_with_valid_references_are_loaded() {
+    let importer = Importer::with(
+        "CREATE TABLE t (id integer PRIMARY KEY, mate integer NOT NULL REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .await;
+    for seed in seeds(10) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ids = random.u32(2..30);
+        let mate = |id| if random.bool() { id } else { random.u32(1..=ids + 1) };
+        let mut rows: Vec<(u32, u32)> = (1..=ids).zip((1..=ids).map(mate)).collect();
+        random.shuffle(&mut rows);
+        let lines = rows.iter().map(|(id, mate)| format!("{id},{mate}\n"));
+        let file = format!("id,mate\n{}", lines.collect::<String>());
+        importer.load("t", &[], file.clone()).await;
+        loop {
+            let ids: Vec<_> = rows.iter().map(|(id, _)| *id).collect();
+            rows.retain(|(_, mate)| ids.contains(mate));
+            if rows.len() == ids.len() {
+                break;
+            }
+        }
+        rows.sort_unstable();
+        let expected: Vec<_> = rows.iter().map(|(id, mate)| format!("{id}|{mate}")).collect();
+        let found = importer.world.rows("SELECT id, mate FROM t ORDER BY id").await;
+        assert_eq!(found, expected, "seed {seed}: {file}");
+        importer.world.rows("TRUNCATE t").await;
+    }
 }
 
 /// If a constraint of the table refuses one row, one query finds all others that it refuses.

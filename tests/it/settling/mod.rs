@@ -5,6 +5,7 @@ mod folding;
 mod versions;
 mod idempotency;
 mod references;
+mod deferred;
 mod triggers;
 mod rejections;
 

@@ -9,7 +9,7 @@ use super::{code, crates, files, is_test};
 #[test]
 fn pure_modules_do_no_io() {
     let mut pure = 0;
-    for (path, text) in files("src", "rs") {
+    for (path, text) in files("src", "rs").into_iter().chain(files("crates/csv-stream/src", "rs")) {
         let doc: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
         if !doc.contains("Pure") {
             continue;
@@ -62,11 +62,7 @@ fn layers_depend_downwards_only() {
 }
 
 /// Arrows that close a circle today: a file, and the file that it uses. Only remove lines from this list.
-const CIRCULAR: [(&str, &str); 3] = [
-    ("crates/catalog/src/ddl/data_type.rs", "crates/catalog/src/ddl/tables.rs"),
-    ("crates/catalog/src/ddl/rules.rs", "crates/catalog/src/ddl/tables.rs"),
-    ("src/api/query/parameters.rs", "src/api/query/statement.rs"),
-];
+const CIRCULAR: [(&str, &str); 1] = [("src/api/query/parameters.rs", "src/api/query/statement.rs")];
 
 #[test]
 fn files_do_not_use_each_other_in_a_circle() {

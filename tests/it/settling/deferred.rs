@@ -1,18 +1,13 @@
 //! Deferred constraints: rows that refer to each other, beside a row that must be rejected.
 
-use aurora_sync::domain::write::{Write, pack};
+use aurora_sync::domain::write::pack;
 
-use crate::support::trouble::{fault, nothing_is_open, seeds};
-use crate::support::writes::write;
+use super::writes;
+use crate::support::histories::{fault, seeds, wait_for_no_transaction};
 use crate::support::{World, delivery as delivery_of};
 
 const LEDGER: &str =
     "SELECT table_name, key, operation, outcome, sqlstate FROM sync.write ORDER BY id";
-
-/// The writes of these words.
-fn writes(world: &World, texts: &[&str]) -> Vec<Write> {
-    texts.iter().map(|text| write(&world.schema.catalog, text)).collect()
-}
 
 /// Two tables whose rows refer to each other.
 const COUPLE: &str = "CREATE TABLE a (id integer PRIMARY KEY, b integer NOT NULL, note text);
@@ -57,7 +52,7 @@ async fn an_insert_and_an_update_that_refer_to_each_other_are_applied_beside_a_b
 }
 
 #[tokio::test]
-async fn a_pair_whose_half_is_bad_is_rejected_whole() {
+async fn a_pair_with_a_bad_row_is_rejected() {
     let world = World::with(COUPLE).await;
     // The second pair needs a row that is rejected.
     let texts = [
@@ -78,7 +73,7 @@ async fn a_pair_whose_half_is_bad_is_rejected_whole() {
 /// Rows as `(table, id, the id of the other table to which it refers)`.
 type Rows = Vec<(&'static str, u32, u32)>;
 
-/// Rows whose references form pairs, chains and circles; some lead nowhere.
+/// Returns rows whose references form pairs, chains and circles. Some refer to no row.
 fn random_rows(random: &mut fastrand::Rng) -> Rows {
     let ids = random.u32(2..9);
     let mut rows: Rows = ["a", "b"]
@@ -91,7 +86,7 @@ fn random_rows(random: &mut fastrand::Rng) -> Rows {
     rows
 }
 
-/// The rows that can all be there: none of them refers to a row that is not.
+/// Returns the rows that can all be in the tables: none of them refers to a row that is not among them.
 fn closed(mut rows: Rows) -> Rows {
     loop {
         let is_there =
@@ -106,9 +101,9 @@ fn closed(mut rows: Rows) -> Rows {
     }
 }
 
-/// `AURORA_SYNC_SEEDS=1000` tries so many seeds, as for the histories.
+/// Applies rows with random references. `AURORA_SYNC_SEEDS=1000` tries a thousand seeds, as in the histories.
 #[tokio::test]
-async fn rows_that_refer_to_each_other_stand_or_fall_by_their_references() {
+async fn exactly_the_rows_with_valid_references_are_applied() {
     let world = World::with(COUPLE).await;
     for seed in seeds(20) {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -119,7 +114,7 @@ async fn rows_that_refer_to_each_other_stand_or_fall_by_their_references() {
         });
         let texts: Vec<_> = texts.collect();
         let writes = writes(&world, &texts.iter().map(String::as_str).collect::<Vec<_>>());
-        // After these two the messages are settled one by one: rows of two tables are in two of them.
+        // These two are left out: after them the messages are settled one by one, and the tables have different ones.
         let mut faults = std::iter::repeat_with(|| fault(&mut random));
         let fault = faults
             .find(|fault| !fault.starts_with("timeout") && !fault.contains("UnsupportedResult"))
@@ -133,7 +128,7 @@ async fn rows_that_refer_to_each_other_stand_or_fall_by_their_references() {
             if done.is_ok_and(|response| response.batch_item_failures.is_empty()) {
                 break;
             }
-            nothing_is_open(&world, std::time::Duration::from_mins(6)).await;
+            wait_for_no_transaction(&world, std::time::Duration::from_mins(6)).await;
         }
         let mut expected: Vec<_> =
             closed(rows.clone()).iter().map(|(table, id, _)| format!("{table}|{id}")).collect();
