@@ -4,8 +4,16 @@
 
 use aurora_sync_catalog::ColumnType;
 
-use super::statement::Query;
 use crate::domain::field::{Parameter, parameter};
+
+/// A statement with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub sql: String,
+    pub parameters: Vec<Parameter>,
+    /// `true` if the statement compares or orders values of a type that only the database knows.
+    pub has_unknown_types: bool,
+}
 
 /// The bound values.
 #[derive(Debug, Default)]

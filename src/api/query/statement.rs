@@ -13,20 +13,10 @@ use super::form::Form;
 use super::operator::Comparison;
 use super::order;
 use super::page::Shape;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, Query};
 use super::query_string::QueryString;
-use crate::domain::field::Parameter;
 use crate::domain::key::Key;
 use crate::domain::value::array_literal::array_literal;
-
-/// A statement with its parameters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
-    pub sql: String,
-    pub parameters: Vec<Parameter>,
-    /// `true` if the statement compares or orders values of a type that only the database knows.
-    pub has_unknown_types: bool,
-}
 
 /// The rows to read: a table of the catalog, or a SELECT in its form.
 #[derive(Debug, Clone, Copy)]

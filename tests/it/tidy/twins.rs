@@ -63,7 +63,7 @@ fn parameters() -> Vec<(String, String)> {
         {
             found.push((name.to_owned(), String::new()));
         } else if let Some(default) = line.strip_prefix("    Default: ") {
-            found.last_mut().unwrap().1 = default.trim_matches('"').to_owned();
+            default.trim_matches('"').clone_into(&mut found.last_mut().unwrap().1);
         }
     }
     assert!(found.len() > 10, "{found:?}");
