@@ -460,5 +460,5 @@ async fn a_compressed_file_too_long_for_an_invocation_fails() {
     let done = import::handle(&importer.import, event(), soon).await;
     importer.world.server.faults().clear();
     assert!(done.is_ok_and(|response| response.batch_item_failures.is_empty()));
-    assert!(importer.error().await.starts_with("a compressed file is read again"));
+    assert!(importer.error().await.starts_with("a compressed file is read from its beginning again"));
 }
