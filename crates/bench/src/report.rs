@@ -464,10 +464,24 @@ Prices: {}.
     Ok(text)
 }
 
-/// Returns the number of alarms in the template.
+/// Returns the number of alarms in the template. An alarm in an `Fn::ForEach` counts once for each
+/// name in its list.
 fn alarms() -> u64 {
     let template = fs::read_to_string(workspace::root().join("template.yaml")).unwrap_or_default();
-    template.matches("Type: AWS::CloudWatch::Alarm").count() as u64
+    let mut repeats = 1;
+    let mut alarms = 0;
+    for line in template.lines() {
+        let text = line.trim_start();
+        let is_resource = line.len() - text.len() == 2 && !text.starts_with('#');
+        if is_resource {
+            repeats = 1;
+        } else if let Some(names) = line.strip_prefix("    - [") {
+            repeats = names.split(',').count() as u64;
+        } else if text == "Type: AWS::CloudWatch::Alarm" {
+            alarms += repeats;
+        }
+    }
+    alarms
 }
 
 const FORMULAS: &str = "Formulas, for a million units:
@@ -486,6 +500,11 @@ const FORMULAS: &str = "Formulas, for a million units:
 mod tests {
     use super::*;
     use crate::figures::Spread;
+
+    #[test]
+    fn alarms_in_loops_are_counted() {
+        assert_eq!(alarms(), 11);
+    }
 
     #[test]
     fn a_target_is_held_against_the_worst_and_the_best_scenario() {
