@@ -78,8 +78,8 @@ async fn load_under(mishap: CallFault) -> Ended {
 #[tokio::test]
 async fn a_file_overwritten_while_it_is_read_fails_with_that_reason() {
     let Ended { error, report, loaded } = load_under(CallFault::Overwrite).await;
-    let expected = "the file was replaced before it was read whole; the newer one has its own import, and what was \
-                    loaded of this one stays";
+    let expected = "the file was replaced before all of it was read; the newer file has its own import, and the rows that \
+                    were loaded of this one stay";
     assert_eq!(error, expected);
     assert_eq!(report["error"], expected);
     assert_eq!(report["rows"]["written"], loaded);
@@ -88,7 +88,7 @@ async fn a_file_overwritten_while_it_is_read_fails_with_that_reason() {
 #[tokio::test]
 async fn a_file_deleted_while_it_is_read_fails_with_that_reason() {
     let Ended { error, report, loaded } = load_under(CallFault::Delete).await;
-    let expected = "the file is not there any more; what was loaded of it stays";
+    let expected = "the file no longer exists; the rows that were loaded stay";
     assert_eq!(error, expected);
     assert_eq!(report["error"], expected);
     assert_eq!(report["rows"]["written"], loaded);
@@ -107,7 +107,7 @@ async fn the_reason_for_a_delay_is_recorded_until_the_file_can_be_read() {
     assert_eq!(response.batch_item_failures.len(), 1);
     let status = "SELECT state, error FROM sync.import";
     let found = world.rows(status).await.remove(0);
-    assert!(found.starts_with("running|it does not go on, and is tried again"), "{found}");
+    assert!(found.starts_with("running|the import cannot continue, and is retried"), "{found}");
     assert!(found.contains("HeadObject"), "{found}");
     aws.clear_faults();
     let response = import::handle(&import, event(), deadline()).await.unwrap();

@@ -150,7 +150,7 @@ async fn a_file_of_another_format_fails_with_the_name_of_the_format() {
     for (file, name) in files {
         assert_eq!(importer.load("t", &[], file).await, "failed|0|0|0|0|0|0");
         let error = importer.error().await;
-        assert!(error.starts_with("the file cannot be read on: it is "), "{error}");
+        assert!(error.starts_with("the rest of the file cannot be read: it is "), "{error}");
         assert!(error.contains(name), "{error}");
     }
 }
@@ -307,8 +307,8 @@ async fn compressed_files_are_recognised_by_their_content() {
         // A truncated block of zstd cannot be read at all.
         let is_begun = name != "zstd";
         assert_eq!(written[2] != "0", is_begun, "{name}: {counts}");
-        let is_reported =
-            error.contains("cannot be read on") && error.contains("stays") == is_begun;
+        let is_reported = error.contains("the rest of the file cannot be read")
+            && error.contains("stay") == is_begun;
         assert!(is_reported, "{name}: {error}");
         assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, [written[2]]);
         let atomic =
@@ -460,5 +460,7 @@ async fn a_compressed_file_too_long_for_an_invocation_fails() {
     let done = import::handle(&importer.import, event(), soon).await;
     importer.world.server.faults().clear();
     assert!(done.is_ok_and(|response| response.batch_item_failures.is_empty()));
-    assert!(importer.error().await.starts_with("a compressed file is read from its beginning again"));
+    assert!(
+        importer.error().await.starts_with("a compressed file is read from its beginning again")
+    );
 }
