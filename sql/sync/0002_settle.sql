@@ -579,7 +579,7 @@ BEGIN
             ) AS of_row ON of_row.n = row.row_number
         ) AS write
         LEFT JOIN LATERAL (
-            SELECT * FROM sync.write AS known WHERE known.id = write.id LIMIT 1
+            SELECT known.id, known.fingerprint FROM sync.write AS known WHERE known.id = write.id LIMIT 1
         ) AS settled ON true
         CROSS JOIN LATERAL (
             SELECT CASE WHEN settled.id IS NULL THEN 'database' ELSE 'idempotency-key-reused' END AS rule

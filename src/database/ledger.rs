@@ -13,7 +13,7 @@ use crate::database::transaction::Transaction;
 use crate::domain::error::{DataApiError, SyncError};
 use crate::domain::field::{Parameter, Record, storable};
 use crate::domain::key::Key;
-use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::rejection::Rejection;
 use crate::domain::value::array_literal::encoded_len;
 use crate::domain::write::Write;
 
@@ -66,12 +66,12 @@ const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, ou
 SELECT CASE WHEN entry.fingerprint IS NOT NULL AND EXISTS (
     SELECT FROM sync.write AS known WHERE known.id = entry.id AND known.fingerprint IS DISTINCT FROM entry.fingerprint
   ) THEN sync.reused_id(entry.id, entry.fingerprint) ELSE entry.id END,
-  table_name, key, operation, outcome, rule, sqlstate, reason, constraint_name, column_name,
+  table_name, key, operation, 'rejected', rule, sqlstate, reason, constraint_name, column_name,
   payload, fingerprint, to_timestamp(accepted_at_ms / 1000.0)
-FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[], :outcome::text[],
+FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[],
   :rule::text[], :sqlstate::text[], :reason::text[], :constraint_name::text[], :column_name::text[],
   :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[])
-  AS entry (id, table_name, key, operation, outcome, rule, sqlstate, reason, constraint_name,
+  AS entry (id, table_name, key, operation, rule, sqlstate, reason, constraint_name,
     column_name, payload, fingerprint, accepted_at_ms)
 ON CONFLICT (id) DO NOTHING";
 
@@ -120,26 +120,22 @@ pub struct Entry {
     table: Option<String>,
     key: Option<String>,
     operation: &'static str,
-    outcome: Outcome,
+    rejection: Rejection,
     payload: Option<String>,
     fingerprint: Option<String>,
     accepted_at_ms: i64,
 }
 
 impl Entry {
-    pub fn new(write: &Write, outcome: Outcome) -> Self {
-        let payload = match outcome {
-            Outcome::Rejected(_) => Some(storable(&payload(write))),
-            Outcome::Applied | Outcome::Unchanged => None,
-        };
+    pub fn rejected(write: &Write, rejection: Rejection) -> Self {
         Self {
             id: write.id,
             fingerprint: write.fingerprint.as_deref().map(storable),
             table: Some(storable(&write.table)),
             key: write.key.as_ref().map(|key| storable(&key.to_string())),
             operation: write.operation.as_str(),
-            outcome,
-            payload,
+            rejection,
+            payload: Some(storable(&payload(write))),
             accepted_at_ms: write.accepted_at_ms.clamp(0, TIME_MS_MAX),
         }
     }
@@ -151,7 +147,7 @@ impl Entry {
             table: None,
             key: None,
             operation: "unreadable",
-            outcome: Outcome::Rejected(Rejection::by_rule("unreadable", reason)),
+            rejection: Rejection::by_rule("unreadable", reason),
             payload: Some(storable(body)),
             fingerprint: None,
             accepted_at_ms: sent_at_ms.clamp(0, TIME_MS_MAX),
@@ -166,18 +162,11 @@ impl Entry {
         self.fingerprint.as_deref()
     }
 
-    pub fn rejection(&self) -> Option<&Rejection> {
-        match &self.outcome {
-            Outcome::Rejected(rejection) => Some(rejection),
-            Outcome::Applied | Outcome::Unchanged => None,
-        }
-    }
-
     fn size_bytes(&self) -> usize {
         // 512 bytes hold all ids, words and numbers.
         512 + encoded_len(self.payload.as_deref())
             + encoded_len(self.key.as_deref())
-            + encoded_len(self.rejection().map(|rejection| rejection.reason.as_str()))
+            + encoded_len(Some(&self.rejection.reason))
     }
 }
 
@@ -309,20 +298,14 @@ fn fitting(entries: &[Entry]) -> usize {
 
 fn parameters(entries: &[Entry]) -> Vec<Parameter> {
     let ids: Vec<_> = entries.iter().map(|entry| entry.id.to_string()).collect();
-    let outcome = |entry: &Entry| match entry.outcome {
-        Outcome::Applied => "applied",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Rejected(_) => "rejected",
-    };
     let of_rejection = |pick: fn(&Rejection) -> Option<&str>| {
-        entries.iter().map(move |entry| entry.rejection().and_then(pick))
+        entries.iter().map(move |entry| pick(&entry.rejection))
     };
     vec![
         text_column("id", ids.iter().map(|id| Some(id.as_str()))),
         text_column("table_name", entries.iter().map(|entry| entry.table.as_deref())),
         text_column("key", entries.iter().map(|entry| entry.key.as_deref())),
         text_column("operation", entries.iter().map(|entry| Some(entry.operation))),
-        text_column("outcome", entries.iter().map(|entry| Some(outcome(entry)))),
         text_column("rule", of_rejection(|rejection| Some(&rejection.rule))),
         text_column("sqlstate", of_rejection(|rejection| rejection.sqlstate.as_deref())),
         text_column("reason", of_rejection(|rejection| Some(&rejection.reason))),

@@ -13,7 +13,7 @@ pub mod key;
 pub mod row;
 pub mod write;
 pub mod load_mode;
-pub mod outcome;
+pub mod rejection;
 
 pub mod deadline;
 pub mod backoff;

@@ -6,7 +6,7 @@
 use crate::dialect::Dialect;
 use crate::encoding::{Charset, Contradiction, Encoding, MARK_BYTES_MAX};
 use crate::inflate::{Compression, HEAD_BYTES, InflateError, Inflater};
-pub use crate::records::Place;
+pub use crate::records::FilePosition;
 use crate::records::{LineEnd, OPEN_BYTES_MAX, Record, Records};
 
 /// Bytes of the file that are read at a time: they bound the records that come at once.
@@ -107,7 +107,7 @@ impl<B: AsRef<[u8]>> Reader<B> {
 
     /// Goes on in a file that is not compressed, at the beginning of a record. The bytes that follow are those from there
     /// on. The first record from here decides the line end of the file.
-    pub fn at(dialect: Dialect, encoding: Encoding, place: Place) -> Self {
+    pub fn at(dialect: Dialect, encoding: Encoding, place: FilePosition) -> Self {
         Self {
             input: None,
             taken: 0,
@@ -145,10 +145,10 @@ impl<B: AsRef<[u8]>> Reader<B> {
     }
 
     /// The position of the next byte of the content.
-    pub fn place(&self) -> Place {
+    pub fn position(&self) -> FilePosition {
         match &self.content {
-            Content::Head { .. } => Place { byte_offset: 0, line: 1 },
-            Content::Records(records) => records.place(),
+            Content::Head { .. } => FilePosition { byte_offset: 0, line: 1 },
+            Content::Records(records) => records.position(),
         }
     }
 

@@ -30,14 +30,14 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn place(&self) -> Place {
-        Place { byte_offset: self.byte_offset, line: self.line }
+    pub fn position(&self) -> FilePosition {
+        FilePosition { byte_offset: self.byte_offset, line: self.line }
     }
 }
 
 /// A position in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct FilePosition {
     /// Counted from 0.
     pub byte_offset: u64,
     /// Counted from 1.
@@ -135,7 +135,7 @@ impl Records {
     }
 
     /// Goes on at the beginning of a record.
-    pub fn at(dialect: Dialect, encoding: Encoding, place: Place) -> Self {
+    pub fn at(dialect: Dialect, encoding: Encoding, place: FilePosition) -> Self {
         let mut assembly = Assembly::new(dialect, encoding);
         assembly.line = place.line;
         Self { encoding, lines: Lines::at(encoding, place.byte_offset), assembly }
@@ -146,8 +146,8 @@ impl Records {
     }
 
     /// The position of the next byte.
-    pub fn place(&self) -> Place {
-        Place { byte_offset: self.lines.byte_offset(), line: self.assembly.line }
+    pub fn position(&self) -> FilePosition {
+        FilePosition { byte_offset: self.lines.byte_offset(), line: self.assembly.line }
     }
 
     /// The line of a quote that was not closed within [`OPEN_BYTES_MAX`].

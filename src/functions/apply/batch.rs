@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::database::ledger::{Entry, TIME_MS_MAX};
 use crate::domain::field::storable;
 use crate::domain::key::Key;
-use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::rejection::Rejection;
 use crate::domain::row;
 use crate::domain::write::{MessageBody, Operation, Version, Write};
 
@@ -100,7 +100,7 @@ impl Message {
                     column: rejection.column.as_deref().map(storable),
                     ..rejection
                 };
-                self.entries.push(Entry::new(&write, Outcome::Rejected(rejection)));
+                self.entries.push(Entry::rejected(&write, rejection));
             }
         }
     }
@@ -194,7 +194,7 @@ impl<'a> Batch<'a> {
             }
             tracing::warn!(write_id = %write.id, rule = OVERTAKEN, "write rejected");
             let rejection = Rejection::by_rule(OVERTAKEN, OVERTAKEN_REASON);
-            self.entries.push(Entry::new(write, Outcome::Rejected(rejection)));
+            self.entries.push(Entry::rejected(write, rejection));
             false
         });
     }

@@ -12,7 +12,7 @@ use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, SyncError};
 use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
-use csv_stream::records::Place;
+use csv_stream::records::FilePosition;
 
 /// The entry of an import in `sync.import`, as one worker sees it.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,7 @@ pub(super) struct Progress {
 pub(super) struct Checkpoint {
     pub chunk: u32,
     /// The position of its first record; `None` at the beginning of the file, and after its last chunk.
-    pub position: Option<Place>,
+    pub position: Option<FilePosition>,
     /// The number of its first record, from 1.
     pub record: u64,
 }
@@ -325,7 +325,7 @@ fn progress(record: &Record) -> Option<Progress> {
     let lanes = usize::try_from(number(1)?).ok()?;
     let chunk = u32::try_from(number(4)?).ok()?;
     let position = unsigned(5).zip(unsigned(6));
-    let position = position.map(|(byte_offset, line)| Place { byte_offset, line });
+    let position = position.map(|(byte_offset, line)| FilePosition { byte_offset, line });
     let ahead: Vec<(usize, u32)> = serde_json::from_str(record.get(10)?.as_text()?).ok()?;
     let mut lane_next = vec![chunk; lanes];
     for (lane, next) in ahead {

@@ -238,7 +238,7 @@ proptest! {
         };
         prop_assume!(!records.is_empty());
         let at = at.index(records.len());
-        let place = records[at].place();
+        let place = records[at].position();
         let mut reader = Reader::at(dialect, encoding, place);
         let mut rest = file[usize::try_from(place.byte_offset).unwrap()..].chunks(piece);
         let mut found = Vec::new();

@@ -18,7 +18,7 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::{Disposition, SyncError};
 use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
 use crate::domain::load_mode::LoadMode;
-use crate::domain::outcome::Rejection;
+use crate::domain::rejection::Rejection;
 use crate::functions::import::claim::{ImportEntry, Progress};
 use crate::functions::import::read::chunk::{Chunk, ChunkEnd};
 use crate::functions::import::read::file::ReadTime;

@@ -3,7 +3,7 @@
 //! Pure. The end of a chunk depends only on the file and on the limits of the import, so that the file is
 //! cut in the same way each time. A key is always in the same lane, and its rows keep their order.
 
-use csv_stream::records::{Place, Record};
+use csv_stream::records::{FilePosition, Record};
 
 use super::layout::Layout;
 use super::part::{Origin, Part, Reject};
@@ -42,7 +42,7 @@ pub struct ChunkEnd {
     /// The bytes of the object that were read when the chunk was cut.
     pub bytes_read: u64,
     /// The position of the next chunk's first record; `None` at the end of the file.
-    pub next: Option<Place>,
+    pub next: Option<FilePosition>,
     /// The number of that record, from 1.
     pub next_record: u64,
 }
@@ -86,7 +86,7 @@ impl Chunk {
         let row = layout.row(&record);
         self.records += 1;
         self.bytes += record.raw.len();
-        let position = record.place();
+        let position = record.position();
         let lane = |number: u64| usize::try_from(number % lanes).unwrap_or_default();
         match row {
             Ok(row) => {

@@ -11,7 +11,7 @@ use crate::functions::import::stop::Stop;
 use csv_stream::encoding::Encoding;
 use csv_stream::inflate::Compression;
 use csv_stream::reader::{Next, ReadError, Reader};
-use csv_stream::records::{LineEnd, Place, Record};
+use csv_stream::records::{FilePosition, LineEnd, Record};
 
 /// The time for reading a file.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub(in crate::functions::import) struct File {
     is_ended: bool,
     time: ReadTime,
     /// The position up to which the content is cut, and the time that remained then.
-    cut: (Place, Duration),
+    cut: (FilePosition, Duration),
 }
 
 impl File {
@@ -53,7 +53,7 @@ impl File {
             bytes_read: 0,
             is_ended: false,
             time,
-            cut: (Place { byte_offset: 0, line: 1 }, time.until.remaining()),
+            cut: (FilePosition { byte_offset: 0, line: 1 }, time.until.remaining()),
         }
     }
 
@@ -64,7 +64,7 @@ impl File {
         size_bytes: u64,
         options: &Options,
         encoding: Encoding,
-        position: Place,
+        position: FilePosition,
         time: ReadTime,
     ) -> Self {
         Self {
@@ -110,14 +110,14 @@ impl File {
 
     /// Notes that a chunk was cut at this position.
     pub(in crate::functions::import) fn cut(&mut self) {
-        self.cut = (self.reader.place(), self.time.until.remaining());
+        self.cut = (self.reader.position(), self.time.until.remaining());
     }
 
     /// Returns the reason to stop. The import fails if the next invocation would have no more time, and
     /// would come no further.
     fn out_of_time(&self) -> Stop {
-        let (Place { byte_offset, line }, had) = self.cut;
-        let bytes = self.reader.place().byte_offset.saturating_sub(byte_offset);
+        let (FilePosition { byte_offset, line }, had) = self.cut;
+        let bytes = self.reader.position().byte_offset.saturating_sub(byte_offset);
         if had >= self.time.full_invocation && bytes > self.time.chunk_bytes_max {
             return ReadError::Endless { line }.into();
         }

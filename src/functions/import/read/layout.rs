@@ -13,7 +13,7 @@ use crate::database::parameter_set::PackedCells;
 use crate::domain::fault::nearest;
 use crate::domain::key::{self, Key};
 use crate::domain::load_mode::LoadMode;
-use crate::domain::outcome::Rejection;
+use crate::domain::rejection::Rejection;
 use crate::domain::row::unknown_column;
 use crate::domain::value::{self, Fault};
 use csv_stream::records::{Content, Fields, RECORD_BYTES_MAX, Record};

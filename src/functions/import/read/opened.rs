@@ -11,7 +11,7 @@ use crate::functions::import::claim::{Checkpoint, Progress};
 use crate::functions::import::report::Format;
 use crate::functions::import::stop::Stop;
 use csv_stream::encoding::Encoding;
-use csv_stream::records::{Content, LineEnd, Place, Record};
+use csv_stream::records::{Content, FilePosition, LineEnd, Record};
 
 /// A file whose columns are known, at the position where loading begins.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Opened<'_> {
     ) -> Result<Option<(Chunk, ChunkEnd)>, Stop> {
         loop {
             for record in self.records.by_ref() {
-                let full = self.chunk.is_full().then(|| record.place());
+                let full = self.chunk.is_full().then(|| record.position());
                 let full = full.map(|next| cut(&mut self.chunk, &mut self.file, Some(next)));
                 self.chunk.push(&self.layout, record);
                 if full.is_some() {
@@ -135,7 +135,7 @@ impl Opened<'_> {
 }
 
 /// Takes the chunk that is filled, and begins the next one, whose first record is at `next`.
-fn cut(chunk: &mut Chunk, file: &mut File, next: Option<Place>) -> (Chunk, ChunkEnd) {
+fn cut(chunk: &mut Chunk, file: &mut File, next: Option<FilePosition>) -> (Chunk, ChunkEnd) {
     file.cut();
     let after = chunk.next();
     let end = ChunkEnd {

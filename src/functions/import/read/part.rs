@@ -6,8 +6,8 @@
 use super::layout::Row;
 use crate::database::parameter_set::{PackedRow, PackedRows};
 use crate::domain::key::Key;
-use crate::domain::outcome::Rejection;
-use csv_stream::records::Place;
+use crate::domain::rejection::Rejection;
+use csv_stream::records::FilePosition;
 
 /// The rows of a chunk that one lane loads, in the order of the file.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub struct Part {
 struct PartRecord {
     /// The number of the record, from 1, without the header.
     record: u64,
-    position: Place,
+    position: FilePosition,
     /// The end of its bytes in [`Part::raw`].
     raw_end: usize,
     /// The end of its key in [`Part::keys`].
@@ -41,7 +41,7 @@ struct PartRecord {
 pub struct Origin {
     /// The number of the record, from 1, without the header.
     pub record: u64,
-    pub position: Place,
+    pub position: FilePosition,
     /// The bytes of the record, without its line end.
     pub raw: Vec<u8>,
 }
@@ -68,7 +68,7 @@ impl Part {
     }
 
     /// Adds a record that fits the table.
-    pub fn push(&mut self, record: u64, position: Place, raw: &[u8], row: &Row) {
+    pub fn push(&mut self, record: u64, position: FilePosition, raw: &[u8], row: &Row) {
         self.raw.extend_from_slice(raw);
         for part in row.key.iter().flat_map(Key::parts) {
             self.keys.push_str(part);
@@ -98,7 +98,7 @@ impl Part {
         for key in keys {
             let key = Key::from_path(table, &key.to_string()).ok();
             let row = Row { key, cells: crate::database::parameter_set::PackedCells::default() };
-            part.push(1, Place { byte_offset: 0, line: 1 }, b"", &row);
+            part.push(1, FilePosition { byte_offset: 0, line: 1 }, b"", &row);
         }
         part
     }

@@ -1,17 +1,9 @@
-//! Outcomes of writes and of rows of a file.
+//! Rejections of writes and of rows of a file.
 //!
 //! Pure. A rejection is an outcome, not an error.
 
 /// The longest reason, in characters, since each rejected row stores one.
 pub const REASON_CHARS_MAX: usize = 1_000;
-
-/// The outcome of a write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    Applied,
-    Unchanged,
-    Rejected(Rejection),
-}
 
 /// The rejection of a write or a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
