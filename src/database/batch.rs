@@ -1,10 +1,11 @@
-//! The one driver of changes of users' rows: `BeginTransaction`, `BatchExecuteStatement` for each 4 MiB of parameter sets,
-//! `CommitTransaction`.
+//! The one driver of changes of users' rows: `BeginTransaction`, `BatchExecuteStatement` for each 4
+//! MiB of parameter sets, `CommitTransaction`.
 //!
-//! A batch runs whole first. If the database refuses a row, the batch is rolled back and runs again bisected: the server
-//! finds the bad rows and writes the good ones. If a deferred constraint refuses the commit, the batch runs a third time
-//! with immediate constraints. If the commit got no response, the batch is looked up, and repeated only if it was not
-//! committed. The caller defines what a batch holds: writes ([`crate::functions::apply`]), or rows of a file
+//! A batch runs whole first. If the database refuses a row, the batch is rolled back and runs again
+//! bisected: the server finds the bad rows and writes the good ones. If a deferred constraint
+//! refuses the commit, the batch runs a third time with immediate constraints. If the commit got no
+//! response, the batch is looked up, and repeated only if it was not committed. The caller defines
+//! what a batch holds: writes ([`crate::functions::apply`]), or rows of a file
 //! ([`crate::functions::import`]).
 
 use tokio::time::timeout;
@@ -24,7 +25,8 @@ pub enum Attempt {
     Whole,
     /// Lets the server find the bad rows of each set (`sync.bisect`).
     Bisected,
-    /// Does the same with immediate constraints, so that a deferred constraint tells whose row it refuses.
+    /// Does the same with immediate constraints, so that a deferred constraint tells whose row it
+    /// refuses.
     BisectedImmediately,
 }
 
@@ -58,8 +60,8 @@ pub trait Work {
 
 /// Runs a batch.
 ///
-/// After an error, either nothing was changed, or the change is on record. The first attempt uses the transaction that was
-/// begun ahead, if there is one.
+/// After an error, either nothing was changed, or the change is on record. The first attempt uses
+/// the transaction that was begun ahead, if there is one.
 pub async fn run<W: Work>(
     data_api: &DataApi,
     deadline: Deadline,
@@ -78,7 +80,8 @@ pub async fn run<W: Work>(
         };
         match &error {
             SyncError::Refused(_) if attempt == Attempt::Whole => attempt = Attempt::Bisected,
-            // The error that an unknown type raises for a value can look like an error in our statement.
+            // The error that an unknown type raises for a value can look like an error in our
+            // statement.
             SyncError::Database(fault)
                 if attempt == Attempt::Whole
                     && fault.may_be_about_a_value()
@@ -86,8 +89,9 @@ pub async fn run<W: Work>(
             {
                 attempt = Attempt::Bisected;
             }
-            // Another worker was faster, and the next attempt finds its record. Or a user's constraint or trigger raises the
-            // error of one of our own constraints, and the next attempt finds its row.
+            // Another worker was faster, and the next attempt finds its record. Or a user's
+            // constraint or trigger raises the error of one of our own constraints, and the next
+            // attempt finds its row.
             SyncError::Database(fault)
                 if attempt == Attempt::Whole
                     && (fault.is_done_elsewhere() || fault.has_lost_rows()) =>

@@ -1,6 +1,7 @@
 //! The ledger of writes and their outcomes (`sync.write`).
 //!
-//! Holds the statements that read and fill it. [`crate::database::statement`] makes the statements that they run.
+//! Holds the statements that read and fill it. [`crate::database::statement`] makes the statements
+//! that they run.
 
 use std::collections::HashSet;
 
@@ -35,8 +36,8 @@ WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
 const SETTLED_FINGERPRINTS: &str =
     "SELECT id::text, fingerprint FROM sync.write WHERE id = ANY(:id::uuid[])";
 
-/// Looks up each write alone, since joins could read the whole ledger. For a write without a key, any later write of the
-/// table counts.
+/// Looks up each write alone, since joins could read the whole ledger. For a write without a key,
+/// any later write of the table counts.
 pub const OVERTAKEN: &str = "SELECT resent.id::text
 FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :accepted_at_ms::bigint[])
   AS resent (id, table_name, key, accepted_at_ms)
@@ -59,8 +60,8 @@ AND (
   )
 )";
 
-/// Skips entries that are recorded already: an entry changes nothing else. If another payload has its id, an entry gets an
-/// id of its own.
+/// Skips entries that are recorded already: an entry changes nothing else. If another payload has
+/// its id, an entry gets an id of its own.
 const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
   constraint_name, column_name, payload, fingerprint, accepted_at)
 SELECT CASE WHEN entry.fingerprint IS NOT NULL AND EXISTS (
@@ -75,7 +76,8 @@ FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[],
     column_name, payload, fingerprint, accepted_at_ms)
 ON CONFLICT (id) DO NOTHING";
 
-/// Returns the SQL text that runs a statement over a set of writes without bad rows, and records their outcomes.
+/// Returns the SQL text that runs a statement over a set of writes without bad rows, and records
+/// their outcomes.
 pub fn settle_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle(:statement::text, :table_path::text, :operation::text,
@@ -94,12 +96,13 @@ pub fn settle_bisected_sql(columns: usize) -> String {
     )
 }
 
-/// Tries the rejected writes of a batch together that may refer to each other (`sync.settle_together`).
+/// Tries the rejected writes of a batch together that may refer to each other
+/// (`sync.settle_together`).
 pub const SETTLE_TOGETHER: &str = "INSERT INTO sync.write SELECT * FROM sync.settle_together(:ids::uuid[],
   :table_paths::text[], :operations::text[], :column_names::text[], :statements::text[], :of_tables::text[])";
 
-/// `ARRAY[…, :c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would
-/// be escaped twice.
+/// `ARRAY[…, :c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a
+/// literal would be escaped twice.
 fn columns_array(columns: usize) -> String {
     let own = ["ids", "accepted_at_ms", "keys", "fingerprints"].map(str::to_owned);
     let columns = own.into_iter().chain((1..=columns).map(|index| format!("c{index}")));
@@ -107,7 +110,8 @@ fn columns_array(columns: usize) -> String {
     format!("ARRAY[{}]", columns.join(", "))
 }
 
-/// Inserts into the ledger by the statement that changes the data, so that they stand or fall together.
+/// Inserts into the ledger by the statement that changes the data, so that they stand or fall
+/// together.
 const SETTLE: &str = "INSERT INTO sync.write SELECT * FROM";
 
 /// The end of the year 9999, in milliseconds since 1970. No clock shows a later time.
@@ -140,7 +144,8 @@ impl Entry {
         }
     }
 
-    /// Makes the entry of a message that cannot be read. U+0000 is left out, since PostgreSQL's `text` cannot hold it.
+    /// Makes the entry of a message that cannot be read. U+0000 is left out, since PostgreSQL's
+    /// `text` cannot hold it.
     pub fn unreadable(id: Uuid, reason: String, body: &str, sent_at_ms: i64) -> Self {
         Self {
             id,
@@ -170,8 +175,8 @@ impl Entry {
     }
 }
 
-/// Returns a write as the ledger keeps it for repair, its columns as PostgreSQL's text. The statements of
-/// [`crate::database::statement`] make the same inside the server.
+/// Returns a write as the ledger keeps it for repair, its columns as PostgreSQL's text. The
+/// statements of [`crate::database::statement`] make the same inside the server.
 fn payload(write: &Write) -> String {
     let row: serde_json::Map<_, _> =
         write.row.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
@@ -203,8 +208,8 @@ pub async fn are_settled(
     are_settled.ok_or_else(|| SyncError::Inconsistent("the ledger does not answer".to_owned()))
 }
 
-/// Returns the ids and fingerprints of the writes that are settled. Payloads under one Idempotency-Key differ by the
-/// fingerprint.
+/// Returns the ids and fingerprints of the writes that are settled. Payloads under one
+/// Idempotency-Key differ by the fingerprint.
 pub async fn settled_fingerprints(
     data_api: &DataApi,
     ids: impl IntoIterator<Item = Uuid>,
@@ -217,12 +222,14 @@ pub async fn settled_fingerprints(
         .collect())
 }
 
-/// Returns the writes of a message that are not settled, although a later write of their row is. Writes of the message
-/// itself do not overtake each other: a message may be settled in several transactions, in the order of its writes.
+/// Returns the writes of a message that are not settled, although a later write of their row is.
+/// Writes of the message itself do not overtake each other: a message may be settled in several
+/// transactions, in the order of its writes.
 ///
-/// If keys cannot be compared ([`Key::is_comparable`]), any later write of the table counts: to reject a write is better
-/// than to undo another one silently. Of two writes of one request, the later one has the greater id. Ids that come from an
-/// Idempotency-Key have no order; such writes meet here only if the first of two messages of their request was set aside.
+/// If keys cannot be compared ([`Key::is_comparable`]), any later write of the table counts: to
+/// reject a write is better than to undo another one silently. Of two writes of one request, the
+/// later one has the greater id. Ids that come from an Idempotency-Key have no order; such writes
+/// meet here only if the first of two messages of their request was set aside.
 pub async fn overtaken(
     data_api: &DataApi,
     writes: &[&Write],

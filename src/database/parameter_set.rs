@@ -21,7 +21,8 @@ pub fn size_bytes(row: &Cells) -> usize {
 
 /// The cells of one row of a file, in the order of the statement's columns.
 ///
-/// All texts are in one string, so that a row needs two allocations, whatever its number of columns.
+/// All texts are in one string, so that a row needs two allocations, whatever its number of
+/// columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackedCells {
     text: String,

@@ -1,5 +1,5 @@
-//! The driver of row changes: a whole batch, a bisected one, a bisected one with immediate constraints, repeats and
-//! look-ups of commits.
+//! The driver of row changes: a whole batch, a bisected one, a bisected one with immediate
+//! constraints, repeats and look-ups of commits.
 
 use std::cell::{Cell, RefCell};
 

@@ -207,8 +207,8 @@ async fn messages_that_are_retried_later_come_again_after_their_backoff() {
     assert_eq!(again.records.len(), 1, "the queue's own pause is much longer");
 }
 
-/// SQLSTATEs that a statement over users' rows can meet, one of each disposition and class, and some that only a
-/// trigger raises.
+/// SQLSTATEs that a statement over users' rows can meet, one of each disposition and class, and
+/// some that only a trigger raises.
 const STATES: [&str; 23] = [
     "22001", "22012", "22P02", "23502", "23505", "23514", "23P01", "21000", "44000", "P0001",
     "P0002", "P0004", "42P01", "42501", "25006", "54001", "XX000", "0A000", "53100", "40001",

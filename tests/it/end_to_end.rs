@@ -1,5 +1,5 @@
-//! The demo on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the real programs, the Data API
-//! server and PostgreSQL.
+//! The demo on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the real
+//! programs, the Data API server and PostgreSQL.
 
 use std::io::Read as _;
 

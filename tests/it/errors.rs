@@ -139,8 +139,8 @@ async fn a_table_that_cannot_grow_blocks_the_message_and_rejects_nothing() {
     assert_eq!(world.rows(LEDGER).await, [""; 0]);
 }
 
-/// Error texts of PostgreSQL with their SQLSTATEs. The worker's own constraints are not among them, because
-/// `sync.is_of_row` judges only users' rows.
+/// Error texts of PostgreSQL with their SQLSTATEs. The worker's own constraints are not among them,
+/// because `sync.is_of_row` judges only users' rows.
 const TEXTS: [(&str, &str); 24] = [
     ("0A000", "cached plan must not change result type"),
     ("0A000", "DO ALSO rules are not supported for data-modifying statements in WITH"),

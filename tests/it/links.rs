@@ -1,5 +1,6 @@
-//! Links of the documents: each relative link names a file that exists, and its anchor a heading of that file.
-//! A link that names a function, `` [`name`](tests/it/file.rs) ``, names one of that file.
+//! Links of the documents: each relative link names a file that exists, and its anchor a heading of
+//! that file. A link that names a function, `` [`name`](tests/it/file.rs) ``, names one of that
+//! file.
 
 use std::collections::HashSet;
 use std::fs;
@@ -40,8 +41,8 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The text and the target of each inline link or image. Code in backquotes holds no links, but the text of a
-/// link may be code.
+/// The text and the target of each inline link or image. Code in backquotes holds no links, but the
+/// text of a link may be code.
 fn links(line: &str) -> Vec<(&str, &str)> {
     let (mut found, mut code, mut open) = (Vec::new(), false, Vec::new());
     let bytes = line.as_bytes();

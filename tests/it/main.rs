@@ -1,5 +1,5 @@
-//! The functions against a real PostgreSQL behind the Data API server: events in, responses and rows out. `end_to_end`
-//! runs the deployed template on the emulator.
+//! The functions against a real PostgreSQL behind the Data API server: events in, responses and
+//! rows out. `end_to_end` runs the deployed template on the emulator.
 
 #![allow(clippy::unwrap_used, reason = "clippy takes the helpers of tests for product code")]
 

@@ -1,5 +1,5 @@
-//! The plan of every generated statement at 10, 1,000 and 5,000 rows. The planner's estimates for arrays may be wrong,
-//! but no step of a plan touches more rows than the statement needs.
+//! The plan of every generated statement at 10, 1,000 and 5,000 rows. The planner's estimates for
+//! arrays may be wrong, but no step of a plan touches more rows than the statement needs.
 
 use aurora_sync::api::query::{Form, Head, QueryString, Relation, by_key, list};
 use aurora_sync::database::ledger::OVERTAKEN;
@@ -41,13 +41,14 @@ const FILL: &str =
         SELECT '00000000-0000-0000-0000-000000000001', ROW(kind, number)::text FROM item WHERE number % 10 > 0;
     ANALYZE";
 
-/// Returns the most rows that one step of a statement over `rows` may touch: it scans no table and never joins the
-/// input to itself.
+/// Returns the most rows that one step of a statement over `rows` may touch: it scans no table and
+/// never joins the input to itself.
 fn touched_max(rows: usize) -> usize {
     5 * rows + 50
 }
 
-/// PostgreSQL's default of `jit_above_cost`. The compilation of a generated statement takes longer than its execution.
+/// PostgreSQL's default of `jit_above_cost`. The compilation of a generated statement takes longer
+/// than its execution.
 const JIT_ABOVE_COST: f64 = 100_000.0;
 
 const OPERATIONS: [Operation; 5] = [
@@ -149,7 +150,8 @@ fn literals_of(cells: &[Cells]) -> Parameter {
     text("text[]", &array_literal(literals.iter().map(|literal| Some(literal.as_str()))))
 }
 
-/// Checks the statements that look at a thousand rows of the table for those that are not in a file.
+/// Checks the statements that look at a thousand rows of the table for those that are not in a
+/// file.
 async fn check_delete_missing(client: &tokio_postgres::Client, table: &Table) {
     for after in [None, Some("{a,500000}"), Some("{a,999900}")] {
         let has_begin = after.is_some();
@@ -208,7 +210,8 @@ fn rows_of(operation: Operation, rows: usize, columns: usize) -> Vec<Cells> {
     (0..rows).map(row).collect()
 }
 
-/// Sessions of the Data API keep their prepared statements. After five executions PostgreSQL may use a generic plan.
+/// Sessions of the Data API keep their prepared statements. After five executions PostgreSQL may
+/// use a generic plan.
 const PLANS: [&str; 2] = ["force_custom_plan", "force_generic_plan"];
 
 /// Checks the statement under both kinds of plan.
@@ -226,7 +229,8 @@ pub(crate) async fn check(
     }
 }
 
-/// Checks a statement with numbered parameters, whose names are their types. JIT is off in the functions that run it.
+/// Checks a statement with numbered parameters, whose names are their types. JIT is off in the
+/// functions that run it.
 async fn check_numbered(
     client: &tokio_postgres::Client,
     sql: &str,
@@ -281,7 +285,8 @@ async fn explain(
     plan[0]["Plan"].clone()
 }
 
-/// Checks that no step touches too many rows, and that a statement of at most `set_rows_max` rows is not compiled.
+/// Checks that no step touches too many rows, and that a statement of at most `set_rows_max` rows
+/// is not compiled.
 fn check_plan(plan: &Value, rows: usize, set_rows_max: usize, name: &str) {
     let touched = touched_most(plan);
     assert!(

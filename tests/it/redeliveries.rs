@@ -1,4 +1,5 @@
-//! Messages that come late or several times: redriven ones, slow ones, and those of a newer deployment.
+//! Messages that come late or several times: redriven ones, slow ones, and those of a newer
+//! deployment.
 
 use std::time::Duration;
 
@@ -109,8 +110,8 @@ async fn a_redriven_insert_with_a_generated_key_is_never_overtaken() {
     assert_eq!(world.rows("SELECT a FROM t ORDER BY id").await, ["newer", "older"]);
 }
 
-/// Returns a database whose table needs this time for each row. The catalog does not know the trigger, so that updates
-/// fold.
+/// Returns a database whose table needs this time for each row. The catalog does not know the
+/// trigger, so that updates fold.
 async fn slow(seconds: f32) -> World {
     let world = World::with(
         "CREATE TABLE t (id integer PRIMARY KEY, a integer);
@@ -152,8 +153,8 @@ async fn a_single_write_has_all_of_the_time() {
     assert_eq!(left(&world.apply_within(event(&[message]), time).await.unwrap()), [""; 0]);
 }
 
-/// Delivers messages until none is left, each time with too little time for all of them. From the fourth delivery on,
-/// each must settle a write.
+/// Delivers messages until none is left, each time with too little time for all of them. From the
+/// fourth delivery on, each must settle a write.
 async fn settles_step_by_step(world: &World, mut messages: Vec<Envelope>, time: Duration) {
     let mut settled = 0;
     for delivery in 1.. {

@@ -173,8 +173,8 @@ async fn a_file_that_was_never_read_has_a_report_and_no_rejected_rows() {
 
 #[tokio::test]
 async fn rejected_records_of_any_size_and_bytes_come_back_unchanged() {
-    // Pages over 1 MiB, records that alone exceed 1 MiB in a response, and bytes that are no text for PostgreSQL. A
-    // record that is too long is reported and is not in the file.
+    // Pages over 1 MiB, records that alone exceed 1 MiB in a response, and bytes that are no text
+    // for PostgreSQL. A record that is too long is reported and is not in the file.
     let fill = "INSERT INTO sync.import_reject (import_id, lane, record, line, byte_offset, rule, reason, raw, raw_bytes)
         SELECT id, 0, n, n, n, CASE n WHEN 6 THEN 'too-long' ELSE 'format' END, 'bad', raw, bytes
         FROM sync.import, (VALUES

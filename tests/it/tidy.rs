@@ -43,7 +43,8 @@ fn code(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Tells if a file holds unit tests only. Snapshots are tests: they write out the SQL texts of all layers.
+/// Tells if a file holds unit tests only. Snapshots are tests: they write out the SQL texts of all
+/// layers.
 fn is_test(path: &Path) -> bool {
     path.ends_with("tests.rs") || path.ends_with("snapshots.rs")
 }

@@ -1,5 +1,5 @@
-//! Every type that the catalog knows. Request validation accepts exactly the texts that the column stores unchanged,
-//! and the look-up returns them.
+//! Every type that the catalog knows. Request validation accepts exactly the texts that the column
+//! stores unchanged, and the look-up returns them.
 
 use std::collections::BTreeMap;
 
@@ -256,7 +256,8 @@ async fn every_type_passes_through_write_and_look_up_unchanged() {
     }
 }
 
-/// Checks that the field of a record has the same value: in its own type if the Data API has one, else as text.
+/// Checks that the field of a record has the same value: in its own type if the Data API has one,
+/// else as text.
 #[track_caller]
 fn check_field(field: &BTreeMap<&str, &RawValue>, expected: &str, text: &str, definition: &str) {
     let (kind, value) = field.iter().next().unwrap();
@@ -272,7 +273,8 @@ fn check_field(field: &BTreeMap<&str, &RawValue>, expected: &str, text: &str, de
         }
         "longValue" | "booleanValue" => assert_eq!(value.get(), text, "{definition}"),
         "doubleValue" => {
-            // JSON has no number for NaN and the infinities, so that the Data API writes their names.
+            // JSON has no number for NaN and the infinities, so that the Data API writes their
+            // names.
             let found = value.get().trim_matches('"');
             let found: f64 =
                 found.parse().unwrap_or_else(|_| panic!("{definition}: {found} {text}"));
@@ -389,7 +391,8 @@ fn is_rounded(definition: &str, text: &str) -> bool {
     definition.starts_with("time") && fraction > 6
 }
 
-/// Returns the SQL condition that the stored value equals the text before the column's length or scale applies.
+/// Returns the SQL condition that the stored value equals the text before the column's length or
+/// scale applies.
 fn is_unchanged(definition: &str, cast: &str) -> String {
     match definition {
         "json" => "c::text = $1".to_owned(),

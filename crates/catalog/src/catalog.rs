@@ -49,18 +49,20 @@ pub struct Table {
     pub primary_key: Vec<String>,
     /// The foreign keys to tables of the catalog.
     pub foreign_keys: Vec<ForeignKey>,
-    /// True if rows with different keys can exclude each other: a unique index or constraint besides the primary key,
-    /// or an exclusion constraint.
+    /// True if rows with different keys can exclude each other: a unique index or constraint
+    /// besides the primary key, or an exclusion constraint.
     pub rows_exclude: bool,
-    /// True if the database does more with a row than to check and store it, or may not do what it is told: a trigger,
-    /// a rule, a row policy, a generated column, partitions, a table that inherits from this one.
+    /// True if the database does more with a row than to check and store it, or may not do what it
+    /// is told: a trigger, a rule, a row policy, a generated column, partitions, a table that
+    /// inherits from this one.
     pub has_row_logic: bool,
     /// The column of which a write must hold a greater value than the row does (`@sync:version`).
     pub version_column: Option<String>,
     pub access: Access,
 }
 
-/// The permissions of requests on a table or a column: all, unless a comment in the DDL says otherwise.
+/// The permissions of requests on a table or a column: all, unless a comment in the DDL says
+/// otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// `@sync:no-read`: no look-up returns it, filters by it, or sorts by it.
@@ -140,14 +142,15 @@ pub struct Column {
     pub nullable: bool,
     /// The value that PostgreSQL puts there when a write does not name the column.
     pub when_absent: WhenAbsent,
-    /// True if anything but its type and `NOT NULL` decides which values the column takes: a constraint, a domain, or an
-    /// index, which may refuse a value that is too large or that its expression fails at.
+    /// True if anything but its type and `NOT NULL` decides which values the column takes: a
+    /// constraint, a domain, or an index, which may refuse a value that is too large or that its
+    /// expression fails at.
     pub has_rules: bool,
-    /// True if texts that differ can be one value to the database: by a collation of the user's own, or by the type
-    /// (`bpchar` without a length, `name`).
+    /// True if texts that differ can be one value to the database: by a collation of the user's
+    /// own, or by the type (`bpchar` without a length, `name`).
     pub has_own_equality: bool,
-    /// The number of digits of a second's fraction that a time or timestamp, or each one of an array, keeps, where that is
-    /// declared.
+    /// The number of digits of a second's fraction that a time or timestamp, or each one of an
+    /// array, keeps, where that is declared.
     pub fraction_digits: Option<u8>,
     pub access: Access,
 }

@@ -27,7 +27,8 @@ pub(crate) enum Command {
     2 the command line is wrong, 3 imports completed with rejected rows."
 )]
 pub(crate) struct Import {
-    /// CSV files, compressed (gzip, zstd, bzip2) or not, loaded one after the other; - is standard input
+    /// CSV files, compressed (gzip, zstd, bzip2) or not, loaded one after the other; - is standard
+    /// input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The table that the rows are for
@@ -143,7 +144,8 @@ fn delimiter_word(text: &str) -> &str {
     }
 }
 
-/// Where aurora-sync is deployed. Flags come first, then the outputs of --stack, then the environment.
+/// Where aurora-sync is deployed. Flags come first, then the outputs of --stack, then the
+/// environment.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct Deployment {

@@ -160,7 +160,8 @@ pub(crate) trait Parts {
 }
 
 impl Objects {
-    /// Writes an object of one part, or of several at a time; tells `sent` how many bytes have arrived.
+    /// Writes an object of one part, or of several at a time; tells `sent` how many bytes have
+    /// arrived.
     pub(crate) async fn upload(
         &self,
         target: &Target,
@@ -328,7 +329,8 @@ fn metadata(target: &Target) -> HashMap<String, String> {
     target.metadata.iter().map(header).collect()
 }
 
-/// A text as the value of a header: as it is where it is plain ASCII, else in encoded words (RFC 2047).
+/// A text as the value of a header: as it is where it is plain ASCII, else in encoded words (RFC
+/// 2047).
 fn header_value(text: &str) -> String {
     let is_plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
         && text.trim_matches(' ') == text

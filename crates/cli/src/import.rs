@@ -25,8 +25,8 @@ const PART_BYTES: u64 = 16 * 1024 * 1024;
 /// S3 takes no more of them ("Amazon S3 multipart upload limits").
 const PARTS_MAX: u64 = 10_000;
 
-/// The report is written before the import has ended, but for one whose end was cut short: that one's
-/// comes with the next delivery.
+/// The report is written before the import has ended, but for one whose end was cut short: that
+/// one's comes with the next delivery.
 const REPORT_WITHIN: Duration = Duration::from_secs(30);
 
 /// The outcome, the worst of all files.

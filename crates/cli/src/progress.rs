@@ -33,7 +33,8 @@ impl Progress {
         Self { name: name.to_owned(), bar, last_line: Mutex::new(None) }
     }
 
-    /// Shows how much is done, from 0 to 1 where that is known. Leaves out updates that come too soon.
+    /// Shows how much is done, from 0 to 1 where that is known. Leaves out updates that come too
+    /// soon.
     pub(crate) fn at(&self, part: Option<f64>, message: &str) {
         if let Some(bar) = &self.bar {
             let part = part.unwrap_or_default().clamp(0.0, 1.0);

@@ -1,6 +1,7 @@
 //! The characters by which a file separates its fields and records.
 //!
-//! Pure. Every mark is one ASCII character: in every encoding that a file may have, it means itself.
+//! Pure. Every mark is one ASCII character: in every encoding that a file may have, it means
+//! itself.
 
 use std::borrow::Cow;
 
@@ -10,7 +11,8 @@ pub struct Dialect {
     pub delimiter: u8,
     /// `None`: quotes are ordinary characters.
     pub quote: Option<u8>,
-    /// The character that makes the next one literal within quotes. Doubled quotes are understood besides.
+    /// The character that makes the next one literal within quotes. Doubled quotes are understood
+    /// besides.
     pub escape: Option<u8>,
     /// A line that begins with it is skipped.
     pub comment: Option<u8>,

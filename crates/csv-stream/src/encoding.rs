@@ -1,7 +1,7 @@
 //! The encoding of a file, and texts in it.
 //!
-//! Pure. A byte order mark tells, or else the declaration, or else it is UTF-8: nothing is ever guessed
-//! from the content.
+//! Pure. A byte order mark tells, or else the declaration, or else it is UTF-8: nothing is ever
+//! guessed from the content.
 
 use std::borrow::Cow;
 

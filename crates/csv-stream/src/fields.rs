@@ -61,7 +61,8 @@ pub fn open_quote(text: &[u8], dialect: &Dialect) -> Option<usize> {
     spans.fields.last().filter(|_| spans.is_unclosed).map(|field| field.range.start)
 }
 
-/// Returns whether each quoted field ends with its closing quote, and blanks at most. Looks at quotes only: faster than [`spans`].
+/// Returns whether each quoted field ends with its closing quote, and blanks at most. Looks at
+/// quotes only: faster than [`spans`].
 pub fn are_quotes_sound(text: &[u8], dialect: &Dialect) -> bool {
     let Some(quote) = dialect.quote else { return true };
     let mut index = 0;

@@ -1,7 +1,8 @@
 //! Decompresses gzip, zstd and bzip2, which it recognises by their first bytes, in constant memory.
 //!
-//! Pure. Several members one after the other are one file, as `cat a.gz b.gz` makes them. A file that
-//! inflates beyond all reason is given up, so that a small file cannot occupy the function for ever.
+//! Pure. Several members one after the other are one file, as `cat a.gz b.gz` makes them. A file
+//! that inflates beyond all reason is given up, so that a small file cannot occupy the function for
+//! ever.
 
 use std::fmt;
 
@@ -12,18 +13,19 @@ use compression_codecs::{BzDecoder, DecodeV2, GzipDecoder, ZstdDecoder};
 /// The number of bytes by which a compression is recognised.
 pub const HEAD_BYTES: usize = 10;
 
-/// The most that a file may grow: gzip comes to 1,032 with nothing but zeros, text with much repetition to
-/// some 100.
+/// The most that a file may grow: gzip comes to 1,032 with nothing but zeros, text with much
+/// repetition to some 100.
 pub const RATIO_MAX: u64 = 500;
 
 /// Below this much, the ratio does not matter.
 const RATIO_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The most bytes that a compressed file may hold: it is decompressed from its start each time an import goes on, which
-/// must fit the 15 minutes of an invocation.
+/// The most bytes that a compressed file may hold: it is decompressed from its start each time an
+/// import goes on, which must fit the 15 minutes of an invocation.
 pub const INFLATED_BYTES_MAX: u64 = 100 * 1024 * 1024 * 1024;
 
-/// zstd may ask for memory to remember this much (2^23, 8 MiB): RFC 8878 asks every decoder for that.
+/// zstd may ask for memory to remember this much (2^23, 8 MiB): RFC 8878 asks every decoder for
+/// that.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +46,15 @@ impl fmt::Display for Compression {
 }
 
 impl Compression {
-    /// Returns the compression that the first [`HEAD_BYTES`] of a file show; `None` for a file that is not compressed.
+    /// Returns the compression that the first [`HEAD_BYTES`] of a file show; `None` for a file that
+    /// is not compressed.
     pub fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, 0x08, ..] => Some(Self::Gzip),
             // A frame, or one of the sixteen that are to be skipped.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
-            // The first three are letters that a header might begin with: a block, or the end, follows.
+            // The first three are letters that a header might begin with: a block, or the end,
+            // follows.
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
             | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => {
                 Some(Self::Bzip2)
@@ -134,8 +138,9 @@ impl Inflater {
         self.compression
     }
 
-    /// Inflates some of `input` into `output`, and tells how many bytes it took and gave. It takes all
-    /// or fills the output, whichever comes first, and may keep what did not fit for the next call.
+    /// Inflates some of `input` into `output`, and tells how many bytes it took and gave. It takes
+    /// all or fills the output, whichever comes first, and may keep what did not fit for the next
+    /// call.
     pub fn inflate(
         &mut self,
         input: &[u8],

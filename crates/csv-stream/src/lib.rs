@@ -1,8 +1,10 @@
-//! Reads CSV files in any dialect, encoding and compression: bytes in, records with their positions out.
+//! Reads CSV files in any dialect, encoding and compression: bytes in, records with their positions
+//! out.
 //!
-//! Pure, and in constant memory for files of any size, compressed or damaged. Knows no table. The bytes of a file go
-//! through [`inflate`] (gzip, zstd, bzip2), are cut into lines and decoded ([`encoding`], [`lines`]), and become
-//! [`records`] by the rules of a [`dialect`]. [`reader::Reader`] does all of that; it does no I/O:
+//! Pure, and in constant memory for files of any size, compressed or damaged. Knows no table. The
+//! bytes of a file go through [`inflate`] (gzip, zstd, bzip2), are cut into lines and decoded
+//! ([`encoding`], [`lines`]), and become [`records`] by the rules of a [`dialect`].
+//! [`reader::Reader`] does all of that; it does no I/O:
 //!
 //! ```
 //! use csv_stream::dialect::Dialect;

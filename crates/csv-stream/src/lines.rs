@@ -1,7 +1,8 @@
 //! Cuts a file into lines and decodes them.
 //!
-//! Pure. A line here ends after each CR and each LF, quoted or not: no encoding has either byte within a
-//! character, so that what a line holds can be decoded, and its position in the file is known.
+//! Pure. A line here ends after each CR and each LF, quoted or not: no encoding has either byte
+//! within a character, so that what a line holds can be decoded, and its position in the file is
+//! known.
 
 use encoding_rs::{Decoder, DecoderResult, ISO_2022_JP, UTF_16LE};
 
@@ -12,10 +13,11 @@ use crate::encoding::Encoding;
 pub struct Line<'a> {
     /// The bytes of the file.
     pub bytes: &'a [u8],
-    /// The text in UTF-8, with U+FFFD for bytes that are no character; in a UTF-8 file the bytes as they are.
+    /// The text in UTF-8, with U+FFFD for bytes that are no character; in a UTF-8 file the bytes as
+    /// they are.
     pub text: &'a [u8],
-    /// The offset in the file of the first bytes that are no character. (Not set for UTF-8, where a block
-    /// may cut a character: whole records are looked at.)
+    /// The offset in the file of the first bytes that are no character. (Not set for UTF-8, where a
+    /// block may cut a character: whole records are looked at.)
     pub malformed_at: Option<u64>,
 }
 
@@ -131,8 +133,8 @@ impl Lines {
                 }
             }
         }
-        // The only encoding with a state: each line begins in ASCII (RFC 1468), so that a damaged line
-        // spoils no other, and any line can be the first that is read.
+        // The only encoding with a state: each line begins in ASCII (RFC 1468), so that a damaged
+        // line spoils no other, and any line can be the first that is read.
         if self.encoding.charset == ISO_2022_JP
             && let Some(end @ (b'\r' | b'\n')) = bytes.last()
         {

@@ -1,7 +1,7 @@
 //! A whole file, from the bytes of its object to its records.
 //!
-//! Pure. Whoever has bytes gives them, whoever wants records asks for them; at no time is there more than a
-//! block of the file and one record in here.
+//! Pure. Whoever has bytes gives them, whoever wants records asks for them; at no time is there
+//! more than a block of the file and one record in here.
 
 use crate::dialect::Dialect;
 use crate::encoding::{Charset, Contradiction, Encoding, MARK_BYTES_MAX};
@@ -105,8 +105,8 @@ impl<B: AsRef<[u8]>> Reader<B> {
         }
     }
 
-    /// Goes on in a file that is not compressed, at the beginning of a record. The bytes that follow are those from there
-    /// on. The first record from here decides the line end of the file.
+    /// Goes on in a file that is not compressed, at the beginning of a record. The bytes that
+    /// follow are those from there on. The first record from here decides the line end of the file.
     pub fn at(dialect: Dialect, encoding: Encoding, place: FilePosition) -> Self {
         Self {
             input: None,

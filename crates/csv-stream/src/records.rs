@@ -1,8 +1,8 @@
 //! Makes records of lines.
 //!
-//! Pure. Built on `csv-core`, the parser inside the `csv` crate; what that one does not keep is kept here:
-//! where a record stands, how it stood there, and which of its empty fields were in quotes. Holds one
-//! record at a time, and cuts what is too long to be one.
+//! Pure. Built on `csv-core`, the parser inside the `csv` crate; what that one does not keep is
+//! kept here: where a record stands, how it stood there, and which of its empty fields were in
+//! quotes. Holds one record at a time, and cuts what is too long to be one.
 
 use csv_core::ReadRecordResult;
 
@@ -11,10 +11,12 @@ use crate::encoding::Encoding;
 use crate::fields::{are_quotes_sound, open_quote, spans};
 use crate::lines::{Line, Lines};
 
-/// Most bytes of one record, its line end included. A longer one is rejected; only its beginning is kept.
+/// Most bytes of one record, its line end included. A longer one is rejected; only its beginning is
+/// kept.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;
 
-/// The most bytes of a record with an open quote: a quote that is not closed by then is reported as never closed.
+/// The most bytes of a record with an open quote: a quote that is not closed by then is reported as
+/// never closed.
 pub const OPEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One record of a file.
@@ -160,8 +162,8 @@ impl Records {
         self.assembly.line_end
     }
 
-    /// Takes the next bytes of the file (its byte order mark is before them), and adds the records that
-    /// end in them, or become too long.
+    /// Takes the next bytes of the file (its byte order mark is before them), and adds the records
+    /// that end in them, or become too long.
     pub fn push(&mut self, block: &[u8], records: &mut Vec<Record>) {
         let mut at = self.lines.byte_offset();
         self.lines.push(block, |line| {

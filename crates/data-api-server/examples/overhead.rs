@@ -1,4 +1,5 @@
-//! Measures the time that the Data API server adds to PostgreSQL: the same work on both, one client, in turns.
+//! Measures the time that the Data API server adds to PostgreSQL: the same work on both, one
+//! client, in turns.
 //!
 //! `cargo run --profile measured --package data-api-server --example overhead`
 #![allow(clippy::print_stdout, reason = "its answer is what it prints")]

@@ -51,8 +51,8 @@ impl Service {
         Ok(json!({ "updateResults": results }))
     }
 
-    /// Runs a batch, and cancels it when the time for the whole call is over: PostgreSQL's own limit
-    /// is for each execution.
+    /// Runs a batch, and cancels it when the time for the whole call is over: PostgreSQL's own
+    /// limit is for each execution.
     async fn run_sets_in_time(
         &self,
         lent: &mut Lent,
@@ -66,7 +66,8 @@ impl Service {
         if let Ok(result) = tokio::time::timeout_at(until, &mut work).await {
             return result;
         }
-        // PostgreSQL forgets a cancellation that comes between two executions: so again, until one hits.
+        // PostgreSQL forgets a cancellation that comes between two executions: so again, until one
+        // hits.
         loop {
             self.sessions.cancel(id).await?;
             match tokio::time::timeout(CANCEL_AGAIN_AFTER, &mut work).await {

@@ -165,8 +165,8 @@ impl Connection {
         result.map(|()| outcome)
     }
 
-    /// Runs a prepared statement once for each set, all at once, to the first that fails. They share
-    /// their fate. Gives the rows that were changed.
+    /// Runs a prepared statement once for each set, all at once, to the first that fails. They
+    /// share their fate. Gives the rows that were changed.
     pub(crate) async fn run_all(
         &mut self,
         prepared: &Prepared,

@@ -1,6 +1,7 @@
 //! The grammar of faults: what is to go wrong, and when.
 //!
-//! Pure. One rule is one line, the same on the command line, in a file and over the control endpoint:
+//! Pure. One rule is one line, the same on the command line, in a file and over the control
+//! endpoint:
 //!
 //! ```text
 //! commit drop-answer                     the next commit is done, and its answer lost

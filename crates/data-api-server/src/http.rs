@@ -25,8 +25,8 @@ use crate::{control, request};
 /// Most bytes of a request, its headers and JSON included.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The most bytes that are read, and thrown away, of a request that is too large: most clients read the response only
-/// when they have sent everything.
+/// The most bytes that are read, and thrown away, of a request that is too large: most clients read
+/// the response only when they have sent everything.
 const THROWN_AWAY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The time limit for the head of a connection's next request. Clients keep theirs for shorter,
@@ -148,8 +148,8 @@ async fn read_body(mut body: Incoming, limit: usize) -> io::Result<Option<Bytes>
     Ok((n_read <= limit).then(|| bytes.freeze()))
 }
 
-/// Returns whether the request comes from a web page of another site: any page can send a request to this machine, but none
-/// can sign it without being allowed to first.
+/// Returns whether the request comes from a web page of another site: any page can send a request
+/// to this machine, but none can sign it without being allowed to first.
 fn is_from_another_page(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) && !headers.contains_key(AUTHORIZATION)
 }

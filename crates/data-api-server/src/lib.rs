@@ -1,8 +1,10 @@
-//! The RDS Data API over a real PostgreSQL, with the behaviour of the service for Aurora PostgreSQL.
+//! The RDS Data API over a real PostgreSQL, with the behaviour of the service for Aurora
+//! PostgreSQL.
 //!
-//! Follows the public documentation and measurements that others have published. Where the behaviour of the service is
-//! not known, the server takes the stricter reading; `README.md` lists both. Holds no data of its own: every statement
-//! goes to PostgreSQL. [`Server::start`] runs it inside a test, the program `data-api-server` as a process.
+//! Follows the public documentation and measurements that others have published. Where the
+//! behaviour of the service is not known, the server takes the stricter reading; `README.md` lists
+//! both. Holds no data of its own: every statement goes to PostgreSQL. [`Server::start`] runs it
+//! inside a test, the program `data-api-server` as a process.
 
 pub mod cli;
 mod http;

@@ -149,8 +149,8 @@ fn hinted_oid(hint: &str) -> Result<u32, ApiError> {
     })
 }
 
-/// The hint's type, for a text in the hint's own format. DECIMAL, UUID and JSON are for PostgreSQL to
-/// read.
+/// The hint's type, for a text in the hint's own format. DECIMAL, UUID and JSON are for PostgreSQL
+/// to read.
 fn hinted(hint: &str, text: &str) -> Result<u32, ApiError> {
     let type_oid = hinted_oid(hint)?;
     let is_good = match type_oid {
@@ -173,7 +173,8 @@ fn is_date(text: &str) -> bool {
     is_shape(text, "0000-00-00")
 }
 
-/// `HH:MM:SS[.FFF]`. Three digits are documented; a client that was adapted to the service sends six.
+/// `HH:MM:SS[.FFF]`. Three digits are documented; a client that was adapted to the service sends
+/// six.
 fn is_time(text: &str) -> bool {
     let (time, fraction) = text.split_once('.').unwrap_or((text, "0"));
     is_shape(time, "00:00:00")
@@ -181,7 +182,8 @@ fn is_time(text: &str) -> bool {
         && fraction.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns whether a text has digits where the shape has zeros, and the shape's own characters elsewhere.
+/// Returns whether a text has digits where the shape has zeros, and the shape's own characters
+/// elsewhere.
 fn is_shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
         && text.bytes().zip(shape.bytes()).all(|(byte, expected)| match expected {

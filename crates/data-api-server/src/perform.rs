@@ -35,7 +35,8 @@ impl Service {
                 }
             },
             Operation::Commit => {
-                // PostgreSQL answers the commit of a failed transaction with a rollback and no error.
+                // PostgreSQL answers the commit of a failed transaction with a rollback and no
+                // error.
                 self.end(request, "COMMIT", sql_fault).await?;
                 Ok(json!({ "transactionStatus": "Transaction Committed" }))
             }

@@ -128,7 +128,8 @@ fn with_fraction(text: &str) -> String {
 }
 
 /// JSON as the service gives it: parsed and written again, compact. Numbers beyond 64 bits become
-/// floats and those beyond floats fail, as is known; that members are sorted is the stricter reading.
+/// floats and those beyond floats fail, as is known; that members are sorted is the stricter
+/// reading.
 fn written_again(text: &str) -> Result<String, ApiError> {
     let mut value: Value =
         serde_json::from_str(text).map_err(|_| ApiError::new("InternalFailure", ""))?;
@@ -144,8 +145,8 @@ fn blob(text: &str) -> String {
     base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes)
 }
 
-/// The bytes of the other form, which a transaction can choose (`bytea_output`): `\\` is a backslash,
-/// `\377` a byte.
+/// The bytes of the other form, which a transaction can choose (`bytea_output`): `\\` is a
+/// backslash, `\377` a byte.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

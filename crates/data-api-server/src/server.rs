@@ -1,4 +1,5 @@
-//! Starts the server and stops it; the handle by which tests change its clock, its faults and its pause.
+//! Starts the server and stops it; the handle by which tests change its clock, its faults and its
+//! pause.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

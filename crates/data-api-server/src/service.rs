@@ -1,5 +1,5 @@
-//! The state of a running server. `http`, `call`, `perform`, `execute` and `batch` give it its methods, in the order
-//! in which a request goes through them.
+//! The state of a running server. `http`, `call`, `perform`, `execute` and `batch` give it its
+//! methods, in the order in which a request goes through them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -52,8 +52,8 @@ struct Transaction {
     last_used: Duration,
 }
 
-/// A session in use for one call. It goes back where it came from with [`Lent::release`]; dropped, it
-/// is closed, and its transaction with it.
+/// A session in use for one call. It goes back where it came from with [`Lent::release`]; dropped,
+/// it is closed, and its transaction with it.
 #[derive(Debug)]
 pub(crate) struct Lent {
     sessions: Arc<Sessions>,

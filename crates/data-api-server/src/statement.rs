@@ -39,7 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) is_too_large: bool,
     /// The command and the number of rows, such as `INSERT 0 5`.
     pub(crate) tag: String,
-    /// The size of the rows by the rule of the service: 2 bytes each, and 4 for each of their columns besides its text.
+    /// The size of the rows by the rule of the service: 2 bytes each, and 4 for each of their
+    /// columns besides its text.
     bytes: usize,
 }
 

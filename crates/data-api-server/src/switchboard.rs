@@ -43,8 +43,8 @@ struct Armed {
 pub(crate) struct Report {
     seed: u64,
     armed: Vec<String>,
-    /// The injected faults as rules: given to a new server, they do the same to the same calls, whenever the rules that
-    /// they come from were added.
+    /// The injected faults as rules: given to a new server, they do the same to the same calls,
+    /// whenever the rules that they come from were added.
     injected: Vec<String>,
 }
 

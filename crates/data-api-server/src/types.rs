@@ -42,10 +42,11 @@ pub(crate) struct OtherType {
     name: String,
     /// `pg_type.typtype`: `e` for an enum, `d` for a domain.
     kind: String,
-    /// The element of an array, else 0. (`int2vector` and `oidvector`, 22 and 30, are written otherwise.)
+    /// The element of an array, else 0. (`int2vector` and `oidvector`, 22 and 30, are written
+    /// otherwise.)
     element: u32,
-    /// The base type of a domain, else 0. (A column of a domain is described as its base; an array's
-    /// elements are not.)
+    /// The base type of a domain, else 0. (A column of a domain is described as its base; an
+    /// array's elements are not.)
     base: u32,
 }
 

@@ -25,8 +25,8 @@ pub(crate) struct Binaries {
 }
 
 impl Binaries {
-    /// Finds them in `PG_BINDIR`, then in the newest of `/usr/lib/postgresql`, then on the `PATH`, and else installs the
-    /// package below `base`.
+    /// Finds them in `PG_BINDIR`, then in the newest of `/usr/lib/postgresql`, then on the `PATH`,
+    /// and else installs the package below `base`.
     pub(crate) fn find(base: &Path) -> anyhow::Result<Self> {
         if std::env::var_os(USE_PACKAGE).is_none() {
             if let Some(folder) = std::env::var_os("PG_BINDIR").map(PathBuf::from) {

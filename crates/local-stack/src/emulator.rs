@@ -1,8 +1,8 @@
 //! The AWS emulator as a child process, together with every function that it starts.
 //!
-//! All of them are one process group whose leader, a shell, reads a pipe from us. When we end, however
-//! we end, the pipe closes and the shell kills the group: the emulator itself leaves its functions
-//! running when it is killed. Nothing here knows what is deployed.
+//! All of them are one process group whose leader, a shell, reads a pipe from us. When we end,
+//! however we end, the pipe closes and the shell kills the group: the emulator itself leaves its
+//! functions running when it is killed. Nothing here knows what is deployed.
 
 use std::fs::{self, File};
 use std::net::TcpListener;

@@ -53,8 +53,8 @@ pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Resu
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    // The variables that `cargo run` sets for this program would look like a change to build scripts, and
-    // make both cargos build in turns what the other has built.
+    // The variables that `cargo run` sets for this program would look like a change to build
+    // scripts, and make both cargos build in turns what the other has built.
     for (name, _) in std::env::vars_os() {
         let is_own =
             |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
@@ -63,8 +63,8 @@ pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Resu
         }
     }
     match profile {
-        // With the package of `cargo local`, dependencies have the features that they have been built
-        // with for it, and none is built twice.
+        // With the package of `cargo local`, dependencies have the features that they have been
+        // built with for it, and none is built twice.
         Profile::Dev => cargo.args(["--package", "local"]),
         Profile::Release => cargo.arg("--release"),
     };

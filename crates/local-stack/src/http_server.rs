@@ -19,7 +19,8 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens on a free port of this machine. Where `handle` fails, the connection is closed without a response.
+    /// Listens on a free port of this machine. Where `handle` fails, the connection is closed
+    /// without a response.
     pub async fn start<H, F, B>(handle: H) -> anyhow::Result<Self>
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,

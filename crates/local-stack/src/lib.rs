@@ -1,6 +1,7 @@
-//! aurora-sync on one machine: the deployed template on an AWS emulator, a real PostgreSQL behind the Data API server, the
-//! demo, and the commands of `cargo local`. [`Stack`] starts all of it and stops it again; [`Services`] is the emulator
-//! alone, for tests of single functions. Nothing here is ever deployed.
+//! aurora-sync on one machine: the deployed template on an AWS emulator, a real PostgreSQL behind
+//! the Data API server, the demo, and the commands of `cargo local`. [`Stack`] starts all of it and
+//! stops it again; [`Services`] is the emulator alone, for tests of single functions. Nothing here
+//! is ever deployed.
 
 pub mod account;
 pub mod workspace;

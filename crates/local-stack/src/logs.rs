@@ -1,4 +1,5 @@
-//! Collects the logs of the functions and of the emulator in one file and, on request, on the terminal.
+//! Collects the logs of the functions and of the emulator in one file and, on request, on the
+//! terminal.
 //!
 //! The emulator keeps the lines of an invocation until it has ended, so they come then, together.
 

@@ -1,4 +1,5 @@
-//! Virtual environments in `.local/`: that of the AWS emulator and the AWS command line, and those of others.
+//! Virtual environments in `.local/`: that of the AWS emulator and the AWS command line, and those
+//! of others.
 //!
 //! Installs each once, from pinned requirements; never touches another Python installation.
 
@@ -47,8 +48,8 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    /// Installs what is missing, which takes some twenty seconds once. When two processes come at the
-    /// same time, the second waits for the first.
+    /// Installs what is missing, which takes some twenty seconds once. When two processes come at
+    /// the same time, the second waits for the first.
     pub(crate) async fn ensure(local: &Path) -> anyhow::Result<Self> {
         Self::ensure_kit(local, EMULATOR).await
     }
@@ -115,7 +116,8 @@ async fn install(local: &Path, venv: &Path, kit: Kit) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", requirements.display()))?;
     let mut pip = Command::new(venv.join("bin/python"));
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"])
-        // Python compiles what it imports when it imports it, which is a fraction of what comes along.
+        // Python compiles what it imports when it imports it, which is a fraction of what comes
+        // along.
         .args(["--no-compile", "--requirement"])
         .arg(&requirements);
     let cannot = || format!("cannot install {}; PyPI is needed once", kit.file);

@@ -2,8 +2,8 @@
 //! PostgreSQL behind the Data API server, and an emulator for the rest of AWS.
 //!
 //! Owns everything that it starts, and stops it when it is dropped or when this process is killed.
-//! Never edits the template but for the code locations, and holds nothing that a function would need to
-//! know of: what differs from AWS is in the parameters.
+//! Never edits the template but for the code locations, and holds nothing that a function would
+//! need to know of: what differs from AWS is in the parameters.
 
 use std::path::{Path, PathBuf};
 
@@ -170,7 +170,8 @@ impl Stack {
         &self.addresses
     }
 
-    /// Returns the file of the functions' logs; written until the stack is dropped, and removed with it.
+    /// Returns the file of the functions' logs; written until the stack is dropped, and removed
+    /// with it.
     pub fn function_log(&self) -> &Path {
         &self.function_log
     }

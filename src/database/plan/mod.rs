@@ -1,7 +1,7 @@
 //! Plans: the rows of each parameter set, and the order of the sets.
 //!
-//! Pure. [`writes`] plans a delivery of the queue, [`rows`] the rows of a file. Both keep the bounds
-//! of a parameter set and of a call. [`crate::database::statement`] makes the statements.
+//! Pure. [`writes`] plans a delivery of the queue, [`rows`] the rows of a file. Both keep the
+//! bounds of a parameter set and of a call. [`crate::database::statement`] makes the statements.
 
 pub mod writes;
 pub mod rows;
@@ -24,8 +24,8 @@ const REQUEST_BYTES_RESERVED: usize = 128 * 1024;
 /// The most bytes of rows in one call.
 pub const CALL_BYTES_MAX: usize = REQUEST_BYTES_MAX - REQUEST_BYTES_RESERVED;
 
-/// Cuts rows into sets of at most `rows_max` rows and [`CALL_BYTES_MAX`] bytes, and returns the range
-/// of rows of each set. A row that alone is larger than that is a set of its own.
+/// Cuts rows into sets of at most `rows_max` rows and [`CALL_BYTES_MAX`] bytes, and returns the
+/// range of rows of each set. A row that alone is larger than that is a set of its own.
 fn cut(sizes_bytes: impl ExactSizeIterator<Item = usize>, rows_max: usize) -> Vec<Range<usize>> {
     let rows = sizes_bytes.len();
     let mut sets = Vec::new();

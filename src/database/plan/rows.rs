@@ -1,7 +1,7 @@
 //! The plan of a file's rows: parameter sets, and the calls that hold them.
 //!
-//! Pure. Each row is in one set. Rows of one key keep their order and are in different sets, since a
-//! statement with `ON CONFLICT` cannot touch a row a second time.
+//! Pure. Each row is in one set. Rows of one key keep their order and are in different sets, since
+//! a statement with `ON CONFLICT` cannot touch a row a second time.
 
 use std::hash::Hash;
 

@@ -2,9 +2,9 @@
 //!
 //! Pure. Each write is in exactly one step. Writes to one key keep the order in which they were
 //! accepted. A key is in a step at most once: a statement with `ON CONFLICT` cannot touch a row a
-//! second time, and an update would take either value. The same holds for an id. A parent is written
-//! before its children and deleted after them, whatever their order in the delivery. Other keys have
-//! no order.
+//! second time, and an update would take either value. The same holds for an id. A parent is
+//! written before its children and deleted after them, whatever their order in the delivery. Other
+//! keys have no order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -82,9 +82,9 @@ pub fn plan(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Step>
         .into_values()
         .flatten()
         .flat_map(|(group, changes)| {
-            // All writers lock rows in one order. Without folding, writes are tried one by one, in the
-            // order in which they were accepted. Deletes of a table that refers to itself keep their
-            // order, as sorting could put a child into a later step than its parent.
+            // All writers lock rows in one order. Without folding, writes are tried one by one, in
+            // the order in which they were accepted. Deletes of a table that refers to itself keep
+            // their order, as sorting could put a child into a later step than its parent.
             let is_sorted = folding == Folding::Neighbours
                 && !(group.operation == Operation::Delete
                     && catalog.table(&group.table).is_some_and(Table::references_itself));
@@ -138,7 +138,8 @@ impl Change {
     }
 }
 
-/// Returns the changes of a delivery, in order. A folded change has the position of its first write.
+/// Returns the changes of a delivery, in order. A folded change has the position of its first
+/// write.
 fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::with_capacity(writes.len());
     // The last change of each key, into which another update may fold.
@@ -328,9 +329,9 @@ impl Reference<'_> {
             };
             let Some(indexes) = indexes else { continue };
             let next = indexes.partition_point(|&parent| parent < child);
-            // A parent that comes later in the delivery is put first, as the child is refused without
-            // it. This is not done if the change also releases another value: it must then wait for
-            // the children of that value.
+            // A parent that comes later in the delivery is put first, as the child is refused
+            // without it. This is not done if the change also releases another value: it must then
+            // wait for the children of that value.
             let is_new = |&&parent: &&usize| parent > child && !self.releases(&changes[parent]);
             if let Some(&parent) =
                 indexes[..next].last().or_else(|| indexes[next..].iter().find(is_new))
@@ -347,9 +348,9 @@ impl Reference<'_> {
 
     /// Puts the delete of a parent after the changes that may free it of children.
     ///
-    /// These are the earlier updates of children and all their deletes, since a delete does not say to
-    /// which parent its row refers. If tables refer to each other in a cycle, only the earlier deletes
-    /// count: not every delete can come after all others.
+    /// These are the earlier updates of children and all their deletes, since a delete does not say
+    /// to which parent its row refers. If tables refer to each other in a cycle, only the earlier
+    /// deletes count: not every delete can come after all others.
     fn order_releases(
         &self,
         catalog: &Catalog,
@@ -408,8 +409,8 @@ impl Reference<'_> {
             }
     }
 
-    /// Returns `true` if the change may end a child's reference to a parent, or begin one to a parent
-    /// whose key is not known.
+    /// Returns `true` if the change may end a child's reference to a parent, or begin one to a
+    /// parent whose key is not known.
     fn moves(&self, change: &Change) -> bool {
         let Group { table, operation, columns } = &change.group;
         let names_one = || self.foreign_key.columns.iter().any(|name| columns.contains(name));
@@ -421,8 +422,8 @@ impl Reference<'_> {
             }
     }
 
-    /// Returns the key of the parent that a change of a child names, or, if the reference is to other
-    /// columns, the values of these columns.
+    /// Returns the key of the parent that a change of a child names, or, if the reference is to
+    /// other columns, the values of these columns.
     fn named_by(&self, change: &Change) -> Option<Key> {
         let names = &self.foreign_key.parent_columns;
         let key = if self.is_to_key() { &self.parent.primary_key } else { names };
@@ -527,9 +528,9 @@ impl Graph {
 
     /// Returns the level of each change: the length of the longest path to it.
     ///
-    /// Changes that wait for each other in a cycle share a level if they can share a step, since rows
-    /// that refer to each other must be written together. Otherwise the change that was accepted first
-    /// goes first.
+    /// Changes that wait for each other in a cycle share a level if they can share a step, since
+    /// rows that refer to each other must be written together. Otherwise the change that was
+    /// accepted first goes first.
     fn levels(mut self, changes: &[Change]) -> Vec<usize> {
         let nodes = self.followers.len();
         let mut levels = vec![0; nodes];
@@ -571,8 +572,8 @@ impl Graph {
         levels
     }
 
-    /// Returns the changes that go next if all nodes wait: those of a cycle before this node that waits
-    /// for nothing else or, if they cannot share a step, the first of them.
+    /// Returns the changes that go next if all nodes wait: those of a cycle before this node that
+    /// waits for nothing else or, if they cannot share a step, the first of them.
     fn cycle(&self, node: usize, is_done: &[bool], changes: &[Change]) -> Vec<usize> {
         let is_open = |node: &usize| !is_done[*node];
         let mut before: HashMap<usize, Vec<usize>> = HashMap::new();

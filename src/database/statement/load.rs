@@ -1,9 +1,9 @@
 //! The SQL texts of imports: one for each table, set of columns and mode of a file.
 //!
 //! Pure. Each way to load a set is a template (`load/*.sql`). `sync.load` and `sync.load_bisected`
-//! (`sql/sync/0003_imports.sql`) run the statements. A statement takes the columns of a set as `$1`,
-//! each as the literal of an array. It returns the number of rows that were written, and the number
-//! of rows that were older than the row in the table.
+//! (`sql/sync/0003_imports.sql`) run the statements. A statement takes the columns of a set as
+//! `$1`, each as the literal of an array. It returns the number of rows that were written, and the
+//! number of rows that were older than the row in the table.
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
 
@@ -12,8 +12,8 @@ use crate::domain::key;
 use crate::domain::load_mode::LoadMode;
 use crate::domain::write::Operation;
 
-/// The most rows of one set. A larger set is hardly faster, and more work is lost if one of its rows
-/// is bad.
+/// The most rows of one set. A larger set is hardly faster, and more work is lost if one of its
+/// rows is bad.
 pub const SET_ROWS_MAX: usize = 5_000;
 
 /// The table, the columns and the mode of a file's rows.
@@ -34,8 +34,8 @@ impl Load<'_> {
             LoadMode::Upsert | LoadMode::Replace if self.merges() => match self.version() {
                 Some(version) => self.upsert_newer(version),
                 // If only the database can compare keys, a set may hold rows of one key twice.
-                // [`Self::upsert`] leaves out rows that equal the table's: it could leave out the last
-                // row of the key, and an earlier one would win.
+                // [`Self::upsert`] leaves out rows that equal the table's: it could leave out the
+                // last row of the key, and an earlier one would win.
                 None if !key::are_comparable(self.table) => self.merge(),
                 None => self.upsert(),
             },
@@ -43,8 +43,8 @@ impl Load<'_> {
         }
     }
 
-    /// Returns the statement that is tried first if all rows may be new. It is faster, and fails if a
-    /// row exists.
+    /// Returns the statement that is tried first if all rows may be new. It is faster, and fails if
+    /// a row exists.
     pub fn insert_first(&self) -> Option<String> {
         (self.merges() && self.version().is_none()).then(|| self.insert())
     }
@@ -79,9 +79,9 @@ impl Load<'_> {
         }
     }
 
-    /// Returns `true` if the earlier rows of a key in a chunk fold into the last one, because the result
-    /// is the same whatever the table holds. That is not certain if rows of other keys, or versions,
-    /// can decide the outcome of a row.
+    /// Returns `true` if the earlier rows of a key in a chunk fold into the last one, because the
+    /// result is the same whatever the table holds. That is not certain if rows of other keys, or
+    /// versions, can decide the outcome of a row.
     pub fn folds(&self) -> bool {
         let is_last = matches!(self.mode, LoadMode::Upsert | LoadMode::Replace | LoadMode::Delete);
         is_last && self.is_keyed() && self.version().is_none() && !keeps_order(self.table)
@@ -149,10 +149,10 @@ impl Load<'_> {
 
     /// Returns an upsert that leaves out rows which equal those in the table.
     ///
-    /// An attempt to write such a row locks it, which costs more than a look-up. A look-up of a new row
-    /// costs time too, so rows are looked up only if more than half of the first 50 rows of the set equal
-    /// those in the table. `OFFSET 0` makes PostgreSQL look up each row alone: with a join, the planner
-    /// could read the whole table.
+    /// An attempt to write such a row locks it, which costs more than a look-up. A look-up of a new
+    /// row costs time too, so rows are looked up only if more than half of the first 50 rows of the
+    /// set equal those in the table. `OFFSET 0` makes PostgreSQL look up each row alone: with a
+    /// join, the planner could read the whole table.
     fn upsert(&self) -> String {
         format!(
             include_str!("load/upsert.sql"),
@@ -184,8 +184,8 @@ impl Load<'_> {
         self.input(|_| true)
     }
 
-    /// Returns `unnest(($1)[1]::bpchar[]) AS c1, unnest(($1)[2]::text[]) AS c2`, which runs in step and,
-    /// unlike a function in `FROM`, does not materialize the rows.
+    /// Returns `unnest(($1)[1]::bpchar[]) AS c1, unnest(($1)[2]::text[]) AS c2`, which runs in step
+    /// and, unlike a function in `FROM`, does not materialize the rows.
     fn input(&self, is_chosen: impl Fn(&&&Column) -> bool) -> String {
         let columns = self.columns.iter().enumerate();
         let columns: Vec<_> = columns
@@ -206,8 +206,8 @@ impl Load<'_> {
     }
 }
 
-/// Returns `true` if rows must be loaded in the order of the file, because rows of different keys can
-/// depend on each other, or only the database knows which keys are equal.
+/// Returns `true` if rows must be loaded in the order of the file, because rows of different keys
+/// can depend on each other, or only the database knows which keys are equal.
 pub fn keeps_order(table: &Table) -> bool {
     !key::are_comparable(table) || table.references_itself() || table.rows_exclude
 }

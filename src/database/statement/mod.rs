@@ -2,9 +2,9 @@
 //! columns.
 //!
 //! Pure. Identifiers come from the catalog only and are always quoted. Each value is a parameter,
-//! cast to its type without length. A parameter is a whole column: the literal of an array, which is
-//! unnested into rows (see [`crate::domain::value::array_literal`]). Inside a statement columns have
-//! the names `c1`, `c2`, …, which cannot clash with a name of the worker.
+//! cast to its type without length. A parameter is a whole column: the literal of an array, which
+//! is unnested into rows (see [`crate::domain::value::array_literal`]). Inside a statement columns
+//! have the names `c1`, `c2`, …, which cannot clash with a name of the worker.
 
 pub mod load;
 pub mod replace;
@@ -23,8 +23,8 @@ const REUSED_ID: &str = "sync.reused_id(input.write_id, input.fingerprint)";
 pub enum Identity {
     /// The id. A write whose id is in the ledger is settled.
     Id,
-    /// The id, which comes from a client's Idempotency-Key, and the fingerprint. A write whose id is
-    /// in the ledger with another fingerprint is another write, and is rejected.
+    /// The id, which comes from a client's Idempotency-Key, and the fingerprint. A write whose id
+    /// is in the ledger with another fingerprint is another write, and is rejected.
     IdAndFingerprint,
 }
 
@@ -33,10 +33,10 @@ pub const OWN_COLUMNS: usize = 4;
 
 /// Returns the statement that changes a table by a set of writes and reports the outcome of each.
 ///
-/// `sync.settle` (`sql/sync/0002_settle.sql`) runs it, and describes its parameter. The result is one
-/// row of parallel arrays. `columns` must contain the whole key for all operations except an insert.
-/// Writes that are in the ledger are left out. `LIMIT 1` makes PostgreSQL look them up one by one: a
-/// join could read the whole ledger.
+/// `sync.settle` (`sql/sync/0002_settle.sql`) runs it, and describes its parameter. The result is
+/// one row of parallel arrays. `columns` must contain the whole key for all operations except an
+/// insert. Writes that are in the ledger are left out. `LIMIT 1` makes PostgreSQL look them up one
+/// by one: a join could read the whole ledger.
 pub fn settle(
     table: &Table,
     operation: Operation,
@@ -86,8 +86,9 @@ FROM settled",
     )
 }
 
-/// Returns the effect of a statement on a row, for `sync.reasons`, which rejects rows without trying
-/// them if they are certain to be refused. Empty if the effect depends on the row that exists.
+/// Returns the effect of a statement on a row, for `sync.reasons`, which rejects rows without
+/// trying them if they are certain to be refused. Empty if the effect depends on the row that
+/// exists.
 pub fn adds(table: &Table, operation: Operation) -> &'static str {
     match operation {
         Operation::Insert => "insert",
@@ -116,18 +117,19 @@ fn quote_literal(text: &str) -> String {
 /// Returns the type of the array in which a column is sent.
 fn array_type(column: &Column) -> String {
     match &column.column_type {
-        // An array of arrays would be one array of two dimensions, which unnests into single elements,
-        // and composite values unnest into columns. Such a column is sent as text and is cast after
-        // unnesting.
+        // An array of arrays would be one array of two dimensions, which unnests into single
+        // elements, and composite values unnest into columns. Such a column is sent as text and is
+        // cast after unnesting.
         ColumnType::Array(_) | ColumnType::Other { .. } => "text[]".to_owned(),
         other => format!("{}[]", other.cast_name()),
     }
 }
 
-/// Returns the expressions to compare of a value. If all of them are equal, the values are the same.
+/// Returns the expressions to compare of a value. If all of them are equal, the values are the
+/// same.
 ///
-/// PostgreSQL takes different values for equal: `1.0` and `1.00`, `1 mon` and `30 days`, texts under
-/// a nondeterministic collation. Their texts differ.
+/// PostgreSQL takes different values for equal: `1.0` and `1.00`, `1 mon` and `30 days`, texts
+/// under a nondeterministic collation. Their texts differ.
 fn aspects(column: &Column, value: &str) -> Vec<String> {
     use ColumnType as Type;
     let mut element = &column.column_type;
@@ -138,11 +140,12 @@ fn aspects(column: &Column, value: &str) -> Vec<String> {
     match element {
         _ if column.has_own_equality => vec![text],
         Type::Interval | Type::Json | Type::JsonB | Type::Other { .. } => vec![text],
-        // With a scale, all stored values have the same number of digits. The text of a new value may
-        // have fewer.
+        // With a scale, all stored values have the same number of digits. The text of a new value
+        // may have fewer.
         Type::Numeric { scale: Some(_), .. } => vec![value.to_owned()],
         Type::Numeric { scale: None, .. } => vec![text],
-        // 0 and -0 are equal, and a text can have fewer digits than its value (`extra_float_digits`).
+        // 0 and -0 are equal, and a text can have fewer digits than its value
+        // (`extra_float_digits`).
         Type::Real | Type::DoublePrecision => vec![value.to_owned(), text],
         _ => vec![value.to_owned()],
     }
@@ -187,7 +190,8 @@ impl StatementTarget<'_> {
         names.join(", ")
     }
 
-    /// Returns a column's value in the source of rows: `input.c2`, with a cast if it is sent as text.
+    /// Returns a column's value in the source of rows: `input.c2`, with a cast if it is sent as
+    /// text.
     fn value(&self, source: &str, column: &Column) -> String {
         let index = self
             .columns
@@ -239,8 +243,8 @@ impl StatementTarget<'_> {
             Some(version) => {
                 is_newer(version, &format!("EXCLUDED.{}", quote_identifier(&version.name)))
             }
-            // `*<>` compares the stored images, as different values can be equal. (Without the casts,
-            // PostgreSQL would compare column by column.)
+            // `*<>` compares the stored images, as different values can be equal. (Without the
+            // casts, PostgreSQL would compare column by column.)
             None => {
                 format!("ROW({})::record *<> ROW({})::record", old.join(", "), new.join(", "))
             }
@@ -258,8 +262,8 @@ impl StatementTarget<'_> {
         self.columns.iter().copied().find(|column| column.name == version.name)
     }
 
-    /// Returns a further CTE that the outcome needs, or an empty text, and the expression of the outcome
-    /// of a row of `fresh`.
+    /// Returns a further CTE that the outcome needs, or an empty text, and the expression of the
+    /// outcome of a row of `fresh`.
     fn outcome(&self, operation: Operation) -> (String, String) {
         let has_logic = self.table.has_row_logic;
         let version =
@@ -300,8 +304,8 @@ impl StatementTarget<'_> {
         )
     }
 
-    /// Returns the columns of the CTE `stored`, and the branches of the outcome that use them: for rows
-    /// that exist and were not written.
+    /// Returns the columns of the CTE `stored`, and the branches of the outcome that use them: for
+    /// rows that exist and were not written.
     fn stored_columns(&self, version: Option<&Column>, may_be_skipped: bool) -> (String, String) {
         let (mut columns, mut branches) = (String::new(), String::new());
         if let Some(version) = version {
@@ -338,9 +342,10 @@ impl StatementTarget<'_> {
 
     /// Returns the branches of an outcome for rows that triggers may leave out or give another key.
     ///
-    /// PostgreSQL does not report to which row of the source a returned row belongs. If some rows were
-    /// not returned, and the keys of those that were do not identify them, the outcome is `untold`.
-    /// `sync.settle` fails at that, and the set is bisected until the outcome of each row is known.
+    /// PostgreSQL does not report to which row of the source a returned row belongs. If some rows
+    /// were not returned, and the keys of those that were do not identify them, the outcome is
+    /// `untold`. `sync.settle` fails at that, and the set is bisected until the outcome of each row
+    /// is known.
     fn written_despite_logic(&self) -> String {
         const WRITTEN: &str = "(SELECT count(*) FROM written)";
         let all = format!("{WRITTEN} = (SELECT count(*) FROM fresh)");
@@ -398,8 +403,8 @@ impl StatementTarget<'_> {
         )
     }
 
-    /// Returns the writes whose ids are settled with other fingerprints. They are rejected under ids of
-    /// their own.
+    /// Returns the writes whose ids are settled with other fingerprints. They are rejected under
+    /// ids of their own.
     fn reused(&self, operation: Operation) -> String {
         let own_id = REUSED_ID;
         format!(
@@ -428,8 +433,9 @@ impl StatementTarget<'_> {
 
     /// Returns the condition that the key of a row of `fresh` is among those written.
     ///
-    /// `IN (SELECT …)` outside `WHERE` is a hashed subplan, whatever the planner expects of the number
-    /// of rows: CTEs over `unnest` have no statistics, and a join could become a nested loop over both.
+    /// `IN (SELECT …)` outside `WHERE` is a hashed subplan, whatever the planner expects of the
+    /// number of rows: CTEs over `unnest` have no statistics, and a join could become a nested loop
+    /// over both.
     fn key_is_written(&self) -> String {
         let parts: Vec<_> =
             self.table.key_columns().map(|column| self.value("fresh", column)).collect();

@@ -1,18 +1,18 @@
 //! The SQL texts of mode `replace`, after its file is loaded: they find and delete the rows of the
 //! table that were not in the file.
 //!
-//! A row is missing if its key is not among the file's (`sync.import_key`) and nobody has written it
-//! since the import began: its version is visible in the snapshot of the claim. Each statement looks at
-//! a stretch of the table, a number of rows in the order of their keys. Parameters: `import_id`;
-//! `rows`, the size of the stretch, NULL for all rows; `after`, the key after which the stretch begins,
-//! as an array of texts, NULL at the beginning.
+//! A row is missing if its key is not among the file's (`sync.import_key`) and nobody has written
+//! it since the import began: its version is visible in the snapshot of the claim. Each statement
+//! looks at a stretch of the table, a number of rows in the order of their keys. Parameters:
+//! `import_id`; `rows`, the size of the stretch, NULL for all rows; `after`, the key after which
+//! the stretch begins, as an array of texts, NULL at the beginning.
 
 use aurora_sync_catalog::{Table, quote_identifier};
 
 use super::StatementTarget;
 
-/// Returns the statement that counts the missing rows of a stretch, and records the count and the end
-/// of the stretch. It returns no row if another worker has counted the stretch.
+/// Returns the statement that counts the missing rows of a stretch, and records the count and the
+/// end of the stretch. It returns no row if another worker has counted the stretch.
 pub fn count_missing(table: &Table, has_begin: bool) -> String {
     format!(
         "{}
@@ -32,8 +32,8 @@ RETURNING import.id::text",
     )
 }
 
-/// Returns the statement that deletes the missing rows of a stretch, and records their number and the
-/// end of the stretch. It fails if another worker has deleted them or ended the import.
+/// Returns the statement that deletes the missing rows of a stretch, and records their number and
+/// the end of the stretch. It fails if another worker has deleted them or ended the import.
 pub fn delete_stretch(table: &Table, has_begin: bool) -> String {
     format!(
         "{}, {}, entered AS MATERIALIZED (
@@ -81,8 +81,8 @@ WHERE {IS_MISSING}",
     )
 }
 
-/// Returns the CTEs `stretch` and `missing`, the rows of the stretch that are missing. Keys are looked
-/// up one by one: a join would read all keys of the file for each stretch.
+/// Returns the CTEs `stretch` and `missing`, the rows of the stretch that are missing. Keys are
+/// looked up one by one: a join would read all keys of the file for each stretch.
 fn missing(table: &Table, has_begin: bool) -> String {
     let keys = keys(table);
     let types = table.key_columns().map(|column| column.column_type.cast_name());
@@ -118,10 +118,10 @@ fn missing(table: &Table, has_begin: bool) -> String {
 
 /// The condition that a row of the table is one of `missing`.
 ///
-/// `= ANY` finds rows by their `ctid`, as a join alone could read the whole table. PostgreSQL evaluates
-/// the comparisons with `missing` again if another transaction changes a row that is about to be locked
-/// or deleted: its new version has another `ctid` and another `xmin`. Rows of different partitions can
-/// have the same `ctid`.
+/// `= ANY` finds rows by their `ctid`, as a join alone could read the whole table. PostgreSQL
+/// evaluates the comparisons with `missing` again if another transaction changes a row that is
+/// about to be locked or deleted: its new version has another `ctid` and another `xmin`. Rows of
+/// different partitions can have the same `ctid`.
 const IS_MISSING: &str =
     "target.ctid = ANY (ARRAY(SELECT tuple_id FROM missing)) AND target.ctid = missing.tuple_id
     AND target.tableoid = missing.table_oid AND target.xmin = missing.written_by";

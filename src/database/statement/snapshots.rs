@@ -18,8 +18,8 @@ use crate::functions::import::load::loader::{
     add_rejects_sql, load_bisected_sql, load_sql, reject_sql,
 };
 
-/// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with a key
-/// that only the database compares, and without a key.
+/// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with a
+/// key that only the database compares, and without a key.
 const TABLES: &str = "
     CREATE TABLE item (kind char(4), number integer, name text NOT NULL, amount numeric, tags text[],
         place macaddr, PRIMARY KEY (kind, number));

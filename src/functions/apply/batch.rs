@@ -32,8 +32,8 @@ pub(super) struct Message {
     writes: Vec<Write>,
     /// The writes, or the body, that are rejected without a statement.
     entries: Vec<Entry>,
-    /// The rule that would reject a write of the message, or its body, if no deployment could be under
-    /// way.
+    /// The rule that would reject a write of the message, or its body, if no deployment could be
+    /// under way.
     not_yet_known: Option<&'static str>,
 }
 
@@ -41,8 +41,8 @@ pub(super) struct Message {
 /// accepted it, or the tables, may be newer than this function.
 const DEPLOYMENT_MS: i64 = 60 * 60 * 1_000;
 
-/// The most time between the acceptance of a write and its message: `enqueue` sends it within half a
-/// minute. A message that was sent later comes from the dead-letter queue.
+/// The most time between the acceptance of a write and its message: `enqueue` sends it within half
+/// a minute. A message that was sent later comes from the dead-letter queue.
 const SENT_WITHIN_MS: i64 = 60 * 1_000;
 
 impl Message {
@@ -110,8 +110,8 @@ impl Message {
         self.not_yet_known
     }
 
-    /// Returns the writes that were redriven from the dead-letter queue. Later writes of their rows may
-    /// have overtaken them.
+    /// Returns the writes that were redriven from the dead-letter queue. Later writes of their rows
+    /// may have overtaken them.
     pub(super) fn redriven(&self) -> Vec<&Write> {
         let is_redriven = |write: &&Write| {
             write.key.is_some()
@@ -124,8 +124,8 @@ impl Message {
 const UNKNOWN_TABLE: &str = "unknown-table";
 const UNKNOWN_COLUMN: &str = "unknown-column";
 
-/// Returns `true` if a message of that time may come from a deployment that is under way. The clocks
-/// of SQS and of the function hardly differ.
+/// Returns `true` if a message of that time may come from a deployment that is under way. The
+/// clocks of SQS and of the function hardly differ.
 fn is_new(sent_at_ms: i64, now_ms: i64) -> bool {
     now_ms.saturating_sub(sent_at_ms) < DEPLOYMENT_MS
 }
@@ -140,8 +140,8 @@ fn is_of_another_version(body: &str) -> bool {
         .is_ok_and(|body| serde_json::from_value::<Version>(body.version.into()).is_err())
 }
 
-/// Returns the entry of a body that is not a message of the worker. It is rejected with its text, so
-/// that it is not delivered again and again.
+/// Returns the entry of a body that is not a message of the worker. It is rejected with its text,
+/// so that it is not delivered again and again.
 fn unreadable(message_id: &str, error: &serde_json::Error, body: &str, sent_at_ms: i64) -> Entry {
     let id = Uuid::parse_str(message_id)
         .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()));
@@ -172,8 +172,8 @@ impl<'a> Batch<'a> {
         let mut groups: BTreeMap<&str, VecDeque<&Write>> = BTreeMap::new();
         for message in messages {
             entries.extend(message.entries.iter().map(|entry| (entry.id(), entry.clone())));
-            // A delivery can hold a message twice, but its writes count once. Two payloads under one
-            // Idempotency-Key are two writes: the ledger rejects the second.
+            // A delivery can hold a message twice, but its writes count once. Two payloads under
+            // one Idempotency-Key are two writes: the ledger rejects the second.
             let fresh = message
                 .writes
                 .iter()
@@ -221,7 +221,8 @@ fn in_order_of_acceptance(mut groups: Vec<VecDeque<&Write>>) -> Vec<&Write> {
 
 /// Checks that a statement can hold the write, and puts its columns into the table's order.
 ///
-/// `enqueue` has checked it too. But messages can be sent by hand, and a table can change meanwhile.
+/// `enqueue` has checked it too. But messages can be sent by hand, and a table can change
+/// meanwhile.
 fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     let Some(table) = catalog.table(&write.table) else {
         return Err(Rejection::by_rule(UNKNOWN_TABLE, format!("no table \"{}\"", write.table)));

@@ -1,9 +1,9 @@
 //! Applies the writes of the queue in batches, each write exactly once and in order per key.
 //!
 //! A delivery is settled in one transaction. If the time is too short for that, each message is, or
-//! some of its writes. Bad rows are rejected one by one, on record in the ledger. In an outage messages
-//! are retried later. A fault of the worker or its deployment blocks its own message group and no
-//! other, and raises an alarm.
+//! some of its writes. Bad rows are rejected one by one, on record in the ledger. In an outage
+//! messages are retried later. A fault of the worker or its deployment blocks its own message group
+//! and no other, and raises an alarm.
 
 mod batch;
 mod settle;
@@ -30,7 +30,8 @@ use crate::domain::error::{DataApiError, Disposition, SyncError};
 pub struct Apply {
     pub catalog: Catalog,
     pub data_api: DataApi,
-    /// The queue of the messages. The function sets the time after which it delivers a message again.
+    /// The queue of the messages. The function sets the time after which it delivers a message
+    /// again.
     pub queue: Queue,
 }
 
@@ -49,8 +50,8 @@ pub async fn handle(
         .iter()
         .map(|message| Message::read(&apply.catalog, message, now_ms))
         .collect::<Option<_>>()
-        // Lambda takes an empty id in the response for a failure of the whole batch (Lambda Developer
-        // Guide, "Implementing partial batch responses").
+        // Lambda takes an empty id in the response for a failure of the whole batch (Lambda
+        // Developer Guide, "Implementing partial batch responses").
         .ok_or_else(|| SyncError::Inconsistent("a message of the event has no id".to_owned()))?;
     let writes = Batch::of(&messages).writes.len();
     tracing::info!(messages = messages.len(), writes, "batch received");
@@ -101,8 +102,9 @@ fn ready(messages: &[Message]) -> (Vec<&Message>, Vec<Unsettled<'_>>) {
     (ready, unsettled)
 }
 
-/// The number of deliveries up to which a message is settled with others. After that it may be a slow
-/// one, and is settled alone and write by write, so that all writes that fit the time are settled.
+/// The number of deliveries up to which a message is settled with others. After that it may be a
+/// slow one, and is settled alone and write by write, so that all writes that fit the time are
+/// settled.
 const TOGETHER_MAX: u32 = 3;
 
 /// Settles messages together, or one by one if that is not possible, and returns the others.
@@ -156,8 +158,8 @@ fn affects_all_messages(error: &SyncError) -> bool {
     error.is_before_work() || (error.disposition() == Disposition::Retry && !error.is_timeout())
 }
 
-/// Settles messages one by one, and returns the others. After a message that fails, all later ones of
-/// its group are left; other groups continue.
+/// Settles messages one by one, and returns the others. After a message that fails, all later ones
+/// of its group are left; other groups continue.
 async fn one_by_one<'a>(
     apply: &Apply,
     messages: &[&'a Message],
@@ -181,9 +183,9 @@ async fn one_by_one<'a>(
     unsettled
 }
 
-/// Settles a message in one transaction or, if the time is too short for that, in several, in the order
-/// of its writes. After an error, the writes that were settled stay settled, and the next delivery
-/// finds them in the ledger.
+/// Settles a message in one transaction or, if the time is too short for that, in several, in the
+/// order of its writes. After an error, the writes that were settled stay settled, and the next
+/// delivery finds them in the ledger.
 async fn settle_message(
     apply: &Apply,
     message: &Message,
@@ -214,8 +216,8 @@ async fn settle_message(
 
 /// Settles one write in a transaction, then twice as many in each further one.
 ///
-/// Takes no more writes than are likely to need half of the remaining time: a transaction that is cut
-/// off keeps its locks until the service ends it, and the next delivery waits for these.
+/// Takes no more writes than are likely to need half of the remaining time: a transaction that is
+/// cut off keeps its locks until the service ends it, and the next delivery waits for these.
 async fn settle_write_by_write(
     apply: &Apply,
     batch: Batch<'_>,
@@ -267,8 +269,8 @@ async fn query<T>(
     }
 }
 
-/// Logs an error. `template.yaml` counts the lines "messages blocked", and raises an alarm: a person
-/// must act.
+/// Logs an error. `template.yaml` counts the lines "messages blocked", and raises an alarm: a
+/// person must act.
 fn log(error: &SyncError, messages: usize) {
     match error.disposition() {
         Disposition::Retry => tracing::warn!(%error, messages, "messages are retried later"),
@@ -295,8 +297,8 @@ fn response(unsettled: &[Unsettled<'_>]) -> SqsBatchResponse {
 /// The most time for [`postpone`]: a part of the time that is reserved for the response.
 const POSTPONED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Sets the time after which SQS delivers each message again. If that fails, the visibility timeout of
-/// the queue holds.
+/// Sets the time after which SQS delivers each message again. If that fails, the visibility timeout
+/// of the queue holds.
 async fn postpone(apply: &Apply, unsettled: &[Unsettled<'_>]) {
     let messages = unsettled.len();
     let delays: Vec<_> = unsettled

@@ -1,8 +1,8 @@
 //! Settles writes: one transaction that changes the tables and records every outcome.
 //!
-//! A delivery takes three calls of the Data API: begin, a `BatchExecuteStatement` with a parameter set for each step of the
-//! plan, commit. Each further 4 MiB, unreadable messages and updates that fold take one more. A delivery with bad rows takes
-//! seven.
+//! A delivery takes three calls of the Data API: begin, a `BatchExecuteStatement` with a parameter
+//! set for each step of the plan, commit. Each further 4 MiB, unreadable messages and updates that
+//! fold take one more. A delivery with bad rows takes seven.
 
 use std::collections::HashSet;
 
@@ -66,8 +66,9 @@ impl Work for Settling<'_> {
         Ok(())
     }
 
-    /// Looks for all writes, since one transaction settles all or none. Those under an Idempotency-Key are looked for by
-    /// their fingerprints too: another payload may be settled under their ids.
+    /// Looks for all writes, since one transaction settles all or none. Those under an
+    /// Idempotency-Key are looked for by their fingerprints too: another payload may be settled
+    /// under their ids.
     async fn on_record(&self, _: Attempt) -> Result<Option<()>, SyncError> {
         let writes = self.batch.writes.iter();
         let asked: HashSet<(Uuid, Option<&str>)> = writes
@@ -112,7 +113,8 @@ impl<'a> Settling<'a> {
         let is_keyed = |write: &&&Write| write.fingerprint.is_some();
         let writes: Vec<_> = writes
             .iter()
-            // Writes under an Idempotency-Key never fold, and their statement compares fingerprints.
+            // Writes under an Idempotency-Key never fold, and their statement compares
+            // fingerprints.
             .filter(|write| is_keyed(write) || !settled.contains(&write.id))
             .copied()
             .collect();
@@ -164,7 +166,8 @@ impl<'a> Settling<'a> {
     ) -> Result<Vec<Parameter>, SyncError> {
         let group = &step.group;
         let (table, columns) = self.columns(group)?;
-        // The first write of each change comes with its cells, then come the writes that were folded into it.
+        // The first write of each change comes with its cells, then come the writes that were
+        // folded into it.
         let first = step.changes.iter().map(|change| change.writes[0]);
         let folded = step.changes.iter().flat_map(|change| change.writes.iter().skip(1).copied());
         let writes: Vec<_> = first.chain(folded).map(|index| writes[index]).collect();
@@ -205,7 +208,8 @@ impl<'a> Settling<'a> {
         Ok(set)
     }
 
-    /// Returns the parameters of `sync.settle_together`: all writes, and the statement of each group of them.
+    /// Returns the parameters of `sync.settle_together`: all writes, and the statement of each
+    /// group of them.
     fn together(&self, writes: &[&Write], steps: &[Step]) -> Result<Vec<Parameter>, SyncError> {
         let groups: HashSet<_> = steps.iter().map(|step| &step.group).collect();
         let mut columns: [Vec<String>; 5] = Default::default();

@@ -33,8 +33,8 @@ const CONTINUATIONS_MAX: u32 = 10_000;
 /// The least time after which a message is delivered again if another worker has its import.
 const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
 
-/// The number of times that a worker tries again at once after another worker disturbed it. The worker
-/// that does not hold the import stops.
+/// The number of times that a worker tries again at once after another worker disturbed it. The
+/// worker that does not hold the import stops.
 const DISTURBED_MAX: u32 = 10;
 
 /// Imports one file, or continues its import.
@@ -53,8 +53,8 @@ pub(super) async fn import_file(
         if !error.is_done_elsewhere() {
             return result;
         }
-        // Another worker loaded the rows that this one was about to load, or ended the import. Of two
-        // workers, the one that claimed the import last continues.
+        // Another worker loaded the rows that this one was about to load, or ended the import. Of
+        // two workers, the one that claimed the import last continues.
         tracing::info!(%import_id, reason = %error, "another worker disturbed the import");
         if !entry.holds(request).await? {
             break;
@@ -142,7 +142,8 @@ async fn after_other_end(
     }
 }
 
-/// Writes the report of an ended import, if it has none: its worker did not know of the end, or died.
+/// Writes the report of an ended import, if it has none: its worker did not know of the end, or
+/// died.
 async fn complete_report(
     import: &Import,
     source: &Source,
@@ -164,7 +165,8 @@ async fn complete_report(
     Ok(())
 }
 
-/// Reads the file, and loads the rows that are not loaded yet. Sets `format` as soon as it is known.
+/// Reads the file, and loads the rows that are not loaded yet. Sets `format` as soon as it is
+/// known.
 async fn load_file(
     import: &Import,
     source: &Source,
@@ -227,8 +229,8 @@ async fn load_file(
     }
 }
 
-/// Loads the rows that are not loaded yet. In mode `replace`, then deletes the rows of the table that are
-/// not in the file.
+/// Loads the rows that are not loaded yet. In mode `replace`, then deletes the rows of the table
+/// that are not in the file.
 async fn load_lanes(
     entry: ImportEntry<'_>,
     loader: &Loader<'_>,
@@ -320,8 +322,8 @@ fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
     options::read(&stored, key, &BTreeMap::new()).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Returns the number of lanes of a file: one if rows of different keys can depend on each other, if
-/// only the database knows which keys are equal, or if the file is one transaction.
+/// Returns the number of lanes of a file: one if rows of different keys can depend on each other,
+/// if only the database knows which keys are equal, or if the file is one transaction.
 fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
     let is_one = options.is_atomic || options.is_dry_run || keeps_order(table);
     if is_one { 1 } else { lanes }

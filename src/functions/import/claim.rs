@@ -1,4 +1,5 @@
-//! The entry of an import in `sync.import`: its worker, its options and limits, its checkpoint, its end.
+//! The entry of an import in `sync.import`: its worker, its options and limits, its checkpoint, its
+//! end.
 
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ pub(super) struct Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     pub chunk: u32,
-    /// The position of its first record; `None` at the beginning of the file, and after its last chunk.
+    /// The position of its first record; `None` at the beginning of the file, and after its last
+    /// chunk.
     pub position: Option<FilePosition>,
     /// The number of its first record, from 1.
     pub record: u64,
@@ -66,12 +68,12 @@ const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FR
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
   :continuation::integer, :worker::uuid, :message_id::text)";
 
-/// Sets the options and limits of the import, unless they are set, so that each worker reads and cuts the
-/// file in the same way. Removes the error of an earlier attempt.
+/// Sets the options and limits of the import, unless they are set, so that each worker reads and
+/// cuts the file in the same way. Removes the error of an earlier attempt.
 ///
-/// Returns the progress of the import. It comes from the chunks alone, so that a worker that dies leaves
-/// nothing behind: the first chunk that is not loaded in all lanes, its position, the lanes that are
-/// ahead of it, and the counts.
+/// Returns the progress of the import. It comes from the chunks alone, so that a worker that dies
+/// leaves nothing behind: the first chunk that is not loaded in all lanes, its position, the lanes
+/// that are ahead of it, and the counts.
 const DESCRIBE: &str = "WITH described AS (
   UPDATE sync.import
   SET options = CASE WHEN chunk_records IS NULL THEN :options::jsonb ELSE options END,
@@ -110,8 +112,8 @@ SET state = :state::text, error = :error::text, finished_at = clock_timestamp(),
 WHERE id = :import_id::uuid AND state = 'running'
 RETURNING id::text";
 
-/// Records why the import cannot continue now, and releases it from the worker. The error of an import
-/// that was rolled back stays: it is the reason of its end.
+/// Records why the import cannot continue now, and releases it from the worker. The error of an
+/// import that was rolled back stays: it is the reason of its end.
 const OBSTACLE: &str = "UPDATE sync.import SET error = :error::text,
   worker = CASE WHEN worker = :worker::uuid THEN NULL ELSE worker END
 WHERE id = :import_id::uuid AND state = 'running' AND rolled_back_at IS NULL";
@@ -122,14 +124,14 @@ WHERE id = :import_id::uuid AND worker = :worker::uuid";
 /// The time between two records that the worker still has the import.
 const HOLD_EVERY: Duration = Duration::from_secs(45);
 
-/// True if no other worker has taken the import. Also true if the message was continued or the import has
-/// ended: the next claim then returns that.
+/// True if no other worker has taken the import. Also true if the message was continued or the
+/// import has ended: the next claim then returns that.
 const HOLDS: &str =
     "SELECT worker = :worker::uuid OR continuation > :continuation::integer OR state <> 'running'
 FROM sync.import WHERE id = :import_id::uuid";
 
-/// Records the progress of an import that is one transaction, since its chunks cannot be seen before its
-/// end.
+/// Records the progress of an import that is one transaction, since its chunks cannot be seen
+/// before its end.
 const RECORD_BYTES_READ: &str =
     "UPDATE sync.import SET bytes_read = :bytes_read::bigint, progressed_at = clock_timestamp()
 WHERE id = :import_id::uuid AND state = 'running'";
@@ -183,8 +185,8 @@ impl ImportEntry<'_> {
         }
     }
 
-    /// Sets the options and limits of the import, unless they are set, and returns those that hold, with
-    /// the progress.
+    /// Sets the options and limits of the import, unless they are set, and returns those that hold,
+    /// with the progress.
     pub(super) async fn describe(
         &self,
         options: &Value,
@@ -211,8 +213,8 @@ impl ImportEntry<'_> {
         count(0).zip(count(1)).ok_or_else(|| self.unreadable())
     }
 
-    /// Updates the counts of an import that stops early from its committed chunks. Without a committed
-    /// reject, the rejects of a transaction that was rolled back are deleted.
+    /// Updates the counts of an import that stops early from its committed chunks. Without a
+    /// committed reject, the rejects of a transaction that was rolled back are deleted.
     pub(super) async fn count_committed(&self) -> Result<(), SyncError> {
         let (_, rejected) = self.count().await?;
         if rejected == 0 {
@@ -266,7 +268,8 @@ impl ImportEntry<'_> {
         Ok(records.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
     }
 
-    /// Ends the import, after its report is written. Returns `false` if another worker has ended it.
+    /// Ends the import, after its report is written. Returns `false` if another worker has ended
+    /// it.
     pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<bool, SyncError> {
         let error =
             error.map_or_else(|| null("error"), |error| parameter("error", storable(error)));

@@ -1,8 +1,8 @@
 //! Hides a message from other workers while its file is imported.
 //!
-//! An invocation may take 15 minutes, and the queue hides a message for six times that. If the worker
-//! dies, the file should not wait so long. So its message is hidden for three minutes, and again before
-//! they are over.
+//! An invocation may take 15 minutes, and the queue hides a message for six times that. If the
+//! worker dies, the file should not wait so long. So its message is hidden for three minutes, and
+//! again before they are over.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use crate::aws::queue::Queue;
 
-/// The time for which a message is hidden, and so the time until another worker gets the message of one
-/// that died.
+/// The time for which a message is hidden, and so the time until another worker gets the message of
+/// one that died.
 const HIDDEN: Duration = Duration::from_mins(3);
 
 /// The default time between two calls that hide the message.
@@ -45,8 +45,8 @@ impl Heartbeat<'_> {
         }
     }
 
-    /// Makes SQS deliver the message again after this time. If that fails, the time of an earlier call
-    /// or the visibility timeout of the queue holds.
+    /// Makes SQS deliver the message again after this time. If that fails, the time of an earlier
+    /// call or the visibility timeout of the queue holds.
     pub(super) async fn hide(self, time: Duration) {
         if self.receipt_handle.is_empty() {
             return;

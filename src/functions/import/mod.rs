@@ -1,9 +1,9 @@
 //! Imports files. Each row is counted once: as written, unchanged, superseded or rejected.
 //!
 //! An import claims the file (`claim`), reads it once, in chunks ([`read`]), loads the part of each
-//! lane in a transaction ([`load`]), and reports ([`report`]). A few chunks are in memory. If a message
-//! is delivered again, the import continues at its checkpoint, which the database computes from the
-//! chunks that are committed.
+//! lane in a transaction ([`load`]), and reports ([`report`]). A few chunks are in memory. If a
+//! message is delivered again, the import continues at its checkpoint, which the database computes
+//! from the chunks that are committed.
 
 pub mod read;
 pub mod load;
@@ -47,9 +47,9 @@ pub struct Import {
     pub lanes: usize,
     /// The limits of a chunk.
     pub limits: chunk::Limits,
-    /// The time from which an invocation counts as a full one. If a full invocation cannot reach the
-    /// checkpoint of a compressed file, or the next row of a file, no other one can, and the import
-    /// fails.
+    /// The time from which an invocation counts as a full one. If a full invocation cannot reach
+    /// the checkpoint of a compressed file, or the next row of a file, no other one can, and the
+    /// import fails.
     pub full_invocation: Duration,
     /// The time after which the message of a file is hidden again while the file is loaded.
     pub heartbeat_every: Duration,
@@ -60,8 +60,8 @@ pub const FULL_INVOCATION: Duration = Duration::from_mins(10);
 
 /// Imports the files of one delivery.
 ///
-/// A file that cannot be imported now is retried later. Fails only if a person must act; SQS then keeps
-/// the message.
+/// A file that cannot be imported now is retried later. Fails only if a person must act; SQS then
+/// keeps the message.
 pub async fn handle(
     import: &Import,
     event: SqsEvent,
@@ -119,8 +119,8 @@ async fn import_message(
     let notification = match source::read(body) {
         Ok(notification) => notification,
         Err(error) => {
-            // There is no import that could show the error. The dead-letter queue keeps the message,
-            // and raises an alarm.
+            // There is no import that could show the error. The dead-letter queue keeps the
+            // message, and raises an alarm.
             tracing::error!(error = crate::domain::error::chain(&error), "message is unreadable");
             return Ok(MessageResult::RetryLater);
         }

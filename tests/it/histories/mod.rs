@@ -1,9 +1,10 @@
-//! Histories: random writes, delivered as SQS may deliver them, under faults. At the end each accepted write has taken
-//! effect once, in the order of its key, and nothing else has.
+//! Histories: random writes, delivered as SQS may deliver them, under faults. At the end each
+//! accepted write has taken effect once, in the order of its key, and nothing else has.
 //!
-//! A history follows from its seed: the writes, the messages, the redriven ones, the deliveries, the faults of the Data
-//! API, the locks of other sessions, the kills and the deadlines. `AURORA_SYNC_SEEDS=1000` tries a thousand of them,
-//! `AURORA_SYNC_SEED=17` only that one, with the log of the function.
+//! A history follows from its seed: the writes, the messages, the redriven ones, the deliveries,
+//! the faults of the Data API, the locks of other sessions, the kills and the deadlines.
+//! `AURORA_SYNC_SEEDS=1000` tries a thousand of them, `AURORA_SYNC_SEED=17` only that one, with the
+//! log of the function.
 
 mod model;
 mod queue;
@@ -34,8 +35,8 @@ const PROCESS_SEEDS: u64 = 12;
 /// The deliveries after which a history that is not settled fails.
 const DELIVERIES_MAX: usize = 300;
 
-/// A time longer than the Data API keeps an idle transaction. SQS hides the messages of a killed function for longer
-/// than that (`WritesVisibilityTimeout`).
+/// A time longer than the Data API keeps an idle transaction. SQS hides the messages of a killed
+/// function for longer than that (`WritesVisibilityTimeout`).
 const UNTIL_NEXT_DELIVERY: Duration = Duration::from_mins(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,7 +55,8 @@ impl Model {
         model
     }
 
-    /// Returns the writes of a redriven message for whose rows a later write was settled and not rejected.
+    /// Returns the writes of a redriven message for whose rows a later write was settled and not
+    /// rejected.
     fn overtaken(&self, message: &Message) -> HashSet<Uuid> {
         let is_overtaken = |write: &&Write| {
             let order = (write.accepted_at_ms, write.id);
@@ -175,7 +176,8 @@ impl Model {
         }
     }
 
-    /// The trigger runs before PostgreSQL looks for the row. Only an update and a delete need an existing one.
+    /// The trigger runs before PostgreSQL looks for the row. Only an update and a delete need an
+    /// existing one.
     fn apply_to_guarded(&mut self, write: &Write) -> &'static str {
         let rows = self.rows.entry("guarded".into()).or_default();
         let (_, key) = row_of(write).unwrap();

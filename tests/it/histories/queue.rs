@@ -1,7 +1,8 @@
-//! A FIFO queue like that of SQS: each group is in order, and no two deliveries of a group run at once.
+//! A FIFO queue like that of SQS: each group is in order, and no two deliveries of a group run at
+//! once.
 //!
-//! It is in memory, because a thousand histories on the emulator would take hours. `enqueue`, `deliveries` and
-//! `end_to_end` use the SQS of the emulator.
+//! It is in memory, because a thousand histories on the emulator would take hours. `enqueue`,
+//! `deliveries` and `end_to_end` use the SQS of the emulator.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -33,8 +34,8 @@ pub(super) struct Message {
     envelope: Envelope,
     /// The writes of the message; none if `enqueue` did not send it.
     pub(super) writes: Vec<Write>,
-    /// The message was in the dead-letter queue and comes again as a new one. Later messages of its group may have been
-    /// settled before it.
+    /// The message was in the dead-letter queue and comes again as a new one. Later messages of its
+    /// group may have been settled before it.
     pub(super) is_redriven: bool,
 }
 
@@ -58,8 +59,8 @@ pub(super) fn messages(requests: &[Vec<Write>], random: &mut fastrand::Rng) -> V
     messages
 }
 
-/// Moves some messages behind later ones, as a redrive from the dead-letter queue does. Half of them were settled
-/// before, and only their responses were lost.
+/// Moves some messages behind later ones, as a redrive from the dead-letter queue does. Half of
+/// them were settled before, and only their responses were lost.
 fn redrive(messages: &mut Vec<Message>, random: &mut fastrand::Rng) {
     for index in 0..messages.len() {
         if random.u8(..8) > 0 || messages[index].is_redriven {

@@ -7,8 +7,9 @@ use uuid::Uuid;
 use crate::support::histories::imitated_error;
 use crate::support::writes::{ACCEPTED_AT_MS, write};
 
-/// The tables besides the example's: one with versions, one without a key (a row written twice is there twice), one
-/// whose trigger skips some rows and refuses others, and one whose keys have several spellings.
+/// The tables besides the example's: one with versions, one without a key (a row written twice is
+/// there twice), one whose trigger skips some rows and refuses others, and one whose keys have
+/// several spellings.
 pub(super) const TABLES: &str = "
     CREATE TABLE stamped (id integer PRIMARY KEY, v integer, a text);
     COMMENT ON COLUMN stamped.v IS '@sync:version';
@@ -82,8 +83,8 @@ fn new(catalog: &Catalog, random: &mut fastrand::Rng, has_all_tables: bool) -> W
     new
 }
 
-/// Returns a write that a client repeats under its Idempotency-Key, with the same payload or with another one for the
-/// same row.
+/// Returns a write that a client repeats under its Idempotency-Key, with the same payload or with
+/// another one for the same row.
 fn repeated(known: &[&Write], random: &mut fastrand::Rng) -> Option<Write> {
     if random.u8(..10) != 0 {
         return None;

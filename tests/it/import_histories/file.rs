@@ -224,8 +224,8 @@ pub(super) fn row(
         Kind::Checked | Kind::Guarded if is_refused => a = Some("never".to_owned()),
         Kind::Single if is_refused => a = Some(format!("taken-{}", random.u8(..2))),
         Kind::Single => a = a.map(|_| format!("{key}-{}", random.u8(..2))),
-        // A later row of the same key would overwrite this one in the same transaction only, so that refused
-        // rows have their own keys.
+        // A later row of the same key would overwrite this one in the same transaction only, so
+        // that refused rows have their own keys.
         Kind::Deferred if is_refused => {
             key = (OTHERS + random.u32(..keys)).to_string();
             b = Some(99);

@@ -1,9 +1,11 @@
-//! Histories of imports: random files, whose messages are delivered as SQS may deliver them, under faults. At the end
-//! each row of the file has taken effect once, in the order of its key, and is counted by its outcome.
+//! Histories of imports: random files, whose messages are delivered as SQS may deliver them, under
+//! faults. At the end each row of the file has taken effect once, in the order of its key, and is
+//! counted by its outcome.
 //!
-//! A history follows from its seed, as those of writes do (`histories`): `AURORA_SYNC_SEEDS=1000` tries a thousand of
-//! them, `AURORA_SYNC_SEED=17` only that one, with the log of the function. Short deadlines depend on the clock, so
-//! that two runs of a seed may make different calls, but their ends are the same.
+//! A history follows from its seed, as those of writes do (`histories`): `AURORA_SYNC_SEEDS=1000`
+//! tries a thousand of them, `AURORA_SYNC_SEED=17` only that one, with the log of the function.
+//! Short deadlines depend on the clock, so that two runs of a seed may make different calls, but
+//! their ends are the same.
 
 mod file;
 mod model;
@@ -445,8 +447,8 @@ impl History {
         }
     }
 
-    /// Adds the rows of a transaction that another session has open when the import begins: sometimes, and always in
-    /// mode `replace`.
+    /// Adds the rows of a transaction that another session has open when the import begins:
+    /// sometimes, and always in mode `replace`.
     fn beside_others(mut self, random: &mut fastrand::Rng) -> Self {
         if self.options.mode != Mode::Replace && random.u8(..8) > 0 {
             return self;
@@ -578,8 +580,8 @@ impl History {
         drop(aws.take_sent());
     }
 
-    /// Returns the ends of the chunks. A rolled back import has left no chunks, and its chunks are not limited by
-    /// bytes.
+    /// Returns the ends of the chunks. A rolled back import has left no chunks, and its chunks are
+    /// not limited by bytes.
     async fn chunk_ends(&self, world: &World) -> Vec<usize> {
         let ends = "SELECT DISTINCT next_record - 1 FROM sync.import_chunk ORDER BY 1";
         let ends = world.rows(ends).await;
@@ -651,8 +653,8 @@ fn quoted(text: &str) -> String {
 /// More bytes than any chunk of these files has.
 const BYTES_WITHOUT_LIMIT: usize = 1_000_000;
 
-/// Returns the rows that exist before the import: some of the file, other rows of its keys, and rows that are in no
-/// file.
+/// Returns the rows that exist before the import: some of the file, other rows of its keys, and
+/// rows that are in no file.
 fn before(random: &mut fastrand::Rng, kind: Kind, file: &File) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut add = |row: Row| {

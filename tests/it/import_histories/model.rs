@@ -1,5 +1,5 @@
-//! The expected end of an import: the rows of a file take effect one after another. Where rows fold, the last good row
-//! of a key in a chunk replaces those before it.
+//! The expected end of an import: the rows of a file take effect one after another. Where rows
+//! fold, the last good row of a key in a chunk replaces those before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,8 +83,8 @@ enum Outcome {
     Rejected,
 }
 
-/// Rows that another session writes in a transaction that is open when the import begins and is committed while it
-/// runs.
+/// Rows that another session writes in a transaction that is open when the import begins and is
+/// committed while it runs.
 #[derive(Debug, Default)]
 pub(super) struct OtherTransaction {
     /// The keys of existing rows, whose values stay the same.

@@ -98,7 +98,8 @@ impl Kind {
         }
     }
 
-    /// Returns the columns of a row: its key, a text, a number, and the second key column if there is one.
+    /// Returns the columns of a row: its key, a text, a number, and the second key column if there
+    /// is one.
     pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Paired => &["id", "a", "b", "c"],

@@ -121,7 +121,8 @@ async fn a_sep_line_that_contradicts_the_delimiter_fails_the_import() {
 #[tokio::test]
 async fn a_file_of_excel_on_japanese_windows_keeps_all_its_characters() {
     let importer = Importer::with(T).await;
-    // Characters whose second byte is a backslash or a bar, those of NEC and IBM, and half-width ones.
+    // Characters whose second byte is a backslash or a bar, those of NEC and IBM, and half-width
+    // ones.
     let text = "id,name\r\n表1,\"ポ,ソ\"\r\n能2,①㈱髙﨑\r\n3,ｱｲｳ\r\n";
     let file = encoded(encoding_rs::SHIFT_JIS, text);
     assert_eq!(importer.load("t", &[("encoding", "cp932")], file).await, "completed|3|3|0|0|0|0");
@@ -298,7 +299,8 @@ async fn compressed_files_are_recognised_by_their_content() {
             "{name}"
         );
         assert_eq!(importer.world.rows("SELECT v FROM t WHERE k = 999").await, ["row 999"]);
-        // A truncated file: the rows before the end are loaded, and the import fails with that reason.
+        // A truncated file: the rows before the end are loaded, and the import fails with that
+        // reason.
         importer.world.rows("TRUNCATE t").await;
         let counts = importer.load("t", &[], &compressed[..compressed.len() - 9]).await;
         assert!(counts.starts_with("failed|"), "{name}: {counts}");

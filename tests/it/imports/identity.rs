@@ -1,4 +1,5 @@
-//! The identity of imports: notifications that come twice, late, together, in envelopes, or without a file.
+//! The identity of imports: notifications that come twice, late, together, in envelopes, or without
+//! a file.
 
 use aurora_sync::functions::import;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

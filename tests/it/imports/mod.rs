@@ -54,8 +54,9 @@ impl Importer {
         importer
     }
 
-    /// Imports a new file with these options. Returns the state and the rows read, written, unchanged, superseded,
-    /// rejected and deleted. Checks that the report and the rejects agree, and that no temporary rows are left.
+    /// Imports a new file with these options. Returns the state and the rows read, written,
+    /// unchanged, superseded, rejected and deleted. Checks that the report and the rejects agree,
+    /// and that no temporary rows are left.
     async fn load(
         &self,
         table: &str,
@@ -395,8 +396,8 @@ async fn the_sample_events_of_the_bucket_are_handled() {
     assert_eq!(response.batch_item_failures.len(), 1);
 }
 
-/// For every file, read = written + unchanged + superseded + rejected, and the table is as if the rows were written one
-/// after another.
+/// For every file, read = written + unchanged + superseded + rejected, and the table is as if the
+/// rows were written one after another.
 #[test]
 fn every_file_conserves_its_rows() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -233,7 +233,8 @@ async fn the_version_column_decides_between_rows() {
             .world
             .rows("INSERT INTO t VALUES (1, 'old', 5), (2, 'old', 5), (3, 'old', 5), (6, 'old', 5)")
             .await;
-        // An older row, an equal one, a newer one, one without a version, a new one, and pairs in both orders.
+        // An older row, an equal one, a newer one, one without a version, a new one, and pairs in
+        // both orders.
         let file = "k,v,at\n1,new,4\n2,old,5\n3,new,6\n4,new,\n5,a,2\n5,b,1\n6,a,4\n6,b,7\n";
         let counts = importer.load("t", &[], file).await;
         assert_eq!(counts, "completed|8|3|1|3|1|0", "{limit}");
@@ -241,7 +242,8 @@ async fn the_version_column_decides_between_rows() {
         let rows = ["1|old|5", "2|old|5", "3|new|6", "5|a|2", "6|b|7"];
         assert_eq!(importer.world.rows(all).await, rows);
     }
-    // A file without the version column fails in mode upsert. Mode insert does not compare versions.
+    // A file without the version column fails in mode upsert. Mode insert does not compare
+    // versions.
     assert_eq!(importer.load("t", &[], "k,v\n1,x\n").await, "failed|0|0|0|0|0|0");
     assert_eq!(
         importer.load("t", &[("mode", "insert")], "k,v\n7,x\n").await,

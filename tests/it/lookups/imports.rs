@@ -44,7 +44,8 @@ async fn imports_are_listed_like_a_table_newest_first() {
     );
 }
 
-/// An import that has read a quarter of its file in 30 s, a completed one, and one that did not begin.
+/// An import that has read a quarter of its file in 30 s, a completed one, and one that did not
+/// begin.
 const UNDER_WAY: &str = "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name, state,
         options, bytes_total, bytes_read, rows_read, rows_written, rows_superseded, rows_deleted, continuation,
         started_at, progressed_at, finished_at)

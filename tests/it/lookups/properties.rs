@@ -162,7 +162,8 @@ fn order_sql(order: &Order) -> String {
     terms.collect()
 }
 
-/// Returns a strategy of rows, given by the indexes of their values. An index beyond the values is NULL.
+/// Returns a strategy of rows, given by the indexes of their values. An index beyond the values is
+/// NULL.
 fn rows() -> impl Strategy<Value = Vec<Vec<usize>>> {
     let row = COLUMNS.iter().map(|(_, _, values)| 0..=values.len()).collect::<Vec<_>>();
     prop::collection::vec(row, 0..40)
@@ -209,8 +210,8 @@ fn keys(rows: &[Value]) -> Vec<String> {
     rows.iter().map(|row| row["k2"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Runs cases on one of three tables, which differ in their NOT NULL columns: these decide the conditions between
-/// pages.
+/// Runs cases on one of three tables, which differ in their NOT NULL columns: these decide the
+/// conditions between pages.
 fn check<S: Strategy>(
     cases: u32,
     strategy: S,

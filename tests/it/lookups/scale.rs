@@ -1,4 +1,5 @@
-//! A table of a million rows: look-ups by key and pages in the order of an index read only the rows that they return.
+//! A table of a million rows: look-ups by key and pages in the order of an index read only the rows
+//! that they return.
 
 use aurora_sync::api::query::{Form, Head, Query, QueryString, Relation, by_key, list};
 use aurora_sync::domain::key::Key;

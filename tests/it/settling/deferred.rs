@@ -86,7 +86,8 @@ fn random_rows(random: &mut fastrand::Rng) -> Rows {
     rows
 }
 
-/// Returns the rows that can all be in the tables: none of them refers to a row that is not among them.
+/// Returns the rows that can all be in the tables: none of them refers to a row that is not among
+/// them.
 fn closed(mut rows: Rows) -> Rows {
     loop {
         let is_there =
@@ -101,7 +102,8 @@ fn closed(mut rows: Rows) -> Rows {
     }
 }
 
-/// Applies rows with random references. `AURORA_SYNC_SEEDS=1000` tries a thousand seeds, as in the histories.
+/// Applies rows with random references. `AURORA_SYNC_SEEDS=1000` tries a thousand seeds, as in the
+/// histories.
 #[tokio::test]
 async fn exactly_the_rows_with_valid_references_are_applied() {
     let world = World::with(COUPLE).await;
@@ -114,7 +116,8 @@ async fn exactly_the_rows_with_valid_references_are_applied() {
         });
         let texts: Vec<_> = texts.collect();
         let writes = writes(&world, &texts.iter().map(String::as_str).collect::<Vec<_>>());
-        // These two are left out: after them the messages are settled one by one, and the tables have different ones.
+        // These two are left out: after them the messages are settled one by one, and the tables
+        // have different ones.
         let mut faults = std::iter::repeat_with(|| fault(&mut random));
         let fault = faults
             .find(|fault| !fault.starts_with("timeout") && !fault.contains("UnsupportedResult"))

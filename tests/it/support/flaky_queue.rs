@@ -38,8 +38,8 @@ pub(crate) struct FlakyQueue {
 }
 
 impl FlakyQueue {
-    /// Starts a proxy of the service at `upstream`. Calls behave in these ways, in order, and all later calls in the
-    /// last way.
+    /// Starts a proxy of the service at `upstream`. Calls behave in these ways, in order, and all
+    /// later calls in the last way.
     pub(crate) async fn before(upstream: &str, behaviors: &[Behavior]) -> Self {
         let behaviors: Behaviors = Arc::new(Mutex::new(behaviors.iter().copied().collect()));
         let (upstream, shared) = (upstream.trim_end_matches('/').to_owned(), behaviors.clone());

@@ -60,7 +60,8 @@ pub(crate) fn fault(random: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Returns a rule for a call that never ends, so that the moment of a kill is the same in every run.
+/// Returns a rule for a call that never ends, so that the moment of a kill is the same in every
+/// run.
 pub(crate) fn hang(call: u64) -> Rule {
     format!("any@{call} delay=1h").parse().unwrap()
 }
@@ -71,7 +72,8 @@ pub(crate) async fn wait_for_calls(world: &World, calls: u64) {
     }
 }
 
-/// Waits until the service has ended all transactions that were cut off. An idle transaction ends after `time`.
+/// Waits until the service has ended all transactions that were cut off. An idle transaction ends
+/// after `time`.
 pub(crate) async fn wait_for_no_transaction(world: &World, time: Duration) {
     const OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
         AND xact_start IS NOT NULL AND pid <> pg_backend_pid()";

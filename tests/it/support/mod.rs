@@ -128,7 +128,8 @@ impl World {
         apply::handle(&self.apply_function(), event, now_ms, deadline()).await.unwrap()
     }
 
-    /// Returns `apply` with a queue that does not exist. Other tests check the visibility of messages.
+    /// Returns `apply` with a queue that does not exist. Other tests check the visibility of
+    /// messages.
     pub(crate) fn apply_function(&self) -> Apply {
         let url = self.server.url();
         let queue = Queue::new(&sdk_config(&url), format!("{url}/queue"));

@@ -35,7 +35,8 @@ struct RuntimeApi {
 }
 
 impl Function {
-    /// Prepares a program at a path such as `CARGO_BIN_EXE_apply`. `more` is its environment besides the database.
+    /// Prepares a program at a path such as `CARGO_BIN_EXE_apply`. `more` is its environment
+    /// besides the database.
     pub(crate) async fn new(
         world: &World,
         program: &'static str,

@@ -92,7 +92,8 @@ impl FifoQueue {
         Self { url: queue.queue_url.unwrap(), sdk_config, client }
     }
 
-    /// Receives the visible messages and leaves them in flight, as Lambda does until the function responds.
+    /// Receives the visible messages and leaves them in flight, as Lambda does until the function
+    /// responds.
     pub(crate) async fn receive(&self) -> SqsEvent {
         self.receive_within(Duration::ZERO).await
     }

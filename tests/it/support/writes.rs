@@ -7,8 +7,8 @@ use aws_lambda_events::sqs::SqsEvent;
 use serde_json::json;
 use uuid::Uuid;
 
-/// Returns the write of a text such as `update staff id=0001 name=New age`. A column without a value is NULL, and `_`
-/// stands for a blank.
+/// Returns the write of a text such as `update staff id=0001 name=New age`. A column without a
+/// value is NULL, and `_` stands for a blank.
 pub(crate) fn write(catalog: &Catalog, text: &str) -> Write {
     let mut words = text.split(' ');
     let operation = match words.next().unwrap() {

@@ -84,8 +84,8 @@ type Arrows = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 /// A module by the names on its path, without the crate's.
 type Module = Vec<String>;
 
-/// Returns the arrows between the files of one crate. A module may use what is inside of it, so that an arrow
-/// from a file to a descendant does not count.
+/// Returns the arrows between the files of one crate. A module may use what is inside of it, so
+/// that an arrow from a file to a descendant does not count.
 fn arrows_of(root: &Path) -> Arrows {
     let mut modules: BTreeMap<Module, (PathBuf, String)> = BTreeMap::new();
     for (path, text) in files(root, "rs") {
@@ -117,8 +117,8 @@ fn module_of(path: &Path) -> Module {
     names
 }
 
-/// Returns the paths of a source text that begin with `crate`, `super` or `self`: those of its `use` declarations,
-/// with their braces expanded, and those in its code.
+/// Returns the paths of a source text that begin with `crate`, `super` or `self`: those of its
+/// `use` declarations, with their braces expanded, and those in its code.
 fn paths(code: &str) -> Vec<String> {
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
     let mut found = Vec::new();

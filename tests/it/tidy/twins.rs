@@ -109,8 +109,8 @@ fn every_problem_type_is_documented_with_its_status() {
     assert_eq!(documented, kinds);
 }
 
-/// Compares each metric filter of the template with the log lines of the functions: there is a line that the filter
-/// counts, and the line has the field that the metric adds up.
+/// Compares each metric filter of the template with the log lines of the functions: there is a line
+/// that the filter counts, and the line has the field that the metric adds up.
 #[test]
 fn metric_filters_match_log_lines() {
     let template = fs::read_to_string("template.yaml").unwrap();
@@ -141,7 +141,8 @@ fn metric_filters_match_log_lines() {
     assert!(filters > 0);
 }
 
-/// Compares the alarms on metrics of the product's own namespace with the metric filters: a filter makes each metric.
+/// Compares the alarms on metrics of the product's own namespace with the metric filters: a filter
+/// makes each metric.
 #[test]
 fn alarms_name_metrics_that_a_filter_makes() {
     let template = fs::read_to_string("template.yaml").unwrap();

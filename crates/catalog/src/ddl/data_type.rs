@@ -148,7 +148,8 @@ fn custom(name: &ObjectName, modifiers: &[String], types: &HashMap<Name, UserTyp
             "serial" | "serial4" => return serial(Type::Integer),
             "bigserial" | "serial8" => return serial(Type::BigInt),
             "smallserial" | "serial2" => return serial(Type::SmallInt),
-            // Without a length it is not padded to one character, as char is; its blanks still mean nothing.
+            // Without a length it is not padded to one character, as char is; its blanks still mean
+            // nothing.
             "bpchar" => {
                 return match length {
                     Some(length) => Typed::plain(Type::Char { length }),

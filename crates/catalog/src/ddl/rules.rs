@@ -1,5 +1,5 @@
-//! Reads the properties of tables that do not stand in `CREATE TABLE`: constraints added later, triggers, indexes, and
-//! marks in comments.
+//! Reads the properties of tables that do not stand in `CREATE TABLE`: constraints added later,
+//! triggers, indexes, and marks in comments.
 //!
 //! Pure. Reads tokens rather than syntax trees, since these statements may hold any expression that
 //! PostgreSQL takes and the parser does not.
@@ -82,7 +82,8 @@ fn index(tokens: &[Token]) -> Option<Remark> {
     Some(if is_unique { Remark::Exclusion(table, words) } else { Remark::Index(table, words) })
 }
 
-/// The table to which a statement gives a logic of its own (see [`Table::has_row_logic`]), whatever else it does.
+/// The table to which a statement gives a logic of its own (see [`Table::has_row_logic`]), whatever
+/// else it does.
 pub(super) fn row_logic(piece: &Piece) -> Option<Name> {
     let tokens = piece.tokens.as_slice();
     if piece.begins_with(&["CREATE"]) {

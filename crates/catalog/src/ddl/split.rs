@@ -76,7 +76,8 @@ pub(super) fn statements(text: &str) -> Result<Vec<Piece>, Fault> {
     Ok(pieces)
 }
 
-/// `pg_dump` of 2025 and later frames its output with `\restrict`; other lines for psql are not SQL.
+/// `pg_dump` of 2025 and later frames its output with `\restrict`; other lines for psql are not
+/// SQL.
 fn without_dump_marks(text: &str) -> Result<String, Fault> {
     let mut kept = String::with_capacity(text.len());
     for (index, line) in text.split_inclusive('\n').enumerate() {
@@ -95,7 +96,8 @@ fn without_dump_marks(text: &str) -> Result<String, Fault> {
     Ok(kept)
 }
 
-/// The nesting of a statement, in which a semicolon does not end it: the body of an SQL-standard function.
+/// The nesting of a statement, in which a semicolon does not end it: the body of an SQL-standard
+/// function.
 #[derive(Debug, Default)]
 struct Depth {
     is_routine: bool,
@@ -138,7 +140,8 @@ impl<'a> Lines<'a> {
         Self { text, starts: std::iter::once(0).chain(ends).collect() }
     }
 
-    /// Returns the byte offset of a location: lines and columns count from 1, columns in characters.
+    /// Returns the byte offset of a location: lines and columns count from 1, columns in
+    /// characters.
     fn offset(&self, location: Location) -> usize {
         let line = line_number(location).saturating_sub(1);
         let start = self.starts.get(line).copied().unwrap_or(self.text.len());

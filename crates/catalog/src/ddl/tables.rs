@@ -587,7 +587,8 @@ fn foreign_key(columns: Vec<String>, constraint: &ForeignKeyConstraint) -> Forei
     }
 }
 
-/// The checks of a column, which may be about others too, even about such that come later in the statement.
+/// The checks of a column, which may be about others too, even about such that come later in the
+/// statement.
 fn add_checks(table: &mut Table, definition: &ColumnDef) {
     for option in &definition.options {
         if let ColumnOption::Check(check) = &option.option {
@@ -596,8 +597,8 @@ fn add_checks(table: &mut Table, definition: &ColumnDef) {
     }
 }
 
-/// Notes that the columns which a constraint names are under it. One that names the table is about all of its columns,
-/// now and later.
+/// Notes that the columns which a constraint names are under it. One that names the table is about
+/// all of its columns, now and later.
 fn constrains(table: &mut Table, constraint: &str) {
     let words = rules::words_of(constraint);
     table.has_row_logic |= words.as_ref().is_none_or(|words| words.contains(&table.name));
@@ -611,7 +612,8 @@ fn has_rules(table: &mut Table, names: Option<&[String]>) {
     }
 }
 
-/// `ON CONFLICT` finds no rows by a key that is checked at the commit (source: PostgreSQL, "INSERT").
+/// `ON CONFLICT` finds no rows by a key that is checked at the commit (source: PostgreSQL,
+/// "INSERT").
 fn can_be_met(key: &PrimaryKeyConstraint) -> Result<(), String> {
     let characteristics = key.characteristics.as_ref();
     if characteristics.and_then(|characteristics| characteristics.deferrable) == Some(true) {

@@ -4,7 +4,8 @@ fn schema(sql: &str) -> Result<Schema, DdlError> {
     parse(&[("0001_test.sql".to_owned(), sql.to_owned())])
 }
 
-/// Tables as `path(column type flags, …; key)`: `!` NOT NULL, `=` a default, `#` made by the database.
+/// Tables as `path(column type flags, …; key)`: `!` NOT NULL, `=` a default, `#` made by the
+/// database.
 fn shown(sql: &str) -> Vec<String> {
     let catalog = schema(sql).unwrap().catalog;
     catalog

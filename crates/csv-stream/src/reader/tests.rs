@@ -174,8 +174,8 @@ fn write(dialect: &Dialect, line_ends: &[&str], rows: &[Vec<Option<String>>]) ->
     file
 }
 
-/// Returns whether the bytes between two records of a file, or before and after them, are ends of lines, empty lines
-/// and comments, and nothing else.
+/// Returns whether the bytes between two records of a file, or before and after them, are ends of
+/// lines, empty lines and comments, and nothing else.
 fn is_skippable(dialect: &Dialect, encoding: Encoding, gap: &[u8]) -> bool {
     let text = encoding.decode(gap);
     text.split(['\r', '\n']).all(|line| {
@@ -256,7 +256,8 @@ proptest! {
         prop_assert_eq!(&found, &records[at..]);
     }
 
-    /// Any table, written in any dialect and encoding, compressed or not, and cut anywhere: the same cells.
+    /// Any table, written in any dialect and encoding, compressed or not, and cut anywhere: the
+    /// same cells.
     #[test]
     fn what_was_written_is_read(
         dialect in dialects(),

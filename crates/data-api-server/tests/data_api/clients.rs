@@ -27,7 +27,8 @@ fn client(api: &Api) -> Client {
     Client::new(&config)
 }
 
-/// Returns the kind of failure that the SDK reports: the exception's name, or the point at which the connection broke.
+/// Returns the kind of failure that the SDK reports: the exception's name, or the point at which
+/// the connection broke.
 fn kind<E: ProvideErrorMetadata + std::fmt::Debug>(error: &SdkError<E>) -> String {
     match error {
         SdkError::ServiceError(error) => error.err().code().unwrap_or_default().to_owned(),
@@ -61,7 +62,8 @@ async fn the_rust_sdk_sees_each_fault_as_what_it_is() {
         let found = result.err().map(|error| kind(&error)).unwrap_or_default();
         assert_eq!(found, expected, "{fault}");
     }
-    // Those with the work done: drop-answer, cut-answer, fail-after, and the one that resumed at once.
+    // Those with the work done: drop-answer, cut-answer, fail-after, and the one that resumed at
+    // once.
     assert_eq!(api.field("SELECT count(*) FROM t").await, json!({ "longValue": 4 }));
 }
 
@@ -116,7 +118,8 @@ async fn boto3_works_from_end_to_end() {
 /// The version with which the script has been tried.
 const BOTO3: &str = "boto3==1.43.106";
 
-/// A Python that can import boto3: the machine's own, else one of a virtual environment that is made once.
+/// A Python that can import boto3: the machine's own, else one of a virtual environment that is
+/// made once.
 fn python_with_boto3() -> PathBuf {
     let can_import = |python: &Path| {
         let import = Command::new(python).args(["-c", "import boto3"]).output();

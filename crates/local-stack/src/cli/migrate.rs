@@ -12,8 +12,8 @@ use super::print;
 /// The time limit for all files: a waking cluster, then indexes over large tables.
 const MIGRATED_WITHIN: Duration = Duration::from_hours(1);
 
-/// The database, as `.local/env` or the outputs of the deployed stack name it. Region, credentials and
-/// endpoints come from where the AWS SDKs look for them.
+/// The database, as `.local/env` or the outputs of the deployed stack name it. Region, credentials
+/// and endpoints come from where the AWS SDKs look for them.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[arg(long, env, value_name = "ARN")]

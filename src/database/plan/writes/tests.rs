@@ -345,8 +345,8 @@ proptest! {
     fn no_child_is_written_before_its_parent_was(texts in writes()) {
         let catalog = catalog();
         let writes: Vec<_> = texts.iter().map(|text| write(&catalog, text)).collect();
-        // If each key is inserted or deleted once, the order of keys does not contradict the order of
-        // tables. (A row that is updated may have referred to any other.)
+        // If each key is inserted or deleted once, the order of keys does not contradict the order
+        // of tables. (A row that is updated may have referred to any other.)
         let mut known = std::collections::HashSet::new();
         let writes: Vec<_> = writes
             .iter()

@@ -1,8 +1,8 @@
 //! Loads a file in lanes: one future reads and cuts the file, and one future for each lane loads.
 //!
-//! A lane loads its part of each chunk in a transaction, in the order of the file. The next transaction
-//! begins while the current one works. A lane has at most one part that is loaded, one whose transaction
-//! begins, and one that waits: the reader waits for the lane then.
+//! A lane loads its part of each chunk in a transaction, in the order of the file. The next
+//! transaction begins while the current one works. A lane has at most one part that is loaded, one
+//! whose transaction begins, and one that waits: the reader waits for the lane then.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -77,8 +77,8 @@ pub(in crate::functions::import) async fn load(
     }
 }
 
-/// Reads, checks and cuts the file. Returns the number of its records, or `None` if it stopped before
-/// the end.
+/// Reads, checks and cuts the file. Returns the number of its records, or `None` if it stopped
+/// before the end.
 async fn read(
     shared: &Shared,
     mut opened: Opened<'_>,
@@ -125,8 +125,8 @@ async fn send(
     Some(())
 }
 
-/// Returns the time before the deadline at which reading stops, so that the parts that were read can be
-/// loaded: a minute, but at most a quarter of the remaining time.
+/// Returns the time before the deadline at which reading stops, so that the parts that were read
+/// can be loaded: a minute, but at most a quarter of the remaining time.
 pub(in crate::functions::import) fn stop_before(deadline: Deadline) -> Duration {
     const STOP_BEFORE: Duration = Duration::from_mins(1);
     STOP_BEFORE.min(deadline.remaining() / 4)
@@ -146,8 +146,8 @@ impl Lane<'_> {
         let (begun, next_begun) = (BegunAhead::default(), BegunAhead::default());
         let mut queued = queue.recv().await;
         while let Some(current) = queued {
-            // The transaction of the next part begins while this one works, so that the call costs no
-            // time of its own.
+            // The transaction of the next part begins while this one works, so that the call costs
+            // no time of its own.
             let next = async {
                 let next = queue.recv().await;
                 if next.is_some() {
@@ -184,8 +184,8 @@ impl Lane<'_> {
     }
 }
 
-/// Returns the error if more rows are rejected than the limit allows. A percentage counts at the end, or
-/// after [`PERCENT_OF_MIN`] rows.
+/// Returns the error if more rows are rejected than the limit allows. A percentage counts at the
+/// end, or after [`PERCENT_OF_MIN`] rows.
 pub(in crate::functions::import) fn too_many(
     limit: Option<Limit>,
     read: u64,

@@ -1,7 +1,7 @@
 //! Loads a lane's part of a chunk: rows, counts, rejects and the chunk's end, in one transaction.
 //!
-//! [`crate::database::batch`] drives it, as it drives writes. A set that is in `sync.import_chunk` is loaded; the primary key of
-//! that table stops a worker that loads it again.
+//! [`crate::database::batch`] drives it, as it drives writes. A set that is in `sync.import_chunk`
+//! is loaded; the primary key of that table stops a worker that loads it again.
 
 use aurora_sync_catalog::{Column, Table};
 use uuid::Uuid;
@@ -95,8 +95,8 @@ pub fn add_rejects_sql() -> String {
     )
 }
 
-/// `ARRAY[:c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal would be escaped
-/// twice.
+/// `ARRAY[:c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal
+/// would be escaped twice.
 fn columns_array(columns: usize) -> String {
     let columns: Vec<_> = (1..=columns).map(|index| format!(":c{index}::text")).collect();
     format!("ARRAY[{}]", columns.join(", "))
@@ -260,8 +260,8 @@ impl Loading<'_> {
         (load_sql(self.loader.columns.len()), self.calls(sets))
     }
 
-    /// Returns the same rows in smaller sets, in which the server finds the bad rows. If rows of a key fold, the last good one
-    /// stands for those before it.
+    /// Returns the same rows in smaller sets, in which the server finds the bad rows. If rows of a
+    /// key fold, the last good one stands for those before it.
     fn bisected(&self, attempt: Attempt) -> (String, Calls) {
         let loader = self.loader;
         let load = loader.statement();

@@ -1,8 +1,8 @@
 //! Loads the parts of each chunk: each part in a transaction of its lane, or the whole file in one
 //! transaction.
 //!
-//! [`loader`] runs a part as a [`batch`](crate::database::batch), as [`apply`](crate::functions::apply)
-//! runs a delivery.
+//! [`loader`] runs a part as a [`batch`](crate::database::batch), as
+//! [`apply`](crate::functions::apply) runs a delivery.
 
 pub mod loader;
 pub mod rejects;

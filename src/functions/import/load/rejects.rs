@@ -12,8 +12,8 @@ use crate::domain::field::{Parameter, storable};
 use crate::functions::import::read::part::{Origin, Reject};
 use csv_stream::encoding::Encoding;
 
-/// The number of rejected rows that are kept of each lane, and of an import: the first ones. The others
-/// are counted only.
+/// The number of rejected rows that are kept of each lane, and of an import: the first ones. The
+/// others are counted only.
 pub const REJECTS_KEPT: u64 = 100_000;
 
 /// The bytes of rejected rows that are kept of each lane.

@@ -1,9 +1,9 @@
-//! Mode `replace`, after the file is loaded: deletes the rows of the table that were not in the file,
-//! the missing rows.
+//! Mode `replace`, after the file is loaded: deletes the rows of the table that were not in the
+//! file, the missing rows.
 //!
 //! They are counted first, so that `max-deletes` is checked before any row is deleted. Counting and
-//! deleting go through the table in stretches. Each stretch is a transaction that records its end, from
-//! which another invocation can continue.
+//! deleting go through the table in stretches. Each stretch is a transaction that records its end,
+//! from which another invocation can continue.
 
 use aurora_sync_catalog::Table;
 use tokio::time::timeout;
@@ -38,7 +38,8 @@ const STRETCH_ROWS: usize = 50_000;
 /// The least rows of a stretch that is made smaller because a statement took too long.
 const STRETCH_ROWS_MIN: usize = 100;
 
-/// The number of times that a stretch is repeated after a commit without a response that was not done.
+/// The number of times that a stretch is repeated after a commit without a response that was not
+/// done.
 const REPEATS_MAX: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +160,8 @@ async fn progress(entry: ImportEntry<'_>) -> Result<Option<ReplaceProgress>, Syn
     Ok(Some(ReplaceProgress { phase, after: key(after), rows, missing, deleted }))
 }
 
-/// Counts the missing rows of a stretch. One statement does it all, so that no transaction is needed.
+/// Counts the missing rows of a stretch. One statement does it all, so that no transaction is
+/// needed.
 async fn count(
     entry: ImportEntry<'_>,
     table: &Table,
@@ -195,17 +197,19 @@ async fn delete(
 
 /// Deletes the missing rows in this transaction, and returns their number.
 ///
-/// After an error the transaction must be rolled back. Until it ends, no other worker can end the import.
+/// After an error the transaction must be rolled back. Until it ends, no other worker can end the
+/// import.
 pub(in crate::functions::import) async fn replace_in_transaction(
     transaction: &Transaction<'_>,
     entry: ImportEntry<'_>,
     table: &Table,
     limit: Limit,
 ) -> Result<i64, Stop> {
-    // If another worker has ended the import, its keys are gone, and every row would seem to be missing.
+    // If another worker has ended the import, its keys are gone, and every row would seem to be
+    // missing.
     transaction.execute(ENTER, vec![entry.id()]).await?;
-    // Rows that refer to each other are deleted by one statement, as PostgreSQL checks references at its
-    // end.
+    // Rows that refer to each other are deleted by one statement, as PostgreSQL checks references
+    // at its end.
     let stretch_rows = (!table.references_itself()).then_some(STRETCH_ROWS);
     let (mut missing, mut rows) = (0, 0);
     let mut last_key: Option<Vec<String>> = None;
@@ -277,14 +281,14 @@ fn too_many(limit: Limit, missing: i64, rows: i64) -> String {
     )
 }
 
-/// Returns the error for a file with rejected rows. Their keys may be unknown, so that they could be
-/// deleted by mistake.
+/// Returns the error for a file with rejected rows. Their keys may be unknown, so that they could
+/// be deleted by mistake.
 pub(in crate::functions::import) fn not_deleted(rejected: u64) -> String {
     format!("{rejected} rows were rejected, so that nothing was deleted")
 }
 
-/// Returns the reason to stop after an error in the one transaction of an import: it cannot continue, and
-/// the file would have to be loaded again.
+/// Returns the reason to stop after an error in the one transaction of an import: it cannot
+/// continue, and the file would have to be loaded again.
 fn in_one(error: impl Into<SyncError>) -> Stop {
     match error.into() {
         SyncError::Refused(error) => Stop::Failed(refused(&error, 0)),
@@ -296,7 +300,8 @@ fn in_one(error: impl Into<SyncError>) -> Stop {
     }
 }
 
-/// Returns the error for rows that cannot be deleted, because others refer to them or a trigger refuses it.
+/// Returns the error for rows that cannot be deleted, because others refer to them or a trigger
+/// refuses it.
 fn refused(error: &DataApiError, deleted: i64) -> String {
     let message = &error.message;
     let before = if deleted == 0 {
@@ -307,8 +312,8 @@ fn refused(error: &DataApiError, deleted: i64) -> String {
     format!("the rows that are not in the file cannot be deleted: {message}: {before}")
 }
 
-/// Returns the error for a table that refers to itself and has too many missing rows: its references are
-/// checked only after all of them are deleted.
+/// Returns the error for a table that refers to itself and has too many missing rows: its
+/// references are checked only after all of them are deleted.
 fn takes_too_long(missing: i64) -> String {
     format!(
         "the table refers to itself, so that its rows are deleted by one statement, and 45 s are too short for the \

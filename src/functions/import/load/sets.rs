@@ -1,5 +1,5 @@
-//! Makes sets of the rows of a part. Rows of one key are folded or, if bad rows are looked for, put into
-//! one set.
+//! Makes sets of the rows of a part. Rows of one key are folded or, if bad rows are looked for, put
+//! into one set.
 //!
 //! Pure.
 
@@ -40,15 +40,16 @@ pub(in crate::functions::import) fn unfolded(part: &Part) -> Folded<'_> {
 /// The rows of a part in which bad rows are looked for, if rows of a key fold.
 #[derive(Debug, Default)]
 pub(in crate::functions::import) struct Unfolded<'a> {
-    /// The rows of other keys, in the order in which they are loaded: of keys that occur once, and of
-    /// keys with too many rows for one set.
+    /// The rows of other keys, in the order in which they are loaded: of keys that occur once, and
+    /// of keys with too many rows for one set.
     pub(in crate::functions::import) in_order: Vec<PartRow<'a>>,
-    /// Sets of groups: all rows of one key, the last one first. An earlier row is tried if the later one
-    /// is refused.
+    /// Sets of groups: all rows of one key, the last one first. An earlier row is tried if the
+    /// later one is refused.
     pub(in crate::functions::import) repeated: Vec<Vec<Set<'a>>>,
 }
 
-/// Puts the rows of each key into one group. `size_bytes` returns the bytes that a row adds to a request.
+/// Puts the rows of each key into one group. `size_bytes` returns the bytes that a row adds to a
+/// request.
 pub(in crate::functions::import) fn by_key<'a>(
     part: &'a Part,
     set_rows_max: usize,
@@ -103,10 +104,10 @@ const GROUP_BYTES_MAX: usize = CALL_BYTES_MAX / 2;
 
 /// Puts rows into sets. A key is in a set at most once, and rows of one key keep their order.
 ///
-/// The rows of a set are sorted by key, so that all writers lock rows in one order. With `keeps_order`,
-/// all rows keep their order instead, and a repeated key begins a new set. If the database takes two
-/// different texts for the same key, `sync.bisect` handles that. `size_bytes` returns the bytes that a row
-/// adds to a request.
+/// The rows of a set are sorted by key, so that all writers lock rows in one order. With
+/// `keeps_order`, all rows keep their order instead, and a repeated key begins a new set. If the
+/// database takes two different texts for the same key, `sync.bisect` handles that. `size_bytes`
+/// returns the bytes that a row adds to a request.
 pub(in crate::functions::import) fn sets<'a>(
     rows: &[PartRow<'a>],
     set_rows_max: usize,
@@ -128,8 +129,8 @@ pub(in crate::functions::import) fn sets<'a>(
     sets
 }
 
-/// Cuts rows into runs, which are planned one by one: one run of all rows or, with `keeps_order`, runs in
-/// which each row has another key.
+/// Cuts rows into runs, which are planned one by one: one run of all rows or, with `keeps_order`,
+/// runs in which each row has another key.
 fn runs<'r, 'a>(rows: &'r [PartRow<'a>], keeps_order: bool) -> Vec<&'r [PartRow<'a>]> {
     if !keeps_order {
         return vec![rows];

@@ -1,7 +1,7 @@
 //! Loads a file in one transaction, for `atomic` and `dry-run`: all rows or none.
 //!
-//! The sets are bisected from the start, since an error would abort the transaction. Rejects are recorded outside of it, so
-//! that the report has them whether it is committed or rolled back.
+//! The sets are bisected from the start, since an error would abort the transaction. Rejects are
+//! recorded outside of it, so that the report has them whether it is committed or rolled back.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -33,14 +33,16 @@ const COUNTS: &str =
   coalesce(sum(rows_rejected), 0)::bigint
 FROM sync.import_chunk WHERE import_id = :import_id::uuid";
 
-/// Records the counts and the error: in a transaction that is committed, or before one is rolled back.
+/// Records the counts and the error: in a transaction that is committed, or before one is rolled
+/// back.
 const RECORD_COUNTS: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_written = :written::bigint,
   rows_unchanged = :unchanged::bigint, rows_superseded = :superseded::bigint, rows_rejected = :rejected::bigint,
   rows_deleted = :deleted::bigint, progressed_at = clock_timestamp(), error = :error::text,
   rolled_back_at = CASE WHEN :is_rolled_back::boolean THEN clock_timestamp() END
 WHERE id = :import_id::uuid AND state = 'running'";
 
-/// Keeps other workers from the file until the transaction ends. The import's row stays free for updates.
+/// Keeps other workers from the file until the transaction ends. The import's row stays free for
+/// updates.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(sync.import_lock(:import_id::uuid)) IS NULL";
 
 /// The rows of a chunk that the database refused, as this transaction recorded them.
@@ -57,7 +59,8 @@ const FORGET_OWN_REJECTS: [&str; 2] = [
 /// The lane of the rejects that are recorded outside of the transaction. It loads no rows.
 const OUTSIDE_LANE: usize = 1;
 
-/// Tells if an earlier transaction came to its end: committed, or rolled back with its counts recorded.
+/// Tells if an earlier transaction came to its end: committed, or rolled back with its counts
+/// recorded.
 const ENDED: &str = "SELECT rolled_back_at IS NOT NULL OR EXISTS (
     SELECT FROM sync.import_chunk WHERE import_id = :import_id::uuid
   ), error
@@ -211,8 +214,8 @@ impl Whole<'_> {
         Ok(End::Commit(attempt))
     }
 
-    /// Locks the import. If a transaction of this worker or another has loaded it already, returns how that ended: only the
-    /// report is missing.
+    /// Locks the import. If a transaction of this worker or another has loaded it already, returns
+    /// how that ended: only the report is missing.
     async fn is_done(
         &self,
         transaction: &Transaction<'_>,
@@ -228,8 +231,8 @@ impl Whole<'_> {
         }
     }
 
-    /// Loads all chunks, and returns the number of records; `None` if a dry run finds that a deferred constraint would
-    /// refuse the commit of a chunk.
+    /// Loads all chunks, and returns the number of records; `None` if a dry run finds that a
+    /// deferred constraint would refuse the commit of a chunk.
     async fn load_chunks(
         &self,
         transaction: &Transaction<'_>,
@@ -275,7 +278,8 @@ impl Whole<'_> {
         Ok(Some(records))
     }
 
-    /// Returns the names of the constraints that an import without `dry-run` would check at the commit of each chunk.
+    /// Returns the names of the constraints that an import without `dry-run` would check at the
+    /// commit of each chunk.
     async fn deferred(
         &self,
         transaction: &Transaction<'_>,
@@ -354,7 +358,8 @@ impl Whole<'_> {
         self.take_back(self.stopped(&error, counts)).await
     }
 
-    /// Rolls back. Records the counts and the error before that, while the lock keeps other workers waiting.
+    /// Rolls back. Records the counts and the error before that, while the lock keeps other workers
+    /// waiting.
     async fn take_back(&self, attempt: Attempt) -> Result<End<Attempt>, SyncError> {
         self.entry.run(RECORD_COUNTS, self.counts_parameters(&attempt, true)).await?;
         Ok(End::Rollback(attempt))
@@ -376,7 +381,8 @@ impl Whole<'_> {
         Attempt { counts, ..Attempt::ended(Err(format!("{error}; nothing was loaded"))) }
     }
 
-    /// Tells if too many rows are rejected. With `atomic`, one is too many, unless `max-rejects` allows some.
+    /// Tells if too many rows are rejected. With `atomic`, one is too many, unless `max-rejects`
+    /// allows some.
     fn too_many(&self, read: u64, rejected: u64, is_end: bool) -> Option<String> {
         let default =
             (self.options.is_atomic && !self.options.is_dry_run).then_some(Limit::Rows(0));

@@ -1,7 +1,8 @@
 //! Cuts a file into chunks, and each chunk into the parts of its lanes.
 //!
-//! Pure. The end of a chunk depends only on the file and on the limits of the import, so that the file is
-//! cut in the same way each time. A key is always in the same lane, and its rows keep their order.
+//! Pure. The end of a chunk depends only on the file and on the limits of the import, so that the
+//! file is cut in the same way each time. A key is always in the same lane, and its rows keep their
+//! order.
 
 use csv_stream::records::{FilePosition, Record};
 
@@ -16,8 +17,8 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// The default limits: large enough that the time of a call hardly counts, small enough that memory holds
-/// a few chunks at once.
+/// The default limits: large enough that the time of a call hardly counts, small enough that memory
+/// holds a few chunks at once.
 pub const LIMITS: Limits = Limits { records: 40_000, bytes: 2 * 1024 * 1024 };
 
 /// A section of the file.
@@ -78,8 +79,8 @@ impl Chunk {
 
     /// Checks a record, and puts it into its lane.
     ///
-    /// The key of a row decides its lane. Rows without a key take turns in all lanes. All records that do
-    /// not fit the table go into one lane, by the number of the chunk.
+    /// The key of a row decides its lane. Rows without a key take turns in all lanes. All records
+    /// that do not fit the table go into one lane, by the number of the chunk.
     pub fn push(&mut self, layout: &Layout<'_>, record: Record) {
         let lanes = self.parts.len() as u64;
         let number = self.first_record + self.records;

@@ -20,8 +20,8 @@ pub(in crate::functions::import) struct ReadTime {
     /// The time from which an invocation counts as a full one: see
     /// [`Import`](crate::functions::import::Import).
     pub full_invocation: Duration,
-    /// The most bytes of the content that hold one chunk. More bytes hold another chunk, unless they
-    /// hold no records.
+    /// The most bytes of the content that hold one chunk. More bytes hold another chunk, unless
+    /// they hold no records.
     pub chunk_bytes_max: u64,
 }
 
@@ -113,8 +113,8 @@ impl File {
         self.cut = (self.reader.position(), self.time.until.remaining());
     }
 
-    /// Returns the reason to stop. The import fails if the next invocation would have no more time, and
-    /// would come no further.
+    /// Returns the reason to stop. The import fails if the next invocation would have no more time,
+    /// and would come no further.
     fn out_of_time(&self) -> Stop {
         let (FilePosition { byte_offset, line }, had) = self.cut;
         let bytes = self.reader.position().byte_offset.saturating_sub(byte_offset);

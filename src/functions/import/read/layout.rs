@@ -1,8 +1,9 @@
-//! Turns the records of a file into rows of a table. The header names the columns, and the catalog has
-//! their types.
+//! Turns the records of a file into rows of a table. The header names the columns, and the catalog
+//! has their types.
 //!
-//! Pure. A record that does not fit becomes a reject, never an error. Each row of a file is made here: a
-//! good one costs two allocations for its cells and those of its key, whatever its number of fields.
+//! Pure. A record that does not fit becomes a reject, never an error. Each row of a file is made
+//! here: a good one costs two allocations for its cells and those of its key, whatever its number
+//! of fields.
 
 use std::borrow::Cow;
 
@@ -97,8 +98,8 @@ pub struct Row {
 impl<'a> Layout<'a> {
     /// Makes a layout of the first record of a file.
     ///
-    /// A name matches a column exactly or, if none does, in another case. If the options name the columns,
-    /// the header only needs the same number of fields.
+    /// A name matches a column exactly or, if none does, in another case. If the options name the
+    /// columns, the header only needs the same number of fields.
     pub fn from_header(
         table: &'a Table,
         header: &Record,
@@ -321,8 +322,8 @@ fn fields<'a>(
     Ok(fields)
 }
 
-/// Returns `true` if an empty text can be a value of the type. For other types it is NULL: programs that
-/// quote all fields write NULL as an empty text.
+/// Returns `true` if an empty text can be a value of the type. For other types it is NULL: programs
+/// that quote all fields write NULL as an empty text.
 fn has_empty(column_type: &ColumnType) -> bool {
     use ColumnType as Type;
     matches!(
@@ -365,8 +366,8 @@ fn named<'a>(
     Err(HeaderError::UnknownColumn { name: shortened, expected })
 }
 
-/// Returns `true` if the field of a column is loaded, and `false` if it is left out. Fails if the column
-/// must not be in the file.
+/// Returns `true` if the field of a column is loaded, and `false` if it is left out. Fails if the
+/// column must not be in the file.
 fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, HeaderError> {
     let is_key = table.is_key(column);
     if options.mode == LoadMode::Delete {
@@ -432,7 +433,8 @@ fn needs_version(mode: LoadMode) -> bool {
     matches!(mode, LoadMode::Upsert | LoadMode::Replace)
 }
 
-/// Returns the probable fix for a header of one field that is not a column: another encoding or delimiter.
+/// Returns the probable fix for a header of one field that is not a column: another encoding or
+/// delimiter.
 fn hint(name: &str) -> Option<&'static str> {
     let is_wide = name.len() > 2 && name.bytes().skip(1).step_by(2).all(|byte| byte == 0);
     if is_wide || name.len() > 2 && name.bytes().step_by(2).all(|byte| byte == 0) {

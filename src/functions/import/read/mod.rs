@@ -1,4 +1,5 @@
-//! Reads a file: the notification that names it, its options, its header, and its records in chunks.
+//! Reads a file: the notification that names it, its options, its header, and its records in
+//! chunks.
 //!
 //! [`load`](super::load) loads the parts of each chunk.
 

@@ -94,8 +94,8 @@ pub(in crate::functions::import) async fn open<'a>(
 }
 
 impl Opened<'_> {
-    /// Reads, checks and cuts the next chunk. Returns `None` at the end of the file. Only the last chunk
-    /// can have room left.
+    /// Reads, checks and cuts the next chunk. Returns `None` at the end of the file. Only the last
+    /// chunk can have room left.
     pub(in crate::functions::import) async fn next_chunk(
         &mut self,
     ) -> Result<Option<(Chunk, ChunkEnd)>, Stop> {
@@ -157,8 +157,8 @@ async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, S
     Ok(true)
 }
 
-/// Returns the delimiter of a line such as `sep=;`, which programs write before the header for Excel. If it
-/// is `own`, the delimiter of the import, the line has two fields.
+/// Returns the delimiter of a line such as `sep=;`, which programs write before the header for
+/// Excel. If it is `own`, the delimiter of the import, the line has two fields.
 fn declared_delimiter(record: &Record, own: u8) -> Option<u8> {
     let Content::Fields(fields) = &record.content else { return None };
     let fields: Vec<_> = fields.iter().map(Option::unwrap_or_default).collect();
@@ -173,8 +173,8 @@ fn declared_delimiter(record: &Record, own: u8) -> Option<u8> {
     }
 }
 
-/// Skips a line such as `sep=;`. Returns `false` at the end of the file. Fails if the line declares another
-/// delimiter than the options.
+/// Skips a line such as `sep=;`. Returns `false` at the end of the file. Fails if the line declares
+/// another delimiter than the options.
 async fn skip_delimiter_line(
     file: &mut File,
     records: &mut Vec<Record>,

@@ -1,7 +1,8 @@
 //! The rows of a chunk that one lane loads.
 //!
-//! Pure. All rows share a few strings. A row of a file is a few short texts: a string for each would cost
-//! more time and memory than all other work. [`crate::functions::import::load::loader`] loads a part.
+//! Pure. All rows share a few strings. A row of a file is a few short texts: a string for each
+//! would cost more time and memory than all other work. [`crate::functions::import::load::loader`]
+//! loads a part.
 
 use super::layout::Row;
 use crate::database::parameter_set::{PackedRow, PackedRows};

@@ -24,8 +24,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Returns the id of the import: the same for all notifications of one upload, and another for each
-    /// other upload.
+    /// Returns the id of the import: the same for all notifications of one upload, and another for
+    /// each other upload.
     pub fn import_id(&self) -> Uuid {
         let name = format!(
             "{}\n{}\n{}\n{}",
@@ -47,10 +47,11 @@ impl Source {
         self.object.version_id.as_deref().or(self.object.etag.as_deref()).unwrap_or_default()
     }
 
-    /// Makes a source of an object, or returns `None` if its key is not that of a file under `imports/`.
+    /// Makes a source of an object, or returns `None` if its key is not that of a file under
+    /// `imports/`.
     ///
-    /// If the file is in no table's folder, its name counts as the table. There is no such table, and the
-    /// import fails with an error that explains it.
+    /// If the file is in no table's folder, its name counts as the table. There is no such table,
+    /// and the import fails with an error that explains it.
     fn of(key: String, bucket: String, object: Versions) -> Option<Self> {
         let path = key.strip_prefix(PREFIX)?;
         let (table, file) = path.split_once('/').unwrap_or((path, path));
@@ -58,8 +59,8 @@ impl Source {
         if table.is_empty() || file.is_empty() || key.ends_with('/') {
             return None;
         }
-        // An object from before the bucket kept versions has the version "null" in some notifications, and
-        // none in others.
+        // An object from before the bucket kept versions has the version "null" in some
+        // notifications, and none in others.
         let is_version = |version: &String| !version.is_empty() && version != "null";
         let etag = object.etag.map(|etag| etag.trim_matches('"').to_owned());
         Some(Self {
@@ -115,8 +116,8 @@ pub fn continuation_body(source: &Source, continuation: u32) -> String {
 /// The most envelopes around a notification. An event that EventBridge sends through SNS has one.
 const DEPTH_MAX: usize = 4;
 
-/// Reads the body of a message: events of S3 or EventBridge, also in envelopes of SNS, or the message with
-/// which an import continues.
+/// Reads the body of a message: events of S3 or EventBridge, also in envelopes of SNS, or the
+/// message with which an import continues.
 ///
 /// Fails if it is none of these.
 pub fn read(body: &str) -> Result<Notification, NotificationError> {
@@ -177,8 +178,8 @@ fn parse<T: DeserializeOwned>(value: Value) -> Result<T, NotificationError> {
     serde_json::from_value(value).map_err(NotificationError::Malformed)
 }
 
-/// Decodes the key of an event of S3, which is form-encoded: a space is `+`, a plus is `%2B` (Amazon S3
-/// User Guide, "Event message structure").
+/// Decodes the key of an event of S3, which is form-encoded: a space is `+`, a plus is `%2B`
+/// (Amazon S3 User Guide, "Event message structure").
 fn decode_key(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

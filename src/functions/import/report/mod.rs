@@ -1,6 +1,7 @@
 //! Reports on an import: `report.json` and `rejected.csv` in the results bucket.
 //!
-//! All of a report comes from the database, so that it is the same whichever worker writes it, and when.
+//! All of a report comes from the database, so that it is the same whichever worker writes it, and
+//! when.
 
 mod rejected;
 mod rejects;
@@ -23,8 +24,8 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::SyncError;
 use crate::domain::field::parameter;
 
-/// Deletes the rejects after the first `kept` of the file. Each lane keeps its own first ones, so that
-/// there are gaps after these.
+/// Deletes the rejects after the first `kept` of the file. Each lane keeps its own first ones, so
+/// that there are gaps after these.
 const TRIM: &str =
     "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid AND record > (
   SELECT record FROM sync.import_reject WHERE import_id = :import_id::uuid
@@ -84,8 +85,8 @@ pub async fn write(
     Ok(())
 }
 
-/// Writes the rejected records page by page, since memory may not hold all of them, and returns their
-/// number. Without any, there is no file.
+/// Writes the rejected records page by page, since memory may not hold all of them, and returns
+/// their number. Without any, there is no file.
 async fn write_rejected(
     mut upload: Upload,
     mut rejects: RejectPages<'_>,
@@ -107,8 +108,8 @@ async fn write_rejected(
     Ok(rows)
 }
 
-/// Returns the options of the file that its `rejected.csv` gets too, so that it is read in the same way
-/// when it is copied to the uploads bucket.
+/// Returns the options of the file that its `rejected.csv` gets too, so that it is read in the same
+/// way when it is copied to the uploads bucket.
 async fn carried_options(
     import: &Import,
     source: &Source,

@@ -96,15 +96,16 @@ impl<'a> RejectedFile<'a> {
                 let tail = self.tail(reason);
                 bytes.extend_from_slice(raw);
                 bytes.extend(encoding.encode(&tail));
-                // Half a character at the end of a record would take the delimiter as its other half.
+                // Half a character at the end of a record would take the delimiter as its other
+                // half.
                 let with_tail = bytes.get(start..).unwrap_or_default();
                 if is_malformed && !encoding.decode(with_tail).starts_with(text.as_ref()) {
                     bytes.truncate(start + raw.len());
                 }
             }
-            // A record with another number of fields than the header is not changed: it is not certain
-            // which field is the reason. Neither is a record whose bytes cannot be made of its text again
-            // (private characters of Shift_JIS).
+            // A record with another number of fields than the header is not changed: it is not
+            // certain which field is the reason. Neither is a record whose bytes cannot be made of
+            // its text again (private characters of Shift_JIS).
             ErrorField::Replaced { index, fields }
                 if spans.fields.len() == fields && encoding.encode(&text) == raw =>
             {

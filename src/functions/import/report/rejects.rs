@@ -19,12 +19,12 @@ const PAGE_ROWS: u32 = 500;
 /// Most records of a page.
 const PAGE_ROWS_MAX: u32 = 5_000;
 
-/// The bytes of contents and reasons that a page should hold. A response of the Data API holds at most
-/// 1 MiB, in which JSON takes its share. A larger page is read again with half of its records.
+/// The bytes of contents and reasons that a page should hold. A response of the Data API holds at
+/// most 1 MiB, in which JSON takes its share. A larger page is read again with half of its records.
 const PAGE_BYTES: usize = 500_000;
 
-/// The bytes of a slice of a record that is too large for a response. A character may take six bytes in
-/// the response.
+/// The bytes of a slice of a record that is too large for a response. A character may take six
+/// bytes in the response.
 const SLICE_BYTES: usize = 100_000;
 
 /// Reads a page. `sync.reject_page` leaves out records that are too long for an import: only their

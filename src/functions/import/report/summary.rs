@@ -1,5 +1,5 @@
-//! The contents of `report.json`: the counts and rejects of an import. docs/reference/report.schema.json
-//! describes it.
+//! The contents of `report.json`: the counts and rejects of an import.
+//! docs/reference/report.schema.json describes it.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -6,7 +6,8 @@ use super::value::Settings;
 use super::{LoadMode, OptionFault, OptionName};
 use csv_stream::dialect::Dialect;
 
-/// Returns the contradictions, each as the fault of one of its options, with the change that ends it.
+/// Returns the contradictions, each as the fault of one of its options, with the change that ends
+/// it.
 pub(in crate::functions::import) fn of(settings: &Settings) -> Vec<OptionFault> {
     let options = &settings.options;
     let mut faults = equal_characters(settings);

@@ -11,7 +11,8 @@ use crate::domain::fault::nearest;
 /// The prefix of all files.
 const ROOT: &str = "imports/";
 
-/// The options of all files whose keys begin with a prefix: `{"imports/<table>/": {"delimiter": ";"}}`.
+/// The options of all files whose keys begin with a prefix:
+/// `{"imports/<table>/": {"delimiter": ";"}}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Defaults {
     /// The prefixes, the shortest one first.
@@ -43,8 +44,8 @@ impl Defaults {
         Self::default()
     }
 
-    /// Reads the options of prefixes from JSON. All values are checked here, so that a mistake stops the
-    /// deployment and not an import.
+    /// Reads the options of prefixes from JSON. All values are checked here, so that a mistake
+    /// stops the deployment and not an import.
     pub fn parse(json: &str) -> Result<Self, DefaultsError> {
         let not_json = |error: serde_json::Error| DefaultsError::NotJson(error.to_string());
         let object: Map<String, Value> = serde_json::from_str(json).map_err(not_json)?;
@@ -67,7 +68,8 @@ impl Defaults {
         Ok(Self { prefixes })
     }
 
-    /// Returns the options of a key. For each option, the longest prefix that declares it has precedence.
+    /// Returns the options of a key. For each option, the longest prefix that declares it has
+    /// precedence.
     pub(in crate::functions::import) fn of(&self, key: &str) -> Settings {
         let mut settings = Settings::default();
         for prefix in self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.prefix)) {

@@ -54,7 +54,8 @@ const FOREIGN: [&str; 34] = [
 
 /// Returns `true` if another program wrote this metadata.
 pub(in crate::functions::import) fn is_foreign(name: &str, value: &str) -> bool {
-    // rclone and s3fs write the permissions of a file under "mode". No value of that option is a number.
+    // rclone and s3fs write the permissions of a file under "mode". No value of that option is a
+    // number.
     let is_permissions =
         name == "mode" && !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     is_permissions
@@ -64,8 +65,8 @@ pub(in crate::functions::import) fn is_foreign(name: &str, value: &str) -> bool 
         })
 }
 
-/// Returns `true` for metadata of the S3 Encryption Client: the content is encrypted with a key that only
-/// the sender has.
+/// Returns `true` for metadata of the S3 Encryption Client: the content is encrypted with a key
+/// that only the sender has.
 pub(in crate::functions::import) fn is_of_encryption(name: &str) -> bool {
     matches!(
         name,

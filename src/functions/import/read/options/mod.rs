@@ -237,10 +237,11 @@ impl fmt::Display for OptionsError {
 
 impl std::error::Error for OptionsError {}
 
-/// Reads the options of the object with this key. `metadata` is its user-defined metadata as S3 sends it,
-/// without `x-amz-meta-`.
+/// Reads the options of the object with this key. `metadata` is its user-defined metadata as S3
+/// sends it, without `x-amz-meta-`.
 ///
-/// Fails with all errors if an option is unknown, has a value that is not valid, or contradicts another.
+/// Fails with all errors if an option is unknown, has a value that is not valid, or contradicts
+/// another.
 pub fn read(
     defaults: &Defaults,
     key: &str,

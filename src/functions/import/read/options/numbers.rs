@@ -1,7 +1,7 @@
 //! Numbers with groups of digits, such as `1,234.5`.
 //!
-//! Pure. Groups must be complete and have three digits each, so that a file with other separators than
-//! declared is refused and never misread.
+//! Pure. Groups must be complete and have three digits each, so that a file with other separators
+//! than declared is refused and never misread.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,8 @@ impl Numbers {
         }
     }
 
-    /// Returns `true` if values of this type have this form. Arrays do not: commas separate their elements.
+    /// Returns `true` if values of this type have this form. Arrays do not: commas separate their
+    /// elements.
     pub fn are_of(column_type: &ColumnType) -> bool {
         matches!(
             column_type,
@@ -83,7 +84,8 @@ impl Numbers {
     }
 }
 
-/// Returns `true` for digits without groups, and for digits in groups of three after the first group.
+/// Returns `true` for digits without groups, and for digits in groups of three after the first
+/// group.
 fn is_grouped(digits: &str, group: char) -> bool {
     let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     match digits.split_once(group) {
