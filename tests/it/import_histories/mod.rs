@@ -493,7 +493,11 @@ impl History {
     async fn begin(&self, env: &ImportEnv) {
         let ImportEnv { world, aws } = env;
         let table = self.options.kind.table();
-        world.rows(&format!("TRUNCATE sync.import, sync.import_key, {table} CASCADE")).await;
+        world
+            .rows(&format!(
+                "TRUNCATE sync.import, sync.import_key, sync.import_reject, {table} CASCADE"
+            ))
+            .await;
         let sql = insert(self.options.kind, ":rows");
         let rows = rows_as_json(self.options.kind, &self.before);
         let rows = vec![aurora_sync::domain::field::parameter("rows", rows)];
