@@ -24,7 +24,7 @@ pub(crate) struct Bars {
     pub bars: Vec<(String, f64)>,
 }
 
-/// One group of bars below the other, each group with a scale of its own.
+/// Draws groups of bars, one below the other. Each group has a scale of its own.
 pub(crate) fn bars(path: &Path, groups: &[Bars]) -> anyhow::Result<()> {
     let bars: usize = groups.iter().map(|group| group.bars.len()).sum();
     let height = i32::try_from(bars)? * BAR_HEIGHT + i32::try_from(groups.len())? * TITLE_HEIGHT;
@@ -54,7 +54,7 @@ fn draw_group<'a>(
     area.draw(&Text::new(group.title.clone(), (8, top + 12), title))?;
     for (index, (name, figure)) in group.bars.iter().enumerate() {
         let y = top + TITLE_HEIGHT - 8 + i32::try_from(index)? * BAR_HEIGHT;
-        #[expect(clippy::cast_possible_truncation, reason = "a index on the picture")]
+        #[expect(clippy::cast_possible_truncation, reason = "a length in the picture")]
         let length = (figure / most * f64::from(WIDTH - LABEL_WIDTH - 90)).round() as i32;
         let color = if index == 0 { OURS } else { OTHERS };
         let corners = [(LABEL_WIDTH, y), (LABEL_WIDTH + length.max(1), y + BAR_HEIGHT - 8)];
@@ -66,7 +66,7 @@ fn draw_group<'a>(
     Ok(())
 }
 
-/// Points in a plane whose axes are logarithms.
+/// Draws points on logarithmic axes.
 pub(crate) fn line(
     path: &Path,
     title: &str,

@@ -133,7 +133,7 @@ pub(crate) fn cost(prices: &Prices, sample: &Sample) -> Cost {
     let usd = |name, amount: f64| prices.usd(name) * amount * per_million;
     Cost {
         lines: vec![
-            ("API Gateway", usd("api_gateway_rest_request", float(sample.api_requests))),
+            ("Gateway", usd("api_gateway_rest_request", float(sample.api_requests))),
             ("Lambda", usd("lambda_request", float(invoked)) + usd("lambda_gb_second", gb_seconds)),
             (
                 "SQS",
@@ -149,7 +149,7 @@ pub(crate) fn cost(prices: &Prices, sample: &Sample) -> Cost {
             ),
             ("S3", usd("s3_put", float(sample.s3_puts)) + usd("s3_get", float(sample.s3_gets))),
             ("Logs", usd("logs_gb", float(sample.log_bytes) / 1e9)),
-            ("Aurora capacity", usd("aurora_acu_hour", acu_hours)),
+            ("Aurora", usd("aurora_acu_hour", acu_hours)),
         ],
     }
 }
@@ -160,6 +160,11 @@ const IMPORT_MB: f64 = 1_769.0;
 /// The memory of the tutorial's functions.
 const TUTORIAL_MB: f64 = 128.0;
 
+/// The names of the samples that scale.
+const SINGLE: &str = "single writes";
+const ARRAYS: &str = "arrays";
+const FILE: &str = "CSV rows";
+
 /// Writes of one request, where they come in arrays.
 const ARRAY_WRITES: u64 = 500;
 
@@ -167,17 +172,17 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
     let size = if settings.is_smoke() { 20 } else { 1_000 };
     let mut samples = Vec::new();
     tracing::info!("cost: writes, one by one");
-    samples.push(writes(env, "single writes", size, 1).await?);
+    samples.push(writes(env, SINGLE, size, 1).await?);
     tracing::info!("cost: writes in arrays");
     let in_arrays = (size * 20).max(ARRAY_WRITES);
-    samples.push(writes(env, "writes in arrays of 500", in_arrays, ARRAY_WRITES).await?);
+    samples.push(writes(env, ARRAYS, in_arrays, ARRAY_WRITES).await?);
     tracing::info!("cost: a file");
     samples.push(file(env, size * 100).await?);
     tracing::info!("cost: look-ups");
-    samples.push(requests(env, "look-ups of a row", Some(size), None).await?);
+    samples.push(requests(env, "look-ups", Some(size), None).await?);
     tracing::info!("cost: the tutorial's way");
-    samples.push(requests(env, "the tutorial's way: writes", None, Some(size)).await?);
-    samples.push(requests(env, "the tutorial's way: look-ups", Some(size), Some(0)).await?);
+    samples.push(requests(env, "tutorial writes", None, Some(size)).await?);
+    samples.push(requests(env, "tutorial look-ups", Some(size), Some(0)).await?);
     Ok(samples)
 }
 
@@ -238,7 +243,7 @@ async fn writes(
             messages.iter().map(|body| (body.clone(), Some("p0".to_owned()))).collect();
         let answer = apply.invoke(queue_event(&messages, "writes.fifo").to_string()).await?;
         let failures = answer.value["batchItemFailures"].as_array().map_or(0, Vec::len);
-        ensure!(failures == 0, "messages were given back");
+        ensure!(failures == 0, "{failures} messages are to be retried later");
     }
     // Ten single writes are ten calls to the queue, not one.
     queue_units += float(send_calls.saturating_sub(deliveries));
@@ -296,7 +301,7 @@ async fn file(env: &BenchEnv, rows: u64) -> anyhow::Result<Sample> {
         counts.calls.iter().filter(|(name, _)| is_s3_put(name)).map(|(_, calls)| calls).sum();
     let gets = counts.of("GetObject") + counts.of("HeadObject");
     let sample = Sample {
-        name: "CSV rows, a file of 100,000".to_owned(),
+        name: FILE.to_owned(),
         unit: "rows".to_owned(),
         units: rows,
         invocations: vec![Invocations {
@@ -408,9 +413,9 @@ pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64
     ]
 }
 
-/// Which limit binds first, by rates of writes and by a large file. Text and figures.
+/// Returns the section on the limits that are reached first, by rates of writes and for a large file.
 pub(crate) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
-    let of = |name: &str| samples.iter().find(|sample| sample.name.contains(name));
+    let of = |name: &str| samples.iter().find(|sample| sample.name == name);
     let per_unit = |sample: &Sample, amount: f64| amount / float(sample.units);
     let postgres_acus = |sample: &Sample, rate: f64| {
         per_unit(sample, sample.postgres_cpu_seconds) * rate / prices.value("processors_per_acu")
@@ -423,28 +428,37 @@ pub(crate) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
         per_unit(sample, seconds.unwrap_or(f64::NAN)) * rate
     };
     let columns = [
-        "writes a second",
+        "writes/s",
         "form",
-        "requests/s (limit)",
-        "enqueue at once (limit)",
-        "queue sends/s (limit)",
-        "apply at once (least partitions)",
-        "Data API calls/s",
-        "ACUs of PostgreSQL's work",
+        "requests/s",
+        "enqueue",
+        "sends/s",
+        "apply",
+        "calls/s",
+        "ACUs",
         "USD a day",
     ];
     let mut table = figures::Table::new("Writes", &columns);
-    for rate in [10.0, 1_000.0, 100_000.0] {
-        for (form, name) in [("single", "single writes"), ("arrays of 500", "writes in arrays")] {
+    let requests_max = prices.value("api_gateway_requests_per_second");
+    let functions_max = prices.value("lambda_concurrency");
+    let sends_max = prices.value("sqs_fifo_calls_per_queue");
+    let limits = [requests_max, functions_max, sends_max].map(number);
+    let none = || "–".to_owned();
+    let mut row = vec!["limit".to_owned(), none()];
+    row.extend(limits.into_iter().chain([none(), none(), none(), none()]));
+    table.push(row);
+    for writes in [10, 1_000, 100_000] {
+        let rate = float(writes);
+        for (form, name) in [("single", SINGLE), ("arrays", ARRAYS)] {
             let Some(sample) = of(name) else { continue };
             let requests = per_unit(sample, float(sample.api_requests)) * rate;
             let usd = cost(prices, sample).total() / MILLION * rate * 86_400.0;
             table.push([
-                number(rate),
+                whole(writes),
                 form.to_owned(),
-                limited(requests, prices.value("api_gateway_requests_per_second")),
-                limited(busy(sample, rate, 0), prices.value("lambda_concurrency")),
-                limited(requests, prices.value("sqs_fifo_calls_per_queue")),
+                limited(requests, requests_max),
+                limited(busy(sample, rate, 0), functions_max),
+                limited(requests, sends_max),
                 number(busy(sample, rate, 1).max(1.0).ceil()),
                 number(calls_per_second(sample, rate)),
                 number(postgres_acus(sample, rate)),
@@ -452,22 +466,16 @@ pub(crate) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
             ]);
         }
     }
-    let mut text = format!("## At scale\n\n{}\n", table.show());
-    if let Some(sample) = of("CSV rows") {
+    let mut text = format!("## At scale\n\n{}\n{COLUMNS}\n", table.show());
+    if let Some(sample) = of(FILE) {
         // A row of the table of the run is some 25 bytes.
         let rows = 1e12 / 25.0;
         let seconds = busy(sample, rows, 0);
         let usd = cost(prices, sample).total() / MILLION * rows;
-        let columns = [
-            "1 TB of CSV",
-            "one file after the other, days",
-            "64 files at once, hours",
-            "ACUs at 64",
-            "USD",
-        ];
-        let mut table = figures::Table::new("", &columns);
+        let columns = ["rows of 25 bytes", "one file, days", "64 files, hours", "ACUs at 64", "USD"];
+        let mut table = figures::Table::new("A terabyte of CSV", &columns);
         table.push([
-            format!("{} rows of 25 bytes", number(rows)),
+            number(rows),
             number(seconds / 86_400.0),
             number(seconds / 3_600.0 / 64.0),
             number(postgres_acus(sample, rows / (seconds / 64.0))),
@@ -480,26 +488,35 @@ pub(crate) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
     text
 }
 
-/// A figure with its limit, marked where it is passed.
+/// Returns a figure, in bold type if it is over its limit.
 fn limited(figure: f64, limit: f64) -> String {
-    let mark = if figure > limit { "**over** " } else { "" };
-    format!("{mark}{} ({})", number(figure), number(limit))
+    if figure > limit { format!("**{}**", number(figure)) } else { number(figure) }
 }
 
-const AT_SCALE: &str = "What binds first, and which setting moves it:
+const COLUMNS: &str = "\
+*arrays* are arrays of 500. A figure in bold type is over its limit. *requests/s* are requests of API
+Gateway, *enqueue* and *apply* are functions that run at once, *sends/s* are calls of the FIFO queue,
+*calls/s* are calls of the Data API, and *ACUs* are the capacity for PostgreSQL's work. There must be at
+least as many partitions as functions in *apply*.
+";
 
-- **10 writes a second**: nothing. One `apply` is idle most of the time, and one group is enough.
-- **1,000 a second, single**: the order of keys. A message group is worked on by one `apply` at a time, so
-  there must be more groups (`Partitions`) and functions (`ApplyConcurrency`) than the column *apply at once* says. As arrays,
+const AT_SCALE: &str = "\
+These limits are reached first, and these settings raise them:
+
+- **10 writes a second**: none. One `apply` is idle most of the time, and one partition is enough.
+- **1,000 a second, single**: the order of keys. One `apply` at a time works on a message group, so there
+  must be more partitions (`Partitions`) and functions (`ApplyConcurrency`) than *apply* says. As arrays,
   the same writes are a few deliveries a second.
-- **100,000 a second, single**: API Gateway's requests a second bind first (a quota to be raised), then the account's
-  concurrent functions, then the calls of one FIFO queue. Whoever writes at such a rate sends arrays, or a file. As
-  arrays, what binds is PostgreSQL: its capacity (`MaxCapacity`), and one writer instance is all there is. Each running `apply` is
-  one connection.
-- **A terabyte of CSV**: PostgreSQL again, at `ImportConcurrency` files at once. Cut the file: one file is one import,
-  and goes on in one invocation after the other; files of some gigabytes run beside each other.
-- The event source mapping scales a FIFO queue up to the number of its groups, and a standard queue up to 1,250 functions at once: far
-  above both concurrency settings.
+- **100,000 a second, single**: the requests of API Gateway (a quota that AWS raises on request), then the
+  concurrent functions of the account, then the calls of one FIFO queue. A client that writes at such a
+  rate sends arrays, or a file.
+- **100,000 a second, in arrays**: PostgreSQL. Its limits are its capacity (`MaxCapacity`) and its one
+  writer instance. Each running `apply` needs one connection.
+- **A terabyte of CSV**: PostgreSQL again, with `ImportConcurrency` files at once. Cut the file into files
+  of some gigabytes, which load at the same time. One file is one import, which continues in one
+  invocation after the other.
+- The event source mapping scales a FIFO queue up to the number of its groups, and a standard queue up to
+  1,250 functions at once. Both are far above the concurrency settings.
 ";
 
 pub(crate) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
@@ -507,7 +524,7 @@ pub(crate) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
     let costs: Vec<_> = samples.iter().map(|sample| cost(&prices, sample)).collect();
     let mut columns = vec!["USD per million"];
     columns.extend(costs.first().into_iter().flat_map(|cost| cost.lines.iter().map(|line| line.0)));
-    columns.push("in all");
+    columns.push("total");
     let mut table = figures::Table::new("Cost on AWS, on paper", &columns);
     for (sample, cost) in samples.iter().zip(&costs) {
         let lines = cost.lines.iter().map(|(_, usd)| number(*usd));
@@ -515,18 +532,18 @@ pub(crate) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
         table.push(row.chain([number(cost.total())]));
     }
     let columns = [
-        "counted in the run",
+        "counted",
         "units",
         "invocations",
-        "CPU ms per 1,000 units",
-        "Data API calls",
-        "Data API KiB",
-        "SQS requests",
-        "S3 PUT / GET",
+        "CPU ms",
+        "calls",
+        "KiB",
+        "SQS",
+        "S3",
         "PostgreSQL CPU s",
         "log KiB",
     ];
-    let mut counted = figures::Table::new("What was counted", &columns);
+    let mut counted = figures::Table::new("Counted in the run", &columns);
     for sample in samples {
         let cpu: f64 = sample.invocations.iter().map(|one| one.cpu_seconds).sum();
         counted.push([
@@ -570,11 +587,11 @@ mod tests {
         let line = |name| cost.lines.iter().find(|line| line.0 == name).unwrap().1;
         let is =
             |name, usd: f64| assert!((line(name) - usd).abs() < 1e-6, "{name}: {}", line(name));
-        is("API Gateway", 3.5);
+        is("Gateway", 3.5);
         is("Data API", 0.35);
         // A million requests, and 17 ms of half a gigabyte for each.
         is("Lambda", 0.2 + 1.333_34e-5 * 0.5 * 17_000.0);
-        is("Aurora capacity", 0.0);
+        is("Aurora", 0.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The middle of several rounds, with the least and the most.
+/// The median of several rounds, with the least and the most.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub median: f64,
@@ -39,19 +39,19 @@ impl Spread {
     }
 }
 
-/// The value below which this share of the sorted figures lies (nearest rank).
+/// Returns the value below which this share of the sorted figures lies (nearest rank).
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (float(sorted.len() as u64) * share).ceil();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a index in a list"
+        reason = "an index in a list"
     )]
     let index = (rank as usize).saturating_sub(1);
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-/// Three digits that say something, and thousands apart: `0.0123`, `1.23`, `12.3`, `123`, `12,300`.
+/// Returns three significant digits, with thousands apart: `0.0123`, `1.23`, `12.3`, `123`, `12,300`.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -74,7 +74,7 @@ pub(crate) fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// All digits, thousands apart.
+/// Returns all digits, with thousands apart.
 pub(crate) fn whole(count: u64) -> String {
     thousands(&count.to_string())
 }
@@ -90,15 +90,42 @@ fn thousands(digits: &str) -> String {
     text
 }
 
-/// A count as it is said: `10 k`, `1 M`.
+/// Returns a count as people say it: `10 k`, `1 M`, `36,600`.
 pub(crate) fn count(rows: u64) -> String {
     match rows {
         rows if rows >= 1_000_000 && rows.is_multiple_of(100_000) => {
             format!("{}.{} M", rows / 1_000_000, rows % 1_000_000 / 100_000).replace(".0 M", " M")
         }
         rows if rows >= 1_000 && rows.is_multiple_of(1_000) => format!("{} k", rows / 1_000),
-        rows => rows.to_string(),
+        rows => whole(rows),
     }
+}
+
+/// Returns processor time in hundredths of a second, the ticks of Linux; from ten seconds on, three
+/// digits.
+pub(crate) fn cpu(seconds: f64) -> String {
+    if seconds < 10.0 { format!("{seconds:.2}") } else { number(seconds) }
+}
+
+/// Breaks a paragraph of Markdown between words. Each line after the first begins with `indent`.
+pub(crate) fn wrap(text: &str, indent: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut wrapped = String::new();
+    let mut width = 0;
+    for word in text.split_whitespace() {
+        let word_width = word.chars().count();
+        if width > 0 && width + 1 + word_width > WIDTH {
+            wrapped.push('\n');
+            wrapped.push_str(indent);
+            width = indent.len();
+        } else if width > 0 {
+            wrapped.push(' ');
+            width += 1;
+        }
+        wrapped.push_str(word);
+        width += word_width;
+    }
+    wrapped
 }
 
 pub(crate) fn mebibytes(bytes: f64) -> f64 {
@@ -129,7 +156,8 @@ impl Table {
         self.rows.push(row.into_iter().collect());
     }
 
-    /// Writes it with padded columns, so that it can be read as plain text; figures to the right.
+    /// Returns the table with padded columns, so that it can be read as plain text. Figures are aligned
+    /// to the right.
     pub(crate) fn show(&self) -> String {
         let all = || std::iter::once(&self.columns).chain(&self.rows);
         let widths: Vec<_> = (0..self.columns.len())
@@ -189,7 +217,20 @@ mod tests {
         ] {
             assert_eq!(number(value), expected);
         }
-        assert_eq!([10_000, 1_000_000, 2_500_000, 512].map(count), ["10 k", "1 M", "2.5 M", "512"]);
+        assert_eq!([10_000, 1_000_000, 2_500_000, 36_600].map(count), ["10 k", "1 M", "2.5 M", "36,600"]);
+    }
+
+    #[test]
+    fn processor_time_has_hundredths() {
+        assert_eq!([0.0, 0.06, 6.99, 10.21].map(cpu), ["0.00", "0.06", "6.99", "10.2"]);
+    }
+
+    #[test]
+    fn a_paragraph_is_broken_between_words() {
+        let words = ["nine"; 25].join(" ");
+        let lines = wrap(&words, "  ");
+        let lines: Vec<_> = lines.lines().collect();
+        assert_eq!(lines, [["nine"; 20].join(" "), format!("  {}", ["nine"; 5].join(" "))]);
     }
 
     #[test]
@@ -202,8 +243,8 @@ mod tests {
 
     #[test]
     fn a_table_is_markdown() {
-        let mut table = Table::new("T", &["what", "s"]);
+        let mut table = Table::new("T", &["part", "s"]);
         table.push(["a".to_owned(), "1.5".to_owned()]);
-        assert_eq!(table.show(), "**T**\n\n| what |   s |\n| ---- | --: |\n| a    | 1.5 |\n");
+        assert_eq!(table.show(), "**T**\n\n| part |   s |\n| ---- | --: |\n| a    | 1.5 |\n");
     }
 }

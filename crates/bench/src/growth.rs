@@ -9,6 +9,12 @@ use crate::figures::{self, Spread, count, float, mebibytes, number};
 use crate::import::{Mode, Prepared, Run, Scenario};
 use crate::settings::Settings;
 
+/// Explains the columns of the tables.
+pub(crate) const LEGEND: &str = "\
+*× time for × rows* compares a row of the table with the row above; *peak MiB* is the peak memory of the
+function; *CPU s* is the processor time of the function.
+";
+
 /// Imports of rising sizes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::data::{Table, Version};
 use crate::environment::{BenchEnv, Database, UPLOADS, object_created, queue_event};
-use crate::figures::{self, Spread, count, float, mebibytes, number, whole};
+use crate::figures::{self, Spread, count, cpu, float, mebibytes, number, whole};
 use crate::function::{self, Function, Usage};
 use crate::settings::Settings;
 
@@ -80,15 +80,11 @@ impl Way {
     fn name(self) -> &'static str {
         match self {
             Self::AuroraSync => "aurora-sync",
-            Self::Copy => "psql `\\copy`, no Data API",
-            Self::CopyStage => {
-                "psql `\\copy` to a stage table, `INSERT … ON CONFLICT`, no Data API"
-            }
-            Self::Peer { module: "import_values", .. } => "Python, multi-row `VALUES`, Data API",
-            Self::Peer { module: "import_batches", .. } => {
-                "Python, boto3 batches of 1,000, Data API"
-            }
-            Self::Peer { .. } => "the tutorial's way, a statement a row, Data API",
+            Self::Copy => "psql `\\copy`",
+            Self::CopyStage => "psql stage table",
+            Self::Peer { module: "import_values", .. } => "multi-row `VALUES`",
+            Self::Peer { module: "import_batches", .. } => "boto3 batches",
+            Self::Peer { .. } => "tutorial",
         }
     }
 
@@ -104,6 +100,23 @@ impl Way {
         }
     }
 }
+
+/// Explains the ways and the columns of the tables.
+pub(crate) const LEGEND: &str = "\
+- **aurora-sync**: the `import` function, with four lanes.
+- **psql `\\copy`**: psql alone, without the Data API.
+- **psql stage table**: psql's `\\copy` to a temporary table, then one `INSERT … ON CONFLICT` from
+  there, without the Data API.
+- **multi-row `VALUES`**: a Python function that calls `ExecuteStatement` with as many rows in each
+  `INSERT` as 60,000 characters hold.
+- **boto3 batches**: a Python function that calls `BatchExecuteStatement` with 1,000 rows in each call.
+- **tutorial**: a Python function that calls `ExecuteStatement` once for each row, as the tutorial does.
+
+Columns: *rows* are the rows of the file that the way loaded; *seconds* and *rows/s* are medians;
+*aurora-sync is ×* is the speed of aurora-sync divided by the speed of the way; *calls* are those of the
+Data API; *MiB* is the peak memory of the function; *CPU s* is the processor time of the function + of
+the Data API server with the fake of S3 + of PostgreSQL.
+";
 
 fn ways(mode: Mode) -> Vec<Way> {
     let psql = if mode.is_upsert() { Way::CopyStage } else { Way::Copy };
@@ -543,26 +556,27 @@ fn shown(measured: &Measured) -> figures::Table {
         "rows",
         "seconds",
         "rows/s",
-        "aurora-sync is × as fast",
-        "Data API calls",
-        "peak MiB",
-        "CPU s: function",
-        "server",
-        "PostgreSQL",
+        "aurora-sync is ×",
+        "calls",
+        "MiB",
+        "CPU s",
     ];
     let mut table = figures::Table::new(title, &columns);
     for way in &measured.ways {
         table.push([
             way.name.clone(),
             count(way.rows),
-            way.seconds.show(),
+            number(way.seconds.median),
             number(way.rows_per_second.median),
             way.ours_is_times.show(),
             if way.calls == 0 { "–".to_owned() } else { whole(way.calls) },
             way.peak_mib.map_or("–".to_owned(), number),
-            way.cpu_seconds.map_or("–".to_owned(), number),
-            number(way.server_cpu_seconds),
-            number(way.postgres_cpu_seconds),
+            format!(
+                "{} + {} + {}",
+                way.cpu_seconds.map_or("–".to_owned(), cpu),
+                cpu(way.server_cpu_seconds),
+                cpu(way.postgres_cpu_seconds)
+            ),
         ]);
     }
     table

@@ -12,6 +12,15 @@ use crate::figures::{self, Spread, float, number, quantile};
 use crate::settings::Settings;
 use crate::writes::load;
 
+/// Explains the ways and the columns of the tables.
+pub(crate) const LEGEND: &str = "\
+- **aurora-sync**: the `lookup` function.
+- **tutorial**: the tutorial's Python function.
+
+Columns: *requests/s* are medians; *aurora-sync is ×* is the speed of aurora-sync divided by the speed of
+the way; *p50* and *p99* are quantiles of the time of a request; calls are those of the Data API.
+";
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub what: String,
@@ -57,7 +66,7 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
             What::Page => "a page of 100 rows by key",
         };
         tracing::info!("look-ups: {name}");
-        let ways = ["aurora-sync", "the tutorial's function, Python"];
+        let ways = ["aurora-sync", "tutorial"];
         let mut runs = [Vec::new(), Vec::new()];
         for round in 0..settings.rounds_of(requests) {
             for index in 0..2 {
@@ -162,7 +171,7 @@ fn check(answer: &Value, what: What, row: u64) -> anyhow::Result<()> {
 
 pub(crate) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
     let columns =
-        ["way", "requests/s", "aurora-sync is × as fast", "p50 ms", "p99 ms", "calls per request"];
+        ["way", "requests/s", "aurora-sync is ×", "p50 ms", "p99 ms", "calls per request"];
     measured
         .iter()
         .map(|measured| {

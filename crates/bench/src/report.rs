@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chart::{self, Bars};
 use crate::cost::{self, Prices};
-use crate::figures::{Table, float, number};
+use crate::figures::{Table, float, number, wrap};
 use crate::settings::Settings;
 use crate::{growth, import, lookups, memory, startup, writes};
 use local_stack::workspace;
@@ -56,6 +56,18 @@ impl Part {
         }
     }
 
+    /// Returns the paragraphs that explain the tables.
+    fn legend(&self) -> Option<&'static str> {
+        match self {
+            Self::Import(_) => Some(import::LEGEND),
+            Self::Writes(_) => Some(writes::LEGEND),
+            Self::Lookups(_) => Some(lookups::LEGEND),
+            Self::Startup(_) => Some(startup::LEGEND),
+            Self::Memory(_) | Self::Growth { .. } => Some(growth::LEGEND),
+            Self::Cost(_) => None,
+        }
+    }
+
     pub(crate) fn tables(&self) -> Vec<Table> {
         match self {
             Self::Import(measured) => import::tables(measured),
@@ -86,7 +98,7 @@ struct Kept {
 impl Kept {
     fn provenance(&self) -> String {
         let Self { command, date, commit, machine, versions, .. } = self;
-        format!("`{command}`, {date}, commit {commit}; {machine}; {versions}.")
+        wrap(&format!("`{command}`, {date}, commit {commit}; {machine}; {versions}."), "")
     }
 }
 
@@ -173,41 +185,45 @@ pub fn write_docs(folder: &Path) -> anyhow::Result<()> {
 
 const INTRODUCTION: &str = "# Benchmarks
 
-aurora-sync beside other ways to do the same work, measured by one command and written by it:
-`cargo local bench --write-docs`. Each section names the run that its figures come from.
+This page compares aurora-sync with other ways to do the same work. `cargo local bench --write-docs`
+measures and writes it. Each section names the run that its figures come from.
 
-**Read ratios, not seconds.** Functions, Data API server, PostgreSQL and peers run on one machine and share its
-processors; on AWS each has its own, and a call of the Data API takes some 17 ms more. What is claimed here is
-how many times one way is as fast as another on the same machine in the same minutes. Speeds are medians, with the
-least and the most in parentheses; the ways run in turns, each time in another order. A figure counts only after the
-table was compared, row for row by a checksum, with what PostgreSQL alone makes of the same file. *CPU s* says where
-the time goes: in the function, in the one process that is the Data API and S3 here, and in PostgreSQL. psql, alone
-on the machine, has one processor and all caches to itself; ours shares two among six processes.
+**Read ratios, not seconds.** Functions, the Data API server, PostgreSQL and peers run on one machine and
+share its processors. On AWS each has its own, and a call of the Data API takes some 17 ms longer. The
+claim is how many times one way is as fast as another on the same machine in the same minutes. Speeds and
+ratios are medians; a ratio has the least and the most of all rounds in parentheses. The ways run in
+turns, each round in another order. A figure counts only if the table holds afterwards, by a checksum of
+all rows, what PostgreSQL alone makes of the same file.
 
-- **Functions** are the real programs, each in a process of its own behind a Runtime API; peers in Python run
-  behind the same one. Time is from the event's way out to the answer's way in, of a function that has had a first
-  event (a file without rows, an update of a row that is not there), as psql is connected when its time begins. Our programs are
-  built with the profile `measured`; for cold starts and sizes they are those of `release`.
-- **S3 and SQS** are a small server of the benchmark's own (`crates/bench/src/fake_aws.rs`): the emulator's S3 is slow
-  and would be what is measured. It serves files from this machine's cache, so S3 costs nearly nothing here, for anybody.
-- **The Data API** is `cargo local data-api` over PostgreSQL as it is found on the machine, `fsync` off. psql talks to
-  PostgreSQL directly: it pays neither for the Data API nor for checks, counts or rejects.
-- **Peers** stand in [crates/bench/peers](../crates/bench/peers), written as their documentation shows. Slow ones load
-  the first rows of the file only; the column *rows* says how many. The tutorial's function takes a row a request, and has
-  no DELETE: it is not there beside arrays and mixed writes.
+- **Functions** are the real programs. Each runs in a process of its own behind a Runtime API, and so do
+  the Python peers. The time of an invocation begins when the event is sent and ends when the response
+  arrives. Each function has handled a first event before (a file without rows, or an update of a row
+  that does not exist), because psql is connected too before its time begins. The programs are built
+  with the profile `measured`, but for cold starts and sizes with the profile `release`.
+- **S3 and SQS** are a small server of the benchmark (`crates/bench/src/fake_aws.rs`), because the S3 of
+  the emulator is slow. It serves files from the cache of the machine, so S3 costs almost nothing here.
+- **The Data API** is `cargo local data-api` with the PostgreSQL of the machine, `fsync` off. psql talks
+  to PostgreSQL directly: it makes no calls of the Data API, no checks, no counts and no rejects. psql
+  has one processor for its session. An import shares two processors among six processes.
+- **Peers** are in [crates/bench/peers](../crates/bench/peers), written as their documentation shows. A
+  slow peer loads only the first rows of the file; the column *rows* says how many. The tutorial's
+  function takes one row in a request and has no DELETE, so it is missing for arrays and mixed writes.
 ";
 
 fn benchmarks(parts: &[Kept], docs: &Path) -> anyhow::Result<String> {
     let mut text = INTRODUCTION.to_owned();
     let targets = targets(parts);
     if !targets.rows.is_empty() {
-        write!(text, "\n## Targets\n\n{}", targets.show())?;
+        write!(text, "\n## Targets\n\n{TARGETS}\n{}", targets.show())?;
     }
     for kept in parts {
         if matches!(kept.part, Part::Cost(_)) {
             continue;
         }
         write!(text, "\n## {}\n\n{}\n", kept.part.title(), kept.provenance())?;
+        if let Some(legend) = kept.part.legend() {
+            write!(text, "\n{legend}")?;
+        }
         if let Some((name, alt)) = picture(&kept.part, docs)? {
             write!(text, "\n![{alt}]({name})\n")?;
         }
@@ -223,78 +239,94 @@ fn benchmarks(parts: &[Kept], docs: &Path) -> anyhow::Result<String> {
     if !missing.is_empty() {
         write!(text, "\nNot measured yet: {}.\n", missing.join(", "))?;
     }
-    text.push_str(NOT_MEASURED);
+    text.push_str(EXPLANATIONS);
     Ok(text)
 }
 
-const NOT_MEASURED: &str = "
-## What limits an import
+const TARGETS: &str = "\
+*measured* holds the least and the most of all scenarios. × says how many times as fast aurora-sync is as
+the way after it, but for a cold start how many times as long.
+";
 
-The columns of processor time say it. On two processors, an import lasts about half of what function, server and PostgreSQL
-take together; psql has one of them to itself and needs no more. PostgreSQL's part is larger than psql's: `COPY` inserts a
-page of rows at once, a statement one after the other, and its arrays are read from text; rows that change are looked for
-one by one. Where rows are there already and stay, it is the other way round. Of a wide row, the function checks and writes
-twenty values, and takes more than half of what PostgreSQL does. With PostgreSQL on a machine of its own, the lanes of an
-import keep several of its processors busy, and `COPY` one (not measured).
+const EXPLANATIONS: &str = "
+## Where the time goes
 
-Of a file of 10 k rows, 6 calls begin and end the import, one after the other. It is one chunk, read before its four parts
-are loaded at once, on four sessions of PostgreSQL that each plan the statement. Two lanes are a tenth faster on two
-processors (`--env IMPORT_LANES=2`).
+These explanations belong to the commits that the sections above name.
 
-In the function no place stands out. Its processor time for 100 k wide rows, by `perf record -a` while
-`cargo local bench --only import --rows 100000 --scenario 'wide, 100 k rows, upsert of new' --way none` ran, with programs
-that had kept their symbols (2026-11-25):
+### In an import
 
-| part                                                                         | share |
-| ---------------------------------------------------------------------------- | ----: |
-| checking values by their types (`value`)                                     |  26 % |
-| packing rows and writing arrays (`import/part`, `parameter_set`, `array`)    |  15 % |
-| reading CSV (`csv`, csv-core, memchr, UTF-8)                                 |  11 % |
-| the kernel: sockets, pages                                                   |  10 % |
-| escaping requests as JSON (AWS SDK)                                          |   7 % |
-| allocating memory                                                            |   7 % |
-| which keys came before (gone since)                                          |   5 % |
-| signing requests: SHA-256                                                    |   4 % |
-| columns to cells, cutting into chunks (`import/layout`, `import/chunk`)      |   3 % |
-| all else, no function of it over 1 %                                         |  12 % |
+The column *CPU s* shows it. On two processors, an import lasts about half of the processor time of the
+function, the server and PostgreSQL together. psql has one processor for its session and needs no other.
 
-## What limits a write
+PostgreSQL works longer for an import than for psql: `COPY` inserts a page of rows at once, but a
+statement inserts one row after the other and reads its arrays from text. It also finds changed rows one
+by one. For rows that exist and stay the same, PostgreSQL works less for an import than for psql.
 
-Each write has a row of its own in the ledger, with two indexes, an outcome and the time of its acceptance, and is looked
-for there before: PostgreSQL inserts two rows where an import inserts one. That is what makes it exactly once, and what its
-status is read from. Deliveries of one partition come one after the other, so that function and PostgreSQL wait for each
-other.
+The function checks and writes twenty values of a wide row, and takes more than half of the time that
+PostgreSQL takes. With PostgreSQL on a machine of its own, the lanes of an import keep several of its
+processors busy, and `COPY` keeps one busy (not measured).
 
-Updates and upserts look for their rows besides; a mixed delivery has a statement for each operation.
+A file of 10 k rows has one chunk with a part for each of four lanes. Six calls, one after the other,
+begin and end the import. The lanes load their parts at once, in four sessions of PostgreSQL, and each
+session plans the statement. Two lanes are a tenth faster on two processors (`--env IMPORT_LANES=2`).
 
-## Where a cold start goes
+No part of the function stands out. The table shows its processor time for 100 k wide rows, by
+`perf record -a` while this command ran, with programs that had kept their symbols (2026-11-25):
+`cargo local bench --only import --rows 100000 --scenario 'wide, 100 k rows, upsert of new' --way none`
 
-Processor time of `apply` up to its first `next`, by `perf record -a` over a thousand starts of a program that had kept its
-symbols (2026-11-26):
+| part of the function                       | share |
+| ------------------------------------------ | ----: |
+| checking values by their types             |  26 % |
+| collecting rows and writing arrays         |  15 % |
+| reading CSV (csv-core, memchr, UTF-8)      |  11 % |
+| the kernel: sockets, pages                 |  10 % |
+| escaping requests as JSON (AWS SDK)        |   7 % |
+| allocating memory                          |   7 % |
+| finding keys that came before (gone since) |   5 % |
+| signing requests: SHA-256                  |   4 % |
+| matching columns, cutting chunks           |   3 % |
+| the rest, no function over 1 %             |  12 % |
 
-| part                                                          | share |
-| ------------------------------------------------------------- | ----: |
-| the kernel: exec, pages, sockets                              |  37 % |
-| reading and checking the system's root certificates (rustls)  |  23 % |
-| the dynamic loader: relocations, features of the processor    |  20 % |
-| allocating and copying memory                                 |  10 % |
-| the SDK's table of endpoints, as JSON                         |   3 % |
-| all else                                                      |   9 % |
+### In a write
 
-What was done: the catalog is compiled in and nothing is asked for before the first event; region and credentials come from the
-environment; connections are opened by the first call; one thread; code that is not hot is compiled for size. What is left of
-ours is the certificates: to trust Amazon's own alone would save most of their share (not measured), and break behind a proxy that has its own.
+Each write has a row of its own in the ledger, with two indexes, an outcome and the time of its
+acceptance. PostgreSQL looks for that row first, and inserts two rows where an import inserts one. Because
+of the ledger, a write has its effect exactly once, and its status can be read. The deliveries of a
+partition run one after the other, so the function and PostgreSQL wait for each other.
 
-## What limits a program's size
+Updates and upserts also look for their rows. A mixed delivery has one statement for each operation.
 
-`import` alone is over 3 MiB: it holds what the others do, and with it the SDK of S3 (0.5 MiB before zipping), its checksums
-(crc-fast, 0.7 MiB, nearly all of it tables; the SDK links them whether they are used or not), the encodings (0.2 MiB) and
-three kinds of compression (0.1 MiB), by `nm --size-sort` of a program that had kept its symbols.
+### In a cold start
 
-## What is not here
+The table shows the processor time of `apply` until its first `next`, by `perf record -a` over a thousand
+starts of a program that had kept its symbols (2026-11-26):
 
-`--full` adds what takes hours: files of a million wide rows, 5 million rows, 1 GB, a backlog of a million writes.
-Nothing was measured on AWS. [costs.md](costs.md) says what it would cost there, on paper.
+| part                                                         | share |
+| ------------------------------------------------------------ | ----: |
+| the kernel: exec, pages, sockets                             |  37 % |
+| reading and checking the root certificates of the system     |  23 % |
+| the dynamic loader: relocations, features of the processor   |  20 % |
+| allocating and copying memory                                |  10 % |
+| the SDK's table of endpoints, as JSON                        |   3 % |
+| the rest                                                     |   9 % |
+
+The catalog is compiled in, and a function asks for nothing before its first event. The region and the
+credentials come from the environment. The first call opens a connection. A function has one thread, and
+code that is not hot is compiled for size. The certificates are the largest part that is left: to trust
+only Amazon's own certificates would save most of their share (not measured), but would break behind a
+proxy that has its own.
+
+## The size of the programs
+
+Only `import` is over 3 MiB. It holds the code of the other functions and also the SDK of S3 (0.5 MiB
+before zipping), its checksums (crc-fast, 0.7 MiB, almost all of it tables; the SDK links them even if
+nothing uses them), the encodings (0.2 MiB) and three kinds of compression (0.1 MiB), by
+`nm --size-sort` of a program that had kept its symbols.
+
+## Not measured
+
+`--full` adds sizes that take hours: files of a million wide rows, 5 million rows and 1 GB, and a backlog
+of a million writes. Nothing was measured on AWS. [Costs](costs.md) estimates the cost there, on paper.
 ";
 
 fn picture(part: &Part, docs: &Path) -> anyhow::Result<Option<(&'static str, &'static str)>> {
@@ -340,21 +372,21 @@ fn largest_common(measured: &import::Measured, part: &Part) -> u64 {
 /// Returns the targets beside the figures. Of several sizes, the worst counts.
 fn targets(parts: &[Kept]) -> Table {
     let mut table =
-        Table::new("", &["target", "wanted", "measured, least to most of the scenarios"]);
+        Table::new("", &["target", "wanted", "measured"]);
     for kept in parts {
         match &kept.part {
             Part::Import(measured) => import_targets(measured, &mut table),
             Part::Startup(measured) => {
                 let own = || measured.iter().filter(|one| one.zipped_mib.is_some());
-                let ours = || own().filter(|one| !one.name.contains("empty"));
-                push(&mut table, "cold start, × an empty function", "≤ 2", {
+                let ours = || own().filter(|one| one.name != "empty");
+                push(&mut table, "cold start: × an empty function", "≤ 2", {
                     ours().map(|one| one.is_times_empty)
                 });
-                push(&mut table, "zipped, MiB", "≤ 3", ours().filter_map(|one| one.zipped_mib));
+                push(&mut table, "zipped program, MiB", "≤ 3", ours().filter_map(|one| one.zipped_mib));
             }
             Part::Memory(measured) => {
                 let steps = measured.import.steps.iter();
-                push(&mut table, "peak of an import, MiB", "≤ 64 at 1 GB", {
+                push(&mut table, "peak memory of an import, MiB", "≤ 64 at 1 GB", {
                     steps.map(|step| step.peak_mib.median)
                 });
             }
@@ -372,7 +404,7 @@ fn targets(parts: &[Kept]) -> Table {
                     one.ways.iter().find(file).map(|way| way.ours_is_times.median)
                 };
                 let ratios = measured.scenarios.iter().filter_map(times);
-                push(&mut table, "writes of arrays, insert: × import, insert", "≥ 0.4", ratios);
+                push(&mut table, "writes in arrays, insert: × import, insert", "≥ 0.4", ratios);
             }
             _ => {}
         }
@@ -391,13 +423,13 @@ fn import_targets(measured: &[import::Measured], table: &mut Table) {
     };
     push(
         table,
-        "import, upsert: × `\\copy` to a stage table and `INSERT … ON CONFLICT`",
+        "import, upsert: × psql stage table",
         "≥ 1.0",
         ratios(true, "stage table"),
     );
-    push(table, "import, insert: × `\\copy`", "≥ 0.4", ratios(false, "`\\copy`"));
+    push(table, "import, insert: × psql `\\copy`", "≥ 0.4", ratios(false, "`\\copy`"));
     let both = |word| ratios(true, word).chain(ratios(false, word));
-    push(table, "import: × the tutorial's way", "≥ 50", both("tutorial"));
+    push(table, "import: × tutorial", "≥ 50", both("tutorial"));
     push(table, "import: × boto3 batches", "≥ 5", both("boto3 batches"));
 }
 
@@ -415,54 +447,61 @@ fn push(table: &mut Table, target: &str, wanted: &str, figures: impl Iterator<It
 fn costs(kept: &Kept) -> anyhow::Result<String> {
     let Part::Cost(samples) = &kept.part else { return Ok(String::new()) };
     let prices = Prices::read()?;
-    let mut text = format!(
-        "# Costs
-
-What aurora-sync costs on AWS, **on paper**: calls, bytes and processor time were counted in a run on one machine,
-prices were published by others, and the formulas are code ({}). Nothing here was read from a bill. Written by
-`cargo local bench --only cost --write-docs`.
-
-{}
-
-Prices: {}.
-
-",
-        "[crates/bench/src/cost.rs](../crates/bench/src/cost.rs)",
-        kept.provenance(),
-        prices.region
-    );
-    for table in kept.part.tables() {
-        writeln!(text, "{}", table.show())?;
+    let mut text = format!("{COSTS}\n{}\n\nPrices: {}.\n", kept.provenance(), prices.region);
+    for (table, legend) in kept.part.tables().iter().zip([FORMULAS, COUNTED]) {
+        write!(text, "\n{}\n{legend}", table.show())?;
     }
-    text.push_str(FORMULAS);
-    let mut idle = Table::new("A month in which nothing happens", &["what", "USD"]);
+    let mut idle = Table::new("A month without work", &["part", "USD"]);
     let month = cost::idle_month(&prices, alarms());
-    let all: f64 = month.iter().map(|(_, usd)| usd).sum();
-    for (what, usd) in month {
-        idle.push([what.to_owned(), number(usd)]);
+    let total: f64 = month.iter().map(|(_, usd)| usd).sum();
+    for (part, usd) in month {
+        idle.push([part.to_owned(), number(usd)]);
     }
-    idle.push(["in all".to_owned(), number(all)]);
-    writeln!(text, "{}", idle.show())?;
-    text.push_str(&cost::at_scale(&prices, samples));
-    let mut table = Table::new("", &["price", "USD", "for a", "source", "date"]);
-    for (name, price) in &prices.by_name {
-        let usd = format!("{}", price.usd);
-        let row = [name.clone(), usd, price.unit.clone(), price.source.clone()];
-        table.push(row.into_iter().chain([price.date.clone()]));
-    }
-    write!(text, "\n## Prices and assumptions\n\n")?;
-    writeln!(
+    idle.push(["total".to_owned(), number(total)]);
+    write!(text, "\n{}\n{}", idle.show(), cost::at_scale(&prices, samples))?;
+    write!(
         text,
-        "From [crates/bench/prices.json](../crates/bench/prices.json); change it and run again.\n"
+        "\n## Prices and assumptions\n\n\
+         [crates/bench/prices.json](../crates/bench/prices.json) holds them.\n\n{}",
+        sources(&prices)
     )?;
-    writeln!(text, "{}", table.show())?;
-    let mut table = Table::new("", &["assumption or limit", "value", "why"]);
+    write!(text, "\nAssumptions and limits:\n\n")?;
     for (name, one) in prices.assumptions.iter().chain(&prices.limits) {
-        table.push([name.clone(), one.value.to_string(), one.why.clone()]);
+        let item = format!("- `{name}` = {}: {}", one.value, one.why);
+        writeln!(text, "{}", wrap(&item, "  "))?;
     }
-    text.push_str(&table.show());
     Ok(text)
 }
+
+/// Returns the table of the prices, and below it the list of their sources.
+fn sources(prices: &Prices) -> String {
+    let mut sources: Vec<&str> = Vec::new();
+    let mut table = Table::new("", &["price", "USD", "for a", "date", "source"]);
+    for (name, price) in &prices.by_name {
+        let known = sources.iter().position(|source| *source == price.source);
+        let index = known.unwrap_or_else(|| {
+            sources.push(&price.source);
+            sources.len() - 1
+        });
+        let usd = format!("{}", price.usd);
+        let source = (index + 1).to_string();
+        table.push([name.clone(), usd, price.unit.clone(), price.date.clone(), source]);
+    }
+    let mut text = format!("{}\nSources:\n\n", table.show());
+    for (index, source) in sources.iter().enumerate() {
+        text.push_str(&wrap(&format!("{}. {source}", index + 1), "   "));
+        text.push('\n');
+    }
+    text
+}
+
+const COSTS: &str = "# Costs
+
+This page estimates the cost of aurora-sync on AWS, **on paper**. A run on one machine counted calls,
+bytes and processor time, others published the prices, and the formulas are code
+([crates/bench/src/cost.rs](../crates/bench/src/cost.rs)). No figure comes from a bill.
+`cargo local bench --only cost --write-docs` writes this page.
+";
 
 /// Returns the number of alarms in the template. An alarm in an `Fn::ForEach` counts once for each
 /// name in its list.
@@ -484,16 +523,27 @@ fn alarms() -> u64 {
     alarms
 }
 
-const FORMULAS: &str = "Formulas, for a million units:
+const FORMULAS: &str = "\
+*arrays* are writes in arrays of 500, *CSV rows* are those of a file of 100,000 rows, and *tutorial* is
+the tutorial's way. The formulas, for a million units:
 
-- **Lambda**: invocations × the price of one, and GB-seconds: (processor time × 1,769 MB / memory, where the memory is
-  less + calls × the time of a call on AWS) × memory.
-- **SQS**: sends, receives and deletes, each for every 64 KB begun; ten messages a delivery.
-- **Data API**: every call, and one more for every 32 KB.
-- **Aurora capacity**: PostgreSQL's processor time / processors an ACU × the price of an ACU-second. It is what the work
-  itself takes; a cluster that is awake is billed for its least capacity too, and falls asleep 5 minutes after the last call.
-- Not in it: storage and I/O of the rows themselves, data that leaves the region, the free tiers.
+- **Gateway** (API Gateway, REST): requests × the price of a request.
+- **Lambda**: invocations × the price of an invocation, and GB-seconds × their price. The seconds are
+  processor time × 1,769 MB / memory (1 from 1,769 MB on) + calls × the time of a call on AWS.
+- **SQS**: sends, receives and deletes. Each counts once for every 64 KB or part of them; a delivery has
+  ten messages.
+- **Data API**: calls, and one more request for every 32 KB.
+- **S3**: PUT and GET requests × their prices.
+- **Logs**: bytes × the price of ingestion.
+- **Aurora**: PostgreSQL's processor time / processors of an ACU × the price of an ACU-second. This is the
+  capacity for the work itself. A cluster that is awake is also billed for its least capacity, and pauses
+  5 minutes after the last call.
+- The table leaves out storage and I/O of the rows, data that leaves the region, and the free tiers.
+";
 
+const COUNTED: &str = "\
+*CPU ms* is the processor time of the functions for 1,000 units, *calls* and *KiB* are those of the Data
+API, *SQS* counts requests as they are billed, and *S3* is PUT / GET requests.
 ";
 
 #[cfg(test)]
@@ -528,11 +578,11 @@ mod tests {
             mode: mode.to_owned(),
             rows: 10,
             bytes: 10,
-            ways: vec![way("the tutorial's way, a statement a row, Data API", times)],
+            ways: vec![way("tutorial", times)],
         };
         let mut table = Table::default();
         let all = [measured("insert", 60.0), measured("upsert of new rows", 70.0)];
         import_targets(&all, &mut table);
-        assert_eq!(table.rows, [["import: × the tutorial's way", "≥ 50", "60.0 – 70.0"]]);
+        assert_eq!(table.rows, [["import: × tutorial", "≥ 50", "60.0 – 70.0"]]);
     }
 }

@@ -23,6 +23,16 @@ use crate::writes::write;
 
 const ROUNDS: usize = 20;
 
+/// Explains the functions and the columns of the table.
+pub(crate) const LEGEND: &str = "\
+- **empty**: a function of the `lambda_runtime` crate that does nothing.
+- **tutorial look-up**: the tutorial's Python function, with boto3.
+
+Columns: *`next`* is the time from exec to the first request for an event; *× empty* is that time divided
+by the time of the empty function; *response* is the time from exec to the first response; *at rest* is
+the resident memory before the first event; *zipped* is the size of the program as Lambda stores it.
+";
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub name: String,
@@ -82,13 +92,13 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
         Candidate::program("migrate", &programs.migrate, None),
         Candidate::program("prune", &programs.prune, None),
         Candidate::new(
-            "Python, the tutorial's look-up with boto3",
+            "tutorial look-up",
             Start::Peer("lookup_tutorial"),
             Some(json!({ "queryStringParameters": { "id": "0000" } })),
         ),
     ];
     if let Some(empty) = &empty {
-        let empty = Candidate::program("an empty lambda_runtime function", empty, Some(json!({})));
+        let empty = Candidate::program("empty", empty, Some(json!({})));
         candidates.insert(0, empty);
     }
     let rounds = if settings.is_smoke() { 1 } else { settings.rounds.unwrap_or(ROUNDS) };
@@ -205,14 +215,8 @@ fn build_empty() -> anyhow::Result<PathBuf> {
 }
 
 pub(crate) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
-    let columns = [
-        "function",
-        "exec to first `next`, ms",
-        "× empty",
-        "exec to first answer, ms",
-        "resident at rest, MiB",
-        "zipped, MiB",
-    ];
+    let columns =
+        ["function", "`next`, ms", "× empty", "response, ms", "at rest, MiB", "zipped, MiB"];
     let mut table = figures::Table::new("Cold start", &columns);
     for one in measured {
         table.push([

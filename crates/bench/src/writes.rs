@@ -26,7 +26,7 @@ const DELIVERY_MESSAGES: usize = 10;
 const MESSAGE_ROWS: u64 = 500;
 
 /// The name of the way that loads the rows as a file.
-pub(crate) const FILE: &str = "aurora-sync, the same rows as a file";
+pub(crate) const FILE: &str = "aurora-sync, file";
 
 /// The number of writes that are posted, one by one, to see when they are applied.
 const POSTED: u64 = 200;
@@ -78,11 +78,27 @@ impl Way {
         match self {
             Self::AuroraSync => "aurora-sync",
             Self::File => FILE,
-            Self::Powertools => "Python, Powertools batch processing, boto3",
-            Self::Tutorial => "the tutorial's function, a request a row",
+            Self::Powertools => "Powertools",
+            Self::Tutorial => "tutorial",
         }
     }
 }
+
+/// Explains the ways, the scenarios and the columns of the tables.
+pub(crate) const LEGEND: &str = "\
+- **aurora-sync**: the `apply` function.
+- **aurora-sync, file**: the `import` function, with the same rows as a file.
+- **Powertools**: a Python function with the batch processing of Powertools for AWS Lambda and boto3.
+- **tutorial**: the tutorial's Python function, which gets one request for each row, without a queue.
+
+A delivery holds ten messages of one partition. *1 busy* and *8 busy* are the numbers of partitions that
+have messages; each has a function of its own. A third of *mixed* writes are inserts, updates and deletes
+each.
+
+Columns: *writes/s* are medians; *aurora-sync is ×* is the speed of aurora-sync divided by the speed of
+the way; *calls per 1,000* are calls of the Data API for a thousand writes; *p50* and *p99* are quantiles
+of the time of a delivery, or of a request of the tutorial.
+";
 
 #[derive(Debug, Clone, Copy)]
 struct Scenario {
@@ -499,9 +515,9 @@ pub(crate) fn tables(measured: &Measured) -> Vec<figures::Table> {
     let columns = [
         "way",
         "writes/s",
-        "aurora-sync is × as fast",
-        "calls per 1,000 writes",
-        "a delivery, p50 ms",
+        "aurora-sync is ×",
+        "calls per 1,000",
+        "p50 ms",
         "p99 ms",
     ];
     let mut tables: Vec<_> = measured
@@ -524,7 +540,7 @@ pub(crate) fn tables(measured: &Measured) -> Vec<figures::Table> {
         .collect();
     if let Some(latency) = &measured.latency {
         let title =
-            "Writes: from accepted to applied, whole local stack, posted one after the other";
+            "From accepted to applied: the whole local stack, writes posted one after the other";
         let mut table = figures::Table::new(title, &["writes", "p50 ms", "p99 ms"]);
         table.push([count(latency.writes), number(latency.p50_ms), number(latency.p99_ms)]);
         tables.push(table);
