@@ -1,4 +1,4 @@
-"""The tutorial's function behind GET: the query is pasted into the statement, the raw answer goes back."""
+"""The tutorial's function behind GET: the query is pasted into the statement, the raw response goes back."""
 
 import json
 import os
@@ -14,10 +14,10 @@ def lambda_handler(event, context):
         sql = f"SELECT * FROM Staff WHERE id = '{query['id']}'"
     else:
         sql = f"SELECT * FROM Staff WHERE id >= '{query['from']}' ORDER BY id LIMIT 100"
-    answer = rds_data.execute_statement(
+    response = rds_data.execute_statement(
         resourceArn=os.environ["CLUSTER_ARN"],
         secretArn=os.environ["SECRET_ARN"],
         database=os.environ["DATABASE"],
         sql=sql,
     )
-    return {"statusCode": 200, "body": json.dumps(answer["records"])}
+    return {"statusCode": 200, "body": json.dumps(response["records"])}

@@ -1,4 +1,4 @@
-"""What the import peers share: the file from S3 as rows, and how a value becomes a parameter."""
+"""Shared by the import peers: reads rows of a file in S3, and turns values into parameters."""
 
 import csv
 import io

@@ -1,6 +1,6 @@
 """Runs a handler against a Runtime API, as AWS's own client for Python does: python runtime.py MODULE.
 
-Only what the benchmark needs of it, from AWS Lambda's guide, "Using the Lambda runtime API".
+Only the parts that the benchmark needs, from AWS Lambda's guide, "Using the Lambda runtime API".
 """
 
 import http.client
@@ -12,7 +12,7 @@ import traceback
 
 
 class Context:
-    """What Powertools asks of a context."""
+    """The attributes that Powertools reads of a context."""
 
     function_name = "measured"
     memory_limit_in_mb = 1769
@@ -32,11 +32,11 @@ def main():
         event = json.loads(response.read())
         context = Context(response.headers)
         try:
-            end, answer = "response", handler(event, context)
+            end, result = "response", handler(event, context)
         except Exception as error:
             traceback.print_exc()
-            end, answer = "error", {"errorType": type(error).__name__, "errorMessage": str(error)}
-        body = json.dumps(answer)
+            end, result = "error", {"errorType": type(error).__name__, "errorMessage": str(error)}
+        body = json.dumps(result)
         headers = {"Content-Type": "application/json"}
         api.request("POST", f"{base}/{context.aws_request_id}/{end}", body, headers)
         api.getresponse().read()

@@ -14,26 +14,26 @@ use local_stack::workspace;
 use crate::settings::{Name, Scale, Settings};
 use crate::{programs, report};
 
-/// Measure aurora-sync beside other ways to do the same
+/// Compare aurora-sync with other ways to do the same work
 ///
-/// Builds optimized programs first. Everything runs on this machine: the functions, the Data API server,
-/// PostgreSQL and the peers share its processors, so only ratios mean something elsewhere.
+/// Builds optimized programs first. The functions, the Data API server, PostgreSQL and the peers
+/// run on this machine and share its processors, so only ratios mean something elsewhere.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line")]
 pub struct Arguments {
     /// Measure these parts only
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<Name>,
-    /// The smallest sizes and few rounds: minutes
+    /// Measure the smallest sizes in few rounds, which takes minutes
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Also what takes hours
+    /// Also measure the sizes that take hours
     #[arg(long)]
     full: bool,
-    /// Write docs/benchmarks.md and docs/costs.md of what was measured last
+    /// Write docs/benchmarks.md and docs/costs.md from the latest figures
     #[arg(long)]
     write_docs: bool,
-    /// The same, and measure nothing
+    /// Write the documents and measure nothing
     #[arg(long, conflicts_with_all = ["only", "quick", "full", "programs"])]
     docs_only: bool,
     /// Rounds of each figure
@@ -42,19 +42,19 @@ pub struct Arguments {
     /// Rows of each file
     #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
     rows: Vec<u64>,
-    /// Only scenarios whose names hold these words, such as "wide" or "upsert of new"
+    /// Measure only scenarios whose names contain these words, such as "wide" or "upsert of new"
     #[arg(long = "scenario", value_name = "WORDS")]
     scenarios: Vec<String>,
-    /// Beside aurora-sync only what holds this word, such as "psql"
+    /// Measure aurora-sync and only the ways whose names contain this word, such as "psql"
     #[arg(long, value_name = "WORD")]
     way: Option<String>,
-    /// Milliseconds that each call of the Data API takes longer, as a real one does (some 17)
+    /// Delay each call of the Data API by this many milliseconds (some 17 on AWS)
     #[arg(long, value_name = "MILLISECONDS")]
     call_delay: Option<u64>,
-    /// A variable for our functions, as in NAME=VALUE
+    /// Set an environment variable of our functions
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = up::parse_parameter)]
     environment: Vec<(String, String)>,
-    /// Measure the programs of this folder as they are, and by this very program
+    /// Measure the programs in this folder without building, and with this program
     #[arg(long, value_name = "FOLDER")]
     programs: Option<PathBuf>,
 }
@@ -66,14 +66,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Some(folder) = &arguments.programs else {
         return Err(run_measured()?);
     };
-    // The one that is dropped stops what it has started.
+    // The dropped future stops the processes that it has started.
     tokio::select! {
         ended = measure(&arguments, folder) => ended,
         interrupted = signals::interrupted() => interrupted.context("cannot listen for signals"),
     }
 }
 
-/// Builds, and becomes the optimized form of this program. Comes back only with an error.
+/// Builds, and replaces this program by its optimized form. Returns only if that fails.
 fn run_measured() -> anyhow::Result<anyhow::Error> {
     tracing::info!("building the programs");
     let folder = programs::build()?;

@@ -19,7 +19,7 @@ use crate::writes::load;
 const PRICES: &str = include_str!("../prices.json");
 
 const MILLION: f64 = 1_000_000.0;
-/// Bytes of one metered unit of a request.
+/// The bytes of one billed unit of a request.
 const SQS_UNIT_BYTES: f64 = 65_536.0;
 const DATA_API_UNIT_BYTES: f64 = 32_768.0;
 const SECONDS_PER_HOUR: f64 = 3_600.0;
@@ -70,7 +70,7 @@ pub(crate) struct Sample {
     pub units: u64,
     pub api_requests: u64,
     pub invocations: Vec<Invocations>,
-    /// Requests of a FIFO queue as they are metered, and of a standard one.
+    /// The billed requests of a FIFO queue and of a standard queue.
     pub sqs_fifo_requests: f64,
     pub sqs_standard_requests: f64,
     pub data_api_calls: u64,
@@ -92,7 +92,7 @@ pub(crate) struct Invocations {
     pub other_calls: u64,
 }
 
-/// A price by where it comes from, for a million units.
+/// The price of a million units, by service.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cost {
     pub lines: Vec<(&'static str, f64)>,
@@ -104,8 +104,8 @@ impl Cost {
     }
 }
 
-/// Returns the billed time of invocations: processor time, stretched where the function has a part of a
-/// processor, and the time that its calls take on AWS.
+/// Returns the billed time of invocations: processor time, stretched where the function has a part
+/// of a processor, and the time that its calls take on AWS.
 pub(crate) fn billed_seconds(prices: &Prices, invocations: &Invocations) -> f64 {
     let whole = prices.value("memory_of_one_processor_mb");
     let stretch = (whole / invocations.memory_mb).max(1.0) * prices.value("processor_ratio");
@@ -114,7 +114,8 @@ pub(crate) fn billed_seconds(prices: &Prices, invocations: &Invocations) -> f64 
     invocations.cpu_seconds * stretch + waits / 1_000.0
 }
 
-/// Calls of the Data API as they are metered: each at least one unit, and one more for each unit of bytes.
+/// Returns the billed requests of the Data API: one for each call, and one more for each unit of
+/// bytes.
 pub(crate) fn data_api_units(calls: u64, bytes: u64) -> f64 {
     float(calls) + (float(bytes) / DATA_API_UNIT_BYTES).floor()
 }
@@ -227,8 +228,8 @@ async fn writes(
             "pathParameters": { "table": "staff" }, "body": body.to_string(),
             "requestContext": { "httpMethod": "POST" }, "isBase64Encoded": false,
         });
-        let answer = enqueue.invoke(event.to_string()).await?;
-        ensure!(answer.value["statusCode"] == 202, "{}", answer.value);
+        let response = enqueue.invoke(event.to_string()).await?;
+        ensure!(response.value["statusCode"] == 202, "{}", response.value);
     }
     let sent = env.fake_aws.take_sent();
     let send_calls = env.fake_aws.counts().of("SendMessageBatch");
@@ -241,8 +242,8 @@ async fn writes(
         deliveries += 1;
         let messages: Vec<_> =
             messages.iter().map(|body| (body.clone(), Some("p0".to_owned()))).collect();
-        let answer = apply.invoke(queue_event(&messages, "writes.fifo").to_string()).await?;
-        let failures = answer.value["batchItemFailures"].as_array().map_or(0, Vec::len);
+        let response = apply.invoke(queue_event(&messages, "writes.fifo").to_string()).await?;
+        let failures = response.value["batchItemFailures"].as_array().map_or(0, Vec::len);
         ensure!(failures == 0, "{failures} messages are to be retried later");
     }
     // Ten single writes are ten calls to the queue, not one.
@@ -311,7 +312,7 @@ async fn file(env: &BenchEnv, rows: u64) -> anyhow::Result<Sample> {
             data_api_calls: run.calls,
             other_calls: puts + gets,
         }],
-        // Sent by S3, received, deleted; and what the function sends itself.
+        // S3 sends one message, which is received and deleted. The function sends more.
         sqs_standard_requests: 3.0 + float(counts.messages_sent),
         data_api_calls: run.calls,
         data_api_bytes: run.call_bytes,
@@ -334,7 +335,8 @@ fn is_s3_put(operation: &str) -> bool {
     )
 }
 
-/// Requests that one function answers with one statement each: look-ups of ours, or the tutorial's.
+/// Counts requests that a function handles with one statement each: our look-ups, or the tutorial's
+/// requests.
 async fn requests(
     env: &BenchEnv,
     name: &str,
@@ -366,8 +368,8 @@ async fn requests(
             (Some(_), Some(_)) => json!({ "queryStringParameters": { "id": staff_id(n) } }),
             _ => json!({ "httpMethod": "POST", "body": row(n).to_string() }),
         };
-        let answer = function.invoke(event.to_string()).await?;
-        ensure!(answer.value["statusCode"] == 200, "{}", answer.value);
+        let response = function.invoke(event.to_string()).await?;
+        ensure!(response.value["statusCode"] == 200, "{}", response.value);
     }
     let counters = env.data_api.counters();
     let sample = Sample {
@@ -395,8 +397,8 @@ async fn requests(
 /// The cost of a month in which nothing happens: alarms, the secret, the schedule of `prune`,
 /// the queues' pollers and a gigabyte of data. The database is at zero capacity.
 pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64)> {
-    // Two event source mappings with long polls of 20 s and five pollers each (AWS Lambda guide, "Using
-    // Lambda with Amazon SQS": empty receives are billed).
+    // Two event source mappings with long polls of 20 s and five pollers each (AWS Lambda guide,
+    // "Using Lambda with Amazon SQS": empty receives are billed).
     let polls = 5.0 * 30.0 * 86_400.0 / 20.0;
     vec![
         ("Alarms", prices.usd("alarm_month") * float(alarms)),
@@ -413,7 +415,8 @@ pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64
     ]
 }
 
-/// Returns the section on the limits that are reached first, by rates of writes and for a large file.
+/// Returns the section on the limits that are reached first, by rates of writes and for a large
+/// file.
 pub(crate) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
     let of = |name: &str| samples.iter().find(|sample| sample.name == name);
     let per_unit = |sample: &Sample, amount: f64| amount / float(sample.units);
@@ -472,7 +475,8 @@ pub(crate) fn at_scale(prices: &Prices, samples: &[Sample]) -> String {
         let rows = 1e12 / 25.0;
         let seconds = busy(sample, rows, 0);
         let usd = cost(prices, sample).total() / MILLION * rows;
-        let columns = ["rows of 25 bytes", "one file, days", "64 files, hours", "ACUs at 64", "USD"];
+        let columns =
+            ["rows of 25 bytes", "one file, days", "64 files, hours", "ACUs at 64", "USD"];
         let mut table = figures::Table::new("A terabyte of CSV", &columns);
         table.push([
             number(rows),
@@ -494,29 +498,29 @@ fn limited(figure: f64, limit: f64) -> String {
 }
 
 const COLUMNS: &str = "\
-*arrays* are arrays of 500. A figure in bold type is over its limit. *requests/s* are requests of API
-Gateway, *enqueue* and *apply* are functions that run at once, *sends/s* are calls of the FIFO queue,
-*calls/s* are calls of the Data API, and *ACUs* are the capacity for PostgreSQL's work. There must be at
-least as many partitions as functions in *apply*.
+*arrays* are arrays of 500. A figure in bold type is over its limit. *requests/s* are requests of
+API Gateway, *enqueue* and *apply* are functions that run at once, *sends/s* are calls of the FIFO
+queue, *calls/s* are calls of the Data API, and *ACUs* are the capacity for PostgreSQL's work. There
+must be at least as many partitions as functions in *apply*.
 ";
 
 const AT_SCALE: &str = "\
 These limits are reached first, and these settings raise them:
 
 - **10 writes a second**: none. One `apply` is idle most of the time, and one partition is enough.
-- **1,000 a second, single**: the order of keys. One `apply` at a time works on a message group, so there
-  must be more partitions (`Partitions`) and functions (`ApplyConcurrency`) than *apply* says. As arrays,
-  the same writes are a few deliveries a second.
-- **100,000 a second, single**: the requests of API Gateway (a quota that AWS raises on request), then the
-  concurrent functions of the account, then the calls of one FIFO queue. A client that writes at such a
-  rate sends arrays, or a file.
-- **100,000 a second, in arrays**: PostgreSQL. Its limits are its capacity (`MaxCapacity`) and its one
-  writer instance. Each running `apply` needs one connection.
-- **A terabyte of CSV**: PostgreSQL again, with `ImportConcurrency` files at once. Cut the file into files
-  of some gigabytes, which load at the same time. One file is one import, which continues in one
-  invocation after the other.
-- The event source mapping scales a FIFO queue up to the number of its groups, and a standard queue up to
-  1,250 functions at once. Both are far above the concurrency settings.
+- **1,000 a second, single**: the order of keys. One `apply` at a time works on a message group, so
+  there must be more partitions (`Partitions`) and functions (`ApplyConcurrency`) than *apply* says.
+  As arrays, the same writes are a few deliveries a second.
+- **100,000 a second, single**: the requests of API Gateway (a quota that AWS raises on request),
+  then the concurrent functions of the account, then the calls of one FIFO queue. A client that
+  writes at such a rate sends arrays, or a file.
+- **100,000 a second, in arrays**: PostgreSQL. Its limits are its capacity (`MaxCapacity`) and its
+  one writer instance. Each running `apply` needs one connection.
+- **A terabyte of CSV**: PostgreSQL again, with `ImportConcurrency` files at once. Cut the file into
+  files of some gigabytes, which load at the same time. One file is one import, which continues in
+  one invocation after the other.
+- The event source mapping scales a FIFO queue up to the number of its groups, and a standard queue
+  up to 1,250 functions at once. Both are far above the concurrency settings.
 ";
 
 pub(crate) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
@@ -540,7 +544,7 @@ pub(crate) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
         "KiB",
         "SQS",
         "S3",
-        "PostgreSQL CPU s",
+        "PostgreSQL s",
         "log KiB",
     ];
     let mut counted = figures::Table::new("Counted in the run", &columns);

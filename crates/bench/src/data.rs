@@ -111,7 +111,8 @@ fn push_staff(line: &mut String, n: u64, version: Version) {
 }
 
 fn push_wide(line: &mut String, n: u64, version: Version) {
-    // Spreads consecutive numbers (Knuth's multiplicative hash), so that values look unlike each other.
+    // Spreads consecutive numbers (Knuth's multiplicative hash), so that values look unlike each
+    // other.
     let spread = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let changed = u64::from(version == Version::New);
     let name = staff_name(n, version);

@@ -1,5 +1,5 @@
-//! The environment that all measurements share: one PostgreSQL, one Data API server, a fake of S3 and SQS, and a
-//! fresh database for each run.
+//! The environment that all measurements share: one PostgreSQL, one Data API server, a fake of S3
+//! and SQS, and a fresh database for each run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +35,7 @@ const MIGRATED_WITHIN: Duration = Duration::from_mins(5);
 
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-const COPY_PIECE_BYTES: usize = 1 << 20;
+const COPY_BLOCK_BYTES: usize = 1 << 20;
 
 /// The packages that the Python peers import, without those of the emulator.
 const PEERS: Kit = Kit {
@@ -51,7 +51,7 @@ pub(crate) struct BenchEnv {
     pub fake_aws: FakeAws,
     pub data_api: Server,
     pub programs: Functions,
-    /// Given to every function of ours besides what the template gives it.
+    /// The variables of our functions besides those of the template.
     pub extra_environment: Vec<(String, String)>,
     python: OnceCell<PathBuf>,
     databases: AtomicU32,
@@ -164,7 +164,7 @@ impl BenchEnv {
         function::cpu_of_family(pid.await?.trim().parse().context("postmaster.pid has no number")?)
     }
 
-    /// Loads a CSV file by COPY, in one transaction with what comes before and after it.
+    /// Loads a CSV file by COPY, in one transaction with the statements before and after it.
     pub(crate) async fn copy_file(
         &self,
         database: &Database,
@@ -177,11 +177,11 @@ impl BenchEnv {
         let mut sink = std::pin::pin!(sink);
         let mut file = tokio::fs::File::open(path).await?;
         loop {
-            let mut piece = Vec::with_capacity(COPY_PIECE_BYTES);
-            if file.read_buf(&mut piece).await? == 0 {
+            let mut block = Vec::with_capacity(COPY_BLOCK_BYTES);
+            if file.read_buf(&mut block).await? == 0 {
                 break;
             }
-            sink.send(Bytes::from(piece)).await?;
+            sink.send(Bytes::from(block)).await?;
         }
         sink.finish().await?;
         client.batch_execute(&format!("{after}; COMMIT")).await?;
@@ -258,7 +258,8 @@ impl BenchEnv {
 
     /// The environment variables that template.yaml and Lambda give a function.
     pub(crate) fn environment(&self, database: &Database) -> Vec<(&'static str, String)> {
-        // One file of certificates, as Lambda's system has it: many systems have a folder of hundreds.
+        // One file of certificates, as Lambda's system has it: many systems have a folder of
+        // hundreds.
         let certificates = Some(CERTIFICATES).filter(|path| Path::new(path).exists());
         let certificates = certificates.map(|path| ("SSL_CERT_FILE", path.to_owned()));
         let queue = |name| format!("{}/000000000000/{name}", self.fake_aws.url());
@@ -311,7 +312,7 @@ impl BenchEnv {
     }
 }
 
-/// The event that SQS delivers for an object that was put, as S3 tells of it.
+/// The event that SQS delivers for an object that was put, as S3 reports it.
 pub(crate) fn object_created(key: &str, etag: &str, size_bytes: u64) -> Value {
     let body = json!({ "Records": [{
         "eventVersion": "2.1",

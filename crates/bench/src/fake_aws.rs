@@ -1,8 +1,8 @@
 //! A fake of S3 and SQS, for functions and peers that are measured.
 //!
-//! The emulator's S3 is Python and would be what is measured. This one serves files of this machine as S3
-//! does (ranges, conditions, metadata, uploads in parts), takes what is stored, answers what the queues'
-//! clients ask, and counts. It keeps no message and knows no permission.
+//! The S3 of the emulator is Python, and would limit the figures. This one serves files of this
+//! machine as S3 does (ranges, conditions, metadata, multipart uploads), stores uploads, responds
+//! to the clients of queues, and counts calls. It keeps no message and checks no permission.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -27,7 +27,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 /// The bytes of a file that a response body holds at a time.
-const PIECE_BYTES: u64 = 256 * 1024;
+const BLOCK_BYTES: u64 = 256 * 1024;
 
 type Reply = Response<BoxBody<Bytes, io::Error>>;
 
@@ -87,7 +87,7 @@ impl FakeAws {
         let handler = Arc::clone(&shared);
         let server = HttpServer::start(move |request| {
             let handler = Arc::clone(&handler);
-            async move { handler.answer(request).await }
+            async move { handler.respond(request).await }
         })
         .await?;
         Ok(Self { url: server.url(), shared, _server: server })
@@ -97,7 +97,7 @@ impl FakeAws {
         &self.url
     }
 
-    /// Lets a file be an object, with metadata whose names lack `x-amz-meta-`.
+    /// Serves a file as an object. The names of its metadata lack `x-amz-meta-`.
     pub(crate) fn serve_file(
         &self,
         bucket: &str,
@@ -125,7 +125,7 @@ impl FakeAws {
         state.objects.get(&format!("/{bucket}/{key}")).map(|object| object.etag.clone())
     }
 
-    /// Bodies of the messages that were sent since the last time.
+    /// Returns the bodies of the messages that were sent since the last call.
     pub(crate) fn take_sent(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.lock().sent)
     }
@@ -154,7 +154,7 @@ impl Shared {
         *self.lock().counts.calls.entry(operation.to_owned()).or_default() += 1;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> anyhow::Result<Reply> {
+    async fn respond(&self, request: Request<Incoming>) -> anyhow::Result<Reply> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         if let Some(target) = head.headers.get("x-amz-target") {
@@ -283,7 +283,7 @@ impl Shared {
         let request: Value = serde_json::from_slice(body)?;
         let id = || uuid::Uuid::now_v7().to_string();
         let entries = request["Entries"].as_array().map_or(&[][..], Vec::as_slice);
-        let answer = match operation {
+        let body = match operation {
             "SendMessage" => {
                 let mut state = self.lock();
                 state.counts.messages_sent += 1;
@@ -306,7 +306,7 @@ impl Shared {
             }
         };
         let response = ok().header(CONTENT_TYPE, "application/x-amz-json-1.0");
-        Ok(response.body(full(answer.to_string()))?)
+        Ok(response.body(full(body.to_string()))?)
     }
 }
 
@@ -331,7 +331,7 @@ impl Object {
     }
 }
 
-/// A part of a file, piece by piece. The files are in the system's cache, so a read does not wait.
+/// A part of a file, block by block. The files are in the system's cache, so a read does not wait.
 #[derive(Debug)]
 struct FileBody {
     file: Arc<File>,
@@ -347,14 +347,14 @@ impl Body for FileBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let size = PIECE_BYTES.min(self.end - self.at);
+        let size = BLOCK_BYTES.min(self.end - self.at);
         if size == 0 {
             return Poll::Ready(None);
         }
-        let mut piece = BytesMut::zeroed(usize::try_from(size).unwrap_or_default());
-        let read = self.file.read_exact_at(&mut piece, self.at);
+        let mut block = BytesMut::zeroed(usize::try_from(size).unwrap_or_default());
+        let read = self.file.read_exact_at(&mut block, self.at);
         self.at += size;
-        Poll::Ready(Some(read.map(|()| Frame::data(piece.freeze()))))
+        Poll::Ready(Some(read.map(|()| Frame::data(block.freeze()))))
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -394,7 +394,8 @@ fn etag(content: &impl Hash) -> String {
     format!("{:032x}", hasher.finish())
 }
 
-/// `bytes=first-last`, `bytes=first-` or `bytes=-count` as first and end; `None` where it lies outside.
+/// Returns the first byte and the end of `bytes=first-last`, `bytes=first-` or `bytes=-count`, or
+/// `None` if the range is outside the object.
 fn read_range(range: &str, size: u64) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (first, end) = match (first.parse::<u64>(), last.parse::<u64>()) {
@@ -406,7 +407,7 @@ fn read_range(range: &str, size: u64) -> Option<(u64, u64)> {
     (first < end).then_some((first, end))
 }
 
-/// A body as it was meant: clients send large ones in signed chunks with a checksum after them
+/// Decodes a body: clients send large ones in signed chunks with a checksum after them
 /// (Amazon S3, "Signature calculations: chunked upload").
 fn content(headers: &HeaderMap, body: Bytes) -> Bytes {
     let is_chunked = headers

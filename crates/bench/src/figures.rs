@@ -51,7 +51,8 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-/// Returns three significant digits, with thousands apart: `0.0123`, `1.23`, `12.3`, `123`, `12,300`.
+/// Returns three significant digits, with thousands apart: `0.0123`, `1.23`, `12.3`, `123`,
+/// `12,300`.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -156,8 +157,8 @@ impl Table {
         self.rows.push(row.into_iter().collect());
     }
 
-    /// Returns the table with padded columns, so that it can be read as plain text. Figures are aligned
-    /// to the right.
+    /// Returns the table with padded columns, so that it can be read as plain text. Figures are
+    /// aligned to the right.
     pub(crate) fn show(&self) -> String {
         let all = || std::iter::once(&self.columns).chain(&self.rows);
         let widths: Vec<_> = (0..self.columns.len())
@@ -217,7 +218,10 @@ mod tests {
         ] {
             assert_eq!(number(value), expected);
         }
-        assert_eq!([10_000, 1_000_000, 2_500_000, 36_600].map(count), ["10 k", "1 M", "2.5 M", "36,600"]);
+        assert_eq!(
+            [10_000, 1_000_000, 2_500_000, 36_600].map(count),
+            ["10 k", "1 M", "2.5 M", "36,600"]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A program behind a Runtime API of its own, as Lambda runs it, and what the system says of its process.
+//! A program behind a Runtime API of its own, as Lambda runs it, and the resources of its process.
 //!
 //! The interface is that of AWS Lambda's guide, "Using the Lambda runtime API": `next`, `response`,
 //! `error`. Rust and Python functions are run and timed by the same code.
@@ -43,10 +43,10 @@ pub(crate) struct Function {
 #[derive(Debug)]
 struct Invocation {
     event: Bytes,
-    answer: oneshot::Sender<Outcome>,
+    reply: oneshot::Sender<Outcome>,
 }
 
-/// The body of the answer, or of the error; and how long after the event was handed over.
+/// The body of the response or of the error, and the time since the event was sent.
 #[derive(Debug)]
 struct Outcome {
     body: Bytes,
@@ -54,9 +54,9 @@ struct Outcome {
     took: Duration,
 }
 
-/// An answer, and how long it took from the event's way out to the answer's way in.
+/// A response, and the time from the sending of the event to its arrival.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct FunctionResponse {
     pub value: Value,
     pub took: Duration,
 }
@@ -94,7 +94,7 @@ impl Function {
         let api = Arc::new(RuntimeApi { waiting: waiting.into(), running: None.into(), polled });
         let server = HttpServer::start(move |request| {
             let api = Arc::clone(&api);
-            async move { api.answer(request).await }
+            async move { api.respond(request).await }
         })
         .await?;
         let output = std::fs::File::create(log)
@@ -126,14 +126,14 @@ impl Function {
         Ok(Self { child: child.into(), pid, invocations, _server: server, log, ready_after })
     }
 
-    /// Hands an event over and waits for the answer. A function's error is an error.
-    pub(crate) async fn invoke(&self, event: impl Into<Bytes>) -> anyhow::Result<Answer> {
-        let (answer, mut answered) = oneshot::channel();
-        let invocation = Invocation { event: event.into(), answer };
+    /// Sends an event and waits for the response. Fails if the function fails.
+    pub(crate) async fn invoke(&self, event: impl Into<Bytes>) -> anyhow::Result<FunctionResponse> {
+        let (reply, mut replied) = oneshot::channel();
+        let invocation = Invocation { event: event.into(), reply };
         self.invocations.send(invocation).await.map_err(|_| anyhow!("the Runtime API is gone"))?;
         let outcome = loop {
-            match tokio::time::timeout(LOOK_EVERY, &mut answered).await {
-                Ok(outcome) => break outcome.context("the invocation has no answer")?,
+            match tokio::time::timeout(LOOK_EVERY, &mut replied).await {
+                Ok(outcome) => break outcome.context("the invocation has no response")?,
                 Err(_) => {
                     let status = self.with_child(Child::exit_status)?;
                     if let Some(status) = status {
@@ -146,8 +146,8 @@ impl Function {
             let error = String::from_utf8_lossy(&outcome.body).into_owned();
             bail!("the function failed: {error}\n{}", last_lines(&self.log));
         }
-        let value = serde_json::from_slice(&outcome.body).context("the answer is not JSON")?;
-        Ok(Answer { value, took: outcome.took })
+        let value = serde_json::from_slice(&outcome.body).context("the response is not JSON")?;
+        Ok(FunctionResponse { value, took: outcome.took })
     }
 
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
@@ -197,9 +197,9 @@ struct Times {
 
 fn times(pid: u32) -> anyhow::Result<Times> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The program's name, in parentheses, may hold blanks. After it: the state, the parent (2nd), utime
-    // and stime (12th, 13th), cutime and cstime (14th, 15th; proc(5)).
-    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat is not what it was")?;
+    // The program's name, in parentheses, may hold blanks. After it: the state, the parent (2nd),
+    // utime and stime (12th, 13th), cutime and cstime (14th, 15th; proc(5)).
+    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat has another format")?;
     let fields: Vec<u64> =
         rest.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
     let field = |index: usize| fields.get(index - 1).copied().unwrap_or_default();
@@ -212,7 +212,7 @@ fn times(pid: u32) -> anyhow::Result<Times> {
     })
 }
 
-/// Processor time of this process: of the Data API server and what stands in for S3.
+/// Processor time of this process: of the Data API server and the fake of S3.
 pub(crate) fn own_cpu() -> anyhow::Result<Duration> {
     Ok(times(std::process::id())?.own)
 }
@@ -238,7 +238,7 @@ pub(crate) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
 }
 
 impl RuntimeApi {
-    async fn answer(&self, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
+    async fn respond(&self, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
         let path = request.uri().path().to_owned();
         if path.ends_with("/invocation/next") {
             self.polled.send_if_modified(|first| {
@@ -247,7 +247,7 @@ impl RuntimeApi {
                 is_first
             });
             let invocation = self.waiting.lock().await.recv().await;
-            let Invocation { event, answer } = invocation.context("no more work")?;
+            let Invocation { event, reply } = invocation.context("no more work")?;
             let deadline = SystemTime::now() + TIMEOUT;
             let deadline_ms = deadline.duration_since(UNIX_EPOCH)?.as_millis();
             let response = Response::builder()
@@ -259,16 +259,16 @@ impl RuntimeApi {
                     "arn:aws:lambda:us-east-1:000000000000:function:measured",
                 )
                 .body(Full::new(event))?;
-            *self.running.lock().await = Some((answer, Instant::now()));
+            *self.running.lock().await = Some((reply, Instant::now()));
             return Ok(response);
         }
         let is_error = path.ends_with("/error");
         let body = request.into_body().collect().await?.to_bytes();
         let arrived = Instant::now();
-        if let Some((answer, since)) = self.running.lock().await.take() {
+        if let Some((reply, since)) = self.running.lock().await.take() {
             let outcome = Outcome { body, is_error, took: arrived.duration_since(since) };
             // Nobody waits where the run was interrupted.
-            drop(answer.send(outcome));
+            drop(reply.send(outcome));
         }
         Ok(Response::builder().status(202).body(Full::default())?)
     }

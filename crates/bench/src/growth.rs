@@ -1,4 +1,5 @@
-//! Growth: time and memory of an import against its rows and bytes, and a backlog of writes drained.
+//! Growth: time and memory of an import against its rows and bytes, and a backlog of writes
+//! drained.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,8 @@ use crate::settings::Settings;
 
 /// Explains the columns of the tables.
 pub(crate) const LEGEND: &str = "\
-*× time for × rows* compares a row of the table with the row above; *peak MiB* is the peak memory of the
-function; *CPU s* is the processor time of the function.
+*× time for × rows* compares a row of the table with the row above; *peak MiB* is the peak memory of
+the function; *CPU s* is the processor time of the function.
 ";
 
 /// Imports of rising sizes.

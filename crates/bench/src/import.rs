@@ -25,11 +25,11 @@ pub(crate) enum Mode {
     /// Every other row is there already, with other values.
     UpsertHalf,
     /// All rows are there already, and each is rejected.
-    InsertRefused,
+    InsertRejected,
 }
 
 const MODES: [Mode; 5] =
-    [Mode::Insert, Mode::UpsertNew, Mode::UpsertSame, Mode::UpsertHalf, Mode::InsertRefused];
+    [Mode::Insert, Mode::UpsertNew, Mode::UpsertSame, Mode::UpsertHalf, Mode::InsertRejected];
 
 impl Mode {
     pub(crate) fn name(self) -> &'static str {
@@ -38,7 +38,7 @@ impl Mode {
             Self::UpsertNew => "upsert of new rows",
             Self::UpsertSame => "upsert of identical rows",
             Self::UpsertHalf => "upsert, half new, half changed",
-            Self::InsertRefused => "insert, all rejected",
+            Self::InsertRejected => "insert, all rejected",
         }
     }
 
@@ -109,18 +109,20 @@ pub(crate) const LEGEND: &str = "\
   there, without the Data API.
 - **multi-row `VALUES`**: a Python function that calls `ExecuteStatement` with as many rows in each
   `INSERT` as 60,000 characters hold.
-- **boto3 batches**: a Python function that calls `BatchExecuteStatement` with 1,000 rows in each call.
-- **tutorial**: a Python function that calls `ExecuteStatement` once for each row, as the tutorial does.
+- **boto3 batches**: a Python function that calls `BatchExecuteStatement` with 1,000 rows in each
+  call.
+- **tutorial**: a Python function that calls `ExecuteStatement` once for each row, as the tutorial
+  does.
 
 Columns: *rows* are the rows of the file that the way loaded; *seconds* and *rows/s* are medians;
-*aurora-sync is ×* is the speed of aurora-sync divided by the speed of the way; *calls* are those of the
-Data API; *MiB* is the peak memory of the function; *CPU s* is the processor time of the function + of
-the Data API server with the fake of S3 + of PostgreSQL.
+*aurora-sync is ×* is the speed of aurora-sync divided by the speed of the way; *calls* are those of
+the Data API; *MiB* is the peak memory of the function; *CPU s* is the processor time of the
+function + of the Data API server with the fake of S3 + of PostgreSQL.
 ";
 
 fn ways(mode: Mode) -> Vec<Way> {
     let psql = if mode.is_upsert() { Way::CopyStage } else { Way::Copy };
-    if mode == Mode::InsertRefused {
+    if mode == Mode::InsertRejected {
         return vec![Way::AuroraSync, psql];
     }
     vec![
@@ -155,7 +157,8 @@ pub(crate) struct MeasuredWay {
     /// The speed of aurora-sync divided by the speed of this way, round by round.
     pub ours_is_times: Spread,
     pub peak_mib: Option<f64>,
-    /// Processor time: of the function, of the server between (the Data API and S3), and of PostgreSQL.
+    /// Processor time: of the function, of the server between (the Data API and S3), and of
+    /// PostgreSQL.
     pub cpu_seconds: Option<f64>,
     #[serde(default)]
     pub server_cpu_seconds: f64,
@@ -178,7 +181,8 @@ pub(crate) struct Run {
     pub postgres_cpu: Duration,
 }
 
-/// Measures each scenario, and hands over all that are done after each: the whole takes long.
+/// Measures each scenario. Passes all finished scenarios to `done` after each, because a run takes
+/// long.
 pub(crate) async fn measure(
     env: &BenchEnv,
     settings: &Settings,
@@ -218,7 +222,7 @@ async fn measure_scenario(
     for round in 0..rounds + warm_ups {
         for index in 0..ways.len() {
             let index = (index + round) % ways.len();
-            // Peers take seconds for what others do in an instant: nothing cold is left to be seen.
+            // A peer takes seconds, so a warm-up would not show.
             if round < warm_ups && matches!(ways[index], Way::Peer { .. }) {
                 continue;
             }
@@ -285,7 +289,7 @@ impl Prepared {
         let columns = env.columns(&template, table).await?;
         let rows_there = match mode {
             Mode::Insert | Mode::UpsertNew => None,
-            Mode::UpsertSame | Mode::InsertRefused => Some((1, Version::New)),
+            Mode::UpsertSame | Mode::InsertRejected => Some((1, Version::New)),
             Mode::UpsertHalf => Some((2, Version::Old)),
         };
         if let Some((step, version)) = rows_there {
@@ -294,7 +298,7 @@ impl Prepared {
             let name = table.name();
             let copy = format!("COPY {name} FROM STDIN WITH (FORMAT csv, HEADER)");
             env.copy_file(&template, ["", &copy, ""], &path).await?;
-            // As it would have been long since.
+            // As autovacuum would have left it.
             env.run_sql(&template, &format!("VACUUM (FREEZE, ANALYZE) {name}")).await?;
         }
         Ok(Self { scenario: *scenario, template, columns, folder })
@@ -311,7 +315,8 @@ impl Prepared {
         Ok((path, size_bytes))
     }
 
-    /// Returns the checksum of the rows that the table must hold afterwards, computed by PostgreSQL alone.
+    /// Returns the checksum of the rows that the table must hold afterwards, computed by PostgreSQL
+    /// alone.
     pub(crate) async fn expected(&self, env: &BenchEnv, rows: u64) -> anyhow::Result<String> {
         let database = env.copy_of(&self.template.name).await?;
         let name = self.scenario.table.name();
@@ -351,8 +356,8 @@ impl Prepared {
         env.remove(database).await
     }
 
-    /// Our import, of a process that has imported a file without rows before: it has its connections, and so has psql
-    /// when its time begins.
+    /// Runs our import, in a process that has imported a file without rows before. It has its
+    /// connections then, as psql has when its time begins.
     pub(crate) async fn run_ours(
         &self,
         env: &BenchEnv,
@@ -366,7 +371,7 @@ impl Prepared {
         before.run(env, Some(&function), took).await
     }
 
-    /// Has the first rows of the file imported, under this name.
+    /// Imports the first rows of the file under this name.
     async fn drop_file(
         &self,
         env: &BenchEnv,
@@ -378,7 +383,7 @@ impl Prepared {
         let (path, size_bytes) = self.file(rows)?;
         let key = format!("imports/{}/{name}.csv", self.scenario.table.name());
         let metadata: &[(&str, &str)] = match self.scenario.mode {
-            Mode::Insert | Mode::InsertRefused => &[("mode", "insert")],
+            Mode::Insert | Mode::InsertRejected => &[("mode", "insert")],
             _ => &[],
         };
         env.fake_aws.serve_file(UPLOADS, &key, &path, metadata)?;
@@ -389,7 +394,7 @@ impl Prepared {
             "SELECT state || ' ' || coalesce(error, '') || ' ' || rows_read || ' ' || rows_rejected
              FROM sync.import ORDER BY started_at DESC LIMIT 1";
         let outcome = env.text(database, outcome).await?;
-        let rejected = if self.scenario.mode == Mode::InsertRefused { rows } else { 0 };
+        let rejected = if self.scenario.mode == Mode::InsertRejected { rows } else { 0 };
         let expected = format!("completed  {rows} {rejected}");
         ensure!(outcome == expected, "the import ended as {outcome}");
         Ok(took)
@@ -424,7 +429,7 @@ impl Prepared {
         before_all.run(env, None, started.elapsed()).await
     }
 
-    /// Returns the statement as people write it: every row is updated, changed or not.
+    /// Returns the usual statement, which updates every row, changed or not.
     fn merge(&self) -> String {
         let name = self.scenario.table.name();
         let changes = self.columns.iter().filter(|(column, _)| column != "id");
@@ -459,8 +464,8 @@ impl Prepared {
         // As ours.
         load(0).await?;
         let before = Before::of(env, Some(&function)).await?;
-        let answer = load(rows).await?;
-        before.run(env, Some(&function), answer.took).await
+        let response = load(rows).await?;
+        before.run(env, Some(&function), response.took).await
     }
 
     pub(crate) async fn remove(self, env: &BenchEnv) -> anyhow::Result<()> {
@@ -529,10 +534,10 @@ pub(crate) async fn deliver(
     let mut took = Duration::ZERO;
     let mut event = event;
     loop {
-        let answer = function.invoke(event).await?;
-        took += answer.took;
-        let failures = answer.value["batchItemFailures"].as_array().map_or(0, Vec::len);
-        ensure!(failures == 0, "the message was given back: {}", function.log());
+        let response = function.invoke(event).await?;
+        took += response.took;
+        let failures = response.value["batchItemFailures"].as_array().map_or(0, Vec::len);
+        ensure!(failures == 0, "the message is to be retried later: {}", function.log());
         match env.fake_aws.take_sent().as_slice() {
             [] => return Ok(took),
             sent => {
@@ -543,7 +548,7 @@ pub(crate) async fn deliver(
     }
 }
 
-/// A table a scenario.
+/// Returns one table for each scenario.
 pub(crate) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
     measured.iter().map(shown).collect()
 }
@@ -551,16 +556,7 @@ pub(crate) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
 fn shown(measured: &Measured) -> figures::Table {
     let title =
         format!("Import: {} ({} MiB)", measured.scenario, number(mebibytes(float(measured.bytes))));
-    let columns = [
-        "way",
-        "rows",
-        "seconds",
-        "rows/s",
-        "aurora-sync is ×",
-        "calls",
-        "MiB",
-        "CPU s",
-    ];
+    let columns = ["way", "rows", "seconds", "rows/s", "aurora-sync is ×", "calls", "MiB", "CPU s"];
     let mut table = figures::Table::new(title, &columns);
     for way in &measured.ways {
         table.push([

@@ -1,6 +1,7 @@
-//! The benchmark: aurora-sync beside other ways to do the same, on one PostgreSQL and one Data API server, in turns. Each
-//! result is checked before its figure counts; only ratios are claims. [`run`] measures and keeps the figures as JSON, so
-//! that parts that were measured one by one make one document, which [`write_docs`] writes.
+//! Compares aurora-sync with other ways to do the same work, on one PostgreSQL and one Data API
+//! server, in turns. A figure counts only after its result was checked, and only ratios are claims.
+//! [`run`] measures and stores the figures as JSON, so that parts of several runs make one
+//! document, which [`write_docs`] writes.
 
 mod data;
 mod settings;

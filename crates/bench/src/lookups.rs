@@ -17,13 +17,14 @@ pub(crate) const LEGEND: &str = "\
 - **aurora-sync**: the `lookup` function.
 - **tutorial**: the tutorial's Python function.
 
-Columns: *requests/s* are medians; *aurora-sync is ×* is the speed of aurora-sync divided by the speed of
-the way; *p50* and *p99* are quantiles of the time of a request; calls are those of the Data API.
+Columns: *requests/s* are medians; *aurora-sync is ×* is the speed of aurora-sync divided by the
+speed of the way; *p50* and *p99* are quantiles of the time of a request; calls are those of the
+Data API.
 ";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    pub what: String,
+    pub lookup: String,
     pub ways: Vec<MeasuredWay>,
 }
 
@@ -38,7 +39,7 @@ pub(crate) struct MeasuredWay {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum Lookup {
     Key,
     Page,
 }
@@ -60,10 +61,10 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
     load(env, &database, &path).await?;
     env.run_sql(&database, "VACUUM (FREEZE, ANALYZE) staff").await?;
     let mut measured = Vec::new();
-    for what in [What::Key, What::Page] {
-        let name = match what {
-            What::Key => "one row by its key",
-            What::Page => "a page of 100 rows by key",
+    for lookup in [Lookup::Key, Lookup::Page] {
+        let name = match lookup {
+            Lookup::Key => "one row by its key",
+            Lookup::Page => "a page of 100 rows by key",
         };
         tracing::info!("look-ups: {name}");
         let ways = ["aurora-sync", "tutorial"];
@@ -71,7 +72,7 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
         for round in 0..settings.rounds_of(requests) {
             for index in 0..2 {
                 let index = (index + round) % 2;
-                let run = run(env, &database, index == 0, what, rows, requests).await?;
+                let run = run(env, &database, index == 0, lookup, rows, requests).await?;
                 runs[index].push(run);
             }
         }
@@ -90,7 +91,7 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
                 calls_per_request: float(last.calls) / float(requests),
             }
         });
-        measured.push(Measured { what: name.to_owned(), ways: ways.collect() });
+        measured.push(Measured { lookup: name.to_owned(), ways: ways.collect() });
     }
     env.remove(database).await?;
     Ok(measured)
@@ -100,7 +101,7 @@ async fn run(
     env: &BenchEnv,
     database: &Database,
     is_ours: bool,
-    what: What,
+    lookup: Lookup,
     rows: u64,
     requests: u64,
 ) -> anyhow::Result<Run> {
@@ -110,23 +111,23 @@ async fn run(
         env.peer("lookup_tutorial", database).await?
     };
     // The connection is made by the first.
-    function.invoke(event(is_ours, what, 0).to_string()).await?;
+    function.invoke(event(is_ours, lookup, 0).to_string()).await?;
     env.data_api.counters().reset();
     let started = Instant::now();
     let mut times_ms = Vec::new();
     for request in 0..requests {
-        // Some prime, so that neighbours are far apart.
+        // Some prime, so that consecutive requests read distant rows.
         let row = request * 7_919 % rows.saturating_sub(PAGE_ROWS).max(1);
-        let answer = function.invoke(event(is_ours, what, row).to_string()).await?;
-        times_ms.push(answer.took.as_secs_f64() * 1_000.0);
-        check(&answer.value, what, row)?;
+        let response = function.invoke(event(is_ours, lookup, row).to_string()).await?;
+        times_ms.push(response.took.as_secs_f64() * 1_000.0);
+        check(&response.value, lookup, row)?;
     }
     let seconds = started.elapsed().as_secs_f64();
     Ok(Run { seconds, times_ms, calls: env.data_api.counters().all_calls() })
 }
 
 /// A GET as API Gateway sends it.
-fn event(is_ours: bool, what: What, row: u64) -> Value {
+fn event(is_ours: bool, lookup: Lookup, row: u64) -> Value {
     let id = staff_id(row);
     let mut event = json!({
         "resource": "/{table}",
@@ -137,32 +138,32 @@ fn event(is_ours: bool, what: What, row: u64) -> Value {
         "requestContext": { "httpMethod": "GET" },
         "isBase64Encoded": false,
     });
-    event["queryStringParameters"] = match (is_ours, what) {
-        (true, What::Key) => {
+    event["queryStringParameters"] = match (is_ours, lookup) {
+        (true, Lookup::Key) => {
             event["resource"] = json!("/{table}/{key}");
             event["pathParameters"]["key"] = json!(id);
             Value::Null
         }
-        (true, What::Page) => {
+        (true, Lookup::Page) => {
             json!({ "id": format!("gte.{id}"), "order": "id", "limit": PAGE_ROWS.to_string() })
         }
-        (false, What::Key) => json!({ "id": id }),
-        (false, What::Page) => json!({ "from": id }),
+        (false, Lookup::Key) => json!({ "id": id }),
+        (false, Lookup::Page) => json!({ "from": id }),
     };
     event
 }
 
-/// The answer holds the row that was asked for.
-fn check(answer: &Value, what: What, row: u64) -> anyhow::Result<()> {
-    ensure!(answer["statusCode"] == 200, "{answer}");
-    let body = answer["body"].as_str().context("an answer without a body")?;
+/// Checks that the response holds the requested row.
+fn check(response: &Value, lookup: Lookup, row: u64) -> anyhow::Result<()> {
+    ensure!(response["statusCode"] == 200, "{response}");
+    let body = response["body"].as_str().context("a response without a body")?;
     let body: Value = serde_json::from_str(body)?;
-    let found = match (what, body.as_array()) {
-        (What::Page, Some(rows)) => {
+    let found = match (lookup, body.as_array()) {
+        (Lookup::Page, Some(rows)) => {
             ensure!(rows.len() as u64 == PAGE_ROWS, "{} rows", rows.len());
             rows[0].clone()
         }
-        (What::Key, Some(rows)) => rows.first().cloned().unwrap_or_default(),
+        (Lookup::Key, Some(rows)) => rows.first().cloned().unwrap_or_default(),
         (_, None) => body,
     };
     ensure!(found.to_string().contains(&format!("\"{}\"", staff_id(row))), "{found}");
@@ -175,7 +176,7 @@ pub(crate) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
     measured
         .iter()
         .map(|measured| {
-            let mut table = figures::Table::new(format!("Look-ups: {}", measured.what), &columns);
+            let mut table = figures::Table::new(format!("Look-ups: {}", measured.lookup), &columns);
             for way in &measured.ways {
                 table.push([
                     way.name.clone(),

@@ -17,7 +17,7 @@ pub(crate) struct Measured {
     pub batch: Batch,
 }
 
-/// Ten messages as full as the door makes them.
+/// Ten messages, each as large as `enqueue` packs them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Batch {
     pub writes: u64,
@@ -71,8 +71,8 @@ async fn largest_batch(env: &BenchEnv) -> anyhow::Result<Batch> {
     let event_bytes = event.len() as u64;
     let database = env.fresh().await?;
     let function = env.function(&env.programs.apply, &database).await?;
-    let answer = function.invoke(event).await?;
-    ensure!(answer.value["batchItemFailures"].as_array().is_none_or(Vec::is_empty));
+    let response = function.invoke(event).await?;
+    ensure!(response.value["batchItemFailures"].as_array().is_none_or(Vec::is_empty));
     let found = env.text(&database, "SELECT count(*)::text FROM staff").await?;
     ensure!(found == count.to_string(), "{found} rows, expected {count}");
     let peak_mib = mebibytes(float(function.usage()?.peak_bytes));

@@ -1,4 +1,5 @@
-//! The programs that are measured: built with optimization, and with the benchmark's tables in them.
+//! The programs that are measured: built with optimization, and with the benchmark's tables in
+//! them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,8 +12,8 @@ use local_stack::{BINARIES, Functions, workspace};
 /// The variable by which build.rs gets the folder of tables.
 const SQL_VARIABLE: &str = "AURORA_SYNC_SQL";
 
-/// Builds the functions and `cargo local` itself, whose Data API server must not be what is measured,
-/// and gives the folder of the programs.
+/// Builds the functions and `cargo local` itself, so that a slow Data API server does not limit the
+/// figures. Returns the folder of the programs.
 pub fn build() -> anyhow::Result<PathBuf> {
     let root = workspace::root();
     let sql = assemble_sql(&root)?;
@@ -37,7 +38,7 @@ pub(crate) fn target_folder(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-/// The functions of a folder where cargo put them.
+/// Returns the functions in a folder of cargo.
 pub fn beside(folder: &Path) -> anyhow::Result<Functions> {
     let path = |name: &str| {
         let path = folder.join(name);
@@ -54,16 +55,16 @@ pub fn beside(folder: &Path) -> anyhow::Result<Functions> {
     })
 }
 
-/// Returns the variables that `cargo run` sets for the program that it runs: to build scripts they would look like a
-/// change.
+/// Returns the variables that `cargo run` sets for the program that it runs: to build scripts they
+/// would look like a change.
 fn cargos_own_variables() -> Vec<OsString> {
     let is_own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     let names = std::env::vars_os().map(|(name, _)| name);
     names.filter(|name| name.to_str().is_some_and(is_own)).collect()
 }
 
-/// `sql/` with the benchmark's tables, in the ignored folder, and nothing else. Only what has changed is written: cargo
-/// goes by the time of a file.
+/// Copies `sql/` and the benchmark's tables into the ignored folder. Writes only files that have
+/// changed, because cargo looks at the time of a file.
 fn assemble_sql(root: &Path) -> anyhow::Result<PathBuf> {
     let target = workspace::local_folder()?.join("bench-sql");
     fs::create_dir_all(target.join("sync")).context("cannot make the folder of tables")?;

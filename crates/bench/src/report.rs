@@ -84,7 +84,7 @@ impl Part {
     }
 }
 
-/// A part with what it was measured by.
+/// A part with the run that measured it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
     command: String,
@@ -102,7 +102,7 @@ impl Kept {
     }
 }
 
-/// Keeps a part for the document, in the place of what was kept of it before.
+/// Stores a part for the document, instead of its previous figures.
 pub(crate) fn keep(
     folder: &Path,
     settings: &Settings,
@@ -139,7 +139,7 @@ fn first_line(program: &str, arguments: &[&str]) -> String {
     })
 }
 
-/// Processor, cores and memory, as Linux names them.
+/// Returns the processor, the cores and the memory that Linux reports.
 fn machine() -> String {
     let first = |path: &str, name: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -169,7 +169,7 @@ fn read(folder: &Path) -> anyhow::Result<Vec<Kept>> {
     Ok(parts)
 }
 
-/// Writes docs/benchmarks.md with its pictures, and docs/costs.md, of the parts that were kept.
+/// Writes docs/benchmarks.md with its pictures and docs/costs.md, from the stored parts.
 pub fn write_docs(folder: &Path) -> anyhow::Result<()> {
     let parts = read(folder)?;
     let docs = workspace::root().join("docs");
@@ -186,28 +186,32 @@ pub fn write_docs(folder: &Path) -> anyhow::Result<()> {
 const INTRODUCTION: &str = "# Benchmarks
 
 This page compares aurora-sync with other ways to do the same work. `cargo local bench --write-docs`
-measures and writes it. Each section names the run that its figures come from.
+measures the figures and writes the page. Each section names the run that its figures come from.
 
-**Read ratios, not seconds.** Functions, the Data API server, PostgreSQL and peers run on one machine and
-share its processors. On AWS each has its own, and a call of the Data API takes some 17 ms longer. The
-claim is how many times one way is as fast as another on the same machine in the same minutes. Speeds and
-ratios are medians; a ratio has the least and the most of all rounds in parentheses. The ways run in
-turns, each round in another order. A figure counts only if the table holds afterwards, by a checksum of
-all rows, what PostgreSQL alone makes of the same file.
+**Read ratios, not seconds.** Functions, the Data API server, PostgreSQL and peers run on one
+machine and share its processors. On AWS each has its own, and a call of the Data API takes some
+17 ms longer. The claim is how many times one way is as fast as another on the same machine in the same
+minutes. Speeds and ratios are medians; parentheses hold the least and the most of all rounds. The
+ways run in turns, each round in another order. A figure counts only if the table holds afterwards,
+by a checksum of all rows, what PostgreSQL alone makes of the same file.
 
-- **Functions** are the real programs. Each runs in a process of its own behind a Runtime API, and so do
-  the Python peers. The time of an invocation begins when the event is sent and ends when the response
-  arrives. Each function has handled a first event before (a file without rows, or an update of a row
-  that does not exist), because psql is connected too before its time begins. The programs are built
-  with the profile `measured`, but for cold starts and sizes with the profile `release`.
-- **S3 and SQS** are a small server of the benchmark (`crates/bench/src/fake_aws.rs`), because the S3 of
-  the emulator is slow. It serves files from the cache of the machine, so S3 costs almost nothing here.
-- **The Data API** is `cargo local data-api` with the PostgreSQL of the machine, `fsync` off. psql talks
-  to PostgreSQL directly: it makes no calls of the Data API, no checks, no counts and no rejects. psql
-  has one processor for its session. An import shares two processors among six processes.
-- **Peers** are in [crates/bench/peers](../crates/bench/peers), written as their documentation shows. A
-  slow peer loads only the first rows of the file; the column *rows* says how many. The tutorial's
-  function takes one row in a request and has no DELETE, so it is missing for arrays and mixed writes.
+- **Functions** are the real programs. Each runs in a process of its own behind a Runtime API, and
+  so do the Python peers. The time of an invocation begins when the event is sent and ends when the
+  response arrives. Each function has handled a first event before (a file without rows, or an
+  update of a row that does not exist), because psql is connected too before its time begins. The
+  programs are built with the profile `measured`, but for cold starts and sizes with the profile
+  `release`.
+- **S3 and SQS** are a small server of the benchmark (`crates/bench/src/fake_aws.rs`), because the
+  S3 of the emulator is slow. It serves files from the cache of the machine, so S3 costs almost
+  nothing here.
+- **The Data API** is `cargo local data-api` with the PostgreSQL of the machine, `fsync` off. psql
+  talks to PostgreSQL directly: it makes no calls of the Data API, no checks, no counts and no
+  rejects. psql has one processor for its session. An import shares two processors among six
+  processes.
+- **Peers** are in [crates/bench/peers](../crates/bench/peers), written as their documentation
+  shows. A slow peer loads only the first rows of the file; the column *rows* says how many. The
+  tutorial's function takes one row in a request and has no DELETE, so it is missing for arrays and
+  mixed writes.
 ";
 
 fn benchmarks(parts: &[Kept], docs: &Path) -> anyhow::Result<String> {
@@ -244,8 +248,9 @@ fn benchmarks(parts: &[Kept], docs: &Path) -> anyhow::Result<String> {
 }
 
 const TARGETS: &str = "\
-*measured* holds the least and the most of all scenarios. × says how many times as fast aurora-sync is as
-the way after it, but for a cold start how many times as long.
+*measured* holds the least and the most of all scenarios. × and a way means the speed of aurora-sync
+divided by the speed of the way; for a cold start, it means the time divided by the time of an empty
+function.
 ";
 
 const EXPLANATIONS: &str = "
@@ -255,20 +260,23 @@ These explanations belong to the commits that the sections above name.
 
 ### In an import
 
-The column *CPU s* shows it. On two processors, an import lasts about half of the processor time of the
-function, the server and PostgreSQL together. psql has one processor for its session and needs no other.
+The column *CPU s* shows where. On two processors, an import lasts about half of the processor time
+of the function, the server and PostgreSQL together. psql has one processor for its session and
+needs no other.
 
 PostgreSQL works longer for an import than for psql: `COPY` inserts a page of rows at once, but a
-statement inserts one row after the other and reads its arrays from text. It also finds changed rows one
-by one. For rows that exist and stay the same, PostgreSQL works less for an import than for psql.
+statement inserts one row after the other and reads its arrays from text. It also finds changed rows
+one by one. For rows that exist and stay the same, PostgreSQL works less for an import than for
+psql.
 
-The function checks and writes twenty values of a wide row, and takes more than half of the time that
-PostgreSQL takes. With PostgreSQL on a machine of its own, the lanes of an import keep several of its
-processors busy, and `COPY` keeps one busy (not measured).
+The function checks and writes twenty values of a wide row, and takes more than half of the time
+that PostgreSQL takes. With PostgreSQL on a machine of its own, the lanes of an import keep several
+of its processors busy, and `COPY` keeps one busy (not measured).
 
-A file of 10 k rows has one chunk with a part for each of four lanes. Six calls, one after the other,
-begin and end the import. The lanes load their parts at once, in four sessions of PostgreSQL, and each
-session plans the statement. Two lanes are a tenth faster on two processors (`--env IMPORT_LANES=2`).
+A file of 10 k rows has one chunk with a part for each of four lanes. Six calls, one after the
+other, begin and end the import. The lanes load their parts at once, in four sessions of PostgreSQL,
+and each session plans the statement. Two lanes are a tenth faster on two processors
+(`--env IMPORT_LANES=2`).
 
 No part of the function stands out. The table shows its processor time for 100 k wide rows, by
 `perf record -a` while this command ran, with programs that had kept their symbols (2026-11-25):
@@ -290,16 +298,17 @@ No part of the function stands out. The table shows its processor time for 100 k
 ### In a write
 
 Each write has a row of its own in the ledger, with two indexes, an outcome and the time of its
-acceptance. PostgreSQL looks for that row first, and inserts two rows where an import inserts one. Because
-of the ledger, a write has its effect exactly once, and its status can be read. The deliveries of a
-partition run one after the other, so the function and PostgreSQL wait for each other.
+acceptance. PostgreSQL looks for that row first, and inserts two rows where an import inserts one.
+Because of the ledger, a write has its effect exactly once, and its status can be read. The
+deliveries of a partition run one after the other, so the function and PostgreSQL wait for each
+other.
 
 Updates and upserts also look for their rows. A mixed delivery has one statement for each operation.
 
 ### In a cold start
 
-The table shows the processor time of `apply` until its first `next`, by `perf record -a` over a thousand
-starts of a program that had kept its symbols (2026-11-26):
+The table shows the processor time of `apply` until its first `next`, by `perf record -a` over a
+thousand starts of a program that had kept its symbols (2026-11-26):
 
 | part                                                         | share |
 | ------------------------------------------------------------ | ----: |
@@ -310,23 +319,24 @@ starts of a program that had kept its symbols (2026-11-26):
 | the SDK's table of endpoints, as JSON                        |   3 % |
 | the rest                                                     |   9 % |
 
-The catalog is compiled in, and a function asks for nothing before its first event. The region and the
-credentials come from the environment. The first call opens a connection. A function has one thread, and
-code that is not hot is compiled for size. The certificates are the largest part that is left: to trust
-only Amazon's own certificates would save most of their share (not measured), but would break behind a
-proxy that has its own.
+The catalog is compiled in, and a function asks for nothing before its first event. The region and
+the credentials come from the environment. The first call opens a connection. A function has one
+thread, and code that is not hot is compiled for size. The certificates are the largest part that is
+left: to trust only Amazon's own certificates would save most of their share (not measured), but
+would break behind a proxy that has its own.
 
 ## The size of the programs
 
-Only `import` is over 3 MiB. It holds the code of the other functions and also the SDK of S3 (0.5 MiB
-before zipping), its checksums (crc-fast, 0.7 MiB, almost all of it tables; the SDK links them even if
-nothing uses them), the encodings (0.2 MiB) and three kinds of compression (0.1 MiB), by
+Only `import` is over 3 MiB. It holds the code of the other functions and also the SDK of S3 (0.5
+MiB before zipping), its checksums (crc-fast, 0.7 MiB, almost all of it tables; the SDK links them
+even if nothing uses them), the encodings (0.2 MiB) and three kinds of compression (0.1 MiB), by
 `nm --size-sort` of a program that had kept its symbols.
 
 ## Not measured
 
-`--full` adds sizes that take hours: files of a million wide rows, 5 million rows and 1 GB, and a backlog
-of a million writes. Nothing was measured on AWS. [Costs](costs.md) estimates the cost there, on paper.
+`--full` adds sizes that take hours: files of a million wide rows, 5 million rows and 1 GB, and a
+backlog of a million writes. Nothing was measured on AWS. [Costs](costs.md) estimates the cost
+there, on paper.
 ";
 
 fn picture(part: &Part, docs: &Path) -> anyhow::Result<Option<(&'static str, &'static str)>> {
@@ -361,7 +371,7 @@ fn picture(part: &Part, docs: &Path) -> anyhow::Result<Option<(&'static str, &'s
     }
 }
 
-/// 100,000 rows where they were measured, else the most.
+/// Returns 100,000 rows if they were measured, else the largest number of rows.
 fn largest_common(measured: &import::Measured, part: &Part) -> u64 {
     let Part::Import(all) = part else { return 0 };
     let of_table = all.iter().filter(|one| one.table == measured.table).map(|one| one.rows);
@@ -369,10 +379,9 @@ fn largest_common(measured: &import::Measured, part: &Part) -> u64 {
     if sizes.contains(&100_000) { 100_000 } else { sizes.into_iter().max().unwrap_or_default() }
 }
 
-/// Returns the targets beside the figures. Of several sizes, the worst counts.
+/// Returns the targets with the least and the most of the figures.
 fn targets(parts: &[Kept]) -> Table {
-    let mut table =
-        Table::new("", &["target", "wanted", "measured"]);
+    let mut table = Table::new("", &["target", "wanted", "measured"]);
     for kept in parts {
         match &kept.part {
             Part::Import(measured) => import_targets(measured, &mut table),
@@ -382,7 +391,12 @@ fn targets(parts: &[Kept]) -> Table {
                 push(&mut table, "cold start: × an empty function", "≤ 2", {
                     ours().map(|one| one.is_times_empty)
                 });
-                push(&mut table, "zipped program, MiB", "≤ 3", ours().filter_map(|one| one.zipped_mib));
+                push(
+                    &mut table,
+                    "zipped program, MiB",
+                    "≤ 3",
+                    ours().filter_map(|one| one.zipped_mib),
+                );
             }
             Part::Memory(measured) => {
                 let steps = measured.import.steps.iter();
@@ -413,7 +427,7 @@ fn targets(parts: &[Kept]) -> Table {
 }
 
 fn import_targets(measured: &[import::Measured], table: &mut Table) {
-    // One by how many times ours is as fast as the way that a word names.
+    // The ratios of the ways whose names hold a word.
     let ratios = |is_upsert: bool, word: &'static str| {
         measured
             .iter()
@@ -421,12 +435,7 @@ fn import_targets(measured: &[import::Measured], table: &mut Table) {
             .flat_map(move |one| one.ways.iter().filter(move |way| way.name.contains(word)))
             .map(|way| way.ours_is_times.median)
     };
-    push(
-        table,
-        "import, upsert: × psql stage table",
-        "≥ 1.0",
-        ratios(true, "stage table"),
-    );
+    push(table, "import, upsert: × psql stage table", "≥ 1.0", ratios(true, "stage table"));
     push(table, "import, insert: × psql `\\copy`", "≥ 0.4", ratios(false, "`\\copy`"));
     let both = |word| ratios(true, word).chain(ratios(false, word));
     push(table, "import: × tutorial", "≥ 50", both("tutorial"));
@@ -497,8 +506,8 @@ fn sources(prices: &Prices) -> String {
 
 const COSTS: &str = "# Costs
 
-This page estimates the cost of aurora-sync on AWS, **on paper**. A run on one machine counted calls,
-bytes and processor time, others published the prices, and the formulas are code
+This page estimates the cost of aurora-sync on AWS, **on paper**. A run on one machine counted
+calls, bytes and processor time, others published the prices, and the formulas are code
 ([crates/bench/src/cost.rs](../crates/bench/src/cost.rs)). No figure comes from a bill.
 `cargo local bench --only cost --write-docs` writes this page.
 ";
@@ -524,26 +533,29 @@ fn alarms() -> u64 {
 }
 
 const FORMULAS: &str = "\
-*arrays* are writes in arrays of 500, *CSV rows* are those of a file of 100,000 rows, and *tutorial* is
-the tutorial's way. The formulas, for a million units:
+*arrays* are writes in arrays of 500, *CSV rows* are those of a file of 100,000 rows, and *tutorial*
+is the tutorial's way. The formulas, for a million units:
 
 - **Gateway** (API Gateway, REST): requests × the price of a request.
-- **Lambda**: invocations × the price of an invocation, and GB-seconds × their price. The seconds are
-  processor time × 1,769 MB / memory (1 from 1,769 MB on) + calls × the time of a call on AWS.
-- **SQS**: sends, receives and deletes. Each counts once for every 64 KB or part of them; a delivery has
-  ten messages.
+- **Lambda**: invocations × the price of an invocation, and GB-seconds × their price. The seconds
+  are calls × the time of a call on AWS, and processor time × 1,769 MB / memory. From 1,769 MB on,
+  the factor is 1.
+- **SQS**: sends, receives and deletes. Each counts once for every 64 KB or part of them; a delivery
+  has ten messages.
 - **Data API**: calls, and one more request for every 32 KB.
 - **S3**: PUT and GET requests × their prices.
 - **Logs**: bytes × the price of ingestion.
-- **Aurora**: PostgreSQL's processor time / processors of an ACU × the price of an ACU-second. This is the
-  capacity for the work itself. A cluster that is awake is also billed for its least capacity, and pauses
-  5 minutes after the last call.
-- The table leaves out storage and I/O of the rows, data that leaves the region, and the free tiers.
+- **Aurora**: PostgreSQL's processor time / processors of an ACU × the price of an ACU-second. This
+  is the capacity for the work itself. A cluster that is awake is also billed for its least
+  capacity, and pauses 5 minutes after the last call.
+
+The table leaves out storage and I/O of the rows, data that leaves the region, and the free tiers.
 ";
 
 const COUNTED: &str = "\
-*CPU ms* is the processor time of the functions for 1,000 units, *calls* and *KiB* are those of the Data
-API, *SQS* counts requests as they are billed, and *S3* is PUT / GET requests.
+*CPU ms* is the processor time of the functions for 1,000 units, *PostgreSQL s* is the processor
+time of PostgreSQL, *calls* and *KiB* are those of the Data API, *SQS* counts requests as they are
+billed, and *S3* is PUT / GET requests.
 ";
 
 #[cfg(test)]

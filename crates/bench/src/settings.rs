@@ -40,7 +40,7 @@ impl Name {
 /// The extent of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scale {
-    /// Some rows, once: a test of the machinery.
+    /// A few rows, once: a test of the benchmark itself.
     Smoke,
     /// The smallest sizes, few rounds.
     Quick,
@@ -56,13 +56,13 @@ pub struct Settings {
     pub rounds: Option<usize>,
     /// Sizes of files instead of the scale's own.
     pub rows: Vec<u64>,
-    /// Words that a scenario's name must hold, each.
+    /// Words that the name of a scenario must contain.
     pub scenarios: Vec<String>,
-    /// A word that the name of a way must hold; ours always runs.
+    /// A word that the name of a way must contain. aurora-sync always runs.
     pub way: Option<String>,
     /// The most rows of a file for which there is a warm-up round.
     pub warm_up_rows_max: u64,
-    /// Given to our functions besides what the template gives them.
+    /// The variables of our functions besides those of the template.
     pub environment: Vec<(String, String)>,
     /// The time that is added to each call of the Data API.
     pub call_delay: Option<Duration>,
@@ -125,7 +125,7 @@ impl Settings {
         }
     }
 
-    /// Rows of `staff`, each some times the one before.
+    /// Rows of `staff`, in rising order.
     pub(crate) fn growth(&self) -> &'static [u64] {
         match self.scale {
             Scale::Smoke => &[50, 100],

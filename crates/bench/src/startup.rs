@@ -1,5 +1,5 @@
-//! Cold starts: from exec to the first `next`, and to the first answer, of the programs as they are
-//! deployed, beside a function that does nothing.
+//! Cold starts: from exec to the first `next` and to the first response, of the deployed programs
+//! and of a function that does nothing.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,9 +28,10 @@ pub(crate) const LEGEND: &str = "\
 - **empty**: a function of the `lambda_runtime` crate that does nothing.
 - **tutorial look-up**: the tutorial's Python function, with boto3.
 
-Columns: *`next`* is the time from exec to the first request for an event; *× empty* is that time divided
-by the time of the empty function; *response* is the time from exec to the first response; *at rest* is
-the resident memory before the first event; *zipped* is the size of the program as Lambda stores it.
+Columns: *`next`* is the time from exec to the first request for an event; *× empty* is that time
+divided by the time of the empty function; *response* is the time from exec to the first response;
+*at rest* is the resident memory before the first event; *zipped* is the size of the program as
+Lambda stores it.
 ";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,12 +39,13 @@ pub(crate) struct Measured {
     pub name: String,
     pub ready_ms: Spread,
     /// The time to the first response, that until `next` included; `None` where no event is sent.
-    pub answer_ms: Option<Spread>,
+    pub response_ms: Option<Spread>,
     /// Its time until `next` divided by that of the function that does nothing.
     pub is_times_empty: f64,
     /// Resident when it waits for its first event.
     pub resident_mib: f64,
-    /// The size as a compressed Lambda archive; `None` for Python, whose packages are Lambda's in part.
+    /// The size as a compressed Lambda archive; `None` for Python, whose packages are Lambda's in
+    /// part.
     pub zipped_mib: Option<f64>,
 }
 
@@ -53,7 +55,7 @@ struct Candidate {
     start: Start,
     event: Option<Value>,
     ready: Vec<f64>,
-    answer: Vec<f64>,
+    response: Vec<f64>,
     resident: u64,
 }
 
@@ -65,10 +67,10 @@ enum Start {
 
 pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Result<Vec<Measured>> {
     let programs = if settings.is_smoke() {
-        // Whatever profile they have: nothing is claimed.
+        // Any profile: a smoke test claims nothing.
         env.programs.clone()
     } else {
-        tracing::info!("building the functions as they are deployed");
+        tracing::info!("building the release programs");
         build_functions(&workspace::root(), Profile::Release).await?
     };
     let empty = if settings.is_smoke() { None } else { Some(build_empty()?) };
@@ -102,7 +104,7 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
         candidates.insert(0, empty);
     }
     let rounds = if settings.is_smoke() { 1 } else { settings.rounds.unwrap_or(ROUNDS) };
-    // One more, to have all programs in the system's cache.
+    // One more round, so that all programs are in the cache of the system.
     for round in 0..=rounds {
         tracing::info!("cold start: round {round} of {rounds}");
         for index in 0..candidates.len() {
@@ -113,12 +115,12 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
     }
     env.remove(database).await?;
     let base = empty.map(|_| Spread::of(candidates[0].ready.iter().copied()).median);
-    // A program that is not built as it is deployed is many times as large, and takes minutes to compress.
+    // An unoptimized program is many times as large, and takes minutes to compress.
     let is_deployed = !settings.is_smoke();
     candidates.into_iter().map(|candidate| candidate.measured(base, is_deployed)).collect()
 }
 
-/// The event of a first invocation: something new each time.
+/// Returns the event of a first invocation, with new data each time.
 fn event(env: &BenchEnv, candidate: &Candidate, round: usize) -> anyhow::Result<Option<Value>> {
     Ok(match candidate.name {
         "apply" => {
@@ -142,7 +144,7 @@ fn event(env: &BenchEnv, candidate: &Candidate, round: usize) -> anyhow::Result<
 
 impl Candidate {
     fn new(name: &'static str, start: Start, event: Option<Value>) -> Self {
-        Self { name, start, event, ready: Vec::new(), answer: Vec::new(), resident: 0 }
+        Self { name, start, event, ready: Vec::new(), response: Vec::new(), resident: 0 }
     }
 
     fn program(name: &'static str, path: &Path, event: Option<Value>) -> Self {
@@ -163,13 +165,14 @@ impl Candidate {
         let resident = function.usage()?.resident_bytes;
         let mut whole = None;
         if let Some(event) = event {
-            let answer = function.invoke(event.to_string()).await;
-            let answer = answer.with_context(|| format!("the first answer of {}", self.name))?;
-            whole = Some(function.ready_after + answer.took);
+            let response = function.invoke(event.to_string()).await;
+            let response =
+                response.with_context(|| format!("the first response of {}", self.name))?;
+            whole = Some(function.ready_after + response.took);
         }
         if counts {
             self.ready.push(milliseconds(function.ready_after));
-            self.answer.extend(whole.map(milliseconds));
+            self.response.extend(whole.map(milliseconds));
             self.resident = resident;
         }
         Ok(())
@@ -184,7 +187,7 @@ impl Candidate {
         Ok(Measured {
             name: self.name.to_owned(),
             ready_ms,
-            answer_ms: (!self.answer.is_empty()).then(|| Spread::of(self.answer)),
+            response_ms: (!self.response.is_empty()).then(|| Spread::of(self.response)),
             is_times_empty: base.map_or(f64::NAN, |base| ready_ms.median / base),
             resident_mib: mebibytes(float(self.resident)),
             zipped_mib: zipped.map(|bytes| mebibytes(float(bytes))),
@@ -223,7 +226,7 @@ pub(crate) fn tables(measured: &[Measured]) -> Vec<figures::Table> {
             one.name.clone(),
             one.ready_ms.show(),
             number(one.is_times_empty),
-            one.answer_ms.map_or("–".to_owned(), |spread| spread.show()),
+            one.response_ms.map_or("–".to_owned(), |spread| spread.show()),
             number(one.resident_mib),
             one.zipped_mib.map_or("–".to_owned(), number),
         ]);
@@ -236,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_measured_as_it_is_packed() {
+    fn the_size_of_a_program_is_compressed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), vec![b'a'; 100_000]).unwrap();
         let bytes = zipped_bytes(file.path()).unwrap();

@@ -32,14 +32,14 @@ pub(crate) const FILE: &str = "aurora-sync, file";
 const POSTED: u64 = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum Change {
     Insert,
     Update,
     /// A third each: insert, update, delete.
     Mixed,
 }
 
-impl What {
+impl Change {
     fn name(self) -> &'static str {
         match self {
             Self::Insert => "insert",
@@ -88,22 +88,24 @@ impl Way {
 pub(crate) const LEGEND: &str = "\
 - **aurora-sync**: the `apply` function.
 - **aurora-sync, file**: the `import` function, with the same rows as a file.
-- **Powertools**: a Python function with the batch processing of Powertools for AWS Lambda and boto3.
-- **tutorial**: the tutorial's Python function, which gets one request for each row, without a queue.
+- **Powertools**: a Python function with the batch processing of Powertools for AWS Lambda and
+  boto3.
+- **tutorial**: the tutorial's Python function, which gets one request for each row, without a
+  queue.
 
-A delivery holds ten messages of one partition. *1 busy* and *8 busy* are the numbers of partitions that
-have messages; each has a function of its own. A third of *mixed* writes are inserts, updates and deletes
-each.
+A delivery holds ten messages of one partition. *1 busy* and *8 busy* are the numbers of partitions
+that have messages; each has a function of its own. *Mixed* writes are inserts, updates and deletes,
+a third each.
 
-Columns: *writes/s* are medians; *aurora-sync is ×* is the speed of aurora-sync divided by the speed of
-the way; *calls per 1,000* are calls of the Data API for a thousand writes; *p50* and *p99* are quantiles
-of the time of a delivery, or of a request of the tutorial.
+Columns: *writes/s* are medians; *aurora-sync is ×* is the speed of aurora-sync divided by the speed
+of the way; *calls per 1,000* are calls of the Data API for a thousand writes; *p50* and *p99* are
+quantiles of the time of a delivery, or of a request of the tutorial.
 ";
 
 #[derive(Debug, Clone, Copy)]
 struct Scenario {
     form: Form,
-    what: What,
+    change: Change,
     /// The number of groups with messages, each with a function of its own.
     partitions: u64,
     writes: u64,
@@ -115,8 +117,8 @@ impl Scenario {
             Form::Single => "a write a message",
             Form::Array => "500 writes a message",
         };
-        let Self { what, partitions, writes, .. } = self;
-        format!("{} writes, {form}, {}, {partitions} busy", count(*writes), what.name())
+        let Self { change, partitions, writes, .. } = self;
+        format!("{} writes, {form}, {}, {partitions} busy", count(*writes), change.name())
     }
 }
 
@@ -176,8 +178,8 @@ fn all(settings: &Settings) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
     for (form, writes) in [(Form::Single, singles), (Form::Array, arrays)] {
         for partitions in [1, 8] {
-            for what in [What::Insert, What::Update, What::Mixed] {
-                scenarios.push(Scenario { form, what, partitions, writes });
+            for change in [Change::Insert, Change::Update, Change::Mixed] {
+                scenarios.push(Scenario { form, change, partitions, writes });
             }
         }
     }
@@ -191,12 +193,12 @@ async fn measure_scenario(
 ) -> anyhow::Result<MeasuredScenario> {
     tracing::info!("writes: {}", scenario.name());
     let mut ways = vec![Way::AuroraSync];
-    if scenario.form == Form::Array && scenario.what == What::Insert {
+    if scenario.form == Form::Array && scenario.change == Change::Insert {
         ways.push(Way::File);
     }
     ways.push(Way::Powertools);
     // The tutorial's function has no DELETE and takes no arrays.
-    if scenario.form == Form::Single && scenario.what != What::Mixed {
+    if scenario.form == Form::Single && scenario.change != Change::Mixed {
         ways.push(Way::Tutorial);
     }
     ways.retain(|way| settings.wants_way(way.name()));
@@ -246,7 +248,7 @@ async fn measure_scenario(
 
 /// The table as the writes meet it.
 async fn template(env: &BenchEnv, scenario: &Scenario) -> anyhow::Result<Database> {
-    let there = |n: &u64| scenario.what.operation(*n) != Operation::Insert;
+    let there = |n: &u64| scenario.change.operation(*n) != Operation::Insert;
     let database = env.fresh().await?;
     let path = env.folder.path().join("there.csv");
     Table::Staff.write_csv(&path, (0..scenario.writes).filter(there), Version::Old)?;
@@ -256,7 +258,7 @@ async fn template(env: &BenchEnv, scenario: &Scenario) -> anyhow::Result<Databas
 }
 
 async fn expected(env: &BenchEnv, scenario: &Scenario) -> anyhow::Result<String> {
-    let left = |n: &u64| scenario.what.operation(*n) != Operation::Delete;
+    let left = |n: &u64| scenario.change.operation(*n) != Operation::Delete;
     let database = env.fresh().await?;
     let path = env.folder.path().join("expected.csv");
     Table::Staff.write_csv(&path, (0..scenario.writes).filter(left), Version::New)?;
@@ -280,30 +282,30 @@ async fn run(
     if way == Way::File {
         return load_as_file(env, database, scenario.writes).await;
     }
-    let lanes: Vec<_> = (0..scenario.partitions)
-        .map(|lane| {
-            let rows: Vec<_> = (lane..scenario.writes)
+    let partitions: Vec<_> = (0..scenario.partitions)
+        .map(|partition| {
+            let rows: Vec<_> = (partition..scenario.writes)
                 .step_by(usize::try_from(scenario.partitions).unwrap_or(1))
                 .collect();
             match way {
-                Way::AuroraSync | Way::File => our_deliveries(scenario, lane, &rows),
-                Way::Powertools => powertools_deliveries(scenario, lane, &rows),
+                Way::AuroraSync | Way::File => our_deliveries(scenario, partition, &rows),
+                Way::Powertools => powertools_deliveries(scenario, partition, &rows),
                 Way::Tutorial => tutorial_requests(scenario, &rows),
             }
         })
         .collect();
     // An update of a row that is not there.
-    let update = Scenario { what: What::Update, form: Form::Single, ..*scenario };
-    let warm_up = |lane: u64| {
-        let rows = [scenario.writes + lane];
+    let update = Scenario { change: Change::Update, form: Form::Single, ..*scenario };
+    let warm_up = |partition: u64| {
+        let rows = [scenario.writes + partition];
         match way {
-            Way::AuroraSync | Way::File => our_deliveries(&update, lane, &rows),
-            Way::Powertools => powertools_deliveries(&update, lane, &rows),
+            Way::AuroraSync | Way::File => our_deliveries(&update, partition, &rows),
+            Way::Powertools => powertools_deliveries(&update, partition, &rows),
             Way::Tutorial => tutorial_requests(&update, &rows),
         }
     };
     let warm_ups = (0..scenario.partitions).map(warm_up).collect();
-    run_lanes(env, database, way.module(), warm_ups, lanes).await
+    run_partitions(env, database, way.module(), warm_ups, partitions).await
 }
 
 /// Has the rows imported that the writes insert.
@@ -327,27 +329,30 @@ impl Way {
     }
 }
 
-/// A function for each lane, one delivery after the other; the lanes beside each other. Time begins once each function
-/// has handled a first delivery.
-async fn run_lanes(
+/// Runs a function for each partition. A partition has one delivery after the other, and the
+/// partitions run at once. Time begins when each function has handled a first delivery.
+async fn run_partitions(
     env: &BenchEnv,
     database: &Database,
     module: Option<&str>,
     warm_ups: Vec<Vec<String>>,
-    lanes: Vec<Vec<String>>,
+    partitions: Vec<Vec<String>>,
 ) -> anyhow::Result<Run> {
-    let functions = try_join_all(lanes.iter().map(async |_| match module {
+    let functions = try_join_all(partitions.iter().map(async |_| match module {
         None => env.function(&env.programs.apply, database).await,
         Some(module) => env.peer(module, database).await,
     }))
     .await?;
     for (function, deliveries) in functions.iter().zip(warm_ups) {
-        run_lane(function, deliveries).await?;
+        run_partition(function, deliveries).await?;
     }
     env.data_api.counters().reset();
     let started = Instant::now();
     let deliveries = try_join_all(
-        functions.iter().zip(lanes).map(|(function, deliveries)| run_lane(function, deliveries)),
+        functions
+            .iter()
+            .zip(partitions)
+            .map(|(function, deliveries)| run_partition(function, deliveries)),
     )
     .await?;
     let took = started.elapsed();
@@ -355,14 +360,17 @@ async fn run_lanes(
     Ok(Run { took, deliveries: deliveries.into_iter().flatten().collect(), calls })
 }
 
-async fn run_lane(function: &Function, deliveries: Vec<String>) -> anyhow::Result<Vec<Duration>> {
+async fn run_partition(
+    function: &Function,
+    deliveries: Vec<String>,
+) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::new();
     for delivery in deliveries {
-        let answer = function.invoke(delivery).await?;
-        let failures = answer.value["batchItemFailures"].as_array().map_or(0, Vec::len);
+        let response = function.invoke(delivery).await?;
+        let failures = response.value["batchItemFailures"].as_array().map_or(0, Vec::len);
         ensure!(failures == 0, "{failures} messages are to be retried: {}", function.log());
-        ensure!(answer.value["statusCode"].as_u64().is_none_or(|status| status == 200));
-        times.push(answer.took);
+        ensure!(response.value["statusCode"].as_u64().is_none_or(|status| status == 200));
+        times.push(response.took);
     }
     Ok(times)
 }
@@ -391,19 +399,19 @@ pub(crate) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
     })
 }
 
-fn our_deliveries(scenario: &Scenario, lane: u64, rows: &[u64]) -> Vec<String> {
-    let writes = rows.iter().filter_map(|n| write(*n, scenario.what.operation(*n)).ok());
+fn our_deliveries(scenario: &Scenario, partition: u64, rows: &[u64]) -> Vec<String> {
+    let writes = rows.iter().filter_map(|n| write(*n, scenario.change.operation(*n)).ok());
     let bodies: Vec<_> = match scenario.form {
         Form::Single => {
             writes.flat_map(|write| pack(vec![write], 1)).map(|message| message.body).collect()
         }
         Form::Array => pack(writes.collect(), 1).into_iter().map(|message| message.body).collect(),
     };
-    deliveries(bodies, lane)
+    deliveries(bodies, partition)
 }
 
-fn deliveries(bodies: Vec<String>, lane: u64) -> Vec<String> {
-    let group = Some(format!("p{lane}"));
+fn deliveries(bodies: Vec<String>, partition: u64) -> Vec<String> {
+    let group = Some(format!("p{partition}"));
     let messages: Vec<_> = bodies.into_iter().map(|body| (body, group.clone())).collect();
     messages
         .chunks(DELIVERY_MESSAGES)
@@ -416,12 +424,12 @@ fn row(n: u64) -> Value {
 }
 
 /// A message has rows of one operation.
-fn powertools_deliveries(scenario: &Scenario, lane: u64, rows: &[u64]) -> Vec<String> {
+fn powertools_deliveries(scenario: &Scenario, partition: u64, rows: &[u64]) -> Vec<String> {
     let body = |operation: Operation, rows: &[u64]| {
         let rows: Vec<_> = rows.iter().map(|n| row(*n)).collect();
         json!({ "operation": operation.as_str(), "rows": rows }).to_string()
     };
-    let operation = |n: &u64| scenario.what.operation(*n);
+    let operation = |n: &u64| scenario.change.operation(*n);
     let bodies = match scenario.form {
         Form::Single => rows.iter().map(|n| body(operation(n), &[*n])).collect(),
         Form::Array => {
@@ -437,12 +445,12 @@ fn powertools_deliveries(scenario: &Scenario, lane: u64, rows: &[u64]) -> Vec<St
                 .collect()
         }
     };
-    deliveries(bodies, lane)
+    deliveries(bodies, partition)
 }
 
 fn tutorial_requests(scenario: &Scenario, rows: &[u64]) -> Vec<String> {
     let request = |n: &u64| {
-        let method = if scenario.what == What::Insert { "POST" } else { "PUT" };
+        let method = if scenario.change == Change::Insert { "POST" } else { "PUT" };
         let event = json!({
             "resource": "/{table}/{key}",
             "httpMethod": method,
@@ -464,7 +472,7 @@ pub(crate) struct Backlog {
 
 pub(crate) async fn drain(env: &BenchEnv, writes: u64) -> anyhow::Result<Backlog> {
     tracing::info!("growth: a backlog of {} writes", count(writes));
-    let scenario = Scenario { form: Form::Single, what: What::Insert, partitions: 8, writes };
+    let scenario = Scenario { form: Form::Single, change: Change::Insert, partitions: 8, writes };
     let expected = expected(env, &scenario).await?;
     let database = env.fresh().await?;
     let run = run(env, &database, Way::AuroraSync, &scenario).await?;
@@ -491,8 +499,8 @@ async fn latency(env: &BenchEnv) -> anyhow::Result<Latency> {
     for n in 100..100 + POSTED {
         let headers = [("content-type", "application/json")];
         let body = row(n).to_string();
-        let answer = stack.request(Method::POST, "/staff", &headers, body).await?;
-        ensure!(answer.status == 202, "POST /staff: {}", answer.text());
+        let response = stack.request(Method::POST, "/staff", &headers, body).await?;
+        ensure!(response.status == 202, "POST /staff: {}", response.text());
     }
     let client = ephemeral_postgres::connect(&stack.addresses().database_url).await?;
     let sql = "SELECT count(*), percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP
@@ -512,14 +520,7 @@ async fn latency(env: &BenchEnv) -> anyhow::Result<Latency> {
 }
 
 pub(crate) fn tables(measured: &Measured) -> Vec<figures::Table> {
-    let columns = [
-        "way",
-        "writes/s",
-        "aurora-sync is ×",
-        "calls per 1,000",
-        "p50 ms",
-        "p99 ms",
-    ];
+    let columns = ["way", "writes/s", "aurora-sync is ×", "calls per 1,000", "p50 ms", "p99 ms"];
     let mut tables: Vec<_> = measured
         .scenarios
         .iter()

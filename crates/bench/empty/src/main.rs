@@ -1,4 +1,4 @@
-//! A Lambda function that does nothing: what a cold start in Rust costs at least.
+//! A Lambda function that does nothing, to measure the least cold start in Rust.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
