@@ -190,10 +190,10 @@ measures the figures and writes the page. Each section names the run that its fi
 
 **Read ratios, not seconds.** Functions, the Data API server, PostgreSQL and peers run on one
 machine and share its processors. On AWS each has its own, and a call of the Data API takes some
-17 ms longer. The claim is how many times one way is as fast as another on the same machine in the same
-minutes. Speeds and ratios are medians; parentheses hold the least and the most of all rounds. The
-ways run in turns, each round in another order. A figure counts only if the table holds afterwards,
-by a checksum of all rows, what PostgreSQL alone makes of the same file.
+17 ms longer. The claim is how many times one way is as fast as another on the same machine in the
+same minutes. Speeds and ratios are medians; parentheses hold the least and the most of all rounds.
+The ways run in turns, each round in another order. A figure counts only if the table holds
+afterwards, by a checksum of all rows, what PostgreSQL alone makes of the same file.
 
 - **Functions** are the real programs. Each runs in a process of its own behind a Runtime API, and
   so do the Python peers. The time of an invocation begins when the event is sent and ends when the
