@@ -4,9 +4,9 @@
 //! endpoint:
 //!
 //! ```text
-//! commit drop-answer                     the next commit is done, and its answer lost
-//! commit@3 drop-request                  the third from now is not done, and the connection closed
-//! batch@2..4 sql=40P01                   PostgreSQL reports a deadlock to the second, third and fourth
+//! commit drop-answer                     the next commit is done, its answer lost
+//! commit@3 drop-request                  the third from now is not done, the connection closed
+//! batch@2..4 sql=40P01                   a deadlock for the second, third and fourth
 //! any@5% fail-before=ThrottlingException one call in twenty, by the server's seed
 //! execute@1.. delay=200ms                every one
 //! ```

@@ -1,4 +1,6 @@
-//! Doc comments begin with a verb or a noun, as those of rustdoc do.
+//! Doc comments begin with a verb or a noun, as those of rustdoc do. Comments are no wider than code.
+
+use std::fs;
 
 use super::files;
 
@@ -33,6 +35,22 @@ fn doc_comments_begin_with_a_verb_or_a_noun() {
             let wrong: Vec<_> =
                 first_lines(&text).into_iter().filter(|line| is_wrong(line)).collect();
             assert!(wrong.is_empty(), "{}: {wrong:?}", path.display());
+        }
+    }
+}
+
+/// Fails where a comment is wider than rustfmt lets code be, since rustfmt leaves comments alone.
+#[test]
+fn comments_are_as_wide_as_code() {
+    let settings = fs::read_to_string("rustfmt.toml").unwrap();
+    let width = settings.split_once("max_width = ").unwrap().1.lines().next().unwrap();
+    let width: usize = width.parse().unwrap();
+    let folders = ["src", "crates", "tests", "benches"];
+    for (path, text) in folders.iter().flat_map(|folder| files(folder, "rs")) {
+        for (number, line) in (1..).zip(text.lines()) {
+            let is_comment = line.trim_start().starts_with("//");
+            let is_wide = is_comment && line.chars().count() > width;
+            assert!(!is_wide, "{}:{number} is wider than {width}", path.display());
         }
     }
 }
