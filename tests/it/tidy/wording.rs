@@ -1,4 +1,4 @@
-//! Doc comments begin with a verb or a noun, as those of rustdoc do. Comments are no wider than code.
+//! Doc comments begin with a verb or a noun, as those of rustdoc do; comments are as wide as code.
 
 use std::fs;
 
