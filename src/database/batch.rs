@@ -31,8 +31,35 @@ pub enum Attempt {
 }
 
 impl Attempt {
+    /// Returns `true` unless each set is one statement.
     pub fn is_bisected(self) -> bool {
         self != Self::Whole
+    }
+
+    /// Returns the attempt that follows after this error, if it finds the row that is at fault.
+    fn after(self, error: &SyncError, has_unknown_types: bool) -> Option<Self> {
+        match (self, error) {
+            (Self::Whole, SyncError::Refused(_)) => Some(Self::Bisected),
+            (Self::Whole, SyncError::Database(fault))
+                // The error that an unknown type raises for a value can look like an error in our
+                // statement.
+                if fault.may_be_about_a_value() && has_unknown_types
+                    // Another worker was faster, and the next attempt finds its record. Or a user's
+                    // constraint or trigger raises the error of one of our own constraints, and the
+                    // next attempt finds its row.
+                    || fault.is_done_elsewhere()
+                    || fault.has_lost_rows() =>
+            {
+                Some(Self::Bisected)
+            }
+            // A deferred constraint does not tell whose row it refuses.
+            (Self::Whole | Self::Bisected, SyncError::Database(fault))
+                if fault.is_refused_commit() =>
+            {
+                Some(Self::BisectedImmediately)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -78,46 +105,23 @@ pub async fn run<W: Work>(
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        match &error {
-            SyncError::Refused(_) if attempt == Attempt::Whole => attempt = Attempt::Bisected,
-            // The error that an unknown type raises for a value can look like an error in our
-            // statement.
-            SyncError::Database(fault)
-                if attempt == Attempt::Whole
-                    && fault.may_be_about_a_value()
-                    && work.has_unknown_types() =>
-            {
-                attempt = Attempt::Bisected;
-            }
-            // Another worker was faster, and the next attempt finds its record. Or a user's
-            // constraint or trigger raises the error of one of our own constraints, and the next
-            // attempt finds its row.
-            SyncError::Database(fault)
-                if attempt == Attempt::Whole
-                    && (fault.is_done_elsewhere() || fault.has_lost_rows()) =>
-            {
-                attempt = Attempt::Bisected;
-            }
-            // A deferred constraint does not tell whose row it refuses.
-            SyncError::Database(fault)
-                if fault.is_refused_commit() && attempt != Attempt::BisectedImmediately =>
-            {
-                attempt = Attempt::BisectedImmediately;
-            }
-            _ if error.is_unconfirmed_commit() => {
-                let recorded = timeout(deadline.remaining(), work.on_record(attempt));
-                let Ok(recorded) = recorded.await else { return Err(error) };
-                if let Some(done) = recorded? {
-                    tracing::info!(reason = %error, "commit was not answered but done");
-                    return Ok(done);
-                }
-                if repeats == REPEATS_MAX {
-                    return Err(error);
-                }
-                repeats += 1;
-                tracing::info!(reason = %error, "commit was not answered nor done; batch is repeated");
-            }
-            _ => return Err(error),
+        if let Some(next) = attempt.after(&error, work.has_unknown_types()) {
+            attempt = next;
+            continue;
         }
+        if !error.is_unconfirmed_commit() {
+            return Err(error);
+        }
+        let recorded = timeout(deadline.remaining(), work.on_record(attempt));
+        let Ok(recorded) = recorded.await else { return Err(error) };
+        if let Some(done) = recorded? {
+            tracing::info!(reason = %error, "commit got no response but is done");
+            return Ok(done);
+        }
+        if repeats == REPEATS_MAX {
+            return Err(error);
+        }
+        repeats += 1;
+        tracing::info!(reason = %error, "commit got no response and is not done; the batch is repeated");
     }
 }

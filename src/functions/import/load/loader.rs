@@ -28,7 +28,7 @@ use crate::database::transaction::{BegunAhead, Transaction, awake};
 const SET_ROWS_MIN: usize = 10;
 
 /// Most rows of a bisected set. A larger one is more likely to be tried whole in vain.
-const BISECTED_ROWS_MAX: usize = 500;
+const BISECTED_ROWS_MAX: usize = 2_000;
 
 /// The statement number of the records that do not fit the table.
 const REJECTED_SET: i32 = -1;
@@ -70,7 +70,7 @@ FROM sync.load_bisected(:import_id::uuid, :lane::smallint, :statement::text, :ke
   :follows::integer[], :of_table::text, :adds::text,
   {}, :kept_rows::bigint, :kept_bytes::bigint) AS loaded",
         columns_array(columns),
-        super::rejects::ROWS,
+        super::rejects::FILE_ROWS,
     )
 }
 
@@ -304,7 +304,7 @@ impl Loading<'_> {
             set.push(parameter("adds", load.adds()));
             set.extend(column_parameters(&rows));
             let rows = rows.iter().map(|row| &file_rows[row.number()]);
-            set.extend(super::rejects::parameters(&rows.collect::<Vec<_>>()));
+            set.extend(super::rejects::file_parameters(&rows.collect::<Vec<_>>()));
             set.extend(kept());
             set
         };

@@ -25,14 +25,22 @@ const TOO_LONG_KEPT: usize = 1_000;
 /// The characters that are kept of a reason.
 const REASON_MAX: usize = 1_000;
 
-/// The SQL expression of the rows that [`parameters`] makes, as `sync.load_bisected` and
-/// `sync.add_rejects` take them.
+/// The SQL expression of the rejects that [`parameters`] makes, as `sync.add_rejects` takes them.
 pub(in crate::functions::import) const ROWS: &str = "ARRAY(
     SELECT (NULL, NULL, record, line, byte_offset, column_name, rule, sqlstate, reason,
       convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject
     FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[], :rule::text[],
       :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[]) WITH ORDINALITY
       AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, number)
+    ORDER BY number)";
+
+/// The SQL expression of the rows that [`file_parameters`] makes, as `sync.load_bisected` takes
+/// them: a rule and a reason come if the database refuses the row.
+pub(in crate::functions::import) const FILE_ROWS: &str = "ARRAY(
+    SELECT (NULL, NULL, record, line, byte_offset, NULL, '', NULL, '',
+      convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject
+    FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :raw::text[], :raw_bytes::text[])
+      WITH ORDINALITY AS of_file (record, line, byte_offset, raw, raw_bytes, number)
     ORDER BY number)";
 
 /// A record as it is in the file, and the reason of its rejection, if it is known.
@@ -94,18 +102,24 @@ impl<'a> FileRow<'a> {
 
 /// Returns the parameters of [`ROWS`].
 pub(in crate::functions::import) fn parameters(rows: &[&FileRow<'_>]) -> Vec<Parameter> {
-    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    vec![
-        number_column("record", rows.iter().map(|row| number(row.origin.record))),
-        number_column("line", rows.iter().map(|row| number(row.origin.position.line))),
-        number_column(
-            "byte_offset",
-            rows.iter().map(|row| number(row.origin.position.byte_offset)),
-        ),
+    let mut parameters = file_parameters(rows);
+    parameters.extend([
         text_column("column_name", rows.iter().map(|row| row.column)),
         text_column("rule", rows.iter().map(|row| Some(row.rule))),
         text_column("sqlstate", rows.iter().map(|row| row.sqlstate)),
         text_column("reason", rows.iter().map(|row| Some(row.reason.as_str()))),
+    ]);
+    parameters
+}
+
+/// Returns the parameters of [`FILE_ROWS`].
+pub(in crate::functions::import) fn file_parameters(rows: &[&FileRow<'_>]) -> Vec<Parameter> {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let position = |row: &&FileRow<'_>| row.origin.position;
+    vec![
+        number_column("record", rows.iter().map(|row| number(row.origin.record))),
+        number_column("line", rows.iter().map(|row| number(position(row).line))),
+        number_column("byte_offset", rows.iter().map(|row| number(position(row).byte_offset))),
         text_column("raw", rows.iter().map(|row| Some(row.raw.as_str()))),
         text_column("raw_bytes", rows.iter().map(|row| row.raw_bytes.as_deref())),
     ]
