@@ -176,12 +176,18 @@ BEGIN
         DEALLOCATE sync_try;
     END IF;
     IF follows IS NULL THEN
-        attempt := sync.try(unprepared, columns::text, has_unknown_types);
-        IF attempt.sqlstate IS NULL THEN
-            attempt.row_number := 1;
-            RETURN NEXT attempt;
-            DEALLOCATE sync_try;
-            RETURN;
+        -- A set is not tried whole if most of its first rows are certainly refused: a foreign key refuses it only after all
+        -- of its rows are inserted.
+        reasons := sync.reasons(of_table, adds, ARRAY(
+            SELECT (literal::text[])[: 20]::text FROM unnest(columns[own_columns + 1 :]) AS literal), column_names);
+        IF coalesce(2 * cardinality(array_remove(reasons, 0)) <= cardinality(reasons), true) THEN
+            attempt := sync.try(unprepared, columns::text, has_unknown_types);
+            IF attempt.sqlstate IS NULL THEN
+                attempt.row_number := 1;
+                RETURN NEXT attempt;
+                DEALLOCATE sync_try;
+                RETURN;
+            END IF;
         END IF;
         reasons := sync.reasons(of_table, adds, columns[own_columns + 1 :], column_names);
     END IF;
