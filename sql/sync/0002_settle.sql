@@ -192,12 +192,12 @@ BEGIN
         reasons := sync.reasons(of_table, adds, columns[own_columns + 1 :], column_names);
     END IF;
     SELECT array_agg(n ORDER BY n) INTO numbers FROM generate_series(1, cardinality(columns[1]::text[])) AS n;
-    -- A statement can fail before it is prepared: a rule of the table can refuse every row.
-    unprepared := sync.unprepared(unprepared);
     -- The first row of each reason is tried. If it is refused, the other rows get its error.
     FOR reason IN 1 .. coalesce((SELECT max(number) FROM unnest(reasons) AS number), 0) LOOP
         nth := array_position(reasons, reason);
         CONTINUE WHEN nth IS NULL;
+        -- A statement can fail before it is prepared: a rule of the table can refuse every row.
+        unprepared := sync.unprepared(unprepared);
         attempt := sync.try(unprepared, ARRAY(SELECT ARRAY[(literal::text[])[nth]]::text FROM unnest(columns) AS literal)::text,
             has_unknown_types);
         attempt.row_number := nth;
