@@ -18,12 +18,12 @@ use crate::domain::field::{ArrayField, Field, Parameter, Record};
 #[derive(Debug, Clone)]
 pub struct DataApi {
     client: Client,
-    target: Target,
+    target: DatabaseTarget,
 }
 
 /// The cluster, the secret of a database user, and the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct DatabaseTarget {
     pub cluster_arn: String,
     pub secret_arn: String,
     pub database: String,
@@ -35,7 +35,7 @@ pub struct TransactionId(String);
 
 impl DataApi {
     /// Makes a client that never retries a call.
-    pub fn new(config: &SdkConfig, target: Target) -> Self {
+    pub fn new(config: &SdkConfig, target: DatabaseTarget) -> Self {
         let config = aws_sdk_rdsdata::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .build();

@@ -1,7 +1,7 @@
 //! The configuration of the functions. No other module reads the environment, and each function
 //! reads it once, at its cold start.
 
-use crate::aws::data_api::Target;
+use crate::aws::data_api::DatabaseTarget;
 use crate::functions::import::read::options::{Defaults, DefaultsError};
 use crate::functions::prune::RETENTION_DAYS_MIN;
 
@@ -38,8 +38,8 @@ impl Config<()> {
 
 impl<V: Fn(&str) -> Option<String>> Config<V> {
     /// Reads `CLUSTER_ARN`, `SECRET_ARN` and `DATABASE`.
-    pub fn data_api_target(&self) -> Result<Target, ConfigError> {
-        Ok(Target {
+    pub fn data_api_target(&self) -> Result<DatabaseTarget, ConfigError> {
+        Ok(DatabaseTarget {
             cluster_arn: self.required("CLUSTER_ARN")?,
             secret_arn: self.required("SECRET_ARN")?,
             database: self.required("DATABASE")?,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use aurora_sync::aws::data_api::{DataApi, Target};
+use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::domain::tables;
 use aurora_sync::functions::migrate::{self, Migrate};
@@ -87,7 +87,7 @@ impl BenchEnv {
             ..data_api_server::Settings::new(&url)
         })
         .await?;
-        let target = Target {
+        let target = DatabaseTarget {
             cluster_arn: CLUSTER_ARN.to_owned(),
             secret_arn: SECRET_ARN.to_owned(),
             database: BASE.to_owned(),

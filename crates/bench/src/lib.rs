@@ -1,6 +1,6 @@
 //! Compares aurora-sync with other ways to do the same work, on one PostgreSQL and one Data API
 //! server, in turns. A figure counts only after its result was checked, and only ratios are claims.
-//! [`run`] measures and stores the figures as JSON, so that parts of several runs make one
+//! [`run()`] measures and stores the figures as JSON, so that parts of several runs make one
 //! document, which [`write_docs`] writes.
 
 mod data;

@@ -147,7 +147,7 @@ pub(crate) struct Objects {
 
 /// An object that is to be.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
+pub(crate) struct UploadTarget {
     pub(crate) bucket: String,
     pub(crate) key: String,
     pub(crate) metadata: Vec<(&'static str, String)>,
@@ -164,7 +164,7 @@ impl Objects {
     /// arrived.
     pub(crate) async fn upload(
         &self,
-        target: &Target,
+        target: &UploadTarget,
         parts: &mut impl Parts,
         sent: impl Fn(u64),
     ) -> anyhow::Result<Uploaded> {
@@ -180,7 +180,7 @@ impl Objects {
 
     async fn put(
         &self,
-        target: &Target,
+        target: &UploadTarget,
         bytes: Bytes,
         sent: impl Fn(u64),
     ) -> anyhow::Result<Uploaded> {
@@ -194,7 +194,7 @@ impl Objects {
 
     async fn in_parts(
         &self,
-        target: &Target,
+        target: &UploadTarget,
         first: Bytes,
         second: Bytes,
         parts: &mut impl Parts,
@@ -218,7 +218,7 @@ impl Objects {
 
     async fn send_parts(
         &self,
-        target: &Target,
+        target: &UploadTarget,
         id: &str,
         head: [Bytes; 2],
         parts: &mut impl Parts,
@@ -259,7 +259,7 @@ impl Objects {
 
     async fn complete(
         &self,
-        target: &Target,
+        target: &UploadTarget,
         id: &str,
         parts: Vec<CompletedPart>,
     ) -> anyhow::Result<Uploaded> {
@@ -300,7 +300,7 @@ impl Body {
 
 async fn send_part(
     client: Client,
-    target: Target,
+    target: UploadTarget,
     id: String,
     number: i32,
     bytes: Bytes,
@@ -324,7 +324,7 @@ fn uploaded(version_id: Option<String>, etag: Option<String>) -> anyhow::Result<
     version.map(|version| Uploaded { version }).context("S3 does not say what it has stored")
 }
 
-fn metadata(target: &Target) -> HashMap<String, String> {
+fn metadata(target: &UploadTarget) -> HashMap<String, String> {
     let header = |(name, value): &(&str, String)| ((*name).to_owned(), header_value(value));
     target.metadata.iter().map(header).collect()
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::api::{Api, Import};
 use crate::arguments;
-use crate::aws::{Aws, Objects, Parts, Target};
+use crate::aws::{Aws, Objects, Parts, UploadTarget};
 use crate::deployment::Deployment;
 use crate::follow::{Follower, Patience};
 use crate::progress::{Progress, bytes, error_line, line};
@@ -151,7 +151,7 @@ impl Importer<'_> {
         let patience = Patience::new(self.arguments.timeout);
         let follower = Follower { api: &self.api, progress: &progress, patience };
         let options = self.arguments.options.given();
-        let target = Target {
+        let target = UploadTarget {
             bucket: self.deployment.uploads_bucket.clone(),
             key: format!("imports/{}/{}", self.arguments.table, file.name),
             metadata: options.into_iter().map(|(name, value)| (name, value.to_owned())).collect(),
@@ -171,7 +171,7 @@ impl Importer<'_> {
     async fn upload(
         &self,
         file: &Named,
-        target: &Target,
+        target: &UploadTarget,
         progress: &Progress,
     ) -> anyhow::Result<String> {
         let sent = AtomicU64::new(0);

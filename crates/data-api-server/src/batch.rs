@@ -13,7 +13,7 @@ use crate::pg_error::{PgError, SqlError};
 use crate::placeholder::scan;
 use crate::request::Request;
 use crate::service::Service;
-use crate::sessions::Lent;
+use crate::sessions::CheckedOut;
 use crate::validation;
 
 /// Executions sent before their answers are waited for: enough to hide the round trip.
@@ -40,12 +40,12 @@ impl Service {
             .iter()
             .map(|set| binds(&scanned, set))
             .collect::<Result<Vec<Vec<Bind<'_>>>, _>>()?;
-        let mut lent = self.lend(request).await?;
+        let mut checked_out = self.check_out(request).await?;
         if let Some(state) = sql_fault {
-            return finish(raise(&mut lent, state).await, lent);
+            return finish(raise(&mut checked_out, state).await, checked_out);
         }
-        let result = self.run_sets_in_time(&mut lent, &scanned.sql, &sets).await;
-        let rows = finish(result, lent)?;
+        let result = self.run_sets_in_time(&mut checked_out, &scanned.sql, &sets).await;
+        let rows = finish(result, checked_out)?;
         self.counters.count_rows(request.transaction_id.as_deref(), rows);
         let results: Vec<_> = sets.iter().map(|_| json!({ "generatedFields": [] })).collect();
         Ok(json!({ "updateResults": results }))
@@ -55,13 +55,13 @@ impl Service {
     /// limit is for each execution.
     async fn run_sets_in_time(
         &self,
-        lent: &mut Lent,
+        checked_out: &mut CheckedOut,
         sql: &str,
         sets: &[Vec<Bind<'_>>],
     ) -> Result<u64, Failure> {
-        let id = lent.connection()?.id();
+        let id = checked_out.connection()?.id();
         let until = Instant::now() + self.statement_timeout;
-        let work = run_sets(lent, sql, sets, until);
+        let work = run_sets(checked_out, sql, sets, until);
         tokio::pin!(work);
         if let Ok(result) = tokio::time::timeout_at(until, &mut work).await {
             return result;
@@ -86,22 +86,22 @@ const CANCEL_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Runs a statement once for each set, as long as there is time; gives the rows that it changed.
 async fn run_sets(
-    lent: &mut Lent,
+    checked_out: &mut CheckedOut,
     sql: &str,
     sets: &[Vec<Bind<'_>>],
     until: Instant,
 ) -> Result<u64, Failure> {
     // Outside a transaction every set commits for itself: what stands when a later one fails is not
     // known of the service, and this is the stricter reading.
-    let at_once = if lent.is_pinned() { PIPELINED_MAX } else { 1 };
+    let at_once = if checked_out.is_pinned() { PIPELINED_MAX } else { 1 };
     let mut rows = 0;
     let mut rest = sets;
     // A NULL has no type: neighbouring sets that declare the same types share a statement.
     while let Some(first) = rest.first() {
         if Instant::now() >= until {
-            raise(lent, SqlError::CANCELED).await?;
+            raise(checked_out, SqlError::CANCELED).await?;
         }
-        let connection = lent.connection()?;
+        let connection = checked_out.connection()?;
         let types: Vec<_> = first.iter().map(|bind| bind.type_oid).collect();
         let is_alike =
             |set: &&Vec<Bind<'_>>| set.iter().map(|bind| bind.type_oid).eq(types.iter().copied());

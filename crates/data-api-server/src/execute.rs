@@ -14,7 +14,7 @@ use crate::placeholder::scan;
 use crate::request::{Object, Request, ResultSetOptions};
 use crate::result::{formatted, records};
 use crate::service::Service;
-use crate::sessions::Lent;
+use crate::sessions::CheckedOut;
 use crate::statement::{Column, Outcome};
 use crate::types::other_types;
 use crate::validation;
@@ -30,17 +30,17 @@ impl Service {
         let scanned = scan(sql.strip_suffix(';').unwrap_or(sql));
         let parameters = request.parameters.as_deref().unwrap_or_default();
         let binds = binds(&scanned, parameters)?;
-        let mut lent = self.lend(request).await?;
+        let mut checked_out = self.check_out(request).await?;
         if let Some(state) = sql_fault {
-            return finish(raise(&mut lent, state).await, lent);
+            return finish(raise(&mut checked_out, state).await, checked_out);
         }
         let form = AnswerForm::of(request);
         let result = if request.continue_after_timeout == Some(true) {
             let binds = binds.into_iter().map(Bind::into_owned).collect();
-            self.execute_without_end(lent, scanned.sql, binds, form).await
+            self.execute_without_end(checked_out, scanned.sql, binds, form).await
         } else {
-            let result = run(&mut lent, &scanned.sql, &binds, &form).await;
-            finish(result, lent)
+            let result = run(&mut checked_out, &scanned.sql, &binds, &form).await;
+            finish(result, checked_out)
         };
         let transaction_id = request.transaction_id.as_deref();
         if let (Some(id), Err(error)) = (transaction_id, &result)
@@ -57,16 +57,16 @@ impl Service {
     /// Runs a statement that goes on when the time for the answer is over.
     async fn execute_without_end(
         &self,
-        mut lent: Lent,
+        mut checked_out: CheckedOut,
         sql: String,
         binds: Vec<Bind<'static>>,
         form: AnswerForm,
     ) -> Result<Answer, ApiError> {
-        let id = lent.connection()?.id();
+        let id = checked_out.connection()?.id();
         let limit = self.statement_timeout;
         let work = tokio::spawn(async move {
-            let result = run_without_limit(&mut lent, &sql, &binds, &form, limit).await;
-            finish(result, lent)
+            let result = run_without_limit(&mut checked_out, &sql, &binds, &form, limit).await;
+            finish(result, checked_out)
         });
         match tokio::time::timeout(limit, work).await {
             Ok(result) => {
@@ -76,8 +76,13 @@ impl Service {
         }
     }
 
-    pub(crate) async fn lend(self: &Arc<Self>, request: &Request<'_>) -> Result<Lent, ApiError> {
-        self.sessions.lend(request.database.as_deref(), request.transaction_id.as_deref()).await
+    pub(crate) async fn check_out(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+    ) -> Result<CheckedOut, ApiError> {
+        self.sessions
+            .check_out(request.database.as_deref(), request.transaction_id.as_deref())
+            .await
     }
 }
 
@@ -110,12 +115,12 @@ struct Answer {
 
 /// Runs a statement once.
 async fn run(
-    lent: &mut Lent,
+    checked_out: &mut CheckedOut,
     sql: &str,
     binds: &[Bind<'_>],
     form: &AnswerForm,
 ) -> Result<Answer, Failure> {
-    let connection = lent.connection()?;
+    let connection = checked_out.connection()?;
     let types: Vec<_> = binds.iter().map(|bind| bind.type_oid).collect();
     let prepared = connection.prepare(sql, &types).await?;
     let outcome = connection.run(&prepared, binds).await?;
@@ -155,20 +160,23 @@ async fn answer_of_query(
 
 /// Runs a statement that may take as long as it wants; the limit is back afterwards.
 async fn run_without_limit(
-    lent: &mut Lent,
+    checked_out: &mut CheckedOut,
     sql: &str,
     binds: &[Bind<'_>],
     form: &AnswerForm,
     limit: Duration,
 ) -> Result<Answer, Failure> {
-    let is_pinned = lent.is_pinned();
+    let is_pinned = checked_out.is_pinned();
     let scope = if is_pinned { "LOCAL" } else { "SESSION" };
-    lent.connection()?.simple(&format!("SET {scope} statement_timeout = 0")).await?;
-    let result = run(lent, sql, binds, form).await;
+    checked_out.connection()?.simple(&format!("SET {scope} statement_timeout = 0")).await?;
+    let result = run(checked_out, sql, binds, form).await;
     // A session of the pool forgets it anyway, and a failed transaction has taken it back.
     if is_pinned && result.is_ok() {
         let limit_ms = limit.as_millis();
-        lent.connection()?.simple(&format!("SET LOCAL statement_timeout = {limit_ms}")).await?;
+        checked_out
+            .connection()?
+            .simple(&format!("SET LOCAL statement_timeout = {limit_ms}"))
+            .await?;
     }
     result
 }

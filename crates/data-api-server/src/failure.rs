@@ -2,7 +2,7 @@
 
 use crate::error::ApiError;
 use crate::pg_error::{PgError, SqlError};
-use crate::sessions::Lent;
+use crate::sessions::CheckedOut;
 
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -32,22 +32,25 @@ impl From<Failure> for ApiError {
 }
 
 /// Gives the session back, if it is of any use, and the answer out.
-pub(crate) fn finish<T>(result: Result<T, Failure>, lent: Lent) -> Result<T, ApiError> {
+pub(crate) fn finish<T>(
+    result: Result<T, Failure>,
+    checked_out: CheckedOut,
+) -> Result<T, ApiError> {
     if matches!(result, Err(Failure::Pg(PgError::Connection(_)))) {
-        drop(lent);
+        drop(checked_out);
     } else {
-        lent.release();
+        checked_out.release();
     }
     result.map_err(ApiError::from)
 }
 
 /// Lets PostgreSQL itself fail with an SQLSTATE, so that a transaction is really aborted by it.
-pub(crate) async fn raise<T>(lent: &mut Lent, state: &str) -> Result<T, Failure> {
+pub(crate) async fn raise<T>(checked_out: &mut CheckedOut, state: &str) -> Result<T, Failure> {
     let SqlError { code, message, .. } = SqlError::injected(state);
     let sql = format!(
         "DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = '{message}'; END$$"
     );
-    lent.connection()?.simple(&sql).await?;
+    checked_out.connection()?.simple(&sql).await?;
     // It has raised; a state that PostgreSQL does not raise with is no error to it.
     Err(Failure::Api(SqlError::injected(state).into()))
 }

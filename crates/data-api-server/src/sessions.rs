@@ -52,10 +52,10 @@ struct Transaction {
     last_used: Duration,
 }
 
-/// A session in use for one call. It goes back where it came from with [`Lent::release`]; dropped,
+/// A session in use for one call. [`CheckedOut::release`] returns it; dropped,
 /// it is closed, and its transaction with it.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct CheckedOut {
     sessions: Arc<Sessions>,
     home: Home,
     connection: Option<Connection>,
@@ -81,11 +81,11 @@ impl Sessions {
     }
 
     /// A session for one call: the transaction's own, or one of the pool.
-    pub(crate) async fn lend(
+    pub(crate) async fn check_out(
         self: &Arc<Self>,
         database: Option<&str>,
         transaction_id: Option<&str>,
-    ) -> Result<Lent, ApiError> {
+    ) -> Result<CheckedOut, ApiError> {
         let (home, connection) = match transaction_id {
             None => {
                 let (database, connection) = self.take(database).await?;
@@ -93,7 +93,7 @@ impl Sessions {
             }
             Some(id) => (Home::Transaction { id: id.to_owned() }, self.take_pinned(id)?),
         };
-        Ok(Lent { sessions: Arc::clone(self), home, connection: Some(connection) })
+        Ok(CheckedOut { sessions: Arc::clone(self), home, connection: Some(connection) })
     }
 
     /// Makes sure that PostgreSQL answers, and gives its version.
@@ -220,7 +220,7 @@ impl Sessions {
     }
 }
 
-impl Lent {
+impl CheckedOut {
     /// The session; an error only after it was released.
     pub(crate) fn connection(&mut self) -> Result<&mut Connection, PgError> {
         self.connection.as_mut().ok_or_else(PgError::lost)
@@ -253,7 +253,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for CheckedOut {
     fn drop(&mut self) {
         if let (Some(_), Home::Transaction { id }) = (self.connection.take(), &self.home) {
             lock(&self.sessions.transactions).remove(id);

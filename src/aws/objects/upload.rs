@@ -18,14 +18,14 @@ pub const PART_BYTES: usize = 5 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Upload {
     client: Client,
-    target: Target,
+    target: UploadTarget,
     /// The bytes that do not fill a part yet.
     buffer: Vec<u8>,
     multipart: Option<Multipart>,
 }
 
 #[derive(Debug, Clone)]
-struct Target {
+struct UploadTarget {
     bucket: String,
     key: String,
     content_type: String,
@@ -41,7 +41,7 @@ struct Multipart {
 
 impl Upload {
     pub(super) fn new(client: Client, bucket: &str, key: &str, content_type: &str) -> Self {
-        let target = Target {
+        let target = UploadTarget {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
             content_type: content_type.to_owned(),
@@ -179,7 +179,7 @@ impl Drop for Upload {
     }
 }
 
-async fn abort(client: &Client, target: &Target, upload_id: &str) {
+async fn abort(client: &Client, target: &UploadTarget, upload_id: &str) {
     let abort = client.abort_multipart_upload().bucket(&target.bucket).key(&target.key);
     if let Err(error) = abort.upload_id(upload_id).send().await {
         let error = service_error("AbortMultipartUpload", &error);

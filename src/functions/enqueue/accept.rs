@@ -45,7 +45,7 @@ impl From<Problem> for Refusal {
 
 /// The properties that all items of a request share.
 #[derive(Debug)]
-struct Target<'a> {
+struct ItemContext<'a> {
     columns: Columns<'a>,
     operation: Operation,
     /// The key in the path.
@@ -85,18 +85,19 @@ pub(super) fn accept(
             Ids::derived(caller, &request.method, &table.path(), &path_key, &key)
         }
     };
-    let target = Target { columns: Columns::of(table), operation, path_key, ids, now_ms };
-    if operation == Operation::Delete && target.path_key.is_some() {
-        return target.deletion(request).map_err(Refusal::from);
+    let context = ItemContext { columns: Columns::of(table), operation, path_key, ids, now_ms };
+    if operation == Operation::Delete && context.path_key.is_some() {
+        return context.deletion(request).map_err(Refusal::from);
     }
     let items = body::read(&request.headers, &request.body)?;
-    target.check_kind(&items)?;
+    context.check_kind(&items)?;
     let mut faults = Faults::default();
     let mut writes = Vec::with_capacity(items.items.len());
     for (number, item) in items.items.iter().enumerate() {
         let pointer = if items.is_list { format!("/{number}") } else { String::new() };
-        writes
-            .extend(target.write(number, item, &pointer, &mut faults).map(|write| (number, write)));
+        writes.extend(
+            context.write(number, item, &pointer, &mut faults).map(|write| (number, write)),
+        );
     }
     let is_partial = preferences.handling == Some(Handling::Partial);
     if faults.total() > 0 && (!is_partial || writes.is_empty()) {
@@ -149,7 +150,7 @@ fn operation(
     Ok(operation)
 }
 
-impl Target<'_> {
+impl ItemContext<'_> {
     /// Makes the write that deletes the row of the path.
     fn deletion(&self, request: &Request) -> Result<Accepted, Problem> {
         if !request.body.trim_ascii().is_empty() {

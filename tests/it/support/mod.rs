@@ -12,7 +12,7 @@ pub(crate) mod writes;
 
 use std::time::Duration;
 
-use aurora_sync::aws::data_api::{DataApi, Target};
+use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::{Deadline, now_ms};
@@ -60,7 +60,7 @@ pub(crate) struct World {
     pub data_api: DataApi,
     pub server: DataApiServer,
     pub database_url: String,
-    target: Target,
+    target: DatabaseTarget,
 }
 
 impl World {
@@ -76,7 +76,7 @@ impl World {
         let postgres = Postgres::shared().await.unwrap();
         let name = format!("test_{}", Uuid::now_v7().simple());
         let database_url = postgres.create_database(&name).await.unwrap();
-        let target = Target {
+        let target = DatabaseTarget {
             cluster_arn: "arn:aws:rds:us-east-1:000000000000:cluster:test".into(),
             secret_arn: "arn:aws:secretsmanager:us-east-1:000000000000:secret:test".into(),
             database: name,
@@ -93,7 +93,7 @@ impl World {
         Self { schema, data_api, server, database_url, target }
     }
 
-    pub(crate) fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> DatabaseTarget {
         self.target.clone()
     }
 

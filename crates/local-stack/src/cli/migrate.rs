@@ -25,7 +25,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let target = data_api::Target {
+    let target = data_api::DatabaseTarget {
         cluster_arn: arguments.cluster_arn,
         secret_arn: arguments.secret_arn,
         database: arguments.database,
