@@ -107,13 +107,13 @@ impl<B: AsRef<[u8]>> Reader<B> {
 
     /// Goes on in a file that is not compressed, at the beginning of a record. The bytes that
     /// follow are those from there on. The first record from here decides the line end of the file.
-    pub fn at(dialect: Dialect, encoding: Encoding, place: FilePosition) -> Self {
+    pub fn at(dialect: Dialect, encoding: Encoding, position: FilePosition) -> Self {
         Self {
             input: None,
             taken: 0,
             is_ended: false,
             source: Source::Known { inflater: None, head: Vec::new() },
-            content: Content::Records(Box::new(Records::at(dialect, encoding, place))),
+            content: Content::Records(Box::new(Records::at(dialect, encoding, position))),
             block: Vec::new(),
         }
     }

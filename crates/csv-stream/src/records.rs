@@ -137,10 +137,10 @@ impl Records {
     }
 
     /// Goes on at the beginning of a record.
-    pub fn at(dialect: Dialect, encoding: Encoding, place: FilePosition) -> Self {
+    pub fn at(dialect: Dialect, encoding: Encoding, position: FilePosition) -> Self {
         let mut assembly = Assembly::new(dialect, encoding);
-        assembly.line = place.line;
-        Self { encoding, lines: Lines::at(encoding, place.byte_offset), assembly }
+        assembly.line = position.line;
+        Self { encoding, lines: Lines::at(encoding, position.byte_offset), assembly }
     }
 
     pub fn encoding(&self) -> Encoding {

@@ -238,9 +238,9 @@ proptest! {
         };
         prop_assume!(!records.is_empty());
         let at = at.index(records.len());
-        let place = records[at].position();
-        let mut reader = Reader::at(dialect, encoding, place);
-        let mut rest = file[usize::try_from(place.byte_offset).unwrap()..].chunks(piece);
+        let position = records[at].position();
+        let mut reader = Reader::at(dialect, encoding, position);
+        let mut rest = file[usize::try_from(position.byte_offset).unwrap()..].chunks(piece);
         let mut found = Vec::new();
         loop {
             match reader.read(&mut found).unwrap() {
