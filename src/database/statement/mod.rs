@@ -344,20 +344,20 @@ impl StatementTarget<'_> {
     ///
     /// PostgreSQL does not report to which row of the source a returned row belongs. If some rows
     /// were not returned, and the keys of those that were do not identify them, the outcome is
-    /// `untold`. `sync.settle` fails at that, and the set is bisected until the outcome of each row
+    /// `unknown`. `sync.settle` fails at that, and the set is bisected until the outcome of each row
     /// is known.
     fn written_despite_logic(&self) -> String {
         const WRITTEN: &str = "(SELECT count(*) FROM written)";
         let all = format!("{WRITTEN} = (SELECT count(*) FROM fresh)");
         if !self.reports_by_key() {
-            return format!("WHEN {all} THEN 'applied' WHEN {WRITTEN} > 0 THEN 'untold'");
+            return format!("WHEN {all} THEN 'applied' WHEN {WRITTEN} > 0 THEN 'unknown'");
         }
         let is_known = self.key_is_written();
         // FILTER and not WHERE: see `key_is_written`.
         let is_certain =
             format!("{WRITTEN} = (SELECT count(*) FILTER (WHERE {is_known}) FROM fresh)");
         format!(
-            "WHEN {all} OR {is_certain} AND {is_known} THEN 'applied' WHEN NOT {is_certain} THEN 'untold'"
+            "WHEN {all} OR {is_certain} AND {is_known} THEN 'applied' WHEN NOT {is_certain} THEN 'unknown'"
         )
     }
 
