@@ -344,8 +344,8 @@ impl StatementTarget<'_> {
     ///
     /// PostgreSQL does not report to which row of the source a returned row belongs. If some rows
     /// were not returned, and the keys of those that were do not identify them, the outcome is
-    /// `unknown`. `sync.settle` fails at that, and the set is bisected until the outcome of each row
-    /// is known.
+    /// `unknown`. `sync.settle` fails at that, and the set is bisected until the outcome of each
+    /// row is known.
     fn written_despite_logic(&self) -> String {
         const WRITTEN: &str = "(SELECT count(*) FROM written)";
         let all = format!("{WRITTEN} = (SELECT count(*) FROM fresh)");
