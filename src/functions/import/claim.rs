@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use csv_stream::records::FilePosition;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -13,7 +14,6 @@ use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, SyncError};
 use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
-use csv_stream::records::FilePosition;
 
 /// The entry of an import in `sync.import`, as one worker sees it.
 #[derive(Debug, Clone, Copy)]

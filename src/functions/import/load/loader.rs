@@ -4,12 +4,17 @@
 //! is loaded; the primary key of that table stops a worker that loads it again.
 
 use aurora_sync_catalog::{Column, Table};
+use csv_stream::encoding::Encoding;
 use uuid::Uuid;
 
 use super::rejects::{FileRow, REJECT_BYTES_KEPT, REJECTS_KEPT};
 use super::sets::{Folded, Set, Unfolded, by_key, column_parameters, fold, sets, unfolded};
 use crate::aws::data_api::DataApi;
 use crate::database::batch::{self, Attempt, Work};
+use crate::database::plan::rows::calls;
+use crate::database::statement::load::{Load, SET_ROWS_MAX, keeps_order};
+use crate::database::statement::unknown_type;
+use crate::database::transaction::{BegunAhead, Transaction, awake};
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiFault, SyncError};
 use crate::domain::field::{Field, Parameter, encoded_len, null, parameter};
@@ -17,12 +22,6 @@ use crate::domain::load_mode::LoadMode;
 use crate::domain::value::array_literal::array_literal;
 use crate::functions::import::read::chunk::ChunkEnd;
 use crate::functions::import::read::part::{Part, PartRow, Reject};
-use csv_stream::encoding::Encoding;
-
-use crate::database::plan::rows::calls;
-use crate::database::statement::load::{Load, SET_ROWS_MAX, keeps_order};
-use crate::database::statement::unknown_type;
-use crate::database::transaction::{BegunAhead, Transaction, awake};
 
 /// Fewest rows of a set, however long sets take.
 const SET_ROWS_MIN: usize = 10;
@@ -30,7 +29,7 @@ const SET_ROWS_MIN: usize = 10;
 /// Most rows of a bisected set. A larger one is more likely to be tried whole in vain.
 const BISECTED_ROWS_MAX: usize = 2_000;
 
-/// The statement number of the records that do not fit the table.
+/// The set number of the records that do not fit the table.
 const REJECTED_SET: i32 = -1;
 
 /// Inserts the row of a set into `sync.import_chunk`.
@@ -271,7 +270,7 @@ impl Loading<'_> {
         let file_rows = self.part.rows().map(|row| FileRow::of_row(row.origin(), loader.encoding));
         let file_rows: Vec<_> = file_rows.collect();
         let set_rows_max = match attempt {
-            // Rows that refer to each other must be in one set.
+            // Rows that refer to each other must be in one set: it is as large as a call.
             Attempt::BisectedImmediately if self.set_rows_max == SET_ROWS_MAX => usize::MAX,
             _ => self.set_rows_max.min(BISECTED_ROWS_MAX),
         };

@@ -6,11 +6,11 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use csv_stream::encoding::Encoding;
 
 use crate::database::parameter_set::{number_column, text_column};
 use crate::domain::field::{Parameter, storable};
 use crate::functions::import::read::part::{Origin, Reject};
-use csv_stream::encoding::Encoding;
 
 /// The number of rejected rows that are kept of each lane, and of an import: the first ones. The
 /// others are counted only.

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use csv_stream::encoding::Encoding;
+use csv_stream::inflate::Compression;
+use csv_stream::reader::{Next, ReadError, Reader};
+use csv_stream::records::{FilePosition, LineEnd, Record};
 use tokio::time::timeout;
 
 use super::options::Options;
 use crate::aws::objects::{ObjectName, Objects, RangeReader};
 use crate::domain::deadline::Deadline;
 use crate::functions::import::stop::Stop;
-use csv_stream::encoding::Encoding;
-use csv_stream::inflate::Compression;
-use csv_stream::reader::{Next, ReadError, Reader};
-use csv_stream::records::{FilePosition, LineEnd, Record};
 
 /// The time for reading a file.
 #[derive(Debug, Clone, Copy)]

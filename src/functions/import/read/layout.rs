@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use aurora_sync_catalog::{Column, ColumnType, Table};
+use csv_stream::records::{Content, Fields, RECORD_BYTES_MAX, Record};
 
 use super::options::{Numbers, Options};
 use crate::database::parameter_set::PackedCells;
@@ -17,7 +18,6 @@ use crate::domain::load_mode::LoadMode;
 use crate::domain::rejection::Rejection;
 use crate::domain::row::unknown_column;
 use crate::domain::value::{self, Fault};
-use csv_stream::records::{Content, Fields, RECORD_BYTES_MAX, Record};
 
 /// The column that `rejected.csv` adds. It is left out when that file is imported.
 pub const ERROR_COLUMN: &str = "_error";

@@ -1,6 +1,8 @@
 //! Opens a file: reads its header, and goes to the checkpoint.
 
 use aurora_sync_catalog::Table;
+use csv_stream::encoding::Encoding;
+use csv_stream::records::{Content, FilePosition, LineEnd, Record};
 
 use super::chunk::{Chunk, ChunkEnd};
 use super::file::{File, ReadTime};
@@ -10,8 +12,6 @@ use crate::aws::objects::{ObjectName, Objects};
 use crate::functions::import::claim::{Checkpoint, Progress};
 use crate::functions::import::report::Format;
 use crate::functions::import::stop::Stop;
-use csv_stream::encoding::Encoding;
-use csv_stream::records::{Content, FilePosition, LineEnd, Record};
 
 /// A file whose columns are known, at the position where loading begins.
 #[derive(Debug)]

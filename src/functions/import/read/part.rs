@@ -4,11 +4,12 @@
 //! would cost more time and memory than all other work. [`crate::functions::import::load::loader`]
 //! loads a part.
 
+use csv_stream::records::FilePosition;
+
 use super::layout::Row;
 use crate::database::parameter_set::{PackedRow, PackedRows};
 use crate::domain::key::Key;
 use crate::domain::rejection::Rejection;
-use csv_stream::records::FilePosition;
 
 /// The rows of a chunk that one lane loads, in the order of the file.
 #[derive(Debug, Default)]

@@ -4,11 +4,12 @@
 //! further field `_error`, so that a user can fix it and drop it again. If a reason cannot be added
 //! without a change of the record, the record has none; the report has all reasons.
 
-use crate::functions::import::read::layout::ERROR_COLUMN;
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::Encoding;
 use csv_stream::fields::spans;
 use csv_stream::records::LineEnd;
+
+use crate::functions::import::read::layout::ERROR_COLUMN;
 
 /// The format of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use csv_stream::encoding::Encoding;
 use uuid::Uuid;
 
 use crate::aws::data_api::DataApi;
@@ -11,7 +12,6 @@ use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, DataApiFault};
 use crate::domain::field::{Field, Parameter, Record, parameter};
-use csv_stream::encoding::Encoding;
 
 /// The records of the first page.
 const PAGE_ROWS: u32 = 500;

@@ -1,10 +1,10 @@
 use aurora_sync_catalog::ddl;
-use proptest::prelude::*;
-
-use super::*;
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::{Encoding, for_label};
 use csv_stream::records::Records;
+use proptest::prelude::*;
+
+use super::*;
 
 const STAFF: &str =
     "CREATE TABLE Staff (id CHAR(4) NOT NULL, name TEXT NOT NULL, age INTEGER, PRIMARY KEY (id))";

@@ -2,9 +2,10 @@
 //!
 //! Pure.
 
+use csv_stream::dialect::Dialect;
+
 use super::value::Settings;
 use super::{LoadMode, OptionFault, OptionName};
-use csv_stream::dialect::Dialect;
 
 /// Returns the contradictions, each as the fault of one of its options, with the change that ends
 /// it.

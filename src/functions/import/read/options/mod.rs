@@ -12,14 +12,14 @@ mod value;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use csv_stream::dialect::Dialect;
+use csv_stream::encoding::Charset;
 use serde_json::{Value, json};
 
 pub use self::defaults::{Defaults, DefaultsError};
 pub use self::numbers::Numbers;
 use crate::domain::fault::nearest;
 use crate::domain::load_mode::LoadMode;
-use csv_stream::dialect::Dialect;
-use csv_stream::encoding::Charset;
 
 /// A limit of rows, as a number or as a percentage.
 #[derive(Debug, Clone, Copy, PartialEq)]

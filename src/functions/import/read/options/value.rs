@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use csv_stream::encoding::for_label;
+
 use super::{Limit, LoadMode, Numbers, OptionFault, OptionName, Options};
 use crate::domain::fault::nearest;
-use csv_stream::encoding::for_label;
 
 /// The names of characters, some of which are hard to write into metadata.
 const CHARACTER_NAMES: [(&str, u8); 6] = [
