@@ -12,7 +12,7 @@ use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::domain::tables;
 use aurora_sync::functions::migrate::{self, Migrate};
 use bytes::Bytes;
-use data_api_server::Server;
+use data_api_server::{Login, Server};
 use ephemeral_postgres::{Postgres, RunFolder};
 use futures_util::SinkExt as _;
 use local_stack::account::{ACCESS_KEY_ID, CLUSTER_ARN, REGION, SECRET_ACCESS_KEY, SECRET_ARN};
@@ -83,7 +83,7 @@ impl BenchEnv {
         let url = postgres.create_database(BASE).await?;
         let data_api = Server::start(data_api_server::Settings {
             cluster_arn: Some(CLUSTER_ARN.to_owned()),
-            secret_arn: Some(SECRET_ARN.to_owned()),
+            secrets: vec![(SECRET_ARN.to_owned(), Login::default())],
             ..data_api_server::Settings::new(&url)
         })
         .await?;

@@ -60,6 +60,7 @@ impl Service {
         sets: &[Vec<Bind<'_>>],
     ) -> Result<u64, Failure> {
         let id = checked_out.connection()?.id();
+        let place = checked_out.place().clone();
         let until = Instant::now() + self.statement_timeout;
         let work = run_sets(checked_out, sql, sets, until);
         tokio::pin!(work);
@@ -69,7 +70,7 @@ impl Service {
         // PostgreSQL forgets a cancellation that comes between two executions: so again, until one
         // hits.
         loop {
-            self.sessions.cancel(id).await?;
+            self.sessions.cancel(&place, id).await?;
             match tokio::time::timeout(CANCEL_AGAIN_AFTER, &mut work).await {
                 Err(_) => {}
                 Ok(Err(Failure::Pg(PgError::Sql(error)))) if error.code == SqlError::CANCELED => {

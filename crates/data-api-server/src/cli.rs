@@ -10,6 +10,7 @@ use ephemeral_postgres::{Postgres, signals};
 
 use crate::control;
 use crate::fault::{Rule, parse_duration};
+use crate::login::Login;
 use crate::server::{Server, Settings};
 
 const FAULTS: &str = "\
@@ -53,9 +54,16 @@ pub struct Arguments {
     /// Accept this cluster only; without it, any
     #[arg(long, value_name = "ARN")]
     cluster_arn: Option<String>,
-    /// Accept this secret only; without it, any
-    #[arg(long, value_name = "ARN")]
-    secret_arn: Option<String>,
+    /// Accept this secret, with the user of the database's URL; can be given several times. Without
+    /// any secret and any Secrets Manager, every secret is accepted
+    #[arg(long = "secret-arn", value_name = "ARN")]
+    secret_arns: Vec<String>,
+    /// Accept this secret, and open its sessions as this user; can be given several times
+    #[arg(long = "secret", value_name = "ARN=USER[:PASSWORD]", value_parser = parse_secret)]
+    secrets: Vec<(String, Login)>,
+    /// Look up other secrets in this Secrets Manager, such as an emulator's: http://host:port
+    #[arg(long, value_name = "URL")]
+    secrets_manager: Option<String>,
     /// The time limit of a statement
     #[arg(long, value_name = "DURATION", default_value = "45s", value_parser = parse_duration)]
     statement_timeout: Duration,
@@ -87,10 +95,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(url) => url,
         None => own.insert(Postgres::start().await?).database_url("postgres"),
     };
+    let of_url = |arn| (arn, Login::default());
+    let secrets = arguments.secret_arns.into_iter().map(of_url).chain(arguments.secrets).collect();
     let server = Server::start(Settings {
         listen: arguments.listen,
         cluster_arn: arguments.cluster_arn,
-        secret_arn: arguments.secret_arn,
+        secrets,
+        secrets_manager: arguments.secrets_manager,
         statement_timeout: arguments.statement_timeout,
         seed: arguments.seed,
         ..Settings::new(&database_url)
@@ -106,4 +117,17 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // A reader that has gone away, as `head` does, is no reason to stop.
     drop(writeln!(io::stdout().lock(), "Data API ready at {url} over PostgreSQL at {database}"));
     signals::interrupted().await.context("cannot wait for signals")
+}
+
+/// Reads a secret as `ARN=USER` or `ARN=USER:PASSWORD`.
+fn parse_secret(text: &str) -> Result<(String, Login), &'static str> {
+    let (arn, login) = text.split_once('=').unwrap_or_default();
+    let (user, password) = match login.split_once(':') {
+        Some((user, password)) => (user, Some(password.to_owned())),
+        None => (login, None),
+    };
+    if arn.is_empty() || user.is_empty() {
+        return Err("expected ARN=USER or ARN=USER:PASSWORD");
+    }
+    Ok((arn.to_owned(), Login { user: Some(user.to_owned()), password }))
 }

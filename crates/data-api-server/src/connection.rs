@@ -13,7 +13,7 @@ use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 
-use crate::login::{Session, login};
+use crate::login::{Credentials, Session, login};
 use crate::parameter::Bind;
 use crate::pg_error::{PgError, read_error};
 use crate::statement::{Outcome, Prepared, read_columns, rows_changed};
@@ -55,9 +55,10 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to one database of the server that the configuration names.
+    /// Connects as a user to one database of the server that the configuration names.
     pub(crate) async fn open(
         config: &tokio_postgres::Config,
+        credentials: &Credentials,
         database: &str,
         application_name: &str,
         statement_timeout: Duration,
@@ -66,7 +67,8 @@ impl Connection {
         let opened = tokio::time::timeout(within, async {
             let mut wire = Wire::open(config).await?;
             let session =
-                login(&mut wire, config, database, application_name, statement_timeout).await?;
+                login(&mut wire, credentials, database, application_name, statement_timeout)
+                    .await?;
             Ok::<_, PgError>((wire, session))
         });
         let (wire, Session { id, server_version }) = opened.await.map_err(|_| {

@@ -83,6 +83,19 @@ impl ApiError {
         Self::new("SerializationException", "The request is not what the service model says")
     }
 
+    pub(crate) fn secrets_error(message: impl Into<String>) -> Self {
+        Self::new("SecretsErrorException", message)
+    }
+
+    pub(crate) fn secret_not_found() -> Self {
+        Self::secrets_error("The secret cannot be found")
+    }
+
+    pub(crate) fn invalid_secret() -> Self {
+        let message = "The secret must be a JSON object with a username and a password";
+        Self::new("InvalidSecretException", message)
+    }
+
     pub(crate) fn transaction_not_found(id: &str) -> Self {
         Self::new("TransactionNotFoundException", format!("Transaction {id} is not found"))
     }

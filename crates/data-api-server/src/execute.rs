@@ -80,8 +80,9 @@ impl Service {
         self: &Arc<Self>,
         request: &Request<'_>,
     ) -> Result<CheckedOut, ApiError> {
+        let secret = validation::arn(request.secret_arn.as_deref(), "secretArn")?;
         self.sessions
-            .check_out(request.database.as_deref(), request.transaction_id.as_deref())
+            .check_out(secret, request.database.as_deref(), request.transaction_id.as_deref())
             .await
     }
 }

@@ -28,6 +28,8 @@ mod sessions;
 mod connection;
 mod statement;
 mod login;
+mod secrets;
+mod secrets_manager;
 mod wire;
 mod pg_error;
 mod clock;
@@ -39,6 +41,7 @@ mod server;
 
 pub use crate::counters::Counters;
 pub use crate::fault::{Fault, Rule, RuleError, When};
+pub use crate::login::Login;
 pub use crate::operation::Operation;
 pub use crate::server::{STATEMENT_TIMEOUT, Server, Settings};
 pub use crate::switchboard::Faults;

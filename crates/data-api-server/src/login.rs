@@ -1,5 +1,6 @@
 //! Being let in by PostgreSQL.
 
+use std::fmt;
 use std::time::Duration;
 
 use postgres_protocol::authentication::md5_hash;
@@ -9,6 +10,49 @@ use postgres_protocol::message::frontend;
 
 use crate::pg_error::{PgError, read_error};
 use crate::wire::{Received, Wire};
+
+/// The user and the password of a secret.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// The user; without one, that of the database's URL.
+    pub user: Option<String>,
+    /// The password; without one, that of the database's URL if the user is the URL's too, or else
+    /// none.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// The user and the password of a session.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Credentials {
+    pub(crate) user: String,
+    password: Vec<u8>,
+}
+
+impl Credentials {
+    /// Completes a login with the user and the password of the database's URL.
+    pub(crate) fn new(login: Login, config: &tokio_postgres::Config) -> Self {
+        let url_user = config.get_user().unwrap_or("postgres");
+        let user = login.user.unwrap_or_else(|| url_user.to_owned());
+        let password = match login.password {
+            Some(password) => password.into_bytes(),
+            None if user == url_user => config.get_password().unwrap_or_default().to_owned(),
+            None => Vec::new(),
+        };
+        Self { user, password }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
 
 /// The properties of a new session, as PostgreSQL reports them.
 #[derive(Debug, Default)]
@@ -22,15 +66,15 @@ pub(crate) struct Session {
 /// Opens a session with the settings that all sessions of the service have.
 pub(crate) async fn login(
     wire: &mut Wire,
-    config: &tokio_postgres::Config,
+    credentials: &Credentials,
     database: &str,
     application_name: &str,
     statement_timeout: Duration,
 ) -> Result<Session, PgError> {
-    let user = config.get_user().unwrap_or("postgres");
+    let Credentials { user, password } = credentials;
     let statement_timeout_ms = statement_timeout.as_millis().to_string();
     let parameters = [
-        ("user", user),
+        ("user", user.as_str()),
         ("database", database),
         ("client_encoding", "UTF8"),
         ("TimeZone", "UTC"),
@@ -40,7 +84,7 @@ pub(crate) async fn login(
         ("application_name", application_name),
     ];
     frontend::startup_message(parameters, &mut wire.write)?;
-    authenticate(wire, user, config.get_password().unwrap_or_default()).await
+    authenticate(wire, user, password).await
 }
 
 async fn authenticate(wire: &mut Wire, user: &str, password: &[u8]) -> Result<Session, PgError> {

@@ -19,7 +19,7 @@ impl Service {
         request: &Request<'_>,
         sql_fault: Option<&str>,
     ) -> Result<Value, ApiError> {
-        self.check_target(request)?;
+        self.check_target(request).await?;
         validation::check(request)?;
         if operation.starts_work() && self.pause.is_resuming(self.sessions.clock.now()) {
             return Err(ApiError::injected("DatabaseResumingException"));
@@ -30,7 +30,8 @@ impl Service {
             Operation::Begin => match sql_fault {
                 Some(state) => Err(SqlError::injected(state).into()),
                 None => {
-                    let id = self.sessions.begin(request.database.as_deref()).await?;
+                    let secret = arn(request.secret_arn.as_deref(), "secretArn")?;
+                    let id = self.sessions.begin(secret, request.database.as_deref()).await?;
                     Ok(json!({ "transactionId": id }))
                 }
             },
@@ -47,16 +48,14 @@ impl Service {
         }
     }
 
-    fn check_target(&self, request: &Request<'_>) -> Result<(), ApiError> {
+    async fn check_target(&self, request: &Request<'_>) -> Result<(), ApiError> {
         let cluster = arn(request.resource_arn.as_deref(), "resourceArn")?;
         let secret = arn(request.secret_arn.as_deref(), "secretArn")?;
         if self.cluster_arn.as_ref().is_some_and(|known| known != cluster) {
             let message = format!("HttpEndpoint is not enabled for resource {cluster}");
             return Err(ApiError::new("HttpEndpointNotEnabledException", message));
         }
-        if self.secret_arn.as_ref().is_some_and(|known| known != secret) {
-            return Err(ApiError::new("SecretsErrorException", "The secret cannot be found"));
-        }
+        self.sessions.secrets.credentials(secret).await?;
         Ok(())
     }
 
@@ -66,11 +65,12 @@ impl Service {
         sql: &str,
         sql_fault: Option<&str>,
     ) -> Result<(), ApiError> {
+        let secret = arn(request.secret_arn.as_deref(), "secretArn")?;
         let id = required(request.transaction_id.as_deref(), "transactionId")?;
         match sql_fault {
-            None => self.sessions.end(id, sql).await,
+            None => self.sessions.end(secret, id, sql).await,
             Some(state) => {
-                self.sessions.end(id, "ROLLBACK").await?;
+                self.sessions.end(secret, id, "ROLLBACK").await?;
                 Err(SqlError::injected(state).into())
             }
         }

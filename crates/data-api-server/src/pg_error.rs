@@ -30,6 +30,12 @@ impl SqlError {
     /// The state of a statement that was cancelled, as by its time limit.
     pub(crate) const CANCELED: &str = "57014";
 
+    /// Returns whether PostgreSQL does not let the user in: `invalid_password`, or
+    /// `invalid_authorization_specification`, as for a user that does not exist.
+    pub(crate) fn is_login_refused(&self) -> bool {
+        matches!(self.code.as_str(), "28P01" | "28000")
+    }
+
     /// An error that nothing has caused.
     pub(crate) fn injected(state: &str) -> Self {
         let message = match state {

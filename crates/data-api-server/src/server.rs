@@ -12,7 +12,9 @@ use tokio_postgres::config::Host;
 
 use crate::counters::Counters;
 use crate::http;
+use crate::login::Login;
 use crate::pg_error::PgError;
+use crate::secrets::Secrets;
 use crate::service::Service;
 use crate::sessions::Sessions;
 use crate::switchboard::{Faults, Pause};
@@ -35,7 +37,11 @@ pub struct Settings {
     pub database_url: String,
     /// The only cluster that is accepted, if it is set.
     pub cluster_arn: Option<String>,
-    pub secret_arn: Option<String>,
+    /// The known secrets by ARN. If there are none and `secrets_manager` is not set, every secret is
+    /// accepted, with the user of `database_url`.
+    pub secrets: Vec<(String, Login)>,
+    /// The URL of a Secrets Manager, such as an emulator's, for ARNs that are not in `secrets`.
+    pub secrets_manager: Option<String>,
     pub statement_timeout: Duration,
     /// The seed of random faults.
     pub seed: u64,
@@ -48,7 +54,8 @@ impl Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             database_url: database_url.into(),
             cluster_arn: None,
-            secret_arn: None,
+            secrets: Vec::new(),
+            secrets_manager: None,
             statement_timeout: STATEMENT_TIMEOUT,
             seed: 0,
         }
@@ -71,7 +78,8 @@ impl Server {
             "the database's URL cannot be read; expected postgres://user:password@host:port/database",
         )?;
         let database = address_of(&config);
-        let sessions = Arc::new(Sessions::new(config, settings.statement_timeout));
+        let secrets = Secrets::new(settings.secrets, settings.secrets_manager.as_deref(), &config)?;
+        let sessions = Arc::new(Sessions::new(config, secrets, settings.statement_timeout));
         let version = sessions.check().await.map_err(|error| match error {
             PgError::Sql(error) => anyhow!("PostgreSQL at {database} refuses: {}", error.message),
             PgError::Unexpected(message) => anyhow!("PostgreSQL at {database} answers {message}"),
@@ -86,7 +94,6 @@ impl Server {
         let service = Arc::new(Service {
             sessions,
             cluster_arn: settings.cluster_arn,
-            secret_arn: settings.secret_arn,
             statement_timeout: settings.statement_timeout,
             pause: Pause::default(),
             faults: Faults::new(settings.seed),

@@ -13,7 +13,6 @@ use crate::switchboard::{Faults, Pause};
 pub(crate) struct Service {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) cluster_arn: Option<String>,
-    pub(crate) secret_arn: Option<String>,
     pub(crate) statement_timeout: Duration,
     pub(crate) pause: Pause,
     pub(crate) faults: Faults,

@@ -9,8 +9,10 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::error::ApiError;
+use crate::login::{Credentials, Login};
 use crate::parameter::Bind;
 use crate::pg_error::PgError;
+use crate::secrets::Secrets;
 
 /// A transaction that is left alone for this long is rolled back (`BeginTransaction`).
 const IDLE_MAX: Duration = Duration::from_mins(3);
@@ -26,13 +28,21 @@ const POOLED_IDLE_MAX: Duration = Duration::from_mins(1);
 pub(crate) struct Sessions {
     config: tokio_postgres::Config,
     default_database: String,
+    pub(crate) secrets: Secrets,
     /// The name by which PostgreSQL knows the sessions of this server from those of others.
     application_name: String,
     statement_timeout: Duration,
-    /// The idle sessions by database, the latest last.
-    pool: Mutex<HashMap<String, Vec<Pooled>>>,
+    /// The idle sessions of each place, the latest last.
+    pool: Mutex<HashMap<Place, Vec<Pooled>>>,
     transactions: Mutex<HashMap<String, Transaction>>,
     pub(crate) clock: Clock,
+}
+
+/// The login and the database of a session: it is lent to calls of the same two only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    credentials: Credentials,
+    database: String,
 }
 
 /// A session that waits for its next call.
@@ -45,7 +55,7 @@ struct Pooled {
 /// An open transaction and the session that is its own.
 #[derive(Debug)]
 struct Transaction {
-    database: String,
+    place: Place,
     /// A call has it for as long as it runs; a second call finds nothing.
     connection: Option<Connection>,
     began: Duration,
@@ -57,21 +67,27 @@ struct Transaction {
 #[derive(Debug)]
 pub(crate) struct CheckedOut {
     sessions: Arc<Sessions>,
+    place: Place,
     home: Home,
     connection: Option<Connection>,
 }
 
 #[derive(Debug, Clone)]
 enum Home {
-    Pool { database: String },
+    Pool,
     Transaction { id: String },
 }
 
 impl Sessions {
-    pub(crate) fn new(config: tokio_postgres::Config, statement_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        config: tokio_postgres::Config,
+        secrets: Secrets,
+        statement_timeout: Duration,
+    ) -> Self {
         Self {
             default_database: config.get_dbname().unwrap_or("postgres").to_owned(),
             config,
+            secrets,
             application_name: format!("data-api {}", Uuid::new_v4().simple()),
             statement_timeout,
             pool: Mutex::default(),
@@ -83,98 +99,148 @@ impl Sessions {
     /// A session for one call: the transaction's own, or one of the pool.
     pub(crate) async fn check_out(
         self: &Arc<Self>,
+        secret_arn: &str,
         database: Option<&str>,
         transaction_id: Option<&str>,
     ) -> Result<CheckedOut, ApiError> {
-        let (home, connection) = match transaction_id {
-            None => {
-                let (database, connection) = self.take(database).await?;
-                (Home::Pool { database }, connection)
+        let (home, (place, connection)) = match transaction_id {
+            None => (Home::Pool, self.take_as(secret_arn, database).await?),
+            Some(id) => {
+                let user = self.secrets.credentials(secret_arn).await?.user;
+                (Home::Transaction { id: id.to_owned() }, self.take_pinned(id, Some(&user))?)
             }
-            Some(id) => (Home::Transaction { id: id.to_owned() }, self.take_pinned(id)?),
         };
-        Ok(CheckedOut { sessions: Arc::clone(self), home, connection: Some(connection) })
+        Ok(CheckedOut { sessions: Arc::clone(self), place, home, connection: Some(connection) })
     }
 
     /// Makes sure that PostgreSQL answers, and gives its version.
     pub(crate) async fn check(&self) -> Result<String, PgError> {
-        let (database, connection) = self.take(None).await?;
+        let place = self.own_place();
+        let connection = self.take(&place).await?;
         let version = connection.server_version().to_owned();
-        self.put_back(database, connection);
+        self.put_back(place, connection);
         Ok(version)
     }
 
-    async fn take(&self, database: Option<&str>) -> Result<(String, Connection), PgError> {
+    /// The login and the database of the URL.
+    fn own_place(&self) -> Place {
+        let credentials = Credentials::new(Login::default(), &self.config);
+        Place { credentials, database: self.default_database.clone() }
+    }
+
+    /// A session of the pool for the user of a secret.
+    async fn take_as(
+        &self,
+        secret_arn: &str,
+        database: Option<&str>,
+    ) -> Result<(Place, Connection), ApiError> {
         let database = database.filter(|name| !name.is_empty()).unwrap_or(&self.default_database);
-        while let Some(mut pooled) = self.take_pooled(database) {
+        let credentials = self.secrets.credentials(secret_arn).await?;
+        let mut place = Place { credentials, database: database.to_owned() };
+        let mut taken = self.take(&place).await;
+        if let Err(PgError::Sql(error)) = &taken
+            && error.is_login_refused()
+            && let Some(rotated) = self.secrets.rotated(secret_arn, &place.credentials).await?
+        {
+            place.credentials = rotated;
+            taken = self.take(&place).await;
+        }
+        Ok((place, taken?))
+    }
+
+    async fn take(&self, place: &Place) -> Result<Connection, PgError> {
+        while let Some(mut pooled) = self.take_pooled(place) {
             if pooled.connection.is_open() {
-                return Ok((database.to_owned(), pooled.connection));
+                return Ok(pooled.connection);
             }
         }
+        let Place { credentials, database } = place;
         let (name, timeout) = (&self.application_name, self.statement_timeout);
-        let connection = Connection::open(&self.config, database, name, timeout).await?;
-        Ok((database.to_owned(), connection))
+        Connection::open(&self.config, credentials, database, name, timeout).await
     }
 
-    fn take_pooled(&self, database: &str) -> Option<Pooled> {
-        lock(&self.pool).get_mut(database).and_then(Vec::pop)
+    fn take_pooled(&self, place: &Place) -> Option<Pooled> {
+        lock(&self.pool).get_mut(place).and_then(Vec::pop)
     }
 
-    fn put_back(&self, database: String, connection: Connection) {
+    fn put_back(&self, place: Place, connection: Connection) {
         let pooled = Pooled { connection, since: self.clock.now() };
-        lock(&self.pool).entry(database).or_default().push(pooled);
+        lock(&self.pool).entry(place).or_default().push(pooled);
     }
 
     /// Takes a session back, with nothing of its last user left in it.
-    async fn give_back(&self, database: String, mut connection: Connection) {
+    async fn give_back(&self, place: Place, mut connection: Connection) {
         // Roles, settings, cursors, locks, temporary tables and the last values of sequences.
         // Prepared statements stay: they are ours, and what makes a pool worth while.
         const FORGET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; \
                               UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP; \
                               DISCARD SEQUENCES";
         if connection.is_reusable() && connection.simple(FORGET).await.is_ok() {
-            self.put_back(database, connection);
+            self.put_back(place, connection);
         }
     }
 
-    /// Opens a transaction, and gives its id.
-    pub(crate) async fn begin(&self, database: Option<&str>) -> Result<String, PgError> {
-        let (database, mut connection) = self.take(database).await?;
+    /// Opens a transaction for the user of a secret, and gives its id.
+    pub(crate) async fn begin(
+        &self,
+        secret_arn: &str,
+        database: Option<&str>,
+    ) -> Result<String, ApiError> {
+        let (place, mut connection) = self.take_as(secret_arn, database).await?;
         connection.simple("BEGIN").await?;
         let id = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let now = self.clock.now();
         let connection = Some(connection);
-        let transaction = Transaction { database, connection, began: now, last_used: now };
+        let transaction = Transaction { place, connection, began: now, last_used: now };
         lock(&self.transactions).insert(id.clone(), transaction);
         Ok(id)
     }
 
-    fn take_pinned(&self, id: &str) -> Result<Connection, ApiError> {
+    /// Takes the session of a transaction: of this user's, or with `None` of anybody's.
+    fn take_pinned(&self, id: &str, user: Option<&str>) -> Result<(Place, Connection), ApiError> {
         self.expire();
         let mut transactions = lock(&self.transactions);
-        let transaction =
-            transactions.get_mut(id).ok_or_else(|| ApiError::transaction_not_found(id))?;
+        let transaction = transactions
+            .get_mut(id)
+            .filter(|transaction| {
+                user.is_none_or(|user| user == transaction.place.credentials.user)
+            })
+            .ok_or_else(|| ApiError::transaction_not_found(id))?;
         transaction.last_used = self.clock.now();
-        transaction.connection.take().ok_or_else(ApiError::transaction_is_busy)
+        let connection = transaction.connection.take().ok_or_else(ApiError::transaction_is_busy)?;
+        Ok((transaction.place.clone(), connection))
     }
 
     /// Ends a transaction with `COMMIT` or `ROLLBACK`.
-    pub(crate) async fn end(self: &Arc<Self>, id: &str, sql: &str) -> Result<(), ApiError> {
-        let mut connection = self.take_pinned(id)?;
-        let transaction = lock(&self.transactions).remove(id);
+    pub(crate) async fn end(
+        self: &Arc<Self>,
+        secret_arn: &str,
+        id: &str,
+        sql: &str,
+    ) -> Result<(), ApiError> {
+        let user = self.secrets.credentials(secret_arn).await?.user;
+        self.end_of(Some(&user), id, sql).await
+    }
+
+    async fn end_of(
+        self: &Arc<Self>,
+        user: Option<&str>,
+        id: &str,
+        sql: &str,
+    ) -> Result<(), ApiError> {
+        let (place, mut connection) = self.take_pinned(id, user)?;
+        lock(&self.transactions).remove(id);
         let result = connection.simple(sql).await;
-        if let Some(Transaction { database, .. }) = transaction {
-            let sessions = Arc::clone(self);
-            // While the caller has its answer already.
-            tokio::spawn(async move { sessions.give_back(database, connection).await });
-        }
+        let sessions = Arc::clone(self);
+        // While the caller has its answer already.
+        tokio::spawn(async move { sessions.give_back(place, connection).await });
         result.map_err(ApiError::from)
     }
 
     /// Rolls a transaction back and forgets it, whoever asks for it next.
     pub(crate) async fn lose(self: &Arc<Self>, id: &str) {
         // It may be gone already.
-        self.end(id, "ROLLBACK").await.ok();
+        self.end_of(None, id, "ROLLBACK").await.ok();
     }
 
     /// Drops what is left alone for too long; PostgreSQL rolls back when a session closes.
@@ -192,12 +258,12 @@ impl Sessions {
         });
     }
 
-    /// Cancels what a session does.
-    pub(crate) async fn cancel(&self, connection_id: i64) -> Result<(), PgError> {
+    /// Cancels what a session does, as its own user: others may not.
+    pub(crate) async fn cancel(&self, place: &Place, connection_id: i64) -> Result<(), PgError> {
         const CANCEL: &str = "SELECT pg_cancel_backend($1)";
         const INT4: u32 = 23;
         let pid = Bind::text(connection_id.to_string(), INT4);
-        self.run_aside(CANCEL, &[pid]).await
+        self.run_aside(place.clone(), CANCEL, &[pid]).await
     }
 
     /// Ends every session, as a restart of PostgreSQL does.
@@ -206,16 +272,16 @@ impl Sessions {
                                  WHERE application_name = $1 AND pid <> pg_backend_pid()";
         const TEXT: u32 = 25;
         let name = Bind::text(self.application_name.as_str(), TEXT);
-        self.run_aside(TERMINATE, &[name]).await
+        self.run_aside(self.own_place(), TERMINATE, &[name]).await
     }
 
     /// Runs a statement in a session of its own.
-    async fn run_aside(&self, sql: &str, binds: &[Bind<'_>]) -> Result<(), PgError> {
-        let (database, mut connection) = self.take(None).await?;
+    async fn run_aside(&self, place: Place, sql: &str, binds: &[Bind<'_>]) -> Result<(), PgError> {
+        let mut connection = self.take(&place).await?;
         let types: Vec<_> = binds.iter().map(|bind| bind.type_oid).collect();
         let prepared = connection.prepare(sql, &types).await?;
         connection.run(&prepared, binds).await?;
-        self.put_back(database, connection);
+        self.put_back(place, connection);
         Ok(())
     }
 }
@@ -224,6 +290,11 @@ impl CheckedOut {
     /// The session; an error only after it was released.
     pub(crate) fn connection(&mut self) -> Result<&mut Connection, PgError> {
         self.connection.as_mut().ok_or_else(PgError::lost)
+    }
+
+    /// The login and the database of the session.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Returns whether it is a transaction's.
@@ -237,10 +308,10 @@ impl CheckedOut {
             return;
         };
         match self.home.clone() {
-            Home::Pool { database } => {
-                let sessions = Arc::clone(&self.sessions);
+            Home::Pool => {
+                let (sessions, place) = (Arc::clone(&self.sessions), self.place.clone());
                 // While the caller has its answer already.
-                tokio::spawn(async move { sessions.give_back(database, connection).await });
+                tokio::spawn(async move { sessions.give_back(place, connection).await });
             }
             Home::Transaction { id } => {
                 if let Some(transaction) = lock(&self.sessions.transactions).get_mut(&id) {

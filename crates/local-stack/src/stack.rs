@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use aws_config::SdkConfig;
 use bytes::Bytes;
-use data_api_server::{Server, Settings};
+use data_api_server::{Login, Server, Settings};
 use ephemeral_postgres::{Postgres, RunFolder};
 use hyper::Method;
 
@@ -103,7 +103,7 @@ impl Stack {
         let database_url = postgres.create_database(DATABASE).await?;
         let data_api = Server::start(Settings {
             cluster_arn: Some(CLUSTER_ARN.to_owned()),
-            secret_arn: Some(SECRET_ARN.to_owned()),
+            secrets: vec![(SECRET_ARN.to_owned(), Login::default())],
             ..Settings::new(&database_url)
         })
         .await?;

@@ -31,7 +31,7 @@ use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use data_api_server::{Server as DataApiServer, Settings};
+use data_api_server::{Login, Server as DataApiServer, Settings};
 use ephemeral_postgres::Postgres;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -83,7 +83,7 @@ impl World {
         };
         let server = DataApiServer::start(Settings {
             cluster_arn: Some(target.cluster_arn.clone()),
-            secret_arn: Some(target.secret_arn.clone()),
+            secrets: vec![(target.secret_arn.clone(), Login::default())],
             ..Settings::new(&database_url)
         })
         .await

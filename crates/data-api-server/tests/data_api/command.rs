@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use ephemeral_postgres::Postgres;
 use hyper::Method;
 
-use crate::support::{http_client, send};
+use crate::support::{CLUSTER, http_client, send};
 
 fn start(arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_data-api-server"));
@@ -66,6 +66,57 @@ async fn faults_come_by_command_line_by_file_and_by_the_control_endpoint() {
 }
 
 #[tokio::test]
+async fn secrets_come_by_command_line() {
+    let url = Postgres::shared().await.unwrap().database_url("postgres");
+    let arn = |name: &str| format!("arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}");
+    let mut child = start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--database-url",
+        &url,
+        "--secret-arn",
+        &arn("a"),
+        "--secret-arn",
+        &arn("b"),
+        "--secret",
+        &format!("{}=nobody:x=y:z", arn("c")),
+        "--secret",
+        &format!("{}=postgres", arn("d")),
+    ]);
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let server = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    let client = http_client();
+    let execute = async |name: &str| {
+        let body = serde_json::json!({
+            "resourceArn": CLUSTER, "secretArn": arn(name), "sql": "SELECT current_user",
+        });
+        let path = format!("{server}/Execute");
+        send(&client, Method::POST, &path, body.to_string().into()).await.unwrap()
+    };
+    for name in ["a", "b", "d"] {
+        let records = serde_json::json!([[{ "stringValue": "postgres" }]]);
+        assert_eq!(execute(name).await.body["records"], records);
+    }
+    let nobody = "ERROR: role \"nobody\" does not exist; SQLState: 28000";
+    assert_eq!(execute("c").await.message(), nobody);
+    assert_eq!(execute("e").await.outcome(), "400 SecretsErrorException");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_secret_needs_a_user() {
+    for secret in ["arn", "=user:password", "arn=", "arn=:password"] {
+        let mut child = start(&["--secret", secret]);
+        let mut error = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(error.contains("expected ARN=USER or ARN=USER:PASSWORD"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn it_says_in_one_line_why_it_cannot_be() {
     let postgres = Postgres::shared().await.unwrap();
     let (url, nowhere) = (postgres.database_url("postgres"), postgres.database_url("nowhere"));
@@ -89,6 +140,10 @@ async fn it_says_in_one_line_why_it_cannot_be() {
         (
             &["--database-url", "mysql://x/y"],
             "expected postgres://user:password@host:port/database",
+        ),
+        (
+            &["--database-url", &url, "--secrets-manager", "https://127.0.0.1:1"],
+            "the URL of Secrets Manager cannot be used; expected http://host:port",
         ),
         (&["--faults-file", "/nowhere"], "cannot read /nowhere"),
         (&["--faults-file", file], "line 2: \"explode\": no such fault"),

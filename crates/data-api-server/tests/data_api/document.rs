@@ -81,6 +81,8 @@ fn the_document_names_every_fault_and_every_option() {
         "--database-url",
         "--cluster-arn",
         "--secret-arn",
+        "--secret ",
+        "--secrets-manager",
         "--statement-timeout",
         "--paused",
         "--fault",

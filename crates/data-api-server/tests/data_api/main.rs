@@ -9,6 +9,7 @@ mod parameters;
 mod results;
 mod batches;
 mod transactions;
+mod secrets;
 mod errors;
 mod limits;
 mod faults;

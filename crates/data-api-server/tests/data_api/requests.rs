@@ -1,5 +1,6 @@
 //! Requests: paths, members, limits.
 
+use data_api_server::Login;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -142,7 +143,7 @@ async fn several_statements_are_refused_and_one_closing_semicolon_is_taken() {
 async fn the_cluster_and_the_secret_are_checked() {
     let api = Api::start_with(|settings| {
         settings.cluster_arn = Some(CLUSTER.to_owned());
-        settings.secret_arn = Some(SECRET.to_owned());
+        settings.secrets = vec![(SECRET.to_owned(), Login::default())];
     })
     .await;
     api.execute("SELECT 1").await;
