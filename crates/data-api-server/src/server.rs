@@ -37,8 +37,8 @@ pub struct Settings {
     pub database_url: String,
     /// The only cluster that is accepted, if it is set.
     pub cluster_arn: Option<String>,
-    /// The known secrets by ARN. If there are none and `secrets_manager` is not set, every secret is
-    /// accepted, with the user of `database_url`.
+    /// The known secrets by ARN. If there are none and `secrets_manager` is not set, every secret
+    /// is accepted, with the user of `database_url`.
     pub secrets: Vec<(String, Login)>,
     /// The URL of a Secrets Manager, such as an emulator's, for ARNs that are not in `secrets`.
     pub secrets_manager: Option<String>,
