@@ -21,6 +21,5 @@ fn main() -> anyhow::Result<()> {
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     fs::write(out.join("catalog.json"), serde_json::to_vec(&schema.catalog)?)?;
-    fs::write(out.join("migrations.json"), serde_json::to_vec(&schema.migrations)?)?;
     Ok(())
 }

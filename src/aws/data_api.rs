@@ -50,6 +50,27 @@ impl DataApi {
         sql: &str,
         parameters: Vec<Parameter>,
     ) -> Result<Vec<Record>, DataApiError> {
+        self.execute_with(transaction, sql, parameters, false).await
+    }
+
+    /// Runs one statement that goes on after the time for its response: 45 seconds. The error is
+    /// then [`DataApiFault::StatementTimeout`].
+    pub async fn execute_to_the_end(
+        &self,
+        transaction: Option<&TransactionId>,
+        sql: &str,
+    ) -> Result<(), DataApiError> {
+        self.execute_with(transaction, sql, Vec::new(), true).await?;
+        Ok(())
+    }
+
+    async fn execute_with(
+        &self,
+        transaction: Option<&TransactionId>,
+        sql: &str,
+        parameters: Vec<Parameter>,
+        continue_after_timeout: bool,
+    ) -> Result<Vec<Record>, DataApiError> {
         let output = self
             .client
             .execute_statement()
@@ -59,6 +80,7 @@ impl DataApi {
             .set_transaction_id(transaction.map(|transaction| transaction.0.clone()))
             .sql(sql)
             .set_parameters(Some(sql_parameters(parameters)))
+            .set_continue_after_timeout(continue_after_timeout.then_some(true))
             .send()
             .await
             .map_err(|error| data_api_error("ExecuteStatement", transaction.is_none(), &error))?;

@@ -1,7 +1,6 @@
 //! The function of the stack's custom resource, which migrates the database.
 
 use aurora_sync::aws::{self, cloudformation::CloudFormation, data_api::DataApi};
-use aurora_sync::domain::tables;
 use aurora_sync::functions::config::Config;
 use aurora_sync::functions::migrate::{self, Migrate};
 use aurora_sync::functions::runtime;
@@ -12,7 +11,7 @@ async fn main() -> anyhow::Result<()> {
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
     let function = Migrate {
-        migrations: tables::migrations(),
+        sql_folder: config.sql_folder()?,
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
     };
     let cloudformation = CloudFormation::new();

@@ -35,6 +35,12 @@ impl Transaction<'_> {
         self.data_api.execute(Some(&self.id), sql, parameters).await
     }
 
+    /// Runs one statement that goes on after the time for its response. The transaction cannot be
+    /// used until the statement has ended.
+    pub async fn execute_to_the_end(&self, sql: &str) -> Result<(), DataApiError> {
+        self.data_api.execute_to_the_end(Some(&self.id), sql).await
+    }
+
     /// Runs one statement over rows of users, once for each parameter set.
     ///
     /// The transaction has failed after an error. If the database refuses a row, the error is

@@ -1,6 +1,8 @@
 //! The configuration of the functions. No other module reads the environment, and each function
 //! reads it once, at its cold start.
 
+use std::path::{Path, PathBuf};
+
 use crate::aws::data_api::DatabaseTarget;
 use crate::functions::import::read::options::{Defaults, DefaultsError};
 use crate::functions::prune::RETENTION_DAYS_MIN;
@@ -101,6 +103,15 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
             .ok_or(ConfigError::Invalid { name, expected })
     }
 
+    /// Reads `SQL_FOLDER`, the folder of the user's migrations. If it is not set, returns the folder
+    /// `sql` beside the program, by `LAMBDA_TASK_ROOT`, which Lambda sets.
+    pub fn sql_folder(&self) -> Result<PathBuf, ConfigError> {
+        match self.required("SQL_FOLDER") {
+            Ok(folder) => Ok(folder.into()),
+            Err(_) => Ok(Path::new(&self.required("LAMBDA_TASK_ROOT")?).join("sql")),
+        }
+    }
+
     /// Reads `LOG_LEVEL`. Returns `info` if it is not set.
     pub fn log_level(&self) -> String {
         self.required("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned())
@@ -119,6 +130,14 @@ mod tests {
     fn a_missing_variable_is_named() {
         let config = Config(|_: &str| Some(String::new()));
         assert_eq!(config.writes_queue_url(), Err(ConfigError::Missing("WRITES_QUEUE_URL")));
+    }
+
+    #[test]
+    fn the_folder_of_migrations_is_beside_the_program() {
+        let lambda = Config(|name: &str| (name == "LAMBDA_TASK_ROOT").then(|| "/var/task".into()));
+        assert_eq!(lambda.sql_folder(), Ok("/var/task/sql".into()));
+        let other = Config(|name: &str| Some(name.to_lowercase()));
+        assert_eq!(other.sql_folder(), Ok("sql_folder".into()));
     }
 
     #[test]

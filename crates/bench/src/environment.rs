@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
 use aurora_sync::domain::deadline::Deadline;
-use aurora_sync::domain::tables;
 use aurora_sync::functions::migrate::{self, Migrate};
 use bytes::Bytes;
 use data_api_server::{Login, Server};
@@ -24,6 +23,7 @@ use tokio::sync::OnceCell;
 use crate::data::Table;
 use crate::fake_aws::FakeAws;
 use crate::function::{self, Function};
+use crate::programs;
 
 pub(crate) const UPLOADS: &str = "uploads";
 pub(crate) const RESULTS: &str = "results";
@@ -93,10 +93,10 @@ impl BenchEnv {
             database: BASE.to_owned(),
         };
         let migrate = Migrate {
-            migrations: tables::migrations(),
+            sql_folder: programs::assemble_sql(&workspace::root())?,
             data_api: DataApi::new(&sdk_config(&data_api.url()), target),
         };
-        migrate::run(&migrate, Deadline::after(MIGRATED_WITHIN)).await?;
+        migrate::run(&migrate, None, Deadline::after(MIGRATED_WITHIN)).await?;
         let env = Self {
             fake_aws: FakeAws::start().await?,
             data_api,

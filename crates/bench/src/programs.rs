@@ -65,7 +65,7 @@ fn cargos_own_variables() -> Vec<OsString> {
 
 /// Copies `sql/` and the benchmark's tables into the ignored folder. Writes only files that have
 /// changed, because cargo looks at the time of a file.
-fn assemble_sql(root: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn assemble_sql(root: &Path) -> anyhow::Result<PathBuf> {
     let target = workspace::local_folder()?.join("bench-sql");
     fs::create_dir_all(target.join("sync")).context("cannot make the folder of tables")?;
     let mut copies = Vec::new();

@@ -16,7 +16,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use crate::emulator::Emulator;
 use crate::functions::{Functions, zip_program};
-use crate::template;
+use crate::{template, workspace};
 
 pub(crate) const STACK_NAME: &str = "aurora-sync";
 const CODE_BUCKET: &str = "code";
@@ -103,7 +103,10 @@ async fn upload<'f>(
         let archive = folder.join(&key);
         let program = program.to_owned();
         let zipped = archive.clone();
-        tokio::task::spawn_blocking(move || zip_program(&program, &zipped)).await??;
+        // The files that `migrate` applies are beside its program.
+        let sql = (name == "migrate").then(|| workspace::root().join("sql"));
+        let zip = move || zip_program(&program, sql.as_deref(), &zipped);
+        tokio::task::spawn_blocking(zip).await??;
         let body = ByteStream::from_path(&archive).await.context("cannot read the archive")?;
         client
             .put_object()

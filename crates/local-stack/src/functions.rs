@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of their work; each is a path to an executable.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -108,8 +108,13 @@ fn executables(messages: &str) -> anyhow::Result<Functions> {
     })
 }
 
-/// Zips a program as Lambda wants it, under the name `bootstrap`. Uncompressed: the way is short.
-pub(crate) fn zip_program(program: &Path, archive: &Path) -> anyhow::Result<()> {
+/// Zips a program as Lambda wants it, under the name `bootstrap`, and the files of a folder below
+/// `sql/`. Uncompressed: the way is short.
+pub(crate) fn zip_program(
+    program: &Path,
+    sql: Option<&Path>,
+    archive: &Path,
+) -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
         let mut program = BufReader::new(File::open(program)?);
         let mut zip = ZipWriter::new(BufWriter::new(File::create(archive)?));
@@ -118,6 +123,15 @@ pub(crate) fn zip_program(program: &Path, archive: &Path) -> anyhow::Result<()> 
             .unix_permissions(0o755);
         zip.start_file("bootstrap", options)?;
         io::copy(&mut program, &mut zip)?;
+        for entry in sql.map(fs::read_dir).transpose()?.into_iter().flatten() {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            if let (Some(name), true) = (name, path.is_file()) {
+                let options = options.unix_permissions(0o644);
+                zip.start_file(format!("sql/{name}"), options)?;
+                io::copy(&mut File::open(&path)?, &mut zip)?;
+            }
+        }
         zip.finish()?.flush()?;
         Ok(())
     };
@@ -142,5 +156,20 @@ mod tests {
         }
         let error = executables("{\"reason\":\"build-finished\"}").unwrap_err();
         assert_eq!(error.to_string(), "cargo built no enqueue");
+    }
+
+    #[test]
+    fn a_zip_holds_the_program_and_the_files_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, sql) = (folder.path().join("migrate"), folder.path().join("sql"));
+        fs::write(&program, "program").unwrap();
+        fs::create_dir_all(sql.join("sync")).unwrap();
+        fs::write(sql.join("0001_a.sql"), "SELECT 1").unwrap();
+        let archive = folder.path().join("migrate.zip");
+        zip_program(&program, Some(&sql), &archive).unwrap();
+        let mut zip = zip::ZipArchive::new(File::open(&archive).unwrap()).unwrap();
+        let names: Vec<_> = zip.file_names().map(str::to_owned).collect();
+        assert_eq!(names, ["bootstrap", "sql/0001_a.sql"]);
+        assert_eq!(io::read_to_string(zip.by_index(1).unwrap()).unwrap(), "SELECT 1");
     }
 }

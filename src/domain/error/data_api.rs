@@ -189,6 +189,21 @@ impl DataApiError {
             || self.has_exact_text("57014", "canceling statement due to statement timeout")
     }
 
+    /// Returns `true` if the statement was cancelled, or did not end in the time for its response.
+    pub fn is_canceled(&self) -> bool {
+        match &self.fault {
+            DataApiFault::StatementTimeout => true,
+            DataApiFault::Sql(state) => state.0 == "57014",
+            _ => false,
+        }
+    }
+
+    /// Returns `true` if the transaction still runs the statement of another call.
+    pub fn is_still_running(&self) -> bool {
+        self.fault == DataApiFault::BadRequest
+            && self.message.contains("Transaction is still running a query")
+    }
+
     /// Returns `true` if the database cannot be reached with this secret and database name,
     /// whatever the call.
     pub(super) fn is_access_error(&self) -> bool {

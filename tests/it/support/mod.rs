@@ -24,7 +24,7 @@ use aurora_sync::functions::import::Import;
 use aurora_sync::functions::import::read::chunk;
 use aurora_sync::functions::import::read::options::Defaults;
 use aurora_sync::functions::lookup::{self, Lookup};
-use aurora_sync::functions::migrate::{self, Migrate};
+use aurora_sync::functions::migrate::{self, Migrate, MigrateError};
 use aurora_sync_catalog::{Catalog, Schema, ddl};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -34,6 +34,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use data_api_server::{Login, Server as DataApiServer, Settings};
 use ephemeral_postgres::Postgres;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 /// The tutorial's table.
@@ -60,6 +61,8 @@ pub(crate) struct World {
     pub data_api: DataApi,
     pub server: DataApiServer,
     pub database_url: String,
+    /// The folder of the user's files.
+    sql_folder: TempDir,
     target: DatabaseTarget,
 }
 
@@ -67,12 +70,23 @@ impl World {
     /// Creates a migrated database with these tables.
     pub(crate) async fn with(tables: &str) -> Self {
         let world = Self::unmigrated(tables).await;
-        migrate::run(&world.migrate(), deadline()).await.unwrap();
+        world.migrated(None).await.unwrap();
         world
     }
 
     pub(crate) async fn unmigrated(tables: &str) -> Self {
         let schema = schema_of(tables);
+        let world = Self::empty(schema, data_api_server::Settings::new("").statement_timeout).await;
+        world.file("0001_tables.sql", tables);
+        world
+    }
+
+    /// Creates a database without files, whose calls may take this long.
+    pub(crate) async fn with_statement_timeout(timeout: Duration) -> Self {
+        Self::empty(schema_of(""), timeout).await
+    }
+
+    async fn empty(schema: Schema, statement_timeout: Duration) -> Self {
         let postgres = Postgres::shared().await.unwrap();
         let name = format!("test_{}", Uuid::now_v7().simple());
         let database_url = postgres.create_database(&name).await.unwrap();
@@ -83,14 +97,16 @@ impl World {
         };
         let server = DataApiServer::start(Settings {
             cluster_arn: Some(target.cluster_arn.clone()),
-            secrets: vec![(target.secret_arn.clone(), Login::default())],
+            secret_arn: Some(target.secret_arn.clone()),
+            statement_timeout,
             ..Settings::new(&database_url)
         })
         .await
         .unwrap();
         let sdk_config = sdk_config(&server.url());
         let data_api = DataApi::new(&sdk_config, target.clone());
-        Self { schema, data_api, server, database_url, target }
+        let sql_folder = tempfile::tempdir().unwrap();
+        Self { schema, data_api, server, database_url, sql_folder, target }
     }
 
     pub(crate) fn target(&self) -> DatabaseTarget {
@@ -107,7 +123,22 @@ impl World {
     }
 
     pub(crate) fn migrate(&self) -> Migrate {
-        Migrate { migrations: self.schema.migrations.clone(), data_api: self.data_api.clone() }
+        Migrate {
+            sql_folder: self.sql_folder.path().to_owned(),
+            data_api: self.data_api.clone(),
+        }
+    }
+
+    /// Writes a file of the user.
+    pub(crate) fn file(&self, name: &str, text: &str) {
+        std::fs::write(self.sql_folder.path().join(name), text).unwrap();
+    }
+
+    pub(crate) async fn migrated(
+        &self,
+        baseline: Option<&str>,
+    ) -> Result<Vec<String>, MigrateError> {
+        migrate::run(&self.migrate(), baseline, deadline()).await
     }
 
     /// Delivers messages to `apply`.
@@ -183,11 +214,7 @@ fn show(record: &Record) -> String {
 }
 
 pub(crate) fn schema_of(tables: &str) -> Schema {
-    let own = ddl::read_dir(std::path::Path::new("sql")).unwrap();
-    let mut schema = ddl::parse(&[("0001_tables.sql".to_owned(), tables.to_owned())]).unwrap();
-    let own = own.migrations.into_iter().filter(|migration| migration.name.starts_with("sync/"));
-    schema.migrations.splice(0..0, own);
-    schema
+    ddl::parse(&[("0001_tables.sql".to_owned(), tables.to_owned())]).unwrap()
 }
 
 pub(crate) fn sdk_config(endpoint_url: &str) -> SdkConfig {

@@ -1,0 +1,217 @@
+//! Applies one file: in a transaction, or statement by statement outside of one.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::error::MigrateError;
+use super::migration::Migration;
+use super::outage::{pauses, through_outages};
+use super::record;
+use crate::aws::data_api::DataApi;
+use crate::database::transaction::{End, Transaction, in_transaction};
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{DataApiError, DataApiFault, Disposition, SyncError};
+use crate::domain::field::Field;
+
+/// A dump empties `search_path` for its session, and the Data API uses sessions again.
+const RESET: &str = "RESET ALL";
+
+/// A call that only asks for the state of a transaction.
+const PING: &str = "SELECT 1";
+
+/// The beginning of each statement that runs outside a transaction, so that it is found in
+/// `pg_stat_activity` while it goes on.
+const OURS: &str = "/* aurora-sync migrate */ ";
+
+const IS_RUNNING: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
+  WHERE datname = current_database() AND state = 'active'
+    AND query LIKE '/* aurora-sync migrate */ %')";
+
+/// The indexes that a `CREATE INDEX CONCURRENTLY` has left unusable, or that one still builds.
+/// Those of partitioned tables (`relkind` I) are invalid until they have all their parts.
+const INVALID_INDEXES: &str = "SELECT c.relname::text
+  FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+  WHERE NOT i.indisvalid AND c.relkind = 'i'";
+
+/// The end of an attempt that is not repeated.
+#[derive(Debug)]
+enum Applied {
+    Now,
+    /// The file is recorded with this checksum.
+    Before(String),
+    Failed(MigrateError),
+}
+
+/// Applies a file, through outages. Returns `false` if another invocation has applied it.
+pub(super) async fn apply(
+    data_api: &DataApi,
+    migration: &Migration,
+    deadline: Deadline,
+) -> Result<bool, MigrateError> {
+    let line = Cell::new(0);
+    let is_unconfirmed = Cell::new(false);
+    let applied = through_outages(deadline, async || {
+        let attempt = if migration.has_transaction {
+            in_one_transaction(data_api, migration, deadline, &line).await
+        } else {
+            outside_a_transaction(data_api, migration, deadline, &line).await
+        };
+        if attempt.as_ref().is_err_and(SyncError::is_unconfirmed_commit) {
+            // The next attempt finds the record, if the commit took effect.
+            is_unconfirmed.set(true);
+        }
+        attempt
+    });
+    let name = || migration.name.clone();
+    match applied.await {
+        Ok(Applied::Now) => Ok(true),
+        Ok(Applied::Before(checksum)) if checksum == migration.checksum => {
+            Ok(is_unconfirmed.get())
+        }
+        Ok(Applied::Before(_)) => Err(MigrateError::Changed { name: name() }),
+        Ok(Applied::Failed(error)) => Err(error),
+        Err(source) => Err(MigrateError::NotApplied { name: name(), line: line.get(), source }),
+    }
+}
+
+/// Runs the file and records it, in one transaction.
+async fn in_one_transaction(
+    data_api: &DataApi,
+    migration: &Migration,
+    deadline: Deadline,
+    line: &Cell<usize>,
+) -> Result<Applied, SyncError> {
+    in_transaction(data_api, deadline, async |transaction| {
+        record::lock(transaction).await?;
+        if let Some(checksum) = record::checksum(transaction, &migration.name).await? {
+            return Ok(End::Rollback(Applied::Before(checksum)));
+        }
+        for statement in &migration.statements {
+            line.set(statement.line);
+            if let Err(error) = execute(transaction, &statement.sql).await {
+                return failed(migration, statement.line, error).map(End::Rollback);
+            }
+        }
+        transaction.execute(RESET, Vec::new()).await?;
+        record::add(transaction, &migration.name, &migration.checksum).await?;
+        Ok(End::Commit(Applied::Now))
+    })
+    .await
+}
+
+/// Runs a statement in a transaction, however long it takes.
+///
+/// After 45 s the service reports a timeout, while the statement goes on. Until it has ended, the
+/// service refuses other calls of the transaction. If it failed, PostgreSQL refuses the next
+/// statement (25P02).
+async fn execute(transaction: &Transaction<'_>, sql: &str) -> Result<(), DataApiError> {
+    let timeout = match transaction.execute_to_the_end(sql).await {
+        Err(error) if error.fault == DataApiFault::StatementTimeout => error,
+        result => return result,
+    };
+    let mut pauses = pauses(Duration::from_millis(200), Duration::from_secs(5));
+    loop {
+        match transaction.execute(PING, Vec::new()).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_still_running() => {
+                tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+            }
+            // The service has ended the transaction with the statement.
+            Err(error) if error.is_lost_transaction() => return Err(timeout),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Runs the statements of the file one by one, and records it after the last one.
+///
+/// A transaction beside them holds the lock. It is idle while a statement runs, so it holds no
+/// snapshot, and `CREATE INDEX CONCURRENTLY` does not wait for it.
+async fn outside_a_transaction(
+    data_api: &DataApi,
+    migration: &Migration,
+    deadline: Deadline,
+    line: &Cell<usize>,
+) -> Result<Applied, SyncError> {
+    in_transaction(data_api, deadline, async |holder| {
+        record::lock(holder).await?;
+        if let Some(checksum) = record::checksum(holder, &migration.name).await? {
+            return Ok(End::Rollback(Applied::Before(checksum)));
+        }
+        // A statement of an invocation that has ended may still run.
+        wait_for_statements(holder).await?;
+        for statement in &migration.statements {
+            line.set(statement.line);
+            // Fails if the lock is lost, and keeps its transaction from being idle for too long.
+            holder.execute(PING, Vec::new()).await?;
+            if let Err(error) = execute_outside(data_api, holder, &statement.sql).await {
+                return failed(migration, statement.line, error).map(End::Rollback);
+            }
+        }
+        if let Some(error) = invalid_index(holder, migration).await? {
+            return Ok(End::Rollback(Applied::Failed(error)));
+        }
+        record::add(holder, &migration.name, &migration.checksum).await?;
+        Ok(End::Commit(Applied::Now))
+    })
+    .await
+}
+
+/// Runs a statement outside a transaction. If it takes longer than 45 s, waits for its end and runs
+/// it again: nothing else tells its result.
+async fn execute_outside(
+    data_api: &DataApi,
+    holder: &Transaction<'_>,
+    sql: &str,
+) -> Result<(), DataApiError> {
+    let sql = format!("{OURS}{sql}");
+    match data_api.execute_to_the_end(None, &sql).await {
+        Err(error) if error.fault == DataApiFault::StatementTimeout => {
+            wait_for_statements(holder).await?;
+            data_api.execute_to_the_end(None, &sql).await
+        }
+        result => result,
+    }
+}
+
+/// Waits until no statement of a migration runs outside a transaction.
+async fn wait_for_statements(holder: &Transaction<'_>) -> Result<(), DataApiError> {
+    let mut pauses = pauses(Duration::from_millis(200), Duration::from_secs(5));
+    loop {
+        let records = holder.execute(IS_RUNNING, Vec::new()).await?;
+        if record::value(&records) != Some(&Field::Boolean(true)) {
+            return Ok(());
+        }
+        tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+    }
+}
+
+/// Returns the error for an index of the file that is not valid.
+async fn invalid_index(
+    holder: &Transaction<'_>,
+    migration: &Migration,
+) -> Result<Option<MigrateError>, DataApiError> {
+    let records = holder.execute(INVALID_INDEXES, Vec::new()).await?;
+    let indexes = records.iter().filter_map(|record| record.first()?.as_text());
+    for index in indexes {
+        let statement = migration.statements.iter().find(|statement| {
+            statement.begins_with(&["CREATE"])
+                && statement.has_word("CONCURRENTLY")
+                && statement.names(index)
+        });
+        if let Some(statement) = statement {
+            let (name, line) = (migration.name.clone(), statement.line);
+            return Ok(Some(MigrateError::InvalidIndex { name, line, index: index.to_owned() }));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the end of an attempt in which a statement failed. An outage is an error, which is
+/// repeated; a statement that was cancelled would be cancelled again.
+fn failed(migration: &Migration, line: usize, error: DataApiError) -> Result<Applied, SyncError> {
+    if error.disposition() == Disposition::Retry && !error.is_canceled() {
+        return Err(error.into());
+    }
+    Ok(Applied::Failed(MigrateError::statement(&migration.name, line, error)))
+}

@@ -1,0 +1,82 @@
+//! Errors that leave migrations unapplied, each with the way out.
+
+use crate::domain::error::{DataApiError, DataApiFault, SyncError};
+
+use super::migration::MARK;
+
+/// An error that leaves migrations unapplied.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("cannot read {path}")]
+    Unreadable {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is refused before anything runs.
+    #[error("{name}, line {line}: {cause}")]
+    Refused { name: String, line: usize, cause: String },
+    #[error("the parameter Baseline is {baseline}, which is not a file of sql/: {files}")]
+    NoBaseline { baseline: String, files: String },
+    #[error("{name} was applied with other content; revert the change and put it into a new file")]
+    Changed { name: String },
+    #[error("{name}, line {line}{advice}")]
+    Statement {
+        name: String,
+        line: usize,
+        /// The way out after `: `, or nothing.
+        advice: String,
+        #[source]
+        source: SyncError,
+    },
+    #[error(
+        "{name}, line {line}: the index {index} is invalid, because its CREATE INDEX CONCURRENTLY \
+         failed; run DROP INDEX CONCURRENTLY {index}, remove the cause, and deploy again"
+    )]
+    InvalidIndex { name: String, line: usize, index: String },
+    /// The commit failed, or an outage lasted until the deadline.
+    #[error("{name} is not applied; it got to line {line}")]
+    NotApplied {
+        name: String,
+        line: usize,
+        #[source]
+        source: SyncError,
+    },
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+}
+
+impl MigrateError {
+    /// Makes the error of a statement that failed.
+    pub(super) fn statement(name: &str, line: usize, error: DataApiError) -> Self {
+        let advice = advice(name, &error);
+        Self::Statement { name: name.to_owned(), line, advice, source: error.into() }
+    }
+}
+
+fn advice(name: &str, error: &DataApiError) -> String {
+    let state = match &error.fault {
+        DataApiFault::Sql(state) => state.0.as_str(),
+        DataApiFault::StatementTimeout => "57014",
+        _ => return String::new(),
+    };
+    match state {
+        // Duplicate column, object, function, database, schema, table.
+        "42701" | "42710" | "42723" | "42P04" | "42P06" | "42P07" => format!(
+            ": it exists already. If this file and those before it describe what the database \
+             already has, record them as applied without running them: set the parameter \
+             Baseline to {name}"
+        ),
+        // The statement cannot run inside a transaction.
+        "25001" => format!(": put it into a file of its own whose first line is `{MARK}`"),
+        // A statement went on after the time for its response, and then failed.
+        "25P02" => ": it took longer than the 45 s of the Data API and failed then. PostgreSQL's \
+                    log has the error"
+            .to_owned(),
+        "57014" => format!(
+            ": it was cancelled, or took longer than the 45 s of the Data API. Run the file with \
+             psql, and record it as applied: set the parameter Baseline to {name}"
+        ),
+        _ => String::new(),
+    }
+}

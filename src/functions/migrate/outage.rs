@@ -1,0 +1,43 @@
+//! Work that is repeated through outages.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{Disposition, SyncError, chain};
+
+/// Returns pauses without an end.
+pub(super) fn pauses(min: Duration, max: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(min)
+        .with_max_delay(max)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// Does the work, and repeats it after an error that may pass, until the deadline. Returns the last
+/// error then.
+pub(super) async fn through_outages<T>(
+    deadline: Deadline,
+    work: impl AsyncFn() -> Result<T, SyncError>,
+) -> Result<T, SyncError> {
+    let mut pauses = pauses(Duration::from_millis(500), Duration::from_secs(15));
+    let mut last = None;
+    loop {
+        let error = match work().await {
+            Ok(value) => return Ok(value),
+            // It hides the outage.
+            Err(SyncError::OutOfTime) => return Err(last.unwrap_or(SyncError::OutOfTime)),
+            Err(error) => error,
+        };
+        let pause = pauses.next().unwrap_or_default();
+        if error.disposition() != Disposition::Retry || deadline.remaining() < pause {
+            return Err(error);
+        }
+        tracing::warn!(reason = chain(&error), "migration is repeated");
+        tokio::time::sleep(pause).await;
+        last = Some(error);
+    }
+}

@@ -1,0 +1,90 @@
+//! The lock of migrations, and the record of the files that are applied: `sync.migration`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::outage::pauses;
+use crate::database::transaction::Transaction;
+use crate::domain::error::DataApiError;
+use crate::domain::field::{Field, Record, parameter};
+
+/// With another level, the record would be read as it was before the lock was free.
+const READ_COMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// The lock, which the transaction holds until it ends. The number is "sync" in ASCII.
+///
+/// A call that waited for the lock would hold a snapshot while it waits, and a
+/// `CREATE INDEX CONCURRENTLY` of the holder would wait for that one.
+const TRY_LOCK: &str = "SELECT pg_try_advisory_xact_lock(1937337955)";
+
+const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS sync";
+
+const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS sync.migration (
+  name text PRIMARY KEY,
+  checksum text NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)";
+
+const ALL: &str = "SELECT name, checksum FROM sync.migration";
+
+const ONE: &str = "SELECT checksum FROM sync.migration WHERE name = :name::text";
+
+const ADD: &str =
+    "INSERT INTO sync.migration (name, checksum) VALUES (:name::text, :checksum::text)";
+
+/// Takes the lock, and waits until it is free.
+pub(super) async fn lock(transaction: &Transaction<'_>) -> Result<(), DataApiError> {
+    transaction.execute(READ_COMMITTED, Vec::new()).await?;
+    let mut pauses = pauses(Duration::from_millis(100), Duration::from_secs(2));
+    loop {
+        let records = transaction.execute(TRY_LOCK, Vec::new()).await?;
+        if value(&records) == Some(&Field::Boolean(true)) {
+            return Ok(());
+        }
+        tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+    }
+}
+
+/// Makes the table, if it is not there.
+pub(super) async fn create(transaction: &Transaction<'_>) -> Result<(), DataApiError> {
+    transaction.execute(CREATE_SCHEMA, Vec::new()).await?;
+    transaction.execute(CREATE_TABLE, Vec::new()).await?;
+    Ok(())
+}
+
+/// Returns the checksums of the applied files, by name.
+pub(super) async fn checksums(
+    transaction: &Transaction<'_>,
+) -> Result<HashMap<String, String>, DataApiError> {
+    let records = transaction.execute(ALL, Vec::new()).await?;
+    let text = |field: Option<&Field>| Some(field?.as_text()?.to_owned());
+    Ok(records
+        .iter()
+        .filter_map(|record| Some((text(record.first())?, text(record.get(1))?)))
+        .collect())
+}
+
+/// Returns the checksum of one file, if it is applied.
+pub(super) async fn checksum(
+    transaction: &Transaction<'_>,
+    name: &str,
+) -> Result<Option<String>, DataApiError> {
+    let records = transaction.execute(ONE, vec![parameter("name", name)]).await?;
+    Ok(value(&records).and_then(Field::as_text).map(str::to_owned))
+}
+
+/// Records a file as applied.
+pub(super) async fn add(
+    transaction: &Transaction<'_>,
+    name: &str,
+    checksum: &str,
+) -> Result<(), DataApiError> {
+    let parameters = vec![parameter("name", name), parameter("checksum", checksum)];
+    transaction.execute(ADD, parameters).await?;
+    Ok(())
+}
+
+/// Returns the first field of the first record.
+pub(super) fn value(records: &[Record]) -> Option<&Field> {
+    records.first()?.first()
+}
