@@ -1,9 +1,15 @@
 //! `migrate`: each file of `sql/` is applied once.
 
+use std::time::Duration;
+
 use aurora_sync::aws::cloudformation::CloudFormation;
+use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::domain::error::chain;
 use aurora_sync::functions::migrate;
 use aurora_sync_catalog::ddl;
 use bytes::Bytes;
+use data_api_server::Operation;
+use ephemeral_postgres::connect;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
@@ -11,7 +17,7 @@ use local_stack::http_server::HttpServer;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::support::{STAFF, World, deadline, sample, schema_of};
+use crate::support::{STAFF, World, deadline, sample};
 
 const APPLIED: &str = "SELECT name FROM sync.migration ORDER BY name";
 
@@ -27,7 +33,7 @@ async fn each_file_is_applied_once() {
             "sync/0003_imports.sql"
         ]
     );
-    let again = migrate::run(&world.migrate(), deadline()).await.unwrap();
+    let again = world.migrated(None).await.unwrap();
     assert!(again.is_empty());
     assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
 }
@@ -35,9 +41,7 @@ async fn each_file_is_applied_once() {
 #[tokio::test]
 async fn two_concurrent_migrations_apply_each_file_once() {
     let world = World::unmigrated(STAFF).await;
-    let migrate = world.migrate();
-    let (one, other) =
-        tokio::join!(migrate::run(&migrate, deadline()), migrate::run(&migrate, deadline()));
+    let (one, other) = tokio::join!(world.migrated(None), world.migrated(None));
     assert_eq!(one.unwrap().len() + other.unwrap().len(), 4);
     assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
 }
@@ -45,9 +49,8 @@ async fn two_concurrent_migrations_apply_each_file_once() {
 #[tokio::test]
 async fn a_file_that_changed_after_it_was_applied_is_an_error() {
     let world = World::with(STAFF).await;
-    let mut changed = world.migrate();
-    changed.migrations = schema_of(&format!("{STAFF}\n-- changed")).migrations;
-    let error = migrate::run(&changed, deadline()).await.unwrap_err();
+    world.file("0001_tables.sql", &format!("{STAFF}\n-- changed"));
+    let error = world.migrated(None).await.unwrap_err();
     assert!(
         error.to_string().contains("0001_tables.sql was applied with other content"),
         "{error}"
@@ -59,8 +62,7 @@ async fn a_file_that_fails_leaves_nothing_and_names_its_line() {
     let world =
         World::unmigrated("CREATE TABLE a (id int PRIMARY KEY);\n\nINSERT INTO a VALUES ('x');")
             .await;
-    let error = migrate::run(&world.migrate(), deadline()).await.unwrap_err();
-    let text = aurora_sync::domain::error::chain(&error);
+    let text = failure(&world, None).await;
     assert!(text.starts_with("0001_tables.sql, line 3: "), "{text}");
     assert_eq!(world.rows("SELECT to_regclass('a')::text").await, ["-"]);
     assert_eq!(world.rows(APPLIED).await.len(), 3);
@@ -81,11 +83,276 @@ async fn a_dump_is_applied_and_leaves_the_session_unchanged() {
 async fn the_built_catalog_has_the_tables_of_the_sql_folder() {
     let schema = ddl::read_dir(std::path::Path::new("sql")).unwrap();
     assert_eq!(schema.catalog, aurora_sync::domain::tables::catalog());
-    assert_eq!(schema.migrations, aurora_sync::domain::tables::migrations());
+}
+
+/// Migrates, and returns the error with its causes.
+async fn failure(world: &World, baseline: Option<&str>) -> String {
+    chain(&world.migrated(baseline).await.unwrap_err())
+}
+
+#[track_caller]
+fn assert_starts_with(text: &str, beginning: &str) {
+    assert!(text.starts_with(beginning), "{text}");
+}
+
+#[tokio::test]
+async fn a_database_without_files_of_the_user_gets_the_workers_own_schema() {
+    let world = World::unmigrated("").await;
+    let mut migrate = world.migrate();
+    migrate.sql_folder.push("missing");
+    let done = migrate::run(&migrate, None, deadline()).await.unwrap();
+    assert_eq!(done, ["sync/0001_ledger.sql", "sync/0002_settle.sql", "sync/0003_imports.sql"]);
+}
+
+#[tokio::test]
+async fn an_update_with_a_bad_file_leaves_the_database_as_it_was() {
+    let world = World::with(STAFF).await;
+    world.file("0002_bad.sql", "ALTER TABLE staff ADD COLUMN salary int; SELECT salry FROM staff;");
+    assert_starts_with(&failure(&world, None).await, "0002_bad.sql, line 1: ");
+    assert_eq!(
+        world
+            .rows("SELECT count(*) FROM information_schema.columns WHERE table_name = 'staff'")
+            .await,
+        ["3"]
+    );
+    assert_eq!(world.rows(APPLIED).await.len(), 4);
+
+    world.file("0002_bad.sql", "ALTER TABLE staff ADD COLUMN salary int;");
+    assert_eq!(world.migrated(None).await.unwrap(), ["0002_bad.sql"]);
+}
+
+#[tokio::test]
+async fn nothing_runs_if_a_file_is_refused() {
+    let world = World::unmigrated(STAFF).await;
+    world.file("0002_own.sql", "CREATE TABLE a (id int);\nCOMMIT;");
+    let text = failure(&world, None).await;
+    assert_starts_with(&text, "0002_own.sql, line 2: leave COMMIT out");
+    assert_eq!(world.rows("SELECT to_regclass('staff')::text").await, ["-"]);
+    assert_eq!(world.rows("SELECT to_regnamespace('sync')::text").await, ["-"]);
+}
+
+#[tokio::test]
+async fn a_table_that_exists_names_the_way_out() {
+    let world = World::unmigrated(STAFF).await;
+    world.rows("CREATE TABLE staff (id int)").await;
+    let text = failure(&world, None).await;
+    assert_starts_with(&text, "0001_tables.sql, line 3: it exists already.");
+    assert!(text.contains("set the parameter Baseline to 0001_tables.sql"), "{text}");
+    assert!(text.contains("relation \"staff\" already exists"), "{text}");
+}
+
+#[tokio::test]
+async fn files_up_to_the_baseline_are_recorded_and_not_run() {
+    let world = World::unmigrated(STAFF).await;
+    world.rows("CREATE TABLE staff (id char(4) PRIMARY KEY, name text NOT NULL, age int)").await;
+    // A dump that the Data API cannot take is recorded all the same.
+    world.file("0002_dump.sql", "\\connect app\nCOPY staff FROM stdin;\n\\.\n");
+    world.file("0003_new.sql", "ALTER TABLE staff ADD COLUMN email text;");
+    let done = world.migrated(Some("0002_dump.sql")).await.unwrap();
+    assert_eq!(done.last().map(String::as_str), Some("0003_new.sql"));
+    assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["0"]);
+    assert_eq!(world.rows(APPLIED).await.len(), 6);
+
+    // The parameter may stay.
+    assert!(world.migrated(Some("0002_dump.sql")).await.unwrap().is_empty());
+    assert!(world.migrated(None).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_baseline_that_is_no_file_is_an_error_that_lists_the_files() {
+    let world = World::unmigrated(STAFF).await;
+    world.file("0002_more.sql", "SELECT 1");
+    let text = failure(&world, Some("0001_staff.sql")).await;
+    assert_starts_with(&text, "the parameter Baseline is 0001_staff.sql, which is not a file");
+    assert!(text.ends_with("0001_tables.sql, 0002_more.sql"), "{text}");
+}
+
+#[tokio::test]
+async fn a_statement_in_a_transaction_may_take_longer_than_a_call() {
+    let world = World::with_statement_timeout(Duration::from_secs(1)).await;
+    world.file(
+        "0001_long.sql",
+        "CREATE TABLE a (id int);\nSELECT pg_sleep(2);\nCREATE TABLE b (id int);",
+    );
+    world.migrated(None).await.unwrap();
+    assert_eq!(timeouts(&world), 1);
+    assert_eq!(world.rows("SELECT to_regclass('b')::text").await, ["b"]);
+}
+
+#[tokio::test]
+async fn a_long_statement_that_fails_in_the_end_leaves_nothing() {
+    let world = World::with_statement_timeout(Duration::from_secs(1)).await;
+    let sql = "CREATE TABLE a (id int);\nDO $$ BEGIN PERFORM pg_sleep(2); RAISE 'no'; END $$;";
+    world.file("0001_long.sql", sql);
+    let text = failure(&world, None).await;
+    assert_starts_with(&text, "0001_long.sql, line 2: it took longer than the 45 s");
+    assert_eq!(world.rows("SELECT to_regclass('a')::text").await, ["-"]);
+}
+
+#[tokio::test]
+async fn a_statement_that_the_service_ends_is_an_error_with_the_way_out() {
+    let world = World::with(STAFF).await;
+    world.file("0002_slow.sql", "SELECT 1;\nSELECT 2;");
+    // The lock and the records before them.
+    world.fault("execute@11 lose-transaction");
+    world.fault("execute@10 timeout-after");
+    let text = failure(&world, None).await;
+    assert!(text.contains("set the parameter Baseline to 0002_slow.sql"), "{text}");
+}
+
+const INDEX: &str = "-- aurora-sync: no transaction
+CREATE INDEX CONCURRENTLY IF NOT EXISTS staff_name ON staff (name);
+VACUUM staff;";
+
+const IS_VALID: &str = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'staff_name'::regclass";
+
+#[tokio::test]
+async fn a_file_can_run_outside_a_transaction() {
+    let world = World::with(STAFF).await;
+    world.file("0002_index.sql", INDEX);
+    let (one, other) = tokio::join!(world.migrated(None), world.migrated(None));
+    assert_eq!(one.unwrap().len() + other.unwrap().len(), 1);
+    assert_eq!(world.rows(IS_VALID).await, ["true"]);
+    assert_eq!(world.rows(APPLIED).await.len(), 5);
+}
+
+/// Begins a transaction for which `CREATE INDEX CONCURRENTLY` waits.
+async fn old_snapshot(world: &World) -> tokio_postgres::Client {
+    let client = connect(&world.database_url).await.unwrap();
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1";
+    client.batch_execute(begin).await.unwrap();
+    client
+}
+
+/// Returns the number of calls that took too long.
+fn timeouts(world: &World) -> u64 {
+    world.server.counters().exceptions("StatementTimeoutException")
+}
+
+async fn until(is_done: impl AsyncFn() -> bool) {
+    while !is_done().await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_index_may_take_longer_than_a_call_while_others_wait_for_the_lock() {
+    let world = World::with_statement_timeout(Duration::from_secs(1)).await;
+    world.file("0001_tables.sql", STAFF);
+    world.migrated(None).await.unwrap();
+    world.file("0002_index.sql", INDEX);
+    let reader = old_snapshot(&world).await;
+    let release = async {
+        until(async || timeouts(&world) > 0).await;
+        reader.batch_execute("COMMIT").await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(world.migrated(None), world.migrated(None), release);
+    assert_eq!(one.unwrap().len() + other.unwrap().len(), 1);
+    assert_eq!(world.rows(IS_VALID).await, ["true"]);
+}
+
+#[tokio::test]
+async fn a_run_waits_for_the_statement_of_one_that_has_ended() {
+    let world = World::with(STAFF).await;
+    world.file("0002_index.sql", INDEX);
+    let reader = old_snapshot(&world).await;
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND state = 'active' AND query LIKE '/* aurora-sync migrate */%'";
+    let is_running = async || world.rows(running).await == ["1"];
+    // Dropped, as a function that is killed.
+    tokio::select! {
+        ended = world.migrated(None) => panic!("{ended:?}"),
+        () = until(is_running) => {}
+    }
+    // As the service does after three minutes.
+    world.server.pass(Duration::from_mins(4));
+    let release = async {
+        until(async || world.server.counters().calls(Operation::Execute) > 12).await;
+        assert!(is_running().await);
+        reader.batch_execute("COMMIT").await.unwrap();
+    };
+    world.server.counters().reset();
+    let (done, ()) = tokio::join!(world.migrated(None), release);
+    assert_eq!(done.unwrap(), ["0002_index.sql"]);
+    assert_eq!(world.rows(IS_VALID).await, ["true"]);
+}
+
+#[tokio::test]
+async fn an_invalid_index_is_not_recorded_as_applied() {
+    let world = World::with(STAFF).await;
+    world.rows("INSERT INTO staff VALUES ('0009', 'Aurora', 1)").await;
+    let sql = "-- aurora-sync: no transaction\nSELECT 1;\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS staff_name ON staff (name);";
+    world.file("0002_index.sql", sql);
+    assert_starts_with(&failure(&world, None).await, "0002_index.sql, line 3: ExecuteStatement");
+    let text = failure(&world, None).await;
+    assert_starts_with(&text, "0002_index.sql, line 3: the index staff_name is invalid");
+    assert_eq!(world.rows(APPLIED).await.len(), 4);
+
+    world.rows("DROP INDEX CONCURRENTLY staff_name").await;
+    world.rows("DELETE FROM staff WHERE id = '0009'").await;
+    assert_eq!(world.migrated(None).await.unwrap(), ["0002_index.sql"]);
+}
+
+#[tokio::test]
+async fn an_outage_is_repeated() {
+    for fault in [
+        "begin@1 fail-before=ThrottlingException",
+        "begin@1 resume=10ms",
+        "begin@3 drop-request",
+        "execute@2 fail-before=ServiceUnavailableError",
+        "execute@12 drop-answer",
+        "execute@12 restart",
+        "execute@12 sql=55P03",
+        "execute@12 sql=40001",
+        "execute@12 sql=57P01",
+        "execute@12 lose-transaction",
+        "commit@2 fail-before=InternalServerErrorException",
+        "commit@1 drop-request",
+    ] {
+        let world = World::unmigrated(STAFF).await;
+        world.fault(fault);
+        let done = world.migrated(None).await;
+        assert_eq!(done.unwrap().len(), 4, "{fault}");
+        assert_eq!(world.server.faults().injected().len(), 1, "{fault}");
+        assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"], "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_without_a_response_is_looked_up() {
+    for n in 1..=5 {
+        let world = World::unmigrated(STAFF).await;
+        world.fault(&format!("commit@{n} drop-answer"));
+        assert_eq!(world.migrated(None).await.unwrap().len(), 4, "{n}");
+        assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"], "{n}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_that_lasts_is_reported_at_the_deadline() {
+    let world = World::with(STAFF).await;
+    world.file("0002_more.sql", "SELECT 1;");
+    world.fault("execute@9.. fail-before=ServiceUnavailableError");
+    let deadline = Deadline::after(Duration::from_secs(3));
+    let error = migrate::run(&world.migrate(), None, deadline).await.unwrap_err();
+    let text = chain(&error);
+    assert_starts_with(&text, "0002_more.sql is not applied; it got to line ");
+    assert!(text.contains("ServiceUnavailable"), "{text}");
+}
+
+#[tokio::test]
+async fn a_file_outside_a_transaction_is_run_again_after_an_outage() {
+    let world = World::with(STAFF).await;
+    world.file("0002_index.sql", INDEX);
+    // The second statement of the file.
+    world.fault("execute@14 fail-before=ServiceUnavailableError");
+    assert_eq!(world.migrated(None).await.unwrap(), ["0002_index.sql"]);
+    assert_eq!(world.server.faults().injected().len(), 1);
+    assert_eq!(world.rows(IS_VALID).await, ["true"]);
 }
 
 /// Sends a request of a custom resource to `migrate`. Returns its response to CloudFormation.
-async fn custom_resource(world: &World, event: &str) -> Value {
+async fn custom_resource(world: &World, event: &str, baseline: &str) -> Value {
     let (sender, mut responses) = mpsc::unbounded_channel();
     let receive = move |request: Request<Incoming>| {
         let sender = sender.clone();
@@ -101,6 +368,9 @@ async fn custom_resource(world: &World, event: &str) -> Value {
     };
     let server = HttpServer::start(receive).await.unwrap();
     let mut event = sample(event);
+    if let Some(properties) = event.get_mut("ResourceProperties") {
+        properties["Baseline"] = baseline.into();
+    }
     event["ResponseURL"] = format!("{}/answer?x=1", server.url()).into();
     let (migrate, cloudformation) = (world.migrate(), CloudFormation::new());
     let handled = migrate::handle(&migrate, &cloudformation, event, deadline());
@@ -112,7 +382,7 @@ async fn custom_resource(world: &World, event: &str) -> Value {
 async fn cloudformation_gets_a_response_on_success_and_failure() {
     let world = World::unmigrated(STAFF).await;
     for event in ["cfn-create", "cfn-update", "cfn-delete"] {
-        let response = custom_resource(&world, event).await;
+        let response = custom_resource(&world, event, "").await;
         let request = sample(event);
         assert_eq!(response["Status"], "SUCCESS", "{event}");
         for member in ["StackId", "RequestId", "LogicalResourceId"] {
@@ -125,8 +395,17 @@ async fn cloudformation_gets_a_response_on_success_and_failure() {
     assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
 
     let world = World::unmigrated("CREATE TABLE a (id int PRIMARY KEY); SELECT 1/0;").await;
-    let response = custom_resource(&world, "cfn-create").await;
+    let response = custom_resource(&world, "cfn-create", "").await;
     assert_eq!(response["Status"], "FAILED");
     let reason = response["Reason"].as_str().unwrap();
     assert!(reason.starts_with("0001_tables.sql, line 1: "), "{reason}");
+}
+
+#[tokio::test]
+async fn cloudformation_hands_over_the_baseline() {
+    let world = World::unmigrated("CREATE TABLE a (id int PRIMARY KEY);").await;
+    world.rows("CREATE TABLE a (id int PRIMARY KEY)").await;
+    let response = custom_resource(&world, "cfn-create", "0001_tables.sql").await;
+    assert_eq!(response["Status"], "SUCCESS", "{response}");
+    assert_eq!(world.rows(APPLIED).await.len(), 4);
 }

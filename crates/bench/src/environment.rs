@@ -267,6 +267,7 @@ impl BenchEnv {
             ("AWS_LAMBDA_FUNCTION_NAME", "measured".into()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".into()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769".into()),
+            ("LAMBDA_TASK_ROOT", self.folder.path().display().to_string()),
             ("AWS_REGION", REGION.into()),
             ("AWS_DEFAULT_REGION", REGION.into()),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID.into()),

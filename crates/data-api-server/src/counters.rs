@@ -60,6 +60,11 @@ impl Counters {
         self.lock().calls.values().sum()
     }
 
+    /// Returns the number of responses that were this exception.
+    pub fn exceptions(&self, name: &str) -> u64 {
+        self.lock().exceptions.get(name).copied().unwrap_or_default()
+    }
+
     pub fn bytes_in(&self) -> u64 {
         self.lock().bytes_in
     }

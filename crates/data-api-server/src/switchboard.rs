@@ -91,6 +91,11 @@ impl Faults {
         state.resuming_calls = 0;
     }
 
+    /// Returns the injected faults as rules.
+    pub fn injected(&self) -> Vec<String> {
+        self.lock().injected.iter().cloned().collect()
+    }
+
     /// The next call of `operation` meets `fault`.
     pub fn next(&self, operation: Operation, fault: Fault) {
         self.add(Rule { operation: Some(operation), when: When::NEXT, fault });

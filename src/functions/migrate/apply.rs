@@ -8,7 +8,7 @@ use super::migration::Migration;
 use super::outage::{pauses, through_outages};
 use super::record;
 use crate::aws::data_api::DataApi;
-use crate::database::transaction::{End, Transaction, in_transaction};
+use crate::database::transaction::{End, Transaction};
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, DataApiFault, Disposition, SyncError};
 use crate::domain::field::Field;
@@ -16,8 +16,9 @@ use crate::domain::field::Field;
 /// A dump empties `search_path` for its session, and the Data API uses sessions again.
 const RESET: &str = "RESET ALL";
 
-/// A call that only asks for the state of a transaction.
-const PING: &str = "SELECT 1";
+/// A call that only asks for the state of a transaction. It takes no snapshot, and ends the one
+/// that the call before it may have left: the service need not close the portal of a query.
+const PING: &str = "SHOW transaction_isolation";
 
 /// The beginning of each statement that runs outside a transaction, so that it is found in
 /// `pg_stat_activity` while it goes on.
@@ -65,9 +66,7 @@ pub(super) async fn apply(
     let name = || migration.name.clone();
     match applied.await {
         Ok(Applied::Now) => Ok(true),
-        Ok(Applied::Before(checksum)) if checksum == migration.checksum => {
-            Ok(is_unconfirmed.get())
-        }
+        Ok(Applied::Before(checksum)) if checksum == migration.checksum => Ok(is_unconfirmed.get()),
         Ok(Applied::Before(_)) => Err(MigrateError::Changed { name: name() }),
         Ok(Applied::Failed(error)) => Err(error),
         Err(source) => Err(MigrateError::NotApplied { name: name(), line: line.get(), source }),
@@ -81,8 +80,7 @@ async fn in_one_transaction(
     deadline: Deadline,
     line: &Cell<usize>,
 ) -> Result<Applied, SyncError> {
-    in_transaction(data_api, deadline, async |transaction| {
-        record::lock(transaction).await?;
+    record::locked(data_api, deadline, async |transaction| {
         if let Some(checksum) = record::checksum(transaction, &migration.name).await? {
             return Ok(End::Rollback(Applied::Before(checksum)));
         }
@@ -125,24 +123,22 @@ async fn execute(transaction: &Transaction<'_>, sql: &str) -> Result<(), DataApi
 
 /// Runs the statements of the file one by one, and records it after the last one.
 ///
-/// A transaction beside them holds the lock. It is idle while a statement runs, so it holds no
-/// snapshot, and `CREATE INDEX CONCURRENTLY` does not wait for it.
+/// A transaction beside them holds the lock. It must hold no snapshot while a statement runs, or a
+/// `CREATE INDEX CONCURRENTLY` waits for its end: only [`PING`] runs in it then.
 async fn outside_a_transaction(
     data_api: &DataApi,
     migration: &Migration,
     deadline: Deadline,
     line: &Cell<usize>,
 ) -> Result<Applied, SyncError> {
-    in_transaction(data_api, deadline, async |holder| {
-        record::lock(holder).await?;
+    record::locked(data_api, deadline, async |holder| {
         if let Some(checksum) = record::checksum(holder, &migration.name).await? {
             return Ok(End::Rollback(Applied::Before(checksum)));
         }
         // A statement of an invocation that has ended may still run.
-        wait_for_statements(holder).await?;
+        wait_for_statements(data_api, holder).await?;
         for statement in &migration.statements {
             line.set(statement.line);
-            // Fails if the lock is lost, and keeps its transaction from being idle for too long.
             holder.execute(PING, Vec::new()).await?;
             if let Err(error) = execute_outside(data_api, holder, &statement.sql).await {
                 return failed(migration, statement.line, error).map(End::Rollback);
@@ -167,7 +163,7 @@ async fn execute_outside(
     let sql = format!("{OURS}{sql}");
     match data_api.execute_to_the_end(None, &sql).await {
         Err(error) if error.fault == DataApiFault::StatementTimeout => {
-            wait_for_statements(holder).await?;
+            wait_for_statements(data_api, holder).await?;
             data_api.execute_to_the_end(None, &sql).await
         }
         result => result,
@@ -175,10 +171,15 @@ async fn execute_outside(
 }
 
 /// Waits until no statement of a migration runs outside a transaction.
-async fn wait_for_statements(holder: &Transaction<'_>) -> Result<(), DataApiError> {
+async fn wait_for_statements(
+    data_api: &DataApi,
+    holder: &Transaction<'_>,
+) -> Result<(), DataApiError> {
     let mut pauses = pauses(Duration::from_millis(200), Duration::from_secs(5));
     loop {
-        let records = holder.execute(IS_RUNNING, Vec::new()).await?;
+        // Fails if the lock is lost, and keeps its transaction from being idle for too long.
+        holder.execute(PING, Vec::new()).await?;
+        let records = data_api.execute(None, IS_RUNNING, Vec::new()).await?;
         if record::value(&records) != Some(&Field::Boolean(true)) {
             return Ok(());
         }

@@ -21,11 +21,8 @@ pub(super) struct Migration {
 impl Migration {
     /// Cuts a file into statements, and refuses one that could not run as a whole.
     pub(super) fn of(file: &SqlFile) -> Result<Self, MigrateError> {
-        let refused = |Fault { line, cause }| MigrateError::Refused {
-            name: file.name.clone(),
-            line,
-            cause,
-        };
+        let refused =
+            |Fault { line, cause }| MigrateError::Refused { name: file.name.clone(), line, cause };
         let has_transaction = file.text.lines().next().is_none_or(|line| line.trim_end() != MARK);
         let statements = split::statements(&file.text).map_err(refused)?;
         for statement in &statements {
@@ -84,8 +81,7 @@ fn check(statement: &Statement, has_transaction: bool) -> Result<(), String> {
             format!("leave {words} out: each statement of the file runs on its own")
         });
     }
-    let concurrently =
-        is_one_of(&CONCURRENTLY).filter(|_| statement.has_word("CONCURRENTLY"));
+    let concurrently = is_one_of(&CONCURRENTLY).filter(|_| statement.has_word("CONCURRENTLY"));
     if has_transaction {
         return match (is_one_of(&OUTSIDE), concurrently) {
             (Some(words), _) => Err(outside(&words.join(" "))),

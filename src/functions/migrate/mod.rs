@@ -19,7 +19,7 @@ use self::files::SqlFile;
 use self::migration::Migration;
 use self::outage::through_outages;
 use crate::aws::data_api::DataApi;
-use crate::database::transaction::{End, in_transaction};
+use crate::database::transaction::End;
 use crate::domain::deadline::Deadline;
 
 pub use self::custom_resource::handle;
@@ -48,8 +48,7 @@ pub async fn run(
     let own = files::own();
     let files: Vec<_> = own.iter().chain(&of_user).collect();
     let pending = through_outages(deadline, async || {
-        in_transaction(&migrate.data_api, deadline, async |transaction| {
-            record::lock(transaction).await?;
+        record::locked(&migrate.data_api, deadline, async |transaction| {
             record::create(transaction).await?;
             let mut applied = record::checksums(transaction).await?;
             for file in described {

@@ -1,5 +1,6 @@
 //! Work that is repeated through outages.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -26,7 +27,10 @@ pub(super) async fn through_outages<T>(
     let mut pauses = pauses(Duration::from_millis(500), Duration::from_secs(15));
     let mut last = None;
     loop {
-        let error = match work().await {
+        // Boxed without its type, since the futures of SDK calls nest deeper than the compiler's
+        // limit on types.
+        let attempt: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(work());
+        let error = match attempt.await {
             Ok(value) => return Ok(value),
             // It hides the outage.
             Err(SyncError::OutOfTime) => return Err(last.unwrap_or(SyncError::OutOfTime)),

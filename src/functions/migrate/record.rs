@@ -4,17 +4,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::outage::pauses;
-use crate::database::transaction::Transaction;
-use crate::domain::error::DataApiError;
+use crate::aws::data_api::DataApi;
+use crate::database::transaction::{End, Transaction, in_transaction};
+use crate::domain::deadline::Deadline;
+use crate::domain::error::{DataApiError, SyncError};
 use crate::domain::field::{Field, Record, parameter};
 
 /// With another level, the record would be read as it was before the lock was free.
 const READ_COMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// The lock, which the transaction holds until it ends. The number is "sync" in ASCII.
-///
-/// A call that waited for the lock would hold a snapshot while it waits, and a
-/// `CREATE INDEX CONCURRENTLY` of the holder would wait for that one.
 const TRY_LOCK: &str = "SELECT pg_try_advisory_xact_lock(1937337955)";
 
 const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS sync";
@@ -32,16 +31,33 @@ const ONE: &str = "SELECT checksum FROM sync.migration WHERE name = :name::text"
 const ADD: &str =
     "INSERT INTO sync.migration (name, checksum) VALUES (:name::text, :checksum::text)";
 
-/// Takes the lock, and waits until it is free.
-pub(super) async fn lock(transaction: &Transaction<'_>) -> Result<(), DataApiError> {
-    transaction.execute(READ_COMMITTED, Vec::new()).await?;
+/// Runs `work` in a transaction that holds the lock, as [`in_transaction`] does. Waits until the
+/// lock is free.
+///
+/// Each try is a transaction of its own. One that waited would be old, and a
+/// `CREATE INDEX CONCURRENTLY` of the holder would wait for its end.
+pub(super) async fn locked<T>(
+    data_api: &DataApi,
+    deadline: Deadline,
+    work: impl AsyncFn(&Transaction<'_>) -> Result<End<T>, SyncError>,
+) -> Result<T, SyncError> {
     let mut pauses = pauses(Duration::from_millis(100), Duration::from_secs(2));
     loop {
-        let records = transaction.execute(TRY_LOCK, Vec::new()).await?;
-        if value(&records) == Some(&Field::Boolean(true)) {
-            return Ok(());
+        let done = in_transaction(data_api, deadline, async |transaction| {
+            transaction.execute(READ_COMMITTED, Vec::new()).await?;
+            let records = transaction.execute(TRY_LOCK, Vec::new()).await?;
+            if value(&records) != Some(&Field::Boolean(true)) {
+                return Ok(End::Rollback(None));
+            }
+            Ok(match work(transaction).await? {
+                End::Commit(value) => End::Commit(Some(value)),
+                End::Rollback(value) => End::Rollback(Some(value)),
+            })
+        });
+        if let Some(value) = done.await? {
+            return Ok(value);
         }
-        tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+        tokio::time::sleep(pauses.next().unwrap_or_default().min(deadline.remaining())).await;
     }
 }
 

@@ -37,9 +37,10 @@ pub(super) struct Statement {
 impl Statement {
     /// Returns whether the statement begins with these words.
     pub(super) fn begins_with(&self, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(index, word)| {
-            self.tokens.get(index).is_some_and(|token| is_word(token, word))
-        })
+        words
+            .iter()
+            .enumerate()
+            .all(|(index, word)| self.tokens.get(index).is_some_and(|token| is_word(token, word)))
     }
 
     /// Returns whether the statement holds this word, unquoted.
@@ -176,10 +177,7 @@ fn line_number(location: Location) -> usize {
     usize::try_from(location.line).unwrap_or(usize::MAX)
 }
 
-fn statement(
-    lines: &Lines<'_>,
-    tokens: &[&TokenWithSpan],
-) -> Result<Option<Statement>, Fault> {
+fn statement(lines: &Lines<'_>, tokens: &[&TokenWithSpan]) -> Result<Option<Statement>, Fault> {
     let Some(first) = tokens.first() else { return Ok(None) };
     let line = line_number(first.span.start);
     let words = tokens.iter().map(|token| token.token.clone()).collect::<Vec<_>>();

@@ -54,6 +54,9 @@ CREATE TABLE "Measurement" (
     PRIMARY KEY (sensor, "taken at")
 );"#;
 
+/// The time limit of a call of the Data API.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(45);
+
 /// A database and the functions on it.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -76,7 +79,7 @@ impl World {
 
     pub(crate) async fn unmigrated(tables: &str) -> Self {
         let schema = schema_of(tables);
-        let world = Self::empty(schema, data_api_server::Settings::new("").statement_timeout).await;
+        let world = Self::empty(schema, STATEMENT_TIMEOUT).await;
         world.file("0001_tables.sql", tables);
         world
     }
@@ -123,10 +126,7 @@ impl World {
     }
 
     pub(crate) fn migrate(&self) -> Migrate {
-        Migrate {
-            sql_folder: self.sql_folder.path().to_owned(),
-            data_api: self.data_api.clone(),
-        }
+        Migrate { sql_folder: self.sql_folder.path().to_owned(), data_api: self.data_api.clone() }
     }
 
     /// Writes a file of the user.
