@@ -103,8 +103,8 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
             .ok_or(ConfigError::Invalid { name, expected })
     }
 
-    /// Reads `SQL_FOLDER`, the folder of the user's migrations. If it is not set, returns the folder
-    /// `sql` beside the program, by `LAMBDA_TASK_ROOT`, which Lambda sets.
+    /// Reads `SQL_FOLDER`, the folder of the user's migrations. Returns the folder `sql` beside the
+    /// program if it is not set: Lambda sets `LAMBDA_TASK_ROOT`.
     pub fn sql_folder(&self) -> Result<PathBuf, ConfigError> {
         match self.required("SQL_FOLDER") {
             Ok(folder) => Ok(folder.into()),

@@ -50,6 +50,15 @@ async fn the_tutorials_requests_work_on_the_deployed_template() {
     look_ups_pass_the_gateway_unchanged(&stack).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_baseline_reaches_migrate_on_the_deployed_template() {
+    let options = Options::new(functions()).parameter("Baseline", "0000_missing.sql");
+    let error = format!("{:#}", Stack::start(options).await.unwrap_err());
+    let expected = "the parameter Baseline is 0000_missing.sql, which is not a file of sql/: \
+                    0001_staff.sql";
+    assert!(error.contains(expected), "{error}");
+}
+
 async fn wrong_requests_get_problems(stack: &Stack) {
     let json = ("content-type", "application/json");
     for (method, path, headers, body, status, word) in [

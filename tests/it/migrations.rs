@@ -300,6 +300,7 @@ async fn an_outage_is_repeated() {
         "begin@1 resume=10ms",
         "begin@3 drop-request",
         "execute@2 fail-before=ServiceUnavailableError",
+        "execute@12 resume=10ms",
         "execute@12 drop-answer",
         "execute@12 restart",
         "execute@12 sql=55P03",

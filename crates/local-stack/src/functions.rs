@@ -168,7 +168,7 @@ mod tests {
         let archive = folder.path().join("migrate.zip");
         zip_program(&program, Some(&sql), &archive).unwrap();
         let mut zip = zip::ZipArchive::new(File::open(&archive).unwrap()).unwrap();
-        let names: Vec<_> = zip.file_names().map(str::to_owned).collect();
+        let names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
         assert_eq!(names, ["bootstrap", "sql/0001_a.sql"]);
         assert_eq!(io::read_to_string(zip.by_index(1).unwrap()).unwrap(), "SELECT 1");
     }

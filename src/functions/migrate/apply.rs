@@ -63,13 +63,12 @@ pub(super) async fn apply(
         }
         attempt
     });
-    let name = || migration.name.clone();
     match applied.await {
         Ok(Applied::Now) => Ok(true),
         Ok(Applied::Before(checksum)) if checksum == migration.checksum => Ok(is_unconfirmed.get()),
-        Ok(Applied::Before(_)) => Err(MigrateError::Changed { name: name() }),
+        Ok(Applied::Before(_)) => Err(MigrateError::Changed { name: migration.name.clone() }),
         Ok(Applied::Failed(error)) => Err(error),
-        Err(source) => Err(MigrateError::NotApplied { name: name(), line: line.get(), source }),
+        Err(source) => Err(MigrateError::not_applied(&migration.name, line.get(), source)),
     }
 }
 

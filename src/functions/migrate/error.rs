@@ -2,7 +2,7 @@
 
 use crate::domain::error::{DataApiError, DataApiFault, SyncError};
 
-use super::migration::MARK;
+use super::split::MARK;
 
 /// An error that leaves migrations unapplied.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +35,11 @@ pub enum MigrateError {
     )]
     InvalidIndex { name: String, line: usize, index: String },
     /// The commit failed, or an outage lasted until the deadline.
-    #[error("{name} is not applied; it got to line {line}")]
+    #[error("{name} is not applied{position}")]
     NotApplied {
         name: String,
-        line: usize,
+        /// The last line after `; `, or nothing if no statement has run.
+        position: String,
         #[source]
         source: SyncError,
     },
@@ -47,6 +48,15 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
+    /// Makes the error of a file of which the statement on `line` was the last; 0 for none.
+    pub(super) fn not_applied(name: &str, line: usize, source: SyncError) -> Self {
+        let position = match line {
+            0 => String::new(),
+            line => format!("; it got to line {line}"),
+        };
+        Self::NotApplied { name: name.to_owned(), position, source }
+    }
+
     /// Makes the error of a statement that failed.
     pub(super) fn statement(name: &str, line: usize, error: DataApiError) -> Self {
         let advice = advice(name, &error);

@@ -4,10 +4,7 @@
 
 use super::error::MigrateError;
 use super::files::SqlFile;
-use super::split::{self, Fault, Statement};
-
-/// The first line of a file that runs outside a transaction.
-pub(super) const MARK: &str = "-- aurora-sync: no transaction";
+use super::split::{self, Fault, MARK, Statement};
 
 /// A file that can be run.
 #[derive(Debug)]

@@ -7,6 +7,9 @@
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+/// The first line of a file that runs outside a transaction.
+pub(super) const MARK: &str = "-- aurora-sync: no transaction";
+
 /// Most characters of an SQL text in the Data API (service model, `SqlStatement`).
 const SQL_CHARACTERS_MAX: usize = 65_536;
 
@@ -118,17 +121,23 @@ fn without_dump_marks(text: &str) -> Result<String, Fault> {
     Ok(kept)
 }
 
-/// The nesting of a statement, in which a semicolon does not end it: the body of an SQL-standard
-/// function.
+/// The nesting of a statement, in which a semicolon does not end it: parentheses, as those of a
+/// rule's actions, and the body of an SQL-standard function.
 #[derive(Debug, Default)]
 struct Depth {
     is_routine: bool,
     blocks: usize,
+    parentheses: usize,
     previous_was_begin: bool,
 }
 
 impl Depth {
     fn see(&mut self, token: &Token, index: usize) {
+        match token {
+            Token::LParen => self.parentheses += 1,
+            Token::RParen => self.parentheses = self.parentheses.saturating_sub(1),
+            _ => {}
+        }
         if index <= 3 && (is_word(token, "FUNCTION") || is_word(token, "PROCEDURE")) {
             self.is_routine = true;
         }
@@ -146,7 +155,7 @@ impl Depth {
     }
 
     fn is_top(&self) -> bool {
-        self.blocks == 0
+        self.blocks == 0 && self.parentheses == 0
     }
 }
 
@@ -245,6 +254,8 @@ mod tests {
         let function = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC \
                         SELECT CASE WHEN true THEN 1 END; SELECT 2; END";
         check(&format!("{function}; SELECT 3"), &[(1, function), (1, "SELECT 3")]);
+        let rule = "CREATE RULE r AS ON INSERT TO t DO ALSO (DELETE FROM a; DELETE FROM b)";
+        check(&format!("{rule}; SELECT 3"), &[(1, rule), (1, "SELECT 3")]);
         check("BEGIN; SELECT 1; END", &[(1, "BEGIN"), (1, "SELECT 1"), (1, "END")]);
     }
 
