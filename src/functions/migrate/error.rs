@@ -20,26 +20,16 @@ pub enum MigrateError {
     NoBaseline { baseline: String, files: String },
     #[error("{name} was applied with other content; revert the change and put it into a new file")]
     Changed { name: String },
-    #[error("{name}, line {line}{advice}")]
-    Statement {
-        name: String,
-        line: usize,
-        /// The way out after `: `, or nothing.
-        advice: String,
-        #[source]
-        source: SyncError,
-    },
     #[error(
         "{name}, line {line}: the index {index} is invalid, because its CREATE INDEX CONCURRENTLY \
          failed; run DROP INDEX CONCURRENTLY {index}, remove the cause, and deploy again"
     )]
     InvalidIndex { name: String, line: usize, index: String },
-    /// The commit failed, or an outage lasted until the deadline.
-    #[error("{name} is not applied{position}")]
-    NotApplied {
-        name: String,
-        /// The last line after `; `, or nothing if no statement has run.
-        position: String,
+    /// A statement or the commit of a file failed, or an outage lasted until the deadline.
+    #[error("{text}")]
+    Failed {
+        /// The file, the line, and the way out.
+        text: String,
         #[source]
         source: SyncError,
     },
@@ -50,20 +40,21 @@ pub enum MigrateError {
 impl MigrateError {
     /// Makes the error of a file of which the statement on `line` was the last; 0 for none.
     pub(super) fn not_applied(name: &str, line: usize, source: SyncError) -> Self {
-        let position = match line {
-            0 => String::new(),
-            line => format!("; it got to line {line}"),
+        let text = match line {
+            0 => format!("{name} is not applied"),
+            line => format!("{name} is not applied; it got to line {line}"),
         };
-        Self::NotApplied { name: name.to_owned(), position, source }
+        Self::Failed { text, source }
     }
 
     /// Makes the error of a statement that failed.
     pub(super) fn statement(name: &str, line: usize, error: DataApiError) -> Self {
-        let advice = advice(name, &error);
-        Self::Statement { name: name.to_owned(), line, advice, source: error.into() }
+        let text = format!("{name}, line {line}{}", advice(name, &error));
+        Self::Failed { text, source: error.into() }
     }
 }
 
+/// Returns the way out after `: `, or nothing.
 fn advice(name: &str, error: &DataApiError) -> String {
     let state = match &error.fault {
         DataApiFault::Sql(state) => state.0.as_str(),
