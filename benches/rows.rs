@@ -9,16 +9,14 @@ use aurora_sync::domain::value::array_literal::array_literal;
 use aurora_sync::domain::value::from_text;
 use aurora_sync::functions::import::read::layout::{Layout, Row};
 use aurora_sync::functions::import::read::options::Options;
-use aurora_sync_catalog::ddl;
+use aurora_sync_catalog::notation::table;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use csv_stream::dialect::Dialect;
 use csv_stream::reader::{Next, Reader};
 use csv_stream::records::Record;
 
-const TABLE: &str = "CREATE TABLE t (
-    id bigint PRIMARY KEY, code char(8) NOT NULL, name text NOT NULL, amount numeric(12,2), is_open boolean,
-    made_on date, seen_at timestamptz, note varchar(200)
-);";
+const COLUMNS: &str = "id bigint key, code char(8) not-null, name text not-null, amount numeric(12,2), \
+                       is_open boolean, made_on date, seen_at timestamptz, note varchar(200)";
 
 /// Rows of a parameter set.
 const ROWS: u32 = 1_000;
@@ -46,8 +44,7 @@ fn records() -> Vec<Record> {
 }
 
 fn rows(criterion: &mut Criterion) {
-    let schema = ddl::parse(&[("t.sql".into(), TABLE.into())]).expect("the table can be read");
-    let table = schema.catalog.table("t").expect("the table is in its own catalog");
+    let table = &table("t", COLUMNS);
     let records = records();
     let (header, records) = records.split_first().expect("the file has a header");
     let options = Options::default();
@@ -71,8 +68,7 @@ fn rows(criterion: &mut Criterion) {
 }
 
 fn values(criterion: &mut Criterion) {
-    let schema = ddl::parse(&[("t.sql".into(), TABLE.into())]).expect("the table can be read");
-    let table = schema.catalog.table("t").expect("the table is in its own catalog");
+    let table = &table("t", COLUMNS);
     let mut group = criterion.benchmark_group("values");
     for (name, text) in
         [("id", "1234567"), ("amount", "123456.78"), ("seen_at", "2026-11-23T09:00:00Z")]

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use aurora_sync_catalog::{Access, Column, ColumnType, Table, WhenAbsent};
+use aurora_sync_catalog::{Access, Changes, Column, ColumnType, Table};
 
 /// The columns of an import that clients see.
 pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
@@ -65,27 +65,14 @@ pub(crate) static REJECT: LazyLock<Table> = LazyLock::new(|| {
 
 fn table(name: &str, key: &[&str], columns: Vec<Column>) -> Table {
     Table {
-        schema: Some("sync".to_owned()),
-        name: name.to_owned(),
-        columns,
+        schema: "sync".to_owned(),
         primary_key: key.iter().map(|name| (*name).to_owned()).collect(),
-        foreign_keys: Vec::new(),
-        rows_exclude: false,
-        has_row_logic: false,
-        version_column: None,
-        access: Access { no_read: false, no_write: true },
+        changes: Changes::default(),
+        ..Table::new(name, columns)
     }
 }
 
 fn column(name: &str, column_type: ColumnType, nullable: bool) -> Column {
-    Column {
-        name: name.to_owned(),
-        column_type,
-        nullable,
-        when_absent: WhenAbsent::Null,
-        has_rules: false,
-        has_own_equality: false,
-        fraction_digits: None,
-        access: Access::default(),
-    }
+    let access = Access { read: true, ..Access::NONE };
+    Column { nullable, access, ..Column::new(name, column_type) }
 }

@@ -4,14 +4,17 @@
 
 pub mod cloudformation;
 pub mod data_api;
+pub mod functions;
 pub mod objects;
 pub mod queue;
+pub mod secrets;
 
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+pub use aws_config::SdkConfig;
+use aws_config::BehaviorVersion;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 /// Loads region, credentials and endpoints from the environment of the function.

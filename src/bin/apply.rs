@@ -2,7 +2,6 @@
 
 use aurora_sync::aws::{self, data_api::DataApi, queue::Queue};
 use aurora_sync::domain::deadline::now_ms;
-use aurora_sync::domain::tables;
 use aurora_sync::functions::apply::{self, Apply};
 use aurora_sync::functions::config::Config;
 use aurora_sync::functions::runtime;
@@ -12,8 +11,9 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
+    let tables = runtime::load_tables(&config, &sdk_config).await?;
     let function = Apply {
-        catalog: tables::catalog(),
+        tables,
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
     };

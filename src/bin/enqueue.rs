@@ -1,7 +1,6 @@
 //! The function for `POST`, `PUT`, `PATCH` and `DELETE`.
 
 use aurora_sync::aws::{self, queue::Queue};
-use aurora_sync::domain::tables;
 use aurora_sync::functions::config::Config;
 use aurora_sync::functions::enqueue::{self, Enqueue};
 use aurora_sync::functions::runtime;
@@ -11,8 +10,9 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
+    let tables = runtime::load_tables(&config, &sdk_config).await?;
     let function = Enqueue {
-        catalog: tables::catalog(),
+        tables,
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
         partitions: config.partitions()?,
     };

@@ -1,7 +1,6 @@
 //! The function that imports the files of the queue.
 
 use aurora_sync::aws::{self, data_api::DataApi, objects::Objects, queue::Queue};
-use aurora_sync::domain::tables;
 use aurora_sync::functions::config::Config;
 use aurora_sync::functions::import::read::chunk;
 use aurora_sync::functions::import::{self, Import};
@@ -12,8 +11,9 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
+    let tables = runtime::load_tables(&config, &sdk_config).await?;
     let function = Import {
-        catalog: tables::catalog(),
+        tables,
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         objects: Objects::new(&sdk_config),
         queue: Queue::new(&sdk_config, config.imports_queue_url()?),

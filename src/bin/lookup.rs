@@ -1,7 +1,6 @@
 //! The function for `GET`.
 
 use aurora_sync::aws::{self, data_api::DataApi};
-use aurora_sync::domain::tables;
 use aurora_sync::functions::config::Config;
 use aurora_sync::functions::lookup::{self, Lookup};
 use aurora_sync::functions::runtime;
@@ -11,8 +10,9 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
+    let tables = runtime::load_tables(&config, &sdk_config).await?;
     let function = Lookup {
-        catalog: tables::catalog(),
+        tables,
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
     };
     runtime::serve(async |event, deadline| Ok(lookup::handle(&function, event, deadline).await))

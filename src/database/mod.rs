@@ -9,3 +9,6 @@ pub mod statement;
 pub mod transaction;
 pub mod batch;
 pub mod ledger;
+
+pub mod introspection;
+pub mod roles;

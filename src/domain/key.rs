@@ -207,19 +207,14 @@ fn split_path(path: &str) -> Result<Vec<String>, KeyError> {
 
 #[cfg(test)]
 mod tests {
-    use aurora_sync_catalog::ddl;
+    use aurora_sync_catalog::notation::table;
 
     use super::*;
-
-    fn table(ddl: &str) -> Table {
-        let schema = ddl::parse(&[("test.sql".into(), ddl.into())]).unwrap();
-        schema.catalog.tables()[0].clone()
-    }
 
     #[test]
     fn one_row_has_one_key_in_any_format() {
         let check = |column_type: &str, path: &str, expected: &str| {
-            let table = table(&format!("CREATE TABLE t (k {column_type} PRIMARY KEY)"));
+            let table = table("t", &format!("k {column_type} key"));
             let key = Key::from_path(&table, path).unwrap();
             assert_eq!(key.to_string(), expected, "{column_type} {path}");
         };
@@ -256,8 +251,8 @@ mod tests {
         check("numeric", "1.20E50", "12e49");
         check("numeric", &format!("12{}", "0".repeat(49)), "12e49");
         check("numeric", "-Inf", "-infinity");
-        check("double precision", "1e2", "100");
-        check("double precision", "-0.0", "0");
+        check("double", "1e2", "100");
+        check("double", "-0.0", "0");
         check("real", "0.10", "0.1");
         check("inet", "192.0.2.1/32", "192.0.2.1");
         check("inet", "2001:DB8::0001", "2001:db8::1");
@@ -266,14 +261,14 @@ mod tests {
 
     #[test]
     fn a_key_must_have_a_canonical_text() {
-        let table = table("CREATE TABLE t (k date PRIMARY KEY)");
+        let table = table("t", "k date key");
         let error = Key::from_path(&table, "November 23, 2026").unwrap_err();
         assert!(error.to_string().contains("as it is part of the key"), "{error}");
     }
 
     #[test]
     fn keys_that_are_not_comparable_share_a_message_group() {
-        let table = table("CREATE TABLE t (k citext, n integer, PRIMARY KEY (k, n))");
+        let table = table("t", "k citext key, n integer key");
         let key = |path| Key::from_path(&table, path).unwrap();
         assert!(!key("a,1").is_comparable());
         let groups: Vec<_> =
@@ -283,7 +278,7 @@ mod tests {
 
     #[test]
     fn composite_keys_survive_a_round_trip() {
-        let table = table("CREATE TABLE t (a text, b integer, c text, PRIMARY KEY (c, a))");
+        let table = table("t", "a text key=2, b integer, c text key=1");
         for (path, parts) in [
             ("x,y", ["x", "y"]),
             ("\"a,b\",\"say \"\"hi\"\"\"", ["a,b", "say \"hi\""]),
@@ -298,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_partition_never_changes() {
-        let table = table("CREATE TABLE t (k text PRIMARY KEY)");
+        let table = table("t", "k text key");
         let partition = |path: &str| Key::from_path(&table, path).unwrap().partition("t", 32);
         assert_eq!([partition("0001"), partition("0002"), partition("")], [8, 31, 17]);
     }

@@ -3,6 +3,8 @@
 //! Pure. The option `mode` sets it. Each mode has its SQL templates in
 //! `src/database/statement/load/`.
 
+use aurora_sync_catalog::{Changes, Table};
+
 /// The way in which an import changes the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoadMode {
@@ -31,6 +33,18 @@ impl LoadMode {
             Self::Ignore => "ignore",
             Self::Replace => "replace",
             Self::Delete => "delete",
+        }
+    }
+
+    /// Returns the changes of rows that the mode can make in a table.
+    pub fn changes(self, table: &Table) -> Changes {
+        match self {
+            // A row without a key has no existing row to meet.
+            Self::Upsert if table.primary_key.is_empty() => Changes::INSERT,
+            Self::Upsert => Changes::UPSERT,
+            Self::Insert | Self::Ignore => Changes::INSERT,
+            Self::Replace => Changes::ALL,
+            Self::Delete => Changes::DELETE,
         }
     }
 }

@@ -6,7 +6,6 @@
 pub mod error;
 pub mod fault;
 pub mod field;
-pub mod tables;
 
 pub mod value;
 pub mod key;

@@ -284,7 +284,8 @@ fn misplaced(
     if column.is_generated() {
         return Some(("generated", "no value: the database generates this column's values"));
     }
-    (!column.is_writable()).then_some(("read-only", "no value: the column is not writable"))
+    let is_accepted = table.accepts(column, operation.changes());
+    (!is_accepted).then_some(("read-only", "no value: sync_writer has no right to write the column"))
 }
 
 /// Describes the expectation for an unknown column: the nearest name, or all names.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use aurora_sync_catalog::Changes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -38,6 +39,16 @@ impl Operation {
             Self::InsertIgnore => "insert_ignore",
             Self::Update => "update",
             Self::Delete => "delete",
+        }
+    }
+
+    /// Returns the changes of rows that the operation can make.
+    pub fn changes(self) -> Changes {
+        match self {
+            Self::Insert | Self::InsertIgnore => Changes::INSERT,
+            Self::Upsert => Changes::UPSERT,
+            Self::Update => Changes::UPDATE,
+            Self::Delete => Changes::DELETE,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::aws::data_api::DatabaseTarget;
+use crate::database::roles::{READER, WRITER};
 use crate::functions::import::read::options::{Defaults, DefaultsError};
 use crate::functions::prune::RETENTION_DAYS_MIN;
 
@@ -79,6 +80,24 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
     /// Reads `IMPORTS_QUEUE_URL`.
     pub fn imports_queue_url(&self) -> Result<String, ConfigError> {
         self.required("IMPORTS_QUEUE_URL")
+    }
+
+    /// Reads `CATALOG_BUCKET`.
+    pub fn catalog_bucket(&self) -> Result<String, ConfigError> {
+        self.required("CATALOG_BUCKET")
+    }
+
+    /// Reads `READER_SECRET_ARN` and `WRITER_SECRET_ARN`: the secrets of the database users that
+    /// the stack makes, and their roles. Empty if it makes none.
+    pub fn user_secrets(&self) -> Vec<(String, &'static str)> {
+        let secrets = [("READER_SECRET_ARN", READER), ("WRITER_SECRET_ARN", WRITER)];
+        let secrets = secrets.map(|(name, role)| Some((self.required(name).ok()?, role)));
+        secrets.into_iter().flatten().collect()
+    }
+
+    /// Reads `REFRESH_FUNCTION`: the name of the function that stores the catalog.
+    pub fn refresh_function(&self) -> Result<String, ConfigError> {
+        self.required("REFRESH_FUNCTION")
     }
 
     /// Reads `PARTITIONS`: the number of message groups of each table, from 1 to 10,000.

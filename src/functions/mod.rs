@@ -1,11 +1,13 @@
-//! The six Lambda functions, one use case each, with their configuration and runtime.
+//! The seven Lambda functions, one use case each, with their configuration and runtime.
 
 pub mod config;
 pub mod runtime;
+pub mod tables;
 
 pub mod enqueue;
 pub mod apply;
 pub mod import;
 pub mod lookup;
 pub mod migrate;
+pub mod refresh;
 pub mod prune;

@@ -10,8 +10,13 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing_subscriber::EnvFilter;
 
+use crate::aws::SdkConfig;
+use crate::aws::functions::Function;
+use crate::aws::objects::Objects;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{SyncError, chain};
+use crate::functions::config::{Config, ConfigError};
+use crate::functions::tables::Tables;
 
 /// The part of an invocation's time that is kept for its response.
 const RESERVE: Duration = Duration::from_secs(3);
@@ -28,6 +33,18 @@ pub fn init_logs(level: &str) {
         .with_target(false)
         .with_env_filter(EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
+}
+
+/// Loads the tables of the catalog, before the first invocation.
+pub async fn load_tables<V: Fn(&str) -> Option<String>>(
+    config: &Config<V>,
+    sdk_config: &SdkConfig,
+) -> Result<Tables, ConfigError> {
+    let refresh = Function::new(sdk_config, config.refresh_function()?);
+    let objects = Objects::new(sdk_config);
+    let tables = Tables::stored(objects, config.catalog_bucket()?, Some(refresh));
+    tables.load().await;
+    Ok(tables)
 }
 
 /// Serves invocations until the process ends. The deadline that `handler` gets is three seconds

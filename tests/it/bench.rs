@@ -14,6 +14,7 @@ fn programs() -> Functions {
         lookup: PathBuf::from(env!("CARGO_BIN_EXE_lookup")),
         migrate: PathBuf::from(env!("CARGO_BIN_EXE_migrate")),
         prune: PathBuf::from(env!("CARGO_BIN_EXE_prune")),
+        refresh: PathBuf::from(env!("CARGO_BIN_EXE_refresh")),
     }
 }
 

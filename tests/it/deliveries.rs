@@ -19,7 +19,7 @@ fn messages(world: &World, texts: &[&str]) -> Vec<Envelope> {
         .iter()
         .map(|text| {
             let [group, table, id] = text.split(':').collect::<Vec<_>>()[..] else { panic!() };
-            let write = write(&world.schema.catalog, &format!("insert {table} id={id}"));
+            let write = write(&world.catalog, &format!("insert {table} id={id}"));
             Envelope::of(text, group, vec![write])
         })
         .collect()
@@ -58,7 +58,7 @@ async fn a_missing_table_does_not_block_writes_to_another_table() {
     .await;
     world.rows("DROP TABLE gone").await;
     let texts = ["insert gone id=1", "insert there id=1", "insert gone id=2", "insert there id=2"];
-    let writes = texts.map(|text| write(&world.schema.catalog, text));
+    let writes = texts.map(|text| write(&world.catalog, text));
     let response = world.apply_writes(writes.to_vec()).await;
     assert_eq!(response.batch_item_failures.len(), 1);
     assert_eq!(world.rows("SELECT id FROM there ORDER BY id").await, ["1", "2"]);
@@ -187,7 +187,7 @@ async fn a_message_without_an_id_fails_the_invocation() {
 async fn messages_that_are_retried_later_come_again_after_their_backoff() {
     let world = World::with(STAFF).await;
     let queue = FifoQueue::new().await;
-    let bodies = [write(&world.schema.catalog, "insert staff id=0010 name=x")];
+    let bodies = [write(&world.catalog, "insert staff id=0010 name=x")];
     let message = &aurora_sync::domain::write::pack(bodies.to_vec(), 1)[0];
     let sender = Queue::new(&queue.sdk_config, queue.url.clone());
     assert!(sender.send(&[message]).await.is_empty());
@@ -233,7 +233,7 @@ async fn the_database_rejects_the_same_sqlstates_as_the_error_table() {
             fault: DataApiFault::Sql(SqlState((*state).to_owned())),
             message: String::new(),
         };
-        let write = write(&world.schema.catalog, &format!("insert t id={id} state={state}"));
+        let write = write(&world.catalog, &format!("insert t id={id} state={state}"));
         let response = world.apply(event(&[Envelope::of("m", "a", vec![write])])).await.unwrap();
         let found = world
             .rows(&format!("SELECT outcome, sqlstate FROM sync.write WHERE key = '{id}'"))
@@ -252,7 +252,7 @@ async fn the_database_rejects_the_same_sqlstates_as_the_error_table() {
 async fn every_broken_message_is_settled_at_its_first_delivery() {
     let world = World::with(STAFF).await;
     let good =
-        serde_json::to_value(write(&world.schema.catalog, "insert staff id=0010 name=x")).unwrap();
+        serde_json::to_value(write(&world.catalog, "insert staff id=0010 name=x")).unwrap();
     let mut bodies: Vec<String> = [
         "",
         "null",

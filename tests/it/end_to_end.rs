@@ -17,12 +17,13 @@ fn functions() -> Functions {
         lookup: env!("CARGO_BIN_EXE_lookup").into(),
         migrate: env!("CARGO_BIN_EXE_migrate").into(),
         prune: env!("CARGO_BIN_EXE_prune").into(),
+        refresh: env!("CARGO_BIN_EXE_refresh").into(),
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tutorials_requests_work_on_the_deployed_template() {
-    let stack = Stack::start(Options::new(functions())).await.unwrap();
+    let stack = Stack::start(Options::new(functions()).unwrap()).await.unwrap();
     let seen = demo::run(&stack, &mut |_| ()).await.unwrap();
 
     assert_eq!(
@@ -52,7 +53,7 @@ async fn the_tutorials_requests_work_on_the_deployed_template() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_baseline_reaches_migrate_on_the_deployed_template() {
-    let options = Options::new(functions()).parameter("Baseline", "0000_missing.sql");
+    let options = Options::new(functions()).unwrap().parameter("Baseline", "0000_missing.sql");
     let error = format!("{:#}", Stack::start(options).await.unwrap_err());
     let expected = "the parameter Baseline is 0000_missing.sql, which is not a file of sql/: \
                     0001_staff.sql";

@@ -11,7 +11,7 @@ const LEDGER: &str = "SELECT key, outcome, sqlstate FROM sync.write ORDER BY id"
 /// Delivers inserts of these rows into `t` in one message.
 async fn insert(world: &World, rows: &[&[(&str, &str)]]) -> SqsBatchResponse {
     let writes = rows.iter().map(|row| {
-        let mut write = write(&world.schema.catalog, &format!("insert t id={}", row[0].1));
+        let mut write = write(&world.catalog, &format!("insert t id={}", row[0].1));
         write.row =
             row.iter().map(|(name, value)| ((*name).into(), Some((*value).into()))).collect();
         write

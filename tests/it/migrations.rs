@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use aurora_sync::aws::cloudformation::CloudFormation;
+use aurora_sync::aws::objects::Objects;
+use aurora_sync::aws::secrets::Secrets;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::domain::error::chain;
-use aurora_sync::functions::migrate;
-use aurora_sync_catalog::ddl;
+use aurora_sync::functions::migrate::{self, Deployment, Users};
+use aurora_sync::functions::refresh::Refresh;
 use bytes::Bytes;
 use data_api_server::Operation;
 use ephemeral_postgres::connect;
@@ -17,6 +19,7 @@ use local_stack::http_server::HttpServer;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::support::fake_aws::{CATALOG, FakeAws};
 use crate::support::{STAFF, World, deadline, sample};
 
 const APPLIED: &str = "SELECT name FROM sync.migration ORDER BY name";
@@ -76,13 +79,7 @@ async fn a_dump_is_applied_and_leaves_the_session_unchanged() {
         CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS $$ SELECT 'a :b [1:2]' $$;";
     let world = World::with(dump).await;
     assert_eq!(world.rows("SELECT f()").await, ["a :b [1:2]"]);
-    assert_eq!(world.schema.catalog.tables()[0].primary_key, ["id"]);
-}
-
-#[tokio::test]
-async fn the_built_catalog_has_the_tables_of_the_sql_folder() {
-    let schema = ddl::read_dir(std::path::Path::new("sql")).unwrap();
-    assert_eq!(schema.catalog, aurora_sync::domain::tables::catalog());
+    assert_eq!(world.catalog.tables()[0].primary_key, ["id"]);
 }
 
 /// Migrates, and returns the error with its causes.
@@ -373,8 +370,18 @@ async fn custom_resource(world: &World, event: &str, baseline: &str) -> Value {
         properties["Baseline"] = baseline.into();
     }
     event["ResponseURL"] = format!("{}/answer?x=1", server.url()).into();
-    let (migrate, cloudformation) = (world.migrate(), CloudFormation::new());
-    let handled = migrate::handle(&migrate, &cloudformation, event, deadline());
+    let aws = FakeAws::new().await;
+    let deployment = Deployment {
+        migrate: world.migrate(),
+        users: Users { secrets: Secrets::new(&aws.sdk_config), roles: Vec::new() },
+        refresh: Refresh {
+            data_api: world.data_api.clone(),
+            objects: Objects::new(&aws.sdk_config),
+            bucket: CATALOG.to_owned(),
+        },
+    };
+    let cloudformation = CloudFormation::new();
+    let handled = migrate::handle(&deployment, &cloudformation, event, deadline());
     handled.await.unwrap();
     responses.try_recv().unwrap()
 }

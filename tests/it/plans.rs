@@ -64,7 +64,7 @@ async fn no_statement_touches_more_rows_than_it_needs() {
     let world = World::with(ITEM).await;
     let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
     client.batch_execute(FILL).await.unwrap();
-    let catalog = world.catalog();
+    let catalog = world.catalog.clone();
     for rows in [10, 1_000, 3_000, 4_000, 5_000] {
         for table in catalog.tables() {
             let all: Vec<&Column> = table.columns.iter().collect();

@@ -21,7 +21,7 @@ fn left(response: &SqsBatchResponse) -> Vec<&str> {
 
 /// Returns a message of one write, accepted and sent this many minutes after [`ACCEPTED_AT_MS`].
 fn message(world: &World, text: &str, accepted: i64, sent: i64) -> Envelope {
-    let mut write = write(&world.schema.catalog, text);
+    let mut write = write(&world.catalog, text);
     write.accepted_at_ms += accepted * MINUTE_MS;
     let envelope = Envelope::of(text, "a", vec![write]);
     Envelope { sent_at_ms: ACCEPTED_AT_MS + sent * MINUTE_MS, ..envelope }
@@ -132,7 +132,7 @@ async fn slow(seconds: f32) -> World {
 
 /// Returns a message of these writes.
 fn writes(world: &World, texts: &[String]) -> Envelope {
-    let writes = texts.iter().map(|text| write(&world.schema.catalog, text));
+    let writes = texts.iter().map(|text| write(&world.catalog, text));
     Envelope::of("m", "a", writes.collect())
 }
 
@@ -192,7 +192,7 @@ async fn writes_of_a_redriven_message_do_not_overtake_each_other() {
     let world = slow(0.5).await;
     // Ids from an Idempotency-Key have no order.
     let writes = (1..=3).map(|n: u8| {
-        let mut write = write(&world.schema.catalog, &format!("update t id=1 a={n}"));
+        let mut write = write(&world.catalog, &format!("update t id=1 a={n}"));
         write.id = uuid::Uuid::from_u128(10 - u128::from(n));
         write.fingerprint = Some(n.to_string());
         write
@@ -238,7 +238,7 @@ async fn a_call_that_times_out_is_followed_by_smaller_ones() {
 
 /// Returns a message as a newer version of `enqueue` would send it.
 fn newer(name: &str, value: serde_json::Value, world: &World) -> String {
-    let write = write(&world.schema.catalog, "insert staff id=0010 name=x");
+    let write = write(&world.catalog, "insert staff id=0010 name=x");
     let mut body = serde_json::json!({ "version": "1", "writes": [write] });
     match name {
         "version" => body["version"] = value,
@@ -256,7 +256,7 @@ async fn a_message_of_a_newer_deployment_waits_for_an_hour() {
         ("version", serde_json::json!("2"), "unreadable"),
     ] {
         let first = Envelope::raw(name, "a", &newer(name, value, &world));
-        let good = write(&world.schema.catalog, "upsert staff id=0010 name=later");
+        let good = write(&world.catalog, "upsert staff id=0010 name=later");
         let later = Envelope::of("later", "a", vec![good.clone()]);
         let other = Envelope::of("other", "b", vec![good]);
         let delivery = event(&[first.clone(), later, other]);

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::support::write_api::{WriteApi, event};
-use crate::support::{World, get, schema_of};
+use crate::support::{World, get};
 
 /// Values of each type: as JSON of a request, and as JSON of a response.
 const VALUES: &[(&str, &[(&str, &str)])] = &[
@@ -450,10 +450,10 @@ async fn request_validation_accepts_the_texts_that_the_column_stores_unchanged()
     let client = connect(&world.database_url).await.unwrap();
     client.batch_execute("SET TIME ZONE 'UTC'").await.unwrap();
     client.batch_execute(TRY).await.unwrap();
-    let schema = schema_of(&tables);
+    let catalog = &world.catalog;
     let mut disagreements = Vec::new();
     for (n, (definition, seeds, letters)) in EDGES.iter().enumerate() {
-        let column: &Column = &schema.catalog.tables()[n].columns[1];
+        let column: &Column = &catalog.table(&format!("edge_{n}")).unwrap().columns[1];
         let cast = column.column_type.cast_name();
         let statement = format!(
             "INSERT INTO edge_{n} AS t (id, c) VALUES ((SELECT count(*) FROM edge_{n}), $1::{cast})
@@ -641,10 +641,10 @@ async fn equal_values_have_one_key() {
     let client = connect(&world.database_url).await.unwrap();
     client.batch_execute("SET TIME ZONE 'UTC'").await.unwrap();
     client.batch_execute(TRY).await.unwrap();
-    let schema = schema_of(&tables);
+    let catalog = &world.catalog;
     let mut disagreements = Vec::new();
     for (n, definition) in definitions.iter().enumerate() {
-        let column: &Column = &schema.catalog.tables()[n].columns[1];
+        let column: &Column = &catalog.table(&format!("key_{n}")).unwrap().columns[1];
         if !has_one_spelling(&column.column_type) || column.has_own_equality {
             continue;
         }

@@ -12,7 +12,7 @@ const LEDGER: &str = "SELECT key, operation, outcome, rule, sqlstate FROM sync.w
 const ROWS: &str = "SELECT id, name, age FROM staff ORDER BY id";
 
 fn write(world: &World, operation: Operation, row: &[(&str, Option<&str>)]) -> Write {
-    let table = &world.schema.catalog.tables()[0];
+    let table = &world.catalog.tables()[0];
     let row: Vec<_> =
         row.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
     let cell = |name: &str| row.iter().find(|(column, _)| column == name)?.1.as_deref();

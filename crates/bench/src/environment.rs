@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
 use aurora_sync::domain::deadline::Deadline;
+use aurora_sync::database::introspection::read_catalog;
 use aurora_sync::functions::migrate::{self, Migrate};
+use aurora_sync::functions::tables::CATALOG_KEY;
 use bytes::Bytes;
 use data_api_server::{Login, Server};
 use ephemeral_postgres::{Postgres, RunFolder};
@@ -23,10 +25,10 @@ use tokio::sync::OnceCell;
 use crate::data::Table;
 use crate::fake_aws::FakeAws;
 use crate::function::{self, Function};
-use crate::programs;
 
 pub(crate) const UPLOADS: &str = "uploads";
 pub(crate) const RESULTS: &str = "results";
+const CATALOG: &str = "catalog";
 
 /// The database with the tables and the worker's schema, from which others are copied.
 const BASE: &str = "bench_base";
@@ -93,12 +95,16 @@ impl BenchEnv {
             database: BASE.to_owned(),
         };
         let migrate = Migrate {
-            sql_folder: programs::assemble_sql(&workspace::root())?,
+            sql_folder: sql_folder(folder.path())?,
             data_api: DataApi::new(&sdk_config(&data_api.url()), target),
         };
-        migrate::run(&migrate, None, Deadline::after(MIGRATED_WITHIN)).await?;
+        let deadline = Deadline::after(MIGRATED_WITHIN);
+        migrate::run(&migrate, None, deadline).await?;
+        let catalog = read_catalog(&migrate.data_api, deadline).await?;
+        let fake_aws = FakeAws::start().await?;
+        fake_aws.serve(CATALOG, CATALOG_KEY, serde_json::to_vec(&catalog)?);
         let env = Self {
-            fake_aws: FakeAws::start().await?,
+            fake_aws,
             data_api,
             programs,
             extra_environment,
@@ -233,7 +239,7 @@ impl BenchEnv {
 
     /// A Python function of `crates/bench/peers/` as Lambda runs it, on this database.
     pub(crate) async fn peer(&self, module: &str, database: &Database) -> anyhow::Result<Function> {
-        let peers = workspace::root().join("crates/bench/peers");
+        let peers = workspace::root()?.join("crates/bench/peers");
         let mut command = Command::new(self.python().await?);
         command
             .env_clear()
@@ -284,6 +290,8 @@ impl BenchEnv {
             ("PARTITIONS", "32".into()),
             ("LEDGER_RETENTION_DAYS", "35".into()),
             ("LOG_LEVEL", "info".into()),
+            ("CATALOG_BUCKET", CATALOG.into()),
+            ("REFRESH_FUNCTION", "refresh".into()),
         ];
         variables.into_iter().chain(certificates).collect()
     }
@@ -311,6 +319,18 @@ impl BenchEnv {
         let milliseconds = times.filter_map(|time| time.split(' ').next()?.parse::<f64>().ok());
         Ok(Some(milliseconds.sum::<f64>() / 1_000.0))
     }
+}
+
+/// Makes a folder of the example's table and the benchmark's.
+fn sql_folder(run: &Path) -> anyhow::Result<PathBuf> {
+    let (root, folder) = (workspace::root()?, run.join("sql"));
+    std::fs::create_dir(&folder).context("cannot make the folder of tables")?;
+    for file in ["sql/0001_staff.sql", "crates/bench/sql/0002_wide.sql"] {
+        let name = Path::new(file).file_name().context("a file has a name")?;
+        let copied = std::fs::copy(root.join(file), folder.join(name));
+        copied.with_context(|| format!("cannot copy {file}"))?;
+    }
+    Ok(folder)
 }
 
 /// The event that SQS delivers for an object that was put, as S3 reports it.

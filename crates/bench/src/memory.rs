@@ -30,8 +30,7 @@ const MESSAGES: usize = 10;
 const NAME_BYTES: usize = MESSAGE_BYTES_MAX / 500 - 190;
 
 pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Result<Measured> {
-    let catalog = aurora_sync::domain::tables::catalog();
-    let table = if catalog.table("wide").is_some() { Table::Wide } else { Table::Staff };
+    let table = Table::Wide;
     let row_bytes = row_bytes(table);
     let sizes: Vec<_> =
         settings.megabytes().iter().map(|megabytes| rows(megabytes * 1e6 / row_bytes)).collect();

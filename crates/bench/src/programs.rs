@@ -1,29 +1,22 @@
-//! The programs that are measured: built with optimization, and with the benchmark's tables in
-//! them.
+//! The programs that are measured: built with optimization.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use local_stack::{BINARIES, Functions, workspace};
 
-/// The variable by which build.rs gets the folder of tables.
-const SQL_VARIABLE: &str = "AURORA_SYNC_SQL";
-
 /// Builds the functions and `cargo local` itself, so that a slow Data API server does not limit the
 /// figures. Returns the folder of the programs.
 pub fn build() -> anyhow::Result<PathBuf> {
-    let root = workspace::root();
-    let sql = assemble_sql(&root)?;
+    let root = workspace::root()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .current_dir(&root)
         .args(["build", "--profile", "measured", "--package", "aurora-sync", "--bins"])
-        .args(["--package", "local"])
-        .env(SQL_VARIABLE, &sql);
+        .args(["--package", "local"]);
     for name in cargos_own_variables() {
         command.env_remove(name);
     }
@@ -44,7 +37,7 @@ pub fn beside(folder: &Path) -> anyhow::Result<Functions> {
         let path = folder.join(name);
         if path.exists() { Ok(path) } else { bail!("there is no {}", path.display()) }
     };
-    let [enqueue, apply, import, lookup, migrate, prune] = BINARIES.map(path);
+    let [enqueue, apply, import, lookup, migrate, prune, refresh] = BINARIES.map(path);
     Ok(Functions {
         enqueue: enqueue?,
         apply: apply?,
@@ -52,6 +45,7 @@ pub fn beside(folder: &Path) -> anyhow::Result<Functions> {
         lookup: lookup?,
         migrate: migrate?,
         prune: prune?,
+        refresh: refresh?,
     })
 }
 
@@ -61,39 +55,4 @@ fn cargos_own_variables() -> Vec<OsString> {
     let is_own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     let names = std::env::vars_os().map(|(name, _)| name);
     names.filter(|name| name.to_str().is_some_and(is_own)).collect()
-}
-
-/// Copies `sql/` and the benchmark's tables into the ignored folder. Writes only files that have
-/// changed, because cargo looks at the time of a file.
-pub(crate) fn assemble_sql(root: &Path) -> anyhow::Result<PathBuf> {
-    let target = workspace::local_folder()?.join("bench-sql");
-    fs::create_dir_all(target.join("sync")).context("cannot make the folder of tables")?;
-    let mut copies = Vec::new();
-    for (from, to) in [
-        ("sql", target.clone()),
-        ("sql/sync", target.join("sync")),
-        ("crates/bench/sql", target.clone()),
-    ] {
-        for entry in fs::read_dir(root.join(from)).with_context(|| format!("cannot read {from}"))? {
-            let path = entry?.path();
-            let (Some(name), true) = (path.file_name(), path.is_file()) else { continue };
-            let content = fs::read(&path)?;
-            let copy = to.join(name);
-            if fs::read(&copy).ok().as_ref() != Some(&content) {
-                fs::write(&copy, content)
-                    .with_context(|| format!("cannot write {}", copy.display()))?;
-            }
-            copies.push(copy);
-        }
-    }
-    for folder in [&target, &target.join("sync")] {
-        for entry in fs::read_dir(folder).context("cannot read the folder of tables")? {
-            let path = entry?.path();
-            if path.is_file() && !copies.contains(&path) {
-                fs::remove_file(&path)
-                    .with_context(|| format!("cannot remove {}", path.display()))?;
-            }
-        }
-    }
-    Ok(target)
 }

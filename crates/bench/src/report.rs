@@ -132,7 +132,7 @@ fn rust_version() -> String {
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).current_dir(workspace::root()).args(arguments).output();
+    let output = Command::new(program).current_dir(workspace::root().unwrap_or_default()).args(arguments).output();
     let output = output.ok().filter(|output| output.status.success());
     output.map_or("unknown".to_owned(), |output| {
         String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
@@ -172,7 +172,7 @@ fn read(folder: &Path) -> anyhow::Result<Vec<Kept>> {
 /// Writes docs/benchmarks.md with its pictures and docs/costs.md, from the stored parts.
 pub fn write_docs(folder: &Path) -> anyhow::Result<()> {
     let parts = read(folder)?;
-    let docs = workspace::root().join("docs");
+    let docs = workspace::root()?.join("docs");
     let write = |name: &str, text: String| {
         fs::write(docs.join(name), text).with_context(|| format!("cannot write docs/{name}"))
     };
@@ -515,7 +515,7 @@ calls, bytes and processor time, others published the prices, and the formulas a
 /// Returns the number of alarms in the template. An alarm in an `Fn::ForEach` counts once for each
 /// name in its list.
 fn alarms() -> u64 {
-    let template = fs::read_to_string(workspace::root().join("template.yaml")).unwrap_or_default();
+    let template = fs::read_to_string(workspace::root().unwrap_or_default().join("template.yaml")).unwrap_or_default();
     let mut repeats = 1;
     let mut alarms = 0;
     for line in template.lines() {

@@ -71,7 +71,7 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
         env.programs.clone()
     } else {
         tracing::info!("building the release programs");
-        build_functions(&workspace::root(), Profile::Release).await?
+        build_functions(&workspace::root()?, Profile::Release).await?
     };
     let empty = if settings.is_smoke() { None } else { Some(build_empty()?) };
     let database = env.fresh().await?;
@@ -208,7 +208,7 @@ fn zipped_bytes(program: &Path) -> anyhow::Result<u64> {
 }
 
 fn build_empty() -> anyhow::Result<PathBuf> {
-    let root = workspace::root();
+    let root = workspace::root()?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(&root).args(["build", "--release", "--package", "empty-function"]);
     if !command.status().context("cannot run cargo")?.success() {

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use aurora_sync::domain::key::Key;
-use aurora_sync::domain::tables;
 use aurora_sync::domain::write::{Operation, Write, pack};
 use futures_util::future::try_join_all;
 use hyper::Method;
@@ -377,8 +376,6 @@ async fn run_partition(
 
 /// A write of `staff`, as `enqueue` makes it.
 pub(crate) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
-    let catalog = tables::catalog();
-    let table = catalog.table("staff").context("there is no table staff")?;
     let id = ("id".to_owned(), Some(staff_id(n)));
     let row = match operation {
         Operation::Delete => vec![id],
@@ -390,7 +387,7 @@ pub(crate) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
     };
     Ok(Write {
         id: uuid::Uuid::now_v7(),
-        table: table.path(),
+        table: "staff".to_owned(),
         operation,
         key: Some(Key::from(vec![staff_id(n)])),
         row,
@@ -495,7 +492,7 @@ pub(crate) fn backlog_table(backlog: &Backlog) -> figures::Table {
 /// Posts writes, one after the other, to the whole stack, and asks the ledger.
 async fn latency(env: &BenchEnv) -> anyhow::Result<Latency> {
     tracing::info!("writes: from accepted to applied, on the whole stack");
-    let stack = Stack::start(Options::new(env.programs.clone())).await?;
+    let stack = Stack::start(Options::new(env.programs.clone())?).await?;
     for n in 100..100 + POSTED {
         let headers = [("content-type", "application/json")];
         let body = row(n).to_string();

@@ -1,29 +1,33 @@
-//! Tables, columns and migrations, as data.
+//! Tables and columns, as data.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::identifier::quote_identifier;
 use crate::types::ColumnType;
 
-/// The content of `sql/`: the tables that requests may reach, and the migrations that make them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Schema {
-    pub catalog: Catalog,
-    pub migrations: Vec<Migration>,
-}
-
-/// The tables that requests may reach. Nothing else is reachable.
+/// The tables and views that requests may reach. Nothing else is reachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {
     tables: Vec<Table>,
+    remarks: Vec<Remark>,
+}
+
+/// Something that the operator should know about a table that is granted: why the API does not offer
+/// it, or offers less than was granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// See [`Table::path`].
+    pub table: String,
+    /// The cause, and what to do.
+    pub text: String,
 }
 
 impl Catalog {
-    /// A catalog of these tables, in the order in which their DDL creates them.
-    pub fn new(tables: Vec<Table>) -> Self {
-        Self { tables }
+    pub fn new(tables: Vec<Table>, remarks: Vec<Remark>) -> Self {
+        Self { tables, remarks }
     }
 
     /// The table that is reachable under this name (see [`Table::path`]).
@@ -34,16 +38,29 @@ impl Catalog {
     pub fn tables(&self) -> &[Table] {
         &self.tables
     }
+
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
+
+    /// Returns a name of the content: 16 hexadecimal digits, the same for equal catalogs.
+    pub fn version(&self) -> String {
+        let content = serde_json::to_vec(self).expect("lists of plain data can be serialized");
+        let mut version = hex::encode(Sha256::digest(content));
+        version.truncate(16);
+        version
+    }
 }
 
-/// One table.
+/// One table or view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// The schema as the DDL names it, folded; `None` where the DDL leaves it to the search path.
-    pub schema: Option<String>,
-    /// The name as PostgreSQL keeps it: folded to lower case unless quoted.
+    pub schema: String,
     pub name: String,
-    /// The columns in the order of the DDL.
+    /// The comment in the database, which describes the table in the API's description.
+    pub comment: Option<String>,
+    /// The columns in the order of the table. Those that are neither readable nor writable are among
+    /// them, since they can decide on a write.
     pub columns: Vec<Column>,
     /// Names of the primary key's columns, in the key's order; empty where there is none.
     pub primary_key: Vec<String>,
@@ -53,22 +70,74 @@ pub struct Table {
     /// besides the primary key, or an exclusion constraint.
     pub rows_exclude: bool,
     /// True if the database does more with a row than to check and store it, or may not do what it
-    /// is told: a trigger, a rule, a row policy, a generated column, partitions, a table that
-    /// inherits from this one.
+    /// is told: a trigger, a rule, row security, a generated column, partitions, a table that
+    /// inherits from this one, a check of the whole row.
     pub has_row_logic: bool,
     /// The column of which a write must hold a greater value than the row does (`@sync:version`).
     pub version_column: Option<String>,
-    pub access: Access,
+    /// The changes that the writer role may make.
+    pub changes: Changes,
+    /// The reason why nothing may change the table, whatever is granted.
+    pub read_only: Option<ReadOnly>,
 }
 
-/// The permissions of requests on a table or a column: all, unless a comment in the DDL says
-/// otherwise.
+/// The changes of rows that are permitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    pub insert: bool,
+    pub update: bool,
+    pub delete: bool,
+}
+
+impl Changes {
+    pub const ALL: Self = Self { insert: true, update: true, delete: true };
+    pub const INSERT: Self = Self { insert: true, update: false, delete: false };
+    pub const UPDATE: Self = Self { insert: false, update: true, delete: false };
+    pub const UPSERT: Self = Self { insert: true, update: true, delete: false };
+    pub const DELETE: Self = Self { insert: false, update: false, delete: true };
+
+    pub fn is_any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// The reason why a relation is only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadOnly {
+    View,
+    MaterializedView,
+    /// `ON CONFLICT` finds no rows by a key that is checked at the commit (source: PostgreSQL,
+    /// "INSERT").
+    DeferrableKey,
+}
+
+impl fmt::Display for ReadOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::View => "it is a view",
+            Self::MaterializedView => "it is a materialized view",
+            Self::DeferrableKey => {
+                "its primary key is DEFERRABLE, and PostgreSQL has no ON CONFLICT for such a key"
+            }
+        })
+    }
+}
+
+/// The permissions of the two database roles on a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// `@sync:no-read`: no look-up returns it, filters by it, or sorts by it.
-    pub no_read: bool,
-    /// `@sync:no-write`: no write may name it.
-    pub no_write: bool,
+    /// The reader may SELECT it: look-ups return it, filter by it, and sort by it.
+    pub read: bool,
+    /// The writer may INSERT and SELECT it.
+    pub insert: bool,
+    /// The writer may UPDATE and SELECT it.
+    pub update: bool,
+}
+
+impl Access {
+    pub const ALL: Self = Self { read: true, insert: true, update: true };
+    pub const NONE: Self = Self { read: false, insert: false, update: false };
 }
 
 /// A foreign key to a table of the catalog.
@@ -88,19 +157,14 @@ impl Table {
     }
 
     /// The name in URLs, in S3 keys and in the ledger: the table's own name, with its schema in
-    /// front where that is neither left out nor `public`.
+    /// front unless that is `public`.
     pub fn path(&self) -> String {
-        path(self.schema.as_deref(), &self.name)
+        path(&self.schema, &self.name)
     }
 
-    /// The name in SQL, quoted, with its schema where the DDL gives one.
+    /// The name in SQL, quoted, with its schema.
     pub fn sql_name(&self) -> String {
-        match &self.schema {
-            None => quote_identifier(&self.name),
-            Some(schema) => {
-                format!("{}.{}", quote_identifier(schema), quote_identifier(&self.name))
-            }
-        }
+        format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
     }
 
     pub fn column(&self, name: &str) -> Option<&Column> {
@@ -116,14 +180,33 @@ impl Table {
         self.primary_key.contains(&column.name)
     }
 
-    /// Returns whether look-ups may read the table.
+    /// Returns whether look-ups may read the table: at least one column, and the whole primary key,
+    /// by which rows are found and put in order.
     pub fn is_readable(&self) -> bool {
-        !self.access.no_read
+        self.columns.iter().any(Column::is_readable) && self.key_columns().all(Column::is_readable)
     }
 
-    /// Returns whether writes and imports may change the table.
+    /// Returns whether writes and imports may change the table in any way.
     pub fn is_writable(&self) -> bool {
-        !self.access.no_write
+        self.read_only.is_none() && self.changes.is_any()
+    }
+
+    /// Returns whether all of these changes are permitted.
+    pub fn permits(&self, changes: Changes) -> bool {
+        let Changes { insert, update, delete } = self.changes;
+        self.read_only.is_none()
+            && (insert || !changes.insert)
+            && (update || !changes.update)
+            && (delete || !changes.delete)
+    }
+
+    /// Returns whether a write of these changes may name the column, apart from the key of a row
+    /// that exists, which only names the row.
+    pub fn accepts(&self, column: &Column, changes: Changes) -> bool {
+        let Access { insert, update, .. } = column.access;
+        !column.is_generated()
+            && (insert || !changes.insert)
+            && (update || !changes.update || self.is_key(column))
     }
 
     pub fn version_column(&self) -> Option<&Column> {
@@ -134,7 +217,6 @@ impl Table {
 /// One column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// The name as PostgreSQL keeps it.
     pub name: String,
     #[serde(rename = "type")]
     pub column_type: ColumnType,
@@ -146,12 +228,14 @@ pub struct Column {
     /// constraint, a domain, or an index, which may refuse a value that is too large or that its
     /// expression fails at.
     pub has_rules: bool,
-    /// True if texts that differ can be one value to the database: by a collation of the user's
-    /// own, or by the type (`bpchar` without a length, `name`).
+    /// True if texts that differ can be one value to the database: by a nondeterministic
+    /// collation, or by the type (`bpchar` without a length, `name`).
     pub has_own_equality: bool,
     /// The number of digits of a second's fraction that a time or timestamp, or each one of an
     /// array, keeps, where that is declared.
     pub fraction_digits: Option<u8>,
+    /// The comment in the database, which describes the column in the API's description.
+    pub comment: Option<String>,
     pub access: Access,
 }
 
@@ -163,7 +247,7 @@ impl Column {
 
     /// Returns whether a write may name this column at all.
     pub fn is_writable(&self) -> bool {
-        !self.access.no_write && !self.is_generated()
+        (self.access.insert || self.access.update) && !self.is_generated()
     }
 
     /// Returns whether the database makes all of its values.
@@ -173,7 +257,7 @@ impl Column {
 
     /// Returns whether look-ups may read, filter by and sort by this column.
     pub fn is_readable(&self) -> bool {
-        !self.access.no_read
+        self.access.read
     }
 }
 
@@ -191,30 +275,11 @@ pub enum WhenAbsent {
     Generated,
 }
 
-/// One file of `sql/`, cut into the statements that the Data API takes one a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Migration {
-    /// The path below `sql/`, such as `0001_staff.sql` or `sync/0001_ledger.sql`.
-    pub name: String,
-    /// SHA-256 of the file's bytes, in hexadecimal.
-    pub checksum: String,
-    pub statements: Vec<Statement>,
-}
-
-/// One SQL statement of a migration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Statement {
-    /// The line of the file on which it begins, from 1.
-    pub line: usize,
-    /// The text without the closing semicolon, safe for the Data API's placeholder scanner.
-    pub sql: String,
-}
-
 /// Returns the name of a table in URLs, S3 keys and the ledger.
-pub(crate) fn path(schema: Option<&str>, name: &str) -> String {
+pub(crate) fn path(schema: &str, name: &str) -> String {
     match schema {
-        None | Some("public") => name.to_owned(),
-        Some(schema) => format!("{schema}.{name}"),
+        "public" => name.to_owned(),
+        schema => format!("{schema}.{name}"),
     }
 }
 

@@ -1,19 +1,20 @@
-//! The tables as the worker knows them, read from their DDL when it is built.
+//! The tables as the worker knows them, read from the running database.
 //!
-//! Owns the description of tables, columns and types ([`Catalog`]) and of migrations
-//! ([`Migration`]). Everything here is data: only `ddl::read_dir` does I/O. It reads the `sql/`
-//! folder for the build script and the tests (feature `ddl`). The functions carry the result and
-//! never parse SQL.
+//! Owns the description of tables, columns and types ([`Catalog`]), the query that reads them from
+//! `pg_catalog` ([`introspection`]), and the comparison of two catalogs ([`drift`]). Everything here
+//! is pure: the caller runs the query.
 
 mod identifier;
 mod types;
 mod catalog;
-
-#[cfg(feature = "ddl")]
-pub mod ddl;
+mod build;
+pub mod drift;
+pub mod introspection;
+#[cfg(feature = "notation")]
+pub mod notation;
 
 pub use crate::catalog::{
-    Access, Catalog, Column, ForeignKey, Migration, Schema, Statement, Table, WhenAbsent,
+    Access, Catalog, Changes, Column, ForeignKey, ReadOnly, Remark, Table, WhenAbsent,
 };
 pub use crate::identifier::quote_identifier;
 pub use crate::types::ColumnType;

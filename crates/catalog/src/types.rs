@@ -46,9 +46,9 @@ pub enum ColumnType {
     Interval,
     Inet,
     Cidr,
-    /// An enumerated type of the DDL.
+    /// An enumerated type.
     Enum {
-        schema: Option<String>,
+        schema: String,
         name: String,
         labels: Vec<String>,
     },
@@ -89,10 +89,9 @@ impl ColumnType {
             Self::Interval => "interval".to_owned(),
             Self::Inet => "inet".to_owned(),
             Self::Cidr => "cidr".to_owned(),
-            Self::Enum { schema: Some(schema), name, .. } => {
+            Self::Enum { schema, name, .. } => {
                 format!("{}.{}", quote_identifier(schema), quote_identifier(name))
             }
-            Self::Enum { schema: None, name, .. } => quote_identifier(name),
             Self::Array(element) => format!("{}[]", element.cast_name()),
             Self::Other { sql } => sql.clone(),
         }

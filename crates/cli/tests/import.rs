@@ -60,8 +60,8 @@ impl Cli {
 /// One stack for all of it: it takes its time to start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_uploaded_followed_and_reported() {
-    let functions = build_functions(&workspace::root(), Profile::Dev).await.unwrap();
-    let stack = Stack::start(Options::new(functions)).await.unwrap();
+    let functions = build_functions(&workspace::root().unwrap(), Profile::Dev).await.unwrap();
+    let stack = Stack::start(Options::new(functions).unwrap()).await.unwrap();
     tokio::task::spawn_blocking(move || {
         let cli = Cli::of(&stack);
         good_rows_are_status_0(&cli);

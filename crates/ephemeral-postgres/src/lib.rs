@@ -65,6 +65,32 @@ impl Postgres {
             .context("starting PostgreSQL panicked")?
     }
 
+    /// A server whose data stays for the next one of this name. The changes that a client knows to
+    /// be committed survive a crash, unlike those of [`Postgres::start`].
+    pub async fn start_kept(name: &str) -> anyhow::Result<Self> {
+        let name = name.to_owned();
+        tokio::task::spawn_blocking(move || {
+            let owner = Owner::of_server()?;
+            let base = owner.base_folder()?;
+            let binaries = Binaries::find(&base)?;
+            // Data of one major version are unreadable to another.
+            let folder = base.join(format!("kept-{name}-{}", binaries.version()?));
+            let data = folder.join("data");
+            if !data.join("PG_VERSION").exists() {
+                let template = template(&binaries, owner, &base)?;
+                fs::create_dir_all(&folder)
+                    .with_context(|| format!("cannot make {}", folder.display()))?;
+                owner.own(&folder)?;
+                // What an earlier copy has left when it was interrupted.
+                drop(fs::remove_dir_all(&data));
+                copy_folder(&template, &data, owner)?;
+            }
+            Self::serve(&binaries, owner, &folder, &[])
+        })
+        .await
+        .context("starting PostgreSQL panicked")?
+    }
+
     /// One server for all tests of a process, whatever runtimes they have.
     pub async fn shared() -> anyhow::Result<&'static Self> {
         static SHARED: Mutex<Option<&'static Postgres>> = Mutex::new(None);
@@ -91,14 +117,27 @@ impl Postgres {
         owner.own(folder.path())?;
         let data = folder.path().join("data");
         copy_folder(&template, &data, owner)?;
+        // Nothing here outlives the run: speed before safety.
+        let unsafe_settings = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+        let server = Self::serve(&binaries, owner, folder.path(), &unsafe_settings)?;
+        Ok(Self { _folder: Some(folder), ..server })
+    }
+
+    /// Starts a server over the data in a folder.
+    fn serve(
+        binaries: &Binaries,
+        owner: Owner,
+        folder: &Path,
+        settings: &[&str],
+    ) -> anyhow::Result<Self> {
         for _ in 0..PORTS_MAX {
             let port = free_port()?;
-            if let Some(server) = start_server(&binaries, owner, folder.path(), port)? {
+            if let Some(server) = start_server(binaries, owner, folder, port, settings)? {
                 let base_url = format!("postgres://postgres@127.0.0.1:{port}");
-                return Ok(Self { base_url, _server: Some(server), _folder: Some(folder) });
+                return Ok(Self { base_url, _server: Some(server), _folder: None });
             }
         }
-        bail!("PostgreSQL does not start; see {}", folder.path().join("log").display())
+        bail!("PostgreSQL does not start; see {}", folder.join("log").display())
     }
 
     /// The address of one database of this server.
@@ -142,22 +181,23 @@ fn start_server(
     owner: Owner,
     folder: &Path,
     port: u16,
+    settings: &[&str],
 ) -> anyhow::Result<Option<Child>> {
     let log = fs::File::create(folder.join("log")).context("cannot make PostgreSQL's log")?;
     let mut command = binaries.command("postgres");
     owner.run_as(&mut command);
     command.current_dir(folder).arg("-D").arg(folder.join("data"));
+    let port_setting = format!("port={port}");
     for setting in [
-        &format!("port={port}"),
+        port_setting.as_str(),
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
         "max_connections=200",
         "timezone=UTC",
-        // Nothing here outlives the run: speed before safety.
-        "fsync=off",
-        "synchronous_commit=off",
-        "full_page_writes=off",
-    ] {
+    ]
+    .iter()
+    .chain(settings)
+    {
         command.args(["-c", setting]);
     }
     command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -239,6 +279,25 @@ fn copy_folder(from: &Path, to: &Path, owner: Owner) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_kept_server_has_the_data_of_the_one_before() {
+        let name = format!("test-{}", std::process::id());
+        for expected in [0, 1] {
+            let postgres = Postgres::start_kept(&name).await.unwrap();
+            let client = connect(&postgres.database_url("postgres")).await.unwrap();
+            let count = "SELECT count(*) FROM pg_tables WHERE tablename = 'kept'";
+            assert_eq!(client.query_one(count, &[]).await.unwrap().get::<_, i64>(0), expected);
+            client.batch_execute("CREATE TABLE IF NOT EXISTS kept (id int)").await.unwrap();
+        }
+        let base = Owner::of_server().unwrap().base_folder().unwrap();
+        for entry in fs::read_dir(base).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_string_lossy().contains(&format!("kept-{name}")) {
+                fs::remove_dir_all(path).unwrap();
+            }
+        }
+    }
 
     #[tokio::test]
     async fn a_server_answers_and_leaves_nothing_behind() {

@@ -16,7 +16,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use crate::emulator::Emulator;
 use crate::functions::{Functions, zip_program};
-use crate::{template, workspace};
+use crate::template;
 
 pub(crate) const STACK_NAME: &str = "aurora-sync";
 const CODE_BUCKET: &str = "code";
@@ -48,11 +48,11 @@ pub(crate) async fn deploy(
     emulator: &mut Emulator,
     folder: &Path,
     template: &str,
-    functions: &Functions,
+    (functions, sql): (&Functions, Option<&Path>),
     parameters: &[(String, String)],
 ) -> anyhow::Result<Deployed> {
     let config = sdk_config(emulator.url());
-    let locations = upload(&aws_sdk_s3::Client::new(&config), folder, functions).await?;
+    let locations = upload(&aws_sdk_s3::Client::new(&config), folder, functions, sql).await?;
     let template = template::with_code(template, &locations)?;
     let client = Client::new(&config);
     let parameters = parameters
@@ -95,6 +95,7 @@ async fn upload<'f>(
     client: &aws_sdk_s3::Client,
     folder: &Path,
     functions: &'f Functions,
+    sql: Option<&Path>,
 ) -> anyhow::Result<HashMap<&'f str, String>> {
     client.create_bucket().bucket(CODE_BUCKET).send().await.context("cannot make a bucket")?;
     let mut locations = HashMap::new();
@@ -104,7 +105,7 @@ async fn upload<'f>(
         let program = program.to_owned();
         let zipped = archive.clone();
         // The files that `migrate` applies are beside its program.
-        let sql = (name == "migrate").then(|| workspace::root().join("sql"));
+        let sql = sql.filter(|_| name == "migrate").map(Path::to_path_buf);
         let zip = move || zip_program(&program, sql.as_deref(), &zipped);
         tokio::task::spawn_blocking(zip).await??;
         let body = ByteStream::from_path(&archive).await.context("cannot read the archive")?;

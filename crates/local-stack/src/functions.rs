@@ -1,4 +1,4 @@
-//! Builds the six programs that the template deploys, and zips them.
+//! Builds the seven programs that the template deploys, and zips them.
 //!
 //! Knows nothing of their work; each is a path to an executable.
 
@@ -14,7 +14,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// The names of the programs, as `Binary` in template.yaml has them.
-pub const BINARIES: [&str; 6] = ["enqueue", "apply", "import", "lookup", "migrate", "prune"];
+pub const BINARIES: [&str; 7] =
+    ["enqueue", "apply", "import", "lookup", "migrate", "prune", "refresh"];
 
 /// The paths of the programs.
 #[derive(Debug, Clone)]
@@ -25,12 +26,20 @@ pub struct Functions {
     pub lookup: PathBuf,
     pub migrate: PathBuf,
     pub prune: PathBuf,
+    pub refresh: PathBuf,
 }
 
 impl Functions {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let paths =
-            [&self.enqueue, &self.apply, &self.import, &self.lookup, &self.migrate, &self.prune];
+        let paths = [
+            &self.enqueue,
+            &self.apply,
+            &self.import,
+            &self.lookup,
+            &self.migrate,
+            &self.prune,
+            &self.refresh,
+        ];
         BINARIES.into_iter().zip(paths.map(PathBuf::as_path))
     }
 }
@@ -42,7 +51,7 @@ pub enum Profile {
     Release,
 }
 
-/// Builds the six programs with cargo, whose progress goes to standard error.
+/// Builds the seven programs with cargo, whose progress goes to standard error.
 pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Result<Functions> {
     // Under `cargo run` the same cargo, else the one on the PATH.
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -105,6 +114,7 @@ fn executables(messages: &str) -> anyhow::Result<Functions> {
         lookup: path("lookup")?,
         migrate: path("migrate")?,
         prune: path("prune")?,
+        refresh: path("refresh")?,
     })
 }
 
@@ -143,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_six_executables_are_read_from_the_messages_of_cargo() {
+    fn the_seven_executables_are_read_from_the_messages_of_cargo() {
         let message = |name, executable| {
             serde_json::json!({ "target": { "name": name }, "executable": executable }).to_string()
         };

@@ -16,6 +16,7 @@ mod services;
 mod stack;
 pub mod http_server;
 pub mod demo;
+pub mod example;
 pub mod cli;
 
 pub use crate::deploy::sdk_config;
@@ -24,4 +25,4 @@ pub use crate::http::{Answer, Http};
 pub use crate::logs::Sink;
 pub use crate::python::{Kit, interpreter as python_interpreter};
 pub use crate::services::Services;
-pub use crate::stack::{Addresses, Options, Stack};
+pub use crate::stack::{Addresses, Database, Options, Stack};

@@ -1,4 +1,4 @@
-//! The whole of aurora-sync on one machine: `template.yaml` as it is, the six functions, a real
+//! The whole of aurora-sync on one machine: `template.yaml` as it is, the seven functions, a real
 //! PostgreSQL behind the Data API server, and an emulator for the rest of AWS.
 //!
 //! Owns everything that it starts, and stops it when it is dropped or when this process is killed.
@@ -24,19 +24,34 @@ use crate::python::Python;
 use crate::workspace;
 
 /// The functions' logs, with the log groups that the template makes for them.
-const LOGS: [(&str, &str); 6] = [
+const LOGS: [(&str, &str); 7] = [
     ("enqueue", "EnqueueLogs"),
     ("apply", "ApplyLogs"),
     ("import", "ImportLogs"),
     ("lookup", "LookupLogs"),
     ("migrate", "MigrateLogs"),
     ("prune", "PruneLogs"),
+    ("refresh", "RefreshLogs"),
 ];
+
+/// The database of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A new one, which ends with the stack.
+    New,
+    /// One whose data stays for the next stack with `Kept`.
+    Kept,
+    /// A running one, by its URL. The stack makes the schema `sync`, two roles and two users in it.
+    Running(String),
+}
 
 /// The options of a stack.
 #[expect(missing_debug_implementations, reason = "a sink is a closure")]
 pub struct Options {
     pub functions: Functions,
+    pub database: Database,
+    /// The folder of the files that `migrate` applies; without one, there are none.
+    pub sql: Option<PathBuf>,
     /// Values for the template's parameters besides those that the stack sets itself.
     pub parameters: Vec<(String, String)>,
     /// A function that gets the lines of the functions' logs besides their file.
@@ -44,8 +59,10 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn new(functions: Functions) -> Self {
-        Self { functions, parameters: Vec::new(), log_sink: None }
+    /// Makes options for a new database with the tables of this checkout's `sql/`.
+    pub fn new(functions: Functions) -> anyhow::Result<Self> {
+        let sql = Some(workspace::root()?.join("sql"));
+        Ok(Self { functions, database: Database::New, sql, parameters: Vec::new(), log_sink: None })
     }
 
     /// Sets a parameter of the template.
@@ -86,7 +103,7 @@ pub struct Stack {
     _follower: Follower,
     emulator: Emulator,
     data_api: Server,
-    _postgres: Postgres,
+    _postgres: Option<Postgres>,
     _folder: RunFolder,
 }
 
@@ -99,16 +116,19 @@ impl Stack {
         let http = Http::default();
 
         // PostgreSQL's first start and Python's installation take their time, so side by side.
-        let (python, postgres) = tokio::try_join!(Python::ensure(&local), Postgres::start())?;
-        let database_url = postgres.create_database(DATABASE).await?;
+        let (python, (postgres, database_url)) =
+            tokio::try_join!(Python::ensure(&local), start_database(&options.database))?;
+        let database = database_name(&database_url)?;
+        tracing::info!("starting the AWS emulator");
+        let mut emulator = Emulator::start(&python, folder.path(), &http).await?;
         let data_api = Server::start(Settings {
             cluster_arn: Some(CLUSTER_ARN.to_owned()),
+            // The owner is the user of the URL. The stack makes the secrets of the others.
             secrets: vec![(SECRET_ARN.to_owned(), Login::default())],
+            secrets_manager: Some(emulator.url().to_owned()),
             ..Settings::new(&database_url)
         })
         .await?;
-        tracing::info!("starting the AWS emulator");
-        let mut emulator = Emulator::start(&python, folder.path(), &http).await?;
 
         tracing::info!("deploying template.yaml");
         let data_api_endpoint_url = data_api.url();
@@ -116,7 +136,7 @@ impl Stack {
         let mut parameters: Vec<_> = [
             ("ClusterArn", CLUSTER_ARN),
             ("SecretArn", SECRET_ARN),
-            ("Database", DATABASE),
+            ("Database", &database),
             ("Architecture", architecture()),
             ("EndpointUrl", &endpoint_url),
             ("DataApiEndpointUrl", &data_api_endpoint_url),
@@ -125,7 +145,7 @@ impl Stack {
         .into();
         parameters.extend(options.parameters);
         let deployed =
-            deploy(&mut emulator, folder.path(), &template, &options.functions, &parameters)
+            deploy(&mut emulator, folder.path(), &template, (&options.functions, options.sql.as_deref()), &parameters)
                 .await?;
 
         let function_log = folder.path().join("functions.log");
@@ -212,6 +232,28 @@ impl Stack {
     }
 }
 
+/// Starts the database, or finds it; returns its URL.
+async fn start_database(database: &Database) -> anyhow::Result<(Option<Postgres>, String)> {
+    let postgres = match database {
+        Database::New => Postgres::start().await?,
+        Database::Kept => Postgres::start_kept("aurora-sync").await?,
+        Database::Running(url) => return Ok((None, url.clone())),
+    };
+    let url = postgres.database_url(DATABASE);
+    if *database == Database::New || ephemeral_postgres::connect(&url).await.is_err() {
+        postgres.create_database(DATABASE).await?;
+    }
+    Ok((Some(postgres), url))
+}
+
+fn database_name(url: &str) -> anyhow::Result<String> {
+    let config: tokio_postgres::Config = url.parse().context(
+        "the database's URL cannot be read; expected postgres://user:password@host:port/database",
+    )?;
+    let name = config.get_dbname().context("the database's URL names no database")?;
+    Ok(name.to_owned())
+}
+
 impl Deployed {
     fn output(&self, name: &str) -> anyhow::Result<String> {
         let value = self.outputs.get(name);
@@ -225,7 +267,7 @@ impl Deployed {
 }
 
 fn read_template() -> anyhow::Result<String> {
-    let path = workspace::root().join("template.yaml");
+    let path = workspace::root()?.join("template.yaml");
     std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 

@@ -51,7 +51,7 @@ mod tests {
             .zip(filled.lines())
             .filter(|(before, after)| before != after)
             .collect();
-        let expected: Vec<_> = ["enqueue", "lookup", "apply", "prune", "import", "migrate"]
+        let expected: Vec<_> = ["refresh", "enqueue", "lookup", "apply", "prune", "import", "migrate"]
             .map(|name| format!("      CodeUri: s3://code/{name}.zip"))
             .into();
         assert!(changed.iter().all(|(before, _)| *before == "      CodeUri: ."));

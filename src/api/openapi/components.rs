@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use aurora_sync_catalog::Table;
+use aurora_sync_catalog::{Changes, Table};
 use serde_json::{Map, Value, json};
 
 use super::{component_name, reference, schema};
@@ -35,11 +35,13 @@ fn schemas(tables: &[&Table]) -> Map<String, Value> {
         if table.is_readable() {
             schemas.insert(name.clone(), schema::row_read(table));
         }
-        if table.is_writable() {
+        if table.permits(Changes::INSERT) {
             schemas.insert(format!("{name}_insert"), schema::row_inserted(table));
         }
-        if table.is_writable() && !table.primary_key.is_empty() {
+        if table.permits(Changes::UPDATE) {
             schemas.insert(format!("{name}_update"), schema::row_updated(table));
+        }
+        if table.permits(Changes::UPDATE) || table.permits(Changes::DELETE) {
             schemas.insert(format!("{name}_by_key"), schema::row_with_key(table));
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn of_table(table: &Table) -> Map<String, Value> {
     }
     if table.is_writable() {
         rows.extend(writes::to_table(table, &name));
-        row.extend(writes::to_row(&name, &tag));
+        row.extend(writes::to_row(table, &name));
     }
     let mut paths = Map::new();
     paths.insert(path.clone(), rows.into());

@@ -2,36 +2,42 @@
 //!
 //! Pure.
 
-use aurora_sync_catalog::{Column, ColumnType, Table};
+use aurora_sync_catalog::{Changes, Column, ColumnType, Table};
 use serde_json::{Map, Value, json};
 
 /// Describes a row of a look-up. No column is required, since a request may select columns.
 pub(super) fn row_read(table: &Table) -> Value {
     let columns = table.columns.iter().filter(|column| column.is_readable());
-    json!({ "type": "object", "properties": properties(columns) })
+    let mut schema = json!({ "type": "object", "properties": properties(columns) });
+    if let Some(comment) = &table.comment {
+        schema["description"] = json!(comment);
+    }
+    schema
 }
 
 /// Describes a row of an insert.
 pub(super) fn row_inserted(table: &Table) -> Value {
-    let required =
-        table.columns.iter().filter(|column| column.is_required() && column.is_writable());
-    let required: Vec<_> = required.map(|column| column.name.as_str()).collect();
-    object_written(table, &required)
+    let columns = || table.columns.iter().filter(|column| table.accepts(column, Changes::INSERT));
+    let required: Vec<_> =
+        columns().filter(|column| column.is_required()).map(|column| &column.name).collect();
+    object_written(columns(), &required)
 }
 
 /// Describes a row of an update: the columns to set.
 pub(super) fn row_updated(table: &Table) -> Value {
-    object_written(table, &[])
+    let columns = table.columns.iter().filter(|column| table.accepts(column, Changes::UPDATE));
+    object_written(columns, &[])
 }
 
 /// Describes a row of an update or a delete whose path has no key.
 pub(super) fn row_with_key(table: &Table) -> Value {
-    let required: Vec<_> = table.primary_key.iter().map(String::as_str).collect();
-    object_written(table, &required)
+    let columns = table.columns.iter().filter(|column| {
+        table.is_key(column) || table.accepts(column, Changes::UPDATE)
+    });
+    object_written(columns, &table.primary_key.iter().collect::<Vec<_>>())
 }
 
-fn object_written(table: &Table, required: &[&str]) -> Value {
-    let columns = table.columns.iter().filter(|column| column.is_writable());
+fn object_written<'t>(columns: impl Iterator<Item = &'t Column>, required: &[&String]) -> Value {
     let mut schema = json!({
         "type": "object",
         "properties": properties(columns),
@@ -59,6 +65,9 @@ fn of_column(column: &Column) -> Value {
     }
     if !column.is_readable() {
         schema["writeOnly"] = json!(true);
+    }
+    if let Some(comment) = &column.comment {
+        schema["description"] = json!(comment);
     }
     schema
 }

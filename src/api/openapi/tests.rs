@@ -1,22 +1,17 @@
-use aurora_sync_catalog::ddl;
+use aurora_sync_catalog::notation::table;
+use aurora_sync_catalog::{Access, Changes};
 
 use super::*;
 
-fn described(ddl: &str) -> Value {
-    let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
-    document(&schema.catalog, ".")
+fn described(tables: Vec<Table>) -> Value {
+    document(&Catalog::new(tables, Vec::new()), ".")
 }
 
 #[test]
 fn the_schemas_have_types_nullability_and_access() {
-    let document = described(
-        "CREATE TYPE mood AS ENUM ('sad');
-         CREATE TABLE t (
-            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(5) NOT NULL, feeling mood,
-            tags text[], secret text
-         );
-         COMMENT ON COLUMN t.secret IS '@sync:no-read'",
-    );
+    let columns = "id bigint key identity, name varchar(5) not-null, feeling enum(sad), tags text[], \
+                   secret text unread";
+    let document = described(vec![table("t", columns)]);
     let schemas = &document["components"]["schemas"];
     assert_eq!(
         schemas["t"]["properties"],
@@ -38,13 +33,17 @@ fn the_schemas_have_types_nullability_and_access() {
 
 #[test]
 fn hidden_tables_and_columns_are_not_described() {
-    let document = described(
-        "CREATE TABLE \"a b\" (id int PRIMARY KEY);
-         CREATE TABLE log (line text);
-         CREATE TABLE inbox (id int PRIMARY KEY); COMMENT ON TABLE inbox IS '@sync:no-read';
-         CREATE TABLE archive (id int PRIMARY KEY); COMMENT ON TABLE archive IS '@sync:no-write';
-         CREATE TABLE closed (id int PRIMARY KEY); COMMENT ON TABLE closed IS '@sync:no-read @sync:no-write'",
-    );
+    let read_only = |name| Table { changes: Changes::default(), ..table(name, "id int key") };
+    let mut closed = read_only("closed");
+    closed.columns[0].access = Access::NONE;
+    let document = described(vec![
+        table("a b", "id int key"),
+        table("log", "line text"),
+        table("inbox", "id int key unread"),
+        Table { changes: Changes::INSERT, ..table("letterbox", "id int key") },
+        read_only("archive"),
+        closed,
+    ]);
     let methods = |path: &str| {
         let path = document["paths"].get(path).and_then(Value::as_object);
         let methods = path.map(|path| path.keys().filter(|key| *key != "parameters"));
@@ -58,6 +57,7 @@ fn hidden_tables_and_columns_are_not_described() {
     check("/log", Some("get head post"));
     check("/log/{key}", None);
     check("/inbox", Some("post put patch delete"));
+    check("/letterbox", Some("get head post"));
     check("/archive/{key}", Some("get head"));
     check("/closed", None);
     assert!(!document.to_string().contains("closed"));
@@ -65,8 +65,9 @@ fn hidden_tables_and_columns_are_not_described() {
 
 #[test]
 fn names_of_components_are_valid_and_unique() {
-    let ddl = r#"CREATE TABLE "a b" (i int); CREATE TABLE "a-20-b" (i int); CREATE TABLE "é" (i int); CREATE TABLE s.t (i int)"#;
-    let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
-    let names: Vec<_> = schema.catalog.tables().iter().map(component_name).collect();
+    let elsewhere = Table { schema: "s".to_owned(), ..table("t", "i int") };
+    let others = ["a b", "a-20-b", "é"].map(|name| table(name, "i int"));
+    let tables: Vec<_> = others.into_iter().chain([elsewhere]).collect();
+    let names: Vec<_> = tables.iter().map(component_name).collect();
     assert_eq!(names, ["a-20-b", "a-2d-20-2d-b", "-e9-", "s.t"]);
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use aurora_sync_catalog::Table;
+use aurora_sync_catalog::{Changes, Table};
 use serde_json::{Map, Value, json};
 
 use super::reference;
@@ -10,23 +10,26 @@ use super::reference;
 /// Describes the writes of `/{table}`: inserts, and changes of rows whose keys are in the body.
 pub(super) fn to_table(table: &Table, name: &str) -> Map<String, Value> {
     let tag = table.path();
-    let insert = body(&reference("schemas", &format!("{name}_insert")));
     let mut operations = Map::new();
-    operations.insert("post".into(), write("insert", name, &tag, Some(insert), true));
-    if !table.primary_key.is_empty() {
+    if table.permits(Changes::INSERT) {
+        let insert = body(&reference("schemas", &format!("{name}_insert")));
+        operations.insert("post".into(), write("insert", name, &tag, Some(insert), true));
+    }
+    if table.permits(Changes::UPDATE) {
         let by_key = || body(&reference("schemas", &format!("{name}_by_key")));
         operations.insert("put".into(), write("put_rows", name, &tag, Some(by_key()), false));
         operations.insert("patch".into(), write("patch_rows", name, &tag, Some(by_key()), false));
-        operations.insert(
-            "delete".into(),
-            write("delete_rows", name, &tag, Some(keys(table, name)), false),
-        );
+    }
+    if table.permits(Changes::DELETE) {
+        let keys = keys(table, name);
+        operations.insert("delete".into(), write("delete_rows", name, &tag, Some(keys), false));
     }
     operations
 }
 
 /// Describes the writes of `/{table}/{key}`.
-pub(super) fn to_row(name: &str, tag: &str) -> Map<String, Value> {
+pub(super) fn to_row(table: &Table, name: &str) -> Map<String, Value> {
+    let tag = table.path();
     let update = || {
         json!({
             "required": true,
@@ -36,9 +39,13 @@ pub(super) fn to_row(name: &str, tag: &str) -> Map<String, Value> {
         })
     };
     let mut operations = Map::new();
-    operations.insert("put".into(), write("put", name, tag, Some(update()), false));
-    operations.insert("patch".into(), write("patch", name, tag, Some(update()), false));
-    operations.insert("delete".into(), write("delete", name, tag, None, false));
+    if table.permits(Changes::UPDATE) {
+        operations.insert("put".into(), write("put", name, &tag, Some(update()), false));
+        operations.insert("patch".into(), write("patch", name, &tag, Some(update()), false));
+    }
+    if table.permits(Changes::DELETE) {
+        operations.insert("delete".into(), write("delete", name, &tag, None, false));
+    }
     operations
 }
 

@@ -1,6 +1,6 @@
 use std::cell::Cell;
 
-use aurora_sync_catalog::ddl;
+use aurora_sync_catalog::notation::table;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -8,29 +8,11 @@ use super::*;
 use crate::domain::field::Field;
 use crate::domain::key::Key;
 
-const DDL: &str = r#"
-CREATE TYPE mood AS ENUM ('sad', 'happy');
-CREATE TABLE thing (
-    kind text NOT NULL,
-    id char(4) NOT NULL,
-    age integer,
-    amount numeric(6,2) NOT NULL,
-    is_valid boolean,
-    tags text[],
-    extra json,
-    feeling mood,
-    secret text,
-    "limit" integer,
-    "a.b,c" text,
-    PRIMARY KEY (kind, id)
-);
-COMMENT ON COLUMN thing.secret IS '@sync:no-read';
-CREATE TABLE log (line text);
-"#;
-
 fn tables() -> (Table, Table) {
-    let schema = ddl::parse(&[("t.sql".into(), DDL.into())]).unwrap();
-    (schema.catalog.tables()[0].clone(), schema.catalog.tables()[1].clone())
+    let columns = r#"kind text key, id char(4) key, age integer, amount numeric(6,2) not-null,
+        is_valid boolean, tags text[], extra json, feeling enum(sad|happy), secret text unread,
+        "limit" integer, "a.b,c" text"#;
+    (table("thing", columns), table("log", "line text"))
 }
 
 fn pairs(query: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -80,7 +62,7 @@ fn operators_become_conditions() {
     check(&[("kind", "like.*a%")], r#"(t."kind"::text LIKE :p1::text)"#, &["%a%"]);
     check(&[("id", "ilike.A*")], r#"(t."id"::text ILIKE :p1::text)"#, &["A%"]);
     check(&[("tags", r#"eq.{a,"b,c"}"#)], r#"(t."tags" = :p1::text[])"#, &[r#"{a,"b,c"}"#]);
-    check(&[("feeling", "gt.sad")], r#"(t."feeling" > :p1::"mood")"#, &["sad"]);
+    check(&[("feeling", "gt.sad")], r#"(t."feeling" > :p1::"public"."mood")"#, &["sad"]);
     // A bound may have more digits than the column holds, since it may lie between two values.
     check(&[("amount", "lt.1.2345")], r#"(t."amount" < :p1::numeric)"#, &["1.2345"]);
 }
@@ -287,8 +269,8 @@ fn a_statement_returns_its_head_even_without_rows() {
     assert_eq!(
         query.sql,
         r#"SELECT page.f1, page.f2, page.f3, head.total, head.settled, page.f4
-FROM (SELECT (SELECT count(*) FROM "thing" AS t WHERE (t."age" = :p1::integer)) AS total, (SELECT json_agg(json_build_object('id', id, 'outcome', outcome))::text FROM sync.write WHERE id = ANY (:p2::uuid[])) AS settled) AS head
-LEFT JOIN (SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."age") AS shown) AS f1, t."kind"::text AS f2, t."id"::text AS f3, true AS f4, t."kind" AS o1, t."id" AS o2 FROM "thing" AS t WHERE (t."age" = :p3::integer) ORDER BY t."kind", t."id" LIMIT :p4::bigint) AS page ON true ORDER BY page.o1, page.o2"#
+FROM (SELECT (SELECT count(*) FROM "public"."thing" AS t WHERE (t."age" = :p1::integer)) AS total, (SELECT json_agg(json_build_object('id', id, 'outcome', outcome))::text FROM sync.write WHERE id = ANY (:p2::uuid[])) AS settled) AS head
+LEFT JOIN (SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."age") AS shown) AS f1, t."kind"::text AS f2, t."id"::text AS f3, true AS f4, t."kind" AS o1, t."id" AS o2 FROM "public"."thing" AS t WHERE (t."age" = :p3::integer) ORDER BY t."kind", t."id" LIMIT :p4::bigint) AS page ON true ORDER BY page.o1, page.o2"#
     );
     let empty =
         vec![Field::Null, Field::Null, Field::Null, Field::Long(0), Field::Null, Field::Null];
@@ -298,9 +280,7 @@ LEFT JOIN (SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."age") AS sh
 
 #[test]
 fn csv_can_be_imported_again() {
-    let ddl = "CREATE TABLE t (id int PRIMARY KEY, n int GENERATED ALWAYS AS (id + 1) STORED, at timestamp)";
-    let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
-    let table = &schema.catalog.tables()[0];
+    let table = &table("t", "id int key, n int generated, at timestamp");
     let names = |query: &[(&str, &str)]| {
         let query_string = QueryString::of_list(table, &pairs(query), "").unwrap();
         let columns = columns(table, &query_string, Form::Csv);
@@ -319,7 +299,7 @@ fn a_row_is_read_by_its_key() {
     let (query, _) = by_key(relation, &key, &query_string, Form::Records, &Head::default());
     assert_eq!(
         query.sql,
-        r#"SELECT t."age" FROM "thing" AS t WHERE (t."kind" = :p1::text) AND (t."id" = :p2::bpchar) LIMIT :p3::bigint"#
+        r#"SELECT t."age" FROM "public"."thing" AS t WHERE (t."kind" = :p1::text) AND (t."id" = :p2::bpchar) LIMIT :p3::bigint"#
     );
     assert!(QueryString::of_row(&table, &pairs(&[("age", "3")])).is_err());
 }
@@ -423,7 +403,7 @@ fn foreign(table: &Table, sql: &str) -> String {
     for column in &table.columns {
         left = left.replace(&quote_identifier(&column.name), "");
     }
-    for quoted in ["\"thing\"", "\"mood\"", "'id'", "'outcome'", "'{}'"] {
+    for quoted in ["\"public\".\"thing\"", "\"public\"", "\"mood\"", "'id'", "'outcome'", "'{}'"] {
         left = left.replace(quoted, "");
     }
     left.chars()

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat as Format};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,15 @@ pub struct ObjectName {
     /// The `ETag` without quotes, if the notification has it. Reads of another `ETag` fail with
     /// [`ServiceFault::Changed`].
     pub etag: Option<String>,
+}
+
+/// A small object, or the news that it is still the known one.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The `ETag` as S3 sends it, and the content; `None` if the object has the known `ETag`.
+    pub changed: Option<(Option<String>, Vec<u8>)>,
+    /// The time at which the object was written last, in seconds since 1970.
+    pub written_at: Option<i64>,
 }
 
 impl ObjectName {
@@ -137,6 +146,60 @@ impl Objects {
         Ok(())
     }
 
+    /// Reads a small object into memory, unless it has this `ETag`.
+    pub async fn get_if_changed(
+        &self,
+        bucket: &str,
+        key: &str,
+        etag: Option<&str>,
+    ) -> Result<Fetched, ServiceError> {
+        let get = self.client.get_object().bucket(bucket).key(key);
+        let object = match get.set_if_none_match(etag.map(str::to_owned)).send().await {
+            Ok(object) => object,
+            Err(error) => {
+                let unchanged =
+                    error.raw_response().filter(|response| response.status().as_u16() == 304);
+                let Some(response) = unchanged else {
+                    return Err(service_error("GetObject", &error));
+                };
+                let written = response.headers().get("last-modified");
+                let written = written.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+                return Ok(Fetched { changed: None, written_at: written.map(|time| time.secs()) });
+            }
+        };
+        let (etag, written) = (object.e_tag, object.last_modified);
+        let bytes = object.body.collect().await.map_err(|error| ServiceError {
+            operation: "GetObject",
+            fault: ServiceFault::Unavailable,
+            message: super::error_text(&error),
+        })?;
+        Ok(Fetched {
+            changed: Some((etag, bytes.to_vec())),
+            written_at: written.map(|time| time.secs()),
+        })
+    }
+
+    /// Writes a small JSON object. Fails with [`ServiceFault::Changed`] if the object no longer has
+    /// this `ETag` or, without one, if there is an object.
+    pub async fn replace(
+        &self,
+        bucket: &str,
+        key: &str,
+        json: Vec<u8>,
+        etag: Option<&str>,
+    ) -> Result<(), ServiceError> {
+        let put = self.client.put_object().bucket(bucket).key(key).content_type("application/json");
+        let put = match etag {
+            Some(etag) => put.if_match(etag),
+            None => put.if_none_match("*"),
+        };
+        put.body(ByteStream::from(json))
+            .send()
+            .await
+            .map_err(|error| service_error("PutObject", &error))?;
+        Ok(())
+    }
+
     /// Begins to write an object of unknown size. Sends nothing before there is a full part. The
     /// object becomes visible with [`Upload::finish`].
     #[expect(
@@ -169,7 +232,7 @@ fn fault(code: Option<&str>, status: Option<u16>) -> ServiceFault {
     match (code, status) {
         (Some("NoSuchKey" | "NoSuchVersion" | "NotFound"), _) => ServiceFault::NotFound,
         // The object is shorter than it was, and has no such range.
-        (Some("PreconditionFailed" | "InvalidRange"), _) => ServiceFault::Changed,
+        (Some("PreconditionFailed" | "ConditionalRequestConflict" | "InvalidRange"), _) => ServiceFault::Changed,
         (
             Some(
                 "AccessDenied" | "NoSuchBucket" | "AllAccessDisabled" | "InvalidObjectState"

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use aurora_sync_catalog::{Catalog, Column, Table, ddl};
+use aurora_sync_catalog::notation::table;
+use aurora_sync_catalog::{Catalog, Column, Table};
 use expect_test::expect_file;
 
 use super::load::Load;
@@ -20,19 +21,23 @@ use crate::functions::import::load::loader::{
 
 /// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with a
 /// key that only the database compares, and without a key.
-const TABLES: &str = "
-    CREATE TABLE item (kind char(4), number integer, name text NOT NULL, amount numeric, tags text[],
-        place macaddr, PRIMARY KEY (kind, number));
-    CREATE TABLE stamped (id bigint PRIMARY KEY, note text, changed timestamptz);
-    COMMENT ON COLUMN stamped.changed IS '@sync:version';
-    CREATE TABLE guarded (id integer PRIMARY KEY, note text);
-    CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
-    CREATE TRIGGER guard BEFORE INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION guard();
-    CREATE TABLE loose (word citext PRIMARY KEY, note text);
-    CREATE TABLE keyless (note text);";
+const TABLES: [(&str, &str); 5] = [
+    (
+        "item",
+        "kind char(4) key, number integer key, name text not-null, amount numeric, tags text[], place macaddr",
+    ),
+    ("stamped", "id bigint key, note text, changed timestamptz version"),
+    ("guarded", "id integer key, note text"),
+    ("loose", "word citext key, note text"),
+    ("keyless", "note text"),
+];
 
 fn catalog() -> Catalog {
-    ddl::parse(&[("tables.sql".to_owned(), TABLES.to_owned())]).unwrap().catalog
+    let tables = TABLES.iter().map(|(name, columns)| Table {
+        has_row_logic: *name == "guarded",
+        ..table(name, columns)
+    });
+    Catalog::new(tables.collect(), Vec::new())
 }
 
 fn check(name: &str, sql: &str) {

@@ -226,6 +226,15 @@ impl DataApiError {
         matches!(&self.fault, DataApiFault::Sql(state) if state.class() == "42")
     }
 
+    /// Returns `true` if PostgreSQL lacks something that the catalog names, or has it in another
+    /// form: a schema (3F000), a table, column, type, operator or right (class 42), a key for
+    /// `ON CONFLICT` (42P10), or the plan's result (0A000).
+    pub fn is_about_tables(&self) -> bool {
+        let is_of_plan = || self.has_exact_text("0A000", "cached plan must not change result type");
+        matches!(&self.fault, DataApiFault::Sql(state) if state.class() == "42" || state.class() == "3F")
+            || is_of_plan()
+    }
+
     /// Returns `true` if the error may come from the input function of a type that the catalog does
     /// not know. Some such functions report class 42 (`regclass`, `tsquery`, `ltree`), some XX
     /// (`hstore` before PostgreSQL 16).

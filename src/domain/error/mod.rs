@@ -83,6 +83,11 @@ impl SyncError {
         matches!(self, Self::Database(error) if error.is_resuming())
     }
 
+    /// Returns `true` if the tables in the database may differ from the catalog.
+    pub fn is_about_tables(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_about_tables())
+    }
+
     /// Returns `true` if a commit was sent and its result is unknown. The ledger knows it.
     pub fn is_unconfirmed_commit(&self) -> bool {
         matches!(self, Self::Database(error) if error.is_unconfirmed_commit())

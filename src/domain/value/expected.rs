@@ -63,7 +63,7 @@ mod tests {
 
     fn of_labels(labels: impl IntoIterator<Item = String>) -> String {
         let labels = labels.into_iter().collect();
-        expected(&ColumnType::Enum { schema: None, name: "e".into(), labels })
+        expected(&ColumnType::Enum { schema: "public".into(), name: "e".into(), labels })
     }
 
     #[test]

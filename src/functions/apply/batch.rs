@@ -233,8 +233,12 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     if write.fingerprint.as_deref().is_some_and(|fingerprint| fingerprint.contains('\0')) {
         return Err(Rejection::by_rule("unreadable", "the fingerprint contains U+0000"));
     }
-    if !table.is_writable() {
-        return Err(Rejection::by_rule("read-only", "the table is kept out of writes"));
+    if !table.permits(write.operation.changes()) {
+        let reason = format!(
+            "sync_writer has no right to {} rows of the table",
+            write.operation.as_str().replace('_', " ")
+        );
+        return Err(Rejection::by_rule("read-only", reason));
     }
     check_columns(table, write)?;
     let index = |name: &str| table.columns.iter().position(|column| column.name == name);
@@ -303,8 +307,11 @@ fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
             Some(column) if column.is_generated() => {
                 return Err(rejection("generated", "the database makes this value"));
             }
-            Some(column) if !column.is_writable() => {
-                return Err(rejection("read-only", "the column is kept out of writes"));
+            Some(column)
+                if write.operation != Operation::Delete
+                    && !table.accepts(column, write.operation.changes()) =>
+            {
+                return Err(rejection("read-only", "sync_writer has no right to write the column"));
             }
             Some(_) => {}
         }

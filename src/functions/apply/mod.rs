@@ -9,10 +9,11 @@ mod batch;
 mod settle;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aurora_sync_catalog::Catalog;
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use tokio::time::timeout;
 
 use self::batch::{Batch, Message};
@@ -24,11 +25,12 @@ use crate::database::transaction::awake;
 use crate::domain::backoff::delay;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, Disposition, SyncError};
+use crate::functions::tables::Tables;
 
 /// The resources of the function.
 #[derive(Debug)]
 pub struct Apply {
-    pub catalog: Catalog,
+    pub tables: Tables,
     pub data_api: DataApi,
     /// The queue of the messages. The function sets the time after which it delivers a message
     /// again.
@@ -45,22 +47,49 @@ pub async fn handle(
     now_ms: i64,
     deadline: Deadline,
 ) -> Result<SqsBatchResponse, SyncError> {
-    let messages: Vec<Message> = event
-        .records
-        .iter()
-        .map(|message| Message::read(&apply.catalog, message, now_ms))
-        .collect::<Option<_>>()
-        // Lambda takes an empty id in the response for a failure of the whole batch (Lambda
-        // Developer Guide, "Implementing partial batch responses").
-        .ok_or_else(|| SyncError::Inconsistent("a message of the event has no id".to_owned()))?;
+    let (catalog, outage) = match apply.tables.current(deadline).await {
+        Ok(catalog) => (catalog, None),
+        Err(error) => (Arc::default(), Some(error)),
+    };
+    let messages = read(&catalog, &event.records, now_ms)?;
     let writes = Batch::of(&messages).writes.len();
     tracing::info!(messages = messages.len(), writes, "batch received");
-    let unsettled = apply_all(apply, &messages, deadline).await;
+    if let Some(error) = outage {
+        log(&error, messages.len());
+        let unsettled = |message| Unsettled::after(&error, message);
+        let unsettled: Vec<_> = messages.iter().map(unsettled).collect();
+        postpone(apply, &unsettled).await;
+        return Ok(response(&unsettled));
+    }
+    let mut unsettled = apply_all(apply, &catalog, &messages, deadline).await;
+    // The tables may have changed since the catalog was read.
+    let read_again;
+    if unsettled.iter().any(|unsettled| unsettled.meets_other_tables)
+        && let Some(newer) = apply.tables.newer_than(&catalog, deadline).await
+    {
+        let is_left = |message: &&SqsMessage| {
+            unsettled.iter().any(|left| Some(&left.message.id) == message.message_id.as_ref())
+        };
+        read_again = read(&newer, event.records.iter().filter(is_left), now_ms)?;
+        unsettled = apply_all(apply, &newer, &read_again, deadline).await;
+    }
     tracing::info!(messages = messages.len() - unsettled.len(), "batch settled");
     if !unsettled.is_empty() {
         postpone(apply, &unsettled).await;
     }
     Ok(response(&unsettled))
+}
+
+fn read<'m>(
+    catalog: &Catalog,
+    messages: impl IntoIterator<Item = &'m SqsMessage>,
+    now_ms: i64,
+) -> Result<Vec<Message>, SyncError> {
+    let messages = messages.into_iter().map(|message| Message::read(catalog, message, now_ms));
+    // Lambda takes an empty id in the response for a failure of the whole batch (Lambda Developer
+    // Guide, "Implementing partial batch responses").
+    let no_id = || SyncError::Inconsistent("a message of the event has no id".to_owned());
+    messages.collect::<Option<_>>().ok_or_else(no_id)
 }
 
 /// A message that is left for another delivery.
@@ -69,16 +98,34 @@ struct Unsettled<'a> {
     message: &'a Message,
     /// The action for the error that was met: it decides the time until the next delivery.
     disposition: Disposition,
+    /// True if the database has other tables or columns than the catalog, as far as the error tells.
+    meets_other_tables: bool,
+}
+
+impl<'a> Unsettled<'a> {
+    fn after(error: &SyncError, message: &'a Message) -> Self {
+        Self {
+            message,
+            disposition: error.disposition(),
+            meets_other_tables: error.is_about_tables(),
+        }
+    }
+
+    /// Makes a message that waits for another one, or for the end of an outage.
+    fn waiting(message: &'a Message) -> Self {
+        Self { message, disposition: Disposition::Retry, meets_other_tables: false }
+    }
 }
 
 /// Settles the messages that can be settled, and returns the others.
 async fn apply_all<'a>(
     apply: &Apply,
+    catalog: &Catalog,
     messages: &'a [Message],
     deadline: Deadline,
 ) -> Vec<Unsettled<'a>> {
     let (ready, mut unsettled) = ready(messages);
-    unsettled.extend(settle_all(apply, &ready, deadline).await);
+    unsettled.extend(settle_all(Settler { apply, catalog }, &ready, deadline).await);
     unsettled
 }
 
@@ -94,7 +141,8 @@ fn ready(messages: &[Message]) -> (Vec<&Message>, Vec<Unsettled<'_>>) {
             waiting.insert(&message.group);
         }
         if waiting.contains(message.group.as_str()) {
-            unsettled.push(Unsettled { message, disposition: Disposition::Retry });
+            let meets_other_tables = message.not_yet_known().is_some();
+            unsettled.push(Unsettled { meets_other_tables, ..Unsettled::waiting(message) });
         } else {
             ready.push(message);
         }
@@ -107,9 +155,22 @@ fn ready(messages: &[Message]) -> (Vec<&Message>, Vec<Unsettled<'_>>) {
 /// settled.
 const TOGETHER_MAX: u32 = 3;
 
+/// The function with the tables as they are known for this attempt.
+#[derive(Debug, Clone, Copy)]
+struct Settler<'a> {
+    apply: &'a Apply,
+    catalog: &'a Catalog,
+}
+
+impl Settler<'_> {
+    async fn settle(self, batch: &Batch<'_>, deadline: Deadline) -> Result<(), SyncError> {
+        settle(self.catalog, &self.apply.data_api, batch, deadline).await
+    }
+}
+
 /// Settles messages together, or one by one if that is not possible, and returns the others.
 async fn settle_all<'a>(
-    apply: &Apply,
+    settler: Settler<'_>,
     messages: &[&'a Message],
     deadline: Deadline,
 ) -> Vec<Unsettled<'a>> {
@@ -120,34 +181,33 @@ async fn settle_all<'a>(
     let is_alone =
         |message: &&Message| message.receive_count > TOGETHER_MAX || !message.redriven().is_empty();
     if messages.len() == 1 || messages.iter().any(is_alone) {
-        return one_by_one(apply, messages, deadline).await;
+        return one_by_one(settler, messages, deadline).await;
     }
     // The other half of the time is for settling message by message.
     let time = deadline.less(deadline.remaining() / 2);
-    match settle_within(apply, &all, time, deadline).await {
+    match settle_within(settler, &all, time, deadline).await {
         Ok(()) => Vec::new(),
         Err(error) if affects_all_messages(&error) => {
             log(&error, messages.len());
-            let disposition = error.disposition();
-            messages.iter().map(|message| Unsettled { message, disposition }).collect()
+            messages.iter().map(|message| Unsettled::after(&error, message)).collect()
         }
         Err(error) => {
             tracing::info!(reason = %error, "batch is settled message by message");
-            one_by_one(apply, messages, deadline).await
+            one_by_one(settler, messages, deadline).await
         }
     }
 }
 
 /// Settles a batch until `time`, or until `deadline` if the database resumes from its pause.
 async fn settle_within(
-    apply: &Apply,
+    settler: Settler<'_>,
     batch: &Batch<'_>,
     time: Deadline,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
-    match settle(&apply.catalog, &apply.data_api, batch, time).await {
+    match settler.settle(batch, time).await {
         Err(error) if error.is_resuming() => {
-            settle(&apply.catalog, &apply.data_api, batch, deadline).await
+            settler.settle(batch, deadline).await
         }
         result => result,
     }
@@ -161,7 +221,7 @@ fn affects_all_messages(error: &SyncError) -> bool {
 /// Settles messages one by one, and returns the others. After a message that fails, all later ones
 /// of its group are left; other groups continue.
 async fn one_by_one<'a>(
-    apply: &Apply,
+    settler: Settler<'_>,
     messages: &[&'a Message],
     deadline: Deadline,
 ) -> Vec<Unsettled<'a>> {
@@ -170,14 +230,14 @@ async fn one_by_one<'a>(
     let mut outage = false;
     for message in messages.iter().copied() {
         if outage || stopped.contains(message.group.as_str()) {
-            unsettled.push(Unsettled { message, disposition: Disposition::Retry });
+            unsettled.push(Unsettled::waiting(message));
             continue;
         }
-        if let Err(error) = settle_message(apply, message, deadline).await {
+        if let Err(error) = settle_message(settler, message, deadline).await {
             log(&error, 1);
             outage = affects_all_messages(&error) || matches!(error, SyncError::OutOfTime);
             stopped.insert(&message.group);
-            unsettled.push(Unsettled { message, disposition: error.disposition() });
+            unsettled.push(Unsettled::after(&error, message));
         }
     }
     unsettled
@@ -187,7 +247,7 @@ async fn one_by_one<'a>(
 /// order of its writes. After an error, the writes that were settled stay settled, and the next
 /// delivery finds them in the ledger.
 async fn settle_message(
-    apply: &Apply,
+    settler: Settler<'_>,
     message: &Message,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
@@ -195,7 +255,7 @@ async fn settle_message(
     let redriven = message.redriven();
     if !redriven.is_empty() {
         let overtaken =
-            query(deadline, async || ledger::overtaken(&apply.data_api, &redriven).await).await?;
+            query(deadline, async || ledger::overtaken(&settler.apply.data_api, &redriven).await).await?;
         batch.reject_overtaken(overtaken);
     }
     if batch.is_empty() {
@@ -204,14 +264,14 @@ async fn settle_message(
     let is_one = batch.writes.len() <= 1;
     if is_one || message.receive_count <= TOGETHER_MAX {
         let rest = if is_one { Duration::ZERO } else { deadline.remaining() / 4 };
-        match settle_within(apply, &batch, deadline.less(rest), deadline).await {
+        match settle_within(settler, &batch, deadline.less(rest), deadline).await {
             Err(error) if error.is_timeout() && !is_one => {
                 tracing::info!(reason = %error, "message is settled write by write");
             }
             result => return result,
         }
     }
-    settle_write_by_write(apply, batch, deadline).await
+    settle_write_by_write(settler, batch, deadline).await
 }
 
 /// Settles one write in a transaction, then twice as many in each further one.
@@ -219,7 +279,7 @@ async fn settle_message(
 /// Takes no more writes than are likely to need half of the remaining time: a transaction that is
 /// cut off keeps its locks until the service ends it, and the next delivery waits for these.
 async fn settle_write_by_write(
-    apply: &Apply,
+    settler: Settler<'_>,
     batch: Batch<'_>,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
@@ -227,7 +287,7 @@ async fn settle_write_by_write(
     // Settled writes must not take the time of the others.
     let ids = || writes.iter().map(|write| write.id);
     let settled =
-        query(deadline, async || ledger::settled_fingerprints(&apply.data_api, ids()).await)
+        query(deadline, async || ledger::settled_fingerprints(&settler.apply.data_api, ids()).await)
             .await?;
     writes.retain(|write| !settled.contains(&(write.id, write.fingerprint.clone())));
     let mut rest = writes.as_slice();
@@ -236,7 +296,7 @@ async fn settle_write_by_write(
         let (first, later) = rest.split_at(size.min(rest.len()));
         let batch = Batch { writes: first.to_vec(), entries: std::mem::take(&mut entries) };
         let time = deadline.remaining();
-        match settle(&apply.catalog, &apply.data_api, &batch, deadline).await {
+        match settler.settle(&batch, deadline).await {
             Ok(()) => {
                 rest = later;
                 let taken = time.saturating_sub(deadline.remaining()).as_millis();

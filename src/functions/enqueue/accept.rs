@@ -2,7 +2,7 @@
 //!
 //! Pure. The time grows with the body only.
 
-use aurora_sync_catalog::{Catalog, Table};
+use aurora_sync_catalog::{Catalog, Changes, Table};
 use aws_lambda_events::http::Method;
 
 use super::body::{self, Item, Items};
@@ -34,7 +34,7 @@ pub(super) struct Accepted {
 pub(super) struct Refusal {
     pub(super) problem: Box<Problem>,
     /// The methods that the path supports, for status 405.
-    pub(super) allow: Option<&'static str>,
+    pub(super) allow: Option<String>,
 }
 
 impl From<Problem> for Refusal {
@@ -125,14 +125,14 @@ fn operation(
     has_key: bool,
     preferences: Preferences,
 ) -> Result<Operation, Refusal> {
-    let not_allowed = |allow: &'static str, detail: String| Refusal {
+    let not_allowed = |detail: String| Refusal {
         problem: Box::new(Problem::new(Kind::MethodNotAllowed, detail)),
-        allow: Some(allow),
+        allow: Some(methods(table, has_key)),
     };
     if !table.is_writable() {
-        return Err(not_allowed("GET", "The table is read-only.".to_owned()));
+        let reason = table.read_only.map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Err(not_allowed(format!("The table is read-only{reason}.")));
     }
-    let allow = if has_key { "GET, PUT, PATCH, DELETE" } else { "GET, POST, PUT, PATCH, DELETE" };
     let operation = match (&request.method, has_key) {
         (&Method::POST, false) => match preferences.resolution {
             Some(Resolution::MergeDuplicates) => Operation::Upsert,
@@ -141,13 +141,38 @@ fn operation(
         },
         (&Method::PUT | &Method::PATCH, _) => Operation::Update,
         (&Method::DELETE, _) => Operation::Delete,
-        _ => return Err(not_allowed(allow, format!("This path supports {allow}."))),
+        _ => {
+            let supported = methods(table, has_key);
+            return Err(not_allowed(format!("This path supports {supported}.")));
+        }
     };
     if table.primary_key.is_empty() && matches!(operation, Operation::Update | Operation::Delete) {
         let detail = "The table has no primary key, so none of its rows can be named.";
         return Err(Problem::new(Kind::InvalidKey, detail).into());
     }
+    if !table.permits(operation.changes()) {
+        let verb = match operation {
+            Operation::Insert | Operation::InsertIgnore => "insert",
+            Operation::Upsert => "insert and update",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+        };
+        let detail = format!("The API has no right to {verb} rows of this table.");
+        return Err(not_allowed(detail));
+    }
     Ok(operation)
+}
+
+/// Returns the methods that the table's path, or the path of one of its rows, supports.
+fn methods(table: &Table, has_key: bool) -> String {
+    let methods = [
+        ("GET", table.is_readable()),
+        ("POST", !has_key && table.permits(Changes::INSERT)),
+        ("PUT, PATCH", table.permits(Changes::UPDATE)),
+        ("DELETE", table.permits(Changes::DELETE)),
+    ];
+    let supported = methods.into_iter().filter_map(|(name, is_supported)| is_supported.then_some(name));
+    supported.collect::<Vec<_>>().join(", ")
 }
 
 impl ItemContext<'_> {

@@ -25,6 +25,7 @@ use crate::domain::deadline::{Deadline, now_ms};
 use crate::domain::fault::{FieldFault, nearest};
 use crate::domain::key::Key;
 use crate::domain::write::{Write, pack};
+use crate::functions::tables::{self, Tables};
 
 /// The longest time that a request waits for the queue. API Gateway ends a request after 29 s (API
 /// Gateway, "Quotas for REST APIs").
@@ -37,7 +38,7 @@ const RETRY_AFTER_THROTTLE_SECONDS: u16 = 15;
 /// The configuration and client of the function.
 #[derive(Debug)]
 pub struct Enqueue {
-    pub catalog: Catalog,
+    pub tables: Tables,
     pub queue: Queue,
     /// The number of message groups of a table, which limits the concurrency of its writes.
     pub partitions: u32,
@@ -52,20 +53,41 @@ pub async fn handle(
     let deadline = deadline.min(Deadline::after(SEND_WITHIN));
     let caller = idempotency::caller(&event.request_context);
     let response = match Request::from_event(event) {
-        Ok(request) => match accept(&enqueue.catalog, &request, &caller, now_ms()) {
-            Ok(accepted) => queue(enqueue, accepted, deadline).await,
-            Err(refusal) => refuse(refusal),
-        },
+        Ok(request) => respond(enqueue, &request, &caller, deadline).await,
         Err(problem) => problem.into(),
     };
     response.into()
+}
+
+async fn respond(
+    enqueue: &Enqueue,
+    request: &Request,
+    caller: &str,
+    deadline: Deadline,
+) -> Response {
+    let catalog = match enqueue.tables.current(deadline).await {
+        Ok(catalog) => catalog,
+        Err(error) => return tables::unavailable(&error).into(),
+    };
+    let mut accepted = accept(&catalog, request, caller, now_ms());
+    let may_be_accepted_now = match &accepted {
+        Ok(accepted) => accepted.faults.total() > 0,
+        Err(refusal) => tables::may_depend_on_tables(refusal.problem.status),
+    };
+    if may_be_accepted_now && let Some(newer) = enqueue.tables.newer_than(&catalog, deadline).await {
+        accepted = accept(&newer, request, caller, now_ms());
+    }
+    match accepted {
+        Ok(accepted) => queue(enqueue, accepted, deadline).await,
+        Err(refusal) => refuse(refusal),
+    }
 }
 
 fn refuse(Refusal { problem, allow }: Refusal) -> Response {
     tracing::info!(status = problem.status, faults = problem.errors.len(), "request refused");
     let response = Response::from(*problem);
     match allow {
-        Some(allow) => response.with_header(ALLOW, allow),
+        Some(allow) => response.with_header(ALLOW, &allow),
         None => response,
     }
 }

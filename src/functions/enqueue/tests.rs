@@ -1,6 +1,7 @@
 use std::sync::LazyLock;
 
-use aurora_sync_catalog::ddl;
+use aurora_sync_catalog::Changes;
+use aurora_sync_catalog::notation::table;
 use aws_lambda_events::http::{HeaderMap, Method};
 use proptest::prelude::*;
 
@@ -11,19 +12,31 @@ use crate::domain::write::{MESSAGE_BYTES_MAX, Operation};
 
 /// The tables of the tests: one with a simple key, and one each for other features.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-    let ddl = "CREATE TABLE Staff (id CHAR(4) NOT NULL, name TEXT NOT NULL, age INTEGER, PRIMARY KEY (id));
-        CREATE TABLE measurement (
-            sensor uuid, taken_at timestamptz, number bigint GENERATED ALWAYS AS IDENTITY,
-            amount numeric(10,2) NOT NULL DEFAULT 0, is_valid boolean, extra jsonb,
-            PRIMARY KEY (sensor, taken_at));
-        CREATE TABLE event (what text);
-        CREATE TABLE number (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, value integer);
-        CREATE TABLE versioned (id integer PRIMARY KEY, version bigint, secret text, name text);
-        COMMENT ON COLUMN versioned.version IS '@sync:version';
-        COMMENT ON COLUMN versioned.secret IS '@sync:no-write';
-        CREATE TABLE kept (id integer PRIMARY KEY);
-        COMMENT ON TABLE kept IS '@sync:no-write'";
-    ddl::parse(&[("test.sql".into(), ddl.into())]).unwrap().catalog
+    let tables = [
+        ("staff", "id char(4) key, name text not-null, age integer"),
+        (
+            "measurement",
+            "sensor uuid key, taken_at timestamptz key, number bigint identity, \
+             amount numeric(10,2) not-null default, is_valid boolean, extra jsonb",
+        ),
+        ("event", "what text"),
+        ("number", "id bigint key identity, value integer"),
+        (
+            "versioned",
+            "id integer key, version bigint version, secret text unwritten, name text",
+        ),
+        ("kept", "id integer key"),
+        ("letterbox", "id integer key, note text"),
+    ];
+    let tables = tables.map(|(name, columns)| Table {
+        changes: match name {
+            "kept" => Changes::default(),
+            "letterbox" | "event" => Changes::INSERT,
+            _ => Changes::ALL,
+        },
+        ..table(name, columns)
+    });
+    Catalog::new(tables.into(), Vec::new())
 });
 
 fn request(method: Method, path: &str, body: &str) -> Request {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aurora_sync_catalog::Table;
+use aurora_sync_catalog::{Catalog, Table};
 use csv_stream::records::RECORD_BYTES_MAX;
 use serde_json::{Value, json};
 
@@ -94,7 +94,14 @@ async fn claim_and_load(
     }
     tracing::info!(%import_id, table = source.table, continuation = request.continuation, "import begins");
     let mut format = None;
-    let loaded = load_file(import, source, entry, &mut format).await;
+    let catalog = import.tables.refreshed(entry.deadline).await?;
+    let mut loaded = load_file(import, &catalog, source, entry, &mut format).await;
+    // The tables may have changed since they were read.
+    if loaded.as_ref().is_err_and(Stop::may_depend_on_tables)
+        && let Some(newer) = import.tables.newer_than(&catalog, entry.deadline).await
+    {
+        loaded = load_file(import, &newer, source, entry, &mut format).await;
+    }
     let format = format.as_ref();
     let (state, error) = match loaded.map_err(Stop::of_import) {
         Ok(()) => ("completed", None),
@@ -169,11 +176,12 @@ async fn complete_report(
 /// known.
 async fn load_file(
     import: &Import,
+    catalog: &Catalog,
     source: &Source,
     entry: ImportEntry<'_>,
     format: &mut Option<Format>,
 ) -> Result<(), Stop> {
-    let table = table_of(import, source)?;
+    let table = table_of(catalog, source)?;
     let head = import.objects.head(&source.object).await?;
     let declared = options::read(&import.defaults, &source.object.key, &head.metadata)
         .map_err(|error| Stop::Failed(error.to_string()))?;
@@ -181,6 +189,7 @@ async fn load_file(
     let progress =
         entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
     let options = options_of(&progress, &source.object.key)?;
+    check_rights(table, options.mode)?;
     // From now on only this version of the object is read.
     let etag = source.object.etag.clone().or(head.etag);
     let object = ObjectName { etag, ..source.object.clone() };
@@ -330,20 +339,42 @@ fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
 }
 
 /// Returns the table of the file.
-fn table_of<'a>(import: &'a Import, source: &Source) -> Result<&'a Table, Stop> {
-    let Some(table) = import.catalog.table(&source.table) else {
-        return Err(Stop::Failed(unknown_table(import, source)));
+fn table_of<'a>(catalog: &'a Catalog, source: &Source) -> Result<&'a Table, Stop> {
+    let Some(table) = catalog.table(&source.table) else {
+        return Err(Stop::Failed(unknown_table(catalog, source)));
     };
-    if !table.is_writable() {
-        let error = "the table is kept out of writes (@sync:no-write in its comment)";
-        return Err(Stop::Failed(error.to_owned()));
+    match table.read_only {
+        Some(reason) => {
+            Err(Stop::Failed(format!("rows cannot be loaded into \"{table}\": {reason}")))
+        }
+        None => Ok(table),
     }
-    Ok(table)
+}
+
+/// Checks that the mode may change the table in its way.
+fn check_rights(table: &Table, mode: LoadMode) -> Result<(), Stop> {
+    // Without a key, the header's check says more.
+    let needs_key = matches!(mode, LoadMode::Replace | LoadMode::Delete);
+    if table.permits(mode.changes(table)) || (needs_key && table.primary_key.is_empty()) {
+        return Ok(());
+    }
+    let rights = match mode {
+        LoadMode::Upsert => "SELECT, INSERT, UPDATE",
+        LoadMode::Insert | LoadMode::Ignore => "SELECT, INSERT",
+        LoadMode::Replace => "SELECT, INSERT, UPDATE, DELETE",
+        LoadMode::Delete => "SELECT, DELETE",
+    };
+    Err(Stop::Failed(format!(
+        "the mode {} needs rights that sync_writer does not have: GRANT {rights} ON {} TO sync_writer",
+        mode.as_str(),
+        table.sql_name()
+    )))
 }
 
 /// Returns the message for a file whose table does not exist.
-fn unknown_table(import: &Import, source: &Source) -> String {
-    let paths: Vec<_> = import.catalog.tables().iter().map(ToString::to_string).collect();
+fn unknown_table(catalog: &Catalog, source: &Source) -> String {
+    let writable = catalog.tables().iter().filter(|table| table.is_writable());
+    let paths: Vec<_> = writable.map(ToString::to_string).collect();
     let name = source.table.as_str();
     if source.is_in_no_folder() {
         let paths = paths.join(", ");

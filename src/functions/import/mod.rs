@@ -15,7 +15,6 @@ mod stop;
 
 use std::time::Duration;
 
-use aurora_sync_catalog::Catalog;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use uuid::Uuid;
 
@@ -30,11 +29,12 @@ use crate::aws::queue::Queue;
 use crate::domain::backoff;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{Disposition, SyncError};
+use crate::functions::tables::Tables;
 
 /// The resources and the settings of the function.
 #[derive(Debug)]
 pub struct Import {
-    pub catalog: Catalog,
+    pub tables: Tables,
     pub data_api: DataApi,
     pub objects: Objects,
     /// The queue of the messages.

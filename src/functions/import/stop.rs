@@ -17,6 +17,15 @@ pub(super) enum Stop {
 }
 
 impl Stop {
+    /// Returns `true` if another catalog may have another result.
+    pub(super) fn may_depend_on_tables(&self) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            Self::OutOfTime { .. } => false,
+            Self::Error(error) => error.is_about_tables(),
+        }
+    }
+
     /// Turns an error that ends the import for good into a failure. The rows that were loaded stay.
     pub(super) fn of_import(self) -> Self {
         let error = match self {

@@ -69,14 +69,13 @@ fn push_record<'a>(text: &mut String, fields: impl Iterator<Item = Option<&'a st
 
 #[cfg(test)]
 mod tests {
-    use aurora_sync_catalog::ddl;
+    use aurora_sync_catalog::notation::table;
 
     use super::*;
 
     fn check(form: Form, rows: &[&[Option<&str>]], expected: &str) {
-        let ddl = r#"CREATE TABLE t (a text, "b,c" text)"#;
-        let schema = ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap();
-        let columns: Vec<_> = schema.catalog.tables()[0].columns.iter().collect();
+        let table = table("t", r#"a text, "b,c" text"#);
+        let columns: Vec<_> = table.columns.iter().collect();
         let field =
             |text: Option<&str>| text.map_or(Field::Null, |text| Field::Text(text.to_owned()));
         let rows: Vec<Record> =

@@ -28,6 +28,7 @@ use crate::aws::data_api::DataApi;
 use crate::domain::deadline::Deadline;
 use crate::domain::fault::nearest;
 use crate::domain::key::Key;
+use crate::functions::tables::{self, Tables};
 
 /// The longest time of a request. API Gateway ends it after 29 s (API Gateway, "Quotas for REST
 /// APIs").
@@ -36,7 +37,7 @@ const RESPOND_WITHIN: Duration = Duration::from_secs(25);
 /// The configuration and client of the function.
 #[derive(Debug)]
 pub struct Lookup {
-    pub catalog: Catalog,
+    pub tables: Tables,
     pub data_api: DataApi,
 }
 
@@ -51,16 +52,45 @@ pub async fn handle(
     let response = match Request::from_event(event) {
         Err(problem) => problem.into(),
         Ok(request) => {
-            let response = respond(lookup, &request, &address, deadline).await;
-            representation::of(&request, response.unwrap_or_else(Response::from))
+            let response = respond_with_tables(lookup, &request, &address, deadline).await;
+            representation::of(&request, response)
         }
     };
     tracing::info!(status = response.status, bytes = response.body.len(), "look-up completed");
     response.into()
 }
 
+/// Responds with the tables that are known, and again if newer ones may make a difference.
+async fn respond_with_tables(
+    lookup: &Lookup,
+    request: &Request,
+    address: &str,
+    deadline: Deadline,
+) -> Response {
+    let tables = match request.route {
+        Route::Root => lookup.tables.refreshed(deadline).await,
+        _ => lookup.tables.current(deadline).await,
+    };
+    let catalog = match tables {
+        Ok(catalog) => catalog,
+        Err(error) => return tables::unavailable(&error).into(),
+    };
+    let response = respond(lookup, &catalog, request, address, deadline).await;
+    let response = response.unwrap_or_else(Response::from);
+    if !tables::may_depend_on_tables(response.status) {
+        return response;
+    }
+    match lookup.tables.newer_than(&catalog, deadline).await {
+        None => response,
+        Some(newer) => respond(lookup, &newer, request, address, deadline)
+            .await
+            .unwrap_or_else(Response::from),
+    }
+}
+
 async fn respond(
     lookup: &Lookup,
+    catalog: &Catalog,
     request: &Request,
     address: &str,
     deadline: Deadline,
@@ -72,7 +102,7 @@ async fn respond(
     let reader = Reader::new(&lookup.data_api, deadline);
     match &request.route {
         Route::Row(table, key) => {
-            let table = readable_table(&lookup.catalog, table)?;
+            let table = readable_table(catalog, table)?;
             let key = Key::from_path(table, key)
                 .map_err(|error| Problem::new(Kind::InvalidKey, format!("{error}.")))?;
             let relation = Relation { table, from: &table.sql_name() };
@@ -81,7 +111,7 @@ async fn respond(
             rows::row(&reader, relation, &key, request).await?.ok_or_else(missing)
         }
         Route::Table(table) => {
-            let table = readable_table(&lookup.catalog, table)?;
+            let table = readable_table(catalog, table)?;
             let relation = Relation { table, from: &table.sql_name() };
             Ok(rows::list(&reader, relation, "", &[], request).await?.response)
         }
@@ -89,7 +119,7 @@ async fn respond(
         Route::Imports => imports::list(&reader, request).await,
         Route::Import(id) => imports::one(&reader, id, request).await,
         Route::Rejects(id) => imports::rejects(&reader, id, request).await,
-        Route::Root => Ok(openapi::response(&lookup.catalog, request, address)),
+        Route::Root => Ok(openapi::response(catalog, request, address)),
         Route::Unknown => Err(Problem::new(Kind::UnknownRoute, "GET / describes all paths.")),
     }
 }

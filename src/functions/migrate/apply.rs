@@ -8,6 +8,7 @@ use super::migration::Migration;
 use super::outage::{pauses, through_outages};
 use super::record;
 use crate::aws::data_api::DataApi;
+use crate::database::roles;
 use crate::database::transaction::{End, Transaction};
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, DataApiFault, Disposition, SyncError};
@@ -83,6 +84,11 @@ async fn in_one_transaction(
         if let Some(checksum) = record::checksum(transaction, &migration.name).await? {
             return Ok(End::Rollback(Applied::Before(checksum)));
         }
+        if migration.is_of_user {
+            for sql in roles::OFFER_NEW {
+                transaction.execute(sql, Vec::new()).await?;
+            }
+        }
         for statement in &migration.statements {
             line.set(statement.line);
             if let Err(error) = execute(transaction, &statement.sql).await {
@@ -90,6 +96,11 @@ async fn in_one_transaction(
             }
         }
         transaction.execute(RESET, Vec::new()).await?;
+        if migration.is_of_user {
+            for sql in roles::OFFER_NEW_NO_MORE {
+                transaction.execute(sql, Vec::new()).await?;
+            }
+        }
         record::add(transaction, &migration.name, &migration.checksum).await?;
         Ok(End::Commit(Applied::Now))
     })

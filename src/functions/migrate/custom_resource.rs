@@ -3,10 +3,12 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Migrate, run};
+use super::outage::through_outages;
+use super::{Migrate, MigrateError, Users, run};
 use crate::aws::cloudformation::CloudFormation;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{SyncError, chain};
+use crate::functions::refresh::{self, Refresh};
 
 /// The members of CloudFormation's request that the function uses.
 #[derive(Debug, Deserialize)]
@@ -29,10 +31,31 @@ struct Properties {
     baseline: Option<String>,
 }
 
+/// The resources of the function.
+#[derive(Debug)]
+pub struct Deployment {
+    pub migrate: Migrate,
+    pub users: Users,
+    pub refresh: Refresh,
+}
+
+/// Migrates the database, sets up its users, and stores the catalog.
+async fn deploy(
+    deployment: &Deployment,
+    baseline: Option<&str>,
+    deadline: Deadline,
+) -> Result<(), MigrateError> {
+    let Deployment { migrate, users, refresh } = deployment;
+    run(migrate, baseline, deadline).await?;
+    users.set_up(&migrate.data_api, deadline).await?;
+    through_outages(deadline, async || refresh::run(refresh, deadline).await).await?;
+    Ok(())
+}
+
 /// Migrates the database, and always sends CloudFormation a response. Without one, the stack waits
 /// for an hour.
 pub async fn handle(
-    migrate: &Migrate,
+    deployment: &Deployment,
     cloudformation: &CloudFormation,
     event: Value,
     deadline: Deadline,
@@ -46,7 +69,7 @@ pub async fn handle(
     let failure = match request.request_type.as_str() {
         // The tables stay, since they hold the user's data.
         "Delete" => None,
-        _ => run(migrate, baseline, deadline).await.err(),
+        _ => deploy(deployment, baseline, deadline).await.err(),
     };
     if let Some(error) = &failure {
         tracing::error!(error = chain(error), "migration failed");

@@ -12,6 +12,8 @@ pub(super) struct Migration {
     pub(super) name: String,
     pub(super) checksum: String,
     pub(super) has_transaction: bool,
+    /// True unless it is a part of the worker's own schema.
+    pub(super) is_of_user: bool,
     pub(super) statements: Vec<Statement>,
 }
 
@@ -27,7 +29,8 @@ impl Migration {
                 .map_err(|cause| refused(Fault::new(statement.line, cause)))?;
         }
         let (name, checksum) = (file.name.clone(), file.checksum());
-        Ok(Self { name, checksum, has_transaction, statements })
+        let is_of_user = !name.starts_with("sync/");
+        Ok(Self { name, checksum, has_transaction, is_of_user, statements })
     }
 }
 

@@ -11,6 +11,7 @@ mod migration;
 mod outage;
 mod record;
 mod split;
+mod users;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,11 +20,13 @@ use self::files::SqlFile;
 use self::migration::Migration;
 use self::outage::through_outages;
 use crate::aws::data_api::DataApi;
+use crate::database::roles;
 use crate::database::transaction::End;
 use crate::domain::deadline::Deadline;
 
-pub use self::custom_resource::handle;
+pub use self::custom_resource::{Deployment, handle};
 pub use self::error::MigrateError;
+pub use self::users::Users;
 
 /// The configuration and clients of the function.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ pub async fn run(
     let pending = through_outages(deadline, async || {
         record::locked(&migrate.data_api, deadline, async |transaction| {
             record::create(transaction).await?;
+            transaction.execute(roles::CREATE, Vec::new()).await?;
             let mut applied = record::checksums(transaction).await?;
             for file in described {
                 if !applied.contains_key(&file.name) {
@@ -72,6 +76,16 @@ pub async fn run(
             done.push(migration.name);
         }
     }
+    through_outages(deadline, async || {
+        record::locked(&migrate.data_api, deadline, async |transaction| {
+            for sql in roles::GRANT_OWN {
+                transaction.execute(sql, Vec::new()).await?;
+            }
+            Ok(End::Commit(()))
+        })
+        .await
+    })
+    .await?;
     Ok(done)
 }
 

@@ -20,6 +20,7 @@ use data_api_server::Operation;
 use self::model::Model;
 use self::queue::{Queue, messages};
 use self::writes::{TABLES, requests};
+use crate::support::fake_aws::FakeAws;
 use crate::support::histories::{
     OtherSession, fault, hang, seeds, wait_for_calls, wait_for_no_transaction,
 };
@@ -60,12 +61,12 @@ async fn every_fourth_seed(first: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_write_is_settled_once_when_its_process_is_killed() {
-    let world = World::with(STAFF).await;
+    let (world, aws) = (World::with(STAFF).await, FakeAws::new().await);
     // There is no queue: other tests check the visibility of messages.
     let url = world.server.url();
     let queue =
         [("AWS_ENDPOINT_URL_SQS", url.clone()), ("WRITES_QUEUE_URL", format!("{url}/queue"))];
-    let mut function = Function::new(&world, env!("CARGO_BIN_EXE_apply"), &queue).await;
+    let mut function = Function::new(&world, &aws, env!("CARGO_BIN_EXE_apply"), &queue).await;
     for seed in seeds(PROCESS_SEEDS) {
         run(&world, seed, &mut function).await;
     }
@@ -139,7 +140,7 @@ impl Runner for Function {
 /// Runs a history and compares its end with the model.
 async fn run<R: Runner>(world: &World, seed: u64, runner: &mut R) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let requests = requests(&world.schema.catalog, &mut random, R::HAS_ALL_TABLES);
+    let requests = requests(&world.catalog, &mut random, R::HAS_ALL_TABLES);
     let messages = messages(&requests, &mut random);
     let model = Model::of(&messages, R::HAS_ALL_TABLES);
     model.begin(world).await;

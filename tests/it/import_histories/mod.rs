@@ -131,8 +131,8 @@ impl ImportEnv {
 
     fn import(&self, history: &History) -> Import {
         Import {
-            catalog: self.world.catalog(),
-            data_api: self.world.data_api.clone(),
+            tables: self.world.tables(),
+            data_api: self.world.writer.clone(),
             objects: Objects::new(&self.aws.sdk_config),
             queue: Sqs::new(&self.aws.sdk_config, self.aws.queue_url()),
             results_bucket: RESULTS.into(),
@@ -148,12 +148,11 @@ impl ImportEnv {
     async fn function(&self) -> Function {
         let more = [
             ("AWS_ENDPOINT_URL_SQS", self.aws.url.clone()),
-            ("AWS_ENDPOINT_URL_S3", self.aws.url.clone()),
             ("IMPORTS_QUEUE_URL", self.aws.queue_url()),
             ("RESULTS_BUCKET", RESULTS.into()),
             ("IMPORT_LANES", "3".into()),
         ];
-        Function::new(&self.world, env!("CARGO_BIN_EXE_import"), &more).await
+        Function::new(&self.world, &self.aws, env!("CARGO_BIN_EXE_import"), &more).await
     }
 }
 

@@ -156,8 +156,9 @@ async fn replace_keeps_a_row_of_its_file_that_another_transaction_wrote() {
 }
 
 /// The delete of the row 60000 fails while there is a row in "outage".
-const OUTAGE: [&str; 3] = [
+const OUTAGE: [&str; 4] = [
     "CREATE TABLE outage (k integer)",
+    "GRANT SELECT ON outage TO sync_writer",
     "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF EXISTS (SELECT FROM outage) THEN RAISE EXCEPTION 'no' USING ERRCODE = '53300'; END IF;

@@ -7,7 +7,7 @@ use aurora_sync_catalog::Catalog;
 use serde_json::Value;
 
 use super::forms::EVERYTHING;
-use crate::support::{MEASUREMENT, STAFF, World, sample, schema_of};
+use crate::support::{MEASUREMENT, STAFF, World, catalog_of, sample};
 
 /// A script that validates a description against the schema of the OpenAPI Initiative.
 const VALIDATE: &str = "import json, sys, openapi_spec_validator as v
@@ -28,9 +28,9 @@ async fn the_description_is_valid_openapi() {
     let odd = r#"
         CREATE TABLE "a {b}" (id integer PRIMARY KEY, "limit" text, "or" text, "x y" text);
         CREATE TABLE log (line text);
-        CREATE TABLE inbox (id integer PRIMARY KEY); COMMENT ON TABLE inbox IS '@sync:no-read';"#;
-    let schema = schema_of(&format!("{STAFF}{MEASUREMENT}{EVERYTHING}{odd}"));
-    let mut description = openapi::document(&schema.catalog, "https://example.org/v1");
+        CREATE TABLE inbox (id integer PRIMARY KEY); REVOKE SELECT ON inbox FROM sync_reader;"#;
+    let catalog = catalog_of(&format!("{STAFF}{MEASUREMENT}{EVERYTHING}{odd}")).await;
+    let mut description = openapi::document(&catalog, "https://example.org/v1");
     assert_eq!(fault(&description).await, None);
     assert_eq!(fault(&openapi::document(&Catalog::default(), ".")).await, None);
     // The validator finds faults.

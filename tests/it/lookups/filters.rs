@@ -122,10 +122,11 @@ async fn an_operator_that_the_database_does_not_have_is_400() {
 async fn columns_that_are_not_readable_do_not_appear() {
     let world = World::with(
         "CREATE TABLE open (id integer PRIMARY KEY, shown text, secret text);
-         COMMENT ON COLUMN open.secret IS '@sync:no-read';
+         REVOKE SELECT ON open FROM sync_reader;
+         GRANT SELECT (id, shown) ON open TO sync_reader;
          INSERT INTO open VALUES (1, 'a', 'b');
          CREATE TABLE closed (id integer PRIMARY KEY);
-         COMMENT ON TABLE closed IS 'Salaries. @sync:no-read'",
+         REVOKE SELECT ON closed FROM sync_reader",
     )
     .await;
     let status = async |address: &str| world.read(address, &[]).await.status;

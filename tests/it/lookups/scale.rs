@@ -36,7 +36,7 @@ async fn look_ups_by_key_and_pages_use_the_index_on_a_million_rows() {
     let world = World::with(READING).await;
     let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
     client.batch_execute(FILL).await.unwrap();
-    let catalog = world.catalog();
+    let catalog = world.catalog.clone();
     let table = &catalog.tables()[0];
     let relation = Relation { table, from: &table.sql_name() };
     let key = Key::from_path(table, "s7,500007").unwrap();

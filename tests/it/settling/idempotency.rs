@@ -10,7 +10,7 @@ use crate::support::{STAFF, World};
 
 /// Returns a write under the id of an Idempotency-Key.
 fn keyed(world: &World, id: u128, text: &str) -> Write {
-    let mut write = write(&world.schema.catalog, text);
+    let mut write = write(&world.catalog, text);
     write.id = Uuid::new_v8(id.to_be_bytes());
     write.fingerprint =
         Some(fingerprint(&write.table, write.operation, write.key.as_ref(), &write.row));

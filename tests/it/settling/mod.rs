@@ -18,7 +18,7 @@ const LEDGER: &str = "SELECT key, operation, outcome, rule, sqlstate FROM sync.w
 
 /// Returns the writes that these texts describe.
 fn writes(world: &World, texts: &[&str]) -> Vec<Write> {
-    texts.iter().map(|text| write(&world.schema.catalog, text)).collect()
+    texts.iter().map(|text| write(&world.catalog, text)).collect()
 }
 
 /// Delivers writes in ten messages at most. Returns the number of calls of the Data API.

@@ -25,7 +25,7 @@ async fn an_older_version_is_superseded() {
         ("upsert t id=3 v=1 a=new", "applied", "7|seven"),
         ("delete t id=1", "applied", ""),
     ] {
-        let write = write(&world.schema.catalog, text);
+        let write = write(&world.catalog, text);
         let id = write.id;
         world.apply_writes(vec![write]).await;
         let found = world.rows(&format!("SELECT outcome FROM sync.write WHERE id = '{id}'")).await;
@@ -77,7 +77,7 @@ async fn an_upsert_writes_a_value_that_is_equal_but_not_identical() {
         ("code=ab__", "unchanged"),
         ("at=2026-01-01T00:00:00Z", "unchanged"),
     ] {
-        let write = write(&world.schema.catalog, &format!("upsert t id=1 {change}"));
+        let write = write(&world.catalog, &format!("upsert t id=1 {change}"));
         let id = write.id;
         world.apply_writes(vec![write]).await;
         let found = world.rows(&format!("SELECT outcome FROM sync.write WHERE id = '{id}'")).await;

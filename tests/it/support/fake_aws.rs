@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use super::sdk_config;
 
+/// The bucket of the catalog.
+pub(crate) const CATALOG: &str = "catalog";
+
 /// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallFault {
@@ -89,8 +92,10 @@ impl FakeAws {
         self.locked(|state| state.objects.get(&path).map(|object| object.content.to_vec()))
     }
 
+    /// Deletes all objects but the catalog.
     pub(crate) fn forget_objects(&self) {
-        self.locked(|state| state.objects.clear());
+        let is_catalog = |path: &str| path.starts_with(&format!("{CATALOG}/"));
+        self.locked(|state| state.objects.retain(|path, _| is_catalog(path)));
     }
 
     /// Returns the bodies of the messages that were sent since the last call.
@@ -142,6 +147,9 @@ async fn respond(
         // Heartbeats depend on the clock and are not counted.
         if target(&head.headers).ends_with("ChangeMessageVisibilityBatch") {
             None
+        } else if path.starts_with(&format!("{CATALOG}/")) {
+            // The catalog is asked for by the clock too.
+            return read_catalog(&state, &path);
         } else {
             state.calls += 1;
             let number = state.calls;
@@ -185,6 +193,15 @@ fn overwrite(state: &mut State, path: &str) {
     let mut content = object.content.to_vec();
     *content.last_mut().unwrap() ^= 1;
     object.content = content.into();
+}
+
+/// Returns the catalog as S3 does just after `refresh` has stored it.
+fn read_catalog(state: &State, path: &str) -> anyhow::Result<Response<Full<Bytes>>> {
+    let Some(object) = state.objects.get(path) else { return Ok(failure(404, "NoSuchKey")) };
+    let now = aws_smithy_types::DateTime::from(std::time::SystemTime::now());
+    let now = now.fmt(aws_smithy_types::date_time::Format::HttpDate)?;
+    let response = Response::builder().header("last-modified", now);
+    Ok(response.header("etag", "\"1\"").body(Full::new(object.content.clone()))?)
 }
 
 fn target(headers: &HeaderMap) -> &str {

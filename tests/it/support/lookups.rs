@@ -22,7 +22,7 @@ impl World {
         headers: &[(&str, &str)],
         deadline: Deadline,
     ) -> HttpResponse {
-        let function = Lookup { catalog: self.catalog(), data_api: self.data_api.clone() };
+        let function = Lookup { tables: self.tables(), data_api: self.reader.clone() };
         let event = event(method, address, headers);
         let event: ApiGatewayProxyRequest = serde_json::from_value(event).unwrap();
         lookup::handle(&function, event, deadline).await.into()

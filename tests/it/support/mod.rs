@@ -15,6 +15,7 @@ use std::time::Duration;
 use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue;
+use aurora_sync::database::introspection::read_catalog;
 use aurora_sync::domain::deadline::{Deadline, now_ms};
 use aurora_sync::domain::error::SyncError;
 use aurora_sync::domain::field::{Field, Record};
@@ -25,7 +26,8 @@ use aurora_sync::functions::import::read::chunk;
 use aurora_sync::functions::import::read::options::Defaults;
 use aurora_sync::functions::lookup::{self, Lookup};
 use aurora_sync::functions::migrate::{self, Migrate, MigrateError};
-use aurora_sync_catalog::{Catalog, Schema, ddl};
+use aurora_sync::functions::tables::Tables;
+use aurora_sync_catalog::Catalog;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
@@ -57,11 +59,28 @@ CREATE TABLE "Measurement" (
 /// The time limit of a call of the Data API.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(45);
 
+const WRITER_SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:writer";
+const READER_SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:reader";
+
+/// Make the users of the functions. They belong to the cluster of all tests.
+const USERS: [&str; 2] = [
+    "DO 'BEGIN CREATE ROLE test_writer LOGIN; GRANT sync_writer TO test_writer;
+         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END'",
+    "DO 'BEGIN CREATE ROLE test_reader LOGIN; GRANT sync_reader TO test_reader;
+         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END'",
+];
+
 /// A database and the functions on it.
 #[derive(Debug)]
 pub(crate) struct World {
-    pub schema: Schema,
+    /// The tables of the database, as they were after the migrations.
+    pub catalog: Catalog,
+    /// The Data API as the owner of the tables.
     pub data_api: DataApi,
+    /// The Data API as the functions that write use it.
+    pub writer: DataApi,
+    /// The Data API as look-ups use it.
+    pub reader: DataApi,
     pub server: DataApiServer,
     pub database_url: String,
     /// The folder of the user's files.
@@ -72,24 +91,32 @@ pub(crate) struct World {
 impl World {
     /// Creates a migrated database with these tables.
     pub(crate) async fn with(tables: &str) -> Self {
-        let world = Self::unmigrated(tables).await;
+        let mut world = Self::unmigrated(tables).await;
         world.migrated(None).await.unwrap();
+        for user in USERS {
+            world.rows(user).await;
+        }
+        world.read_catalog().await;
         world
     }
 
+    /// Reads the tables again, as `refresh` does.
+    pub(crate) async fn read_catalog(&mut self) {
+        self.catalog = read_catalog(&self.reader, deadline()).await.unwrap();
+    }
+
     pub(crate) async fn unmigrated(tables: &str) -> Self {
-        let schema = schema_of(tables);
-        let world = Self::empty(schema, STATEMENT_TIMEOUT).await;
+        let world = Self::empty(STATEMENT_TIMEOUT).await;
         world.file("0001_tables.sql", tables);
         world
     }
 
     /// Creates a database without files, whose calls may take this long.
     pub(crate) async fn with_statement_timeout(timeout: Duration) -> Self {
-        Self::empty(schema_of(""), timeout).await
+        Self::empty(timeout).await
     }
 
-    async fn empty(schema: Schema, statement_timeout: Duration) -> Self {
+    async fn empty(statement_timeout: Duration) -> Self {
         let postgres = Postgres::shared().await.unwrap();
         let name = format!("test_{}", Uuid::now_v7().simple());
         let database_url = postgres.create_database(&name).await.unwrap();
@@ -98,22 +125,33 @@ impl World {
             secret_arn: "arn:aws:secretsmanager:us-east-1:000000000000:secret:test".into(),
             database: name,
         };
+        let user = |user: &str| Login { user: Some(user.to_owned()), password: None };
         let server = DataApiServer::start(Settings {
             cluster_arn: Some(target.cluster_arn.clone()),
-            secret_arn: Some(target.secret_arn.clone()),
+            secrets: vec![
+                (target.secret_arn.clone(), Login::default()),
+                (WRITER_SECRET.to_owned(), user("test_writer")),
+                (READER_SECRET.to_owned(), user("test_reader")),
+            ],
             statement_timeout,
             ..Settings::new(&database_url)
         })
         .await
         .unwrap();
         let sdk_config = sdk_config(&server.url());
+        let as_user = |secret_arn: &str| {
+            DataApi::new(&sdk_config, DatabaseTarget { secret_arn: secret_arn.to_owned(), ..target.clone() })
+        };
+        let (writer, reader) = (as_user(WRITER_SECRET), as_user(READER_SECRET));
         let data_api = DataApi::new(&sdk_config, target.clone());
+        let catalog = Catalog::default();
         let sql_folder = tempfile::tempdir().unwrap();
-        Self { schema, data_api, server, database_url, sql_folder, target }
+        Self { catalog, data_api, writer, reader, server, database_url, sql_folder, target }
     }
 
+    /// Returns the database as the functions that write reach it.
     pub(crate) fn target(&self) -> DatabaseTarget {
-        self.target.clone()
+        DatabaseTarget { secret_arn: WRITER_SECRET.to_owned(), ..self.target.clone() }
     }
 
     /// Adds a fault of the Data API, such as `commit@2 drop-answer`.
@@ -121,8 +159,9 @@ impl World {
         self.server.faults().add(rule.parse().unwrap());
     }
 
-    pub(crate) fn catalog(&self) -> Catalog {
-        self.schema.catalog.clone()
+    /// Returns the tables for a function.
+    pub(crate) fn tables(&self) -> Tables {
+        Tables::fixed(self.catalog.clone())
     }
 
     pub(crate) fn migrate(&self) -> Migrate {
@@ -164,7 +203,7 @@ impl World {
     pub(crate) fn apply_function(&self) -> Apply {
         let url = self.server.url();
         let queue = Queue::new(&sdk_config(&url), format!("{url}/queue"));
-        Apply { catalog: self.catalog(), data_api: self.data_api.clone(), queue }
+        Apply { tables: self.tables(), data_api: self.writer.clone(), queue }
     }
 
     /// Delivers writes to `apply` in one batch.
@@ -173,7 +212,7 @@ impl World {
     }
 
     pub(crate) async fn lookup(&self, event: Value) -> HttpResponse {
-        let function = Lookup { catalog: self.catalog(), data_api: self.data_api.clone() };
+        let function = Lookup { tables: self.tables(), data_api: self.reader.clone() };
         let event: ApiGatewayProxyRequest = serde_json::from_value(event).unwrap();
         lookup::handle(&function, event, deadline()).await.into()
     }
@@ -181,8 +220,8 @@ impl World {
     /// Returns `import` with its objects on this S3.
     pub(crate) fn import(&self, s3: &SdkConfig, results_bucket: &str) -> Import {
         Import {
-            catalog: self.catalog(),
-            data_api: self.data_api.clone(),
+            tables: self.tables(),
+            data_api: self.writer.clone(),
             objects: Objects::new(s3),
             queue: Queue::new(s3, "http://localhost:1/queue".to_owned()),
             results_bucket: results_bucket.into(),
@@ -213,8 +252,9 @@ fn show(record: &Record) -> String {
     fields.collect::<Vec<_>>().join("|")
 }
 
-pub(crate) fn schema_of(tables: &str) -> Schema {
-    ddl::parse(&[("0001_tables.sql".to_owned(), tables.to_owned())]).unwrap()
+/// Returns the catalog of a database with these tables.
+pub(crate) async fn catalog_of(tables: &str) -> Catalog {
+    World::with(tables).await.catalog
 }
 
 pub(crate) fn sdk_config(endpoint_url: &str) -> SdkConfig {

@@ -1,5 +1,6 @@
 //! A real program in its own process, behind a Lambda Runtime API. Tests can kill it.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +15,10 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use aurora_sync::functions::tables::CATALOG_KEY;
+
 use super::World;
+use super::fake_aws::{CATALOG, FakeAws};
 
 /// An invocation: the event, and the channel of its response.
 type Invocation = (String, oneshot::Sender<Value>);
@@ -36,9 +40,10 @@ struct RuntimeApi {
 
 impl Function {
     /// Prepares a program at a path such as `CARGO_BIN_EXE_apply`. `more` is its environment
-    /// besides the database.
+    /// besides the database and the catalog.
     pub(crate) async fn new(
         world: &World,
+        aws: &FakeAws,
         program: &'static str,
         more: &[(&'static str, String)],
     ) -> Self {
@@ -50,6 +55,7 @@ impl Function {
         };
         let server = HttpServer::start(handle).await.unwrap();
         let target = world.target();
+        aws.put(CATALOG, CATALOG_KEY, serde_json::to_vec(&world.catalog).unwrap(), BTreeMap::new());
         let environment = [
             ("AWS_LAMBDA_RUNTIME_API", server.address().to_string()),
             ("AWS_LAMBDA_FUNCTION_NAME", "test".into()),
@@ -63,6 +69,10 @@ impl Function {
             ("SECRET_ARN", target.secret_arn),
             ("DATABASE", target.database),
             ("LOG_LEVEL", "warn".into()),
+            ("AWS_ENDPOINT_URL_S3", aws.url.clone()),
+            ("CATALOG_BUCKET", CATALOG.into()),
+            // Nobody invokes it: the catalog is always new.
+            ("REFRESH_FUNCTION", "refresh".into()),
         ];
         let environment = environment.into_iter().chain(more.iter().cloned()).collect();
         Self { program, environment, invocations, process: None, _server: server }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::enqueue::{self, Enqueue};
+use aurora_sync::functions::tables::Tables;
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use serde_json::{Value, json};
 
 use super::flaky_queue::{Behavior, FlakyQueue};
 use super::services::FifoQueue;
-use super::{HttpResponse, schema_of};
+use super::{HttpResponse, catalog_of};
 
 /// A queue and `enqueue` before it.
 pub(crate) struct WriteApi {
@@ -25,7 +26,7 @@ impl WriteApi {
     pub(crate) async fn open(tables: &str) -> Self {
         let queue = FifoQueue::new().await;
         let enqueue = Enqueue {
-            catalog: schema_of(tables).catalog,
+            tables: Tables::fixed(catalog_of(tables).await),
             queue: Queue::new(&queue.sdk_config, queue.url.clone()),
             partitions: 8,
         };

@@ -19,8 +19,8 @@ pub async fn run() -> anyhow::Result<()> {
 
 async fn start() -> anyhow::Result<()> {
     tracing::info!("building the functions");
-    let functions = build_functions(&workspace::root(), Profile::Dev).await?;
-    let stack = Stack::start(Options::new(functions)).await?;
+    let functions = build_functions(&workspace::root()?, Profile::Dev).await?;
+    let stack = Stack::start(Options::new(functions)?).await?;
     demo::run(&stack, &mut print).await?;
     drop(stack);
     print("\nEverything that was started has been stopped. `cargo local up` keeps it running.");

@@ -39,7 +39,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         database: arguments.database,
     };
     let migrate = Migrate {
-        sql_folder: arguments.sql_folder.unwrap_or_else(|| workspace::root().join("sql")),
+        sql_folder: match arguments.sql_folder {
+            Some(folder) => folder,
+            None => workspace::root()?.join("sql"),
+        },
         data_api: data_api::DataApi::new(&aws::sdk_config().await, target),
     };
     let baseline = arguments.baseline.as_deref();

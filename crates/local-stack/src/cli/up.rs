@@ -6,21 +6,27 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use aurora_sync::domain::tables;
+use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
+use aurora_sync::database::introspection::read_catalog;
+use aurora_sync::domain::deadline::Deadline;
 use ephemeral_postgres::signals;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, test_kill_process};
 use tokio::process::Command;
 
 use super::print;
+use crate::example;
+use crate::deploy::sdk_config;
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use crate::functions::{Profile, build_functions};
-use crate::stack::{Addresses, Options, Stack};
+use crate::stack::{Addresses, Database, Options, Stack};
 use crate::workspace;
 
 /// The characters that are not percent-encoded in a path (RFC 3986, "unreserved").
 const PATH_SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 
@@ -30,6 +36,16 @@ pub struct Arguments {
     /// Build the functions as they are deployed on AWS: slow to build, fast to run
     #[arg(long)]
     release: bool,
+    /// Keep the data of the database for the next `up --keep`
+    #[arg(long, conflicts_with = "database_url")]
+    keep: bool,
+    /// Use this running PostgreSQL, and apply no files unless --sql names some. The schema sync and
+    /// the roles sync_reader and sync_writer are made in it
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// The folder of the files to apply; `sql` of this checkout by default
+    #[arg(long, value_name = "FOLDER")]
+    sql: Option<PathBuf>,
     /// A parameter of template.yaml, such as LogLevel=debug
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
     parameters: Vec<(String, String)>,
@@ -55,17 +71,25 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let env_file = EnvFile::claim(&workspace::local_folder()?)?;
     tracing::info!("building the functions");
     let profile = if arguments.release { Profile::Release } else { Profile::Dev };
-    let functions = build_functions(&workspace::root(), profile).await?;
+    let functions = build_functions(&workspace::root()?, profile).await?;
+    let defaults = Options::new(functions)?;
+    let (database, sql) = match arguments.database_url {
+        Some(url) => (Database::Running(url), arguments.sql),
+        None if arguments.keep => (Database::Kept, arguments.sql.or(defaults.sql)),
+        None => (Database::New, arguments.sql.or(defaults.sql)),
+    };
     let options = Options {
-        functions,
+        functions: defaults.functions,
+        database,
+        sql,
         parameters: arguments.parameters,
         log_sink: Some(Box::new(|name, line| print(&format!("{name:8} {line}")))),
     };
     let mut stack = Stack::start(options).await?;
-    let example = example(&stack.addresses().database_url).await?;
+    let example = example(stack.addresses()).await?;
     let aws = aws_command(stack.python_bin()).await;
     env_file.write(&environment(stack.addresses()))?;
-    print(&introduction(&stack, &env_file.path, &example, &aws));
+    print(&introduction(&stack, &env_file.path, example.as_ref(), &aws));
     loop {
         stack.check()?;
         tokio::time::sleep(CHECK_EVERY).await;
@@ -78,19 +102,23 @@ struct Example {
     table: String,
     /// The table as URLs name it.
     path: String,
-    /// A row of it as JSON.
+    /// A new row of it as JSON.
     row: String,
 }
 
-async fn example(database_url: &str) -> anyhow::Result<Example> {
-    let catalog = tables::catalog();
-    let table = catalog.tables().first().context("sql/ holds no table")?;
-    let client = ephemeral_postgres::connect(database_url).await?;
-    let sql = format!("SELECT to_json(t)::text FROM {} AS t LIMIT 1", table.sql_name());
-    let row = client.query_opt(&sql, &[]).await.with_context(|| format!("cannot read {table}"))?;
+/// Returns an example with a table of the database, unless it has none that can be written to.
+async fn example(addresses: &Addresses) -> anyhow::Result<Option<Example>> {
+    let target = DatabaseTarget {
+        cluster_arn: addresses.cluster_arn.clone(),
+        secret_arn: addresses.secret_arn.clone(),
+        database: addresses.database.clone(),
+    };
+    let data_api = DataApi::new(&sdk_config(&addresses.data_api_endpoint_url), target);
+    let catalog = read_catalog(&data_api, Deadline::after(READ_WITHIN)).await?;
+    let Some(table) = example::table(&catalog) else { return Ok(None) };
+    let row = example::row(table, 9001).context("the table of the example has no row")?;
     let path = utf8_percent_encode(&table.path(), PATH_SEGMENT).to_string();
-    let row = row.map_or_else(|| "{}".to_owned(), |row| row.get(0));
-    Ok(Example { table: table.path(), path, row })
+    Ok(Some(Example { table: table.path(), path, row: serde_json::to_string(&row)? }))
 }
 
 /// The variables that the AWS SDKs and the examples read.
@@ -114,9 +142,7 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, &str)> {
     ]
 }
 
-fn introduction(stack: &Stack, env_file: &Path, example: &Example, aws: &str) -> String {
-    let Example { table, path, row } = example;
-    let row = row.replace('\'', "'\\''");
+fn introduction(stack: &Stack, env_file: &Path, example: Option<&Example>, aws: &str) -> String {
     let Addresses {
         api_url,
         uploads_bucket,
@@ -125,10 +151,41 @@ fn introduction(stack: &Stack, env_file: &Path, example: &Example, aws: &str) ->
         endpoint_url,
         ..
     } = stack.addresses();
-    let env_file = env_file.display();
+    let env_file = quoted(&env_file.display().to_string());
     let curl = format!(
         "curl --aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}"
     );
+    let commands = match example {
+        None => format!(
+            "\
+  psql \"$DATABASE_URL\"
+  {curl} \"$API_URL/\"
+
+The API offers no table that can be written to. Grant the roles their rights, and look again:
+
+  GRANT SELECT ON my_table TO sync_reader;
+  GRANT SELECT, INSERT, UPDATE, DELETE ON my_table TO sync_writer;
+"
+        ),
+        Some(Example { table, path, row }) => format!(
+            "\
+  {curl} \"$API_URL/{path}\"
+  {curl} -i -X POST \"$API_URL/{path}\" -H 'content-type: application/json' \\
+      -d {row}
+  {aws} s3 cp FILE.csv \"s3://$UPLOADS_BUCKET/imports/{table}/\"
+  {aws} s3 ls --recursive \"s3://$RESULTS_BUCKET\"
+  psql \"$DATABASE_URL\"
+
+Without the file:
+
+  {curl} '{api_url}/{path}'
+  AWS_ENDPOINT_URL={endpoint_url} AWS_DEFAULT_REGION={REGION} \\
+      AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY} \\
+      {aws} s3 cp FILE.csv 's3://{uploads_bucket}/imports/{table}/'
+",
+            row = quoted(row),
+        ),
+    };
     format!(
         "
 aurora-sync is up. Ctrl-C stops it.
@@ -142,23 +199,15 @@ aurora-sync is up. Ctrl-C stops it.
 In another terminal:
 
   source {env_file}
-  {curl} \"$API_URL/{path}\"
-  {curl} -i -X POST \"$API_URL/{path}\" -H 'content-type: application/json' \\
-      -d '{row}'   # with another key
-  {aws} s3 cp FILE.csv \"s3://$UPLOADS_BUCKET/imports/{table}/\"
-  {aws} s3 ls --recursive \"s3://$RESULTS_BUCKET\"
-  psql \"$DATABASE_URL\"
-
-Without the file:
-
-  {curl} '{api_url}/{path}'
-  AWS_ENDPOINT_URL={endpoint_url} AWS_DEFAULT_REGION={REGION} \\
-      AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY} \\
-      {aws} s3 cp FILE.csv 's3://{uploads_bucket}/imports/{table}/'
-
+{commands}
 The functions' logs follow, each invocation's when it has ended.
 "
     )
+}
+
+/// Quotes a text for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// `aws` where that works, else our own.
@@ -210,7 +259,7 @@ impl EnvFile {
         let folder = self.path.parent().with_context(cannot)?;
         let mut file = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
         for (name, value) in variables {
-            writeln!(file, "export {name}='{value}'").with_context(cannot)?;
+            writeln!(file, "export {name}={}", quoted(value)).with_context(cannot)?;
         }
         file.persist(&self.path).with_context(cannot)?;
         Ok(())

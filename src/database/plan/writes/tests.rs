@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use aurora_sync_catalog::ddl;
+use aurora_sync_catalog::notation::table;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -8,18 +8,19 @@ use super::super::{CALL_BYTES_MAX, SET_ROWS_MAX};
 use super::*;
 
 /// A parent, its child and its grandchild; the column `rule` has a check.
-const TABLES: &str = "CREATE TABLE parent (id integer PRIMARY KEY, a integer, rule integer CHECK (rule > 0), \
-                      made integer DEFAULT 7);
-     CREATE TABLE child (id integer PRIMARY KEY, parent integer REFERENCES parent, a integer);
-     CREATE TABLE grandchild (id integer PRIMARY KEY, child integer REFERENCES child (id), a integer);
-     CREATE TABLE node (id integer PRIMARY KEY, node integer REFERENCES node, a integer);
-     CREATE TABLE owner (id integer PRIMARY KEY, code text UNIQUE, a integer);
-     CREATE TABLE thing (id integer PRIMARY KEY, owner text REFERENCES owner (code), a integer);
-     CREATE TABLE versioned (id integer PRIMARY KEY, v integer, a integer);
-     COMMENT ON COLUMN versioned.v IS '@sync:version'";
+const TABLES: [(&str, &str); 7] = [
+    ("parent", "id integer key, a integer, rule integer rules, made integer default"),
+    ("child", "id integer key, parent integer references=parent.id, a integer"),
+    ("grandchild", "id integer key, child integer references=child.id, a integer"),
+    ("node", "id integer key, node integer references=node.id, a integer"),
+    ("owner", "id integer key, code text unique, a integer"),
+    ("thing", "id integer key, owner text references=owner.code, a integer"),
+    ("versioned", "id integer key, v integer version, a integer"),
+];
 
 fn catalog() -> Catalog {
-    ddl::parse(&[("test.sql".into(), TABLES.into())]).unwrap().catalog
+    let tables = TABLES.iter().map(|(name, columns)| table(name, columns));
+    Catalog::new(tables.collect(), Vec::new())
 }
 
 /// Reads a write such as `update parent 1 a=2 rule`; a column without a value is NULL.
@@ -227,8 +228,7 @@ fn rows_that_wait_for_each_other_go_in_the_order_in_which_they_were_accepted() {
 
 #[test]
 fn writes_whose_keys_cannot_be_compared_keep_their_order() {
-    let ddl = "CREATE TABLE t (id citext PRIMARY KEY, a integer)";
-    let catalog = ddl::parse(&[("test.sql".into(), ddl.into())]).unwrap().catalog;
+    let catalog = Catalog::new(vec![table("t", "id citext key, a integer")], Vec::new());
     let writes =
         ["update t x a=1", "update t X a=2", "update t x a=3"].map(|text| write(&catalog, text));
     let steps = plan(&catalog, &writes.iter().collect::<Vec<_>>(), Folding::Neighbours);

@@ -1,7 +1,7 @@
 WITH input AS (
   SELECT unnest(($1)[1]::bpchar[]) AS c1, unnest(($1)[2]::integer[]) AS c2
 ), written AS (
-  DELETE FROM "item" AS target USING input
+  DELETE FROM "public"."item" AS target USING input
   WHERE target."kind" = input.c1 AND target."number" = input.c2
   RETURNING 1
 )

@@ -1,8 +1,8 @@
 WITH input AS (
   SELECT unnest(($1)[1]::text[]) AS c1
 ), written AS (
-  DELETE FROM "loose" AS target USING input
-  WHERE target."word" = input.c1::"citext"
+  DELETE FROM "public"."loose" AS target USING input
+  WHERE target."word" = input.c1::citext
   RETURNING 1
 )
 SELECT ARRAY[(SELECT count(*) FROM written), 0]

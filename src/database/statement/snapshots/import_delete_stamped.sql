@@ -1,7 +1,7 @@
 WITH input AS (
   SELECT unnest(($1)[1]::bigint[]) AS c1
 ), written AS (
-  DELETE FROM "stamped" AS target USING input
+  DELETE FROM "public"."stamped" AS target USING input
   WHERE target."id" = input.c1
   RETURNING 1
 )

@@ -1,7 +1,7 @@
 WITH input AS (
   SELECT unnest(($1)[1]::text[]) AS c1
 ), written AS (
-  INSERT INTO "keyless" AS target ("note")
+  INSERT INTO "public"."keyless" AS target ("note")
   SELECT input.c1 FROM input
   RETURNING 1
 )

@@ -1,8 +1,8 @@
 WITH input AS (
   SELECT unnest(($1)[1]::text[]) AS c1, unnest(($1)[2]::text[]) AS c2
 ), written AS (
-  INSERT INTO "loose" AS target ("word", "note")
-  SELECT input.c1::"citext", input.c2 FROM input
+  INSERT INTO "public"."loose" AS target ("word", "note")
+  SELECT input.c1::citext, input.c2 FROM input
   RETURNING 1
 )
 SELECT ARRAY[(SELECT count(*) FROM written), 0]

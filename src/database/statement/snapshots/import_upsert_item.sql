@@ -3,16 +3,16 @@ WITH input AS MATERIALIZED (
 ), sample AS MATERIALIZED (
   SELECT 2 * count(found.one) > count(*) AS is_same FROM (SELECT * FROM input LIMIT 50) AS input
   LEFT JOIN LATERAL (
-    SELECT 1 AS one FROM "item" AS target WHERE target."kind" = input.c1 AND target."number" = input.c2 AND (target."name", target."amount"::text COLLATE "C", target."tags", target."place"::text COLLATE "C") IS NOT DISTINCT FROM (input.c3, input.c4::text COLLATE "C", input.c5::text[], input.c6::"macaddr"::text COLLATE "C") OFFSET 0
+    SELECT 1 AS one FROM "public"."item" AS target WHERE target."kind" = input.c1 AND target."number" = input.c2 AND (target."name", target."amount"::text COLLATE "C", target."tags", target."place"::text COLLATE "C") IS NOT DISTINCT FROM (input.c3, input.c4::text COLLATE "C", input.c5::text[], input.c6::macaddr::text COLLATE "C") OFFSET 0
   ) AS found ON true
 ), same AS MATERIALIZED (
   SELECT input.n FROM input CROSS JOIN LATERAL (
-    SELECT FROM "item" AS target WHERE target."kind" = input.c1 AND target."number" = input.c2 AND (target."name", target."amount"::text COLLATE "C", target."tags", target."place"::text COLLATE "C") IS NOT DISTINCT FROM (input.c3, input.c4::text COLLATE "C", input.c5::text[], input.c6::"macaddr"::text COLLATE "C") OFFSET 0
+    SELECT FROM "public"."item" AS target WHERE target."kind" = input.c1 AND target."number" = input.c2 AND (target."name", target."amount"::text COLLATE "C", target."tags", target."place"::text COLLATE "C") IS NOT DISTINCT FROM (input.c3, input.c4::text COLLATE "C", input.c5::text[], input.c6::macaddr::text COLLATE "C") OFFSET 0
   ) AS found
   WHERE (SELECT is_same FROM sample)
 ), written AS (
-  INSERT INTO "item" AS target ("kind", "number", "name", "amount", "tags", "place")
-  SELECT input.c1, input.c2, input.c3, input.c4, input.c5::text[], input.c6::"macaddr" FROM input WHERE n NOT IN (SELECT n FROM same)
+  INSERT INTO "public"."item" AS target ("kind", "number", "name", "amount", "tags", "place")
+  SELECT input.c1, input.c2, input.c3, input.c4, input.c5::text[], input.c6::macaddr FROM input WHERE n NOT IN (SELECT n FROM same)
   ON CONFLICT ("kind", "number") DO UPDATE SET "name" = EXCLUDED."name", "amount" = EXCLUDED."amount", "tags" = EXCLUDED."tags", "place" = EXCLUDED."place"
   WHERE ROW(target."name", target."amount", target."tags", target."place")::record *<> ROW(EXCLUDED."name", EXCLUDED."amount", EXCLUDED."tags", EXCLUDED."place")::record
   RETURNING 1

@@ -1,8 +1,8 @@
 WITH input AS (
   SELECT unnest(($1)[1]::text[]) AS c1, unnest(($1)[2]::text[]) AS c2
 ), written AS (
-  INSERT INTO "loose" AS target ("word", "note")
-  SELECT input.c1::"citext", input.c2 FROM input
+  INSERT INTO "public"."loose" AS target ("word", "note")
+  SELECT input.c1::citext, input.c2 FROM input
   ON CONFLICT ("word") DO UPDATE SET "note" = EXCLUDED."note"
   WHERE ROW(target."note")::record *<> ROW(EXCLUDED."note")::record
   RETURNING 1

@@ -1,1 +1,1 @@
-SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."kind", t."number", t."name", t."amount", t."tags", t."place") AS shown) FROM "item" AS t WHERE (t."kind" = :p1::bpchar) AND (t."number" = :p2::integer) LIMIT :p3::bigint
+SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."kind", t."number", t."name", t."amount", t."tags", t."place") AS shown) FROM "public"."item" AS t WHERE (t."kind" = :p1::bpchar) AND (t."number" = :p2::integer) LIMIT :p3::bigint

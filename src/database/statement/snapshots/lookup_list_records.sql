@@ -1,1 +1,1 @@
-SELECT t."number", t."name", t."name"::text, t."number"::text, t."kind"::text FROM "item" AS t WHERE (t."amount" >= :p1::numeric) AND (t."name"::text LIKE :p2::text) ORDER BY t."name" DESC, t."number", t."kind" LIMIT :p3::bigint
+SELECT t."number", t."name", t."name"::text, t."number"::text, t."kind"::text FROM "public"."item" AS t WHERE (t."amount" >= :p1::numeric) AND (t."name"::text LIKE :p2::text) ORDER BY t."name" DESC, t."number", t."kind" LIMIT :p3::bigint

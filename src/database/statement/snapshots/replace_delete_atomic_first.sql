@@ -3,7 +3,7 @@ WITH began AS MATERIALIZED (
 ), stretch AS MATERIALIZED (
   SELECT target."kind" AS k1, target."number" AS k2, target.tableoid AS table_oid, target.ctid AS tuple_id, target.xmin AS written_by,
     ROW(target."kind", target."number")::text AS key
-  FROM "item" AS target
+  FROM "public"."item" AS target
   ORDER BY target."kind", target."number" LIMIT :rows::bigint
 ), missing AS MATERIALIZED (
   SELECT table_oid, tuple_id, written_by FROM stretch CROSS JOIN began
@@ -13,6 +13,6 @@ WITH began AS MATERIALIZED (
     LIMIT 1
   ) IS NULL
 )
-DELETE FROM "item" AS target USING missing
+DELETE FROM "public"."item" AS target USING missing
 WHERE target.ctid = ANY (ARRAY(SELECT tuple_id FROM missing)) AND target.ctid = missing.tuple_id
     AND target.tableoid = missing.table_oid AND target.xmin = missing.written_by

@@ -5,7 +5,7 @@ WITH input AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), written AS (
-  DELETE FROM "item" AS target USING fresh WHERE target."kind" = fresh.c1 AND target."number" = fresh.c2
+  DELETE FROM "public"."item" AS target USING fresh WHERE target."kind" = fresh.c1 AND target."number" = fresh.c2
   RETURNING fresh.write_key
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, CASE WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied' ELSE 'unchanged' END AS outcome, NULL::text AS payload

@@ -5,8 +5,8 @@ WITH input AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), written AS (
-  INSERT INTO "item" AS target ("kind", "number", "name", "amount", "tags", "place")
-  SELECT fresh.c1, fresh.c2, fresh.c3, fresh.c4, fresh.c5::text[], fresh.c6::"macaddr" FROM fresh ON CONFLICT DO NOTHING
+  INSERT INTO "public"."item" AS target ("kind", "number", "name", "amount", "tags", "place")
+  SELECT fresh.c1, fresh.c2, fresh.c3, fresh.c4, fresh.c5::text[], fresh.c6::macaddr FROM fresh ON CONFLICT DO NOTHING
   RETURNING target."kind" AS k1, target."number" AS k2
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, CASE WHEN (fresh.c1, fresh.c2) IN (SELECT written.k1, written.k2 FROM written) THEN 'applied' ELSE 'unchanged' END AS outcome, NULL::text AS payload

@@ -5,8 +5,8 @@ WITH input AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), written AS (
-  INSERT INTO "item" AS target ("kind", "number", "name", "amount", "tags", "place")
-  SELECT fresh.c1, fresh.c2, fresh.c3, fresh.c4, fresh.c5::text[], fresh.c6::"macaddr" FROM fresh
+  INSERT INTO "public"."item" AS target ("kind", "number", "name", "amount", "tags", "place")
+  SELECT fresh.c1, fresh.c2, fresh.c3, fresh.c4, fresh.c5::text[], fresh.c6::macaddr FROM fresh
   RETURNING 1
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, 'applied' AS outcome, NULL::text AS payload

@@ -5,7 +5,7 @@ WITH input AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), written AS (
-  INSERT INTO "keyless" AS target ("note")
+  INSERT INTO "public"."keyless" AS target ("note")
   SELECT fresh.c1 FROM fresh
   RETURNING 1
 ), settled AS (

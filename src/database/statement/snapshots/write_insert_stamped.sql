@@ -5,7 +5,7 @@ WITH input AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), written AS (
-  INSERT INTO "stamped" AS target ("id", "note", "changed")
+  INSERT INTO "public"."stamped" AS target ("id", "note", "changed")
   SELECT fresh.c1, fresh.c2, fresh.c3 FROM fresh
   RETURNING 1
 ), settled AS (

@@ -6,9 +6,9 @@ WITH input AS MATERIALIZED (
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), stored AS MATERIALIZED (
   SELECT fresh.write_key
-  FROM fresh JOIN "guarded" AS target ON target."id" = fresh.c1
+  FROM fresh JOIN "public"."guarded" AS target ON target."id" = fresh.c1
 ), written AS (
-  UPDATE "guarded" AS target SET "note" = fresh.c2
+  UPDATE "public"."guarded" AS target SET "note" = fresh.c2
   FROM fresh WHERE target."id" = fresh.c1
   RETURNING fresh.write_key
 ), settled AS (

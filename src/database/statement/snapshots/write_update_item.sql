@@ -5,7 +5,7 @@ WITH input AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), written AS (
-  UPDATE "item" AS target SET "name" = fresh.c3, "amount" = fresh.c4, "tags" = fresh.c5::text[], "place" = fresh.c6::"macaddr"
+  UPDATE "public"."item" AS target SET "name" = fresh.c3, "amount" = fresh.c4, "tags" = fresh.c5::text[], "place" = fresh.c6::macaddr
   FROM fresh WHERE target."kind" = fresh.c1 AND target."number" = fresh.c2
   RETURNING fresh.write_key
 ), settled AS (

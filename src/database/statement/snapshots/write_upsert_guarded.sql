@@ -5,7 +5,7 @@ WITH input AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), written AS (
-  INSERT INTO "guarded" AS target ("id", "note")
+  INSERT INTO "public"."guarded" AS target ("id", "note")
   SELECT fresh.c1, fresh.c2 FROM fresh
   ON CONFLICT ("id") DO UPDATE SET "note" = EXCLUDED."note"
   WHERE ROW(target."note")::record *<> ROW(EXCLUDED."note")::record

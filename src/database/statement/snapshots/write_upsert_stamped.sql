@@ -6,9 +6,9 @@ WITH input AS MATERIALIZED (
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
 ), stored AS MATERIALIZED (
   SELECT fresh.write_key, (target."note", target."changed") IS NOT DISTINCT FROM (fresh.c2, fresh.c3) AS is_same
-  FROM fresh JOIN "stamped" AS target ON target."id" = fresh.c1
+  FROM fresh JOIN "public"."stamped" AS target ON target."id" = fresh.c1
 ), written AS (
-  INSERT INTO "stamped" AS target ("id", "note", "changed")
+  INSERT INTO "public"."stamped" AS target ("id", "note", "changed")
   SELECT fresh.c1, fresh.c2, fresh.c3 FROM fresh
   ON CONFLICT ("id") DO UPDATE SET "note" = EXCLUDED."note", "changed" = EXCLUDED."changed"
   WHERE (target."changed" IS NULL OR target."changed" < EXCLUDED."changed")

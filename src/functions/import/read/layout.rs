@@ -373,7 +373,7 @@ fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, 
     if options.mode == LoadMode::Delete {
         return Ok(is_key);
     }
-    if column.is_writable() {
+    if table.accepts(column, options.mode.changes(table)) {
         return Ok(true);
     }
     if options.ignores_extra_columns && !is_key {

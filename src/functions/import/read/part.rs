@@ -93,12 +93,10 @@ impl Part {
     /// Makes a part of rows that have only a key.
     #[cfg(test)]
     pub fn of_keys(keys: impl IntoIterator<Item = u64>) -> Self {
-        let sql = "CREATE TABLE t (k bigint PRIMARY KEY);".to_owned();
-        let schema = aurora_sync_catalog::ddl::parse(&[("0001_t.sql".to_owned(), sql)]).unwrap();
-        let table = &schema.catalog.tables()[0];
+        let table = aurora_sync_catalog::notation::table("t", "k bigint key");
         let mut part = Self::default();
         for key in keys {
-            let key = Key::from_path(table, &key.to_string()).ok();
+            let key = Key::from_path(&table, &key.to_string()).ok();
             let row = Row { key, cells: crate::database::parameter_set::PackedCells::default() };
             part.push(1, FilePosition { byte_offset: 0, line: 1 }, b"", &row);
         }

@@ -1,4 +1,4 @@
-use aurora_sync_catalog::ddl;
+use aurora_sync_catalog::notation;
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::{Encoding, for_label};
 use csv_stream::records::Records;
@@ -6,11 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const STAFF: &str =
-    "CREATE TABLE Staff (id CHAR(4) NOT NULL, name TEXT NOT NULL, age INTEGER, PRIMARY KEY (id))";
+const STAFF: &str = "id char(4) key, name text not-null, age integer";
 
-fn table(ddl: &str) -> Table {
-    ddl::parse(&[("t.sql".into(), ddl.into())]).unwrap().catalog.tables()[0].clone()
+fn table(columns: &str) -> Table {
+    notation::table("t", columns)
 }
 
 fn records(file: &str) -> Vec<Record> {
@@ -25,8 +24,8 @@ fn in_mode(mode: LoadMode) -> Options {
     Options { mode, ..Options::default() }
 }
 
-fn check_header_in(ddl: &str, options: &Options, header: &str, expected: &str) {
-    let table = table(ddl);
+fn check_header_in(columns: &str, options: &Options, header: &str, expected: &str) {
+    let table = table(columns);
     let found = match Layout::from_header(&table, &records(header)[0], options) {
         Ok(layout) => {
             let columns = layout.columns();
@@ -46,7 +45,7 @@ fn a_header_names_columns_in_any_order_and_case() {
     check_header("id,name,age", "id name age");
     check_header(" Age ,NAME,id", "age name id");
     check_header("id,name,_error", "id name");
-    check_header_in("CREATE TABLE t (\"É\" int)", &Options::default(), "é", "É");
+    check_header_in("\"É\" int", &Options::default(), "é", "É");
 }
 
 #[test]
@@ -61,7 +60,7 @@ fn a_header_that_does_not_fit_says_why() {
         "field 3 of the header has no name; name it or leave it out, or set extra-columns to ignore",
     );
     check_header("id,\"name", "the header (line 1) cannot be read: a quote in it is never closed");
-    let two = "CREATE TABLE t (\"Name\" int, name int)";
+    let two = "\"Name\" int, name int";
     check_header_in(two, &Options::default(), "name,Name", "name Name");
     check_header_in(
         two,
@@ -82,7 +81,7 @@ fn a_name_that_comes_twice_is_refused_with_the_nearest_fix() {
         "the header names the column \"id\" twice, in fields 1 and 3; keep one of them",
     );
     check_header_in(
-        "CREATE TABLE t (name_1 text, x int, name_2 text)",
+        "name_1 text, x int, name_2 text",
         &Options { ignores_extra_columns: true, ..Options::default() },
         "other,name_1,other,x,name_1",
         "the header names the column \"name_1\" twice, in fields 2 and 5; keep one of them; did you mean \
@@ -94,25 +93,24 @@ fn a_name_that_comes_twice_is_refused_with_the_nearest_fix() {
 fn extra_columns_are_left_out_only_with_the_option() {
     let options = Options { ignores_extra_columns: true, ..Options::default() };
     check_header_in(STAFF, &options, "id,shoe size,name,,", "id name");
-    let ddl = "CREATE TABLE t (id int PRIMARY KEY, made int GENERATED ALWAYS AS (id + 1) STORED, kept int);
-        COMMENT ON COLUMN t.kept IS '@sync:no-write'";
-    check_header_in(ddl, &options, "id,made,kept", "id");
+    let columns = "id int key, made int generated, kept int unwritten";
+    check_header_in(columns, &options, "id,made,kept", "id");
     check_header_in(
-        ddl,
+        columns,
         &Options::default(),
         "id,made",
         "the header names the column \"made\", whose values the database makes; leave it out, or set \
          extra-columns to ignore",
     );
     check_header_in(
-        ddl,
+        columns,
         &Options::default(),
         "id,kept",
         "the header names the column \"kept\", which is kept out of writes; leave it out, or set \
          extra-columns to ignore",
     );
     check_header_in(
-        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int)",
+        "id int key identity, n int",
         &options,
         "id,n",
         "the header names the column \"id\", whose values the database makes; rows with such a key cannot be written",
@@ -139,15 +137,15 @@ fn the_option_columns_names_the_fields() {
 
 #[test]
 fn a_version_is_required_if_rows_are_compared() {
-    let ddl =
-        "CREATE TABLE t (id int PRIMARY KEY, v int); COMMENT ON COLUMN t.v IS '@sync:version'";
+    let columns =
+        "id int key, v int version";
     let missing = "the header does not name the column \"v\", which says whether a row is newer";
-    check_header_in(ddl, &in_mode(LoadMode::Upsert), "id", missing);
-    check_header_in(ddl, &in_mode(LoadMode::Replace), "id", missing);
-    check_header_in(ddl, &in_mode(LoadMode::Insert), "id", "id");
-    check_header_in(ddl, &in_mode(LoadMode::Ignore), "id", "id");
-    check_header_in(ddl, &in_mode(LoadMode::Delete), "id", "id");
-    let table = table(ddl);
+    check_header_in(columns, &in_mode(LoadMode::Upsert), "id", missing);
+    check_header_in(columns, &in_mode(LoadMode::Replace), "id", missing);
+    check_header_in(columns, &in_mode(LoadMode::Insert), "id", "id");
+    check_header_in(columns, &in_mode(LoadMode::Ignore), "id", "id");
+    check_header_in(columns, &in_mode(LoadMode::Delete), "id", "id");
+    let table = table(columns);
     let records = records("id,v\n1,\n");
     let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
     assert_eq!(layout.row(&records[1]).unwrap_err().rule, "not-null");
@@ -158,7 +156,7 @@ fn deleting_needs_the_key_and_nothing_else() {
     let delete = in_mode(LoadMode::Delete);
     check_header_in(STAFF, &delete, "age,id", "id");
     check_header_in(
-        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int NOT NULL)",
+        "id int key identity, n int not-null",
         &delete,
         "n,id",
         "id",
@@ -170,7 +168,7 @@ fn deleting_needs_the_key_and_nothing_else() {
         "the header does not name the column(s) id of the key, by which mode delete finds rows",
     );
     check_header_in(
-        "CREATE TABLE t (id int)",
+        "id int",
         &delete,
         "id",
         "mode delete needs a table with a primary key, as rows are found by it",
@@ -192,10 +190,10 @@ fn deleting_needs_the_key_and_nothing_else() {
 fn a_file_of_rejected_rows_cannot_replace_a_table() {
     let replace = in_mode(LoadMode::Replace);
     check_header_in(STAFF, &replace, "id,name", "id name");
-    let ddl = "CREATE TABLE t (id serial PRIMARY KEY, n int)";
-    check_header_in(ddl, &in_mode(LoadMode::Upsert), "n", "n");
+    let columns = "id int key default, n int";
+    check_header_in(columns, &in_mode(LoadMode::Upsert), "n", "n");
     check_header_in(
-        ddl,
+        columns,
         &replace,
         "n",
         "the header does not name the column(s) id of the key, by which mode replace finds rows",
@@ -209,12 +207,12 @@ fn a_file_of_rejected_rows_cannot_replace_a_table() {
 
 /// Compares the cells of a record, or the rule and the column of its reject.
 fn check_row(
-    ddl: &str,
+    columns: &str,
     options: &Options,
     file: &str,
     expected: Result<&[Option<&str>], (&str, &str)>,
 ) {
-    let table = table(ddl);
+    let table = table(columns);
     let records = records(file);
     let layout = Layout::from_header(&table, &records[0], options).unwrap();
     let found = layout.row(&records[1]);
@@ -246,39 +244,39 @@ fn a_record_becomes_a_row_or_a_reject() {
 
 #[test]
 fn an_empty_field_is_null_even_if_the_column_has_a_default() {
-    let ddl = "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 7, m int DEFAULT 7)";
-    check_row(ddl, &Options::default(), "id,n,m\n1,2,\n", Ok(&[Some("1"), Some("2"), None]));
-    check_row(ddl, &Options::default(), "id,n\n1,\n", Err(("not-null", "n")));
+    let columns = "id int key, n int not-null default, m int default";
+    check_row(columns, &Options::default(), "id,n,m\n1,2,\n", Ok(&[Some("1"), Some("2"), None]));
+    check_row(columns, &Options::default(), "id,n\n1,\n", Err(("not-null", "n")));
 }
 
 #[test]
 fn numbers_are_grouped_only_as_declared() {
-    let ddl = "CREATE TABLE t (n numeric(9,2), i int, b boolean, s text, a int[])";
+    let columns = "n numeric(9,2), i int, b boolean, s text, a int[]";
     let commas = Options { numbers: Numbers::CommaGroups, ..Options::default() };
     let file = |record: &str| format!("n,i,b,s,a\n{record}\n");
     check_row(
-        ddl,
+        columns,
         &commas,
         &file("\"1,234.50\",\"12,345\",Yes,\"1,23\",\"{1,23}\""),
         Ok(&[Some("1234.50"), Some("12345"), Some("true"), Some("1,23"), Some("{1,23}")]),
     );
-    check_row(ddl, &commas, &file("\"1,23\",1,f,s,{}"), Err(("format", "n")));
-    check_row(ddl, &Options::default(), &file("\"1,234.5\",1,f,s,{}"), Err(("format", "n")));
+    check_row(columns, &commas, &file("\"1,23\",1,f,s,{}"), Err(("format", "n")));
+    check_row(columns, &Options::default(), &file("\"1,234.5\",1,f,s,{}"), Err(("format", "n")));
     let points = Options { numbers: Numbers::PointGroups, ..Options::default() };
     check_row(
-        ddl,
+        columns,
         &points,
         &file("\"1.234,5\",1.234,0,s,{}"),
         Ok(&[Some("1234.5"), Some("1234"), Some("false"), Some("s"), Some("{}")]),
     );
-    check_row(ddl, &points, &file("1234.5,1,f,s,{}"), Err(("format", "n")));
+    check_row(columns, &points, &file("1234.5,1,f,s,{}"), Err(("format", "n")));
 }
 
 #[test]
 fn a_key_that_may_be_the_key_of_another_row_is_refused() {
-    let ddl = "CREATE TABLE t (d date, n int, PRIMARY KEY (n, d))";
-    check_row(ddl, &Options::default(), "d,n\n\"November 23, 2026\",1\n", Err(("format", "d")));
-    let table = table(ddl);
+    let columns = "d date key=2, n int key=1";
+    check_row(columns, &Options::default(), "d,n\n\"November 23, 2026\",1\n", Err(("format", "d")));
+    let table = table(columns);
     let records = records("d,n\n2026-11-23,007\n");
     let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
     assert_eq!(layout.row(&records[1]).unwrap().key.unwrap().to_string(), "7,2026-11-23");
@@ -288,7 +286,7 @@ proptest! {
     /// Lanes rely on this.
     #[test]
     fn a_row_has_the_key_of_a_request_for_the_same_row(a in "[a-c ,\"]{1,4}", n in any::<i32>(), zeros in 0_usize..3) {
-        let table = table("CREATE TABLE t (n int, a text, PRIMARY KEY (a, n))");
+        let table = table("n int key=2, a text key=1");
         let dialect = Dialect::default();
         let number = format!("{}{}", "0".repeat(zeros), n.unsigned_abs());
         let records = records(&format!("n,a\n{number},{}\n", dialect.field(&a)));
@@ -320,9 +318,9 @@ fn a_row_costs_four_allocations_whatever_its_number_of_fields() {
         let cycle = |all: &[&str]| -> Vec<String> {
             all.iter().cycle().take(columns).map(|one| (*one).to_owned()).collect()
         };
-        let ddl: Vec<_> =
+        let definitions: Vec<_> =
             names.iter().zip(cycle(&types)).map(|(name, of)| format!("{name} {of}")).collect();
-        let table = table(&format!("CREATE TABLE t (k int PRIMARY KEY, {})", ddl.join(", ")));
+        let table = table(&format!("k int key, {}", definitions.join(", ")));
         let file = format!("k,{}\n1,{}\n", names.join(","), cycle(&texts).join(","));
         let records = records(&file);
         let layout = Layout::from_header(&table, &records[0], &Options::default()).unwrap();
@@ -336,11 +334,11 @@ fn a_row_costs_four_allocations_whatever_its_number_of_fields() {
 }
 
 /// Reads a file as the examples of docs/guide/import.md do, and returns its cells and rejects.
-fn example(ddl: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
+fn example(columns: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
     use crate::functions::import::read::options::{self, Defaults};
     use csv_stream::reader::{Next, Reader};
 
-    let table = table(ddl);
+    let table = table(columns);
     let metadata =
         metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let options = options::read(&Defaults::none(), "imports/t/a", &metadata).unwrap();
@@ -371,7 +369,7 @@ fn example(ddl: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
 
 #[test]
 fn the_worked_examples_of_the_documentation_work() {
-    let invoice = "CREATE TABLE t (id char(4) PRIMARY KEY, name text, amount numeric(9,2))";
+    let invoice = "id char(4) key, name text, amount numeric(9,2)";
     assert_eq!(
         example(
             invoice,

@@ -1,0 +1,21 @@
+//! The function that reads the tables from the database.
+
+use aurora_sync::aws::{self, data_api::DataApi, objects::Objects};
+use aurora_sync::functions::config::Config;
+use aurora_sync::functions::refresh::{self, Refresh};
+use aurora_sync::functions::runtime;
+use serde::de::IgnoredAny;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::from_env();
+    runtime::init_logs(&config.log_level());
+    let sdk_config = aws::sdk_config().await;
+    let function = Refresh {
+        data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+        objects: Objects::new(&sdk_config),
+        bucket: config.catalog_bucket()?,
+    };
+    runtime::serve(async |_event: IgnoredAny, deadline| refresh::run(&function, deadline).await)
+        .await
+}
