@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-/// Loads files into tables through aurora-sync
+/// Works with a deployed aurora-sync
 #[derive(Debug, Parser)]
 #[command(name = "aurora-sync", version)]
 pub(crate) struct Arguments {
@@ -18,6 +18,25 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Import(Import),
+    Refresh(Refresh),
+}
+
+/// Read the tables of the database again, so that the API knows a schema change at once
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The functions also find a change by themselves: at once for a request that names \
+    something new, and within a minute otherwise.\n\n\
+    Exit status: 0 the tables were read, 1 they could not be read, 2 the command line is wrong."
+)]
+pub(crate) struct Refresh {
+    /// The function that reads the tables, else $REFRESH_FUNCTION
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Print JSON: version, tables, changes, remarks
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) account: Account,
 }
 
 /// Upload files, follow their imports and print the reports
@@ -158,7 +177,15 @@ pub(crate) struct Deployment {
     /// The address of the API, else $API_URL
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
-    /// The CloudFormation stack whose outputs name all three
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+/// The stack, and who asks.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Where")]
+pub(crate) struct Account {
+    /// The CloudFormation stack, whose outputs have the names
     #[arg(long, value_name = "NAME")]
     pub(crate) stack: Option<String>,
     /// A profile of ~/.aws/config
@@ -188,7 +215,9 @@ mod tests {
     #[test]
     fn options_have_their_documented_names() {
         let line = "aurora-sync import a.csv --table t --delimiter \t --max-rejects 5% --dry-run --header false";
-        let Command::Import(import) = Arguments::parse_from(line.split(' ')).command;
+        let Command::Import(import) = Arguments::parse_from(line.split(' ')).command else {
+            panic!("the command is import");
+        };
         assert_eq!(
             import.options.given(),
             [("delimiter", "tab"), ("header", "false"), ("max-rejects", "5%"), ("dry-run", "true")]

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::primitives::ByteStream;
@@ -71,6 +72,18 @@ impl Aws {
         Ok(outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect())
     }
 
+    /// Invokes a function with an empty event, and waits for its response.
+    pub(crate) async fn invoke(&self, function: &str) -> anyhow::Result<Invoked> {
+        let client = aws_sdk_lambda::Client::new(&self.config);
+        let response = client.invoke().function_name(function).payload(Blob::new("{}")).send().await;
+        let response = response
+            .map_err(|error| anyhow!("{}", DisplayErrorContext(error)))
+            .with_context(|| format!("cannot invoke the function {function}"))?;
+        let payload = response.payload.map(Blob::into_inner).unwrap_or_default();
+        let error = response.function_error.map(|_| error_message(&payload));
+        Ok(Invoked { payload, error })
+    }
+
     pub(crate) fn objects(&self) -> Objects {
         Objects { client: Client::new(&self.config) }
     }
@@ -84,6 +97,22 @@ impl Aws {
             .context("no credentials of AWS are set: give --profile, or set AWS_ACCESS_KEY_ID")?;
         Ok(Signer { region, provider, credentials: Mutex::new(None) })
     }
+}
+
+/// The response of a function.
+#[derive(Debug)]
+pub(crate) struct Invoked {
+    pub(crate) payload: Vec<u8>,
+    /// The message of the function's error, if it failed.
+    pub(crate) error: Option<String>,
+}
+
+/// The message of an error, as Lambda reports it (Lambda Developer Guide, "Using the Lambda runtime
+/// API").
+fn error_message(payload: &[u8]) -> String {
+    let error: Option<serde_json::Value> = serde_json::from_slice(payload).ok();
+    let message = error.as_ref().and_then(|error| error["errorMessage"].as_str());
+    message.unwrap_or("its log says why").to_owned()
 }
 
 /// The region in the name of an API's host.

@@ -58,10 +58,9 @@ pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
             return Outcome::Usage;
         }
     };
-    let aws =
-        Aws::load(arguments.deployment.profile.as_deref(), arguments.deployment.region.as_deref())
-            .await;
-    let outputs = match &arguments.deployment.stack {
+    let account = &arguments.deployment.account;
+    let aws = Aws::load(account.profile.as_deref(), account.region.as_deref()).await;
+    let outputs = match &account.stack {
         Some(stack) => aws.stack_outputs(stack).await,
         None => Ok(HashMap::new()),
     };
@@ -293,7 +292,9 @@ mod tests {
 
     fn checked(line: &str) -> Result<Vec<String>, String> {
         let words = ["aurora-sync", "import"].into_iter().chain(line.split(' '));
-        let Command::Import(arguments) = Arguments::parse_from(words).command;
+        let Command::Import(arguments) = Arguments::parse_from(words).command else {
+            panic!("the command is import");
+        };
         let files = check(&arguments).map_err(|error| format!("{error:#}"))?;
         Ok(files.into_iter().map(|file| file.name).collect())
     }

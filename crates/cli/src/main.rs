@@ -1,6 +1,7 @@
-//! `aurora-sync`: loads files and reports their rows.
+//! `aurora-sync`: loads files and reports their rows; has the tables read again.
 //!
-//! A client of the deployed functions: knows the buckets and the API, never the database.
+//! A client of the deployed functions: knows the buckets, the API and a function, never the
+//! database.
 
 mod api;
 mod arguments;
@@ -8,6 +9,7 @@ mod aws;
 mod deployment;
 mod follow;
 mod import;
+mod refresh;
 mod report;
 mod progress;
 
@@ -19,6 +21,8 @@ use self::arguments::{Arguments, Command};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Import(arguments) = Arguments::parse().command;
-    import::run(&arguments).await.into()
+    match Arguments::parse().command {
+        Command::Import(arguments) => import::run(&arguments).await.into(),
+        Command::Refresh(arguments) => refresh::run(&arguments).await.into(),
+    }
 }

@@ -80,6 +80,9 @@ pub struct Addresses {
     pub api_url: String,
     pub uploads_bucket: String,
     pub results_bucket: String,
+    pub catalog_bucket: String,
+    /// The function that reads the tables again.
+    pub refresh_function: String,
     pub writes_queue_url: String,
     pub writes_dead_letter_queue_url: String,
     pub imports_queue_url: String,
@@ -162,6 +165,8 @@ impl Stack {
             api_url: local_api_url(&endpoint_url, &deployed.output("ApiUrl")?)?,
             uploads_bucket: deployed.output("UploadsBucket")?,
             results_bucket: deployed.output("ResultsBucket")?,
+            catalog_bucket: deployed.output("CatalogBucket")?,
+            refresh_function: deployed.output("RefreshFunction")?,
             writes_queue_url: deployed.output("WritesQueueUrl")?,
             writes_dead_letter_queue_url: deployed.output("WritesDeadLetterQueueUrl")?,
             imports_queue_url: deployed.output("ImportsQueueUrl")?,

@@ -127,8 +127,12 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, &str)> {
         ("API_URL", &addresses.api_url),
         ("UPLOADS_BUCKET", &addresses.uploads_bucket),
         ("RESULTS_BUCKET", &addresses.results_bucket),
+        ("CATALOG_BUCKET", &addresses.catalog_bucket),
+        ("REFRESH_FUNCTION", &addresses.refresh_function),
         ("WRITES_QUEUE_URL", &addresses.writes_queue_url),
+        ("WRITES_DEAD_LETTER_QUEUE_URL", &addresses.writes_dead_letter_queue_url),
         ("IMPORTS_QUEUE_URL", &addresses.imports_queue_url),
+        ("IMPORTS_DEAD_LETTER_QUEUE_URL", &addresses.imports_dead_letter_queue_url),
         ("CLUSTER_ARN", &addresses.cluster_arn),
         ("SECRET_ARN", &addresses.secret_arn),
         ("DATABASE", &addresses.database),
@@ -157,8 +161,7 @@ fn introduction(stack: &Stack, env_file: &Path, example: Option<&Example>, aws: 
     );
     let commands = match example {
         None => format!(
-            "\
-  psql \"$DATABASE_URL\"
+            "  psql \"$DATABASE_URL\"
   {curl} \"$API_URL/\"
 
 The API offers no table that can be written to. Grant the roles their rights, and look again:
@@ -168,8 +171,7 @@ The API offers no table that can be written to. Grant the roles their rights, an
 "
         ),
         Some(Example { table, path, row }) => format!(
-            "\
-  {curl} \"$API_URL/{path}\"
+            "  {curl} \"$API_URL/{path}\"
   {curl} -i -X POST \"$API_URL/{path}\" -H 'content-type: application/json' \\
       -d {row}
   {aws} s3 cp FILE.csv \"s3://$UPLOADS_BUCKET/imports/{table}/\"

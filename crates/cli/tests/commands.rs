@@ -1,4 +1,4 @@
-//! `aurora-sync import` against the deployed template on the emulator.
+//! The command `aurora-sync` against the deployed template on the emulator.
 
 #![allow(clippy::unwrap_used, reason = "clippy takes the helpers of tests for product code")]
 
@@ -23,6 +23,7 @@ impl Cli {
             ("API_URL", addresses.api_url.clone()),
             ("UPLOADS_BUCKET", addresses.uploads_bucket.clone()),
             ("RESULTS_BUCKET", addresses.results_bucket.clone()),
+            ("REFRESH_FUNCTION", addresses.refresh_function.clone()),
             ("AWS_ENDPOINT_URL", addresses.endpoint_url.clone()),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
@@ -45,8 +46,12 @@ impl Cli {
 
     /// Runs `aurora-sync import` with these words, and gives its exit status and what it said.
     fn import(&self, words: &str, input: &str) -> (i32, String, String) {
+        self.run("import", words, input)
+    }
+
+    fn run(&self, name: &str, words: &str, input: &str) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aurora-sync"));
-        command.arg("import").args(words.split_whitespace()).current_dir(self.path());
+        command.arg(name).args(words.split_whitespace()).current_dir(self.path());
         command.env_clear().envs(&self.environment).env("HOME", self.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -70,6 +75,7 @@ async fn a_file_is_uploaded_followed_and_reported() {
         an_unknown_deployment_is_status_2(&cli);
         a_large_file_goes_in_parts(&cli);
         the_outputs_of_a_stack_name_the_buckets(&cli);
+        a_new_column_is_known_after_a_refresh(&cli, &stack);
     })
     .await
     .unwrap();
@@ -149,4 +155,26 @@ fn the_outputs_of_a_stack_name_the_buckets(cli: &Cli) {
     let (status, _, said) = cli.import("- --table staff --stack nowhere", "id,name\n1008,Fay\n");
     assert_eq!(status, 1);
     assert!(said.contains("cannot read the outputs of the stack nowhere"), "{said}");
+}
+
+fn a_new_column_is_known_after_a_refresh(cli: &Cli, stack: &Stack) {
+    let sql = "ALTER TABLE staff ADD COLUMN email text; CREATE TABLE closed (id int PRIMARY KEY);";
+    tokio::runtime::Handle::current().block_on(async {
+        let url = &stack.addresses().database_url;
+        let client = ephemeral_postgres::connect(url).await.unwrap();
+        client.batch_execute(sql).await.unwrap();
+    });
+    let (status, said, progress) = cli.run("refresh", "", "");
+    assert_eq!(status, 0, "{said}{progress}");
+    assert!(said.starts_with("the API offers one table (version "), "{said}");
+    assert!(said.ends_with("): staff\nchanged since the last time\n  staff.email: added\n"), "{said}");
+    let (status, said, _) = cli.run("refresh", "--json --stack aurora-sync", "");
+    let refreshed: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, &refreshed["tables"]), (0, &serde_json::json!(["staff"])), "{said}");
+    let (status, said, progress) =
+        cli.import("- --table staff", "id,name,email\n1101,Ada,ada@example.org\n");
+    assert_eq!(status, 0, "{said}{progress}");
+    let (status, _, said) = cli.run("refresh", "--function nothing", "");
+    assert_eq!(status, 1);
+    assert!(said.starts_with("error: cannot invoke the function nothing: "), "{said}");
 }
