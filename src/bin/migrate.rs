@@ -1,10 +1,10 @@
 //! The function of the stack's custom resource, which migrates the database.
 
+use aurora_sync::aws;
 use aurora_sync::aws::cloudformation::CloudFormation;
 use aurora_sync::aws::data_api::DataApi;
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::secrets::Secrets;
-use aurora_sync::aws;
 use aurora_sync::functions::config::Config;
 use aurora_sync::functions::migrate::{self, Deployment, Migrate, Users};
 use aurora_sync::functions::refresh::Refresh;

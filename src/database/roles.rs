@@ -27,37 +27,37 @@ BEGIN
   END LOOP;
 END'";
 
-/// Grants the roles their part of the schema `sync`, and nobody else any of it. Each statement can
-/// be repeated, and new functions and tables need it again.
-pub const GRANT_OWN: [&str; 9] = [
-    "REVOKE ALL ON SCHEMA sync FROM PUBLIC",
-    "REVOKE ALL ON ALL TABLES IN SCHEMA sync FROM PUBLIC",
-    "REVOKE ALL ON ALL ROUTINES IN SCHEMA sync FROM PUBLIC",
-    "GRANT USAGE ON SCHEMA sync TO sync_reader, sync_writer",
-    "GRANT SELECT ON ALL TABLES IN SCHEMA sync TO sync_reader",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sync TO sync_writer",
-    "GRANT EXECUTE ON ALL ROUTINES IN SCHEMA sync TO sync_writer",
-    "GRANT EXECUTE ON FUNCTION sync.reused_id TO sync_reader",
-    "REVOKE ALL ON sync.migration FROM sync_reader, sync_writer",
-];
+/// Grants the roles their part of the schema `sync`, and nobody else any of it. It can be repeated,
+/// and new functions and tables need it again.
+pub const GRANT_OWN: &str = "DO 'BEGIN
+  REVOKE ALL ON SCHEMA sync FROM PUBLIC;
+  REVOKE ALL ON ALL TABLES IN SCHEMA sync FROM PUBLIC;
+  REVOKE ALL ON ALL ROUTINES IN SCHEMA sync FROM PUBLIC;
+  GRANT USAGE ON SCHEMA sync TO sync_reader, sync_writer;
+  GRANT SELECT ON ALL TABLES IN SCHEMA sync TO sync_reader;
+  GRANT EXECUTE ON FUNCTION sync.reused_id TO sync_reader;
+  GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sync TO sync_writer;
+  GRANT EXECUTE ON ALL ROUTINES IN SCHEMA sync TO sync_writer;
+  REVOKE ALL ON sync.migration FROM sync_reader, sync_writer;
+END'";
 
 /// Offers each table that the rest of the transaction creates, so that a table of `sql/` needs no
 /// GRANT. A REVOKE in the same file takes it back.
-pub const OFFER_NEW: [&str; 4] = [
-    "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO sync_reader",
-    "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO sync_writer",
-    "ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO sync_writer",
-    "ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO sync_reader, sync_writer",
-];
+pub const OFFER_NEW: &str = "DO 'BEGIN
+  ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO sync_reader;
+  ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO sync_writer;
+  ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO sync_writer;
+  ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO sync_reader, sync_writer;
+END'";
 
 /// Ends [`OFFER_NEW`]. It must be in the same transaction, so that no other session's tables are
 /// offered.
-pub const OFFER_NEW_NO_MORE: [&str; 4] = [
-    "ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM sync_reader",
-    "ALTER DEFAULT PRIVILEGES REVOKE SELECT, INSERT, UPDATE, DELETE ON TABLES FROM sync_writer",
-    "ALTER DEFAULT PRIVILEGES REVOKE USAGE ON SEQUENCES FROM sync_writer",
-    "ALTER DEFAULT PRIVILEGES REVOKE USAGE ON SCHEMAS FROM sync_reader, sync_writer",
-];
+pub const OFFER_NEW_NO_MORE: &str = "DO 'BEGIN
+  ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM sync_reader;
+  ALTER DEFAULT PRIVILEGES REVOKE SELECT, INSERT, UPDATE, DELETE ON TABLES FROM sync_writer;
+  ALTER DEFAULT PRIVILEGES REVOKE USAGE ON SEQUENCES FROM sync_writer;
+  ALTER DEFAULT PRIVILEGES REVOKE USAGE ON SCHEMAS FROM sync_reader, sync_writer;
+END'";
 
 /// Tells if there is a user of this name.
 pub const USER_EXISTS: &str =
@@ -66,12 +66,7 @@ pub const USER_EXISTS: &str =
 /// Returns the statements that make a user of a role, or give the user this password.
 ///
 /// PostgreSQL gets a SCRAM verifier, so that none of its logs can hold the password.
-pub fn user_with_password(
-    role: &str,
-    username: &str,
-    password: &str,
-    exists: bool,
-) -> [String; 2] {
+pub fn user_with_password(role: &str, username: &str, password: &str, exists: bool) -> [String; 2] {
     let verb = if exists { "ALTER" } else { "CREATE" };
     let user = quote_identifier(username);
     let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());

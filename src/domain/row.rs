@@ -285,7 +285,8 @@ fn misplaced(
         return Some(("generated", "no value: the database generates this column's values"));
     }
     let is_accepted = table.accepts(column, operation.changes());
-    (!is_accepted).then_some(("read-only", "no value: sync_writer has no right to write the column"))
+    (!is_accepted)
+        .then_some(("read-only", "no value: sync_writer has no right to write the column"))
 }
 
 /// Describes the expectation for an unknown column: the nearest name, or all names.

@@ -1,10 +1,10 @@
 //! The tables as a function knows them: the catalog that `refresh` has stored, loaded once and
 //! looked after from time to time.
 //!
-//! A schema change needs no deployment. A function asks S3 for a newer catalog every
-//! [`CHECK_EVERY`], and has `refresh` read the database again when nobody did for [`READ_EVERY`].
-//! Before it refuses a request it does both at once, so that a new column is known to the first
-//! request that names it. Without traffic nobody reads the database, and it can pause.
+//! A schema change needs no deployment. A function asks S3 for a newer catalog from time to time,
+//! and has `refresh` read the database again when nobody did lately ([`PACE`]). Before it refuses
+//! a request it does both at once, so that a new column is known to the first request that names
+//! it. Without traffic nobody reads the database, and it can pause.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,15 +21,19 @@ use crate::domain::error::{ServiceError, ServiceFault, SyncError, chain};
 /// The key of the object in its bucket. A catalog of another form would have another key.
 pub const CATALOG_KEY: &str = "catalog/1.json";
 
-/// The time for which a catalog counts as new without asking S3.
-const CHECK_EVERY: Duration = Duration::from_secs(15);
+/// The times between questions.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The time for which a catalog counts as new without asking S3.
+    pub check_every: Duration,
+    /// The age from which the tables are read again, and the least time between two requests of one
+    /// function to do so.
+    pub read_every: Duration,
+}
 
-/// The age in seconds from which the tables are read again, and the least time between two requests
-/// of one function to do so.
-const READ_EVERY: Duration = Duration::from_secs(30);
-
-/// The least time between two questions to S3 because of refused requests.
-const CHECK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A change of the tables is known everywhere in a minute, while there is traffic.
+pub const PACE: Pace =
+    Pace { check_every: Duration::from_secs(15), read_every: Duration::from_secs(30) };
 
 /// The longest wait for `refresh`. It takes less than a second, and longer only while the database
 /// resumes; it continues then by itself.
@@ -39,6 +43,7 @@ const REFRESH_WITHIN: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Tables {
     origin: Origin,
+    pace: Pace,
     state: Mutex<State>,
 }
 
@@ -69,14 +74,20 @@ impl Tables {
     /// Makes tables that never change.
     pub fn fixed(catalog: Catalog) -> Self {
         let state = State { catalog: Some(Arc::new(catalog)), ..State::default() };
-        Self { origin: Origin::Fixed, state: Mutex::new(state) }
+        Self { origin: Origin::Fixed, pace: PACE, state: Mutex::new(state) }
     }
 
     /// Makes the tables of the catalog in this bucket. `refresh` is the function that stores it
     /// there, for those that may invoke it.
     pub fn stored(objects: Objects, bucket: String, refresh: Option<Function>) -> Self {
         let origin = Origin::Stored { objects, bucket, refresh };
-        Self { origin, state: Mutex::default() }
+        Self { origin, pace: PACE, state: Mutex::default() }
+    }
+
+    /// Sets the times between questions.
+    #[must_use]
+    pub fn with_pace(self, pace: Pace) -> Self {
+        Self { pace, ..self }
     }
 
     /// Loads the catalog while the function starts, when Lambda gives it a whole processor. An
@@ -93,7 +104,7 @@ impl Tables {
     pub async fn current(&self, deadline: Deadline) -> Result<Arc<Catalog>, SyncError> {
         let (known, is_due) = {
             let state = self.state();
-            (state.catalog.clone(), is_older(state.checked, CHECK_EVERY))
+            (state.catalog.clone(), is_older(state.checked, self.pace.check_every))
         };
         match known {
             Some(catalog) if !is_due => Ok(catalog),
@@ -118,7 +129,7 @@ impl Tables {
     async fn read_again_later(&self, deadline: Deadline) {
         let Origin::Stored { refresh: Some(function), .. } = &self.origin else { return };
         let is_read_lately = self.state().read_at.is_some_and(|read_at| {
-            now_ms() / 1_000 - read_at < READ_EVERY.as_secs().cast_signed()
+            now_ms() / 1_000 - read_at < self.pace.read_every.as_secs().cast_signed()
         });
         if is_read_lately || !self.may_ask() {
             return;
@@ -134,7 +145,7 @@ impl Tables {
     /// Returns `true`, and notes the time, if the last request to `refresh` is long ago.
     fn may_ask(&self) -> bool {
         let mut state = self.state();
-        let may_ask = is_older(state.asked, READ_EVERY);
+        let may_ask = is_older(state.asked, self.pace.read_every);
         if may_ask {
             state.asked = Some(Instant::now());
         }
@@ -144,16 +155,17 @@ impl Tables {
     /// Returns a catalog that differs from `known`, if there is one.
     ///
     /// For a function that is about to refuse something: it may be right by now. First S3 is asked,
-    /// then `refresh`, each not too often.
-    pub async fn newer_than(&self, known: &Arc<Catalog>, deadline: Deadline) -> Option<Arc<Catalog>> {
+    /// then `refresh`, the latter not too often.
+    pub async fn newer_than(
+        &self,
+        known: &Arc<Catalog>,
+        deadline: Deadline,
+    ) -> Option<Arc<Catalog>> {
         let newer = || {
             let catalog = self.state().catalog.clone();
             catalog.filter(|catalog| !Arc::ptr_eq(catalog, known) && **catalog != **known)
         };
-        let is_checked_lately = !is_older(self.state().checked, CHECK_AGAIN_AFTER);
-        if !is_checked_lately {
-            log_failure(self.check(deadline).await);
-        }
+        log_failure(self.check(deadline).await);
         if let Some(newer) = newer() {
             return Some(newer);
         }

@@ -251,8 +251,7 @@ async fn the_database_rejects_the_same_sqlstates_as_the_error_table() {
 #[tokio::test]
 async fn every_broken_message_is_settled_at_its_first_delivery() {
     let world = World::with(STAFF).await;
-    let good =
-        serde_json::to_value(write(&world.catalog, "insert staff id=0010 name=x")).unwrap();
+    let good = serde_json::to_value(write(&world.catalog, "insert staff id=0010 name=x")).unwrap();
     let mut bodies: Vec<String> = [
         "",
         "null",

@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 
+use ephemeral_postgres::connect;
 use flate2::read::GzDecoder;
 use hyper::Method;
 use local_stack::demo;
@@ -49,6 +50,7 @@ async fn the_tutorials_requests_work_on_the_deployed_template() {
     wrong_requests_get_problems(&stack).await;
     an_array_is_accepted_item_by_item(&stack).await;
     look_ups_pass_the_gateway_unchanged(&stack).await;
+    a_schema_change_needs_no_deployment(&stack).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,6 +111,34 @@ async fn an_array_is_accepted_item_by_item(stack: &Stack) {
             }
         }
     }
+}
+
+/// Changes the table behind the back of the functions, as a migration tool does. A request that
+/// names the new column is accepted and applied at once; the description follows; and a table that
+/// is not granted stays unreachable.
+async fn a_schema_change_needs_no_deployment(stack: &Stack) {
+    let client = connect(&stack.addresses().database_url).await.unwrap();
+    let sql = "ALTER TABLE staff ADD COLUMN email text; CREATE TABLE closed (id int PRIMARY KEY);";
+    client.batch_execute(sql).await.unwrap();
+    let json = ("content-type", "application/json");
+    let row = r#"{"id":"E001","name":"x","email":"x@example.org"}"#;
+    let response = stack.request(Method::POST, "/staff", &[json], row).await.unwrap();
+    assert_eq!(response.status, 202, "{}", response.text());
+    let status = response.header("location").unwrap().to_owned();
+    loop {
+        let status = stack.request(Method::GET, &status, &[], "").await.unwrap().json().unwrap();
+        match status["outcome"].as_str().unwrap() {
+            "pending" => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            outcome => break assert_eq!(outcome, "applied"),
+        }
+    }
+    let get = async |path: &str| stack.request(Method::GET, path, &[], "").await.unwrap();
+    let found = get("/staff?select=email&id=E001").await.json().unwrap();
+    assert_eq!(found, json!([{"email": "x@example.org"}]));
+    let description = get("/").await.json().unwrap();
+    let columns = &description["components"]["schemas"]["staff"]["properties"];
+    assert!(columns["email"].is_object(), "{columns}");
+    assert_eq!(get("/closed").await.status, 404);
 }
 
 /// Checks what the gateway passes on: bytes, methods, headers, percent-encoding.

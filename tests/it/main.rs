@@ -21,6 +21,7 @@ mod import_histories;
 mod reports;
 mod lookups;
 mod migrations;
+mod refreshing;
 mod pruning;
 mod plans;
 mod bench;

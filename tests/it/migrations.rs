@@ -191,8 +191,8 @@ async fn a_statement_that_the_service_ends_is_an_error_with_the_way_out() {
     let world = World::with(STAFF).await;
     world.file("0002_slow.sql", "SELECT 1;\nSELECT 2;");
     // The lock and the records before them.
-    world.fault("execute@11 lose-transaction");
-    world.fault("execute@10 timeout-after");
+    world.fault("execute@13 lose-transaction");
+    world.fault("execute@12 timeout-after");
     let text = failure(&world, None).await;
     assert!(text.contains("set the parameter Baseline to 0002_slow.sql"), "{text}");
 }
@@ -330,7 +330,7 @@ async fn a_commit_without_a_response_is_looked_up() {
 async fn an_outage_that_lasts_is_reported_at_the_deadline() {
     let world = World::with(STAFF).await;
     world.file("0002_more.sql", "SELECT 1;");
-    world.fault("execute@9.. fail-before=ServiceUnavailableError");
+    world.fault("execute@11.. fail-before=ServiceUnavailableError");
     let deadline = Deadline::after(Duration::from_secs(6));
     let error = migrate::run(&world.migrate(), None, deadline).await.unwrap_err();
     let text = chain(&error);
@@ -343,7 +343,7 @@ async fn a_file_outside_a_transaction_is_run_again_after_an_outage() {
     let world = World::with(STAFF).await;
     world.file("0002_index.sql", INDEX);
     // The second statement of the file.
-    world.fault("execute@14 fail-before=ServiceUnavailableError");
+    world.fault("execute@15 fail-before=ServiceUnavailableError");
     assert_eq!(world.migrated(None).await.unwrap(), ["0002_index.sql"]);
     assert_eq!(world.server.faults().injected().len(), 1);
     assert_eq!(world.rows(IS_VALID).await, ["true"]);

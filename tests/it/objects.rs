@@ -255,3 +255,36 @@ async fn an_abandoned_upload_leaves_nothing() {
     }
     assert!(objects.head(&name(&bucket.name, "k")).await.is_err());
 }
+
+#[tokio::test]
+async fn an_object_is_replaced_only_if_nobody_else_has_replaced_it() {
+    let bucket = Bucket::new().await;
+    let objects = Objects::new(&bucket.sdk_config);
+    let replace = async |text: &str, etag: Option<&str>| {
+        objects.replace(&bucket.name, "k", text.into(), etag).await.map_err(|error| error.fault)
+    };
+    let etag = async || {
+        let fetched = objects.get_if_changed(&bucket.name, "k", None).await.unwrap();
+        fetched.changed.unwrap().0
+    };
+    assert_eq!(replace("1", None).await, Ok(()));
+    let first = etag().await;
+    assert_eq!(replace("2", None).await, Err(ServiceFault::Changed));
+    assert_eq!(replace("2", first.as_deref()).await, Ok(()));
+    assert_eq!(replace("3", first.as_deref()).await, Err(ServiceFault::Changed));
+    assert_eq!(bucket.get("k").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn an_object_that_is_known_is_not_sent_again() {
+    let bucket = Bucket::new().await;
+    let objects = Objects::new(&bucket.sdk_config);
+    let etag = bucket.put("k", "1").await;
+    let known = format!("\"{etag}\"");
+    let fetched = objects.get_if_changed(&bucket.name, "k", Some(&known)).await.unwrap();
+    assert!(fetched.changed.is_none());
+    bucket.put("k", "2").await;
+    let fetched = objects.get_if_changed(&bucket.name, "k", Some(&known)).await.unwrap();
+    assert_eq!(fetched.changed.unwrap().1, b"2");
+    assert!(fetched.written_at.is_some());
+}

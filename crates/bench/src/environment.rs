@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
-use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::database::introspection::read_catalog;
+use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::migrate::{self, Migrate};
 use aurora_sync::functions::tables::CATALOG_KEY;
 use bytes::Bytes;

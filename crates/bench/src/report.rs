@@ -132,7 +132,10 @@ fn rust_version() -> String {
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).current_dir(workspace::root().unwrap_or_default()).args(arguments).output();
+    let output = Command::new(program)
+        .current_dir(workspace::root().unwrap_or_default())
+        .args(arguments)
+        .output();
     let output = output.ok().filter(|output| output.status.success());
     output.map_or("unknown".to_owned(), |output| {
         String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
@@ -515,7 +518,8 @@ calls, bytes and processor time, others published the prices, and the formulas a
 /// Returns the number of alarms in the template. An alarm in an `Fn::ForEach` counts once for each
 /// name in its list.
 fn alarms() -> u64 {
-    let template = fs::read_to_string(workspace::root().unwrap_or_default().join("template.yaml")).unwrap_or_default();
+    let template = fs::read_to_string(workspace::root().unwrap_or_default().join("template.yaml"))
+        .unwrap_or_default();
     let mut repeats = 1;
     let mut alarms = 0;
     for line in template.lines() {

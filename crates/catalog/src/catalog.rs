@@ -15,8 +15,8 @@ pub struct Catalog {
     remarks: Vec<Remark>,
 }
 
-/// Something that the operator should know about a table that is granted: why the API does not offer
-/// it, or offers less than was granted.
+/// Something that the operator should know about a table that is granted: why the API does not
+/// offer it, or offers less than was granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remark {
     /// See [`Table::path`].
@@ -59,8 +59,8 @@ pub struct Table {
     pub name: String,
     /// The comment in the database, which describes the table in the API's description.
     pub comment: Option<String>,
-    /// The columns in the order of the table. Those that are neither readable nor writable are among
-    /// them, since they can decide on a write.
+    /// The columns in the order of the table. Those that are neither readable nor writable are
+    /// among them, since they can decide on a write.
     pub columns: Vec<Column>,
     /// Names of the primary key's columns, in the key's order; empty where there is none.
     pub primary_key: Vec<String>,

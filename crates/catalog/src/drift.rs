@@ -73,8 +73,11 @@ fn compare(old: &Table, new: &Table, found: &mut Vec<Difference>) {
             None => found.push(difference(subject(column), Kind::Removed)),
             Some(newer) if newer == column => {}
             Some(newer) => {
-                let kind =
-                    if is_same_to_callers(column, newer) { Kind::ChangedInside } else { Kind::Changed };
+                let kind = if is_same_to_callers(column, newer) {
+                    Kind::ChangedInside
+                } else {
+                    Kind::Changed
+                };
                 found.push(difference(subject(column), kind));
             }
         }

@@ -1,8 +1,8 @@
 //! The tables as the worker knows them, read from the running database.
 //!
 //! Owns the description of tables, columns and types ([`Catalog`]), the query that reads them from
-//! `pg_catalog` ([`introspection`]), and the comparison of two catalogs ([`drift`]). Everything here
-//! is pure: the caller runs the query.
+//! `pg_catalog` ([`introspection`]), and the comparison of two catalogs ([`drift`]). Everything
+//! here is pure: the caller runs the query.
 
 mod identifier;
 mod types;

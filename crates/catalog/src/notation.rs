@@ -3,10 +3,11 @@
 //! Real catalogs are read from a database. A test of a function that only needs a table writes it
 //! down: `table("staff", "id char(4) key, name text not-null, age integer")`.
 //!
-//! A column is a name (in double quotes where it holds blanks), a type, and words: `key` (or `key=1`
-//! and `key=2`, where the key has another order than the columns), `not-null`, `default`, `identity`, `generated`, `rules`, `unique`, `own-equality`, `version`,
-//! `unread`, `unwritten`, `references=TABLE.COLUMN`. `enum(sad|ok)` is a type `public.mood`,
-//! `[]` after a type makes an array, and a type that is not known is left to the database.
+//! A column is a name (in double quotes where it holds blanks), a type, and words: `key` (or
+//! `key=1` and `key=2`, where the key has another order than the columns), `not-null`, `default`,
+//! `identity`, `generated`, `rules`, `unique`, `own-equality`, `version`, `unread`, `unwritten`,
+//! `references=TABLE.COLUMN`. `enum(sad|ok)` is a type `public.mood`, `[]` after a type makes an
+//! array, and a type that is not known is left to the database.
 
 use crate::catalog::{Access, Changes, Column, ForeignKey, Table, WhenAbsent};
 use crate::types::ColumnType;

@@ -75,7 +75,8 @@ impl Aws {
     /// Invokes a function with an empty event, and waits for its response.
     pub(crate) async fn invoke(&self, function: &str) -> anyhow::Result<Invoked> {
         let client = aws_sdk_lambda::Client::new(&self.config);
-        let response = client.invoke().function_name(function).payload(Blob::new("{}")).send().await;
+        let response =
+            client.invoke().function_name(function).payload(Blob::new("{}")).send().await;
         let response = response
             .map_err(|error| anyhow!("{}", DisplayErrorContext(error)))
             .with_context(|| format!("cannot invoke the function {function}"))?;

@@ -167,7 +167,10 @@ fn a_new_column_is_known_after_a_refresh(cli: &Cli, stack: &Stack) {
     let (status, said, progress) = cli.run("refresh", "", "");
     assert_eq!(status, 0, "{said}{progress}");
     assert!(said.starts_with("the API offers one table (version "), "{said}");
-    assert!(said.ends_with("): staff\nchanged since the last time\n  staff.email: added\n"), "{said}");
+    assert!(
+        said.ends_with("): staff\nchanged since the last time\n  staff.email: added\n"),
+        "{said}"
+    );
     let (status, said, _) = cli.run("refresh", "--json --stack aurora-sync", "");
     let refreshed: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, &refreshed["tables"]), (0, &serde_json::json!(["staff"])), "{said}");

@@ -147,9 +147,14 @@ impl Stack {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         parameters.extend(options.parameters);
-        let deployed =
-            deploy(&mut emulator, folder.path(), &template, (&options.functions, options.sql.as_deref()), &parameters)
-                .await?;
+        let deployed = deploy(
+            &mut emulator,
+            folder.path(),
+            &template,
+            (&options.functions, options.sql.as_deref()),
+            &parameters,
+        )
+        .await?;
 
         let function_log = folder.path().join("functions.log");
         let sources = Sources {

@@ -51,9 +51,10 @@ mod tests {
             .zip(filled.lines())
             .filter(|(before, after)| before != after)
             .collect();
-        let expected: Vec<_> = ["refresh", "enqueue", "lookup", "apply", "prune", "import", "migrate"]
-            .map(|name| format!("      CodeUri: s3://code/{name}.zip"))
-            .into();
+        let expected: Vec<_> =
+            ["refresh", "enqueue", "lookup", "apply", "prune", "import", "migrate"]
+                .map(|name| format!("      CodeUri: s3://code/{name}.zip"))
+                .into();
         assert!(changed.iter().all(|(before, _)| *before == "      CodeUri: ."));
         assert_eq!(changed.iter().map(|(_, after)| *after).collect::<Vec<_>>(), expected);
         assert_eq!(template.lines().count(), filled.lines().count());

@@ -20,7 +20,8 @@ pub fn root() -> anyhow::Result<PathBuf> {
 }
 
 fn root_above(folder: &Path) -> Option<PathBuf> {
-    let is_root = |folder: &&Path| folder.join("template.yaml").exists() && folder.join(MARK).exists();
+    let is_root =
+        |folder: &&Path| folder.join("template.yaml").exists() && folder.join(MARK).exists();
     folder.ancestors().find(is_root).map(Path::to_path_buf)
 }
 

@@ -57,6 +57,7 @@ pub fn document(catalog: &Catalog, address: &str) -> Value {
         "info": {
             "title": "aurora-sync",
             "version": env!("CARGO_PKG_VERSION"),
+            "x-catalog-version": catalog.version(),
             "description": "Writes are accepted at once and applied in batches, each exactly once and in \
                 order for each key; their status shows their outcome. Reads respond at once.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },

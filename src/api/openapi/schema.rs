@@ -31,9 +31,10 @@ pub(super) fn row_updated(table: &Table) -> Value {
 
 /// Describes a row of an update or a delete whose path has no key.
 pub(super) fn row_with_key(table: &Table) -> Value {
-    let columns = table.columns.iter().filter(|column| {
-        table.is_key(column) || table.accepts(column, Changes::UPDATE)
-    });
+    let columns = table
+        .columns
+        .iter()
+        .filter(|column| table.is_key(column) || table.accepts(column, Changes::UPDATE));
     object_written(columns, &table.primary_key.iter().collect::<Vec<_>>())
 }
 

@@ -163,7 +163,8 @@ impl Objects {
                     return Err(service_error("GetObject", &error));
                 };
                 let written = response.headers().get("last-modified");
-                let written = written.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+                let written =
+                    written.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
                 return Ok(Fetched { changed: None, written_at: written.map(|time| time.secs()) });
             }
         };
@@ -232,7 +233,9 @@ fn fault(code: Option<&str>, status: Option<u16>) -> ServiceFault {
     match (code, status) {
         (Some("NoSuchKey" | "NoSuchVersion" | "NotFound"), _) => ServiceFault::NotFound,
         // The object is shorter than it was, and has no such range.
-        (Some("PreconditionFailed" | "ConditionalRequestConflict" | "InvalidRange"), _) => ServiceFault::Changed,
+        (Some("PreconditionFailed" | "ConditionalRequestConflict" | "InvalidRange"), _) => {
+            ServiceFault::Changed
+        }
         (
             Some(
                 "AccessDenied" | "NoSuchBucket" | "AllAccessDisabled" | "InvalidObjectState"

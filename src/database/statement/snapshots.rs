@@ -33,10 +33,9 @@ const TABLES: [(&str, &str); 5] = [
 ];
 
 fn catalog() -> Catalog {
-    let tables = TABLES.iter().map(|(name, columns)| Table {
-        has_row_logic: *name == "guarded",
-        ..table(name, columns)
-    });
+    let tables = TABLES
+        .iter()
+        .map(|(name, columns)| Table { has_row_logic: *name == "guarded", ..table(name, columns) });
     Catalog::new(tables.collect(), Vec::new())
 }
 

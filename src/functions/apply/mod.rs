@@ -98,7 +98,8 @@ struct Unsettled<'a> {
     message: &'a Message,
     /// The action for the error that was met: it decides the time until the next delivery.
     disposition: Disposition,
-    /// True if the database has other tables or columns than the catalog, as far as the error tells.
+    /// True if the database has other tables or columns than the catalog, as far as the error
+    /// tells.
     meets_other_tables: bool,
 }
 
@@ -206,9 +207,7 @@ async fn settle_within(
     deadline: Deadline,
 ) -> Result<(), SyncError> {
     match settler.settle(batch, time).await {
-        Err(error) if error.is_resuming() => {
-            settler.settle(batch, deadline).await
-        }
+        Err(error) if error.is_resuming() => settler.settle(batch, deadline).await,
         result => result,
     }
 }
@@ -255,7 +254,8 @@ async fn settle_message(
     let redriven = message.redriven();
     if !redriven.is_empty() {
         let overtaken =
-            query(deadline, async || ledger::overtaken(&settler.apply.data_api, &redriven).await).await?;
+            query(deadline, async || ledger::overtaken(&settler.apply.data_api, &redriven).await)
+                .await?;
         batch.reject_overtaken(overtaken);
     }
     if batch.is_empty() {
@@ -286,9 +286,10 @@ async fn settle_write_by_write(
     let Batch { mut writes, mut entries } = batch;
     // Settled writes must not take the time of the others.
     let ids = || writes.iter().map(|write| write.id);
-    let settled =
-        query(deadline, async || ledger::settled_fingerprints(&settler.apply.data_api, ids()).await)
-            .await?;
+    let settled = query(deadline, async || {
+        ledger::settled_fingerprints(&settler.apply.data_api, ids()).await
+    })
+    .await?;
     writes.retain(|write| !settled.contains(&(write.id, write.fingerprint.clone())));
     let mut rest = writes.as_slice();
     let mut size = 1;

@@ -171,7 +171,8 @@ fn methods(table: &Table, has_key: bool) -> String {
         ("PUT, PATCH", table.permits(Changes::UPDATE)),
         ("DELETE", table.permits(Changes::DELETE)),
     ];
-    let supported = methods.into_iter().filter_map(|(name, is_supported)| is_supported.then_some(name));
+    let supported =
+        methods.into_iter().filter_map(|(name, is_supported)| is_supported.then_some(name));
     supported.collect::<Vec<_>>().join(", ")
 }
 

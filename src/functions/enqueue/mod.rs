@@ -74,7 +74,8 @@ async fn respond(
         Ok(accepted) => accepted.faults.total() > 0,
         Err(refusal) => tables::may_depend_on_tables(refusal.problem.status),
     };
-    if may_be_accepted_now && let Some(newer) = enqueue.tables.newer_than(&catalog, deadline).await {
+    if may_be_accepted_now && let Some(newer) = enqueue.tables.newer_than(&catalog, deadline).await
+    {
         accepted = accept(&newer, request, caller, now_ms());
     }
     match accepted {

@@ -21,10 +21,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         ),
         ("event", "what text"),
         ("number", "id bigint key identity, value integer"),
-        (
-            "versioned",
-            "id integer key, version bigint version, secret text unwritten, name text",
-        ),
+        ("versioned", "id integer key, version bigint version, secret text unwritten, name text"),
         ("kept", "id integer key"),
         ("letterbox", "id integer key, note text"),
     ];

@@ -82,9 +82,9 @@ async fn respond_with_tables(
     }
     match lookup.tables.newer_than(&catalog, deadline).await {
         None => response,
-        Some(newer) => respond(lookup, &newer, request, address, deadline)
-            .await
-            .unwrap_or_else(Response::from),
+        Some(newer) => {
+            respond(lookup, &newer, request, address, deadline).await.unwrap_or_else(Response::from)
+        }
     }
 }
 

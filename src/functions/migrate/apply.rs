@@ -85,9 +85,7 @@ async fn in_one_transaction(
             return Ok(End::Rollback(Applied::Before(checksum)));
         }
         if migration.is_of_user {
-            for sql in roles::OFFER_NEW {
-                transaction.execute(sql, Vec::new()).await?;
-            }
+            transaction.execute(roles::OFFER_NEW, Vec::new()).await?;
         }
         for statement in &migration.statements {
             line.set(statement.line);
@@ -97,9 +95,7 @@ async fn in_one_transaction(
         }
         transaction.execute(RESET, Vec::new()).await?;
         if migration.is_of_user {
-            for sql in roles::OFFER_NEW_NO_MORE {
-                transaction.execute(sql, Vec::new()).await?;
-            }
+            transaction.execute(roles::OFFER_NEW_NO_MORE, Vec::new()).await?;
         }
         record::add(transaction, &migration.name, &migration.checksum).await?;
         Ok(End::Commit(Applied::Now))

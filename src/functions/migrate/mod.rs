@@ -78,9 +78,7 @@ pub async fn run(
     }
     through_outages(deadline, async || {
         record::locked(&migrate.data_api, deadline, async |transaction| {
-            for sql in roles::GRANT_OWN {
-                transaction.execute(sql, Vec::new()).await?;
-            }
+            transaction.execute(roles::GRANT_OWN, Vec::new()).await?;
             Ok(End::Commit(()))
         })
         .await

@@ -147,7 +147,7 @@ async fn respond(
         // Heartbeats depend on the clock and are not counted.
         if target(&head.headers).ends_with("ChangeMessageVisibilityBatch") {
             None
-        } else if path.starts_with(&format!("{CATALOG}/")) {
+        } else if head.method == Method::GET && path.starts_with(&format!("{CATALOG}/")) {
             // The catalog is asked for by the clock too.
             return read_catalog(&state, &path);
         } else {

@@ -140,7 +140,10 @@ impl World {
         .unwrap();
         let sdk_config = sdk_config(&server.url());
         let as_user = |secret_arn: &str| {
-            DataApi::new(&sdk_config, DatabaseTarget { secret_arn: secret_arn.to_owned(), ..target.clone() })
+            DataApi::new(
+                &sdk_config,
+                DatabaseTarget { secret_arn: secret_arn.to_owned(), ..target.clone() },
+            )
         };
         let (writer, reader) = (as_user(WRITER_SECRET), as_user(READER_SECRET));
         let data_api = DataApi::new(&sdk_config, target.clone());

@@ -51,7 +51,8 @@ pub(super) fn read(raw: raw::Relation) -> (Option<Table>, Vec<Remark>) {
         }
     }
     let reaches = (raw.reader_reaches_schema, raw.writer_reaches_schema);
-    let columns: Vec<_> = raw.columns.into_iter().map(|column| read_column(column, reaches)).collect();
+    let columns: Vec<_> =
+        raw.columns.into_iter().map(|column| read_column(column, reaches)).collect();
     let changes = match read_only {
         Some(_) => Changes::default(),
         None => Changes {
@@ -120,7 +121,10 @@ fn version_column(raw: &raw::Relation) -> Result<Option<String>, String> {
         return Err(format!("{MARK}version marks two columns; a table has one version at most"));
     }
     if column_type(column).0.lacks_equality() {
-        return Err(format!("values of \"{}\" have no order, so it can be no version", column.name));
+        return Err(format!(
+            "values of \"{}\" have no order, so it can be no version",
+            column.name
+        ));
     }
     let is_key = raw.primary_key.iter().any(|key| key.columns.contains(&column.name));
     if is_key {

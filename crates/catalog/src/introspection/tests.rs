@@ -79,7 +79,10 @@ fn a_type_of_an_extension_has_its_schema() {
 fn a_serial_without_a_right_to_its_sequence_must_be_named() {
     let serial = json!({"has_default": true, "is_not_null": true, "unusable_sequence": "t_n_seq"});
     let table = relation("t", &[id(), column("n", "int4", serial)], json!({}));
-    assert_eq!(read(std::slice::from_ref(&table)).tables()[0].columns[1].when_absent, WhenAbsent::Null);
+    assert_eq!(
+        read(std::slice::from_ref(&table)).tables()[0].columns[1].when_absent,
+        WhenAbsent::Null
+    );
     check_remark(&table, true, "GRANT USAGE ON SEQUENCE t_n_seq TO sync_writer");
 }
 
@@ -151,11 +154,10 @@ fn a_version_is_one_column_with_an_order_outside_the_key() {
 
 #[test]
 fn foreign_keys_lead_to_tables_of_the_catalog_only() {
-    let key = |parent: &str| {
-        json!({"columns": ["id"], "parent_schema": "public", "parent": parent, "parent_columns": ["id"]})
-    };
+    let key = |parent: &str| json!({"columns": ["id"], "parent_schema": "public", "parent": parent, "parent_columns": ["id"]});
     let child = json!({"foreign_keys": [key("parent"), key("hidden")]});
-    let catalog = read(&[relation("child", &[id()], child), relation("parent", &[id()], json!({}))]);
+    let catalog =
+        read(&[relation("child", &[id()], child), relation("parent", &[id()], json!({}))]);
     let keys = &catalog.table("child").unwrap().foreign_keys;
     assert_eq!(keys.iter().map(|key| key.parent.as_str()).collect::<Vec<_>>(), ["parent"]);
 }

@@ -15,9 +15,9 @@ use rustix::process::{Pid, test_kill_process};
 use tokio::process::Command;
 
 use super::print;
-use crate::example;
-use crate::deploy::sdk_config;
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use crate::deploy::sdk_config;
+use crate::example;
 use crate::functions::{Profile, build_functions};
 use crate::stack::{Addresses, Database, Options, Stack};
 use crate::workspace;

@@ -137,8 +137,7 @@ fn the_option_columns_names_the_fields() {
 
 #[test]
 fn a_version_is_required_if_rows_are_compared() {
-    let columns =
-        "id int key, v int version";
+    let columns = "id int key, v int version";
     let missing = "the header does not name the column \"v\", which says whether a row is newer";
     check_header_in(columns, &in_mode(LoadMode::Upsert), "id", missing);
     check_header_in(columns, &in_mode(LoadMode::Replace), "id", missing);
@@ -155,12 +154,7 @@ fn a_version_is_required_if_rows_are_compared() {
 fn deleting_needs_the_key_and_nothing_else() {
     let delete = in_mode(LoadMode::Delete);
     check_header_in(STAFF, &delete, "age,id", "id");
-    check_header_in(
-        "id int key identity, n int not-null",
-        &delete,
-        "n,id",
-        "id",
-    );
+    check_header_in("id int key identity, n int not-null", &delete, "n,id", "id");
     check_header_in(
         STAFF,
         &delete,
