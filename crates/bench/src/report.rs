@@ -322,11 +322,11 @@ thousand starts of a program that had kept its symbols (2026-11-26):
 | the SDK's table of endpoints, as JSON                        |   3 % |
 | the rest                                                     |   9 % |
 
-The catalog is compiled in, and a function asks for nothing before its first event. The region and
-the credentials come from the environment. The first call opens a connection. A function has one
-thread, and code that is not hot is compiled for size. The certificates are the largest part that is
-left: to trust only Amazon's own certificates would save most of their share (not measured), but
-would break behind a proxy that has its own.
+The programs of this table had the catalog compiled in. Now a function loads it from S3 before its
+first `next` (not measured yet). It asks for nothing else: the region and the credentials come from
+the environment. A function has one thread, and code that is not hot is compiled for size. The
+certificates are the largest part that is left: to trust only Amazon's own certificates would save
+most of their share (not measured), but would break behind a proxy that has its own.
 
 ## The size of the programs
 
