@@ -22,6 +22,7 @@ mod reports;
 mod lookups;
 mod migrations;
 mod refreshing;
+mod schemas;
 mod pruning;
 mod plans;
 mod bench;

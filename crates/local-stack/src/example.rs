@@ -10,7 +10,7 @@ pub fn table(catalog: &Catalog) -> Option<&Table> {
         table.is_readable()
             && table.permits(Changes::INSERT)
             && !table.primary_key.is_empty()
-            && row(table, 1).is_some_and(|row| !refers(table, &row))
+            && row(table, 1, |_| None).is_some_and(|row| !refers(table, &row))
     };
     let has_rules = |table: &&Table| table.columns.iter().any(|column| column.has_rules);
     let free = || catalog.tables().iter().filter(is_free);
@@ -22,24 +22,29 @@ fn refers(table: &Table, row: &Map<String, Value>) -> bool {
 }
 
 /// Makes a row of the columns that an insert must name. Another `number` makes another row. Returns
-/// `None` if a column has a type of which only the database knows the values.
+/// `None` if a column has a type of which only the database knows the values, and `hint` has none.
 ///
 /// A check, or a reference to another table, may still refuse the row.
-pub fn row(table: &Table, number: u32) -> Option<Map<String, Value>> {
+pub fn row(
+    table: &Table,
+    number: u32,
+    hint: impl Fn(&str) -> Option<Value>,
+) -> Option<Map<String, Value>> {
+    let value = |column: &Column| hint(&column.name).or_else(|| value(&column.column_type, number));
     let is_named = |column: &&Column| {
         let is_in_key = table.is_key(column) && column.when_absent == WhenAbsent::Null;
         !column.is_generated() && (column.is_required() || is_in_key)
     };
     let columns = table.columns.iter().filter(is_named);
     let mut row: Map<String, Value> = columns
-        .map(|column| Some((column.name.clone(), value(&column.column_type, number)?)))
+        .map(|column| Some((column.name.clone(), value(column)?)))
         .collect::<Option<_>>()?;
     if row.is_empty() {
         // A row needs at least one column.
         let column = table.columns.iter().find(|column| {
-            table.accepts(column, Changes::INSERT) && value(&column.column_type, number).is_some()
+            table.accepts(column, Changes::INSERT) && value(column).is_some()
         })?;
-        row.insert(column.name.clone(), value(&column.column_type, number)?);
+        row.insert(column.name.clone(), value(column)?);
     }
     Some(row)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
+use aws_lambda_events::sqs::SqsEvent;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderMap;
@@ -11,7 +12,7 @@ use hyper::{Method, Request, Response};
 use local_stack::http_server::HttpServer;
 use serde_json::{Value, json};
 
-use super::sdk_config;
+use super::{sdk_config, sqs_event};
 
 /// The bucket of the catalog.
 pub(crate) const CATALOG: &str = "catalog";
@@ -43,6 +44,8 @@ struct State {
     objects: HashMap<String, Object>,
     /// The bodies of the messages that were sent and not taken.
     sent: Vec<String>,
+    /// The groups and bodies of the messages of batches that were sent and not taken.
+    grouped: Vec<(String, String)>,
     /// The receipt handles of the hidden messages, with their seconds.
     hidden: Vec<(String, u64)>,
     calls: u64,
@@ -101,6 +104,18 @@ impl FakeAws {
     /// Returns the bodies of the messages that were sent since the last call.
     pub(crate) fn take_sent(&self) -> Vec<String> {
         self.locked(|state| std::mem::take(&mut state.sent))
+    }
+
+    /// Returns the messages of batches that were sent since the last call, as SQS delivers them.
+    pub(crate) fn take_writes(&self) -> SqsEvent {
+        let sent = self.locked(|state| std::mem::take(&mut state.grouped));
+        let ids: Vec<_> = (0..sent.len()).map(|n| format!("m{n}")).collect();
+        let messages: Vec<_> = sent
+            .iter()
+            .zip(&ids)
+            .map(|((group, body), id)| (id.as_str(), group.as_str(), body.as_str()))
+            .collect();
+        sqs_event(&messages)
     }
 
     /// Returns the receipt handles of the hidden messages with their seconds, in order.
@@ -226,6 +241,17 @@ fn sqs(state: &mut State, target: &str, body: &[u8]) -> anyhow::Result<Response<
         "AmazonSQS.SendMessage" => {
             state.sent.push(call["MessageBody"].as_str().unwrap_or_default().to_owned());
             json!({ "MessageId": uuid::Uuid::now_v7(), "MD5OfMessageBody": "" })
+        }
+        "AmazonSQS.SendMessageBatch" => {
+            let entries = call["Entries"].as_array().into_iter().flatten();
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            state.grouped.extend(
+                entries.clone().map(|e| (text(&e["MessageGroupId"]), text(&e["MessageBody"]))),
+            );
+            let done: Vec<_> = entries
+                .map(|e| json!({ "Id": e["Id"], "MessageId": uuid::Uuid::now_v7(), "MD5OfMessageBody": "" }))
+                .collect();
+            json!({ "Successful": done, "Failed": [] })
         }
         "AmazonSQS.ChangeMessageVisibilityBatch" => {
             let entries = call["Entries"].as_array().into_iter().flatten();

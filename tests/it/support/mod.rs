@@ -100,6 +100,43 @@ impl World {
         world
     }
 
+    /// Creates a database with these tables as another tool leaves it: nothing is a file of the
+    /// user, and nothing is granted.
+    pub(crate) async fn existing(tables: &[String]) -> Self {
+        let world = Self::empty(STATEMENT_TIMEOUT).await;
+        for tables in tables {
+            world.run(tables).await;
+        }
+        world.migrated(None).await.unwrap();
+        for user in USERS {
+            world.rows(user).await;
+        }
+        world
+    }
+
+    /// Runs statements as the owner, in a session of their own.
+    pub(crate) async fn run(&self, statements: &str) {
+        let client = ephemeral_postgres::connect(&self.database_url).await.unwrap();
+        client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{error:?}"));
+    }
+
+    /// Grants everything in all schemas of the user, as the documentation says.
+    pub(crate) async fn grant_all(&self) {
+        self.run(
+            r"DO $$ DECLARE s name; BEGIN
+                FOR s IN SELECT nspname FROM pg_namespace
+                    WHERE nspname NOT LIKE 'pg\_%' AND nspname NOT IN ('information_schema', 'sync')
+                LOOP
+                    EXECUTE format('GRANT USAGE ON SCHEMA %I TO sync_reader, sync_writer', s);
+                    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO sync_reader', s);
+                    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO sync_writer', s);
+                    EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO sync_writer', s);
+                END LOOP;
+            END $$",
+        )
+        .await;
+    }
+
     /// Reads the tables again, as `refresh` does.
     pub(crate) async fn read_catalog(&mut self) {
         self.catalog = read_catalog(&self.reader, deadline()).await.unwrap();

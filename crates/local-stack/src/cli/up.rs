@@ -116,7 +116,7 @@ async fn example(addresses: &Addresses) -> anyhow::Result<Option<Example>> {
     let data_api = DataApi::new(&sdk_config(&addresses.data_api_endpoint_url), target);
     let catalog = read_catalog(&data_api, Deadline::after(READ_WITHIN)).await?;
     let Some(table) = example::table(&catalog) else { return Ok(None) };
-    let row = example::row(table, 9001).context("the table of the example has no row")?;
+    let row = example::row(table, 9001, |_| None).context("the table of the example has no row")?;
     let path = utf8_percent_encode(&table.path(), PATH_SEGMENT).to_string();
     Ok(Some(Example { table: table.path(), path, row: serde_json::to_string(&row)? }))
 }
