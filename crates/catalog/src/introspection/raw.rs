@@ -13,6 +13,8 @@ pub(super) struct Relation {
     pub(super) name: String,
     /// `pg_class.relkind`.
     pub(super) kind: char,
+    /// False for a materialized view that cannot be read before its first REFRESH.
+    pub(super) is_populated: bool,
     pub(super) comment: Option<String>,
     pub(super) reader_reaches_schema: bool,
     pub(super) writer_reaches_schema: bool,

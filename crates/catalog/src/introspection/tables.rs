@@ -86,6 +86,12 @@ fn reason_to_leave_out(raw: &raw::Relation, path: &str) -> Option<String> {
                 .to_owned(),
         );
     }
+    if !raw.is_populated {
+        return Some(
+            "it is a materialized view that has no data yet; run REFRESH MATERIALIZED VIEW"
+                .to_owned(),
+        );
+    }
     if path.starts_with("_sync") || path.contains('/') {
         return Some(format!(
             "a table cannot be reached under the name \"{path}\"; rename it, or offer a view of it"

@@ -124,6 +124,7 @@ document AS (
       'schema', offered.nspname,
       'name', offered.relname,
       'kind', offered.relkind,
+      'is_populated', offered.relispopulated,
       'comment', obj_description(offered.oid, 'pg_class'),
       'can_delete', offered.is_deleted_from,
       'reader_reaches_schema', has_schema_privilege('sync_reader', offered.relnamespace, 'USAGE'),

@@ -7,7 +7,7 @@ use crate::types::ColumnType;
 /// A relation as the query describes it, with everything granted.
 fn relation(name: &str, columns: &[Value], changes: Value) -> Value {
     let mut relation = json!({
-        "schema": "public", "name": name, "kind": "r", "comment": null,
+        "schema": "public", "name": name, "kind": "r", "is_populated": true, "comment": null,
         "reader_reaches_schema": true, "writer_reaches_schema": true, "can_delete": true,
         "columns": columns, "primary_key": {"columns": ["id"], "is_deferrable": false},
         "foreign_keys": [], "rows_exclude": false, "has_row_logic": false,
@@ -118,6 +118,8 @@ fn relations_that_cannot_be_written_say_why() {
 #[test]
 fn relations_that_are_not_offered_say_why() {
     check_remark(&relation("t", &[id()], json!({"kind": "f"})), false, "foreign table");
+    let empty = json!({"kind": "m", "is_populated": false, "primary_key": null});
+    check_remark(&relation("t", &[id()], empty), false, "REFRESH MATERIALIZED VIEW");
     check_remark(&relation("_sync", &[id()], json!({})), false, "rename it");
     check_remark(&relation("a/b", &[id()], json!({})), false, "rename it");
     let marked = json!({"comment": "kept from callers, @sync:no-read"});
