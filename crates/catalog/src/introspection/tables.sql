@@ -48,6 +48,15 @@ offered AS (
       OR has_any_column_privilege('sync_writer', oid, 'UPDATE')
     )
 ),
+-- A table, and its partitions: a row in one of them meets their own keys and indexes too.
+part (root, oid) AS (
+  SELECT oid, oid FROM offered
+  UNION ALL
+  SELECT offered.oid, partition.relid
+  FROM offered
+  CROSS JOIN LATERAL pg_partition_tree(offered.oid) AS partition
+  WHERE offered.relkind = 'p' AND partition.relid <> offered.oid
+),
 -- Each column with its type: a domain becomes its base, an array its element.
 field AS (
   SELECT
@@ -148,36 +157,46 @@ document AS (
         WHERE pg_constraint.conrelid = offered.oid AND pg_constraint.contype = 'p'
       ),
       'foreign_keys', (
-        SELECT coalesce(jsonb_agg(
-          jsonb_build_object(
+        SELECT coalesce(jsonb_agg(key.document ORDER BY key.document), '[]')
+        FROM (
+          -- The partitions of a table may have one key each, all with the same columns.
+          SELECT DISTINCT jsonb_build_object(
             'parent_schema', parent_schema.nspname,
             'parent', parent.relname,
             'columns', (
               SELECT jsonb_agg(attname ORDER BY ordinality)
               FROM unnest(pg_constraint.conkey) WITH ORDINALITY AS key (attnum, ordinality)
               JOIN pg_catalog.pg_attribute
-                ON pg_attribute.attrelid = offered.oid AND pg_attribute.attnum = key.attnum
+                ON pg_attribute.attrelid = pg_constraint.conrelid AND pg_attribute.attnum = key.attnum
             ),
             'parent_columns', (
               SELECT jsonb_agg(attname ORDER BY ordinality)
               FROM unnest(pg_constraint.confkey) WITH ORDINALITY AS key (attnum, ordinality)
               JOIN pg_catalog.pg_attribute
-                ON pg_attribute.attrelid = parent.oid AND pg_attribute.attnum = key.attnum
+                ON pg_attribute.attrelid = pg_constraint.confrelid AND pg_attribute.attnum = key.attnum
             )
-          ) ORDER BY pg_constraint.conname
-        ), '[]')
-        FROM pg_catalog.pg_constraint
-        JOIN pg_catalog.pg_class AS parent ON parent.oid = pg_constraint.confrelid
-        JOIN pg_catalog.pg_namespace AS parent_schema ON parent_schema.oid = parent.relnamespace
-        WHERE pg_constraint.conrelid = offered.oid AND pg_constraint.contype = 'f'
-          -- A key to a partitioned table has one more entry for each partition.
-          AND pg_constraint.conparentid = 0
+          ) AS document
+          FROM part
+          JOIN pg_catalog.pg_constraint
+            ON pg_constraint.conrelid = part.oid AND pg_constraint.contype = 'f'
+              -- A key to a partitioned table has one more entry for each partition, and so has a key
+              -- of one.
+              AND pg_constraint.conparentid = 0
+          JOIN pg_catalog.pg_class AS parent
+            ON parent.oid = coalesce(pg_partition_root(pg_constraint.confrelid), pg_constraint.confrelid)
+          JOIN pg_catalog.pg_namespace AS parent_schema ON parent_schema.oid = parent.relnamespace
+          WHERE part.root = offered.oid
+        ) AS key
       ),
       'rows_exclude', EXISTS (
         SELECT
-        FROM pg_catalog.pg_index
-        WHERE pg_index.indrelid = offered.oid AND NOT pg_index.indisprimary
+        FROM part
+        JOIN pg_catalog.pg_index ON pg_index.indrelid = part.oid
+        WHERE part.root = offered.oid
           AND (pg_index.indisunique OR pg_index.indisexclusion)
+          AND NOT (pg_index.indisprimary AND part.oid = offered.oid)
+          -- The index of a partition may be a part of its table's index.
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhrelid = pg_index.indexrelid)
       ),
       'has_row_logic',
         offered.relkind = 'p'
