@@ -184,8 +184,9 @@ ALTER TABLE ONLY public.customer ADD CONSTRAINT customer_store_fkey FOREIGN KEY 
 ALTER TABLE ONLY public.rental ADD CONSTRAINT rental_film_fkey FOREIGN KEY (film_id) REFERENCES public.film(id);
 ALTER TABLE ONLY public.rental ADD CONSTRAINT rental_customer_fkey FOREIGN KEY (customer_id) REFERENCES public.customer(id);
 ALTER TABLE ONLY public.payment_2026_11 ADD CONSTRAINT payment_2026_11_customer_fkey FOREIGN KEY (customer_id) REFERENCES public.customer(id);
-ALTER TABLE public.payment ADD CONSTRAINT payment_rental_fkey FOREIGN KEY (rental_id) REFERENCES public.rental(id);
-ALTER TABLE public.payment ADD CONSTRAINT payment_customer_fkey FOREIGN KEY (customer_id) REFERENCES public.customer(id);
+ALTER TABLE ONLY public.payment_2026_11 ADD CONSTRAINT payment_2026_11_rental_fkey FOREIGN KEY (rental_id) REFERENCES public.rental(id);
+ALTER TABLE ONLY public.payment_others ADD CONSTRAINT payment_others_rental_fkey FOREIGN KEY (rental_id) REFERENCES public.rental(id);
+ALTER TABLE ONLY public.payment_others ADD CONSTRAINT payment_others_customer_fkey FOREIGN KEY (customer_id) REFERENCES public.customer(id);
 ALTER TABLE public.payment ADD CONSTRAINT payment_staff_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(id);
 
 -- The two tables refer to each other: a store needs a manager, and a manager a store.
@@ -208,5 +209,9 @@ CREATE MATERIALIZED VIEW public.payments_by_day AS
    FROM public.payment
   GROUP BY (date_trunc('day'::text, payment.payment_date))
   WITH DATA;
+
+CREATE MATERIALIZED VIEW public.films_by_rating AS
+ SELECT film.rating, count(*) AS films FROM public.film GROUP BY film.rating
+  WITH NO DATA;
 
 COMMENT ON COLUMN public.film.rental_days IS 'The days for which it''s rented; "3" unless it is new.';

@@ -21,8 +21,9 @@ fn refers(table: &Table, row: &Map<String, Value>) -> bool {
     table.foreign_keys.iter().flat_map(|key| &key.columns).any(|column| row.contains_key(column))
 }
 
-/// Makes a row of the columns that an insert must name. Another `number` makes another row. Returns
-/// `None` if a column has a type of which only the database knows the values, and `hint` has none.
+/// Makes a row of the columns that an insert must name, and of those for which `hint` has a value.
+/// Another `number` makes another row. Returns `None` if a column has a type of which only the
+/// database knows the values.
 ///
 /// A check, or a reference to another table, may still refuse the row.
 pub fn row(
@@ -33,7 +34,8 @@ pub fn row(
     let value = |column: &Column| hint(&column.name).or_else(|| value(&column.column_type, number));
     let is_named = |column: &&Column| {
         let is_in_key = table.is_key(column) && column.when_absent == WhenAbsent::Null;
-        !column.is_generated() && (column.is_required() || is_in_key)
+        !column.is_generated()
+            && (column.is_required() || is_in_key || hint(&column.name).is_some())
     };
     let columns = table.columns.iter().filter(is_named);
     let mut row: Map<String, Value> = columns
@@ -84,6 +86,23 @@ pub fn value(column_type: &ColumnType, number: u32) -> Option<Value> {
         Type::Cidr => json!(format!("10.{}.{}.0/24", number / 256 % 256, number % 256)),
         Type::Enum { labels, .. } => json!(labels.first()?),
         Type::Array(element) => json!([value(element, number)?]),
-        Type::Other { .. } => return None,
+        Type::Other { sql } => other(sql, number)?,
+    })
+}
+
+/// Makes a value of a type that is left to the database, if it is a common one.
+fn other(sql: &str, number: u32) -> Option<Value> {
+    let name = sql.rsplit('.').next()?.trim_matches('"');
+    Some(match name {
+        "citext" | "tsvector" | "ltree" => json!(format!("x{number}")),
+        "xml" => json!(format!("<x>{number}</x>")),
+        "hstore" => json!(format!("x=>{number}")),
+        "money" => json!(number.to_string()),
+        "macaddr" => json!(format!("08:00:2b:01:{:02x}:{:02x}", number / 256 % 256, number % 256)),
+        "point" => json!(format!("({number},0)")),
+        "int4range" | "int8range" | "numrange" => json!(format!("[{number},{}]", number + 1)),
+        "daterange" => json!(format!("[2026-11-{:02},2026-12-01)", number % 28 + 1)),
+        "tsrange" | "tstzrange" => json!(format!("[2026-11-{:02} 09:00,)", number % 28 + 1)),
+        _ => return None,
     })
 }
