@@ -23,6 +23,7 @@ mod lookups;
 mod migrations;
 mod refreshing;
 mod schemas;
+mod schema_changes;
 mod pruning;
 mod plans;
 mod bench;

@@ -107,7 +107,8 @@ impl Site {
         let is_known = |table: &&Table| {
             relations.iter().any(|relation| relation.rsplit_once('|').unwrap().0 == table.path())
         };
-        let paths: Vec<_> = catalog.tables().iter().filter(|t| !is_known(t)).map(Table::path).collect();
+        let paths: Vec<_> =
+            catalog.tables().iter().filter(|t| !is_known(t)).map(Table::path).collect();
         self.faults.extend(paths.iter().map(|path| format!("{path}: offered, and no table")));
     }
 
@@ -149,7 +150,11 @@ impl Site {
         };
         let mut row = example::row(table, number, hint).ok_or("no row can be made")?;
         for key in &table.foreign_keys {
-            if !key.columns.iter().any(|column| row.contains_key(column) || must_refer(table, column)) {
+            if !key
+                .columns
+                .iter()
+                .any(|column| row.contains_key(column) || must_refer(table, column))
+            {
                 continue;
             }
             let of_parent = |number| self.rows.get(&(key.parent.clone(), number));
@@ -217,7 +222,8 @@ impl Site {
         if !left.batch_item_failures.is_empty() {
             return Err(format!("the file of {row:?} is left"));
         }
-        let last = "SELECT state, rows_written, error FROM sync.import ORDER BY started_at DESC LIMIT 1";
+        let last =
+            "SELECT state, rows_written, error FROM sync.import ORDER BY started_at DESC LIMIT 1";
         let last = self.world.rows(last).await.remove(0);
         if last != "completed|1|-" {
             let rejects = "SELECT rule, sqlstate, reason, column_name FROM sync.import_reject ORDER BY import_id DESC LIMIT 1";
@@ -228,15 +234,23 @@ impl Site {
     }
 
     /// Finds the row that was not there before, and reads it by its key too.
-    async fn find_new(&mut self, table: &Table, number: u32, before: &[Value]) -> Result<(), String> {
+    async fn find_new(
+        &mut self,
+        table: &Table,
+        number: u32,
+        before: &[Value],
+    ) -> Result<(), String> {
         let after = self.read(table).await;
         let new: Vec<_> = after.iter().filter(|row| !before.contains(row)).collect();
         let [Value::Object(row)] = new.as_slice() else {
             return Err(format!("{} new rows are read", new.len()));
         };
         let text = |name: &str| row.get(name).map(csv_field);
-        let texts: BTreeMap<_, _> =
-            table.primary_key.iter().filter_map(|name| Some((name.as_str(), text(name)?))).collect();
+        let texts: BTreeMap<_, _> = table
+            .primary_key
+            .iter()
+            .filter_map(|name| Some((name.as_str(), text(name)?)))
+            .collect();
         if let Some(key) = Key::of_row(table, |name| texts.get(name).map(String::as_str)) {
             let address = format!("/{}/{}", encoded(&table.path()), encoded(&key.to_string()));
             let response = self.world.read(&address, &[]).await;
@@ -269,8 +283,10 @@ fn csv_field(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(elements) => {
-            let elements: Vec<_> =
-                elements.iter().map(|e| format!("\"{}\"", csv_field(e).replace('"', "\\\""))).collect();
+            let elements: Vec<_> = elements
+                .iter()
+                .map(|e| format!("\"{}\"", csv_field(e).replace('"', "\\\"")))
+                .collect();
             format!("{{{}}}", elements.join(","))
         }
         value => value.to_string(),
@@ -289,7 +305,8 @@ fn in_order(tables: &[Table], mut done: HashSet<String>) -> Vec<&Table> {
     let mut ordered = Vec::new();
     while !left.is_empty() {
         let is_ready = |table: &&Table| {
-            let is_needed = |key: &&ForeignKey| key.columns.iter().any(|name| must_refer(table, name));
+            let is_needed =
+                |key: &&ForeignKey| key.columns.iter().any(|name| must_refer(table, name));
             let mut needed = table.foreign_keys.iter().filter(is_needed);
             needed.all(|key| key.parent == table.path() || done.contains(&key.parent))
         };
@@ -369,7 +386,8 @@ async fn the_schemas_of_a_folder_work() {
     let mut faults = BTreeMap::new();
     for path in paths {
         let hints = fs::read_to_string(path.with_extension("json"));
-        let hints = hints.map_or_else(|_| Hints::default(), |text| serde_json::from_str(&text).unwrap());
+        let hints =
+            hints.map_or_else(|_| Hints::default(), |text| serde_json::from_str(&text).unwrap());
         faults.insert(path.clone(), check(&path, hints).await);
     }
     assert!(faults.values().all(Vec::is_empty), "{faults:#?}");

@@ -38,14 +38,14 @@ pub fn row(
             && (column.is_required() || is_in_key || hint(&column.name).is_some())
     };
     let columns = table.columns.iter().filter(is_named);
-    let mut row: Map<String, Value> = columns
-        .map(|column| Some((column.name.clone(), value(column)?)))
-        .collect::<Option<_>>()?;
+    let mut row: Map<String, Value> =
+        columns.map(|column| Some((column.name.clone(), value(column)?))).collect::<Option<_>>()?;
     if row.is_empty() {
         // A row needs at least one column.
-        let column = table.columns.iter().find(|column| {
-            table.accepts(column, Changes::INSERT) && value(column).is_some()
-        })?;
+        let column = table
+            .columns
+            .iter()
+            .find(|column| table.accepts(column, Changes::INSERT) && value(column).is_some())?;
         row.insert(column.name.clone(), value(column)?);
     }
     Some(row)

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::database::ledger::{Entry, TIME_MS_MAX};
 use crate::domain::field::storable;
-use crate::domain::key::Key;
+use crate::domain::key::{Key, canonical};
 use crate::domain::rejection::Rejection;
 use crate::domain::row;
 use crate::domain::write::{MessageBody, Operation, Version, Write};
@@ -252,7 +252,16 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
         return Err(Rejection { column: Some(column.to_owned()), ..rejection });
     }
     // The key of the message is not trusted.
-    write.key = Key::of_row(table, |name| write.cell(name).flatten());
+    let key = Key::of_row(table, |name| write.cell(name).flatten());
+    if write.operation != Operation::Insert
+        && let (Some(named), Some(found)) = (&write.key, &key)
+        && !is_same_row(table, named, found)
+    {
+        let reason = "the primary key of the table has changed since the write was accepted; by the new one, the \
+                      write would be about another row";
+        return Err(Rejection::by_rule("other-key", reason));
+    }
+    write.key = key;
     set_time_zones(table, write);
     if write.operation != Operation::Insert && write.key.is_none() {
         return Err(Rejection::by_rule("required", "the row has no key"));
@@ -275,6 +284,17 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
         return Err(Rejection { column: Some(version.clone()), ..rejection });
     }
     Ok(())
+}
+
+/// Returns whether the key that a write was accepted with names the row that its columns name now.
+fn is_same_row(table: &Table, named: &Key, found: &Key) -> bool {
+    named.parts().count() == found.parts().count()
+        && table.key_columns().zip(named.parts().zip(found.parts())).all(
+            |(column, (named, found))| {
+                // The type may have changed too.
+                named == found || canonical(&column.column_type, named).as_deref() == Some(found)
+            },
+        )
 }
 
 /// Replaces the times in a key by their canonical texts, which have a time zone. A text without one
