@@ -23,6 +23,8 @@ mod lookups;
 mod migrations;
 mod refreshing;
 mod schemas;
+mod introspection;
+mod exposure;
 mod schema_changes;
 mod pruning;
 mod plans;
