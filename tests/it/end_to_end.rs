@@ -10,7 +10,7 @@ use local_stack::demo;
 use local_stack::{Functions, Options, Stack};
 use serde_json::{Value, json};
 
-fn functions() -> Functions {
+pub(crate) fn functions() -> Functions {
     Functions {
         enqueue: env!("CARGO_BIN_EXE_enqueue").into(),
         apply: env!("CARGO_BIN_EXE_apply").into(),

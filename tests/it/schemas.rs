@@ -4,17 +4,21 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::key::Key;
 use aurora_sync::functions::enqueue::{self, Enqueue};
 use aurora_sync::functions::import;
 use aurora_sync_catalog::{ForeignKey, ReadOnly, Table};
-use local_stack::example;
+use aws_sdk_s3::primitives::ByteStream;
+use hyper::Method;
+use local_stack::{Database, Options, Stack, example};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::end_to_end::functions;
 use crate::support::fake_aws::FakeAws;
 use crate::support::write_api::event;
 use crate::support::{HttpResponse, World, deadline, sqs_event};
@@ -391,4 +395,35 @@ async fn the_schemas_of_a_folder_work() {
         faults.insert(path.clone(), check(&path, hints).await);
     }
     assert!(faults.values().all(Vec::is_empty), "{faults:#?}");
+}
+
+/// Runs the deployed template on a database that exists, as `cargo local up --database-url` does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deployed_template_works_on_a_database_that_exists() {
+    let world = World::existing(&read(&Path::new(FOLDER).join("rental.sql"))).await;
+    world.grant_all().await;
+    let database = Database::Running(world.database_url.clone());
+    let options = Options { database, sql: None, ..Options::new(functions()).unwrap() };
+    let stack = Stack::start(options).await.unwrap();
+    let get = async |path: &str| {
+        let response = stack.request(Method::GET, path, &[], "").await.unwrap();
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        response.json().unwrap()
+    };
+
+    assert!(get("/").await["paths"]["/actor"]["post"].is_object());
+    let headers = [("content-type", "application/json")];
+    let row = json!({ "id": 7, "first_name": "Ada", "last_name": "Lovelace" }).to_string();
+    let accepted = stack.request(Method::POST, "/actor", &headers, row).await.unwrap();
+    assert_eq!(accepted.status, 202, "{}", accepted.text());
+    let id = accepted.json().unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(get(&format!("/actor?id=eq.7&after={id}")).await[0]["last_name"], "Lovelace");
+
+    let s3 = aws_sdk_s3::Client::new(&stack.sdk_config());
+    let file = ByteStream::from_static(b"id,first_name,last_name\n8,Grace,Hopper\n");
+    let put = s3.put_object().bucket(&stack.addresses().uploads_bucket);
+    put.key("imports/actor/a.csv").body(file).send().await.unwrap();
+    while get("/actor?id=eq.8").await.as_array().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
