@@ -1,5 +1,5 @@
-//! Schema changes while writes wait in the queue: each write ends in a way that its client sees, and
-//! no other group waits for it.
+//! Schema changes while writes wait in the queue: each write ends in a way that its client sees,
+//! and no other group waits for it.
 
 use std::time::Duration;
 
@@ -63,8 +63,8 @@ impl Site {
         refresh::run(&refresh, deadline()).await.unwrap();
     }
 
-    /// Has a request accepted by the tables that [`World::catalog`] has. Returns the id of the write
-    /// and its message.
+    /// Has a request accepted by the tables that [`World::catalog`] has. Returns the id of the
+    /// write and its message.
     async fn accept(&self, method: &str, path: &str, body: &Value) -> (String, String) {
         let enqueue = Enqueue {
             tables: self.world.tables(),

@@ -56,7 +56,7 @@ fn read(path: &Path) -> Vec<String> {
 /// Leaves out the lines that only psql understands.
 fn without_meta_commands(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('\\'));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A database with everything granted, and the functions on it.
@@ -208,11 +208,9 @@ impl Site {
         let file = file.into_inner().unwrap();
         let key = format!("imports/{}/a.csv", table.path());
         // Without a key in the file there is nothing to merge by.
-        let mode = match table.primary_key.iter().all(|column| row.contains_key(column)) {
-            true => BTreeMap::new(),
-            false => BTreeMap::from([("mode".to_owned(), "insert".to_owned())]),
-        };
-        let etag = self.aws.put("uploads", &key, file, mode);
+        let has_key = table.primary_key.iter().all(|column| row.contains_key(column));
+        let mode = (!has_key).then(|| ("mode".to_owned(), "insert".to_owned()));
+        let etag = self.aws.put("uploads", &key, file, mode.into_iter().collect());
         let message = json!({ "Records": [{
             "eventName": "ObjectCreated:Put",
             "s3": {
