@@ -30,5 +30,6 @@ mod pruning;
 mod plans;
 mod bench;
 mod end_to_end;
+mod package;
 mod links;
 mod tidy;

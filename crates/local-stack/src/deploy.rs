@@ -2,7 +2,8 @@
 //! stack with its parameters, and then the wait for it.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
@@ -12,11 +13,15 @@ use aws_sdk_cloudformation::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_cloudformation::types::{Capability, OnFailure, Parameter, StackStatus};
 use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::primitives::ByteStream;
+use tokio::process::Command;
+use zip::CompressionMethod;
 
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use crate::architecture::Architecture;
 use crate::emulator::Emulator;
 use crate::functions::{Functions, zip_program};
-use crate::template;
+use crate::python::Python;
+use crate::{template, workspace};
 
 pub(crate) const STACK_NAME: &str = "aurora-sync";
 const CODE_BUCKET: &str = "code";
@@ -44,16 +49,32 @@ pub fn sdk_config(endpoint_url: &str) -> SdkConfig {
         .build()
 }
 
+/// The code of the functions.
+#[derive(Debug, Clone)]
+pub enum Code {
+    /// Programs, deployed with the template of this checkout.
+    Programs(Functions),
+    /// A folder that `cargo local package` made, deployed with its own template.
+    Dist(PathBuf),
+}
+
 pub(crate) async fn deploy(
     emulator: &mut Emulator,
+    python: &Python,
     folder: &Path,
-    template: &str,
-    (functions, sql): (&Functions, Option<&Path>),
+    (code, sql): (&Code, Option<&Path>),
     parameters: &[(String, String)],
 ) -> anyhow::Result<Deployed> {
     let config = sdk_config(emulator.url());
-    let locations = upload(&aws_sdk_s3::Client::new(&config), folder, functions, sql).await?;
-    let template = template::with_code(template, &locations)?;
+    let s3 = aws_sdk_s3::Client::new(&config);
+    s3.create_bucket().bucket(CODE_BUCKET).send().await.context("cannot make a bucket")?;
+    let template = match code {
+        Code::Programs(functions) => {
+            let locations = upload(&s3, folder, functions, sql).await?;
+            template::with_code(&read_template()?, Architecture::HOST, &locations)?
+        }
+        Code::Dist(dist) => package(python, emulator.url(), folder, dist).await?,
+    };
     let client = Client::new(&config);
     let parameters = parameters
         .iter()
@@ -97,7 +118,6 @@ async fn upload<'f>(
     functions: &'f Functions,
     sql: Option<&Path>,
 ) -> anyhow::Result<HashMap<&'f str, String>> {
-    client.create_bucket().bucket(CODE_BUCKET).send().await.context("cannot make a bucket")?;
     let mut locations = HashMap::new();
     for (name, program) in functions.iter() {
         let key = format!("{name}.zip");
@@ -106,7 +126,9 @@ async fn upload<'f>(
         let zipped = archive.clone();
         // The files that `migrate` applies are beside its program.
         let sql = sql.filter(|_| name == "migrate").map(Path::to_path_buf);
-        let zip = move || zip_program(&program, sql.as_deref(), &zipped);
+        // Uncompressed: the way is short.
+        let stored = CompressionMethod::Stored;
+        let zip = move || zip_program(&program, sql.as_deref(), &zipped, stored);
         tokio::task::spawn_blocking(zip).await??;
         let body = ByteStream::from_path(&archive).await.context("cannot read the archive")?;
         client
@@ -126,6 +148,43 @@ async fn upload<'f>(
         locations.insert(name, format!("s3://{CODE_BUCKET}/{key}"));
     }
     Ok(locations)
+}
+
+/// Uploads the code of a dist with the AWS command line, as a user does; the template with its
+/// locations.
+async fn package(
+    python: &Python,
+    endpoint_url: &str,
+    folder: &Path,
+    dist: &Path,
+) -> anyhow::Result<String> {
+    let packaged = folder.join("packaged.yaml");
+    let mut aws = Command::new(python.bin().join("aws"));
+    aws.args(["cloudformation", "package", "--s3-bucket", CODE_BUCKET, "--template-file"])
+        .arg(dist.join(Architecture::HOST.template()))
+        .arg("--output-template-file")
+        .arg(&packaged)
+        // No cargo is in reach.
+        .env_clear()
+        .env("HOME", folder)
+        .env("AWS_ENDPOINT_URL", endpoint_url)
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = aws.output().await.context("cannot run aws")?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        bail!("aws cloudformation package refuses {}: {}", dist.display(), error.trim());
+    }
+    std::fs::read_to_string(&packaged)
+        .with_context(|| format!("cannot read {}", packaged.display()))
+}
+
+fn read_template() -> anyhow::Result<String> {
+    let path = workspace::root()?.join(Architecture::Arm64.template());
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Returns a configuration without optional checksums.

@@ -1,7 +1,9 @@
-//! Builds the seven programs that the template deploys, and zips them.
+//! Builds the seven programs that the template deploys, for this machine or for Lambda, and zips
+//! them.
 //!
 //! Knows nothing of their work; each is a path to an executable.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +15,20 @@ use tokio::process::Command;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// The names of the programs, as `Binary` in template.yaml has them.
+use crate::architecture::Architecture;
+use crate::python::Kit;
+
+/// The newest glibc that programs may need: Amazon Linux 2023, on which Lambda runs them, has it.
+const GLIBC: &str = "2.34";
+
+const LAMBDA_TOOLS: Kit = Kit {
+    name: "package",
+    contents: "the linker for Lambda",
+    file: "crates/local-stack/package-requirements.txt",
+    requirements: include_str!("../package-requirements.txt"),
+};
+
+/// The names of the programs, as the code locations of template.yaml have them.
 pub const BINARIES: [&str; 7] =
     ["enqueue", "apply", "import", "lookup", "migrate", "prune", "refresh"];
 
@@ -55,10 +70,39 @@ pub enum Profile {
 pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Result<Functions> {
     // Under `cargo run` the same cargo, else the one on the PATH.
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg("build");
+    match profile {
+        // With the package of `cargo local`, dependencies have the features that they have been
+        // built with for it, and none is built twice.
+        Profile::Dev => cargo.args(["--package", "local"]),
+        Profile::Release => cargo.arg("--release"),
+    };
+    run(cargo, workspace).await
+}
+
+/// Builds the seven programs for Lambda with one run of cargo, so that each dependency is compiled
+/// once.
+pub(crate) async fn build_for_lambda(
+    workspace: &Path,
+    architecture: Architecture,
+) -> anyhow::Result<Functions> {
+    let tools = LAMBDA_TOOLS.bin().await?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(tools.clone()).chain(std::env::split_paths(&path));
+    let mut cargo = Command::new(tools.join("cargo-zigbuild"));
+    cargo
+        // Zig is a module of the Python in this folder.
+        .env("PATH", std::env::join_paths(folders).context("the PATH cannot be passed on")?)
+        .args(["zigbuild", "--release", "--target"])
+        .arg(format!("{}.{GLIBC}", architecture.target()));
+    run(cargo, workspace).await
+}
+
+async fn run(mut cargo: Command, workspace: &Path) -> anyhow::Result<Functions> {
     cargo
         .kill_on_drop(true)
         .current_dir(workspace)
-        .args(["build", "--bins", "--package", "aurora-sync"])
+        .args(["--bins", "--package", "aurora-sync"])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
@@ -71,12 +115,6 @@ pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Resu
             cargo.env_remove(&name);
         }
     }
-    match profile {
-        // With the package of `cargo local`, dependencies have the features that they have been
-        // built with for it, and none is built twice.
-        Profile::Dev => cargo.args(["--package", "local"]),
-        Profile::Release => cargo.arg("--release"),
-    };
     let output = cargo.output().await.context("cannot run cargo")?;
     if !output.status.success() {
         bail!("cargo could not build the functions; its messages are above");
@@ -119,33 +157,44 @@ fn executables(messages: &str) -> anyhow::Result<Functions> {
 }
 
 /// Zips a program as Lambda wants it, under the name `bootstrap`, and the files of a folder below
-/// `sql/`. Uncompressed: the way is short.
+/// `sql/`. The same files make the same bytes.
 pub(crate) fn zip_program(
     program: &Path,
     sql: Option<&Path>,
     archive: &Path,
+    compression: CompressionMethod,
 ) -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
         let mut program = BufReader::new(File::open(program)?);
         let mut zip = ZipWriter::new(BufWriter::new(File::create(archive)?));
         let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
+            .compression_method(compression)
+            .last_modified_time(zip::DateTime::default())
             .unix_permissions(0o755);
         zip.start_file("bootstrap", options)?;
         io::copy(&mut program, &mut zip)?;
-        for entry in sql.map(fs::read_dir).transpose()?.into_iter().flatten() {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str());
-            if let (Some(name), true) = (name, path.is_file()) {
-                let options = options.unix_permissions(0o644);
-                zip.start_file(format!("sql/{name}"), options)?;
-                io::copy(&mut File::open(&path)?, &mut zip)?;
-            }
+        for (name, path) in sql.map(sql_files).transpose()?.into_iter().flatten() {
+            zip.start_file(format!("sql/{name}"), options.unix_permissions(0o644))?;
+            io::copy(&mut File::open(&path)?, &mut zip)?;
         }
         zip.finish()?.flush()?;
         Ok(())
     };
     write().with_context(|| format!("cannot zip {} as {}", program.display(), archive.display()))
+}
+
+/// Returns the files of a folder that `migrate` applies, sorted by name: not those of its folders.
+pub(crate) fn sql_files(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let is_sql = path.extension().is_some_and(|extension| extension == "sql");
+        if let (Some(name), true) = (name, is_sql && path.is_file()) {
+            files.insert(name.to_owned(), path);
+        }
+    }
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -175,8 +224,9 @@ mod tests {
         fs::write(&program, "program").unwrap();
         fs::create_dir_all(sql.join("sync")).unwrap();
         fs::write(sql.join("0001_a.sql"), "SELECT 1").unwrap();
+        fs::write(sql.join("README.txt"), "").unwrap();
         let archive = folder.path().join("migrate.zip");
-        zip_program(&program, Some(&sql), &archive).unwrap();
+        zip_program(&program, Some(&sql), &archive, CompressionMethod::Stored).unwrap();
         let mut zip = zip::ZipArchive::new(File::open(&archive).unwrap()).unwrap();
         let names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
         assert_eq!(names, ["bootstrap", "sql/0001_a.sql"]);

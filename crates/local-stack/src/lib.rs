@@ -5,10 +5,14 @@
 
 pub mod account;
 pub mod workspace;
+mod architecture;
+mod progress;
 mod python;
+mod needs;
 mod http;
 mod template;
 mod functions;
+pub mod dist;
 mod emulator;
 mod deploy;
 mod logs;
@@ -19,7 +23,8 @@ pub mod demo;
 pub mod example;
 pub mod cli;
 
-pub use crate::deploy::sdk_config;
+pub use crate::architecture::Architecture;
+pub use crate::deploy::{Code, sdk_config};
 pub use crate::functions::{BINARIES, Functions, Profile, build_functions};
 pub use crate::http::{Answer, Http};
 pub use crate::logs::Sink;

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use ephemeral_postgres::process::Child;
 use rustix::process::Signal;
 
+use crate::progress::step;
 use crate::workspace;
 
 const EMULATOR: Kit = Kit {
@@ -40,6 +41,11 @@ impl Kit {
     pub async fn interpreter(self) -> anyhow::Result<PathBuf> {
         Ok(Python::ensure_kit(&workspace::local_folder()?, self).await?.interpreter())
     }
+
+    /// Installs it where it is missing, and returns the folder of its programs.
+    pub async fn bin(self) -> anyhow::Result<PathBuf> {
+        Ok(Python::ensure_kit(&workspace::local_folder()?, self).await?.bin())
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -62,8 +68,8 @@ impl Python {
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == kit.requirements) {
             return Ok(Self { venv });
         }
-        tracing::info!("installing {} into {} (once)", kit.contents, venv.display());
-        install(local, &venv, kit).await?;
+        let name = format!("installing {} into {} (once)", kit.contents, venv.display());
+        step(&name, install(local, &venv, kit)).await?;
         fs::write(&stamp, kit.requirements)
             .with_context(|| format!("cannot write {}", stamp.display()))?;
         Ok(Self { venv })

@@ -15,11 +15,12 @@ use ephemeral_postgres::{Postgres, RunFolder};
 use hyper::Method;
 
 use crate::account::{CLUSTER_ARN, DATABASE, SECRET_ARN};
-use crate::deploy::{self, Deployed, deploy};
+use crate::deploy::{self, Code, Deployed, deploy};
 use crate::emulator::Emulator;
 use crate::functions::Functions;
 use crate::http::{Answer, Http};
 use crate::logs::{self, Follower, Sink, Sources};
+use crate::progress::step;
 use crate::python::Python;
 use crate::workspace;
 
@@ -48,9 +49,10 @@ pub enum Database {
 /// The options of a stack.
 #[expect(missing_debug_implementations, reason = "a sink is a closure")]
 pub struct Options {
-    pub functions: Functions,
+    pub code: Code,
     pub database: Database,
-    /// The folder of the files that `migrate` applies; without one, there are none.
+    /// The folder of the files that `migrate` applies; without one, there are none. A dist has its
+    /// own.
     pub sql: Option<PathBuf>,
     /// Values for the template's parameters besides those that the stack sets itself.
     pub parameters: Vec<(String, String)>,
@@ -62,7 +64,19 @@ impl Options {
     /// Makes options for a new database with the tables of this checkout's `sql/`.
     pub fn new(functions: Functions) -> anyhow::Result<Self> {
         let sql = Some(workspace::root()?.join("sql"));
-        Ok(Self { functions, database: Database::New, sql, parameters: Vec::new(), log_sink: None })
+        let code = Code::Programs(functions);
+        Ok(Self { code, database: Database::New, sql, parameters: Vec::new(), log_sink: None })
+    }
+
+    /// Makes options for a folder that `cargo local package` made, and a running database.
+    pub fn dist(folder: &Path, database_url: &str) -> Self {
+        Self {
+            code: Code::Dist(folder.to_owned()),
+            database: Database::Running(database_url.to_owned()),
+            sql: None,
+            parameters: Vec::new(),
+            log_sink: None,
+        }
     }
 
     /// Sets a parameter of the template.
@@ -114,7 +128,6 @@ impl Stack {
     /// Starts and deploys everything; several stacks can run at once.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let local = workspace::local_folder()?;
-        let template = read_template()?;
         let folder = RunFolder::new(&local, "stack")?;
         let http = Http::default();
 
@@ -122,8 +135,8 @@ impl Stack {
         let (python, (postgres, database_url)) =
             tokio::try_join!(Python::ensure(&local), start_database(&options.database))?;
         let database = database_name(&database_url)?;
-        tracing::info!("starting the AWS emulator");
-        let mut emulator = Emulator::start(&python, folder.path(), &http).await?;
+        let starting = Emulator::start(&python, folder.path(), &http);
+        let mut emulator = step("starting the AWS emulator", starting).await?;
         let data_api = Server::start(Settings {
             cluster_arn: Some(CLUSTER_ARN.to_owned()),
             // The owner is the user of the URL. The stack makes the secrets of the others.
@@ -133,28 +146,21 @@ impl Stack {
         })
         .await?;
 
-        tracing::info!("deploying template.yaml");
         let data_api_endpoint_url = data_api.url();
         let endpoint_url = emulator.url().to_owned();
         let mut parameters: Vec<_> = [
             ("ClusterArn", CLUSTER_ARN),
             ("SecretArn", SECRET_ARN),
             ("Database", &database),
-            ("Architecture", architecture()),
             ("EndpointUrl", &endpoint_url),
             ("DataApiEndpointUrl", &data_api_endpoint_url),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         parameters.extend(options.parameters);
-        let deployed = deploy(
-            &mut emulator,
-            folder.path(),
-            &template,
-            (&options.functions, options.sql.as_deref()),
-            &parameters,
-        )
-        .await?;
+        let code = (&options.code, options.sql.as_deref());
+        let deploying = deploy(&mut emulator, &python, folder.path(), code, &parameters);
+        let deployed = step("deploying template.yaml", deploying).await?;
 
         let function_log = folder.path().join("functions.log");
         let sources = Sources {
@@ -244,9 +250,10 @@ impl Stack {
 
 /// Starts the database, or finds it; returns its URL.
 async fn start_database(database: &Database) -> anyhow::Result<(Option<Postgres>, String)> {
+    const STEP: &str = "starting PostgreSQL";
     let postgres = match database {
-        Database::New => Postgres::start().await?,
-        Database::Kept => Postgres::start_kept("aurora-sync").await?,
+        Database::New => step(STEP, Postgres::start()).await?,
+        Database::Kept => step(STEP, Postgres::start_kept("aurora-sync")).await?,
         Database::Running(url) => return Ok((None, url.clone())),
     };
     let url = postgres.database_url(DATABASE);
@@ -274,16 +281,6 @@ impl Deployed {
         let physical_id = self.resources.get(id);
         physical_id.cloned().with_context(|| format!("template.yaml has no resource {id}"))
     }
-}
-
-fn read_template() -> anyhow::Result<String> {
-    let path = workspace::root()?.join("template.yaml");
-    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// This machine's processor, in Lambda's words.
-fn architecture() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
 }
 
 /// `https://<api>.execute-api.<region>.amazonaws.com/<stage>` as the emulator serves it.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bench::cli as bench;
 use clap::{Parser, Subcommand};
 use data_api_server::cli as data_api;
-use local_stack::cli::{self, demo, migrate, up};
+use local_stack::cli::{self, demo, migrate, package, up};
 
 /// aurora-sync on this machine, without AWS
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Up(up::Arguments),
     /// Bring a database to what sql/ says, through the RDS Data API
     Migrate(migrate::Arguments),
+    /// Build the functions for Lambda, into a folder that is deployed without Rust
+    Package(package::Arguments),
     DataApi(data_api::Arguments),
     Bench(bench::Arguments),
 }
@@ -35,6 +37,7 @@ async fn main() -> ExitCode {
         Command::Demo => demo::run().await,
         Command::Up(arguments) => up::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
+        Command::Package(arguments) => package::run(arguments).await,
         Command::DataApi(arguments) => data_api::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
     };

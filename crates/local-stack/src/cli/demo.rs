@@ -6,8 +6,9 @@ use ephemeral_postgres::signals;
 use super::print;
 use crate::demo;
 use crate::functions::{Profile, build_functions};
+use crate::progress::step;
 use crate::stack::{Options, Stack};
-use crate::workspace;
+use crate::{needs, workspace};
 
 pub async fn run() -> anyhow::Result<()> {
     // The one that is dropped stops what it has started.
@@ -18,8 +19,9 @@ pub async fn run() -> anyhow::Result<()> {
 }
 
 async fn start() -> anyhow::Result<()> {
-    tracing::info!("building the functions");
-    let functions = build_functions(&workspace::root()?, Profile::Dev).await?;
+    needs::check().await?;
+    let root = workspace::root()?;
+    let functions = step("building the functions", build_functions(&root, Profile::Dev)).await?;
     let stack = Stack::start(Options::new(functions)?).await?;
     demo::run(&stack, &mut print).await?;
     drop(stack);

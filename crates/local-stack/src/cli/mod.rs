@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod up;
 pub mod migrate;
+pub mod package;
 
 use std::io::{self, IsTerminal as _, Write as _};
 

@@ -19,8 +19,9 @@ use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use crate::deploy::sdk_config;
 use crate::example;
 use crate::functions::{Profile, build_functions};
+use crate::progress::step;
 use crate::stack::{Addresses, Database, Options, Stack};
-use crate::workspace;
+use crate::{needs, workspace};
 
 /// The characters that are not percent-encoded in a path (RFC 3986, "unreserved").
 const PATH_SEGMENT: &AsciiSet =
@@ -69,9 +70,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let env_file = EnvFile::claim(&workspace::local_folder()?)?;
-    tracing::info!("building the functions");
     let profile = if arguments.release { Profile::Release } else { Profile::Dev };
-    let functions = build_functions(&workspace::root()?, profile).await?;
+    needs::check().await?;
+    let root = workspace::root()?;
+    let functions = step("building the functions", build_functions(&root, profile)).await?;
     let defaults = Options::new(functions)?;
     let (database, sql) = match arguments.database_url {
         Some(url) => (Database::Running(url), arguments.sql),
@@ -79,7 +81,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         None => (Database::New, arguments.sql.or(defaults.sql)),
     };
     let options = Options {
-        functions: defaults.functions,
+        code: defaults.code,
         database,
         sql,
         parameters: arguments.parameters,
