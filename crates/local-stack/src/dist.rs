@@ -30,8 +30,8 @@ pub enum Zips {
     Stored,
 }
 
-/// Lays out a folder with the programs of these architectures, and the files of `sql` for `migrate`.
-/// Files of the user that are there already stay.
+/// Lays out a folder with the programs of these architectures, and the files of `sql` for
+/// `migrate`. Files of the user that are there already stay.
 pub fn lay_out(
     dist: &Path,
     programs: &[(Architecture, Functions)],

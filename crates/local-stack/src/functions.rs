@@ -115,7 +115,9 @@ async fn run(mut cargo: Command, workspace: &Path) -> anyhow::Result<Functions> 
             cargo.env_remove(&name);
         }
     }
-    let output = cargo.output().await.context("cannot run cargo")?;
+    // `output()` would take standard error too, and nobody would see the progress.
+    let cargo = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let output = cargo.wait_with_output().await.context("cannot wait for cargo")?;
     if !output.status.success() {
         bail!("cargo could not build the functions; its messages are above");
     }
