@@ -69,7 +69,7 @@ pub fn value(column_type: &ColumnType, number: u32) -> Option<Value> {
             let digits = u32::try_from(digits.clamp(0, 9)).unwrap_or(0);
             json!(number % 10_u32.pow(digits))
         }
-        Type::Boolean => json!(number % 2 == 0),
+        Type::Boolean => json!(number.is_multiple_of(2)),
         Type::Char { length } => text(Some(*length)),
         Type::VarChar { length } => text(*length),
         Type::Text => text(None),

@@ -159,7 +159,7 @@ impl Stack {
         .into();
         parameters.extend(options.parameters);
         let code = (&options.code, options.sql.as_deref());
-        let deploying = deploy(&mut emulator, &python, folder.path(), code, &parameters);
+        let deploying = Box::pin(deploy(&mut emulator, &python, folder.path(), code, &parameters));
         let deployed = step("deploying template.yaml", deploying).await?;
 
         let function_log = folder.path().join("functions.log");

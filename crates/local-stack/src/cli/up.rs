@@ -41,7 +41,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "database_url")]
     keep: bool,
     /// Use this running PostgreSQL, and apply no files unless --sql names some. The schema sync and
-    /// the roles sync_reader and sync_writer are made in it
+    /// two roles are made in it
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// The folder of the files to apply; `sql` of this checkout by default
