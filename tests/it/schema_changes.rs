@@ -48,7 +48,7 @@ impl Site {
         let queue = Queue::new(&aws.sdk_config, aws.queue_url());
         let apply = Apply { tables, data_api: world.writer.clone(), queue };
         let site = Self { world, bucket, aws, apply };
-        site.refresh().await;
+        Box::pin(site.refresh()).await;
         site.apply.tables.load().await;
         site
     }
@@ -140,21 +140,21 @@ fn sent_at_once(mut event: SqsEvent) -> SqsEvent {
 
 /// Checks the outcome of a write that was accepted before the change, and the row after it.
 async fn check(change: &str, request: (&str, &str, Value), expected: &str, row: &str) {
-    let site = Site::new().await;
-    let (id, body) = site.accept(request.0, request.1, &request.2).await;
+    let site = Box::pin(Site::new()).await;
+    let (id, body) = Box::pin(site.accept(request.0, request.1, &request.2)).await;
     site.world.run(change).await;
-    site.refresh().await;
-    check_end(&site, (&id, &body), (change, expected, row)).await;
+    Box::pin(site.refresh()).await;
+    Box::pin(check_end(&site, (&id, &body), (change, expected, row))).await;
 }
 
 /// Checks the outcome of a write that the new tables accept while `apply` holds the old ones.
 async fn check_new(change: &str, request: (&str, &str, Value), expected: &str, row: &str) {
-    let mut site = Site::new().await;
+    let mut site = Box::pin(Site::new()).await;
     site.world.run(change).await;
-    site.refresh().await;
+    Box::pin(site.refresh()).await;
     site.world.read_catalog().await;
-    let (id, body) = site.accept(request.0, request.1, &request.2).await;
-    check_end(&site, (&id, &body), (change, expected, row)).await;
+    let (id, body) = Box::pin(site.accept(request.0, request.1, &request.2)).await;
+    Box::pin(check_end(&site, (&id, &body), (change, expected, row))).await;
 }
 
 async fn check_end(
@@ -280,13 +280,13 @@ async fn a_write_by_a_key_that_is_no_key_any_more_is_rejected() {
             "SELECT count(*) FROM t WHERE id = 3 => 1",
         ),
     ] {
-        let mut site = Site::new().await;
-        let (id, body) = site.accept(request.0, request.1, &request.2).await;
+        let mut site = Box::pin(Site::new()).await;
+        let (id, body) = Box::pin(site.accept(request.0, request.1, &request.2)).await;
         site.world.run(change).await;
-        site.refresh().await;
+        Box::pin(site.refresh()).await;
         let objects = Objects::new(&site.bucket.sdk_config);
         site.apply.tables = Tables::stored(objects, site.bucket.name.clone(), None);
-        check_end(&site, (&id, &body), (change, expected, row)).await;
+        Box::pin(check_end(&site, (&id, &body), (change, expected, row))).await;
     }
 }
 
@@ -310,7 +310,7 @@ async fn a_write_without_a_right_is_rejected() {
 
 #[tokio::test]
 async fn a_change_that_nobody_has_read_blocks_its_own_group_only_and_ends_when_it_is_read() {
-    let site = Site::new().await;
+    let site = Box::pin(Site::new()).await;
     let write = json!({ "a": 5, "b": "new" });
     let (id, body) = site.accept("PATCH", "t/1", &write).await;
     let (other, other_body) = site.accept("POST", "other", &json!({ "id": 1 })).await;
@@ -321,7 +321,7 @@ async fn a_change_that_nobody_has_read_blocks_its_own_group_only_and_ends_when_i
     assert_eq!(left, ["m0"]);
     assert_eq!(site.outcome(&other).await, "applied");
     assert_eq!(site.outcome(&id).await, "pending");
-    site.refresh().await;
+    Box::pin(site.refresh()).await;
     assert!(site.deliver(&both, now_ms()).await);
     assert_eq!(site.outcome(&id).await, "rejected database 22P02");
 }

@@ -438,6 +438,11 @@ fn content(headers: &HeaderMap, body: Bytes) -> Bytes {
     content.freeze()
 }
 
+/// The time of every object: now, so that no function has the catalog made anew.
+fn http_date() -> String {
+    jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -467,9 +472,4 @@ mod tests {
             Bytes::from_static(b"5\r\na,b\r\n\r\n2;x=y\r\ncd\r\n0\r\nx-amz-checksum:1\r\n\r\n");
         assert_eq!(content(&headers, body), Bytes::from_static(b"a,b\r\ncd"));
     }
-}
-
-/// The time of every object: now, so that no function has the catalog made anew.
-fn http_date() -> String {
-    jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -55,7 +55,7 @@ async fn largest_batch(env: &BenchEnv) -> anyhow::Result<Batch> {
     tracing::info!("memory: the largest batch of writes");
     let mut writes = Vec::new();
     for n in 0..u64::try_from(MESSAGES * 500)? {
-        let mut write = write(n, Operation::Insert)?;
+        let mut write = write(n, Operation::Insert);
         if let Some((_, name)) = write.row.get_mut(1) {
             *name = Some("x".repeat(NAME_BYTES));
         }

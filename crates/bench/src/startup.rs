@@ -124,7 +124,7 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
 fn event(env: &BenchEnv, candidate: &Candidate, round: usize) -> anyhow::Result<Option<Value>> {
     Ok(match candidate.name {
         "apply" => {
-            let write = write(round as u64 + 1_000, Operation::Upsert)?;
+            let write = write(round as u64 + 1_000, Operation::Upsert);
             let messages = pack(vec![write], 1).into_iter();
             let messages: Vec<_> =
                 messages.map(|message| (message.body, Some(message.group))).collect();

@@ -375,7 +375,7 @@ async fn run_partition(
 }
 
 /// A write of `staff`, as `enqueue` makes it.
-pub(crate) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
+pub(crate) fn write(n: u64, operation: Operation) -> Write {
     let id = ("id".to_owned(), Some(staff_id(n)));
     let row = match operation {
         Operation::Delete => vec![id],
@@ -385,7 +385,7 @@ pub(crate) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
             ("age".to_owned(), staff_age(n).map(|age| age.to_string())),
         ],
     };
-    Ok(Write {
+    Write {
         id: uuid::Uuid::now_v7(),
         table: "staff".to_owned(),
         operation,
@@ -393,11 +393,11 @@ pub(crate) fn write(n: u64, operation: Operation) -> anyhow::Result<Write> {
         row,
         accepted_at_ms: jiff::Timestamp::now().as_millisecond(),
         fingerprint: None,
-    })
+    }
 }
 
 fn our_deliveries(scenario: &Scenario, partition: u64, rows: &[u64]) -> Vec<String> {
-    let writes = rows.iter().filter_map(|n| write(*n, scenario.change.operation(*n)).ok());
+    let writes = rows.iter().map(|n| write(*n, scenario.change.operation(*n)));
     let bodies: Vec<_> = match scenario.form {
         Form::Single => {
             writes.flat_map(|write| pack(vec![write], 1)).map(|message| message.body).collect()

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Import(Import),
+    Import(Box<Import>),
     Refresh(Refresh),
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 pub struct InvalidDocument(#[source] serde_json::Error);
 
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub(super) struct Relation {
     pub(super) schema: String,
     pub(super) name: String,

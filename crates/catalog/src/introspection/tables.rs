@@ -163,9 +163,10 @@ fn read_column(raw: raw::Column, (reader_reaches, writer_reaches): (bool, bool))
     let writes = writer_reaches && raw.writer_selects;
     Column {
         fraction_digits: fraction_digits(&raw),
-        column_type: match raw.is_array {
-            true => ColumnType::Array(Box::new(column_type)),
-            false => column_type,
+        column_type: if raw.is_array {
+            ColumnType::Array(Box::new(column_type))
+        } else {
+            column_type
         },
         nullable: !raw.is_not_null,
         when_absent,
