@@ -325,3 +325,21 @@ async fn a_change_that_nobody_has_read_blocks_its_own_group_only_and_ends_when_i
     assert!(site.deliver(&both, now_ms()).await);
     assert_eq!(site.outcome(&id).await, "rejected database 22P02");
 }
+
+#[tokio::test]
+async fn a_write_by_a_right_that_was_granted_a_moment_ago_is_applied() {
+    let mut site = Box::pin(Site::new()).await;
+    site.world.run("REVOKE UPDATE ON t FROM sync_writer").await;
+    Box::pin(site.refresh()).await;
+    let objects = Objects::new(&site.bucket.sdk_config);
+    site.apply.tables = Tables::stored(objects, site.bucket.name.clone(), None);
+    site.apply.tables.load().await;
+    let change = "GRANT UPDATE ON t TO sync_writer";
+    site.world.run(change).await;
+    Box::pin(site.refresh()).await;
+    site.world.read_catalog().await;
+    let body = json!({ "a": 5 });
+    let (id, body) = Box::pin(site.accept("PATCH", "t/1", &body)).await;
+    let row = "SELECT a FROM t WHERE id = 1 => 5";
+    Box::pin(check_end(&site, (&id, &body), (change, "applied", row))).await;
+}

@@ -35,6 +35,8 @@ pub(super) struct Message {
     /// The rule that would reject a write of the message, or its body, if no deployment could be
     /// under way.
     not_yet_known: Option<&'static str>,
+    /// True if the tables, as they are known, do not take one of the writes.
+    meets_other_tables: bool,
 }
 
 /// The time after a write was accepted in which a deployment may be under way: the function that
@@ -62,6 +64,7 @@ impl Message {
             writes: Vec::new(),
             entries: Vec::new(),
             not_yet_known: None,
+            meets_other_tables: false,
             id,
         };
         let body = message.body.as_deref().unwrap_or_default();
@@ -83,7 +86,9 @@ impl Message {
 
     /// Adds a write, or the entry of its rejection.
     fn add(&mut self, catalog: &Catalog, mut write: Write, now_ms: i64) {
-        match check(catalog, &mut write) {
+        let checked = check(catalog, &mut write);
+        self.meets_other_tables |= checked.is_err();
+        match checked {
             Ok(()) => self.writes.push(write),
             Err(Rejection { rule, .. })
                 if is_new(write.accepted_at_ms.min(self.sent_at_ms), now_ms)
@@ -108,6 +113,11 @@ impl Message {
     /// Returns the rule that would reject a part of the message, if it waits for a deployment.
     pub(super) fn not_yet_known(&self) -> Option<&'static str> {
         self.not_yet_known
+    }
+
+    /// Returns `true` if newer tables may take a write that the known ones do not.
+    pub(super) fn meets_other_tables(&self) -> bool {
+        self.meets_other_tables
     }
 
     /// Returns the writes that were redriven from the dead-letter queue. Later writes of their rows

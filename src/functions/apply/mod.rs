@@ -47,11 +47,19 @@ pub async fn handle(
     now_ms: i64,
     deadline: Deadline,
 ) -> Result<SqsBatchResponse, SyncError> {
-    let (catalog, outage) = match apply.tables.current(deadline).await {
+    let (mut catalog, outage) = match apply.tables.current(deadline).await {
         Ok(catalog) => (catalog, None),
         Err(error) => (Arc::default(), Some(error)),
     };
-    let messages = read(&catalog, &event.records, now_ms)?;
+    let mut messages = read(&catalog, &event.records, now_ms)?;
+    // Tables that were granted or changed a moment ago reject no accepted write.
+    if outage.is_none()
+        && messages.iter().any(Message::meets_other_tables)
+        && let Some(newer) = apply.tables.newer_than(&catalog, deadline).await
+    {
+        messages = read(&newer, &event.records, now_ms)?;
+        catalog = newer;
+    }
     let writes = Batch::of(&messages).writes.len();
     tracing::info!(messages = messages.len(), writes, "batch received");
     if let Some(error) = outage {
