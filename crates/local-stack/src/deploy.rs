@@ -159,8 +159,10 @@ async fn package(
     dist: &Path,
 ) -> anyhow::Result<String> {
     let packaged = folder.join("packaged.yaml");
-    let mut aws = Command::new(python.bin().join("aws"));
-    aws.args(["cloudformation", "package", "--s3-bucket", CODE_BUCKET, "--template-file"])
+    // As a module: the script `aws` holds the path that its environment was made at.
+    let mut aws = Command::new(python.interpreter());
+    aws.args(["-m", "awscli"])
+        .args(["cloudformation", "package", "--s3-bucket", CODE_BUCKET, "--template-file"])
         .arg(dist.join(Architecture::HOST.template()))
         .arg("--output-template-file")
         .arg(&packaged)

@@ -220,7 +220,7 @@ async fn aws_command(python_bin: &Path) -> String {
     if version.is_ok_and(|version| version.status.success()) {
         "aws".to_owned()
     } else {
-        python_bin.join("aws").display().to_string()
+        format!("{} -m awscli", python_bin.join("python").display())
     }
 }
 
