@@ -480,6 +480,18 @@ AS $$
     SELECT array_agg(cells[index : index]::text ORDER BY index) FROM generate_subscripts(cells, 1) AS index
 $$;
 
+-- Makes PostgreSQL end each later statement of this transaction when `time_ms` has passed since it began. A statement whose
+-- caller has given up would keep its locks. Never raises the limit that the session has.
+CREATE FUNCTION sync.limit_time(time_ms integer)
+RETURNS void
+LANGUAGE sql
+AS $$
+    SELECT set_config('statement_timeout', least(
+        greatest(time_ms - extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000, 1),
+        nullif(extract(epoch FROM current_setting('statement_timeout')::interval) * 1000, 0)
+    )::integer::text, true)
+$$;
+
 -- Runs one statement over a set of writes and returns their rows of the ledger. The caller inserts these
 -- by the same statement, so that the data and its record stand or fall together.
 --
@@ -487,7 +499,10 @@ $$;
 -- and the columns of the table, which are shorter than the others if updates were folded. The statement returns six arrays:
 -- ids, times, keys, fingerprints, outcomes, payloads. An outcome is 'applied', 'unchanged', 'superseded', or the rule by
 -- which the write is rejected.
-CREATE FUNCTION sync.settle(statement text, table_path text, operation text, columns text[])
+--
+-- PostgreSQL takes the limit of a statement when it starts. So each set limits the next one (sync.limit_time), and the first
+-- set of a transaction does only that: it has no statement.
+CREATE FUNCTION sync.settle(statement text, table_path text, operation text, columns text[], time_ms integer)
 RETURNS SETOF sync.write
 LANGUAGE plpgsql
 SET jit TO off
@@ -495,8 +510,11 @@ AS $$
 DECLARE
     result text[];
 BEGIN
-    EXECUTE statement INTO result USING columns;
-    RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result);
+    IF statement IS NOT NULL THEN
+        EXECUTE statement INTO result USING columns;
+        RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result);
+    END IF;
+    PERFORM sync.limit_time(time_ms);
 END
 $$;
 
@@ -544,7 +562,8 @@ CREATE FUNCTION sync.settle_bisected(
     types text[],
     is_immediate boolean,
     of_table text,
-    adds text
+    adds text,
+    time_ms integer
 )
 RETURNS SETOF sync.write
 LANGUAGE plpgsql
@@ -555,6 +574,10 @@ DECLARE
     attempt sync.attempt;
     refused sync.attempt[] := '{}';
 BEGIN
+    IF statement IS NULL THEN
+        PERFORM sync.limit_time(time_ms);
+        RETURN;
+    END IF;
     FOR attempt IN SELECT * FROM sync.bisect(statement, own_columns, column_names, types, is_immediate, NULL,
             of_table, adds)
     LOOP
@@ -594,6 +617,7 @@ BEGIN
         WHERE settled.id IS NULL OR settled.fingerprint IS DISTINCT FROM write.fingerprint AND (
             SELECT known.id FROM sync.write AS known WHERE known.id = sync.reused_id(write.id, write.fingerprint)
         ) IS NULL;
+    PERFORM sync.limit_time(time_ms);
 END
 $$;
 

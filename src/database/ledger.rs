@@ -81,7 +81,7 @@ ON CONFLICT (id) DO NOTHING";
 pub fn settle_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle(:statement::text, :table_path::text, :operation::text,
-  {})",
+  {}, :time_ms::integer)",
         columns_array(columns)
     )
 }
@@ -91,7 +91,8 @@ pub fn settle_bisected_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle_bisected(:statement::text, :table_path::text, :operation::text,
   {},
-  :column_names::text[], :types::text[], :is_immediate::boolean, :of_table::text, :adds::text)",
+  :column_names::text[], :types::text[], :is_immediate::boolean, :of_table::text, :adds::text,
+  :time_ms::integer)",
         columns_array(columns)
     )
 }

@@ -23,9 +23,15 @@ const REPEATS_MAX: usize = 3;
 pub struct Transaction<'a> {
     data_api: &'a DataApi,
     id: TransactionId,
+    time: Duration,
 }
 
 impl Transaction<'_> {
+    /// Returns the time between its begin and the deadline, in milliseconds.
+    pub fn time_ms(&self) -> i32 {
+        i32::try_from(self.time.as_millis()).unwrap_or(i32::MAX)
+    }
+
     /// Runs one statement, and returns its records. The transaction has failed after an error.
     pub async fn execute(
         &self,
@@ -161,7 +167,7 @@ async fn once<T>(
             timeout(deadline.remaining(), begin).await.map_err(|_| SyncError::OutOfTime)??
         }
     };
-    let transaction = Transaction { data_api, id };
+    let transaction = Transaction { data_api, id, time: deadline.remaining() };
     let result = timeout(deadline.remaining(), work(&transaction)).await;
     let id = transaction.id;
     match result.unwrap_or(Err(SyncError::OutOfTime)) {

@@ -17,7 +17,7 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMe
 use tokio::time::timeout;
 
 use self::batch::{Batch, Message};
-use self::settle::settle;
+use self::settle::{in_order_of_steps, settle};
 use crate::aws::data_api::DataApi;
 use crate::aws::queue::Queue;
 use crate::database::ledger;
@@ -159,9 +159,9 @@ fn ready(messages: &[Message]) -> (Vec<&Message>, Vec<Unsettled<'_>>) {
     (ready, unsettled)
 }
 
-/// The number of deliveries up to which a message is settled with others. After that it may be a
-/// slow one, and is settled alone and write by write, so that all writes that fit the time are
-/// settled.
+/// The number of deliveries up to which a message is settled with others, and tried in one
+/// transaction. After that it may be a slow one, and is settled alone and write by write, so that
+/// each delivery settles the writes that fit the time.
 const TOGETHER_MAX: u32 = 3;
 
 /// The function with the tables as they are known for this attempt.
@@ -269,11 +269,19 @@ async fn settle_message(
     if batch.is_empty() {
         return Ok(());
     }
-    let is_one = batch.writes.len() <= 1;
-    if is_one || message.receive_count <= TOGETHER_MAX {
-        let rest = if is_one { Duration::ZERO } else { deadline.remaining() / 4 };
+    if batch.writes.len() <= 1 {
+        return settler.settle(&batch, deadline).await;
+    }
+    // A delivery after an outage is no sign of a slow message, and its writes may need each other.
+    let rest = match message.receive_count {
+        ..=1 => Some(Duration::ZERO),
+        ..=TOGETHER_MAX => Some(deadline.remaining() / 2),
+        _ => None,
+    };
+    if let Some(rest) = rest {
         match settle_within(settler, &batch, deadline.less(rest), deadline).await {
-            Err(error) if error.is_timeout() && !is_one => {
+            // The service ends a call after 45 seconds. Time may be left.
+            Err(error) if error.is_timeout() => {
                 tracing::info!(reason = %error, "message is settled write by write");
             }
             result => return result,
@@ -282,10 +290,10 @@ async fn settle_message(
     settle_write_by_write(settler, batch, deadline).await
 }
 
-/// Settles one write in a transaction, then twice as many in each further one.
+/// Settles one write in a transaction, then twice as many in each further one. So a delivery
+/// settles something if the time is enough for one write.
 ///
-/// Takes no more writes than are likely to need half of the remaining time: a transaction that is
-/// cut off keeps its locks until the service ends it, and the next delivery waits for these.
+/// Takes no more writes than are likely to need half of the remaining time.
 async fn settle_write_by_write(
     settler: Settler<'_>,
     batch: Batch<'_>,
@@ -299,6 +307,7 @@ async fn settle_write_by_write(
     })
     .await?;
     writes.retain(|write| !settled.contains(&(write.id, write.fingerprint.clone())));
+    let writes = in_order_of_steps(settler.catalog, &writes);
     let mut rest = writes.as_slice();
     let mut size = 1;
     while !(rest.is_empty() && entries.is_empty()) {
@@ -311,10 +320,7 @@ async fn settle_write_by_write(
                 let taken = time.saturating_sub(deadline.remaining()).as_millis();
                 let likely =
                     deadline.remaining().as_millis() * first.len() as u128 / (2 * taken).max(1);
-                size = (2 * size).min(usize::try_from(likely).unwrap_or(usize::MAX));
-                if size == 0 && !rest.is_empty() {
-                    return Err(SyncError::OutOfTime);
-                }
+                size = (2 * size).min(usize::try_from(likely).unwrap_or(usize::MAX)).max(1);
             }
             Err(error) if error.is_timeout() && size > 1 => size = 1,
             Err(error) => return Err(error),

@@ -37,6 +37,14 @@ pub(super) async fn settle(
     batch::run(data_api, deadline, &BegunAhead::default(), &settling).await
 }
 
+/// Returns the writes in the order in which a batch of them all would settle them: parents before
+/// their children, and the writes of a key in their own order.
+pub(super) fn in_order_of_steps<'a>(catalog: &Catalog, writes: &[&'a Write]) -> Vec<&'a Write> {
+    let steps = plan(catalog, writes, Folding::None);
+    let changes = steps.iter().flat_map(|step| &step.changes);
+    changes.flat_map(|change| &change.writes).map(|&index| writes[index]).collect()
+}
+
 /// The work of settling one batch.
 #[derive(Debug)]
 struct Settling<'a> {
@@ -51,7 +59,7 @@ impl Work for Settling<'_> {
     async fn run(&self, transaction: &Transaction<'_>, attempt: Attempt) -> Result<(), SyncError> {
         ledger::record(transaction, &self.batch.entries).await?;
         let (writes, steps) = self.steps(transaction, attempt).await?;
-        for (sql, sets) in self.calls(&writes, &steps, attempt)? {
+        for (sql, sets) in self.calls(&writes, &steps, attempt, transaction.time_ms())? {
             transaction.change_rows(&sql, sets).await?;
         }
         if attempt == Attempt::BisectedImmediately {
@@ -122,12 +130,14 @@ impl<'a> Settling<'a> {
         Ok((writes, steps))
     }
 
-    /// Returns the calls that run these steps, each under 4 MiB.
+    /// Returns the calls that run these steps, each under 4 MiB. The first set only limits the time
+    /// of the others.
     fn calls(
         &self,
         writes: &[&Write],
         steps: &[Step],
         attempt: Attempt,
+        time_ms: i32,
     ) -> Result<Vec<Call>, SyncError> {
         // All steps have as many parameters as the widest one, so that they share an SQL text.
         let columns_max = steps.iter().map(|step| step.group.columns.len()).max();
@@ -141,8 +151,14 @@ impl<'a> Settling<'a> {
         let mut calls: Vec<Call> = Vec::new();
         let mut bytes = 0;
         for step in steps {
-            let set = self.parameter_set(writes, step, columns_max, attempt)?;
+            let mut set = self.parameter_set(writes, step, columns_max, attempt)?;
+            set.push(parameter(TIME_MS, time_ms.to_string()));
             let set_bytes = encoded_len(&set);
+            if calls.is_empty() {
+                let first = without_statement(&set);
+                bytes = encoded_len(&first);
+                calls.push((sql.clone(), vec![first]));
+            }
             match calls.last_mut() {
                 Some((_, sets)) if bytes + set_bytes <= CALL_BYTES_MAX => {
                     sets.push(set);
@@ -248,6 +264,19 @@ impl<'a> Settling<'a> {
             SyncError::Inconsistent("a planned column is not in the catalog".to_owned())
         })
     }
+}
+
+/// The parameter that limits the time of the following sets.
+const TIME_MS: &str = "time_ms";
+
+/// Returns a parameter set that limits the time of the following ones, and does nothing else.
+fn without_statement(set: &[Parameter]) -> Vec<Parameter> {
+    set.iter()
+        .map(|parameter| match &*parameter.name {
+            TIME_MS => parameter.clone(),
+            _ => null(parameter.name.clone()),
+        })
+        .collect()
 }
 
 /// Tells if some change stands for several writes.
