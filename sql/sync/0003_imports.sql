@@ -79,6 +79,8 @@ CREATE TABLE sync.import (
     -- Rows that were folded into a later row of their key in the same chunk, and rows that are older than the row in the table.
     rows_superseded bigint NOT NULL DEFAULT 0,
     rows_rejected bigint NOT NULL DEFAULT 0,
+    -- Dry run in modes "upsert" and "replace": the written rows that would overwrite a row of the table. NULL: not counted.
+    rows_overwritten bigint,
     -- Mode "replace": the deleted rows of the table that were not in the file. They are not part of the sum.
     rows_deleted bigint NOT NULL DEFAULT 0,
     -- The time of the last update of the counts above.
@@ -122,6 +124,7 @@ CREATE TABLE sync.import_chunk (
     rows_unchanged bigint NOT NULL,
     rows_superseded bigint NOT NULL,
     rows_rejected bigint NOT NULL,
+    rows_overwritten bigint NOT NULL,
     -- The records of the chunk in all lanes. The chunk is loaded when as many of its rows are read.
     records bigint NOT NULL,
     -- The bytes of the object that were read when the chunk was cut.
@@ -348,7 +351,8 @@ CREATE TYPE sync.counts AS (
     rows_written bigint,
     rows_unchanged bigint,
     rows_superseded bigint,
-    rows_rejected bigint
+    rows_rejected bigint,
+    rows_overwritten bigint
 );
 
 -- Loads a set without bad rows.
@@ -388,7 +392,7 @@ BEGIN
     IF keys_statement IS NOT NULL THEN
         EXECUTE keys_statement USING columns, import_id;
     END IF;
-    RETURN (result[1], row_count - result[1] - result[2], result[2], 0::bigint);
+    RETURN (result[1], row_count - result[1] - result[2], result[2], 0::bigint, 0::bigint);
 END
 $$;
 
@@ -414,7 +418,7 @@ RETURNS sync.counts
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    counts sync.counts := (0, 0, 0, 0);
+    counts sync.counts := (0, 0, 0, 0, 0);
     attempt sync.attempt;
     refused sync.import_reject;
     rejects sync.import_reject[] := '{}';
@@ -427,6 +431,7 @@ BEGIN
         IF attempt.sqlstate IS NULL THEN
             counts.rows_written := counts.rows_written + attempt.result[1]::bigint;
             counts.rows_superseded := counts.rows_superseded + attempt.result[2]::bigint;
+            counts.rows_overwritten := counts.rows_overwritten + coalesce(attempt.result[3]::bigint, 0);
             CONTINUE;
         END IF;
         refused := records[attempt.row_number];

@@ -31,6 +31,7 @@ pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
             column("rows_unchanged", ColumnType::BigInt, false),
             column("rows_superseded", ColumnType::BigInt, false),
             column("rows_rejected", ColumnType::BigInt, false),
+            column("rows_overwritten", ColumnType::BigInt, true),
             column("rows_deleted", ColumnType::BigInt, false),
             column("rows_per_second", number(), true),
             column("continuations", ColumnType::Integer, false),

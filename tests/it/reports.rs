@@ -18,10 +18,10 @@ use crate::support::{STAFF, World, deadline};
 const ID: Uuid = Uuid::from_u128(1);
 
 const IMPORT: &str = "INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name, options,
-        bytes_total, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected, rows_deleted,
+        bytes_total, rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected, rows_overwritten, rows_deleted,
         started_at, finished_at)
     VALUES ('00000000-0000-0000-0000-000000000001', 'uploads', 'imports/staff/a.csv', 'e', '01', 'staff',
-        '{\"mode\": \"upsert\", \"dry-run\": true}', 1234, 2010, 4, 3, 2, 2001, 1,
+        '{\"mode\": \"upsert\", \"dry-run\": true}', 1234, 2010, 4, 3, 2, 2001, 3, 1,
         '2026-11-23 00:00:00Z', '2026-11-23 00:00:20Z')";
 
 const KINDS: &str = "INSERT INTO sync.import_reject_kind (import_id, lane, rule, sqlstate, column_name, rows, rows_kept, bytes_kept)
@@ -120,6 +120,7 @@ async fn a_report_counts_rejects_by_rule_and_lists_them_row_by_row() {
             "dry_run": true,
             "options": {"mode": "upsert", "dry-run": true},
             "rows": {"read": 2010, "written": 4, "unchanged": 3, "superseded": 2, "rejected": 2001},
+            "rows_overwritten": 3,
             "rows_deleted": 1,
             "bytes": 1234,
             "started_at": "2026-11-23T00:00:00+00:00",

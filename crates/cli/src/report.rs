@@ -16,6 +16,7 @@ pub(crate) struct Report {
     pub(crate) error: Option<String>,
     pub(crate) dry_run: bool,
     pub(crate) rows: Rows,
+    pub(crate) rows_overwritten: Option<u64>,
     pub(crate) rows_deleted: u64,
     pub(crate) duration_seconds: f64,
     pub(crate) rows_per_second: Option<f64>,
@@ -76,6 +77,9 @@ impl Report {
             ("superseded", self.rows.superseded),
             ("rejected", self.rows.rejected),
         ];
+        if let Some(rows) = self.rows_overwritten {
+            counts.push(("overwritten", rows));
+        }
         if self.rows_deleted > 0 {
             counts.push(("deleted", self.rows_deleted));
         }
@@ -133,7 +137,7 @@ mod tests {
         let report: Report = serde_json::from_str(
             r#"{"schema": 1, "state": "completed", "error": null, "dry_run": true,
                 "rows": {"read": 1010, "written": 1000, "unchanged": 3, "superseded": 2, "rejected": 5},
-                "rows_deleted": 4, "duration_seconds": 12.345, "rows_per_second": 81.8,
+                "rows_overwritten": 700, "rows_deleted": 4, "duration_seconds": 12.345, "rows_per_second": 81.8,
                 "rejected_by_rule": [
                     {"rule": "format", "sqlstate": null, "column": "age", "count": 4},
                     {"rule": "database", "sqlstate": "23514", "column": null, "count": 1}],
@@ -152,6 +156,7 @@ mod tests {
                unchanged                3\n  \
                superseded               2\n  \
                rejected                 5\n  \
+               overwritten            700\n  \
                deleted                  4\n\
              rejected by rule\n  \
                format                   4  age\n  \

@@ -3,7 +3,8 @@
 //! Pure. Each way to load a set is a template (`load/*.sql`). `sync.load` and `sync.load_bisected`
 //! (`sql/sync/0003_imports.sql`) run the statements. A statement takes the columns of a set as
 //! `$1`, each as the literal of an array. It returns the number of rows that were written, and the
-//! number of rows that were older than the row in the table.
+//! number of rows that were older than the row in the table. The statement of a dry run adds the
+//! number of rows that it overwrites.
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
 
@@ -94,7 +95,7 @@ impl Load<'_> {
     }
 
     /// Returns `true` if rows that exist are updated.
-    fn merges(&self) -> bool {
+    pub fn merges(&self) -> bool {
         self.is_keyed() && matches!(self.mode, LoadMode::Upsert | LoadMode::Replace)
     }
 
@@ -174,6 +175,30 @@ impl Load<'_> {
             key_equals = self.target().key_equals("input"),
             is_same = self.target().is_same("input"),
             is_newer = is_newer(version, &self.target().value("input", version)),
+            columns = self.target().column_list(),
+            values = self.target().values("input"),
+            merge = self.target().merge(),
+        )
+    }
+
+    /// Returns the statement that loads a set in a dry run. If it updates rows that exist, it also
+    /// returns the number of rows that it overwrites: rows of the table with another content, but
+    /// for those that a transaction wrote which began with the dry run's own or later.
+    pub fn dry_run(&self) -> String {
+        if !self.merges() {
+            return self.statement();
+        }
+        let is_older = self.version().map_or_else(
+            || "false".to_owned(),
+            |version| format!("NOT {}", is_newer(version, &self.target().value("input", version))),
+        );
+        format!(
+            include_str!("load/dry_run.sql"),
+            input = self.all_columns(),
+            table = self.table.sql_name(),
+            key_equals = self.target().key_equals("input"),
+            is_same = self.target().is_same("input"),
+            is_older = is_older,
             columns = self.target().column_list(),
             values = self.target().values("input"),
             merge = self.target().merge(),

@@ -97,6 +97,9 @@ fn statements_of_imports() {
             let load = Load { table, columns: &columns, mode };
             let mode = mode.as_str();
             check(&format!("import_{mode}_{name}"), &load.statement());
+            if load.merges() {
+                check(&format!("import_{mode}_{name}_dry_run"), &load.dry_run());
+            }
             if let Some(sql) = load.keys() {
                 check(&format!("import_{mode}_{name}_keys"), &sql);
             }

@@ -208,6 +208,7 @@ async fn load_file(
         table,
         columns: opened.layout.columns(),
         mode: options.mode,
+        is_dry_run: options.is_dry_run,
         encoding: opened.encoding,
     };
     let loaded = if options.is_atomic || options.is_dry_run {

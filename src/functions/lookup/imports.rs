@@ -17,7 +17,7 @@ const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key A
   bytes_total, bytes_read,
   CASE WHEN state = 'completed' THEN 100
     WHEN bytes_total > 0 THEN least(round(100.0 * bytes_read / bytes_total, 1), 100) END AS progress_percent,
-  rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected, rows_deleted,
+  rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected, rows_overwritten, rows_deleted,
   round(rows_read / nullif(extract(epoch FROM coalesce(finished_at, progressed_at) - started_at), 0), 1)
     AS rows_per_second,
   continuation AS continuations, started_at, progressed_at,
@@ -25,7 +25,7 @@ const IMPORTS: &str = "(SELECT id, table_name AS \"table\", bucket, object_key A
     started_at + (progressed_at - started_at) * (bytes_total::double precision / bytes_read) END AS estimated_end_at,
   finished_at, reported_at
   FROM (SELECT id, bucket, object_key, object_version, table_name, state, error, options, continuation, bytes_total,
-    rows_deleted, started_at, finished_at, reported_at FROM sync.import) AS import
+    rows_overwritten, rows_deleted, started_at, finished_at, reported_at FROM sync.import) AS import
   JOIN sync.import_progress USING (id))";
 
 const REJECTS: &str =

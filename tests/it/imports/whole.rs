@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::json;
+
 use super::{Importer, LAST};
 
 const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v varchar(3) NOT NULL CHECK (v <> 'no'))";
@@ -99,6 +101,49 @@ async fn a_dry_run_reports_the_result_of_the_real_run_and_changes_nothing() {
         }
         assert_eq!(real["dry_run"], false);
     }
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_the_rows_that_it_would_overwrite() {
+    let importer = filled(2).await;
+    importer.world.rows("INSERT INTO t VALUES (3, 'old')").await;
+    // Row 2 is refused, row 3 stays as it is, 4 and 5 are new. Rows 1 and 5 come in several chunks.
+    let file = "k,v\n1,new\n2,no\n3,old\n4,a\n5,a\n5,b\n1,b\n5,c\n";
+    for (mode, expected) in [("upsert", json!(1)), ("insert", json!(null)), ("ignore", json!(null))]
+    {
+        let dry_run = [("mode", mode), ("dry-run", "true")];
+        importer.load("t", &dry_run, file).await;
+        assert_eq!(importer.report("t").await["rows_overwritten"], expected, "{mode}");
+    }
+    // Without the refused row, the file can replace the table.
+    let file = "k,v\n1,new\n2,b\n3,old\n";
+    let replace = [("mode", "replace"), ("max-deletes", "5"), ("dry-run", "true")];
+    importer.load("t", &replace, file).await;
+    assert_eq!(importer.report("t").await["rows_overwritten"], 2);
+    importer.load("t", &[], file).await;
+    assert_eq!(importer.report("t").await["rows_overwritten"], json!(null));
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_no_row_with_a_newer_version_as_overwritten() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text, at integer); COMMENT ON COLUMN t.at IS '@sync:version'";
+    let importer = Importer::with(tables).await;
+    importer.world.rows("INSERT INTO t VALUES (1, 'old', 5), (2, 'old', 5), (3, 'old', 5)").await;
+    let file = "k,v,at\n1,new,4\n2,new,6\n3,old,5\n4,new,1\n";
+    let counts = importer.load("t", &[("dry-run", "true")], file).await;
+    assert_eq!(counts, "completed|4|2|1|1|0|0");
+    assert_eq!(importer.report("t").await["rows_overwritten"], 1);
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_the_rows_of_a_partitioned_table_that_it_would_overwrite() {
+    let tables = "CREATE TABLE t (k integer PRIMARY KEY, v text) PARTITION BY RANGE (k);
+        CREATE TABLE t_low PARTITION OF t FOR VALUES FROM (0) TO (10);
+        CREATE TABLE t_high PARTITION OF t FOR VALUES FROM (10) TO (20)";
+    let importer = Importer::with(tables).await;
+    importer.world.rows("INSERT INTO t VALUES (1, 'old'), (11, 'old')").await;
+    importer.load("t", &[("dry-run", "true")], "k,v\n1,new\n2,new\n11,new\n12,new\n").await;
+    assert_eq!(importer.report("t").await["rows_overwritten"], 2);
 }
 
 /// The second worker waits, and then reads the result of the first.

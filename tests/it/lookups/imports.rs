@@ -76,7 +76,7 @@ async fn an_import_shows_its_progress_and_its_estimated_end() {
             "key": "imports/staff/1.csv", "version": "v1", "state": "running", "error": null,
             "options": {"mode": "insert"}, "bytes_total": 4000, "bytes_read": 1000, "progress_percent": 25.0,
             "rows_read": 150, "rows_written": 140, "rows_unchanged": 0, "rows_superseded": 10, "rows_rejected": 0,
-            "rows_deleted": 0, "rows_per_second": 5.0, "continuations": 2,
+            "rows_overwritten": null, "rows_deleted": 0, "rows_per_second": 5.0, "continuations": 2,
             "started_at": "2026-11-23T00:00:00+00:00", "progressed_at": "2026-11-23T00:00:30+00:00",
             "estimated_end_at": "2026-11-23T00:02:00+00:00", "finished_at": null, "reported_at": null})
     );

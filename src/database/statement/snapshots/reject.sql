@@ -1,6 +1,6 @@
 INSERT INTO sync.import_chunk (import_id, chunk, lane, set_number, rows_read, rows_written,
-  rows_unchanged, rows_superseded, rows_rejected, records, bytes_read, next_byte, next_line, next_record)
-SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :set_number::integer, rejected, 0, 0, 0, rejected,
+  rows_unchanged, rows_superseded, rows_rejected, rows_overwritten, records, bytes_read, next_byte, next_line, next_record)
+SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :set_number::integer, rejected, 0, 0, 0, rejected, 0,
   :records::bigint, :bytes_read::bigint, :next_byte::bigint, :next_line::bigint, :next_record::bigint
 FROM (SELECT sync.enter_import(:import_id::uuid)) AS entered,
   sync.add_rejects(:import_id::uuid, :lane::smallint,

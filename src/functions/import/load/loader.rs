@@ -34,7 +34,7 @@ const REJECTED_SET: i32 = -1;
 
 /// Inserts the row of a set into `sync.import_chunk`.
 const RECORD: &str = "INSERT INTO sync.import_chunk (import_id, chunk, lane, set_number, rows_read, rows_written,
-  rows_unchanged, rows_superseded, rows_rejected, records, bytes_read, next_byte, next_line, next_record)
+  rows_unchanged, rows_superseded, rows_rejected, rows_overwritten, records, bytes_read, next_byte, next_line, next_record)
 SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :set_number::integer,";
 
 /// The columns of the chunk's end.
@@ -42,7 +42,7 @@ const CHUNK: &str = ":records::bigint, :bytes_read::bigint, :next_byte::bigint, 
 
 /// The columns of a set's counts, with the rows that were folded into others.
 const COUNTS: &str = ":rows::bigint + :folded::bigint, loaded.rows_written, loaded.rows_unchanged,
-  loaded.rows_superseded + :folded::bigint, loaded.rows_rejected";
+  loaded.rows_superseded + :folded::bigint, loaded.rows_rejected, loaded.rows_overwritten";
 
 const REJECTED: &str =
     "SELECT coalesce(sum(rows_rejected), 0)::bigint, count(*) FROM sync.import_chunk
@@ -76,7 +76,7 @@ FROM sync.load_bisected(:import_id::uuid, :lane::smallint, :statement::text, :ke
 /// Returns the SQL text that records and counts the records that do not fit the table.
 pub fn reject_sql() -> String {
     format!(
-        "{RECORD} rejected, 0, 0, 0, rejected,
+        "{RECORD} rejected, 0, 0, 0, rejected, 0,
   {CHUNK}
 FROM (SELECT sync.enter_import(:import_id::uuid)) AS entered,
   sync.add_rejects(:import_id::uuid, :lane::smallint,
@@ -109,6 +109,7 @@ pub struct Loader<'a> {
     pub table: &'a Table,
     pub columns: Vec<&'a Column>,
     pub mode: LoadMode,
+    pub is_dry_run: bool,
     pub encoding: Encoding,
 }
 
@@ -176,6 +177,11 @@ impl Loader<'_> {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Returns `true` if the rows that are overwritten are counted.
+    pub fn counts_overwritten(&self) -> bool {
+        self.is_dry_run && self.statement().merges()
     }
 
     fn statement(&self) -> Load<'_> {
@@ -264,7 +270,7 @@ impl Loading<'_> {
     fn bisected(&self, attempt: Attempt) -> (String, Calls) {
         let loader = self.loader;
         let load = loader.statement();
-        let statement = load.statement();
+        let statement = if loader.is_dry_run { load.dry_run() } else { load.statement() };
         let keys_statement = load.keys();
         let keeps_order = keeps_order(loader.table);
         let file_rows = self.part.rows().map(|row| FileRow::of_row(row.origin(), loader.encoding));

@@ -30,14 +30,14 @@ use crate::functions::import::stop::Stop;
 const COUNTS: &str =
     "SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
   coalesce(sum(rows_unchanged), 0)::bigint, coalesce(sum(rows_superseded), 0)::bigint,
-  coalesce(sum(rows_rejected), 0)::bigint
+  coalesce(sum(rows_rejected), 0)::bigint, coalesce(sum(rows_overwritten), 0)::bigint
 FROM sync.import_chunk WHERE import_id = :import_id::uuid";
 
 /// Records the counts and the error: in a transaction that is committed, or before one is rolled
 /// back.
 const RECORD_COUNTS: &str = "UPDATE sync.import SET rows_read = :read::bigint, rows_written = :written::bigint,
   rows_unchanged = :unchanged::bigint, rows_superseded = :superseded::bigint, rows_rejected = :rejected::bigint,
-  rows_deleted = :deleted::bigint, progressed_at = clock_timestamp(), error = :error::text,
+  rows_overwritten = :overwritten::bigint, rows_deleted = :deleted::bigint, progressed_at = clock_timestamp(), error = :error::text,
   rolled_back_at = CASE WHEN :is_rolled_back::boolean THEN clock_timestamp() END
 WHERE id = :import_id::uuid AND state = 'running'";
 
@@ -409,12 +409,17 @@ impl Whole<'_> {
     }
 
     fn counts_parameters(&self, attempt: &Attempt, is_rolled_back: bool) -> Vec<Parameter> {
-        let names = ["read", "written", "unchanged", "superseded", "rejected", "deleted"];
+        let names =
+            ["read", "written", "unchanged", "superseded", "rejected", "overwritten", "deleted"];
         let numbers = attempt.counts.iter().map(|field| field.as_long().unwrap_or_default());
         // Without a count, no rows were deleted.
         let numbers = numbers.chain(std::iter::repeat(0)).map(|number| number.to_string());
         let mut parameters: Vec<_> =
             names.into_iter().zip(numbers).map(|(name, number)| parameter(name, number)).collect();
+        if !self.loader.counts_overwritten() {
+            parameters.retain(|parameter| parameter.name != "overwritten");
+            parameters.push(null("overwritten"));
+        }
         parameters.push(match &attempt.end {
             Err(error) => parameter("error", storable(error)),
             Ok(()) => null("error"),

@@ -23,7 +23,7 @@ const REASON_LEN_MAX: i64 = 1_000;
 
 const SUMMARY: &str = "SELECT row_to_json(found)::text FROM (
   SELECT options, bytes_total, continuation, rows_read, rows_written, rows_unchanged, rows_superseded,
-    rows_rejected, rows_deleted, started_at, ended_at,
+    rows_rejected, rows_overwritten, rows_deleted, started_at, ended_at,
     round(extract(epoch FROM ended_at - started_at), 3) AS seconds,
     round(rows_read / nullif(extract(epoch FROM ended_at - started_at), 0), 1) AS rows_per_second,
     (SELECT count(*) FROM sync.import_reject WHERE import_id = import.id) AS rejects_kept,
@@ -108,6 +108,7 @@ impl Summary {
                 "superseded": found["rows_superseded"],
                 "rejected": found["rows_rejected"],
             },
+            "rows_overwritten": found["rows_overwritten"],
             "rows_deleted": found["rows_deleted"],
             "bytes": found["bytes_total"],
             "started_at": found["started_at"],
