@@ -44,9 +44,10 @@ pub(super) async fn import_file(
     entry: ImportEntry<'_>,
 ) -> Result<MessageResult, SyncError> {
     let import_id = entry.import_id;
+    let mut format = None;
     for _ in 0..DISTURBED_MAX {
         let result = tokio::select! {
-            result = claim_and_load(import, request, entry) => result,
+            result = claim_and_load(import, request, entry, &mut format) => result,
             () = entry.hold() => unreachable!("a worker never stops holding its import"),
         };
         let Err(SyncError::Database(error)) = &result else { return result };
@@ -68,11 +69,13 @@ fn postponed(entry: ImportEntry<'_>) -> MessageResult {
     MessageResult::Postponed(WHILE_OTHERS_WORK + backoff::jitter(entry.message_id))
 }
 
-/// Claims the import, loads the file, and reports, if no other worker has the import.
+/// Claims the import, loads the file, and reports, if no other worker has the import. Sets `format`
+/// as soon as it is known.
 async fn claim_and_load(
     import: &Import,
     request: &ImportRequest,
     entry: ImportEntry<'_>,
+    format: &mut Option<Format>,
 ) -> Result<MessageResult, SyncError> {
     let import_id = entry.import_id;
     let source = &request.source;
@@ -88,21 +91,19 @@ async fn claim_and_load(
         }
         ClaimResult::Ended { state, error, is_reported } => {
             let ended = (state.as_str(), error.as_deref(), is_reported);
-            complete_report(import, source, entry, ended, None).await?;
+            complete_report(import, source, entry, ended, format.as_ref()).await?;
             return Ok(MessageResult::Done);
         }
     }
     tracing::info!(%import_id, table = source.table, continuation = request.continuation, "import begins");
-    let mut format = None;
     let catalog = import.tables.refreshed(entry.deadline).await?;
-    let mut loaded = load_file(import, &catalog, source, entry, &mut format).await;
+    let mut loaded = load_file(import, &catalog, source, entry, format).await;
     // The tables may have changed since they were read.
     if loaded.as_ref().is_err_and(Stop::may_depend_on_tables)
         && let Some(newer) = import.tables.newer_than(&catalog, entry.deadline).await
     {
-        loaded = load_file(import, &newer, source, entry, &mut format).await;
+        loaded = load_file(import, &newer, source, entry, format).await;
     }
-    let format = format.as_ref();
     let (state, error) = match loaded.map_err(Stop::of_import) {
         Ok(()) => ("completed", None),
         Err(Stop::Failed(error)) => ("failed", Some(error)),
@@ -121,32 +122,14 @@ async fn claim_and_load(
     };
     let error = error.as_deref();
     // The report comes before the state, so that a client that sees the end finds the report.
-    let end = report::ImportEnd { state, error, format };
+    let end = report::ImportEnd { state, error, format: format.as_ref() };
     report::write(import, source, import_id, end, entry.deadline).await?;
     if !entry.end(state, error).await? {
-        // A newer file has ended it meanwhile, and the report must say so.
-        return after_other_end(import, request, entry, format).await;
+        // A newer file has ended it meanwhile, and the report must say so: the next claim finds it.
+        return Box::pin(claim_and_load(import, request, entry, format)).await;
     }
     tracing::info!(%import_id, state, "import ended");
     Ok(MessageResult::Done)
-}
-
-/// Completes an import that another worker has ended.
-async fn after_other_end(
-    import: &Import,
-    request: &ImportRequest,
-    entry: ImportEntry<'_>,
-    format: Option<&Format>,
-) -> Result<MessageResult, SyncError> {
-    match entry.claim(request).await? {
-        ClaimResult::Claimed | ClaimResult::HeldElsewhere => Ok(postponed(entry)),
-        ClaimResult::ContinuedElsewhere => Ok(MessageResult::Done),
-        ClaimResult::Ended { state, error, is_reported } => {
-            let ended = (state.as_str(), error.as_deref(), is_reported);
-            complete_report(import, &request.source, entry, ended, format).await?;
-            Ok(MessageResult::Done)
-        }
-    }
 }
 
 /// Writes the report of an ended import, if it has none: its worker did not know of the end, or
