@@ -193,17 +193,8 @@ pub(in crate::functions::import) fn too_many(
     is_end: bool,
 ) -> Option<String> {
     let limit = limit?;
-    let is_over = match limit {
-        Limit::Rows(rows) => rejected > rows,
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "percentages of row counts need no more than f64"
-        )]
-        Limit::Percent(percent) => {
-            (is_end || read >= PERCENT_OF_MIN) && rejected as f64 * 100.0 > percent * read as f64
-        }
-    };
-    is_over.then(|| {
+    let counts = is_end || read >= PERCENT_OF_MIN || matches!(limit, Limit::Rows(_));
+    (counts && limit.is_exceeded(rejected, read)).then(|| {
         format!(
             "{rejected} of the {read} rows read were rejected, more than max-rejects allows ({limit})"
         )

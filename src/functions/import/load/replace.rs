@@ -93,11 +93,11 @@ pub(in crate::functions::import) async fn replace(
         }
         let is_delete = match progress.phase {
             Phase::Done => return Ok(()),
-            Phase::Delete if is_over(limit, progress.missing, progress.rows) => {
-                return Err(Stop::Failed(too_many(limit, progress.missing, progress.rows)));
-            }
             Phase::Delete if progress.missing == 0 => return Ok(()),
-            Phase::Delete => true,
+            Phase::Delete => {
+                check(limit, progress.missing, progress.rows)?;
+                true
+            }
             Phase::Count => false,
         };
         if until.remaining().is_zero() {
@@ -237,9 +237,7 @@ pub(in crate::functions::import) async fn replace_in_transaction(
         }
         last_key = key(last);
     }
-    if is_over(limit, missing, rows) {
-        return Err(Stop::Failed(too_many(limit, missing, rows)));
-    }
+    check(limit, missing, rows)?;
     Ok(missing)
 }
 
@@ -262,23 +260,16 @@ fn key(field: &Field) -> Option<Vec<String>> {
     }
 }
 
-/// Returns `true` if more rows are missing than the limit allows.
-fn is_over(limit: Limit, missing: i64, rows: i64) -> bool {
-    match limit {
-        Limit::Rows(most) => u64::try_from(missing).unwrap_or_default() > most,
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "percentages of row counts need no more than f64"
-        )]
-        Limit::Percent(percent) => missing as f64 * 100.0 > percent * rows as f64,
+/// Fails if more rows are missing than the limit allows.
+fn check(limit: Limit, missing: i64, rows: i64) -> Result<(), Stop> {
+    let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
+    if !limit.is_exceeded(count(missing), count(rows)) {
+        return Ok(());
     }
-}
-
-fn too_many(limit: Limit, missing: i64, rows: i64) -> String {
-    format!(
+    Err(Stop::Failed(format!(
         "{missing} of the table's {rows} rows are not in the file, more than max-deletes allows ({limit}): nothing was \
          deleted; raise max-deletes if they are to go"
-    )
+    )))
 }
 
 /// Returns the error for a file with rejected rows. Their keys may be unknown, so that they could

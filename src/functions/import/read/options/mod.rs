@@ -29,6 +29,20 @@ pub enum Limit {
     Percent(f64),
 }
 
+impl Limit {
+    /// Returns `true` if this number of rows, of all these, is more than the limit allows.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "percentages of row counts need no more than f64"
+    )]
+    pub fn is_exceeded(self, rows: u64, of: u64) -> bool {
+        match self {
+            Self::Rows(most) => rows > most,
+            Self::Percent(percent) => rows as f64 * 100.0 > percent * of as f64,
+        }
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
