@@ -193,7 +193,6 @@ impl<'a> RejectPages<'a> {
     }
 }
 
-/// Returns the number of a record.
 /// Returns the number of records of the next page, if they are as large as those of this one.
 fn next_rows(page: &[RecordedReject]) -> u32 {
     // The numbers, names and punctuation of a record take less than 100 bytes.
@@ -202,6 +201,7 @@ fn next_rows(page: &[RecordedReject]) -> u32 {
     u32::try_from(rows).unwrap_or(PAGE_ROWS_MAX).clamp(1, PAGE_ROWS_MAX)
 }
 
+/// Returns the number of a record.
 fn number(record: &Record) -> i64 {
     record.first().and_then(Field::as_long).unwrap_or(i64::MAX)
 }

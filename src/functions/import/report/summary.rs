@@ -99,7 +99,7 @@ impl Summary {
             },
             "state": end.state,
             "error": end.error,
-            "dry_run": is_true(&found["options"]["dry-run"]),
+            "dry_run": found["options"]["dry-run"] == true,
             "options": found["options"],
             "rows": {
                 "read": found["rows_read"],
@@ -124,8 +124,4 @@ impl Summary {
             "rejected_file_rows": rejected.map_or(0, |rejected| rejected.rows),
         })
     }
-}
-
-fn is_true(option: &Value) -> bool {
-    *option == json!(true) || *option == json!("true")
 }
