@@ -52,7 +52,8 @@ impl Source {
     ///
     /// If the file is in no table's folder, its name counts as the table. There is no such table,
     /// and the import fails with an error that explains it.
-    fn of(key: String, bucket: String, object: Versions) -> Option<Self> {
+    fn of(Upload { bucket, object }: Upload) -> Option<Self> {
+        let key = object.key;
         let path = key.strip_prefix(PREFIX)?;
         let (table, file) = path.split_once('/').unwrap_or((path, path));
         // A key that ends in a slash is a folder that the S3 console made.
@@ -66,7 +67,7 @@ impl Source {
         Some(Self {
             table: table.to_owned(),
             object: ObjectName {
-                bucket,
+                bucket: bucket.name,
                 version_id: object.version_id.filter(is_version),
                 etag: etag.filter(|etag| !etag.is_empty()),
                 key,
@@ -164,7 +165,7 @@ fn read_into(
     if text("detail-type").is_some() && text("source").is_some() {
         let is_created =
             text("source") == Some("aws.s3") && text("detail-type") == Some("Object Created");
-        add(if is_created { parse::<BridgeEvent>(value)?.detail.source() } else { None });
+        add(if is_created { Source::of(parse::<BridgeEvent>(value)?.detail) } else { None });
         return Ok(());
     }
     if value.get("continuation").is_some() {
@@ -184,14 +185,6 @@ fn decode_key(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// The properties in which two uploads to one key differ.
-#[derive(Debug)]
-struct Versions {
-    version_id: Option<String>,
-    etag: Option<String>,
-    sequencer: Option<String>,
-}
-
 /// An event of S3 (Amazon S3 User Guide, "Event message structure").
 #[derive(Debug, Deserialize)]
 struct S3Event {
@@ -203,24 +196,31 @@ struct S3Event {
 #[serde(rename_all = "camelCase")]
 struct Record {
     event_name: String,
-    s3: S3,
+    s3: Upload,
 }
 
 impl Record {
-    fn source(self) -> Option<Source> {
+    fn source(mut self) -> Option<Source> {
         // "ObjectCreated:Put"; some senders put "s3:" in front.
         let event = self.event_name.strip_prefix("s3:").unwrap_or(&self.event_name);
         if !event.starts_with("ObjectCreated:") {
             return None;
         }
-        let Object { key, e_tag, version_id, sequencer } = self.s3.object;
-        let versions = Versions { version_id, etag: e_tag, sequencer };
-        Source::of(decode_key(&key), self.s3.bucket.name, versions)
+        self.s3.object.key = decode_key(&self.s3.object.key);
+        Source::of(self.s3)
     }
 }
 
+/// An event of EventBridge (Amazon S3 User Guide, "EventBridge event message structure"). Its key
+/// is not encoded.
 #[derive(Debug, Deserialize)]
-struct S3 {
+struct BridgeEvent {
+    detail: Upload,
+}
+
+/// The object of an event, in S3's own form or in that of EventBridge.
+#[derive(Debug, Deserialize)]
+struct Upload {
     bucket: Bucket,
     object: Object,
 }
@@ -231,41 +231,13 @@ struct Bucket {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Object {
     key: String,
-    e_tag: Option<String>,
-    version_id: Option<String>,
-    sequencer: Option<String>,
-}
-
-/// An event of EventBridge (Amazon S3 User Guide, "EventBridge event message structure").
-#[derive(Debug, Deserialize)]
-struct BridgeEvent {
-    detail: Detail,
-}
-
-#[derive(Debug, Deserialize)]
-struct Detail {
-    bucket: Bucket,
-    object: BridgeObject,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct BridgeObject {
-    /// The key, which EventBridge does not encode.
-    key: String,
+    #[serde(alias = "eTag")]
     etag: Option<String>,
+    #[serde(alias = "versionId", alias = "version-id")]
     version_id: Option<String>,
     sequencer: Option<String>,
-}
-
-impl Detail {
-    fn source(self) -> Option<Source> {
-        let BridgeObject { key, etag, version_id, sequencer } = self.object;
-        Source::of(key, self.bucket.name, Versions { version_id, etag, sequencer })
-    }
 }
 
 #[cfg(test)]
