@@ -5,8 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::value::{Settings, columns_text};
-use super::{OptionFault, OptionName};
-use crate::domain::fault::nearest;
+use super::{OptionFault, OptionName, unknown};
 
 /// The prefix of all files.
 const ROOT: &str = "imports/";
@@ -89,28 +88,25 @@ fn option(
     name: &str,
     value: &Value,
 ) -> Result<Option<(OptionName, String)>, OptionFault> {
-    let fault = |expected: &str, near: Option<&str>| OptionFault {
+    let fault = |expected: &str| OptionFault {
         option: name.to_owned(),
         value: Some(value.to_string()),
         prefix: Some(prefix.to_owned()),
         expected: expected.to_owned(),
-        nearest: near.map(str::to_owned),
+        nearest: None,
     };
-    let names = || OptionName::ALL.into_iter().map(OptionName::as_str);
-    let option = OptionName::parse(name).ok_or_else(|| {
-        let expected = format!("one of {}", names().collect::<Vec<_>>().join(", "));
-        fault(&expected, nearest(name, names()))
-    })?;
+    let option =
+        OptionName::parse(name).ok_or_else(|| unknown(name, &value.to_string(), Some(prefix)))?;
     let text = match value {
         Value::Null => return Ok(None),
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Array(names) if option == OptionName::Columns => {
             let names: Option<Vec<_>> = names.iter().map(Value::as_str).collect();
-            let names = names.ok_or_else(|| fault("the names of the columns", None))?;
+            let names = names.ok_or_else(|| fault("the names of the columns"))?;
             columns_text(names.into_iter())
         }
-        Value::Array(_) | Value::Object(_) => return Err(fault("one value", None)),
+        Value::Array(_) | Value::Object(_) => return Err(fault("one value")),
     };
     match Settings::default().set(option, &text, Some(prefix)) {
         None => Ok(Some((option, text))),

@@ -270,7 +270,7 @@ pub fn read(
         }
         match OptionName::parse(name) {
             Some(option) => faults.extend(settings.set(option, &value, None)),
-            None => faults.push(unknown(name, &value)),
+            None => faults.push(unknown(name, &value, None)),
         }
     }
     // Contradictions can be found only among valid values.
@@ -300,7 +300,7 @@ fn decoded(raw: &str) -> String {
 }
 
 /// Returns the fault of an unknown option.
-fn unknown(name: &str, value: &str) -> OptionFault {
+fn unknown(name: &str, value: &str, prefix: Option<&str>) -> OptionFault {
     let names = || OptionName::ALL.into_iter().map(OptionName::as_str);
     let expected = if foreign::is_of_encryption(name) {
         "no encryption by the sender, as only the sender could read the file; \
@@ -312,7 +312,7 @@ fn unknown(name: &str, value: &str) -> OptionFault {
     OptionFault {
         option: name.to_owned(),
         value: Some(value.to_owned()),
-        prefix: None,
+        prefix: prefix.map(str::to_owned),
         expected,
         nearest: nearest(name, names()).map(str::to_owned),
     }
