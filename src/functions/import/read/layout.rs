@@ -65,10 +65,8 @@ pub enum HeaderError {
     UnknownColumn { name: String, expected: String },
     #[error("the header names the column {name:?} twice, in fields {first} and {second}; {fix}")]
     Duplicate { name: String, first: usize, second: usize, fix: String },
-    #[error("the header names the column {name:?}, whose values the database makes; {fix}")]
-    Generated { name: String, fix: &'static str },
-    #[error("the header names the column {name:?}, which is kept out of writes; {fix}")]
-    ReadOnly { name: String, fix: &'static str },
+    #[error("the header names the column {name:?}, {reason}; {fix}")]
+    NotWritable { name: String, reason: &'static str, fix: &'static str },
     #[error("the header does not name the column {name:?}, which says whether a row is newer")]
     NoVersion { name: String },
     #[error("the header does not name the column(s) {names}, which must have a value")]
@@ -384,12 +382,12 @@ fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, 
     } else {
         "leave it out, or set extra-columns to ignore"
     };
-    let name = column.name.clone();
-    Err(if column.is_generated() {
-        HeaderError::Generated { name, fix }
+    let reason = if column.is_generated() {
+        "whose values the database makes"
     } else {
-        HeaderError::ReadOnly { name, fix }
-    })
+        "which is kept out of writes"
+    };
+    Err(HeaderError::NotWritable { name: column.name.clone(), reason, fix })
 }
 
 /// Checks that the file has the columns that its mode needs.
