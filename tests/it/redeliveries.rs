@@ -257,7 +257,7 @@ async fn a_message_that_comes_again_has_its_parents_written_before_their_childre
     )
     .await;
     let texts = ["insert node id=2 parent=1", "insert node id=1", "insert node id=3 parent=2"];
-    let writes = texts.map(|text| write(&world.schema.catalog, text));
+    let writes = texts.map(|text| write(&world.catalog, text));
     let message = Envelope::of("m", "a", writes.to_vec());
     let message = Envelope { receive_count: 4, ..message };
     assert_eq!(left(&world.apply(event(&[message])).await.unwrap()), [""; 0]);
