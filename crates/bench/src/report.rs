@@ -569,7 +569,7 @@ mod tests {
 
     #[test]
     fn alarms_in_loops_are_counted() {
-        assert_eq!(alarms(), 11);
+        assert_eq!(alarms(), 13);
     }
 
     #[test]
