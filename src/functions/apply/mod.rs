@@ -274,8 +274,8 @@ async fn settle_message(
     }
     // A delivery after an outage is no sign of a slow message, and its writes may need each other.
     let rest = match message.receive_count {
-        ..=1 => Some(Duration::ZERO),
-        ..=TOGETHER_MAX => Some(deadline.remaining() / 2),
+        0 | 1 => Some(Duration::ZERO),
+        2..=TOGETHER_MAX => Some(deadline.remaining() / 2),
         _ => None,
     };
     if let Some(rest) = rest {
