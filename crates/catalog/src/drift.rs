@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::catalog::{Catalog, Column, Table};
+use crate::types::ColumnType;
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +19,10 @@ pub struct Difference {
 pub enum Kind {
     Added,
     Removed,
-    /// It takes or returns other values, or a write must name it now.
+    /// It takes other values, a right is gone, or a write must name it now.
     Changed,
+    /// Every request that worked still does, and more may: a right, a label of an enumerated type.
+    Extended,
     /// Something changed that no caller sees, such as an index.
     ChangedInside,
 }
@@ -37,6 +40,7 @@ impl fmt::Display for Difference {
             Kind::Added => "added",
             Kind::Removed => "removed",
             Kind::Changed => "changed",
+            Kind::Extended => "permits more",
             Kind::ChangedInside => "changed, which callers do not see",
         };
         write!(f, "{}: {what}", self.subject)
@@ -75,6 +79,8 @@ fn compare(old: &Table, new: &Table, found: &mut Vec<Difference>) {
             Some(newer) => {
                 let kind = if is_same_to_callers(column, newer) {
                     Kind::ChangedInside
+                } else if permits_all_of(column, newer) {
+                    Kind::Extended
                 } else {
                     Kind::Changed
                 };
@@ -89,15 +95,37 @@ fn compare(old: &Table, new: &Table, found: &mut Vec<Difference>) {
             found.push(difference(subject(column), kind));
         }
     }
-    let is_same = old.primary_key == new.primary_key
-        && old.changes == new.changes
+    let is_same_but_for_rights = old.primary_key == new.primary_key
         && old.read_only == new.read_only
         && old.version_column == new.version_column;
-    if !is_same {
+    if !is_same_but_for_rights || !new.permits(old.changes) {
         found.push(difference(old.path(), Kind::Changed));
+    } else if old.changes != new.changes {
+        found.push(difference(old.path(), Kind::Extended));
     } else if found.len() == before && old != new {
         found.push(difference(old.path(), Kind::ChangedInside));
     }
+}
+
+/// Returns whether every request on the old column works on the new one.
+fn permits_all_of(old: &Column, new: &Column) -> bool {
+    let takes_all = match (&old.column_type, &new.column_type) {
+        (
+            ColumnType::Enum { labels: old, schema, name },
+            ColumnType::Enum { labels: new, schema: new_schema, name: new_name },
+        ) => {
+            (schema, name) == (new_schema, new_name) && old.iter().all(|label| new.contains(label))
+        }
+        (old, new) => old == new,
+    };
+    takes_all
+        && old.fraction_digits == new.fraction_digits
+        && (new.nullable || !old.nullable)
+        && (old.is_required() || !new.is_required())
+        && (old.is_generated() || !new.is_generated())
+        && (new.access.read || !old.access.read)
+        && (new.access.insert || !old.access.insert)
+        && (new.access.update || !old.access.update)
 }
 
 fn is_same_to_callers(old: &Column, new: &Column) -> bool {
@@ -111,6 +139,7 @@ fn is_same_to_callers(old: &Column, new: &Column) -> bool {
 #[cfg(all(test, feature = "notation"))]
 mod tests {
     use super::*;
+    use crate::catalog::Changes;
     use crate::notation::table;
 
     fn differences(old: &[(&str, &str)], new: &[(&str, &str)]) -> Vec<String> {
@@ -139,6 +168,21 @@ mod tests {
             differences(&old, &new),
             ["a.x: changed, which callers do not see", "a.y: changed"]
         );
+    }
+
+    #[test]
+    fn a_right_or_a_label_more_breaks_nobody_and_one_less_does() {
+        let less = [("a", "id int key, x text unread, m enum(sad)")];
+        let more = [("a", "id int key, x text, m enum(sad|ok)")];
+        assert_eq!(differences(&less, &more), ["a.m: permits more", "a.x: permits more"]);
+        assert_eq!(differences(&more, &less), ["a.m: changed", "a.x: changed"]);
+        let [insert, all] = [Changes::INSERT, Changes::ALL].map(|changes| {
+            let table = Table { changes, ..table("a", "id int key") };
+            Catalog::new(vec![table], Vec::new())
+        });
+        let breaks = |old, new| between(old, new).iter().any(Difference::breaks_requests);
+        assert!(!breaks(&insert, &all));
+        assert!(breaks(&all, &insert));
     }
 
     #[test]
