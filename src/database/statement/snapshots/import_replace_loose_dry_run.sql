@@ -4,11 +4,11 @@ WITH input AS MATERIALIZED (
   SELECT input.n, found.* FROM input CROSS JOIN LATERAL (
     SELECT (target."note") IS NOT DISTINCT FROM (input.c2) AS is_same, false AS is_older,
       age(target.xmin) > age(pg_current_xact_id()::xid) AS was_there
-    FROM "loose" AS target WHERE target."word" = input.c1::"citext" OFFSET 0
+    FROM "public"."loose" AS target WHERE target."word" = input.c1::citext OFFSET 0
   ) AS found
 ), written AS (
-  INSERT INTO "loose" AS target ("word", "note")
-  SELECT input.c1::"citext", input.c2 FROM input WHERE n NOT IN (SELECT n FROM met WHERE is_older)
+  INSERT INTO "public"."loose" AS target ("word", "note")
+  SELECT input.c1::citext, input.c2 FROM input WHERE n NOT IN (SELECT n FROM met WHERE is_older)
   ON CONFLICT ("word") DO UPDATE SET "note" = EXCLUDED."note"
   WHERE ROW(target."note")::record *<> ROW(EXCLUDED."note")::record
   RETURNING 1
