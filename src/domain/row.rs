@@ -289,9 +289,11 @@ fn misplaced(
         .then_some(("read-only", "no value: sync_writer has no right to write the column"))
 }
 
-/// Describes the expectation for an unknown column: the nearest name, or all names.
+/// Describes the expectation for an unknown column: the nearest name, or all names. Columns that
+/// callers may neither read nor write are not named.
 pub fn unknown_column(table: &Table, name: &str) -> String {
-    let names = || table.columns.iter().map(|column| column.name.as_str());
+    let offered = |column: &&Column| column.is_readable() || column.is_writable();
+    let names = || table.columns.iter().filter(offered).map(|column| column.name.as_str());
     match nearest(name, names()) {
         Some(near) => format!("a column of the table; did you mean \"{near}\"?"),
         None => format!("a column of the table: {}", names().collect::<Vec<_>>().join(", ")),

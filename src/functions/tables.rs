@@ -39,6 +39,9 @@ pub const PACE: Pace =
 /// resumes; it continues then by itself.
 const REFRESH_WITHIN: Duration = Duration::from_secs(3);
 
+/// The longest wait for S3. It takes some milliseconds.
+const CHECK_WITHIN: Duration = Duration::from_secs(3);
+
 /// The tables of a function.
 #[derive(Debug)]
 pub struct Tables {
@@ -62,7 +65,7 @@ enum Origin {
 struct State {
     catalog: Option<Arc<Catalog>>,
     etag: Option<String>,
-    /// The time of the last response of S3.
+    /// The time of the last question to S3, if it responded or a catalog is known.
     checked: Option<Instant>,
     /// The time at which `refresh` has read the tables, in seconds since 1970, if it is known.
     read_at: Option<i64>,
@@ -209,12 +212,16 @@ impl Tables {
         let Origin::Stored { objects, bucket, .. } = &self.origin else { return Ok(()) };
         let etag = self.state().etag.clone();
         let fetch = objects.get_if_changed(bucket, CATALOG_KEY, etag.as_deref());
-        let fetched = match timeout(deadline.remaining(), fetch).await {
-            Ok(fetched) => fetched.map_err(missing)?,
-            Err(_) => return Err(SyncError::OutOfTime),
+        let fetched = match timeout(CHECK_WITHIN.min(deadline.remaining()), fetch).await {
+            Ok(fetched) => fetched.map_err(missing),
+            Err(_) => Err(SyncError::OutOfTime),
         };
         let mut state = self.state();
-        state.checked = Some(Instant::now());
+        if fetched.is_ok() || state.catalog.is_some() {
+            // While S3 does not respond, not each event waits for it.
+            state.checked = Some(Instant::now());
+        }
+        let fetched = fetched?;
         state.read_at = fetched.written_at;
         if let Some((etag, bytes)) = fetched.changed {
             let catalog: Catalog = serde_json::from_slice(&bytes).map_err(|error| {

@@ -1,13 +1,22 @@
 //! The stored catalog: `refresh` writes it, and the other functions find it.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
+use aurora_sync::aws::functions::Function;
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::refresh::{self, Refresh, Refreshed};
 use aurora_sync::functions::tables::{CATALOG_KEY, PACE, Pace, Tables};
 use aurora_sync_catalog::Catalog;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use local_stack::http_server::HttpServer;
 use serde_json::json;
 
 use crate::support::services::Bucket;
@@ -145,4 +154,129 @@ async fn a_warm_function_accepts_a_new_column_right_after_a_refresh() {
     stored.world.rows("ALTER TABLE staff ADD COLUMN email text").await;
     stored.run().await;
     assert_eq!(api.request(post).await.status, 202);
+}
+
+/// S3 with one catalog, and Lambda with `refresh`, for tests of how they are asked.
+struct Services {
+    state: Arc<State>,
+    server: HttpServer,
+}
+
+#[derive(Default)]
+struct State {
+    catalog: Vec<u8>,
+    /// The age of the catalog in seconds.
+    age: u64,
+    hangs: AtomicBool,
+    fails: bool,
+    gets: AtomicU32,
+    /// The types of the invocations.
+    invocations: Mutex<Vec<String>>,
+}
+
+impl Services {
+    async fn new(age: u64, fails: bool) -> Self {
+        let world = World::with(STAFF).await;
+        let catalog = serde_json::to_vec(&world.catalog).unwrap();
+        let state = Arc::new(State { catalog, age, fails, ..State::default() });
+        let served = Arc::clone(&state);
+        let server = HttpServer::start(move |request| {
+            let state = Arc::clone(&served);
+            async move { state.respond(request).await }
+        });
+        Self { state, server: server.await.unwrap() }
+    }
+
+    fn tables(&self) -> Tables {
+        let config = sdk_config(&self.server.url());
+        let refresh = Function::new(&config, "refresh".to_owned());
+        Tables::stored(Objects::new(&config), "catalog".to_owned(), Some(refresh))
+    }
+
+    fn invocations(&self) -> Vec<String> {
+        self.state.invocations.lock().unwrap().clone()
+    }
+}
+
+impl State {
+    async fn respond(&self, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
+        if request.method() == Method::POST {
+            let kind = request.headers()["x-amz-invocation-type"].to_str()?.to_owned();
+            self.invocations.lock().unwrap().push(kind);
+            let response = Response::builder().status(200);
+            let response = if self.fails {
+                response.header("x-amz-function-error", "Unhandled")
+            } else {
+                response
+            };
+            return Ok(response.body(Full::new("{}".into()))?);
+        }
+        self.gets.fetch_add(1, Ordering::Relaxed);
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        let written = DateTime::from(SystemTime::now() - Duration::from_secs(self.age));
+        let response = Response::builder().header("etag", "\"1\"");
+        let response = response.header("last-modified", written.fmt(Format::HttpDate)?);
+        Ok(response.body(Full::new(self.catalog.clone().into()))?)
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_that_was_read_long_ago_is_read_again_without_waiting() {
+    for (age, expected) in [(0, &[][..]), (3_600, &["Event"])] {
+        let services = Services::new(age, false).await;
+        let tables = services.tables();
+        tables.current(deadline()).await.unwrap();
+        tables.current(deadline()).await.unwrap();
+        assert_eq!(services.invocations(), expected, "{age}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_have_the_tables_read_once_in_a_while() {
+    let services = Services::new(0, false).await;
+    let mut api = WriteApi::open("").await;
+    api.enqueue.tables = services.tables();
+    let post = event("POST", "staff", &[], &json!({ "id": "0009", "nmae": "x" }));
+    for _ in 0..3 {
+        assert_eq!(api.request(post.clone()).await.status, 422);
+    }
+    assert_eq!(services.invocations(), ["RequestResponse"]);
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_changes_no_response() {
+    let services = Services::new(3_600, true).await;
+    let mut api = WriteApi::open("").await;
+    api.enqueue.tables = services.tables().with_pace(Pace { read_every: Duration::ZERO, ..PACE });
+    let post = |name: &str| event("POST", "staff", &[], &json!({ "id": "0009", name: "x" }));
+    assert_eq!(api.request(post("nmae")).await.status, 422);
+    assert_eq!(api.request(post("name")).await.status, 202);
+    assert_eq!(services.invocations()[..2], ["Event", "RequestResponse"]);
+}
+
+#[tokio::test]
+async fn a_write_is_accepted_while_s3_hangs() {
+    let services = Services::new(0, false).await;
+    let mut api = WriteApi::open("").await;
+    api.enqueue.tables = services.tables().with_pace(Pace { check_every: Duration::ZERO, ..PACE });
+    let post = |id: &str| event("POST", "staff", &[], &json!({ "id": id, "name": "x" }));
+    assert_eq!(api.request(post("0009")).await.status, 202);
+    services.state.hangs.store(true, Ordering::Relaxed);
+    assert_eq!(api.request(post("0010")).await.status, 202);
+}
+
+#[tokio::test]
+async fn only_one_event_waits_while_s3_hangs() {
+    // After an old catalog, the next event asks S3.
+    let services = Services::new(3_600, false).await;
+    let tables = services.tables();
+    let known = tables.current(deadline()).await.unwrap();
+    services.state.hangs.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        let within = Deadline::after(Duration::from_secs(10));
+        assert!(Arc::ptr_eq(&tables.current(within).await.unwrap(), &known));
+    }
+    assert_eq!(services.state.gets.load(Ordering::Relaxed), 2);
 }

@@ -117,25 +117,12 @@ fn scalar(word: &str, arguments: &str, numbers: &[i16]) -> ColumnType {
         "boolean" => Type::Boolean,
         "char" => Type::Char { length: length.unwrap_or(1) },
         "varchar" => Type::VarChar { length },
-        "text" => Type::Text,
-        "uuid" => Type::Uuid,
-        "json" => Type::Json,
-        "jsonb" => Type::JsonB,
-        "bytea" => Type::Bytea,
-        "date" => Type::Date,
-        "time" => Type::Time,
-        "timetz" => Type::TimeTz,
-        "timestamp" => Type::Timestamp,
-        "timestamptz" => Type::TimestampTz,
-        "interval" => Type::Interval,
-        "inet" => Type::Inet,
-        "cidr" => Type::Cidr,
         "enum" => Type::Enum {
             schema: "public".to_owned(),
             name: "mood".to_owned(),
             labels: arguments.split('|').map(str::to_owned).collect(),
         },
-        other => Type::Other { sql: other.to_owned() },
+        other => Type::plain(other).unwrap_or_else(|| Type::Other { sql: other.to_owned() }),
     }
 }
 

@@ -61,6 +61,27 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
+    /// Returns the type that PostgreSQL knows by this name, if it has no length and none of the
+    /// other names that `pg_type` and people give it.
+    pub(crate) fn plain(name: &str) -> Option<Self> {
+        Some(match name {
+            "text" => Self::Text,
+            "uuid" => Self::Uuid,
+            "json" => Self::Json,
+            "jsonb" => Self::JsonB,
+            "bytea" => Self::Bytea,
+            "date" => Self::Date,
+            "time" => Self::Time,
+            "timetz" => Self::TimeTz,
+            "timestamp" => Self::Timestamp,
+            "timestamptz" => Self::TimestampTz,
+            "interval" => Self::Interval,
+            "inet" => Self::Inet,
+            "cidr" => Self::Cidr,
+            _ => return None,
+        })
+    }
+
     /// The type to cast a value to, *without* its length.
     ///
     /// An explicit cast to `char(4)` cuts a longer value silently, while the assignment of a

@@ -32,6 +32,8 @@ pub(super) struct Message {
     writes: Vec<Write>,
     /// The writes, or the body, that are rejected without a statement.
     entries: Vec<Entry>,
+    /// The ids of the writes that are rejected without a statement, and the rules.
+    rejected: Vec<(Uuid, String)>,
     /// The rule that would reject a write of the message, or its body, if no deployment could be
     /// under way.
     not_yet_known: Option<&'static str>,
@@ -63,6 +65,7 @@ impl Message {
                 .unwrap_or_default(),
             writes: Vec::new(),
             entries: Vec::new(),
+            rejected: Vec::new(),
             not_yet_known: None,
             meets_other_tables: false,
             id,
@@ -99,7 +102,7 @@ impl Message {
                 self.not_yet_known = Some(rule);
             }
             Err(rejection) => {
-                tracing::warn!(write_id = %write.id, rule = rejection.rule, "write rejected");
+                self.rejected.push((write.id, rejection.rule.clone()));
                 let rejection = Rejection {
                     reason: storable(&rejection.reason),
                     column: rejection.column.as_deref().map(storable),
@@ -113,6 +116,14 @@ impl Message {
     /// Returns the rule that would reject a part of the message, if it waits for a deployment.
     pub(super) fn not_yet_known(&self) -> Option<&'static str> {
         self.not_yet_known
+    }
+
+    /// Logs the writes that are rejected without a statement. Newer tables may take them, so it is
+    /// certain only when the message is settled.
+    pub(super) fn log_rejected(&self) {
+        for (id, rule) in &self.rejected {
+            tracing::warn!(write_id = %id, rule, "write rejected");
+        }
     }
 
     /// Returns `true` if newer tables may take a write that the known ones do not.

@@ -70,6 +70,7 @@ pub async fn handle(
         return Ok(response(&unsettled));
     }
     let mut unsettled = apply_all(apply, &catalog, &messages, deadline).await;
+    log_rejected(&messages, &unsettled);
     // The tables may have changed since the catalog was read.
     let read_again;
     if unsettled.iter().any(|unsettled| unsettled.meets_other_tables)
@@ -80,6 +81,7 @@ pub async fn handle(
         };
         read_again = read(&newer, event.records.iter().filter(is_left), now_ms)?;
         unsettled = apply_all(apply, &newer, &read_again, deadline).await;
+        log_rejected(&read_again, &unsettled);
     }
     tracing::info!(messages = messages.len() - unsettled.len(), "batch settled");
     if !unsettled.is_empty() {
@@ -98,6 +100,13 @@ fn read<'m>(
     // Guide, "Implementing partial batch responses").
     let no_id = || SyncError::Inconsistent("a message of the event has no id".to_owned());
     messages.collect::<Option<_>>().ok_or_else(no_id)
+}
+
+/// Logs the writes of the settled messages that were rejected without a statement.
+fn log_rejected(messages: &[Message], unsettled: &[Unsettled<'_>]) {
+    let is_settled =
+        |message: &&Message| unsettled.iter().all(|left| left.message.id != message.id);
+    messages.iter().filter(is_settled).for_each(Message::log_rejected);
 }
 
 /// A message that is left for another delivery.

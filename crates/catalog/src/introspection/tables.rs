@@ -215,24 +215,11 @@ fn column_type(raw: &raw::Column) -> (ColumnType, bool) {
             None => return (Type::Text, true),
         },
         "varchar" => Type::VarChar { length },
-        "text" => Type::Text,
         // It is cut to 63 bytes.
         "name" => return (Type::Text, true),
-        "uuid" => Type::Uuid,
-        "json" => Type::Json,
-        "jsonb" => Type::JsonB,
-        "bytea" => Type::Bytea,
-        "date" => Type::Date,
-        "time" => Type::Time,
-        "timetz" => Type::TimeTz,
-        "timestamp" => Type::Timestamp,
-        "timestamptz" => Type::TimestampTz,
-        "interval" => Type::Interval,
-        "inet" => Type::Inet,
-        "cidr" => Type::Cidr,
         // A cast to bit(n) cuts or pads; one without a length is refused where it does not fit.
         "bit" | "varbit" => Type::Other { sql: sql_name("varbit") },
-        other => Type::Other { sql: sql_name(other) },
+        other => Type::plain(other).unwrap_or_else(|| Type::Other { sql: sql_name(other) }),
     };
     (plain, false)
 }
