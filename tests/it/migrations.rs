@@ -5,6 +5,7 @@ use std::time::Duration;
 use aurora_sync::aws::cloudformation::CloudFormation;
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::secrets::Secrets;
+use aurora_sync::database::roles::{WRITER, user_with_password};
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::domain::error::chain;
 use aurora_sync::functions::migrate::{self, Deployment, Users};
@@ -12,7 +13,7 @@ use aurora_sync::functions::refresh::Refresh;
 use bytes::Bytes;
 use data_api_server::Operation;
 use ephemeral_postgres::connect;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use local_stack::http_server::HttpServer;
@@ -20,7 +21,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::support::fake_aws::{CATALOG, FakeAws};
-use crate::support::{STAFF, World, deadline, sample};
+use crate::support::{STAFF, World, deadline, sample, sdk_config};
 
 const APPLIED: &str = "SELECT name FROM sync.migration ORDER BY name";
 
@@ -351,6 +352,17 @@ async fn a_file_outside_a_transaction_is_run_again_after_an_outage() {
 
 /// Sends a request of a custom resource to `migrate`. Returns its response to CloudFormation.
 async fn custom_resource(world: &World, event: &str, baseline: &str) -> Value {
+    let nowhere = Secrets::new(&sdk_config("http://127.0.0.1:9"));
+    let users = Users { secrets: nowhere, roles: Vec::new() };
+    custom_resource_with_users(world, event, baseline, users).await
+}
+
+async fn custom_resource_with_users(
+    world: &World,
+    event: &str,
+    baseline: &str,
+    users: Users,
+) -> Value {
     let (sender, mut responses) = mpsc::unbounded_channel();
     let receive = move |request: Request<Incoming>| {
         let sender = sender.clone();
@@ -373,7 +385,7 @@ async fn custom_resource(world: &World, event: &str, baseline: &str) -> Value {
     let aws = FakeAws::new().await;
     let deployment = Deployment {
         migrate: world.migrate(),
-        users: Users { secrets: Secrets::new(&aws.sdk_config), roles: Vec::new() },
+        users,
         refresh: Refresh {
             data_api: world.data_api.clone(),
             objects: Objects::new(&aws.sdk_config),
@@ -416,4 +428,70 @@ async fn cloudformation_hands_over_the_baseline() {
     let response = custom_resource(&world, "cfn-create", "0001_tables.sql").await;
     assert_eq!(response["Status"], "SUCCESS", "{response}");
     assert_eq!(world.rows(APPLIED).await.len(), 4);
+}
+
+#[tokio::test]
+async fn the_users_of_the_stack_are_made_once_and_get_the_passwords_of_their_secrets() {
+    let world = World::unmigrated(STAFF).await;
+    let name = format!("writer_{}", uuid::Uuid::now_v7().simple());
+    let secret = serde_json::json!({ "username": name, "password": "p'w" }).to_string();
+    let server = HttpServer::start(move |_: Request<Incoming>| {
+        let secret = serde_json::json!({ "SecretString": secret }).to_string();
+        async move { Ok(Response::new(Full::<Bytes>::new(secret.into()))) }
+    });
+    let server = server.await.unwrap();
+    let users = || Users {
+        secrets: Secrets::new(&sdk_config(&server.url())),
+        roles: vec![("arn".to_owned(), WRITER)],
+    };
+    let password =
+        format!("SELECT rolcanlogin, rolpassword FROM pg_authid WHERE rolname = '{name}'");
+    let mut passwords = Vec::new();
+    for event in ["cfn-create", "cfn-update"] {
+        let response = custom_resource_with_users(&world, event, "", users()).await;
+        assert_eq!(response["Status"], "SUCCESS", "{response}");
+        passwords.extend(world.rows(&password).await);
+    }
+    assert!(
+        passwords.iter().all(|found| found.starts_with("true|SCRAM-SHA-256$")),
+        "{passwords:?}"
+    );
+    assert_ne!(passwords[0], passwords[1], "the password is set again");
+    let is_member = format!("SELECT pg_has_role('{name}', 'sync_writer', 'USAGE')");
+    assert_eq!(world.rows(&is_member).await, ["true"]);
+}
+
+#[tokio::test]
+async fn postgresql_takes_the_verifier_of_a_password_as_it_is() {
+    let world = World::with(STAFF).await;
+    let name = format!("user_{}", uuid::Uuid::now_v7().simple());
+    let [create, grant] = user_with_password(WRITER, &name, "secret", false);
+    world.rows(&create).await;
+    world.rows(&grant).await;
+    let verifier = create.split('\'').nth(1).unwrap();
+    let stored = format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{name}'");
+    assert_eq!(world.rows(&stored).await, [verifier]);
+}
+
+#[tokio::test]
+async fn the_schema_of_the_worker_is_for_its_two_roles_only() {
+    let world = World::with(STAFF).await;
+    let stranger = format!("stranger_{}", uuid::Uuid::now_v7().simple());
+    world.rows(&format!("CREATE ROLE {stranger}")).await;
+    let rights = async |role: &str, tables: &str| {
+        let sql = format!(
+            "SELECT has_schema_privilege('{role}', 'sync', 'USAGE'),
+               (SELECT count(*) FROM pg_class WHERE relnamespace = 'sync'::regnamespace
+                  AND relkind = 'r' AND has_table_privilege('{role}', oid, '{tables}')) > 0,
+               (SELECT count(*) FROM pg_proc WHERE pronamespace = 'sync'::regnamespace
+                  AND has_function_privilege('{role}', oid, 'EXECUTE')) > 1"
+        );
+        world.rows(&sql).await.remove(0)
+    };
+    let all = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE";
+    assert_eq!(rights(&stranger, all).await, "false|false|false");
+    assert_eq!(rights("sync_reader", "INSERT, UPDATE, DELETE, TRUNCATE").await, "true|false|false");
+    assert_eq!(rights("sync_writer", "TRUNCATE").await, "true|false|true");
+    let of_migrations = "SELECT has_table_privilege('sync_writer', 'sync.migration', 'SELECT')";
+    assert_eq!(world.rows(of_migrations).await, ["false"]);
 }
