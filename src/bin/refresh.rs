@@ -1,10 +1,9 @@
-//! The function that reads the tables from the database.
+//! The function that reads the tables from the database, and stores or compares them.
 
 use aurora_sync::aws::{self, data_api::DataApi, objects::Objects};
 use aurora_sync::functions::config::Config;
-use aurora_sync::functions::refresh::{self, Refresh};
+use aurora_sync::functions::refresh::{self, Event, Refresh};
 use aurora_sync::functions::runtime;
-use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -16,6 +15,12 @@ async fn main() -> anyhow::Result<()> {
         objects: Objects::new(&sdk_config),
         bucket: config.catalog_bucket()?,
     };
-    runtime::serve(async |_event: IgnoredAny, deadline| refresh::run(&function, deadline).await)
-        .await
+    runtime::serve(async |event: Option<Event>, deadline| {
+        if event.unwrap_or_default().check {
+            refresh::check(&function, deadline).await
+        } else {
+            refresh::run(&function, deadline).await
+        }
+    })
+    .await
 }

@@ -1,7 +1,8 @@
 //! Reads the tables from the database, and stores the catalog where the functions find it.
 
-use aurora_sync_catalog::{Catalog, drift};
-use serde::Serialize;
+use aurora_sync_catalog::Catalog;
+use aurora_sync_catalog::drift::{self, Difference};
+use serde::{Deserialize, Serialize};
 
 use super::tables::CATALOG_KEY;
 use crate::aws::data_api::DataApi;
@@ -23,20 +24,31 @@ pub struct Refresh {
     pub bucket: String,
 }
 
-/// The result of a refresh, which is the function's response.
+/// The event of the function. A schedule sends an object without these members.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    /// `true` to compare only, as [`check`] does.
+    pub check: bool,
+}
+
+/// The result of a refresh or a check, which is the function's response.
 #[derive(Debug, Serialize)]
 pub struct Refreshed {
-    /// The version of the catalog (see [`Catalog::version`]).
+    /// The version of the catalog (see [`Catalog::version`]) that the database has now.
     pub version: String,
+    /// The version of the catalog that was stored before. `None` if there was none, or one that
+    /// another version of aurora-sync had stored in another form.
+    pub stored_before: Option<String>,
     /// The tables that are offered, by their names in URLs.
     pub tables: Vec<String>,
-    /// The differences from the catalog before, in words.
+    /// The differences from the stored catalog to the database, in words.
     pub changes: Vec<String>,
     /// Remarks on tables that are not offered as they were granted.
     pub remarks: Vec<String>,
 }
 
-/// Reads the tables, and stores the catalog.
+/// Reads the tables, stores the catalog, and logs the differences from the one before.
 pub async fn run(refresh: &Refresh, deadline: Deadline) -> Result<Refreshed, SyncError> {
     for _ in 0..=REPEATS_MAX {
         // Before the tables are read: a refresh that stores a newer catalog after this one has read
@@ -48,11 +60,20 @@ pub async fn run(refresh: &Refresh, deadline: Deadline) -> Result<Refreshed, Syn
             Err(SyncError::Service(error)) if error.fault == ServiceFault::Changed => {}
             stored => {
                 stored?;
-                return Ok(report(old.as_ref(), &new));
+                let differences = differences(old.as_ref(), &new);
+                log(&differences, &new);
+                return Ok(report(old.as_ref(), &new, &differences));
             }
         }
     }
     Err(SyncError::OutOfTime)
+}
+
+/// Reads the tables, and compares them with the stored catalog. Stores nothing.
+pub async fn check(refresh: &Refresh, deadline: Deadline) -> Result<Refreshed, SyncError> {
+    let (_, old) = stored(refresh).await?;
+    let new = read_catalog(&refresh.data_api, deadline).await?;
+    Ok(report(old.as_ref(), &new, &differences(old.as_ref(), &new)))
 }
 
 async fn stored(refresh: &Refresh) -> Result<(Option<String>, Option<Catalog>), SyncError> {
@@ -75,10 +96,13 @@ async fn store(refresh: &Refresh, catalog: &Catalog, etag: Option<&str>) -> Resu
     Ok(())
 }
 
-fn report(old: Option<&Catalog>, new: &Catalog) -> Refreshed {
-    let differences = old.map(|old| drift::between(old, new)).unwrap_or_default();
+fn differences(old: Option<&Catalog>, new: &Catalog) -> Vec<Difference> {
+    old.map(|old| drift::between(old, new)).unwrap_or_default()
+}
+
+fn log(differences: &[Difference], new: &Catalog) {
     let version = new.version();
-    for difference in &differences {
+    for difference in differences {
         if difference.breaks_requests() {
             // `template.yaml` counts these lines, and raises an alarm.
             tracing::warn!(%difference, version, "tables changed under the API");
@@ -90,8 +114,12 @@ fn report(old: Option<&Catalog>, new: &Catalog) -> Refreshed {
         tracing::warn!(table = remark.table, remark = remark.text, "table not offered as granted");
     }
     tracing::info!(tables = new.tables().len(), version, "tables read");
+}
+
+fn report(old: Option<&Catalog>, new: &Catalog, differences: &[Difference]) -> Refreshed {
     Refreshed {
-        version,
+        version: new.version(),
+        stored_before: old.map(Catalog::version),
         tables: new.tables().iter().map(ToString::to_string).collect(),
         changes: differences.iter().map(ToString::to_string).collect(),
         remarks: new.remarks().iter().map(|r| format!("{}: {}", r.table, r.text)).collect(),

@@ -74,6 +74,24 @@ async fn a_refresh_stores_the_tables_and_names_the_changes() {
 }
 
 #[tokio::test]
+async fn a_check_names_the_changes_and_stores_nothing() {
+    let stored = Stored::new().await;
+    let check = async || refresh::check(&stored.refresh(), deadline()).await.unwrap();
+    assert_eq!(check().await.stored_before, None);
+    let first = stored.run().await;
+    assert_eq!(check().await.stored_before, Some(first.version.clone()));
+    stored.world.rows("ALTER TABLE staff DROP COLUMN age").await;
+    for _ in 0..2 {
+        let checked = check().await;
+        assert_eq!(checked.changes, ["staff.age: removed"]);
+        assert_eq!(checked.stored_before.as_ref(), Some(&first.version));
+        assert_ne!(checked.version, first.version);
+    }
+    assert_eq!(stored.run().await.changes, ["staff.age: removed"]);
+    assert!(check().await.changes.is_empty());
+}
+
+#[tokio::test]
 async fn a_catalog_that_is_known_is_not_asked_for_again_at_once() {
     let stored = Stored::new().await;
     stored.run().await;

@@ -43,6 +43,18 @@ impl Import {
     }
 }
 
+/// The API's description of itself, `GET /`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Description {
+    pub(crate) info: Info,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Info {
+    /// The version of aurora-sync.
+    pub(crate) version: String,
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum ApiError {
@@ -79,6 +91,10 @@ impl Api {
         self.get(&format!("/_sync/imports/{id}")).await
     }
 
+    pub(crate) async fn description(&self) -> Result<Description, ApiError> {
+        self.get("/").await
+    }
+
     async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, ApiError> {
         let url = format!("{}{path}", self.url);
         let exchange = async {
@@ -97,7 +113,7 @@ impl Api {
         let said = || anyhow!("GET {url} answers {status}: {}", String::from_utf8_lossy(&body));
         match status.as_u16() {
             200 => serde_json::from_slice(&body)
-                .with_context(|| format!("GET {url} answers something else than imports"))
+                .with_context(|| format!("GET {url} answers something that is not expected here"))
                 .map_err(ApiError::Never),
             429 | 500.. => Err(ApiError::Later(said())),
             403 => Err(ApiError::Never(said().context(

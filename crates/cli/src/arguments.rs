@@ -19,6 +19,26 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Import(Box<Import>),
     Refresh(Refresh),
+    Doctor(Doctor),
+}
+
+/// Check whether a deployment is well, and say what to do where it is not
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The checks change nothing, but they wake up a paused database.\n\n\
+    Exit status: 0 all is well, 1 something does not work, 2 the command line is wrong, 3 there are \
+    warnings.")]
+pub(crate) struct Doctor {
+    /// The function that reads the tables, else $REFRESH_FUNCTION
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// The address of the API, else $API_URL
+    #[arg(long, value_name = "URL")]
+    pub(crate) api: Option<String>,
+    /// Print JSON: a list of check, severity, what, why, help
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) account: Account,
 }
 
 /// Read the tables of the database again, so that the API knows a schema change at once

@@ -1,6 +1,7 @@
 //! The only module that names AWS crates.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
@@ -9,7 +10,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -54,15 +55,16 @@ impl Aws {
         Self { config: loader.load().await }
     }
 
-    /// The outputs of a stack.
-    pub(crate) async fn stack_outputs(
+    /// The outputs of a stack; none without a stack.
+    pub(crate) async fn outputs_of(
         &self,
-        stack: &str,
+        stack: Option<&str>,
     ) -> anyhow::Result<HashMap<String, String>> {
+        let Some(stack) = stack else { return Ok(HashMap::new()) };
         let client = aws_sdk_cloudformation::Client::new(&self.config);
         let found = client.describe_stacks().stack_name(stack).send().await;
         let found = found
-            .map_err(|error| anyhow!("{}", DisplayErrorContext(error)))
+            .map_err(explained)
             .with_context(|| format!("cannot read the outputs of the stack {stack}"))?;
         let outputs = found
             .stacks
@@ -72,13 +74,13 @@ impl Aws {
         Ok(outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect())
     }
 
-    /// Invokes a function with an empty event, and waits for its response.
-    pub(crate) async fn invoke(&self, function: &str) -> anyhow::Result<Invoked> {
+    /// Invokes a function with an event, and waits for its response.
+    pub(crate) async fn invoke(&self, function: &str, event: &str) -> anyhow::Result<Invoked> {
         let client = aws_sdk_lambda::Client::new(&self.config);
         let response =
-            client.invoke().function_name(function).payload(Blob::new("{}")).send().await;
+            client.invoke().function_name(function).payload(Blob::new(event)).send().await;
         let response = response
-            .map_err(|error| anyhow!("{}", DisplayErrorContext(error)))
+            .map_err(explained)
             .with_context(|| format!("cannot invoke the function {function}"))?;
         let payload = response.payload.map(Blob::into_inner).unwrap_or_default();
         let error = response.function_error.map(|_| error_message(&payload));
@@ -114,6 +116,21 @@ fn error_message(payload: &[u8]) -> String {
     let error: Option<serde_json::Value> = serde_json::from_slice(payload).ok();
     let message = error.as_ref().and_then(|error| error["errorMessage"].as_str());
     message.unwrap_or("its log says why").to_owned()
+}
+
+/// Explains an error of the SDK by the code and the message of the service, or by what kept the
+/// request from the service.
+fn explained<E, R>(error: SdkError<E, R>) -> anyhow::Error
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+{
+    let service = error.as_service_error().map(|error| (error.code(), error.message()));
+    match service {
+        Some((Some(code), Some(message))) => anyhow!("{code}: {message}"),
+        Some((Some(code), None)) => anyhow!("{code}"),
+        _ => error.into(),
+    }
 }
 
 /// The region in the name of an API's host.
@@ -162,7 +179,7 @@ impl Signer {
         }
         let credentials = self.provider.provide_credentials().await;
         let credentials = credentials
-            .map_err(|error| anyhow!("{}", DisplayErrorContext(error)))
+            .map_err(anyhow::Error::from)
             .context("cannot get credentials of AWS: give --profile, or set AWS_ACCESS_KEY_ID")?;
         *known = Some(credentials.clone());
         Ok(credentials)
@@ -217,7 +234,7 @@ impl Objects {
         let len = bytes.len() as u64;
         let put = self.client.put_object().bucket(&target.bucket).key(&target.key);
         let put = put.set_metadata(Some(metadata(target))).body(ByteStream::from(bytes));
-        let put = put.send().await.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
+        let put = put.send().await.map_err(explained)?;
         sent(len);
         uploaded(put.version_id, put.e_tag)
     }
@@ -232,7 +249,7 @@ impl Objects {
     ) -> anyhow::Result<Uploaded> {
         let create = self.client.create_multipart_upload().bucket(&target.bucket).key(&target.key);
         let created = create.set_metadata(Some(metadata(target))).send().await;
-        let created = created.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
+        let created = created.map_err(explained)?;
         let id = created.upload_id.context("S3 names no upload")?;
         let completed = match self.send_parts(target, &id, [first, second], parts, sent).await {
             Ok(sent) => self.complete(target, &id, sent).await,
@@ -297,7 +314,7 @@ impl Objects {
         let complete =
             self.client.complete_multipart_upload().bucket(&target.bucket).key(&target.key);
         let completed = complete.upload_id(id).multipart_upload(parts).send().await;
-        let completed = completed.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
+        let completed = completed.map_err(explained)?;
         uploaded(completed.version_id, completed.e_tag)
     }
 
@@ -312,8 +329,9 @@ impl Objects {
             {
                 Ok(None)
             }
-            Err(error) => Err(anyhow!("{}", DisplayErrorContext(error)))
-                .with_context(|| format!("cannot read s3://{bucket}/{key}")),
+            Err(error) => {
+                Err(explained(error)).with_context(|| format!("cannot read s3://{bucket}/{key}"))
+            }
         }
     }
 }
@@ -338,7 +356,7 @@ async fn send_part(
     let len = bytes.len() as u64;
     let part = client.upload_part().bucket(target.bucket).key(target.key).upload_id(id);
     let sent = part.part_number(number).body(ByteStream::from(bytes)).send().await;
-    let sent = sent.map_err(|error| anyhow!("{}", DisplayErrorContext(error)))?;
+    let sent = sent.map_err(explained)?;
     let part = CompletedPart::builder()
         .part_number(number)
         .set_e_tag(sent.e_tag)

@@ -48,6 +48,22 @@ impl Deployment {
     }
 }
 
+/// Finds the URL of the API, without a slash at its end, in the same order.
+pub(crate) fn api_url(
+    flag: Option<&String>,
+    outputs: &HashMap<String, String>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<String> {
+    let found = flag.or_else(|| outputs.get("ApiUrl")).cloned().or_else(|| environment("API_URL"));
+    let Some(url) = found.filter(|url| !url.is_empty()) else {
+        bail!(
+            "where aurora-sync is deployed is not known: give --api (or API_URL in the environment), or \
+             --stack NAME"
+        );
+    };
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,6 @@
 //! `aurora-sync import`: uploads files, follows their imports, prints the reports.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use crate::arguments;
 use crate::aws::{Aws, Objects, Parts, UploadTarget};
 use crate::deployment::Deployment;
 use crate::follow::{Follower, Patience};
+use crate::outcome::{Outcome, failed, wrong_usage};
 use crate::progress::{Progress, bytes, error_line, line};
 use crate::report::Report;
 
@@ -29,52 +28,21 @@ const PARTS_MAX: u64 = 10_000;
 /// one's comes with the next delivery.
 const REPORT_WITHIN: Duration = Duration::from_secs(30);
 
-/// The outcome, the worst of all files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Outcome {
-    Good,
-    WithRejects,
-    Failed,
-    /// The command line is wrong: nothing was begun.
-    Usage,
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Good => 0,
-            Outcome::Failed => 1,
-            Outcome::Usage => 2,
-            Outcome::WithRejects => 3,
-        })
-    }
-}
-
 pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
     let files = match check(arguments) {
         Ok(files) => files,
-        Err(error) => {
-            error_line(&format!("error: {error:#}"));
-            return Outcome::Usage;
-        }
+        Err(error) => return wrong_usage(&error),
     };
     let account = &arguments.deployment.account;
     let aws = Aws::load(account.profile.as_deref(), account.region.as_deref()).await;
-    let outputs = match &account.stack {
-        Some(stack) => aws.stack_outputs(stack).await,
-        None => Ok(HashMap::new()),
-    };
-    let outputs = match outputs {
+    let outputs = match aws.outputs_of(account.stack.as_deref()).await {
         Ok(outputs) => outputs,
         Err(error) => return failed(&error),
     };
     let deployment =
         match Deployment::find(&arguments.deployment, &outputs, |name| std::env::var(name).ok()) {
             Ok(deployment) => deployment,
-            Err(error) => {
-                error_line(&format!("error: {error:#}"));
-                return Outcome::Usage;
-            }
+            Err(error) => return wrong_usage(&error),
         };
     let api = aws
         .signer(&deployment.api_url)
@@ -90,11 +58,6 @@ pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
         outcome = outcome.max(ended.unwrap_or_else(|error| failed(&error)));
     }
     outcome
-}
-
-fn failed(error: &anyhow::Error) -> Outcome {
-    error_line(&format!("error: {error:#}"));
-    Outcome::Failed
 }
 
 /// A file that is there, and the name of its object.
@@ -249,7 +212,7 @@ impl Importer<'_> {
         }
         Ok(match parsed.state.as_str() {
             "completed" if parsed.rows.rejected == 0 => Outcome::Good,
-            "completed" => Outcome::WithRejects,
+            "completed" => Outcome::Attention,
             _ => Outcome::Failed,
         })
     }
@@ -332,10 +295,5 @@ mod tests {
             }
             assert_eq!(found, expected);
         }
-    }
-
-    #[test]
-    fn the_worst_of_all_files_is_the_outcome() {
-        assert!(Outcome::Failed > Outcome::WithRejects && Outcome::WithRejects > Outcome::Good);
     }
 }

@@ -1,4 +1,5 @@
-//! `aurora-sync`: loads files and reports their rows; has the tables read again.
+//! `aurora-sync`: loads files and reports their rows; has the tables read again; checks a
+//! deployment.
 //!
 //! A client of the deployed functions: knows the buckets, the API and a function, never the
 //! database.
@@ -7,11 +8,13 @@ mod api;
 mod arguments;
 mod aws;
 mod deployment;
+mod doctor;
 mod follow;
 mod import;
+mod outcome;
 mod refresh;
-mod report;
 mod progress;
+mod report;
 
 use std::process::ExitCode;
 
@@ -24,5 +27,6 @@ async fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Import(arguments) => import::run(&arguments).await.into(),
         Command::Refresh(arguments) => refresh::run(&arguments).await.into(),
+        Command::Doctor(arguments) => doctor::run(&arguments).await.into(),
     }
 }

@@ -1,64 +1,84 @@
 //! `aurora-sync refresh`: has the tables read again, and prints the API's offer.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::arguments;
+use crate::arguments::{self, Account};
 use crate::aws::Aws;
-use crate::import::Outcome;
-use crate::progress::{error_line, line};
+use crate::outcome::{Outcome, failed, wrong_usage};
+use crate::progress::line;
 
 /// The response of the function `refresh`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Refreshed {
-    version: String,
-    tables: Vec<String>,
-    changes: Vec<String>,
-    remarks: Vec<String>,
+pub(crate) struct Refreshed {
+    pub(crate) version: String,
+    pub(crate) stored_before: Option<String>,
+    pub(crate) tables: Vec<String>,
+    pub(crate) changes: Vec<String>,
+    pub(crate) remarks: Vec<String>,
+}
+
+/// The task of the function `refresh`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Task {
+    /// Read the tables and store them.
+    Store,
+    /// Read the tables and compare them with those that are stored.
+    Check,
 }
 
 pub(crate) async fn run(arguments: &arguments::Refresh) -> Outcome {
-    match refresh(arguments).await {
-        Ok(Some(refreshed)) => {
+    let account = &arguments.account;
+    let aws = Aws::load(account.profile.as_deref(), account.region.as_deref()).await;
+    let outputs = match aws.outputs_of(account.stack.as_deref()).await {
+        Ok(outputs) => outputs,
+        Err(error) => return failed(&error),
+    };
+    let function = match function(arguments.function.as_ref(), account, &outputs) {
+        Ok(function) => function,
+        Err(error) => return wrong_usage(&error),
+    };
+    match invoke(&aws, &function, Task::Store).await {
+        Ok(refreshed) => {
             line(&if arguments.json { json(&refreshed) } else { summary(&refreshed) });
             Outcome::Good
         }
-        Ok(None) => {
-            error_line(
-                "error: where aurora-sync is deployed is not known: give --stack NAME, or --function \
-                 NAME (or REFRESH_FUNCTION in the environment)",
-            );
-            Outcome::Usage
-        }
-        Err(error) => {
-            error_line(&format!("error: {error:#}"));
-            Outcome::Failed
-        }
+        Err(error) => failed(&error),
     }
 }
 
-/// Invokes the function. Returns `None` if its name is not known.
-async fn refresh(arguments: &arguments::Refresh) -> anyhow::Result<Option<Refreshed>> {
-    let account = &arguments.account;
-    let aws = Aws::load(account.profile.as_deref(), account.region.as_deref()).await;
-    let function = match (&arguments.function, &account.stack) {
-        (Some(function), _) => Some(function.clone()),
-        (None, Some(stack)) => {
-            let name = aws.stack_outputs(stack).await?.remove("RefreshFunction");
-            Some(name.with_context(|| {
-                format!("the stack {stack} has no output RefreshFunction; is it aurora-sync's?")
-            })?)
-        }
-        (None, None) => std::env::var("REFRESH_FUNCTION").ok().filter(|name| !name.is_empty()),
+/// Finds the name of the function: the flag, else the output of the stack, else the environment.
+pub(crate) fn function(
+    flag: Option<&String>,
+    account: &Account,
+    outputs: &HashMap<String, String>,
+) -> anyhow::Result<String> {
+    if let Some(name) = flag.or_else(|| outputs.get("RefreshFunction")) {
+        return Ok(name.clone());
+    }
+    if let Some(stack) = &account.stack {
+        bail!("the stack {stack} has no output RefreshFunction; is it aurora-sync's?");
+    }
+    std::env::var("REFRESH_FUNCTION").ok().filter(|name| !name.is_empty()).context(
+        "where aurora-sync is deployed is not known: give --stack NAME, or --function NAME (or \
+         REFRESH_FUNCTION in the environment)",
+    )
+}
+
+/// Invokes the function.
+pub(crate) async fn invoke(aws: &Aws, function: &str, task: Task) -> anyhow::Result<Refreshed> {
+    let event = match task {
+        Task::Store => "{}",
+        Task::Check => r#"{"check":true}"#,
     };
-    let Some(function) = function else { return Ok(None) };
-    let response = aws.invoke(&function).await?;
+    let response = aws.invoke(function, event).await?;
     if let Some(error) = response.error {
         bail!("the function {function} failed: {error}");
     }
-    let refreshed = serde_json::from_slice(&response.payload)
-        .with_context(|| format!("the response of {function} cannot be read"))?;
-    Ok(Some(refreshed))
+    serde_json::from_slice(&response.payload)
+        .with_context(|| format!("the response of {function} cannot be read"))
 }
 
 fn json(refreshed: &Refreshed) -> String {
@@ -66,7 +86,7 @@ fn json(refreshed: &Refreshed) -> String {
 }
 
 fn summary(refreshed: &Refreshed) -> String {
-    let Refreshed { version, tables, changes, remarks } = refreshed;
+    let Refreshed { version, tables, changes, remarks, .. } = refreshed;
     let mut lines = match tables.as_slice() {
         [] => vec![
             "the API offers no table; grant the roles their rights:".to_owned(),
@@ -102,6 +122,7 @@ mod tests {
     fn the_summary_has_the_tables_the_changes_and_the_remarks() {
         let refreshed = Refreshed {
             version: "ab".into(),
+            stored_before: None,
             tables: texts(&["a", "b"]),
             changes: texts(&["a.x: added"]),
             remarks: texts(&["b: not offered"]),
@@ -117,6 +138,7 @@ mod tests {
     fn a_summary_without_tables_shows_the_grants() {
         let none = Refreshed {
             version: "ab".into(),
+            stored_before: None,
             tables: Vec::new(),
             changes: Vec::new(),
             remarks: Vec::new(),

@@ -75,6 +75,8 @@ async fn a_file_is_uploaded_followed_and_reported() {
         an_unknown_deployment_is_status_2(&cli);
         a_large_file_goes_in_parts(&cli);
         the_outputs_of_a_stack_name_the_buckets(&cli);
+        doctor_names_a_change_until_a_refresh(&cli, &stack);
+        doctor_names_what_cannot_be_reached(&cli);
         a_new_column_is_known_after_a_refresh(&cli, &stack);
     })
     .await
@@ -157,13 +159,53 @@ fn the_outputs_of_a_stack_name_the_buckets(cli: &Cli) {
     assert!(said.contains("cannot read the outputs of the stack nowhere"), "{said}");
 }
 
-fn a_new_column_is_known_after_a_refresh(cli: &Cli, stack: &Stack) {
-    let sql = "ALTER TABLE staff ADD COLUMN email text; CREATE TABLE closed (id int PRIMARY KEY);";
+fn run_sql(stack: &Stack, sql: &str) {
     tokio::runtime::Handle::current().block_on(async {
         let url = &stack.addresses().database_url;
         let client = ephemeral_postgres::connect(url).await.unwrap();
         client.batch_execute(sql).await.unwrap();
     });
+}
+
+fn doctor_names_a_change_until_a_refresh(cli: &Cli, stack: &Stack) {
+    let (status, _, said) = cli.run("refresh", "", "");
+    assert_eq!(status, 0, "{said}");
+    let (status, said, progress) = cli.run("doctor", "", "");
+    assert_eq!(status, 0, "{said}{progress}");
+    assert!(said.starts_with("tables    ok        the API knows the tables of the data"), "{said}");
+    assert!(said.contains("\napi       ok        http"), "{said}");
+
+    run_sql(stack, "ALTER TABLE staff ADD COLUMN phone text; CREATE TABLE hidden (id int)");
+    let (status, said, _) = cli.run("doctor", "--json --stack aurora-sync", "");
+    assert_eq!(status, 3, "{said}");
+    let findings: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (&findings[0]["check"], &findings[0]["severity"], &findings[0]["help"]),
+        (&"tables".into(), &"warning".into(), &"aurora-sync refresh".into())
+    );
+    let what = findings[0]["what"].as_str().unwrap();
+    assert!(what.ends_with(": staff.phone: added"), "{what}");
+    let (_, _, _) = cli.run("refresh", "", "");
+    let (status, said, _) = cli.run("doctor", "", "");
+    assert_eq!(status, 0, "{said}");
+}
+
+fn doctor_names_what_cannot_be_reached(cli: &Cli) {
+    let (status, said, _) = cli.run("doctor", "--function nothing --api http://127.0.0.1:9", "");
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("tables    error     the tables cannot be read"), "{said}");
+    assert!(said.contains("api       error     GET http://127.0.0.1:9/"), "{said}");
+    let elsewhere = Cli { folder: tempfile::tempdir().unwrap(), environment: HashMap::new() };
+    let (status, _, said) = elsewhere.run("doctor", "--function f --region eu-west-1", "");
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("give --api (or API_URL in the environment)"), "{said}");
+}
+
+fn a_new_column_is_known_after_a_refresh(cli: &Cli, stack: &Stack) {
+    run_sql(
+        stack,
+        "ALTER TABLE staff ADD COLUMN email text; CREATE TABLE closed (id int PRIMARY KEY);",
+    );
     let (status, said, progress) = cli.run("refresh", "", "");
     assert_eq!(status, 0, "{said}{progress}");
     assert!(said.starts_with("the API offers one table (version "), "{said}");
