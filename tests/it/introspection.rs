@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aurora_sync_catalog::{ColumnType, Table, WhenAbsent};
+use aurora_sync_catalog::{ColumnType, ForeignKey, Table, WhenAbsent};
 
 use crate::support::World;
 use crate::support::histories::seeds;
@@ -111,9 +111,22 @@ fn ddl(random: &mut fastrand::Rng) -> String {
         if random.u8(..3) == 0 {
             parts.push("made integer GENERATED ALWAYS AS (k2 * 2) STORED".to_owned());
         }
+        for (odds, check) in [(5, "CHECK (k2 > id)"), (5, "CHECK (coalesce(k2, 0) + 1 > 0)")] {
+            if random.u8(..odds) == 0 {
+                parts.push(check.to_owned());
+            }
+        }
+        let has_child = !is_partitioned && random.u8(..5) == 0;
+        if !has_child && !is_partitioned && random.u8(..8) == 0 {
+            // A check of the whole row, which no table with children or partitions can have.
+            parts.push(format!("CHECK ({name} IS NOT NULL OR true)"));
+        }
         let is_identity_partitioned =
             is_partitioned && parts.iter().any(|part| part.contains("IDENTITY"));
         let is_partitioned = is_partitioned && !is_identity_partitioned;
+        if !is_partitioned && random.u8(..4) == 0 {
+            parts.push("span int4range, EXCLUDE USING gist (span WITH &&)".to_owned());
+        }
         match random.u8(..4) {
             0 => parts.push("PRIMARY KEY (id)".to_owned()),
             1 => parts.push("PRIMARY KEY (k2, id)".to_owned()),
@@ -128,8 +141,26 @@ fn ddl(random: &mut fastrand::Rng) -> String {
         writeln!(sql, "CREATE TABLE {table} ({}){partition_by};", parts.join(", ")).unwrap();
         if is_partitioned {
             writeln!(sql, "CREATE TABLE part{number} PARTITION OF {table} FOR VALUES WITH (MODULUS 1, REMAINDER 0);").unwrap();
-        } else if random.u8(..5) == 0 {
+        } else if has_child {
             writeln!(sql, "CREATE TABLE child{number} () INHERITS ({table});").unwrap();
+        }
+        for (odds, statement) in [
+            (5, format!("CREATE INDEX ON {table} (k2)")),
+            (5, format!("CREATE INDEX ON {table} ((k2 + 1))")),
+            (5, format!("CREATE INDEX ON {table} (id) WHERE k2 > 0")),
+            (8, format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")),
+            (8, format!("CREATE RULE r AS ON DELETE TO {table} DO ALSO SELECT 1")),
+            (
+                8,
+                format!(
+                    "CREATE TRIGGER t BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION \
+                     suppress_redundant_updates_trigger()"
+                ),
+            ),
+        ] {
+            if random.u8(..odds) == 0 {
+                writeln!(sql, "{statement};").unwrap();
+            }
         }
         if random.bool() {
             let comment = random.choice(COMMENTS).unwrap();
@@ -173,10 +204,49 @@ const KEYS: &str = "
     WHERE t.constraint_type = 'PRIMARY KEY' AND t.table_schema = $1 AND t.table_name = $2
     ORDER BY k.ordinal_position";
 
-/// The foreign keys of a table as `pg_get_constraintdef` writes them.
+/// The foreign keys of a table as `information_schema` has them.
 const REFERENCES: &str = "
-    SELECT count(DISTINCT pg_get_constraintdef(oid))::integer FROM pg_constraint
-    WHERE contype = 'f' AND conrelid = (quote_ident($1) || '.' || quote_ident($2))::regclass AND conparentid = 0";
+    SELECT concat_ws(' ', string_agg(k.column_name, ',' ORDER BY k.ordinal_position),
+      p.table_schema || '.' || p.table_name, string_agg(p.column_name, ',' ORDER BY k.ordinal_position))
+    -- A partition's key has the name of its table's key, and so a row of its own here.
+    FROM (
+      SELECT DISTINCT constraint_schema, constraint_name, unique_constraint_schema, unique_constraint_name
+      FROM information_schema.referential_constraints
+    ) r
+    JOIN information_schema.key_column_usage k USING (constraint_schema, constraint_name)
+    JOIN information_schema.key_column_usage p
+      ON (p.constraint_schema, p.constraint_name) = (r.unique_constraint_schema, r.unique_constraint_name)
+      AND p.ordinal_position = k.position_in_unique_constraint
+    WHERE k.table_schema = $1 AND k.table_name = $2
+    GROUP BY r.constraint_schema, r.constraint_name, p.table_schema, p.table_name ORDER BY 1";
+
+/// The columns that a constraint, an index or a domain is about, by the arrays of numbers and the
+/// texts of definitions. (Introspection looks at dependencies.)
+const RULES: &str = "
+    SELECT a.attname::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_type e ON e.oid = t.typelem
+    WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped
+      AND (t.typtype = 'd' OR e.typtype = 'd'
+        OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = a.attrelid AND contype IN ('c', 'f', 'u', 'x')
+          AND a.attnum = ANY (conkey))
+        OR EXISTS (SELECT FROM pg_constraint WHERE confrelid = a.attrelid AND a.attnum = ANY (confkey))
+        OR EXISTS (SELECT FROM pg_index WHERE indrelid = a.attrelid AND NOT indisprimary
+          AND (a.attnum = ANY (indkey) OR regexp_replace(pg_get_indexdef(indexrelid), '^.* USING ', '')
+            ~ ('\\m' || a.attname || '\\M'))))
+    ORDER BY a.attname";
+
+/// Whether rows exclude each other, and whether the database does more with a row than to store it.
+const LOGIC: &str = "
+    SELECT
+      EXISTS (SELECT FROM pg_indexes WHERE (schemaname, tablename) = ($1, $2) AND indexdef LIKE 'CREATE UNIQUE %'
+          AND indexname NOT IN (SELECT conname FROM pg_constraint WHERE contype = 'p' AND conrelid = c.oid))
+        OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'x'),
+      c.relkind = 'p' OR c.relrowsecurity OR c.relhasrules
+        OR EXISTS (SELECT FROM information_schema.triggers WHERE (event_object_schema, event_object_table) = ($1, $2))
+        OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid)
+        OR EXISTS (SELECT FROM information_schema.columns WHERE (table_schema, table_name) = ($1, $2) AND is_generated = 'ALWAYS')
+        OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'c' AND pg_get_constraintdef(oid) LIKE '%.*%')
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE (n.nspname, c.relname) = ($1, $2)";
 
 /// The name of a type as `format_type` has it, with its length where the catalog keeps it.
 fn named(column_type: &ColumnType, digits: Option<u8>) -> String {
@@ -217,6 +287,15 @@ fn base(type_name: &str) -> String {
         other => other,
     };
     format!("{element}{array}")
+}
+
+/// Returns a foreign key as [`REFERENCES`] has it.
+fn described_by_schema(key: &ForeignKey) -> String {
+    let parent = match key.parent.contains('.') {
+        true => key.parent.clone(),
+        false => format!("public.{}", key.parent),
+    };
+    format!("{} {parent} {}", key.columns.join(","), key.parent_columns.join(","))
 }
 
 #[tokio::test]
@@ -268,9 +347,32 @@ async fn random_tables_are_read_as_the_information_schema_describes_them() {
             let key = client.query(KEYS, &names).await.unwrap();
             let key: Vec<String> = key.iter().map(|row| row.get(0)).collect();
             assert_eq!(table.primary_key, key, "seed {seed}: {table}\n{ddl}");
-            let references: i32 = client.query_one(REFERENCES, &names).await.unwrap().get(0);
-            let count = i32::try_from(table.foreign_keys.len()).unwrap();
-            assert_eq!(count, references, "seed {seed}: {table}\n{ddl}");
+            let references = client.query(REFERENCES, &names).await.unwrap();
+            let references: Vec<String> = references.iter().map(|row| row.get(0)).collect();
+            let mut foreign_keys: Vec<String> =
+                table.foreign_keys.iter().map(described_by_schema).collect();
+            foreign_keys.sort();
+            assert_eq!(foreign_keys, references, "seed {seed}: {table}\n{ddl}");
+            if table.read_only.is_some() {
+                continue;
+            }
+            let sql_name = table.sql_name();
+            let rules = client.query(RULES, &[&sql_name]).await.unwrap();
+            let rules: Vec<String> = rules.iter().map(|row| row.get(0)).collect();
+            let mut columns_with_rules: Vec<_> = table
+                .columns
+                .iter()
+                .filter(|column| column.has_rules)
+                .map(|column| column.name.clone())
+                .collect();
+            columns_with_rules.sort();
+            assert_eq!(columns_with_rules, rules, "seed {seed}: {table}\n{ddl}");
+            let logic = client.query_one(LOGIC, &names).await.unwrap();
+            assert_eq!(
+                (table.rows_exclude, table.has_row_logic),
+                (logic.get(0), logic.get(1)),
+                "seed {seed}: {table}\n{ddl}"
+            );
         }
         expected.sort();
         found.sort();
