@@ -71,13 +71,8 @@ impl Site {
             queue: Queue::new(&self.aws.sdk_config, self.aws.queue_url()),
             partitions: 1,
         };
-        let (table, key) = path.split_once('/').map_or((path, None), |(t, k)| (t, Some(k)));
         let headers = [("content-type", "application/json")];
-        let mut request = event(method, table, &headers, body);
-        if let Some(key) = key {
-            request["resource"] = "/{table}/{key}".into();
-            request["pathParameters"] = json!({ "table": table, "key": key });
-        }
+        let mut request = event(method, path, &headers, body);
         if method == "DELETE" {
             request["body"] = Value::Null;
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::data::{Table, Version, staff_age, staff_id, staff_name};
-use crate::environment::{BenchEnv, Database, queue_event};
+use crate::environment::{BenchEnv, Database, api_event, queue_event};
 use crate::figures::{self, count, float, number, whole};
 use crate::function::Function;
 use crate::import::{Mode, Prepared, Scenario};
@@ -222,12 +222,7 @@ async fn writes(
     for request in 0..requests {
         let rows: Vec<_> = (request * per_request..(request + 1) * per_request).map(row).collect();
         let body = if per_request == 1 { rows[0].clone() } else { Value::Array(rows) };
-        let event = json!({
-            "resource": "/{table}", "path": "/staff", "httpMethod": "POST",
-            "headers": { "content-type": "application/json" },
-            "pathParameters": { "table": "staff" }, "body": body.to_string(),
-            "requestContext": { "httpMethod": "POST" }, "isBase64Encoded": false,
-        });
+        let event = api_event("POST", "staff", "", Some(&body.to_string()));
         let response = enqueue.invoke(event.to_string()).await?;
         ensure!(response.value["statusCode"] == 202, "{}", response.value);
     }
@@ -360,11 +355,7 @@ async fn requests(
     let postgres = env.postgres_cpu().await?;
     for n in 0..units {
         let event = match (lookups, tutorial) {
-            (Some(_), None) => json!({
-                "resource": "/{table}/{key}", "path": "/staff", "httpMethod": "GET", "headers": {},
-                "pathParameters": { "table": "staff", "key": staff_id(n) },
-                "requestContext": { "httpMethod": "GET" }, "isBase64Encoded": false,
-            }),
+            (Some(_), None) => api_event("GET", &format!("staff/{}", staff_id(n)), "", None),
             (Some(_), Some(_)) => json!({ "queryStringParameters": { "id": staff_id(n) } }),
             _ => json!({ "httpMethod": "POST", "body": row(n).to_string() }),
         };

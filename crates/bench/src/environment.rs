@@ -351,6 +351,24 @@ pub(crate) fn object_created(key: &str, etag: &str, size_bytes: u64) -> Value {
     queue_event(&[(body.to_string(), None)], "imports")
 }
 
+/// An event of an HTTP API, for a path without a slash at its beginning; a body is JSON.
+pub(crate) fn api_event(method: &str, path: &str, query: &str, body: Option<&str>) -> Value {
+    let headers = match body {
+        Some(_) => json!({ "accept": "application/json", "content-type": "application/json" }),
+        None => json!({ "accept": "application/json" }),
+    };
+    json!({
+        "version": "2.0",
+        "rawPath": format!("/{path}"),
+        "rawQueryString": query,
+        "headers": headers,
+        "requestContext": { "http": { "method": method, "path": format!("/{path}") } },
+        "pathParameters": { "proxy": path },
+        "body": body,
+        "isBase64Encoded": false,
+    })
+}
+
 /// An event of SQS: bodies, each with its message group.
 pub(crate) fn queue_event(messages: &[(String, Option<String>)], queue: &str) -> Value {
     let sent = jiff::Timestamp::now().as_millisecond().to_string();

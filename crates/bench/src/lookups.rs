@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::data::{Table, Version, staff_id};
-use crate::environment::{BenchEnv, Database};
+use crate::environment::{BenchEnv, Database, api_event};
 use crate::figures::{self, Spread, float, number, quantile};
 use crate::settings::Settings;
 use crate::writes::load;
@@ -129,28 +129,15 @@ async fn run(
 /// A GET as API Gateway sends it.
 fn event(is_ours: bool, lookup: Lookup, row: u64) -> Value {
     let id = staff_id(row);
-    let mut event = json!({
-        "resource": "/{table}",
-        "path": "/staff",
-        "httpMethod": "GET",
-        "headers": { "Accept": "application/json" },
-        "pathParameters": { "table": "staff" },
-        "requestContext": { "httpMethod": "GET" },
-        "isBase64Encoded": false,
-    });
-    event["queryStringParameters"] = match (is_ours, lookup) {
-        (true, Lookup::Key) => {
-            event["resource"] = json!("/{table}/{key}");
-            event["pathParameters"]["key"] = json!(id);
-            Value::Null
-        }
+    match (is_ours, lookup) {
+        (true, Lookup::Key) => api_event("GET", &format!("staff/{id}"), "", None),
         (true, Lookup::Page) => {
-            json!({ "id": format!("gte.{id}"), "order": "id", "limit": PAGE_ROWS.to_string() })
+            let query = format!("id=gte.{id}&order=id&limit={PAGE_ROWS}");
+            api_event("GET", "staff", &query, None)
         }
-        (false, Lookup::Key) => json!({ "id": id }),
-        (false, Lookup::Page) => json!({ "from": id }),
-    };
-    event
+        (false, Lookup::Key) => json!({ "queryStringParameters": { "id": id } }),
+        (false, Lookup::Page) => json!({ "queryStringParameters": { "from": id } }),
+    }
 }
 
 /// Checks that the response holds the requested row.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::data::{Table, Version};
-use crate::environment::{BenchEnv, Database, UPLOADS, object_created, queue_event};
+use crate::environment::{BenchEnv, Database, UPLOADS, api_event, object_created, queue_event};
 use crate::figures::{self, Spread, float, mebibytes, number};
 use crate::function::Function;
 use crate::settings::Settings;
@@ -75,17 +75,8 @@ pub(crate) async fn measure(env: &BenchEnv, settings: &Settings) -> anyhow::Resu
     };
     let empty = if settings.is_smoke() { None } else { Some(build_empty()?) };
     let database = env.fresh().await?;
-    let lookup = json!({
-        "resource": "/{table}/{key}", "path": "/staff/0000", "httpMethod": "GET", "headers": {},
-        "pathParameters": { "table": "staff", "key": "0000" },
-        "requestContext": { "httpMethod": "GET" }, "isBase64Encoded": false,
-    });
-    let post = json!({
-        "resource": "/{table}", "path": "/staff", "httpMethod": "POST",
-        "headers": { "content-type": "application/json" },
-        "pathParameters": { "table": "staff" }, "body": "{\"id\":\"0001\",\"name\":\"New\"}",
-        "requestContext": { "httpMethod": "POST" }, "isBase64Encoded": false,
-    });
+    let lookup = api_event("GET", "staff/0000", "", None);
+    let post = api_event("POST", "staff", "", Some(r#"{"id":"0001","name":"New"}"#));
     let mut candidates = vec![
         Candidate::program("apply", &programs.apply, None),
         Candidate::program("enqueue", &programs.enqueue, Some(post)),

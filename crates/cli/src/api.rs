@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::aws::Signer;
 
-/// API Gateway answers within 29 seconds or not at all.
+/// API Gateway answers within 30 seconds or not at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 
 /// The characters that are not percent-encoded in a query (RFC 3986, "unreserved").

@@ -406,14 +406,14 @@ mod tests {
     fn the_region_of_an_api_is_in_its_name() {
         let region = |url| region_of(url);
         assert_eq!(
-            region("https://a1.execute-api.eu-west-1.amazonaws.com/v1").as_deref(),
+            region("https://a1.execute-api.eu-west-1.amazonaws.com").as_deref(),
             Some("eu-west-1")
         );
         assert_eq!(
-            region("https://a1.execute-api.cn-north-1.amazonaws.com.cn/v1").as_deref(),
+            region("https://a1.execute-api.cn-north-1.amazonaws.com.cn").as_deref(),
             Some("cn-north-1")
         );
-        assert_eq!(region("http://127.0.0.1:4566/_aws/execute-api/a1/v1"), None);
+        assert_eq!(region("http://127.0.0.1:4566/_aws/execute-api/a1"), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioExecutor;
 
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 
-/// API Gateway answers within 29 seconds or not at all.
+/// API Gateway answers within 30 seconds or not at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 
 /// A client; clones share their connections.

@@ -283,12 +283,11 @@ impl Deployed {
     }
 }
 
-/// `https://<api>.execute-api.<region>.amazonaws.com/<stage>` as the emulator serves it.
+/// `https://<api>.execute-api.<region>.amazonaws.com` as the emulator serves it.
 fn local_api_url(endpoint_url: &str, api_url: &str) -> anyhow::Result<String> {
     let parts = || {
-        let (api, rest) = api_url.strip_prefix("https://")?.split_once('.')?;
-        let (_, stage) = rest.split_once('/')?;
-        Some(format!("{endpoint_url}/_aws/execute-api/{api}/{stage}"))
+        let (api, _) = api_url.strip_prefix("https://")?.split_once(".execute-api.")?;
+        Some(format!("{endpoint_url}/_aws/execute-api/{api}"))
     };
     parts().with_context(|| format!("the stack's ApiUrl is not an API's address: {api_url}"))
 }
@@ -299,9 +298,9 @@ mod tests {
 
     #[test]
     fn the_api_is_found_on_the_emulator() {
-        let url = "https://a1b2.execute-api.us-east-1.amazonaws.com/v1";
+        let url = "https://a1b2.execute-api.us-east-1.amazonaws.com";
         let local = local_api_url("http://127.0.0.1:4566", url).unwrap();
-        assert_eq!(local, "http://127.0.0.1:4566/_aws/execute-api/a1b2/v1");
+        assert_eq!(local, "http://127.0.0.1:4566/_aws/execute-api/a1b2");
         assert!(local_api_url("http://127.0.0.1:4566", "elsewhere").is_err());
     }
 }

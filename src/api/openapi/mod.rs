@@ -9,7 +9,6 @@ mod paths;
 mod writes;
 
 use aurora_sync_catalog::{Catalog, Table};
-use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use aws_lambda_events::http::header::ACCEPT;
 use serde_json::{Map, Value, json};
 
@@ -19,24 +18,14 @@ const MEDIA_TYPE: &str = "application/vnd.oai.openapi+json;version=3.1";
 
 /// Returns the description as a response: as the OpenAPI media type if the request prefers it,
 /// otherwise as JSON.
-pub fn response(catalog: &Catalog, request: &Request, address: &str) -> Response {
+pub fn response(catalog: &Catalog, request: &Request) -> Response {
     let is_asked_for = request.header_list(ACCEPT).contains("application/vnd.oai.openapi+json");
     let media_type = if is_asked_for { MEDIA_TYPE } else { "application/json" };
-    Response::new(200, media_type, document(catalog, address).to_string())
+    Response::new(200, media_type, document(catalog).to_string())
 }
 
-/// Returns the URL of the API, from an event of its root.
-pub fn address(event: &ApiGatewayProxyRequest) -> String {
-    let context = &event.request_context;
-    match (&context.domain_name, &context.path) {
-        (Some(domain), Some(path)) => format!("https://{domain}{}", path.trim_end_matches('/')),
-        // The emulator's: relative to the URL of the description itself.
-        _ => ".".to_owned(),
-    }
-}
-
-/// Returns the description of an API at this URL.
-pub fn document(catalog: &Catalog, address: &str) -> Value {
+/// Returns the description of the API.
+pub fn document(catalog: &Catalog) -> Value {
     let tables = || catalog.tables().iter();
     let described: Vec<_> =
         tables().filter(|table| table.is_readable() || table.is_writable()).collect();
@@ -62,7 +51,8 @@ pub fn document(catalog: &Catalog, address: &str) -> Value {
                 order for each key; their status shows their outcome. Reads respond at once.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
-        "servers": [{ "url": address }],
+        // Relative to the URL of the description: the function does not know its own URL.
+        "servers": [{ "url": "." }],
         "security": [{ "sigv4": [] }, {}],
         "tags": tags,
         "paths": all_paths,

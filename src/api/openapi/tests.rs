@@ -4,7 +4,7 @@ use aurora_sync_catalog::{Access, Changes};
 use super::*;
 
 fn described(tables: Vec<Table>) -> Value {
-    document(&Catalog::new(tables, Vec::new()), ".")
+    document(&Catalog::new(tables, Vec::new()))
 }
 
 #[test]

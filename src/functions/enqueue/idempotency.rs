@@ -3,7 +3,7 @@
 //! Pure. Follows draft-ietf-httpapi-idempotency-key-header. A write whose id is in the ledger has
 //! no second effect.
 
-use aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
+use aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 use aws_lambda_events::http::{HeaderMap, Method};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
@@ -17,12 +17,8 @@ const KEY_CHARACTERS_MAX: usize = 255;
 
 /// Returns the key of a request, or `None` without the header.
 pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut values = headers.get_all(HEADER).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let invalid = |detail: &str| Problem::new(Kind::InvalidIdempotencyKey, detail);
-    if values.next().is_some() {
-        return Err(invalid("The header occurs more than once."));
-    }
     let key = value.to_str().ok().and_then(|text| parse(text.trim())).ok_or_else(|| {
         invalid("A key is a string of printable ASCII characters in double quotes, or without quotes and blanks.")
     })?;
@@ -55,21 +51,12 @@ fn parse(text: &str) -> Option<String> {
 }
 
 /// Returns the identity of the caller from API Gateway. Keys of different callers are independent.
-pub(super) fn caller(context: &ApiGatewayProxyRequestContext) -> String {
-    let identity = &context.identity;
-    let authorizer = &context.authorizer.fields;
-    let text = |value: Option<&serde_json::Value>| {
-        value.and_then(serde_json::Value::as_str).map(str::to_owned)
-    };
-    let known = |kind: &str, name: Option<String>| {
-        name.filter(|name| !name.is_empty()).map(|name| format!("{kind}:{name}"))
-    };
-    known("iam", identity.user_arn.clone())
-        .or_else(|| known("key", identity.api_key_id.clone()))
-        .or_else(|| known("principal", text(authorizer.get("principalId"))))
-        // A Cognito user pool sends no principal.
-        .or_else(|| known("sub", text(authorizer.get("claims").and_then(|all| all.get("sub")))))
-        .unwrap_or_else(|| "anonymous".to_owned())
+pub(super) fn caller(context: &ApiGatewayV2httpRequestContext) -> String {
+    let iam = context.authorizer.as_ref().and_then(|authorizer| authorizer.iam.as_ref());
+    match iam.and_then(|iam| iam.user_arn.as_deref()).filter(|arn| !arn.is_empty()) {
+        Some(arn) => format!("iam:{arn}"),
+        None => "anonymous".to_owned(),
+    }
 }
 
 /// The source of a request's ids.
@@ -126,42 +113,40 @@ mod tests {
 
     #[test]
     fn keys_may_be_quoted() {
-        let check = |lines: &[&[u8]], expected: Result<Option<&str>, ()>| {
+        let check = |value: Option<&[u8]>, expected: Result<Option<&str>, ()>| {
             let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(HEADER, line.to_vec().try_into().unwrap());
+            if let Some(value) = value {
+                headers.insert(HEADER, value.to_vec().try_into().unwrap());
             }
             let found = key(&headers).map_err(|problem| assert_eq!(problem.status, 400));
-            assert_eq!(found, expected.map(|key| key.map(str::to_owned)), "{lines:?}");
+            assert_eq!(found, expected.map(|key| key.map(str::to_owned)), "{value:?}");
         };
-        check(&[], Ok(None));
-        check(&[b"8e03978e-40d5-43e8"], Ok(Some("8e03978e-40d5-43e8")));
-        check(&[b"\"8e03978e-40d5-43e8\""], Ok(Some("8e03978e-40d5-43e8")));
-        check(&[b" \"a \\\"b\\\" \\\\\" ; x=1"], Ok(Some("a \"b\" \\")));
-        check(&["x".repeat(255).as_bytes()], Ok(Some(&"x".repeat(255))));
-        check(&["x".repeat(256).as_bytes()], Err(()));
+        check(None, Ok(None));
+        check(Some(b"8e03978e-40d5-43e8"), Ok(Some("8e03978e-40d5-43e8")));
+        check(Some(b"\"8e03978e-40d5-43e8\""), Ok(Some("8e03978e-40d5-43e8")));
+        check(Some(b" \"a \\\"b\\\" \\\\\" ; x=1"), Ok(Some("a \"b\" \\")));
+        check(Some("x".repeat(255).as_bytes()), Ok(Some(&"x".repeat(255))));
+        check(Some("x".repeat(256).as_bytes()), Err(()));
         for wrong in
             [&b""[..], b"\"\"", b"\"open", b"a b", b"a\"b", b"\"a\"b", b"\"\\n\"", b"\xc3\xa9"]
         {
-            check(&[wrong], Err(()));
+            check(Some(wrong), Err(()));
         }
-        check(&[b"a", b"a"], Err(()));
+        // API Gateway joins two lines.
+        check(Some(b"\"a\",\"a\""), Err(()));
     }
 
     #[test]
     fn a_caller_is_the_identity_of_api_gateway() {
-        let check = |context: serde_json::Value, expected: &str| {
-            let mut context = context;
-            context["httpMethod"] = "POST".into();
-            let context: ApiGatewayProxyRequestContext = serde_json::from_value(context).unwrap();
-            assert_eq!(caller(&context), expected);
+        let check = |authorizer: serde_json::Value, expected: &str| {
+            let context = json!({ "http": { "method": "POST" }, "authorizer": authorizer });
+            assert_eq!(caller(&serde_json::from_value(context).unwrap()), expected);
         };
         let arn = "arn:aws:iam::123456789012:user/office";
-        check(json!({"identity": {"userArn": arn, "apiKeyId": "k"}}), &format!("iam:{arn}"));
-        check(json!({"identity": {"userArn": null, "apiKeyId": "k"}}), "key:k");
-        check(json!({"identity": {}, "authorizer": {"principalId": "p", "x": 1}}), "principal:p");
-        check(json!({"identity": {}, "authorizer": {"claims": {"sub": "s"}}}), "sub:s");
-        check(json!({"identity": {"sourceIp": "192.0.2.1"}}), "anonymous");
+        check(json!({ "iam": { "userArn": arn } }), &format!("iam:{arn}"));
+        check(json!({ "iam": { "userArn": "" } }), "anonymous");
+        check(json!({}), "anonymous");
+        check(serde_json::Value::Null, "anonymous");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod send;
 use std::time::Duration;
 
 use aurora_sync_catalog::{Catalog, Table};
-use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::http::header::{ALLOW, HeaderName, LOCATION};
 use serde::Serialize;
 
@@ -27,8 +27,8 @@ use crate::domain::key::Key;
 use crate::domain::write::{Write, pack};
 use crate::functions::tables::{self, Tables};
 
-/// The longest time that a request waits for the queue. API Gateway ends a request after 29 s (API
-/// Gateway, "Quotas for REST APIs").
+/// The longest time that a request waits for the queue. API Gateway ends a request after 30 s (API
+/// Gateway, "Quotas for HTTP APIs").
 const SEND_WITHIN: Duration = Duration::from_secs(20);
 
 /// The values of `Retry-After`: for an outage of the queue, and for throttling.
@@ -47,9 +47,9 @@ pub struct Enqueue {
 /// Handles one request. An error is a response too.
 pub async fn handle(
     enqueue: &Enqueue,
-    event: ApiGatewayProxyRequest,
+    event: ApiGatewayV2httpRequest,
     deadline: Deadline,
-) -> ApiGatewayProxyResponse {
+) -> ApiGatewayV2httpResponse {
     let deadline = deadline.min(Deadline::after(SEND_WITHIN));
     let caller = idempotency::caller(&event.request_context);
     let response = match Request::from_event(event) {

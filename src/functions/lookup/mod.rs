@@ -15,7 +15,7 @@ mod representation;
 use std::time::Duration;
 
 use aurora_sync_catalog::{Catalog, Table};
-use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::http::Method;
 use aws_lambda_events::http::header::ALLOW;
 
@@ -30,7 +30,7 @@ use crate::domain::fault::nearest;
 use crate::domain::key::Key;
 use crate::functions::tables::{self, Tables};
 
-/// The longest time of a request. API Gateway ends it after 29 s (API Gateway, "Quotas for REST
+/// The longest time of a request. API Gateway ends it after 30 s (API Gateway, "Quotas for HTTP
 /// APIs").
 const RESPOND_WITHIN: Duration = Duration::from_secs(25);
 
@@ -44,15 +44,14 @@ pub struct Lookup {
 /// Handles one request. An error is a response too.
 pub async fn handle(
     lookup: &Lookup,
-    event: ApiGatewayProxyRequest,
+    event: ApiGatewayV2httpRequest,
     deadline: Deadline,
-) -> ApiGatewayProxyResponse {
+) -> ApiGatewayV2httpResponse {
     let deadline = deadline.min(Deadline::after(RESPOND_WITHIN));
-    let address = openapi::address(&event);
     let response = match Request::from_event(event) {
         Err(problem) => problem.into(),
         Ok(request) => {
-            let response = respond_with_tables(lookup, &request, &address, deadline).await;
+            let response = respond_with_tables(lookup, &request, deadline).await;
             representation::of(&request, response)
         }
     };
@@ -61,12 +60,7 @@ pub async fn handle(
 }
 
 /// Responds with the tables that are known, and again if newer ones may make a difference.
-async fn respond_with_tables(
-    lookup: &Lookup,
-    request: &Request,
-    address: &str,
-    deadline: Deadline,
-) -> Response {
+async fn respond_with_tables(lookup: &Lookup, request: &Request, deadline: Deadline) -> Response {
     let tables = match request.route {
         Route::Root => lookup.tables.refreshed(deadline).await,
         _ => lookup.tables.current(deadline).await,
@@ -75,7 +69,7 @@ async fn respond_with_tables(
         Ok(catalog) => catalog,
         Err(error) => return tables::unavailable(&error).into(),
     };
-    let response = respond(lookup, &catalog, request, address, deadline).await;
+    let response = respond(lookup, &catalog, request, deadline).await;
     let response = response.unwrap_or_else(Response::from);
     if !tables::may_depend_on_tables(response.status) {
         return response;
@@ -83,7 +77,7 @@ async fn respond_with_tables(
     match lookup.tables.newer_than(&catalog, deadline).await {
         None => response,
         Some(newer) => {
-            respond(lookup, &newer, request, address, deadline).await.unwrap_or_else(Response::from)
+            respond(lookup, &newer, request, deadline).await.unwrap_or_else(Response::from)
         }
     }
 }
@@ -92,7 +86,6 @@ async fn respond(
     lookup: &Lookup,
     catalog: &Catalog,
     request: &Request,
-    address: &str,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     if request.method != Method::GET && request.method != Method::HEAD {
@@ -119,7 +112,7 @@ async fn respond(
         Route::Imports => imports::list(&reader, request).await,
         Route::Import(id) => imports::one(&reader, id, request).await,
         Route::Rejects(id) => imports::rejects(&reader, id, request).await,
-        Route::Root => Ok(openapi::response(catalog, request, address)),
+        Route::Root => Ok(openapi::response(catalog, request)),
         Route::Unknown => Err(Problem::new(Kind::UnknownRoute, "GET / describes all paths.")),
     }
 }

@@ -34,10 +34,10 @@ pub(super) fn of(request: &Request, response: Response) -> Response {
         // binary here (API Gateway, "Content type conversions in API Gateway").
         let is_gzip = response.body.len() >= GZIP_BYTES_MIN
             && request.header(ACCEPT).is_some()
-            && takes_gzip(&request.header_list(ACCEPT_ENCODING));
+            && takes_gzip(request.header_list(ACCEPT_ENCODING));
         let tag = entity_tag(&response, is_gzip);
         response = response.with_header(ETAG, &tag);
-        if matches(&request.header_list(IF_NONE_MATCH), &tag) {
+        if matches(request.header_list(IF_NONE_MATCH), &tag) {
             return not_modified(response);
         }
         if is_gzip {

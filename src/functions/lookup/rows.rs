@@ -75,7 +75,7 @@ pub(super) async fn list(
     let form = form(request)?;
     let query = [request.query.as_slice(), fixed].concat();
     let query_string = QueryString::of_list(relation.table, &query, default_order)?;
-    let count = Count::from_prefer(&request.header_list(PREFER));
+    let count = Count::from_prefer(request.header_list(PREFER));
     let read = async |head: &Head| page(reader, relation, &query_string, form, head).await;
     let pages = after_writes(reader, request, &query_string, count == Some(Count::Exact), read);
     let (page, planned) = match count {
@@ -212,7 +212,7 @@ async fn planned(
 /// Returns the form that the request prefers.
 pub(super) fn form(request: &Request) -> Result<Form, Problem> {
     let offered = Form::ALL.map(Form::media_type);
-    let index = negotiation::media_type(&request.header_list(ACCEPT), &offered);
+    let index = negotiation::media_type(request.header_list(ACCEPT), &offered);
     index.and_then(|index| Form::ALL.get(index).copied()).ok_or_else(|| {
         Problem::new(Kind::NotAcceptable, format!("The media types are {}.", offered.join(", ")))
     })

@@ -30,9 +30,9 @@ async fn the_description_is_valid_openapi() {
         CREATE TABLE log (line text);
         CREATE TABLE inbox (id integer PRIMARY KEY); REVOKE SELECT ON inbox FROM sync_reader;"#;
     let catalog = catalog_of(&format!("{STAFF}{MEASUREMENT}{EVERYTHING}{odd}")).await;
-    let mut description = openapi::document(&catalog, "https://example.org/v1");
+    let mut description = openapi::document(&catalog);
     assert_eq!(fault(&description).await, None);
-    assert_eq!(fault(&openapi::document(&Catalog::default(), ".")).await, None);
+    assert_eq!(fault(&openapi::document(&Catalog::default())).await, None);
     // The validator finds faults.
     description["paths"]["/staff"]["get"]["responses"]["200"] = "nothing".into();
     let fault = fault(&description).await.unwrap();
@@ -46,10 +46,7 @@ async fn the_root_of_the_api_describes_it_without_a_call() {
     let response = world.lookup(sample("api-get-root")).await;
     assert_eq!((response.status, response.content_type.as_str()), (200, "application/json"));
     let description = response.json();
-    assert_eq!(
-        description["servers"][0]["url"],
-        "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com/v1"
-    );
+    assert_eq!(description["servers"][0]["url"], ".");
     assert!(description["paths"]["/staff/{key}"]["get"].is_object());
     let accept = [("accept", "application/vnd.oai.openapi+json")];
     let response = world.read("/", &accept).await;

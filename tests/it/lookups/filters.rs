@@ -155,19 +155,23 @@ async fn columns_that_are_not_readable_do_not_appear() {
 async fn a_composite_key_is_found_in_every_spelling() {
     let world = World::with(
         "CREATE TABLE pair (a text, b integer, PRIMARY KEY (a, b));
-         INSERT INTO pair VALUES ('x,y', 1), ('say \"hi\"', 2), ('a/b', 3), ('é %', 4)",
+         INSERT INTO pair VALUES ('x,y', 1), ('say \"hi\"', 2), ('a/b', 3), ('é #', 4), ('%41', 5), ('A', 5)",
     )
     .await;
     for (key, a) in [
         ("%22x%2Cy%22,1", "x,y"),
         ("%22say %22%22hi%22%22%22,2", "say \"hi\""),
         ("a%2Fb,3", "a/b"),
-        ("%C3%A9%20%25,4", "é %"),
+        ("%C3%A9%20%23,4", "é #"),
     ] {
         let response = world.read(&format!("/pair/{key}"), &[]).await;
         assert_eq!((response.status, &response.json()["a"]), (200, &Value::from(a)), "{key}");
     }
     assert_eq!(world.read("/pair/x", &[]).await.status, 400);
+    // Nobody knows how often API Gateway has decoded this path.
+    let response = world.read("/pair/%2541,5", &[]).await;
+    assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:invalid-key");
+    assert_eq!(world.read("/pair?a=eq.%2541", &[]).await.json()[0]["a"], "%41");
 }
 
 #[tokio::test]

@@ -2,11 +2,10 @@
 
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::lookup::{self, Lookup};
-use aws_lambda_events::apigw::ApiGatewayProxyRequest;
-use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value, json};
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use serde_json::Value;
 
-use super::{HttpResponse, World, deadline};
+use super::{HttpResponse, World, deadline, http_api};
 
 impl World {
     /// Sends a `GET` for an address such as `/staff?age=gte.3`.
@@ -24,7 +23,7 @@ impl World {
     ) -> HttpResponse {
         let function = Lookup { tables: self.tables(), data_api: self.reader.clone() };
         let event = event(method, address, headers);
-        let event: ApiGatewayProxyRequest = serde_json::from_value(event).unwrap();
+        let event: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
         lookup::handle(&function, event, deadline).await.into()
     }
 
@@ -53,41 +52,7 @@ pub(crate) fn next_page(address: &str, response: &HttpResponse) -> Option<String
     Some(format!("{path}{target}"))
 }
 
-/// Returns the event that API Gateway makes of a request.
+/// Returns the event that API Gateway makes of a request without a body.
 pub(crate) fn event(method: &str, address: &str, headers: &[(&str, &str)]) -> Value {
-    let decode =
-        |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-    let (path, query) = address.split_once('?').unwrap_or((address, ""));
-    let mut parameters: Map<String, Value> = Map::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
-        let values = parameters.entry(decode(name)).or_insert_with(|| json!([]));
-        values.as_array_mut().unwrap().push(decode(text).into());
-    }
-    let steps: Vec<_> = path.split('/').skip(1).map(decode).collect();
-    let steps: Vec<_> = steps.iter().map(String::as_str).collect();
-    let (resource, path_parameters) = match steps.as_slice() {
-        [""] => ("/", json!({})),
-        ["_sync", "writes", id] => ("/_sync/writes/{id}", json!({ "id": id })),
-        ["_sync", "imports"] => ("/_sync/imports", json!({})),
-        ["_sync", "imports", id] => ("/_sync/imports/{id}", json!({ "id": id })),
-        ["_sync", "imports", id, "rejects"] => ("/_sync/imports/{id}/rejects", json!({ "id": id })),
-        [table] => ("/{table}", json!({ "table": table })),
-        [table, key] => ("/{table}/{key}", json!({ "table": table, "key": key })),
-        _ => panic!("{path}"),
-    };
-    let mut lines: Map<String, Value> = Map::new();
-    for (name, value) in headers {
-        let values = lines.entry((*name).to_owned()).or_insert_with(|| json!([]));
-        values.as_array_mut().unwrap().push((*value).into());
-    }
-    json!({
-        "resource": resource,
-        "path": path,
-        "httpMethod": method,
-        "multiValueHeaders": lines,
-        "pathParameters": path_parameters,
-        "multiValueQueryStringParameters": parameters,
-        "requestContext": { "httpMethod": method, "path": format!("/v1{path}") },
-    })
+    http_api::event(method, address, headers, b"")
 }

@@ -4,6 +4,7 @@ pub(crate) mod fake_aws;
 pub(crate) mod faulty_store;
 pub(crate) mod flaky_queue;
 pub(crate) mod histories;
+pub(crate) mod http_api;
 pub(crate) mod lookups;
 pub(crate) mod process;
 pub(crate) mod services;
@@ -29,7 +30,7 @@ use aurora_sync::functions::migrate::{self, Migrate, MigrateError};
 use aurora_sync::functions::tables::Tables;
 use aurora_sync_catalog::Catalog;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -38,6 +39,8 @@ use ephemeral_postgres::Postgres;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use self::write_api::encoded;
 
 /// The tutorial's table.
 pub(crate) const STAFF: &str = include_str!("../../../sql/0001_staff.sql");
@@ -253,7 +256,7 @@ impl World {
 
     pub(crate) async fn lookup(&self, event: Value) -> HttpResponse {
         let function = Lookup { tables: self.tables(), data_api: self.reader.clone() };
-        let event: ApiGatewayProxyRequest = serde_json::from_value(event).unwrap();
+        let event: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
         lookup::handle(&function, event, deadline()).await.into()
     }
 
@@ -349,17 +352,18 @@ pub(crate) fn sample(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Returns a GET request as API Gateway sends it.
-pub(crate) fn get(resource: &str, path_parameters: &Value, query: &Value, accept: &str) -> Value {
-    json!({
-        "resource": resource,
-        "path": "/",
-        "httpMethod": "GET",
-        "headers": { "Accept": accept },
-        "pathParameters": path_parameters,
-        "queryStringParameters": query,
-        "requestContext": { "httpMethod": "GET" },
-    })
+/// Returns the event of a GET request for a path such as `/{table}/{key}` with these parameters.
+pub(crate) fn get(path: &str, path_parameters: &Value, query: &Value, accept: &str) -> Value {
+    let text = |value: &Value| encoded(value.as_str().unwrap());
+    let parameters = path_parameters.as_object().into_iter().flatten();
+    let path = parameters.fold(path.to_owned(), |path, (name, value)| {
+        path.replace(&format!("{{{name}}}"), &text(value))
+    });
+    let query = query.as_object().into_iter().flatten();
+    let query: Vec<_> =
+        query.map(|(name, value)| format!("{}={}", encoded(name), text(value))).collect();
+    let address = format!("{path}?{}", query.join("&"));
+    http_api::event("GET", &address, &[("accept", accept)], b"")
 }
 
 /// A response of a function to API Gateway.
@@ -383,8 +387,8 @@ impl HttpResponse {
     }
 }
 
-impl From<ApiGatewayProxyResponse> for HttpResponse {
-    fn from(response: ApiGatewayProxyResponse) -> Self {
+impl From<ApiGatewayV2httpResponse> for HttpResponse {
+    fn from(response: ApiGatewayV2httpResponse) -> Self {
         let Some(Body::Text(body)) = response.body else { panic!("an response has a text") };
         let content_type = response.headers.get("content-type");
         let content_type =

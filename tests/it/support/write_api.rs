@@ -1,18 +1,18 @@
 //! The write API: `enqueue` before its own queue.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::enqueue::{self, Enqueue};
 use aurora_sync::functions::tables::Tables;
-use aws_lambda_events::apigw::ApiGatewayProxyResponse;
-use serde_json::{Value, json};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 
 use super::flaky_queue::{Behavior, FlakyQueue};
 use super::services::FifoQueue;
-use super::{HttpResponse, catalog_of};
+use super::{HttpResponse, catalog_of, http_api};
 
 /// A queue and `enqueue` before it.
 pub(crate) struct WriteApi {
@@ -46,7 +46,7 @@ impl WriteApi {
         self.respond(event).await.into()
     }
 
-    pub(crate) async fn respond(&self, event: Value) -> ApiGatewayProxyResponse {
+    pub(crate) async fn respond(&self, event: Value) -> ApiGatewayV2httpResponse {
         let deadline = Deadline::after(self.within);
         enqueue::handle(&self.enqueue, serde_json::from_value(event).unwrap(), deadline).await
     }
@@ -64,19 +64,18 @@ impl WriteApi {
     }
 }
 
-/// Returns a write request as API Gateway sends it.
-pub(crate) fn event(method: &str, table: &str, headers: &[(&str, &str)], body: &Value) -> Value {
-    let headers: BTreeMap<_, _> = headers.iter().map(|(name, value)| (name, vec![value])).collect();
-    json!({
-        "resource": "/{table}",
-        "path": format!("/{table}"),
-        "httpMethod": method,
-        "multiValueHeaders": headers,
-        "pathParameters": { "table": table },
-        "requestContext": {
-            "httpMethod": method,
-            "identity": { "userArn": "arn:aws:iam::123456789012:user/office" },
-        },
-        "body": body.to_string(),
-    })
+/// Returns the event that API Gateway makes of a write to a table, or to a row (`staff/0001`). The
+/// body is JSON unless a header says otherwise.
+pub(crate) fn event(method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Value {
+    let mut headers = headers.to_vec();
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        headers.push(("content-type", "application/json"));
+    }
+    let path: Vec<_> = path.split('/').map(encoded).collect();
+    http_api::event(method, &format!("/{}", path.join("/")), &headers, body.to_string().as_bytes())
+}
+
+/// Returns a text as a segment of a path.
+pub(crate) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
