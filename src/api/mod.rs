@@ -7,6 +7,7 @@
 pub mod http;
 pub mod problem;
 pub mod negotiation;
+pub mod entity_tag;
 pub mod query;
 pub mod openapi;
 pub mod worker_tables;

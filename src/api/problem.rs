@@ -67,10 +67,12 @@ pub enum Kind {
     TooLarge,
     InvalidWrite,
     InvalidIdempotencyKey,
+    InvalidPrecondition,
     UnknownParameter,
     InvalidQuery,
     InvalidCursor,
     NotAcceptable,
+    PreconditionFailed,
     RowNotFound,
     WriteNotFound,
     ImportNotFound,
@@ -101,6 +103,9 @@ impl Kind {
             Self::InvalidIdempotencyKey => {
                 ("invalid-idempotency-key", 400, "The Idempotency-Key cannot be used")
             }
+            Self::InvalidPrecondition => {
+                ("invalid-precondition", 400, "The precondition cannot be used")
+            }
             Self::UnknownParameter => {
                 ("unknown-parameter", 400, "The path does not support this query parameter")
             }
@@ -108,6 +113,9 @@ impl Kind {
             Self::InvalidCursor => ("invalid-cursor", 400, "The cursor does not match the query"),
             Self::NotAcceptable => {
                 ("not-acceptable", 406, "None of the accepted media types is offered")
+            }
+            Self::PreconditionFailed => {
+                ("precondition-failed", 412, "The response is not the one of If-Match")
             }
             Self::RowNotFound => ("row-not-found", 404, "There is no such row"),
             Self::WriteNotFound => ("write-not-found", 404, "There is no such write"),

@@ -179,8 +179,11 @@ impl Entry {
 /// Returns a write as the ledger keeps it for repair, its columns as PostgreSQL's text. The
 /// statements of [`crate::database::statement`] make the same inside the server.
 fn payload(write: &Write) -> String {
-    let row: serde_json::Map<_, _> =
-        write.row.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let precondition = write.precondition.as_ref();
+    let precondition =
+        precondition.map(|known| (known.header().to_owned(), Some(known.value().to_owned())));
+    let cells = precondition.into_iter().chain(write.row.iter().cloned());
+    let row: serde_json::Map<_, _> = cells.map(|(name, value)| (name, value.into())).collect();
     let operation = write.operation.as_str();
     serde_json::json!({ "table": write.table, "operation": operation, "row": row }).to_string()
 }

@@ -1,7 +1,7 @@
 //! Values, keys, rows, writes and errors: the terms that all other modules use.
 //!
-//! Pure, except for [`deadline`], which reads the clock. Knows the catalog, and nothing of HTTP,
-//! SQL or AWS.
+//! Pure, except for [`deadline`], which reads the clock. Knows the catalog, and nothing of HTTP or
+//! AWS, nor of SQL, apart from the names of types and the expression of [`row_tag`].
 
 pub mod error;
 pub mod fault;
@@ -10,6 +10,7 @@ pub mod field;
 pub mod value;
 pub mod key;
 pub mod row;
+pub mod row_tag;
 pub mod write;
 pub mod load_mode;
 pub mod rejection;

@@ -77,12 +77,72 @@ pub struct Write {
     /// client sends another payload with the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// The state in which the row must be. Checked by the statement that changes the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precondition: Option<Precondition>,
 }
+
+/// The state in which a row must be for its change (RFC 9110, section 13). Otherwise the write is
+/// rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precondition {
+    /// The row has one of these tags, in double quotes and separated by commas, or it exists (`*`).
+    /// For an update or a delete. See [`crate::domain::row_tag`].
+    IfMatch(String),
+    /// There is no row with the key. For an insert.
+    IfNoneMatch,
+}
+
+impl Precondition {
+    /// Returns the name of the request's header.
+    pub fn header(&self) -> &'static str {
+        match self {
+            Self::IfMatch(_) => IF_MATCH,
+            Self::IfNoneMatch => IF_NONE_MATCH,
+        }
+    }
+
+    /// Returns the value of the header.
+    pub fn value(&self) -> &str {
+        match self {
+            Self::IfMatch(tags) => tags,
+            Self::IfNoneMatch => ANY,
+        }
+    }
+
+    /// Returns `true` if a write of this operation can have the precondition.
+    pub fn suits(&self, operation: Operation) -> bool {
+        match self {
+            Self::IfMatch(_) => matches!(operation, Operation::Update | Operation::Delete),
+            Self::IfNoneMatch => operation == Operation::Insert,
+        }
+    }
+}
+
+/// The header of a precondition that the row exists, or has one of some tags.
+pub const IF_MATCH: &str = "If-Match";
+
+/// The header of a precondition that the row does not exist.
+pub const IF_NONE_MATCH: &str = "If-None-Match";
+
+/// The value of a precondition's header that stands for any row.
+pub const ANY: &str = "*";
 
 /// Returns a hash of a payload that never changes: 32 hexadecimal digits, the first 128 bits of a
 /// SHA-256.
-pub fn fingerprint(table: &str, operation: Operation, key: Option<&Key>, row: &[Cell]) -> String {
-    let content = serde_json::to_vec(&(table, operation, key, row)).expect("a write is plain data");
+pub fn fingerprint(
+    table: &str,
+    operation: Operation,
+    key: Option<&Key>,
+    row: &[Cell],
+    precondition: Option<&Precondition>,
+) -> String {
+    let content = match precondition {
+        None => serde_json::to_vec(&(table, operation, key, row)),
+        Some(precondition) => serde_json::to_vec(&(table, operation, key, row, precondition)),
+    };
+    let content = content.expect("a write is plain data");
     let mut digest = hex::encode(Sha256::digest(content));
     digest.truncate(FINGERPRINT_DIGITS);
     digest
@@ -153,8 +213,12 @@ pub struct MessageBody {
 /// The version of the body's format. A worker refuses a version that it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
+    /// Writes without preconditions, so that a worker of an earlier version can read them.
     #[serde(rename = "1")]
     One,
+    /// Writes that may have preconditions.
+    #[serde(rename = "2")]
+    Two,
 }
 
 /// A message to send.
@@ -196,6 +260,7 @@ struct Packer {
     /// The writes, separated by commas.
     writes: String,
     ids: Vec<Uuid>,
+    has_preconditions: bool,
     /// The hash of ids and fingerprints. It leaves out the time, which differs in a client's retry.
     content: Sha256,
 }
@@ -212,6 +277,7 @@ impl Packer {
         }
         self.writes.push_str(&body);
         self.ids.push(write.id);
+        self.has_preconditions |= write.precondition.is_some();
         self.content.update(write.id.as_bytes());
         let fingerprint = write.fingerprint.as_deref().unwrap_or_default();
         self.content.update((fingerprint.len() as u64).to_be_bytes());
@@ -223,10 +289,11 @@ impl Packer {
         if self.ids.is_empty() {
             return None;
         }
+        let version = if self.has_preconditions { "2" } else { "1" };
         Some(Message {
             group: group.to_owned(),
             deduplication_id: hex::encode(self.content.finalize()),
-            body: format!(r#"{{"version":"1","writes":[{}]}}"#, self.writes),
+            body: format!(r#"{{"version":"{version}","writes":[{}]}}"#, self.writes),
             ids: self.ids,
         })
     }
@@ -247,12 +314,13 @@ mod tests {
             row: vec![("name".into(), Some(text.into())), ("age".into(), None)],
             accepted_at_ms: 1,
             fingerprint: None,
+            precondition: None,
         }
     }
 
     #[test]
     fn a_fingerprint_distinguishes_payloads_and_never_changes() {
-        let of = |operation, row: &[Cell]| fingerprint("staff", operation, None, row);
+        let of = |operation, row: &[Cell]| fingerprint("staff", operation, None, row, None);
         let name = |value: Option<&str>| [("name".to_owned(), value.map(str::to_owned))];
         let first = of(Operation::Update, &name(Some("x")));
         // The hash of ["staff","update",null,[["name","x"]]]. Clients may keep it for any time.
@@ -265,6 +333,10 @@ mod tests {
         ] {
             assert_ne!(other, first);
         }
+        let if_match = Precondition::IfMatch("\"a\"".into());
+        let conditional =
+            fingerprint("staff", Operation::Update, None, &name(Some("x")), Some(&if_match));
+        assert_eq!(conditional, "3c90c8691d92cf5530cd8e1d4d067128");
     }
 
     #[test]
@@ -340,8 +412,21 @@ mod tests {
     }
 
     #[test]
+    fn only_a_message_with_preconditions_has_a_version_that_earlier_workers_do_not_read() {
+        let check = |precondition: Option<Precondition>, version: Version| {
+            let write = Write { precondition, ..write(1, "x") };
+            let body = &pack(vec![write.clone()], 1)[0].body;
+            let expected = MessageBody { version, writes: vec![write] };
+            assert_eq!(serde_json::from_str::<MessageBody>(body).unwrap(), expected);
+        };
+        check(None, Version::One);
+        check(Some(Precondition::IfMatch("\"a\"".into())), Version::Two);
+        check(Some(Precondition::IfNoneMatch), Version::Two);
+    }
+
+    #[test]
     fn a_message_of_another_version_is_refused() {
-        let body = r#"{"version":"2","writes":[]}"#;
+        let body = r#"{"version":"3","writes":[]}"#;
         assert!(serde_json::from_str::<MessageBody>(body).is_err());
     }
 }

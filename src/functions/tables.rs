@@ -19,7 +19,7 @@ use crate::domain::deadline::{Deadline, now_ms};
 use crate::domain::error::{ServiceError, ServiceFault, SyncError, chain};
 
 /// The key of the object in its bucket. A catalog of another form would have another key.
-pub const CATALOG_KEY: &str = "catalog/1.json";
+pub const CATALOG_KEY: &str = "catalog/2.json";
 
 /// The times between questions.
 #[derive(Debug, Clone, Copy)]

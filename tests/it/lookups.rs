@@ -17,6 +17,8 @@ use uuid::Uuid;
 use crate::support::{MEASUREMENT, STAFF, World, get, sample};
 use data_api_server::Operation;
 
+pub(crate) use forms::EVERYTHING;
+
 const JSON: &str = "application/json";
 const RECORDS: &str = "application/vnd.amazon.rds-data+json";
 

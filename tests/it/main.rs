@@ -8,6 +8,7 @@ mod support;
 mod enqueue;
 mod types;
 mod writes;
+mod preconditions;
 mod batch;
 mod settling;
 mod deliveries;

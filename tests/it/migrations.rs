@@ -23,6 +23,9 @@ use tokio::sync::mpsc;
 use crate::support::fake_aws::{CATALOG, FakeAws};
 use crate::support::{STAFF, World, deadline, sample, sdk_config};
 
+/// The number of the worker's own files.
+const OWN: usize = 4;
+
 const APPLIED: &str = "SELECT name FROM sync.migration ORDER BY name";
 
 #[tokio::test]
@@ -34,7 +37,8 @@ async fn each_file_is_applied_once() {
             "0001_tables.sql",
             "sync/0001_ledger.sql",
             "sync/0002_settle.sql",
-            "sync/0003_imports.sql"
+            "sync/0003_imports.sql",
+            "sync/0004_writes.sql"
         ]
     );
     let again = world.migrated(None).await.unwrap();
@@ -46,7 +50,7 @@ async fn each_file_is_applied_once() {
 async fn two_concurrent_migrations_apply_each_file_once() {
     let world = World::unmigrated(STAFF).await;
     let (one, other) = tokio::join!(world.migrated(None), world.migrated(None));
-    assert_eq!(one.unwrap().len() + other.unwrap().len(), 4);
+    assert_eq!(one.unwrap().len() + other.unwrap().len(), OWN + 1);
     assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"]);
 }
 
@@ -69,7 +73,7 @@ async fn a_file_that_fails_leaves_nothing_and_names_its_line() {
     let text = failure(&world, None).await;
     assert!(text.starts_with("0001_tables.sql, line 3: "), "{text}");
     assert_eq!(world.rows("SELECT to_regclass('a')::text").await, ["-"]);
-    assert_eq!(world.rows(APPLIED).await.len(), 3);
+    assert_eq!(world.rows(APPLIED).await.len(), OWN);
 }
 
 #[tokio::test]
@@ -99,7 +103,15 @@ async fn a_database_without_files_of_the_user_gets_the_workers_own_schema() {
     let mut migrate = world.migrate();
     migrate.sql_folder.push("missing");
     let done = migrate::run(&migrate, None, deadline()).await.unwrap();
-    assert_eq!(done, ["sync/0001_ledger.sql", "sync/0002_settle.sql", "sync/0003_imports.sql"]);
+    assert_eq!(
+        done,
+        [
+            "sync/0001_ledger.sql",
+            "sync/0002_settle.sql",
+            "sync/0003_imports.sql",
+            "sync/0004_writes.sql"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -113,7 +125,7 @@ async fn an_update_with_a_bad_file_leaves_the_database_as_it_was() {
             .await,
         ["3"]
     );
-    assert_eq!(world.rows(APPLIED).await.len(), 4);
+    assert_eq!(world.rows(APPLIED).await.len(), OWN + 1);
 
     world.file("0002_bad.sql", "ALTER TABLE staff ADD COLUMN salary int;");
     assert_eq!(world.migrated(None).await.unwrap(), ["0002_bad.sql"]);
@@ -149,7 +161,7 @@ async fn files_up_to_the_baseline_are_recorded_and_not_run() {
     let done = world.migrated(Some("0002_dump.sql")).await.unwrap();
     assert_eq!(done.last().map(String::as_str), Some("0003_new.sql"));
     assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["0"]);
-    assert_eq!(world.rows(APPLIED).await.len(), 6);
+    assert_eq!(world.rows(APPLIED).await.len(), OWN + 3);
 
     // The parameter may stay.
     assert!(world.migrated(Some("0002_dump.sql")).await.unwrap().is_empty());
@@ -211,7 +223,7 @@ async fn a_file_can_run_outside_a_transaction() {
     let (one, other) = tokio::join!(world.migrated(None), world.migrated(None));
     assert_eq!(one.unwrap().len() + other.unwrap().len(), 1);
     assert_eq!(world.rows(IS_VALID).await, ["true"]);
-    assert_eq!(world.rows(APPLIED).await.len(), 5);
+    assert_eq!(world.rows(APPLIED).await.len(), OWN + 2);
 }
 
 /// Begins a transaction for which `CREATE INDEX CONCURRENTLY` waits.
@@ -284,7 +296,7 @@ async fn an_invalid_index_is_not_recorded_as_applied() {
     assert_starts_with(&failure(&world, None).await, "0002_index.sql, line 3: ExecuteStatement");
     let text = failure(&world, None).await;
     assert_starts_with(&text, "0002_index.sql, line 3: the index staff_name is invalid");
-    assert_eq!(world.rows(APPLIED).await.len(), 4);
+    assert_eq!(world.rows(APPLIED).await.len(), OWN + 1);
 
     world.rows("DROP INDEX CONCURRENTLY staff_name").await;
     world.rows("DELETE FROM staff WHERE id = '0009'").await;
@@ -311,7 +323,7 @@ async fn an_outage_is_repeated() {
         let world = World::unmigrated(STAFF).await;
         world.fault(fault);
         let done = world.migrated(None).await;
-        assert_eq!(done.unwrap().len(), 4, "{fault}");
+        assert_eq!(done.unwrap().len(), OWN + 1, "{fault}");
         assert_eq!(world.server.faults().injected().len(), 1, "{fault}");
         assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"], "{fault}");
     }
@@ -322,7 +334,7 @@ async fn a_commit_without_a_response_is_looked_up() {
     for n in 1..=5 {
         let world = World::unmigrated(STAFF).await;
         world.fault(&format!("commit@{n} drop-answer"));
-        assert_eq!(world.migrated(None).await.unwrap().len(), 4, "{n}");
+        assert_eq!(world.migrated(None).await.unwrap().len(), OWN + 1, "{n}");
         assert_eq!(world.rows("SELECT count(*) FROM staff").await, ["3"], "{n}");
     }
 }
@@ -427,7 +439,7 @@ async fn cloudformation_hands_over_the_baseline() {
     world.rows("CREATE TABLE a (id int PRIMARY KEY)").await;
     let response = custom_resource(&world, "cfn-create", "0001_tables.sql").await;
     assert_eq!(response["Status"], "SUCCESS", "{response}");
-    assert_eq!(world.rows(APPLIED).await.len(), 4);
+    assert_eq!(world.rows(APPLIED).await.len(), OWN + 1);
 }
 
 #[tokio::test]
@@ -483,14 +495,17 @@ async fn the_schema_of_the_worker_is_for_its_two_roles_only() {
             "SELECT has_schema_privilege('{role}', 'sync', 'USAGE'),
                (SELECT count(*) FROM pg_class WHERE relnamespace = 'sync'::regnamespace
                   AND relkind = 'r' AND has_table_privilege('{role}', oid, '{tables}')) > 0,
-               (SELECT count(*) FROM pg_proc WHERE pronamespace = 'sync'::regnamespace
-                  AND has_function_privilege('{role}', oid, 'EXECUTE')) > 1"
+               (SELECT string_agg(proname, ',' ORDER BY proname) FROM pg_proc
+                WHERE pronamespace = 'sync'::regnamespace AND has_function_privilege('{role}', oid, 'EXECUTE'))"
         );
         world.rows(&sql).await.remove(0)
     };
     let all = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE";
-    assert_eq!(rights(&stranger, all).await, "false|false|false");
-    assert_eq!(rights("sync_reader", "INSERT, UPDATE, DELETE, TRUNCATE").await, "true|false|false");
+    assert_eq!(rights(&stranger, all).await, "false|false|-");
+    assert_eq!(
+        rights("sync_reader", "INSERT, UPDATE, DELETE, TRUNCATE").await,
+        "true|false|reused_id,row_tag"
+    );
     assert_eq!(rights("sync_writer", "TRUNCATE").await, "true|false|true");
     let of_migrations = "SELECT has_table_privilege('sync_writer', 'sync.migration', 'SELECT')";
     assert_eq!(world.rows(of_migrations).await, ["false"]);

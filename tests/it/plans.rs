@@ -12,7 +12,7 @@ use aurora_sync::domain::field::Parameter;
 use aurora_sync::domain::key::Key;
 use aurora_sync::domain::load_mode::LoadMode;
 use aurora_sync::domain::value::array_literal::array_literal;
-use aurora_sync::domain::write::Operation;
+use aurora_sync::domain::write::{IF_MATCH, IF_NONE_MATCH, Operation};
 use aurora_sync_catalog::{Column, Table};
 use serde_json::Value;
 use uuid::Uuid;
@@ -72,11 +72,22 @@ async fn no_statement_touches_more_rows_than_it_needs() {
             for operation in OPERATIONS {
                 for identity in [Identity::Id, Identity::IdAndFingerprint] {
                     let columns = if operation == Operation::Delete { &key } else { &all };
-                    let sql = settle(table, operation, columns, identity);
+                    let sql = settle(table, operation, columns, identity, None);
                     let name = format!("{} {} {identity:?}", operation.as_str(), table.name);
                     let writes = writes(operation, rows, columns.len());
                     check_numbered(&client, &sql, &[writes], rows, &name).await;
                 }
+            }
+            for (operation, header) in [
+                (Operation::Insert, IF_NONE_MATCH),
+                (Operation::Update, IF_MATCH),
+                (Operation::Delete, IF_MATCH),
+            ] {
+                let columns = if operation == Operation::Delete { &key } else { &all };
+                let sql = settle(table, operation, columns, Identity::Id, Some(header));
+                let name = format!("{} {} {header}", operation.as_str(), table.name);
+                let writes = conditional_writes(operation, rows, columns.len());
+                check_numbered(&client, &sql, &[writes], rows, &name).await;
             }
         }
         // Tables with triggers are loaded by the same statements.
@@ -185,6 +196,22 @@ fn text(name: &'static str, value: &str) -> Parameter {
 
 /// Returns the columns that `sync.settle` passes to a statement.
 fn writes(operation: Operation, rows: usize, columns: usize) -> Parameter {
+    writes_after(operation, rows, columns, None)
+}
+
+/// Returns the same for writes with preconditions.
+fn conditional_writes(operation: Operation, rows: usize, columns: usize) -> Parameter {
+    let tag = format!("\"{}\"", "0".repeat(32));
+    let tags = array_literal((0..rows).map(|_| Some(tag.as_str())));
+    writes_after(operation, rows, columns, Some(tags))
+}
+
+fn writes_after(
+    operation: Operation,
+    rows: usize,
+    columns: usize,
+    preconditions: Option<String>,
+) -> Parameter {
     let ids: Vec<_> = (0..rows).map(|_| Uuid::now_v7().to_string()).collect();
     let keys: Vec<_> = (0..rows).map(|n| n.to_string()).collect();
     let keys = array_literal(keys.iter().map(|key| Some(key.as_str())));
@@ -195,6 +222,7 @@ fn writes(operation: Operation, rows: usize, columns: usize) -> Parameter {
         keys.clone(),
         keys,
     ];
+    literals.extend(preconditions);
     literals.extend(column_literals(&cells.iter().collect::<Vec<_>>()));
     text("text[]", &array_literal(literals.iter().map(|literal| Some(literal.as_str()))))
 }

@@ -24,6 +24,7 @@ fn write(world: &World, operation: Operation, row: &[(&str, Option<&str>)]) -> W
         row: row.clone(),
         accepted_at_ms: 1_763_856_000_000,
         fingerprint: None,
+        precondition: None,
     }
 }
 

@@ -393,6 +393,7 @@ pub(crate) fn write(n: u64, operation: Operation) -> Write {
         row,
         accepted_at_ms: jiff::Timestamp::now().as_millisecond(),
         fingerprint: None,
+        precondition: None,
     }
 }
 

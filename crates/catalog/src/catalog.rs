@@ -129,6 +129,8 @@ impl fmt::Display for ReadOnly {
 pub struct Access {
     /// The reader may SELECT it: look-ups return it, filter by it, and sort by it.
     pub read: bool,
+    /// The writer may SELECT it: a write can compare it.
+    pub select: bool,
     /// The writer may INSERT and SELECT it.
     pub insert: bool,
     /// The writer may UPDATE and SELECT it.
@@ -136,8 +138,8 @@ pub struct Access {
 }
 
 impl Access {
-    pub const ALL: Self = Self { read: true, insert: true, update: true };
-    pub const NONE: Self = Self { read: false, insert: false, update: false };
+    pub const ALL: Self = Self { read: true, select: true, insert: true, update: true };
+    pub const NONE: Self = Self { read: false, select: false, insert: false, update: false };
 }
 
 /// A foreign key to a table of the catalog.
@@ -184,6 +186,21 @@ impl Table {
     /// by which rows are found and put in order.
     pub fn is_readable(&self) -> bool {
         self.columns.iter().any(Column::is_readable) && self.key_columns().all(Column::is_readable)
+    }
+
+    /// Returns the columns that look-ups return.
+    pub fn readable_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| column.is_readable())
+    }
+
+    /// Returns whether a write can compare the row that look-ups return.
+    pub fn is_comparable(&self) -> bool {
+        self.is_readable() && self.readable_columns().all(|column| column.access.select)
+    }
+
+    /// Returns whether a write can return the key that the database has made.
+    pub fn returns_key(&self) -> bool {
+        !self.primary_key.is_empty() && self.key_columns().all(|column| column.access.select)
     }
 
     /// Returns whether writes and imports may change the table in any way.
@@ -297,7 +314,7 @@ mod tests {
     /// functions of both versions run during a deployment.
     #[test]
     fn the_stored_form_of_a_catalog_is_the_one_of_its_key() {
-        let stored = r#"{"tables":[{"schema":"public","name":"a","comment":null,"columns":[{"name":"id","type":{"char":{"length":4}},"nullable":false,"when_absent":"null","has_rules":false,"has_own_equality":false,"fraction_digits":null,"comment":null,"access":{"read":true,"insert":true,"update":true}}],"primary_key":["id"],"foreign_keys":[],"rows_exclude":false,"has_row_logic":false,"version_column":null,"changes":{"insert":true,"update":true,"delete":true},"read_only":null}],"remarks":[]}"#;
+        let stored = r#"{"tables":[{"schema":"public","name":"a","comment":null,"columns":[{"name":"id","type":{"char":{"length":4}},"nullable":false,"when_absent":"null","has_rules":false,"has_own_equality":false,"fraction_digits":null,"comment":null,"access":{"read":true,"select":true,"insert":true,"update":true}}],"primary_key":["id"],"foreign_keys":[],"rows_exclude":false,"has_row_logic":false,"version_column":null,"changes":{"insert":true,"update":true,"delete":true},"read_only":null}],"remarks":[]}"#;
         let id = Column::new("id", ColumnType::Char { length: 4 });
         let columns = vec![Column { nullable: false, ..id }];
         let table = Table { primary_key: vec!["id".to_owned()], ..Table::new("a", columns) };

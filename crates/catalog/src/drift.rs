@@ -124,6 +124,7 @@ fn permits_all_of(old: &Column, new: &Column) -> bool {
         && (old.is_required() || !new.is_required())
         && (old.is_generated() || !new.is_generated())
         && (new.access.read || !old.access.read)
+        && (new.access.select || !old.access.select)
         && (new.access.insert || !old.access.insert)
         && (new.access.update || !old.access.update)
 }

@@ -68,6 +68,9 @@ fn apply(word: (&str, &str), column: &mut Column, table: &mut Table) {
         ("unwritten", _) => {
             column.access = Access { insert: false, update: false, ..column.access };
         }
+        ("unselected", _) => {
+            column.access = Access { read: column.access.read, ..Access::NONE };
+        }
         ("references", parent) => {
             let (parent, parent_column) = parent.split_once('.').expect("references=TABLE.COLUMN");
             column.has_rules = true;

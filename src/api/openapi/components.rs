@@ -139,6 +139,18 @@ fn parameters() -> Value {
         "consistent-after": header("Consistent-After", "Has the same meaning as the parameter after."),
         "count": header("Prefer", "count=exact or count=planned adds the total number of rows to Content-Range."),
         "if-none-match": header("If-None-Match", "The ETag of a response that the client has."),
+        "if-match": header(
+            "If-Match",
+            "The ETag of the row, from GET, or a list of them, or *. The change is applied only if the row has one of \
+             them then; otherwise it is rejected with the rule precondition-failed.",
+        ),
+        "if-absent": {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "Inserts the row only if there is none with its key; otherwise the write is rejected with the \
+                rule precondition-failed.",
+            "schema": { "type": "string", "const": "*" },
+        },
         "resolution": header(
             "Prefer",
             "resolution=merge-duplicates or resolution=ignore-duplicates; handling=partial accepts the good items.",
@@ -156,7 +168,7 @@ fn headers() -> Value {
     let text =
         |description: &str| json!({ "description": description, "schema": { "type": "string" } });
     json!({
-        "ETag": text("Identifies this response for If-None-Match."),
+        "ETag": text("Identifies this response for If-None-Match. That of a row is for If-Match of writes, too."),
         "Link": text("rel=\"next\": the next page, relative to the URL of this one."),
         "Content-Range": text("The total number of rows, if Prefer has count."),
         "Location": text("The path of the write's status."),

@@ -13,16 +13,19 @@ pub(super) fn to_table(table: &Table, name: &str) -> Map<String, Value> {
     let mut operations = Map::new();
     if table.permits(Changes::INSERT) {
         let insert = body(&reference("schemas", &format!("{name}_insert")));
-        operations.insert("post".into(), write("insert", name, &tag, Some(insert), true));
+        operations.insert(
+            "post".into(),
+            write("insert", name, &tag, Some(insert), &["resolution", "if-absent"]),
+        );
     }
     if table.permits(Changes::UPDATE) {
         let by_key = || body(&reference("schemas", &format!("{name}_by_key")));
-        operations.insert("put".into(), write("put_rows", name, &tag, Some(by_key()), false));
-        operations.insert("patch".into(), write("patch_rows", name, &tag, Some(by_key()), false));
+        operations.insert("put".into(), write("put_rows", name, &tag, Some(by_key()), &[]));
+        operations.insert("patch".into(), write("patch_rows", name, &tag, Some(by_key()), &[]));
     }
     if table.permits(Changes::DELETE) {
         let keys = keys(table, name);
-        operations.insert("delete".into(), write("delete_rows", name, &tag, Some(keys), false));
+        operations.insert("delete".into(), write("delete_rows", name, &tag, Some(keys), &[]));
     }
     operations
 }
@@ -40,20 +43,23 @@ pub(super) fn to_row(table: &Table, name: &str) -> Map<String, Value> {
     };
     let mut operations = Map::new();
     if table.permits(Changes::UPDATE) {
-        operations.insert("put".into(), write("put", name, &tag, Some(update()), false));
-        operations.insert("patch".into(), write("patch", name, &tag, Some(update()), false));
+        let put: &[&str] = match table.permits(Changes::INSERT) {
+            true => &["if-match", "if-absent"],
+            false => &["if-match"],
+        };
+        operations.insert("put".into(), write("put", name, &tag, Some(update()), put));
+        operations
+            .insert("patch".into(), write("patch", name, &tag, Some(update()), &["if-match"]));
     }
     if table.permits(Changes::DELETE) {
-        operations.insert("delete".into(), write("delete", name, &tag, None, false));
+        operations.insert("delete".into(), write("delete", name, &tag, None, &["if-match"]));
     }
     operations
 }
 
-fn write(word: &str, name: &str, tag: &str, body: Option<Value>, resolves: bool) -> Value {
-    let mut parameters = vec![reference("parameters", "idempotency-key")];
-    if resolves {
-        parameters.push(reference("parameters", "resolution"));
-    }
+fn write(word: &str, name: &str, tag: &str, body: Option<Value>, parameters: &[&str]) -> Value {
+    let parameters = ["idempotency-key"].iter().chain(parameters);
+    let parameters: Vec<_> = parameters.map(|name| reference("parameters", name)).collect();
     let mut operation = json!({
         "operationId": format!("{word}_{name}"),
         "tags": [tag],

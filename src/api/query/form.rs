@@ -21,6 +21,16 @@ impl Form {
     /// All forms. The first one is the default.
     pub const ALL: [Self; 4] = [Self::Json, Self::Ndjson, Self::Csv, Self::Records];
 
+    /// Returns the name in the entity tags of rows; empty for the default form.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Records => "records",
+        }
+    }
+
     /// Returns the media type for `Accept`.
     pub fn media_type(self) -> &'static str {
         match self {

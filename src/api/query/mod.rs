@@ -30,9 +30,12 @@ pub use statement::{Head, Relation, by_key, columns, key_of_first, list, planned
 /// bytes.
 const NAME_SHOWN_MAX: usize = 63;
 
-/// Formats a column for the statements, which read one table.
+/// The name of the one table that a statement reads.
+const ALIAS: &str = "t";
+
+/// Formats a column for the statements.
 fn column_sql(column: &Column) -> String {
-    format!("t.{}", quote_identifier(&column.name))
+    format!("{ALIAS}.{}", quote_identifier(&column.name))
 }
 
 /// Returns the column of this name, if requests may read it.

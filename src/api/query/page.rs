@@ -7,7 +7,9 @@ use crate::domain::field::{Field, Record};
 /// The layout of a statement's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
+    /// The number of a row's fields, its tag included.
     pub(super) fields: usize,
+    pub(super) has_tag: bool,
     pub(super) order: usize,
     pub(super) has_head: bool,
 }
@@ -17,6 +19,8 @@ pub struct Shape {
 pub struct Page {
     /// The fields of each row in the response's form.
     pub rows: Vec<Record>,
+    /// The tag of the last row, if the statement returns tags.
+    pub tag: Option<String>,
     /// The values of the last row in the order's columns.
     pub last: Vec<Option<String>>,
     /// `true` if the statement returned more rows than the page keeps.
@@ -46,6 +50,9 @@ impl Shape {
             }
             let order = record.split_off(self.fields.min(record.len()));
             page.last = order.iter().map(|field| field.as_text().map(ToOwned::to_owned)).collect();
+            if self.has_tag {
+                page.tag = record.pop().and_then(|tag| tag.as_text().map(ToOwned::to_owned));
+            }
             page.rows.push(record);
         }
         page

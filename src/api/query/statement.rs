@@ -7,7 +7,6 @@
 use aurora_sync_catalog::{Column, ColumnType, Table};
 use uuid::Uuid;
 
-use super::column_sql;
 use super::condition::Condition;
 use super::form::Form;
 use super::operator::Comparison;
@@ -15,7 +14,9 @@ use super::order;
 use super::page::Shape;
 use super::parameters::{Parameters, Query};
 use super::query_string::QueryString;
+use super::{ALIAS, column_sql};
 use crate::domain::key::Key;
+use crate::domain::row_tag;
 use crate::domain::value::array_literal::array_literal;
 
 /// The rows to read: a table of the catalog, or a SELECT in its form.
@@ -50,7 +51,7 @@ pub fn columns<'t>(
     query_string.select.clone().unwrap_or_else(|| form.columns(table))
 }
 
-/// Makes the statement for the row with this key.
+/// Makes the statement for the row with this key, and its tag.
 pub fn by_key(
     relation: Relation<'_>,
     key: &Key,
@@ -64,7 +65,9 @@ pub fn by_key(
         value: part.to_owned(),
     };
     let conditions = relation.table.key_columns().zip(key.parts()).map(is_part).collect();
-    list(relation, &QueryString { conditions, ..query_string.clone() }, form, head, 1)
+    let query_string = QueryString { conditions, ..query_string.clone() };
+    let tag = row_tag::expression(relation.table, ALIAS);
+    select(relation, &query_string, form, head, 1, Some(tag))
 }
 
 /// Makes the statement for the first `rows` rows.
@@ -75,14 +78,29 @@ pub fn list(
     head: &Head,
     rows: u32,
 ) -> (Query, Shape) {
+    select(relation, query_string, form, head, rows, None)
+}
+
+/// Makes the statement for the first `rows` rows, each with its tag.
+fn select(
+    relation: Relation<'_>,
+    query_string: &QueryString<'_>,
+    form: Form,
+    head: &Head,
+    rows: u32,
+    tag: Option<String>,
+) -> (Query, Shape) {
     let mut parameters = Parameters::default();
-    let fields = form.fields(&columns(relation.table, query_string, form));
+    let has_tag = tag.is_some();
+    let mut fields = form.fields(&columns(relation.table, query_string, form));
+    fields.extend(tag);
     let keys: Vec<_> = query_string
         .order
         .iter()
         .map(|term| format!("{}::text", column_sql(term.column)))
         .collect();
-    let shape = Shape { fields: fields.len(), order: keys.len(), has_head: !head.is_empty() };
+    let shape =
+        Shape { fields: fields.len(), has_tag, order: keys.len(), has_head: !head.is_empty() };
     let selected: Vec<_> = fields.into_iter().chain(keys).collect();
     let sql = if head.is_empty() {
         let rows = Rows { relation, query_string, selected, limit: rows, is_named: false };
@@ -148,7 +166,7 @@ impl Rows<'_> {
         let order = order::order_by(&self.query_string.order, |_, column| column_sql(column));
         let limit = parameters.bind(&self.limit.to_string(), &ColumnType::BigInt);
         format!(
-            "SELECT {} FROM {} AS t{filter}{order} LIMIT {limit}",
+            "SELECT {} FROM {} AS {ALIAS}{filter}{order} LIMIT {limit}",
             selected.join(", "),
             self.relation.from,
         )

@@ -299,7 +299,7 @@ fn a_row_is_read_by_its_key() {
     let (query, _) = by_key(relation, &key, &query_string, Form::Records, &Head::default());
     assert_eq!(
         query.sql,
-        r#"SELECT t."age" FROM "public"."thing" AS t WHERE (t."kind" = :p1::text) AND (t."id" = :p2::bpchar) LIMIT :p3::bigint"#
+        r#"SELECT t."age", (SELECT sync.row_tag(image) FROM (SELECT t."kind", t."id", t."age", t."amount", t."is_valid", t."tags", t."extra", t."feeling", t."limit", t."a.b,c") AS image) FROM "public"."thing" AS t WHERE (t."kind" = :p1::text) AND (t."id" = :p2::bpchar) LIMIT :p3::bigint"#
     );
     assert!(QueryString::of_row(&table, &pairs(&[("age", "3")])).is_err());
 }

@@ -16,7 +16,7 @@ use crate::database::parameter_set::Cells;
 use crate::domain::key::Key;
 use crate::domain::value;
 use crate::domain::value::array_literal::encoded_len;
-use crate::domain::write::{Operation, Write};
+use crate::domain::write::{Operation, Precondition, Write};
 
 /// The common properties of writes that can share a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,6 +26,8 @@ pub struct Group {
     pub operation: Operation,
     /// The names of the columns, in the table's order.
     pub columns: Vec<String>,
+    /// The header of the preconditions, if the writes have any.
+    pub precondition: Option<&'static str>,
 }
 
 /// A change of one row by one statement: a write, or neighbouring updates that are folded into one.
@@ -35,6 +37,8 @@ pub struct Change {
     pub key: Option<Key>,
     /// The values, in the order of the group's columns.
     pub cells: Cells,
+    /// The precondition of its write. Such a write is a change of its own.
+    pub precondition: Option<Precondition>,
     /// The indexes of its writes in the delivery, in order.
     pub writes: Vec<usize>,
 }
@@ -115,7 +119,9 @@ impl Change {
                 table: write.table.clone(),
                 operation: write.operation,
                 columns: write.row.iter().map(|(name, _)| name.clone()).collect(),
+                precondition: write.precondition.as_ref().map(Precondition::header),
             },
+            precondition: write.precondition.clone(),
             key: write.key.clone(),
             cells: write.row.iter().map(|(_, value)| value.clone()).collect(),
             writes: vec![index],
@@ -129,7 +135,10 @@ impl Change {
         let key = self.key.as_ref().map(ToString::to_string);
         let of_a_write = UUID_TIME_FINGERPRINT + encoded_len(key.as_deref());
         let cells: usize = self.cells.iter().map(|cell| encoded_len(cell.as_deref())).sum();
-        cells + self.writes.len() * of_a_write
+        let precondition = self.precondition.as_ref();
+        precondition.map_or(0, |precondition| encoded_len(Some(precondition.value())))
+            + cells
+            + self.writes.len() * of_a_write
     }
 
     fn cell(&self, column: &str) -> Option<&str> {
@@ -170,8 +179,11 @@ fn changes(catalog: &Catalog, writes: &[&Write], folding: Folding) -> Vec<Change
 /// would have accepted it, and that it would have changed nothing but its column. A rule, such as a
 /// check, can compare any two columns, so no column of either update may have one.
 fn folds(table: &Table, first: &Write, earlier: &Change, later: &Write) -> bool {
-    let is_plain =
-        |write: &Write| write.operation == Operation::Update && write.fingerprint.is_none();
+    let is_plain = |write: &Write| {
+        write.operation == Operation::Update
+            && write.fingerprint.is_none()
+            && write.precondition.is_none()
+    };
     if !is_plain(first) || !is_plain(later) || table.version_column.is_some() || table.has_row_logic
     {
         return false;
@@ -398,7 +410,7 @@ impl Reference<'_> {
 
     /// Returns `true` if the change may remove the values of a parent to which a child refers.
     fn releases(&self, change: &Change) -> bool {
-        let Group { table, operation, columns } = &change.group;
+        let Group { table, operation, columns, .. } = &change.group;
         let is_other = |name: &String| !self.parent.primary_key.contains(name);
         let mut others = self.foreign_key.parent_columns.iter().filter(|name| is_other(name));
         *table == self.parent.path()
@@ -412,7 +424,7 @@ impl Reference<'_> {
     /// Returns `true` if the change may end a child's reference to a parent, or begin one to a
     /// parent whose key is not known.
     fn moves(&self, change: &Change) -> bool {
-        let Group { table, operation, columns } = &change.group;
+        let Group { table, operation, columns, .. } = &change.group;
         let names_one = || self.foreign_key.columns.iter().any(|name| columns.contains(name));
         *table == self.child.path()
             && match operation {

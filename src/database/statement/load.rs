@@ -105,7 +105,7 @@ impl Load<'_> {
     }
 
     fn target(&self) -> StatementTarget<'_> {
-        StatementTarget { table: self.table, columns: self.columns }
+        StatementTarget { table: self.table, columns: self.columns, precondition: None }
     }
 
     fn insert(&self) -> String {

@@ -11,7 +11,8 @@ pub mod replace;
 
 use aurora_sync_catalog::{Column, ColumnType, Table, quote_identifier};
 
-use crate::domain::write::Operation;
+use crate::domain::row_tag;
+use crate::domain::write::{ANY, Operation};
 
 /// The id of a write that is rejected because its own id was used for another write before. It is
 /// made of the id and the fingerprint: it is the same at each delivery, and the status of the write
@@ -28,7 +29,11 @@ pub enum Identity {
     IdAndFingerprint,
 }
 
-/// The number of a set's columns before those of the table: ids, times, keys, fingerprints.
+/// The rule that rejects a write whose row is not as its precondition says.
+pub const PRECONDITION_FAILED: &str = "precondition-failed";
+
+/// The number of a set's columns before those of the table: ids, times, keys, fingerprints. A set
+/// of conditional writes has one more: the preconditions.
 pub const OWN_COLUMNS: usize = 4;
 
 /// Returns the statement that changes a table by a set of writes and reports the outcome of each.
@@ -37,15 +42,23 @@ pub const OWN_COLUMNS: usize = 4;
 /// one row of parallel arrays. `columns` must contain the whole key for all operations except an
 /// insert. Writes that are in the ledger are left out. `LIMIT 1` makes PostgreSQL look them up one
 /// by one: a join could read the whole ledger.
+///
+/// With the header of `precondition`, an update or a delete changes its row only if that has one of
+/// the tags of the write, an insert only if no row has its key.
 pub fn settle(
     table: &Table,
     operation: Operation,
     columns: &[&Column],
     identity: Identity,
+    precondition: Option<&str>,
 ) -> String {
-    let target = StatementTarget { table, columns };
+    let target = StatementTarget { table, columns, precondition };
+    let is_conditional = precondition.is_some();
     let key = target.returned_key();
     let change = match operation {
+        Operation::Insert if is_conditional => {
+            target.insert("fresh", &target.unless_key_exists(), &key)
+        }
         Operation::Insert if target.reports_by_key() => target.insert("fresh", "", &key),
         Operation::Insert => target.insert("fresh", "", "1"),
         Operation::InsertIgnore => target.insert("fresh", " ON CONFLICT DO NOTHING", &key),
@@ -55,6 +68,11 @@ pub fn settle(
     };
     let (stored, outcome) = target.outcome(operation);
     let reported = match operation {
+        _ if is_conditional => format!(
+            "outcome, CASE WHEN outcome = '{PRECONDITION_FAILED}' THEN {payload} END AS payload
+  FROM (SELECT *, {outcome} AS outcome FROM fresh) AS fresh",
+            payload = target.payload("fresh", operation),
+        ),
         Operation::Update => format!(
             "outcome, {payload} AS payload
   FROM (SELECT *, {outcome} AS outcome FROM fresh) AS fresh",
@@ -162,25 +180,24 @@ fn is_newer(version: &Column, new: &str) -> String {
 struct StatementTarget<'a> {
     table: &'a Table,
     columns: &'a [&'a Column],
+    /// The header of the preconditions, if the first column after the worker's own holds some.
+    precondition: Option<&'a str>,
 }
 
 impl StatementTarget<'_> {
     /// Returns `, ($1)[5]::bpchar[], ($1)[6]::text[]`.
     fn elements(&self) -> String {
-        let mut text = String::new();
-        for (index, column) in self.columns.iter().enumerate() {
-            text.push_str(&format!(", ($1)[{}]::{}", index + OWN_COLUMNS + 1, array_type(column)));
-        }
-        text
+        let precondition = self.precondition.map(|_| "text[]".to_owned());
+        let types = self.columns.iter().map(|column| array_type(column));
+        let numbered = precondition.into_iter().chain(types).zip(OWN_COLUMNS + 1..);
+        numbered.map(|(array, n)| format!(", ($1)[{n}]::{array}")).collect()
     }
 
-    /// Returns `, c1, c2`.
+    /// Returns `, c1, c2`, after `, precondition` if there is one.
     fn names(&self) -> String {
-        let mut text = String::new();
-        for index in 1..=self.columns.len() {
-            text.push_str(&format!(", c{index}"));
-        }
-        text
+        let precondition = self.precondition.map(|_| ", precondition".to_owned());
+        let names = (1..=self.columns.len()).map(|index| format!(", c{index}"));
+        precondition.into_iter().chain(names).collect()
     }
 
     /// Returns `"id", "name"`.
@@ -269,7 +286,9 @@ impl StatementTarget<'_> {
         let version =
             self.version().filter(|_| matches!(operation, Operation::Upsert | Operation::Update));
         let written = match operation {
-            Operation::Insert if !has_logic => return (String::new(), "'applied'".to_owned()),
+            Operation::Insert if !has_logic && self.precondition.is_none() => {
+                return (String::new(), "'applied'".to_owned());
+            }
             Operation::Insert | Operation::InsertIgnore | Operation::Upsert if has_logic => {
                 self.written_despite_logic()
             }
@@ -282,31 +301,41 @@ impl StatementTarget<'_> {
                     .to_owned()
             }
         };
-        let missed = match operation {
-            Operation::Update => "row-missing",
-            _ => "unchanged",
+        let (missed, skipped) = match operation {
+            // A trigger left the row out, unless there is one with its key.
+            Operation::Insert if has_logic => ("unchanged", PRECONDITION_FAILED),
+            _ if self.precondition.is_some() => (PRECONDITION_FAILED, "unchanged"),
+            Operation::Update => ("row-missing", "unchanged"),
+            _ => ("unchanged", "unchanged"),
         };
-        let may_be_skipped = has_logic && operation == Operation::Update;
+        let may_be_skipped =
+            has_logic && (self.precondition.is_some() || operation == Operation::Update);
         if version.is_none() && !may_be_skipped {
             return (String::new(), format!("CASE {written} ELSE '{missed}' END"));
         }
-        let (columns, stored) = self.stored_columns(version, may_be_skipped);
+        let (columns, stored) = self.stored_columns(version, may_be_skipped.then_some(skipped));
         (
             format!(
                 ", stored AS MATERIALIZED (
   SELECT fresh.write_key{columns}
-  FROM fresh JOIN {} AS target ON {}
+  FROM fresh JOIN {} AS target ON {}{}
 )",
                 self.table.sql_name(),
                 self.key_equals("fresh"),
+                if operation == Operation::Insert {
+                    String::new()
+                } else {
+                    self.and_is_expected("fresh")
+                },
             ),
             format!("CASE {written}{stored}\n    ELSE '{missed}' END"),
         )
     }
 
     /// Returns the columns of the CTE `stored`, and the branches of the outcome that use them: for
-    /// rows that exist and were not written.
-    fn stored_columns(&self, version: Option<&Column>, may_be_skipped: bool) -> (String, String) {
+    /// rows that exist, are as the write expects them, and were not written. `skipped` is the
+    /// outcome of one for which there is no other reason.
+    fn stored_columns(&self, version: Option<&Column>, skipped: Option<&str>) -> (String, String) {
         let (mut columns, mut branches) = (String::new(), String::new());
         if let Some(version) = version {
             columns.push_str(&format!(", {} AS is_same", self.is_same("fresh")));
@@ -324,10 +353,10 @@ impl StatementTarget<'_> {
             ));
         }
         // A row that exists and was not written was left out by a trigger.
-        if may_be_skipped {
-            branches.push_str(
-                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'",
-            );
+        if let Some(skipped) = skipped {
+            branches.push_str(&format!(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN '{skipped}'"
+            ));
         }
         (columns, branches)
     }
@@ -389,11 +418,15 @@ impl StatementTarget<'_> {
         )
     }
 
-    /// Returns a write as the ledger keeps it, so that a user can fix it and send it again.
+    /// Returns a write as the ledger keeps it, so that a user can fix it and send it again. Its
+    /// precondition stands before its columns.
     fn payload(&self, source: &str, operation: Operation) -> String {
-        let names: Vec<_> = self.columns.iter().map(|column| quote_literal(&column.name)).collect();
-        let cells: Vec<_> =
-            (1..=self.columns.len()).map(|index| format!("{source}.c{index}::text")).collect();
+        let header = self.precondition.map(quote_literal);
+        let names = self.columns.iter().map(|column| quote_literal(&column.name));
+        let names: Vec<_> = header.into_iter().chain(names).collect();
+        let precondition = self.precondition.map(|_| format!("{source}.precondition"));
+        let cells = (1..=self.columns.len()).map(|index| format!("{source}.c{index}::text"));
+        let cells: Vec<_> = precondition.into_iter().chain(cells).collect();
         format!(
             "json_build_object('table', {}, 'operation', '{}', 'row', json_object(ARRAY[{}], ARRAY[{}]))::text",
             quote_literal(&self.table.path()),
@@ -459,6 +492,28 @@ impl StatementTarget<'_> {
         parts.join(" AND ")
     }
 
+    /// Returns ` AND …`: the row is as the write expects it. PostgreSQL evaluates it again if another
+    /// transaction has changed the row meanwhile. Empty without preconditions.
+    fn and_is_expected(&self, source: &str) -> String {
+        if self.precondition.is_none() {
+            return String::new();
+        }
+        let exists = format!("{source}.precondition = {}", quote_literal(ANY));
+        if !self.table.is_comparable() {
+            return format!(" AND {exists}");
+        }
+        let tag = row_tag::expression(self.table, "target");
+        // Each tag of the list stands in quotes and holds none.
+        format!(" AND ({exists} OR strpos({source}.precondition, '\"' || {tag} || '\"') > 0)")
+    }
+
+    /// Returns ` ON CONFLICT (key) DO NOTHING`.
+    fn unless_key_exists(&self) -> String {
+        let key: Vec<_> =
+            self.table.primary_key.iter().map(|name| quote_identifier(name)).collect();
+        format!(" ON CONFLICT ({}) DO NOTHING", key.join(", "))
+    }
+
     fn update(&self, source: &str) -> String {
         let assignments: Vec<_> = self
             .columns
@@ -470,11 +525,12 @@ impl StatementTarget<'_> {
             .collect();
         format!(
             "UPDATE {} AS target SET {}
-  FROM {source} WHERE {}{}
+  FROM {source} WHERE {}{}{}
   RETURNING {source}.write_key",
             self.table.sql_name(),
             assignments.join(", "),
             self.key_equals(source),
+            self.and_is_expected(source),
             self.version().map_or_else(String::new, |version| {
                 format!(" AND {}", is_newer(version, &self.value(source, version)))
             }),
@@ -483,10 +539,11 @@ impl StatementTarget<'_> {
 
     fn delete(&self, source: &str) -> String {
         format!(
-            "DELETE FROM {} AS target USING {source} WHERE {}
+            "DELETE FROM {} AS target USING {source} WHERE {}{}
   RETURNING {source}.write_key",
             self.table.sql_name(),
             self.key_equals(source),
+            self.and_is_expected(source),
         )
     }
 }

@@ -111,7 +111,7 @@ fn missing(table: &Table, has_begin: bool) -> String {
     LIMIT 1
   ) IS NULL
 )",
-        returned = StatementTarget { table, columns: &[] }.returned_key(),
+        returned = StatementTarget { table, columns: &[], precondition: None }.returned_key(),
         name = table.sql_name(),
     )
 }

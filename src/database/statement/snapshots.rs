@@ -14,14 +14,15 @@ use crate::api::query::{Form, Head, QueryString, Relation, by_key, list};
 use crate::database::ledger;
 use crate::domain::key::Key;
 use crate::domain::load_mode::LoadMode;
-use crate::domain::write::Operation;
+use crate::domain::write::{IF_MATCH, IF_NONE_MATCH, Operation};
 use crate::functions::import::load::loader::{
     add_rejects_sql, load_bisected_sql, load_sql, reject_sql,
 };
 
 /// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with a
-/// key that only the database compares, and without a key.
-const TABLES: [(&str, &str); 5] = [
+/// key that only the database compares, without a key, and with a column that look-ups do not read
+/// and one that writes do not.
+const TABLES: [(&str, &str); 6] = [
     (
         "item",
         "kind char(4) key, number integer key, name text not-null, amount numeric, tags text[], place macaddr",
@@ -30,6 +31,7 @@ const TABLES: [(&str, &str); 5] = [
     ("guarded", "id integer key, note text"),
     ("loose", "word citext key, note text"),
     ("keyless", "note text"),
+    ("secret", "id integer key, note text, hidden text unread, closed text unselected"),
 ];
 
 fn catalog() -> Catalog {
@@ -65,13 +67,26 @@ fn statements_of_writes() {
                 continue;
             }
             let columns = columns(table, operation == Operation::Delete);
-            let sql = settle(table, operation, &columns, Identity::Id);
+            let sql = settle(table, operation, &columns, Identity::Id, None);
             check(&format!("write_{}_{name}", operation.as_str()), &sql);
         }
     }
     let item = catalog.table("item").unwrap();
-    let sql = settle(item, Operation::Upsert, &columns(item, false), Identity::IdAndFingerprint);
+    let sql =
+        settle(item, Operation::Upsert, &columns(item, false), Identity::IdAndFingerprint, None);
     check("write_upsert_item_with_idempotency_key", &sql);
+    for name in ["item", "stamped", "guarded", "secret"] {
+        let table = catalog.table(name).unwrap();
+        for (operation, header) in [
+            (Operation::Insert, IF_NONE_MATCH),
+            (Operation::Update, IF_MATCH),
+            (Operation::Delete, IF_MATCH),
+        ] {
+            let columns = columns(table, operation == Operation::Delete);
+            let sql = settle(table, operation, &columns, Identity::Id, Some(header));
+            check(&format!("write_{}_{name}_conditional", operation.as_str()), &sql);
+        }
+    }
     check("settle", &ledger::settle_sql(2));
     check("settle_bisected", &ledger::settle_bisected_sql(2));
     check("settle_together", ledger::SETTLE_TOGETHER);

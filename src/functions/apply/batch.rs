@@ -254,6 +254,15 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     if write.fingerprint.as_deref().is_some_and(|fingerprint| fingerprint.contains('\0')) {
         return Err(Rejection::by_rule("unreadable", "the fingerprint contains U+0000"));
     }
+    let precondition = write.precondition.as_ref();
+    if precondition
+        .is_some_and(|known| !known.suits(write.operation) || known.value().contains('\0'))
+    {
+        return Err(Rejection::by_rule(
+            "unreadable",
+            "the precondition is not one of the operation",
+        ));
+    }
     if !table.permits(write.operation.changes()) {
         let reason = format!(
             "sync_writer has no right to {} rows of the table",
@@ -284,7 +293,8 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     }
     write.key = key;
     set_time_zones(table, write);
-    if write.operation != Operation::Insert && write.key.is_none() {
+    if write.key.is_none() && (write.operation != Operation::Insert || write.precondition.is_some())
+    {
         return Err(Rejection::by_rule("required", "the row has no key"));
     }
     if write.operation == Operation::Delete {

@@ -22,7 +22,7 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::SyncError;
 use crate::domain::field::{Parameter, encoded_len, null, parameter};
 use crate::domain::value::array_literal::array_literal;
-use crate::domain::write::Write;
+use crate::domain::write::{Precondition, Write};
 
 /// Settles a batch.
 ///
@@ -140,7 +140,7 @@ impl<'a> Settling<'a> {
         time_ms: i32,
     ) -> Result<Vec<Call>, SyncError> {
         // All steps have as many parameters as the widest one, so that they share an SQL text.
-        let columns_max = steps.iter().map(|step| step.group.columns.len()).max();
+        let columns_max = steps.iter().map(|step| sent_columns(&step.group)).max();
         let columns_max = columns_max.unwrap_or_default();
         let sql = match attempt {
             Attempt::Whole => ledger::settle_sql(columns_max),
@@ -193,7 +193,10 @@ impl<'a> Settling<'a> {
         let keys: Vec<_> =
             writes.iter().map(|write| write.key.as_ref().map(ToString::to_string)).collect();
         let mut set = vec![
-            parameter("statement", statement::settle(table, group.operation, &columns, identity)),
+            parameter(
+                "statement",
+                statement::settle(table, group.operation, &columns, identity, group.precondition),
+            ),
             parameter("table_path", group.table.as_str()),
             parameter("operation", group.operation.as_str()),
             text_column("ids", ids.iter().map(|id| Some(id.as_str()))),
@@ -202,18 +205,27 @@ impl<'a> Settling<'a> {
             text_column("fingerprints", writes.iter().map(|write| write.fingerprint.as_deref())),
         ];
         if attempt.is_bisected() {
-            let names = group.columns.iter().map(|name| Some(name.as_str()));
-            set.push(parameter("column_names", array_literal(names)));
-            let types: Vec<_> =
-                columns.iter().map(|column| statement::unknown_type(column)).collect();
+            set.push(parameter("column_names", column_names(group)));
+            let precondition = group.precondition.map(|_| None);
+            let types = columns.iter().map(|column| statement::unknown_type(column));
+            let types: Vec<_> = precondition.into_iter().chain(types).collect();
             set.push(parameter("types", array_literal(types.iter().map(Option::as_deref))));
             let is_immediate = attempt == Attempt::BisectedImmediately;
             set.push(parameter("is_immediate", is_immediate.to_string()));
             set.push(parameter("of_table", table.sql_name()));
-            set.push(parameter("adds", statement::adds(table, group.operation)));
+            // The effect of a precondition depends on the row that exists.
+            let adds = match group.precondition {
+                None => statement::adds(table, group.operation),
+                Some(_) => "",
+            };
+            set.push(parameter("adds", adds));
         }
         let cells: Vec<_> = step.changes.iter().map(|change| &change.cells).collect();
-        let mut literals = column_literals(&cells).into_iter();
+        let preconditions = group.precondition.map(|_| {
+            let values = step.changes.iter().map(|change| change.precondition.as_ref());
+            array_literal(values.map(|value| value.map(Precondition::value)))
+        });
+        let mut literals = preconditions.into_iter().chain(column_literals(&cells));
         set.extend((1..=columns_max).map(|index| {
             let name = format!("c{index}");
             match literals.next() {
@@ -231,13 +243,14 @@ impl<'a> Settling<'a> {
         let mut columns: [Vec<String>; 5] = Default::default();
         for group in groups {
             let (table, of_group) = self.columns(group)?;
-            let names = group.columns.iter().map(|name| Some(name.as_str()));
             let identity = Identity::IdAndFingerprint;
+            let statement =
+                statement::settle(table, group.operation, &of_group, identity, group.precondition);
             let of_group = [
                 group.table.clone(),
                 group.operation.as_str().to_owned(),
-                array_literal(names),
-                statement::settle(table, group.operation, &of_group, identity),
+                column_names(group),
+                statement,
                 table.sql_name(),
             ];
             columns.iter_mut().zip(of_group).for_each(|(column, text)| column.push(text));
@@ -277,6 +290,18 @@ fn without_statement(set: &[Parameter]) -> Vec<Parameter> {
             _ => null(parameter.name.clone()),
         })
         .collect()
+}
+
+/// Returns the number of columns that a set of the group sends besides the worker's own.
+fn sent_columns(group: &Group) -> usize {
+    group.columns.len() + usize::from(group.precondition.is_some())
+}
+
+/// Returns the names of these columns, as the payload of a rejected write has them: the header of
+/// the precondition comes first.
+fn column_names(group: &Group) -> String {
+    let columns = group.columns.iter().map(String::as_str);
+    array_literal(group.precondition.into_iter().chain(columns).map(Some))
 }
 
 /// Tells if some change stands for several writes.

@@ -4,9 +4,11 @@
 
 use aurora_sync_catalog::{Catalog, Changes, Table};
 use aws_lambda_events::http::Method;
+use aws_lambda_events::http::header::IF_NONE_MATCH;
 
 use super::body::{self, Item, Items};
 use super::idempotency::{self, Ids};
+use super::precondition;
 use super::prefer::{Handling, Preferences, Resolution};
 use super::{find_table, key_of_path};
 use crate::api::http::{Request, Route};
@@ -14,7 +16,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::domain::fault::{Faults, FieldFault};
 use crate::domain::key::Key;
 use crate::domain::row::{self, CheckedRow, Columns, JsonRow};
-use crate::domain::write::{MESSAGE_BYTES_MAX, Operation, Write, fingerprint};
+use crate::domain::write::{MESSAGE_BYTES_MAX, Operation, Precondition, Write, fingerprint};
 
 /// The result of a valid request: at least one write.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ struct ItemContext<'a> {
     /// The key in the path.
     path_key: Option<Key>,
     ids: Ids,
+    precondition: Option<Precondition>,
     now_ms: i64,
 }
 
@@ -71,12 +74,16 @@ pub(super) fn accept(
     };
     let table = find_table(catalog, table)?;
     let mut preferences = Preferences::of(&request.headers);
-    if request.method != Method::POST || table.primary_key.is_empty() {
-        // A new row has no existing row with its key.
+    if request.method != Method::POST
+        || table.primary_key.is_empty()
+        || request.headers.contains_key(IF_NONE_MATCH)
+    {
+        // A new row has no existing row with its key, or the request wants that there is none.
         preferences.resolution = None;
     }
     let operation = operation(request, table, path_key.is_some(), preferences)?;
     check_query(request)?;
+    let precondition = precondition::of(request, table)?;
     let path_key = path_key.map(|path| key_of_path(table, path)).transpose()?;
     let ids = match idempotency::key(&request.headers)? {
         None => Ids::New,
@@ -85,7 +92,8 @@ pub(super) fn accept(
             Ids::derived(caller, &request.method, &table.path(), &path_key, &key)
         }
     };
-    let context = ItemContext { columns: Columns::of(table), operation, path_key, ids, now_ms };
+    let context =
+        ItemContext { columns: Columns::of(table), operation, path_key, ids, precondition, now_ms };
     if operation == Operation::Delete && context.path_key.is_some() {
         return context.deletion(request).map_err(Refusal::from);
     }
@@ -139,6 +147,7 @@ fn operation(
             Some(Resolution::IgnoreDuplicates) => Operation::InsertIgnore,
             None => Operation::Insert,
         },
+        (&Method::PUT, true) if request.headers.contains_key(IF_NONE_MATCH) => Operation::Insert,
         (&Method::PUT | &Method::PATCH, _) => Operation::Update,
         (&Method::DELETE, _) => Operation::Delete,
         _ => {
@@ -201,6 +210,9 @@ impl ItemContext<'_> {
 
     /// Refuses bodies of a kind that the request does not support.
     fn check_kind(&self, items: &Items<'_>) -> Result<(), Problem> {
+        if items.is_list && self.precondition.is_some() {
+            return Err(precondition::of_list());
+        }
         let detail = match items.items.as_slice() {
             _ if items.is_list && self.path_key.is_some() => {
                 "The body for the path of one row is one object, not a list."
@@ -284,9 +296,14 @@ impl ItemContext<'_> {
             Operation::Upsert | Operation::InsertIgnore if row.key.is_none() => Operation::Insert,
             other => other,
         };
+        // No row has a key that the database has yet to make.
+        let precondition = self.precondition.clone().filter(|_| row.key.is_some());
         let fingerprint = match self.ids {
             Ids::New => None,
-            Ids::Derived(_) => Some(fingerprint(&table, operation, row.key.as_ref(), &row.cells)),
+            Ids::Derived(_) => {
+                let (key, precondition) = (row.key.as_ref(), precondition.as_ref());
+                Some(fingerprint(&table, operation, key, &row.cells, precondition))
+            }
         };
         Write {
             id: self.ids.id(number),
@@ -296,6 +313,7 @@ impl ItemContext<'_> {
             row: row.cells,
             accepted_at_ms: self.now_ms,
             fingerprint,
+            precondition,
         }
     }
 }

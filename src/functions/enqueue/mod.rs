@@ -6,6 +6,7 @@
 mod accept;
 mod body;
 mod idempotency;
+mod precondition;
 mod prefer;
 mod send;
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::body::{BODY_BYTES_MAX, ITEMS_MAX};
 use super::*;
 use crate::api::http::Route;
-use crate::domain::write::{MESSAGE_BYTES_MAX, Operation};
+use crate::domain::write::{MESSAGE_BYTES_MAX, Operation, Precondition};
 
 /// The tables of the tests: one with a simple key, and one each for other features.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
@@ -24,6 +24,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         ("versioned", "id integer key, version bigint version, secret text unwritten, name text"),
         ("kept", "id integer key"),
         ("letterbox", "id integer key, note text"),
+        ("closed", "id integer key, note text unselected"),
     ];
     let tables = tables.map(|(name, columns)| Table {
         changes: match name {
@@ -280,6 +281,85 @@ fn a_table_without_a_key_accepts_new_rows_only() {
     check(Method::POST, "/event", r#"{"what":"x"}"#, &["insert - what=x"]);
     check_refused(Method::PUT, "/event", r#"{"what":"x"}"#, "400 invalid-key");
     check_refused(Method::DELETE, "/event/x", "", "400 invalid-key");
+}
+
+#[test]
+fn a_precondition_travels_with_the_write() {
+    let check = |method: Method, path: &str, header: (&'static str, &str), expected: &str| {
+        let body = if method == Method::DELETE { "" } else { r#"{"name":"x"}"# };
+        let request = with_header(request(method, path, body), header.0, header.1);
+        let accepted = accept_one(&request).unwrap();
+        let [(_, write)] = accepted.writes.as_slice() else { panic!("{}", accepted.writes.len()) };
+        let condition = write.precondition.as_ref();
+        let condition = condition.map(|known| format!("{} {}", known.header(), known.value()));
+        let found = format!("{}, {}", write.operation.as_str(), condition.unwrap_or_default());
+        assert_eq!(found, expected);
+    };
+    let if_match = |value| ("if-match", value);
+    check(Method::PATCH, "/staff/0001", if_match("\"a\""), "update, If-Match \"a\"");
+    check(Method::PUT, "/staff/0001", if_match("*"), "update, If-Match *");
+    check(
+        Method::DELETE,
+        "/staff/0001",
+        if_match("\"a-gzip\",\"b\""),
+        "delete, If-Match \"a\", \"b\"",
+    );
+    check(Method::DELETE, "/staff/0001", if_match("W/\"a\""), "delete, If-Match ");
+    check(Method::DELETE, "/closed/1", if_match("*"), "delete, If-Match *");
+    let absent = ("if-none-match", "*");
+    check(Method::PUT, "/staff/0001", absent, "insert, If-None-Match *");
+    // There are no dates with which a row could be compared.
+    let date = "Mon, 23 Nov 2026 09:30:00 GMT";
+    check(Method::DELETE, "/staff/0001", ("if-unmodified-since", date), "delete, ");
+    let post = |path: &str, body: &str| {
+        let request = with_header(request(Method::POST, path, body), absent.0, absent.1);
+        let request = with_header(request, "prefer", "resolution=merge-duplicates");
+        let accepted = accept_one(&request).unwrap();
+        let (_, write) = &accepted.writes[0];
+        assert_eq!((write.operation, accepted.applied), (Operation::Insert, None));
+        write.precondition.clone()
+    };
+    let precondition = post("/staff", r#"{"id":"0004","name":"x"}"#);
+    assert_eq!(precondition, Some(Precondition::IfNoneMatch));
+    // The database makes the key, so that no row can have it.
+    assert_eq!(post("/number", r#"{"value":1}"#), None);
+}
+
+#[test]
+fn a_precondition_that_cannot_be_evaluated_is_refused() {
+    let check = |method: Method, path: &str, body: &str, headers: &[(&'static str, &str)]| {
+        let request = headers.iter().fold(request(method, path, body), |request, (name, value)| {
+            with_header(request, name, value)
+        });
+        check_problem(&request, "400 invalid-precondition");
+    };
+    let (row, tag, absent) =
+        (r#"{"id":"0001","name":"x"}"#, ("if-match", "\"a\""), ("if-none-match", "*"));
+    check(Method::PATCH, "/staff", row, &[tag]);
+    check(Method::PATCH, "/staff", &format!("[{row}]"), &[tag]);
+    check(Method::DELETE, "/staff", r#"["0001"]"#, &[tag]);
+    check(Method::POST, "/staff", row, &[tag]);
+    check(Method::POST, "/staff", &format!("[{row}]"), &[absent]);
+    check(Method::PATCH, "/staff/0001", r#"{"age":1}"#, &[absent]);
+    check(Method::PUT, "/staff", row, &[absent]);
+    check(Method::DELETE, "/staff/0001", "", &[absent]);
+    check(Method::DELETE, "/staff/0001", "", &[tag, absent]);
+    check(Method::DELETE, "/staff/0001", "", &[("if-match", "a")]);
+    check(Method::DELETE, "/staff/0001", "", &[("if-match", "")]);
+    check(Method::PUT, "/staff/0001", r#"{"name":"x"}"#, &[("if-none-match", "\"a\"")]);
+    check(Method::POST, "/event", r#"{"what":"x"}"#, &[absent]);
+    check(Method::DELETE, "/closed/1", "", &[tag]);
+}
+
+#[test]
+fn another_precondition_under_an_idempotency_key_is_another_payload() {
+    let fingerprint = |tag: &str| {
+        let request = with_header(request(Method::DELETE, "/staff/0001", ""), "if-match", tag);
+        let accepted = accept_one(&with_header(request, "idempotency-key", "k")).unwrap();
+        accepted.writes[0].1.fingerprint.clone().unwrap()
+    };
+    assert_eq!(fingerprint("\"a\""), fingerprint("\"a\""));
+    assert_ne!(fingerprint("\"a\""), fingerprint("\"b\""));
 }
 
 #[test]

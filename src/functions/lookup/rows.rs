@@ -8,13 +8,14 @@
 use std::collections::BTreeSet;
 
 use aurora_sync_catalog::Column;
-use aws_lambda_events::http::header::{ACCEPT, CONTENT_RANGE, HeaderName, LINK};
+use aws_lambda_events::http::header::{ACCEPT, CONTENT_RANGE, ETAG, HeaderName, LINK};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
 use super::preferences::Count;
 use super::reader::{ReadError, Reader};
 use super::{body, consistency};
+use crate::api::entity_tag;
 use crate::api::http::{Request, Response};
 use crate::api::negotiation;
 use crate::api::problem::{Kind, Problem};
@@ -38,7 +39,8 @@ pub(super) struct List {
     pub(super) is_empty: bool,
 }
 
-/// Reads the row with this key, if there is one.
+/// Reads the row with this key, if there is one. Its `ETag` is of the whole row that look-ups may
+/// read, whatever columns the request selects: a write compares it.
 pub(super) async fn row(
     reader: &Reader<'_>,
     relation: Relation<'_>,
@@ -57,10 +59,11 @@ pub(super) async fn row(
     };
     let page = after_writes(reader, request, &query_string, false, read).await?;
     let columns = query::columns(relation.table, &query_string, form);
-    Ok(page
-        .rows
-        .first()
-        .map(|row| Response::new(200, form.content_type(), body::row(form, &columns, row))))
+    let tag = entity_tag::of_row(&page.tag.unwrap_or_default(), form.name());
+    Ok(page.rows.first().map(|row| {
+        Response::new(200, form.content_type(), body::row(form, &columns, row))
+            .with_header(ETAG, &tag)
+    }))
 }
 
 /// Reads a page of the rows of a query string that also meet `fixed`, further parameters in the

@@ -102,7 +102,13 @@ fn repeated(known: &[&Write], random: &mut fastrand::Rng) -> Option<Write> {
 }
 
 fn fingerprint_of(write: &Write) -> String {
-    fingerprint(&write.table, write.operation, write.key.as_ref(), &write.row)
+    fingerprint(
+        &write.table,
+        write.operation,
+        write.key.as_ref(),
+        &write.row,
+        write.precondition.as_ref(),
+    )
 }
 
 pub(super) fn is_key(name: &str) -> bool {

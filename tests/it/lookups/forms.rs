@@ -48,7 +48,7 @@ async fn a_single_row_is_an_object_a_line_or_a_file_of_one_row() {
     assert_eq!(read("text/csv").await, "id,name,age\r\n0001,Aurora,12\r\n");
 }
 
-pub(super) const EVERYTHING: &str = r#"
+pub(crate) const EVERYTHING: &str = r#"
 CREATE TYPE mood AS ENUM ('sad', 'very happy');
 CREATE TABLE everything (
     id bigint PRIMARY KEY, small smallint, exact numeric, price numeric(12,4), single real,

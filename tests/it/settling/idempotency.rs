@@ -12,8 +12,13 @@ use crate::support::{STAFF, World};
 fn keyed(world: &World, id: u128, text: &str) -> Write {
     let mut write = write(&world.catalog, text);
     write.id = Uuid::new_v8(id.to_be_bytes());
-    write.fingerprint =
-        Some(fingerprint(&write.table, write.operation, write.key.as_ref(), &write.row));
+    write.fingerprint = Some(fingerprint(
+        &write.table,
+        write.operation,
+        write.key.as_ref(),
+        &write.row,
+        write.precondition.as_ref(),
+    ));
     write
 }
 

@@ -165,6 +165,16 @@ impl World {
             secret_arn: "arn:aws:secretsmanager:us-east-1:000000000000:secret:test".into(),
             database: name,
         };
+        Self::on(database_url, target, statement_timeout).await
+    }
+
+    /// Returns the same database for new sessions, which have the settings of now.
+    pub(crate) async fn with_new_sessions(&self) -> Self {
+        let world = Self::on(self.database_url.clone(), self.target.clone(), STATEMENT_TIMEOUT);
+        Self { catalog: self.catalog.clone(), ..world.await }
+    }
+
+    async fn on(database_url: String, target: DatabaseTarget, statement_timeout: Duration) -> Self {
         let user = |user: &str| Login { user: Some(user.to_owned()), password: None };
         let server = DataApiServer::start(Settings {
             cluster_arn: Some(target.cluster_arn.clone()),

@@ -64,6 +64,21 @@ impl WriteApi {
     }
 }
 
+/// Returns a write request for one row. A body of `null` is none.
+pub(crate) fn row_event(
+    method: &str,
+    table: &str,
+    key: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> Value {
+    let mut event = event(method, &format!("{table}/{key}"), headers, body);
+    if body.is_null() {
+        event["body"] = Value::Null;
+    }
+    event
+}
+
 /// Returns the event that API Gateway makes of a write to a table, or to a row (`staff/0001`). The
 /// body is JSON unless a header says otherwise.
 pub(crate) fn event(method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Value {

@@ -35,6 +35,7 @@ pub(crate) fn write(catalog: &Catalog, text: &str) -> Write {
         row: row.clone(),
         accepted_at_ms: ACCEPTED_AT_MS,
         fingerprint: None,
+        precondition: None,
     }
 }
 

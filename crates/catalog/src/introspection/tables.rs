@@ -175,6 +175,7 @@ fn read_column(raw: raw::Column, (reader_reaches, writer_reaches): (bool, bool))
         comment: raw.comment,
         access: Access {
             read: reader_reaches && raw.reader_selects,
+            select: writes,
             insert: writes && raw.writer_inserts,
             update: writes && raw.writer_updates,
         },

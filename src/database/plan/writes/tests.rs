@@ -48,6 +48,7 @@ fn write(catalog: &Catalog, text: &str) -> Write {
         row,
         accepted_at_ms: 0,
         fingerprint: None,
+        precondition: None,
     }
 }
 

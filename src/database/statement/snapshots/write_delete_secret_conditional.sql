@@ -1,0 +1,16 @@
+WITH input AS MATERIALIZED (
+  SELECT * FROM unnest(($1)[1]::uuid[], ($1)[2]::bigint[], ($1)[3]::text[], ($1)[4]::text[], ($1)[5]::text[], ($1)[6]::integer[])
+    AS input (write_id, accepted_at_ms, write_key, fingerprint, precondition, c1)
+), fresh AS MATERIALIZED (
+  SELECT * FROM input
+  WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
+), written AS (
+  DELETE FROM "public"."secret" AS target USING fresh WHERE target."id" = fresh.c1 AND fresh.precondition = '*'
+  RETURNING fresh.write_key
+), settled AS (
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, outcome, CASE WHEN outcome = 'precondition-failed' THEN json_build_object('table', 'secret', 'operation', 'delete', 'row', json_object(ARRAY['If-Match', 'id'], ARRAY[fresh.precondition, fresh.c1::text]))::text END AS payload
+  FROM (SELECT *, CASE WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied' ELSE 'precondition-failed' END AS outcome FROM fresh) AS fresh
+)
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
+FROM settled

@@ -1,0 +1,23 @@
+WITH input AS MATERIALIZED (
+  SELECT * FROM unnest(($1)[1]::uuid[], ($1)[2]::bigint[], ($1)[3]::text[], ($1)[4]::text[], ($1)[5]::text[], ($1)[6]::bigint[], ($1)[7]::text[], ($1)[8]::timestamptz[])
+    AS input (write_id, accepted_at_ms, write_key, fingerprint, precondition, c1, c2, c3)
+), fresh AS MATERIALIZED (
+  SELECT * FROM input
+  WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
+), stored AS MATERIALIZED (
+  SELECT fresh.write_key, (target."note", target."changed") IS NOT DISTINCT FROM (fresh.c2, fresh.c3) AS is_same
+  FROM fresh JOIN "public"."stamped" AS target ON target."id" = fresh.c1 AND (fresh.precondition = '*' OR strpos(fresh.precondition, '"' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note", target."changed") AS image) || '"') > 0)
+), written AS (
+  UPDATE "public"."stamped" AS target SET "note" = fresh.c2, "changed" = fresh.c3
+  FROM fresh WHERE target."id" = fresh.c1 AND (fresh.precondition = '*' OR strpos(fresh.precondition, '"' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note", target."changed") AS image) || '"') > 0) AND (target."changed" IS NULL OR target."changed" < fresh.c3)
+  RETURNING fresh.write_key
+), settled AS (
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, outcome, CASE WHEN outcome = 'precondition-failed' THEN json_build_object('table', 'stamped', 'operation', 'update', 'row', json_object(ARRAY['If-Match', 'id', 'note', 'changed'], ARRAY[fresh.precondition, fresh.c1::text, fresh.c2::text, fresh.c3::text]))::text END AS payload
+  FROM (SELECT *, CASE WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied'
+    WHEN write_key IN (SELECT stored.write_key FROM stored WHERE stored.is_same) THEN 'unchanged'
+    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'superseded'
+    ELSE 'precondition-failed' END AS outcome FROM fresh) AS fresh
+)
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
+FROM settled
