@@ -34,3 +34,34 @@ CREATE INDEX write_settled_at ON sync.write (settled_at);
 -- Finds the other writes of a row or of a table (rule 'overtaken'). It holds hashes, since a key may be too long for an
 -- index entry.
 CREATE INDEX write_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0)) WHERE key IS NOT NULL;
+
+-- Tells which records about a table may be shown to those who read as sync_reader, by the table's name in URLs: records with
+-- values of a whole row, with its key only, and errors that name its neighbours, the tables that its foreign keys connect. A
+-- table that is gone shows nothing, and so does one whose rows are chosen by row security.
+CREATE FUNCTION sync.readable(table_path text, OUT of_rows boolean, OUT of_key boolean, OUT of_neighbours boolean)
+LANGUAGE sql STABLE
+AS $$
+    WITH found AS (
+        SELECT relation.oid,
+            has_schema_privilege('sync_reader', schema.oid, 'USAGE') AND NOT row_security_active(relation.oid) AS is_open
+        FROM pg_class AS relation
+        JOIN pg_namespace AS schema ON schema.oid = relation.relnamespace
+        WHERE relation.relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND CASE WHEN schema.nspname = 'public' THEN '' ELSE schema.nspname || '.' END || relation.relname = table_path
+    ), col AS (
+        SELECT is_open AND has_column_privilege('sync_reader', attrelid, attnum, 'SELECT') AS is_readable,
+            EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)) AS is_key
+        FROM found
+        JOIN pg_attribute ON attrelid = found.oid AND attnum > 0 AND NOT attisdropped
+    )
+    SELECT coalesce(bool_and(is_readable), false),
+        coalesce(bool_and(is_readable) FILTER (WHERE is_key), false),
+        NOT EXISTS (
+            SELECT FROM found
+            JOIN pg_constraint ON contype = 'f' AND found.oid IN (conrelid, confrelid)
+            JOIN pg_class AS neighbour ON neighbour.oid IN (conrelid, confrelid)
+            WHERE NOT (has_schema_privilege('sync_reader', neighbour.relnamespace, 'USAGE')
+                AND has_any_column_privilege('sync_reader', neighbour.oid, 'SELECT'))
+        )
+    FROM col
+$$;

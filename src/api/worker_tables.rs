@@ -59,7 +59,7 @@ pub(crate) static REJECT: LazyLock<Table> = LazyLock::new(|| {
             column("rule", text(), false),
             column("sqlstate", text(), true),
             column("reason", text(), false),
-            column("raw", text(), false),
+            column("raw", text(), true),
         ],
     )
 });

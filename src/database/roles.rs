@@ -35,7 +35,7 @@ pub const GRANT_OWN: &str = "DO 'BEGIN
   REVOKE ALL ON ALL ROUTINES IN SCHEMA sync FROM PUBLIC;
   GRANT USAGE ON SCHEMA sync TO sync_reader, sync_writer;
   GRANT SELECT ON ALL TABLES IN SCHEMA sync TO sync_reader;
-  GRANT EXECUTE ON FUNCTION sync.reused_id, sync.row_tag TO sync_reader;
+  GRANT EXECUTE ON FUNCTION sync.reused_id, sync.row_tag, sync.readable TO sync_reader;
   GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sync TO sync_writer;
   GRANT EXECUTE ON ALL ROUTINES IN SCHEMA sync TO sync_writer;
   REVOKE ALL ON sync.migration FROM sync_reader, sync_writer;

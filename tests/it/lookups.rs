@@ -10,6 +10,7 @@ mod imports;
 mod description;
 mod scale;
 mod properties;
+mod withheld;
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -504,7 +504,7 @@ async fn the_schema_of_the_worker_is_for_its_two_roles_only() {
     assert_eq!(rights(&stranger, all).await, "false|false|-");
     assert_eq!(
         rights("sync_reader", "INSERT, UPDATE, DELETE, TRUNCATE").await,
-        "true|false|reused_id,row_tag"
+        "true|false|readable,reused_id,row_tag"
     );
     assert_eq!(rights("sync_writer", "TRUNCATE").await, "true|false|true");
     let of_migrations = "SELECT has_table_privilege('sync_writer', 'sync.migration', 'SELECT')";

@@ -112,7 +112,7 @@ async fn no_statement_touches_more_rows_than_it_needs() {
         check_delete_missing(&client, table).await;
     }
     let table = &catalog.tables()[0];
-    let relation = Relation { table, from: &table.sql_name() };
+    let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
     let one = QueryString::of_row(table, &[]).unwrap();
     let key = Key::from_path(table, "a,7").unwrap();
     let (query, _) = by_key(relation, &key, &one, Form::Json, &Head::default());

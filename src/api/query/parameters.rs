@@ -23,6 +23,11 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
+    /// Begins with values that are bound already.
+    pub(super) fn with(bound: &[Parameter]) -> Self {
+        Self { bound: bound.to_vec(), has_unknown_types: false }
+    }
+
     /// Binds a value. Returns its placeholder in the SQL text, such as `:p1::bpchar`.
     pub(super) fn bind(&mut self, value: &str, column_type: &ColumnType) -> String {
         self.note_type(column_type);

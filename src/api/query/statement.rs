@@ -15,6 +15,7 @@ use super::page::Shape;
 use super::parameters::{Parameters, Query};
 use super::query_string::QueryString;
 use super::{ALIAS, column_sql};
+use crate::domain::field::Parameter;
 use crate::domain::key::Key;
 use crate::domain::row_tag;
 use crate::domain::value::array_literal::array_literal;
@@ -25,6 +26,8 @@ pub struct Relation<'t> {
     pub table: &'t Table,
     /// The SQL after FROM. It never contains text of a request.
     pub from: &'t str,
+    /// The values of the placeholders in `from`.
+    pub parameters: &'t [Parameter],
 }
 
 /// The additions to the rows.
@@ -90,7 +93,7 @@ fn select(
     rows: u32,
     tag: Option<String>,
 ) -> (Query, Shape) {
-    let mut parameters = Parameters::default();
+    let mut parameters = Parameters::with(relation.parameters);
     let has_tag = tag.is_some();
     let mut fields = form.fields(&columns(relation.table, query_string, form));
     fields.extend(tag);
@@ -230,7 +233,7 @@ fn filter(query_string: &QueryString<'_>, parameters: &mut Parameters) -> String
 /// Makes the statement for the key of the first row, as text, for the message about a row that is
 /// too large.
 pub fn key_of_first(relation: Relation<'_>, query_string: &QueryString<'_>) -> Query {
-    let mut parameters = Parameters::default();
+    let mut parameters = Parameters::with(relation.parameters);
     let keys: Vec<_> = relation
         .table
         .key_columns()
@@ -244,7 +247,7 @@ pub fn key_of_first(relation: Relation<'_>, query_string: &QueryString<'_>) -> Q
 /// Makes the statement for PostgreSQL's estimate of the number of rows: the plan of a SELECT that
 /// does not run.
 pub fn planned_count(relation: Relation<'_>, query_string: &QueryString<'_>) -> Query {
-    let mut parameters = Parameters::default();
+    let mut parameters = Parameters::with(relation.parameters);
     let filter = filter(query_string, &mut parameters);
     let sql = format!("EXPLAIN (FORMAT JSON) SELECT FROM {} AS t{filter}", relation.from);
     parameters.into_query(sql)

@@ -22,7 +22,7 @@ fn pairs(query: &[(&str, &str)]) -> Vec<(String, String)> {
 fn sql_of(table: &Table, query: &[(&str, &str)]) -> Result<(String, Vec<String>), String> {
     let query_string = QueryString::of_list(table, &pairs(query), "")
         .map_err(|problem| problem.detail.into_string())?;
-    let relation = Relation { table, from: &table.sql_name() };
+    let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
     let (query, _) =
         list(relation, &query_string, Form::Records, &Head::default(), query_string.limit);
     let values = query.parameters.into_iter().map(|parameter| parameter.value.unwrap());
@@ -263,7 +263,7 @@ fn a_statement_returns_its_head_even_without_rows() {
     let (table, _) = tables();
     let query_string =
         QueryString::of_list(&table, &pairs(&[("age", "3"), ("select", "age")]), "").unwrap();
-    let relation = Relation { table: &table, from: &table.sql_name() };
+    let relation = Relation { table: &table, from: &table.sql_name(), parameters: &[] };
     let head = Head { counts: true, after: vec![uuid::Uuid::nil()] };
     let (query, shape) = list(relation, &query_string, Form::Json, &head, 2);
     assert_eq!(
@@ -295,7 +295,7 @@ fn a_row_is_read_by_its_key() {
     let (table, _) = tables();
     let key = Key::from_path(&table, "a,0001").unwrap();
     let query_string = QueryString::of_row(&table, &pairs(&[("select", "age")])).unwrap();
-    let relation = Relation { table: &table, from: &table.sql_name() };
+    let relation = Relation { table: &table, from: &table.sql_name(), parameters: &[] };
     let (query, _) = by_key(relation, &key, &query_string, Form::Records, &Head::default());
     assert_eq!(
         query.sql,
@@ -415,7 +415,7 @@ fn foreign(table: &Table, sql: &str) -> String {
 #[test]
 fn no_text_of_a_query_reaches_the_sql() {
     let (table, _) = tables();
-    let relation = Relation { table: &table, from: &table.sql_name() };
+    let relation = Relation { table: &table, from: &table.sql_name(), parameters: &[] };
     let parameters = (
         prop::collection::vec(sound_parameter(), 0..3),
         prop::collection::vec(any_parameter(), 0..3),

@@ -142,7 +142,7 @@ fn statements_of_replacing() {
 fn statements_of_lookups() {
     let catalog = catalog();
     let table = catalog.table("item").unwrap();
-    let relation = Relation { table, from: &table.sql_name() };
+    let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
     let key = Key::from_path(table, "a,7").unwrap();
     let asked = QueryString::of_row(table, &[]).unwrap();
     let (query, _) = by_key(relation, &key, &asked, Form::Json, &Head::default());

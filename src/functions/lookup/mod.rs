@@ -98,14 +98,14 @@ async fn respond(
             let table = readable_table(catalog, table)?;
             let key = Key::from_path(table, key)
                 .map_err(|error| Problem::new(Kind::InvalidKey, format!("{error}.")))?;
-            let relation = Relation { table, from: &table.sql_name() };
+            let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
             let missing =
                 || Problem::new(Kind::RowNotFound, format!("{table} has no row with this key."));
             rows::row(&reader, relation, &key, request).await?.ok_or_else(missing)
         }
         Route::Table(table) => {
             let table = readable_table(catalog, table)?;
-            let relation = Relation { table, from: &table.sql_name() };
+            let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
             Ok(rows::list(&reader, relation, "", &[], request).await?.response)
         }
         Route::Write(id) => write_status::respond(&reader, id, request).await,

@@ -18,12 +18,17 @@ use crate::domain::field::{Field, null, parameter, storable};
 /// The longest time of a write in the queues: 14 days in each of the two, and a day of margin.
 const PENDING_MAX: Duration = Duration::from_hours(29 * 24);
 
-/// The status of a write. Of the two rows that a write with a key may have, only one has its
+/// The status of a write, without the key and the message of PostgreSQL if the reader may not read
+/// what these can hold. Of the two rows that a write with a key may have, only one has its
 /// fingerprint.
 const WRITE_STATUS: &str = "SELECT row_to_json(found)::text FROM (
-  SELECT id, table_name AS \"table\", key, operation, outcome, rule, sqlstate, reason,
+  SELECT id, table_name AS \"table\", CASE WHEN readable.of_key THEN key END AS key, operation, outcome, rule, sqlstate,
+    CASE WHEN rule NOT IN ('database', 'unreadable')
+      OR readable.of_rows AND (sqlstate IS DISTINCT FROM '23503' OR readable.of_neighbours) THEN reason
+      WHEN reason IS NOT NULL THEN 'The message is withheld, since sync_reader may not read all that it can hold: see '
+        || 'the column reason of sync.write.' END AS reason,
     constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at
-  FROM sync.write
+  FROM sync.write, sync.readable(table_name) AS readable
   WHERE id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
     AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint::text)
 ) AS found";

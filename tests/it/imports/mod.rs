@@ -9,6 +9,7 @@ mod identity;
 mod files;
 mod changing;
 mod endless;
+mod withheld;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

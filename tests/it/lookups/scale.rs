@@ -19,7 +19,7 @@ const FILL: &str = "INSERT INTO reading
     ANALYZE reading";
 
 fn page(table: &Table, query: &[(&str, &str)], behind: &[&str]) -> Query {
-    let relation = Relation { table, from: &table.sql_name() };
+    let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
     let mut query: Vec<_> =
         query.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     let parsed = QueryString::of_list(table, &query, "").unwrap();
@@ -38,7 +38,7 @@ async fn look_ups_by_key_and_pages_use_the_index_on_a_million_rows() {
     client.batch_execute(FILL).await.unwrap();
     let catalog = world.catalog.clone();
     let table = &catalog.tables()[0];
-    let relation = Relation { table, from: &table.sql_name() };
+    let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
     let key = Key::from_path(table, "s7,500007").unwrap();
     let one = QueryString::of_row(table, &[]).unwrap();
     let head = Head { counts: false, after: vec![uuid::Uuid::now_v7()] };
