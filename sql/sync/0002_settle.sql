@@ -63,7 +63,7 @@ RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT CASE rule
-        WHEN 'row-missing' THEN 'there is no row with this key'
+        WHEN 'row-missing' THEN 'there is no row with this key: PUT and PATCH only update, POST creates'
         WHEN 'idempotency-key-reused' THEN
             'another write was accepted under this Idempotency-Key before, with another payload'
     END

@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod problem;
+pub mod offered;
 pub mod negotiation;
 pub mod entity_tag;
 pub mod query;

@@ -68,6 +68,7 @@ pub enum Kind {
     InvalidWrite,
     InvalidIdempotencyKey,
     InvalidPrecondition,
+    InvalidPreference,
     UnknownParameter,
     InvalidQuery,
     InvalidCursor,
@@ -106,6 +107,7 @@ impl Kind {
             Self::InvalidPrecondition => {
                 ("invalid-precondition", 400, "The precondition cannot be used")
             }
+            Self::InvalidPreference => ("invalid-preference", 400, "The preference is not known"),
             Self::UnknownParameter => {
                 ("unknown-parameter", 400, "The path does not support this query parameter")
             }

@@ -53,12 +53,16 @@ fn is_comparable_column(column: &Column) -> bool {
 pub enum KeyError {
     #[error("the table has no primary key, so none of its rows can be named")]
     NoPrimaryKey,
-    #[error("the key has {expected} part(s), separated by commas, not {found}")]
+    #[error("the table's key has {}, separated by commas; the path has {found}", parts_of(*expected))]
     PartCount { expected: usize, found: usize },
     #[error("the key is not well-formed: a part with a comma or a quote must be in double quotes")]
     Malformed,
-    #[error("{column}: expected {}", fault.expected)]
+    #[error("the key's {column}: expected {}", fault.expected)]
     Part { column: String, fault: Fault },
+}
+
+fn parts_of(count: usize) -> String {
+    if count == 1 { "1 part".to_owned() } else { format!("{count} parts") }
 }
 
 impl Key {
@@ -289,6 +293,16 @@ mod tests {
             assert_eq!(Key::from_path(&table, &key.to_string()).unwrap(), key);
         }
         assert_eq!(Key::from_path(&table, "x"), Err(KeyError::PartCount { expected: 2, found: 1 }));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_path_of_a_key_names_no_other_key(one in "\\PC{0,8}", other in "\\PC{0,8}") {
+            let table = table("t", "a text key=1, b text key=2");
+            let key = Key::of_row(&table, |name| Some(if name == "a" { &one } else { &other }));
+            let read = Key::from_path(&table, &key.clone().unwrap().to_string());
+            proptest::prop_assert_eq!(read.ok(), key);
+        }
     }
 
     #[test]

@@ -160,7 +160,8 @@ impl Check<'_, '_> {
         let table = columns.table;
         let mut values = vec![Value::Absent; table.columns.len()];
         for (name, raw) in &row.members {
-            let Some(&index) = columns.indexes.get(name.as_str()) else {
+            let index = columns.indexes.get(name.as_str()).copied();
+            let Some(index) = index.filter(|&index| is_known(table, &table.columns[index])) else {
                 let is_name = name.len() <= NAME_BYTES_MAX;
                 self.fault((is_name.then_some(name), ""), "unknown-column", || {
                     if is_name { unknown_column(table, name) } else { NO_LONG_NAMES.to_owned() }
@@ -169,7 +170,9 @@ impl Check<'_, '_> {
             };
             let column = &table.columns[index];
             if values[index] != Value::Absent {
-                self.fault((Some(name), ""), "duplicate-member", || "each column once".to_owned());
+                self.fault((Some(name), ""), "duplicate-member", || {
+                    "the column once, not twice".to_owned()
+                });
                 continue;
             }
             values[index] = match misplaced(table, column, operation) {
@@ -225,12 +228,15 @@ impl Check<'_, '_> {
         for (column, value) in columns.table.columns.iter().zip(values) {
             if column.is_required() && *value == Value::Absent {
                 self.fault((Some(&column.name), ""), "required", || {
-                    "a value: the column is NOT NULL and has no default".to_owned()
+                    "a value: the row leaves out the column, which is NOT NULL and has no default"
+                        .to_owned()
                 });
             }
         }
         if row.members.is_empty() {
-            self.fault((None, ""), "empty", || "at least one column".to_owned());
+            self.fault((None, ""), "empty", || {
+                "at least one column, not an empty object".to_owned()
+            });
         }
     }
 
@@ -239,7 +245,7 @@ impl Check<'_, '_> {
         for (index, column) in columns.key_columns() {
             if values[index] == Value::Absent {
                 self.fault((Some(&column.name), ""), "required", || {
-                    "a value: it names the row".to_owned()
+                    "a value: the row leaves out the column, which is part of the key".to_owned()
                 });
             }
         }
@@ -248,7 +254,9 @@ impl Check<'_, '_> {
             .zip(&columns.table.columns)
             .any(|(value, column)| *value != Value::Absent && !columns.table.is_key(column));
         if operation == Operation::Update && !sets_something {
-            self.fault((None, ""), "empty", || "at least one column besides the key".to_owned());
+            self.fault((None, ""), "empty", || {
+                "at least one column besides the key: there is nothing to update".to_owned()
+            });
         }
     }
 
@@ -289,11 +297,18 @@ fn misplaced(
         .then_some(("read-only", "no value: sync_writer has no right to write the column"))
 }
 
+/// Returns `true` if callers may know of the column: they may read or write it, or name rows by it.
+fn is_known(table: &Table, column: &Column) -> bool {
+    column.is_offered() || table.is_key(column)
+}
+
 /// Describes the expectation for an unknown column: the nearest name, or all names. Columns that
 /// callers may neither read nor write are not named.
 pub fn unknown_column(table: &Table, name: &str) -> String {
-    let offered = |column: &&Column| column.is_readable() || column.is_writable();
-    let names = || table.columns.iter().filter(offered).map(|column| column.name.as_str());
+    let names = || {
+        let offered = table.columns.iter().filter(|column| column.is_offered());
+        offered.map(|column| column.name.as_str())
+    };
     match nearest(name, names()) {
         Some(near) => format!("a column of the table; did you mean \"{near}\"?"),
         None => format!("a column of the table: {}", names().collect::<Vec<_>>().join(", ")),

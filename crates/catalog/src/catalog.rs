@@ -39,6 +39,11 @@ impl Catalog {
         &self.tables
     }
 
+    /// The tables that the API offers: to read, to write or both.
+    pub fn offered(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|table| table.is_readable() || table.is_writable())
+    }
+
     pub fn remarks(&self) -> &[Remark] {
         &self.remarks
     }
@@ -270,6 +275,11 @@ impl Column {
     /// Returns whether the database makes all of its values.
     pub fn is_generated(&self) -> bool {
         matches!(self.when_absent, WhenAbsent::Generated | WhenAbsent::AlwaysIdentity)
+    }
+
+    /// Returns whether the API shows the column at all.
+    pub fn is_offered(&self) -> bool {
+        self.is_readable() || self.is_writable()
     }
 
     /// Returns whether look-ups may read, filter by and sort by this column.

@@ -70,6 +70,7 @@ fn write_status() -> Value {
             "rule": text(),
             "sqlstate": text(),
             "reason": text(),
+            "hint": text(),
             "constraint": text(),
             "column": text(),
             "accepted_at": text(),

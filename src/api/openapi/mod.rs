@@ -26,9 +26,7 @@ pub fn response(catalog: &Catalog, request: &Request) -> Response {
 
 /// Returns the description of the API.
 pub fn document(catalog: &Catalog) -> Value {
-    let tables = || catalog.tables().iter();
-    let described: Vec<_> =
-        tables().filter(|table| table.is_readable() || table.is_writable()).collect();
+    let described: Vec<_> = catalog.offered().collect();
     let mut all_paths = Map::new();
     for table in &described {
         all_paths.extend(paths::of_table(table));

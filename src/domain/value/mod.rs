@@ -79,6 +79,19 @@ impl Fault {
         Self { rule, expected: expected.into(), pointer: String::new() }
     }
 
+    /// Adds what came instead, if it is known in a few words.
+    fn instead(mut self, text: &str) -> Self {
+        if !matches!(self.rule, Rule::Format | Rule::Enum) || self.expected.contains(", not ") {
+            return self;
+        }
+        if text.is_empty() {
+            self.expected.push_str(", not an empty string");
+        } else if text::trimmed(text).is_empty() {
+            self.expected.push_str(", not a string of blanks");
+        }
+        self
+    }
+
     /// Prepends the index of the value in the array that contains it.
     fn within(mut self, index: usize) -> Self {
         self.pointer.insert_str(0, &format!("/{index}"));
@@ -97,9 +110,21 @@ pub fn from_json(column: &Column, value: &RawValue) -> Result<Option<String>, Fa
         if column.nullable {
             return Ok(None);
         }
-        return Err(Fault::new(Rule::NotNull, "a value: the column is NOT NULL"));
+        return Err(Fault::new(Rule::NotNull, "a value, not null: the column is NOT NULL"));
     }
     Kind::of(column).json(raw).map(Some)
+}
+
+/// Names the kind of a JSON value, with its article.
+pub fn kind_of_json(raw: &str) -> &'static str {
+    match raw.as_bytes().first() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
 }
 
 /// Checks a field of a CSV file or a part of a key in a URL, and returns its text, which is never
@@ -184,7 +209,16 @@ impl<'a> Kind<'a> {
     fn json(self, raw: &str) -> Result<String, Fault> {
         use ColumnType as Type;
         let column_type = self.column_type;
-        let wrong_kind = || Fault::new(Rule::Type, expected(column_type));
+        let wrong_kind = || {
+            let kind = kind_of_json(raw);
+            let is_text =
+                matches!(column_type, Type::Char { .. } | Type::VarChar { .. } | Type::Text);
+            let why = match kind {
+                "a number" if is_text => ": a number would lose its leading zeros",
+                _ => "",
+            };
+            Fault::new(Rule::Type, format!("{}, not {kind}{why}", expected(column_type)))
+        };
         match column_type {
             Type::Json | Type::JsonB => json::json(column_type, raw).map(str::to_owned),
             Type::Array(element) => match raw.as_bytes().first() {
@@ -213,6 +247,10 @@ impl<'a> Kind<'a> {
     }
 
     fn text(self, text: &str) -> Result<Cow<'_, str>, Fault> {
+        self.checked(text).map_err(|fault| fault.instead(text))
+    }
+
+    fn checked(self, text: &str) -> Result<Cow<'_, str>, Fault> {
         use ColumnType as Type;
         let column_type = self.column_type;
         if memchr::memchr(0, text.as_bytes()).is_some() {
@@ -286,7 +324,8 @@ fn bounded<'a>(counted: &str, text: &'a str, length: u32) -> Result<Cow<'a, str>
     let length_max = length as usize;
     let is_too_long = counted.len() > length_max && counted.chars().nth(length_max).is_some();
     if is_too_long {
-        return Err(Fault::new(Rule::Length, format!("at most {length} characters")));
+        let found = counted.chars().count();
+        return Err(Fault::new(Rule::Length, format!("at most {length} characters, not {found}")));
     }
     Ok(Cow::Borrowed(text))
 }

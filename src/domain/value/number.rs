@@ -57,7 +57,10 @@ pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<Cow<'_, str>, Fa
     }
     let text = without_underscores(text);
     let format = || Fault::new(Rule::Format, expected_integer(min, max));
-    let range = || Fault::new(Rule::Range, expected_integer(min, max));
+    let range = || {
+        let found = if text.starts_with('-') { "smaller" } else { "larger" };
+        Fault::new(Rule::Range, format!("{}, not a {found} number", expected_integer(min, max)))
+    };
     let number = match based(&text) {
         Some(number) => i64::try_from(number).map_err(|_| range())?,
         None => {
@@ -65,7 +68,8 @@ pub(super) fn integer(text: &str, min: i64, max: i64) -> Result<Cow<'_, str>, Fa
             if decimal.is_zero() {
                 0
             } else if decimal.low() > 0 {
-                return Err(format());
+                let expected = format!("{}, not a fraction", expected_integer(min, max));
+                return Err(Fault::new(Rule::Format, expected));
             } else if decimal.top() > 19 {
                 return Err(range());
             } else {
@@ -126,7 +130,13 @@ pub(super) fn numeric(
         && decimal.scale() <= FRACTION_DIGITS_MAX
         && (decimal.is_zero() || decimal.top() <= WHOLE_DIGITS_MAX);
     if is_too_large || is_too_fine || !is_readable {
-        return Err(Fault::new(Rule::Precision, expected_digits(whole_max, fraction_max)));
+        let mut expected = expected_digits(whole_max, fraction_max);
+        if is_too_large && whole_max >= 0 {
+            expected.push_str(&format!(", not {} before it", decimal.top()));
+        } else if is_too_fine && fraction_max >= 0 {
+            expected.push_str(&format!(", not {} after it", decimal.low()));
+        }
+        return Err(Fault::new(Rule::Precision, expected));
     }
     if is_written_out(&text) || !decimal.is_short() {
         return Ok(text);

@@ -10,12 +10,13 @@ use super::body::{self, Item, Items};
 use super::idempotency::{self, Ids};
 use super::precondition;
 use super::prefer::{Handling, Preferences, Resolution};
-use super::{find_table, key_of_path};
 use crate::api::http::{Request, Route};
+use crate::api::offered;
 use crate::api::problem::{Kind, Problem};
 use crate::domain::fault::{Faults, FieldFault};
 use crate::domain::key::Key;
 use crate::domain::row::{self, CheckedRow, Columns, JsonRow};
+use crate::domain::value::kind_of_json;
 use crate::domain::write::{MESSAGE_BYTES_MAX, Operation, Precondition, Write, fingerprint};
 
 /// The result of a valid request: at least one write.
@@ -72,8 +73,13 @@ pub(super) fn accept(
             return Err(Problem::new(Kind::UnknownRoute, detail).into());
         }
     };
-    let table = find_table(catalog, table)?;
+    let table = offered::table(catalog, table)?;
     let mut preferences = Preferences::of(&request.headers);
+    if request.method == Method::POST && preferences.has_unknown_resolution {
+        let detail = "Prefer: resolution= is merge-duplicates or ignore-duplicates. Without it, a row whose key exists is \
+                      rejected.";
+        return Err(Problem::new(Kind::InvalidPreference, detail).into());
+    }
     if request.method != Method::POST
         || table.primary_key.is_empty()
         || request.headers.contains_key(IF_NONE_MATCH)
@@ -84,7 +90,7 @@ pub(super) fn accept(
     let operation = operation(request, table, path_key.is_some(), preferences)?;
     check_query(request)?;
     let precondition = precondition::of(request, table)?;
-    let path_key = path_key.map(|path| key_of_path(table, path)).transpose()?;
+    let path_key = path_key.map(|path| offered::key(table, path)).transpose()?;
     let ids = match idempotency::key(&request.headers)? {
         None => Ids::New,
         Some(key) => {
@@ -109,7 +115,9 @@ pub(super) fn accept(
     }
     let is_partial = preferences.handling == Some(Handling::Partial);
     if faults.total() > 0 && (!is_partial || writes.is_empty()) {
-        let detail = format!("{} fault(s); nothing was accepted.", faults.total());
+        let plural = if faults.total() == 1 { "" } else { "s" };
+        let detail =
+            format!("The body has {} fault{plural}; nothing was accepted.", faults.total());
         return Err(Problem::new(Kind::InvalidWrite, detail).with_faults(faults).into());
     }
     Ok(Accepted { writes, faults, is_list: items.is_list, applied: preferences.applied() })
@@ -166,7 +174,9 @@ fn operation(
             Operation::Update => "update",
             Operation::Delete => "delete",
         };
-        let detail = format!("The API has no right to {verb} rows of this table.");
+        let detail = format!(
+            "The API may not {verb} rows of this table: sync_writer has no right to. The owner of the table can GRANT it."
+        );
         return Err(not_allowed(detail));
     }
     Ok(operation)
@@ -215,12 +225,12 @@ impl ItemContext<'_> {
         }
         let detail = match items.items.as_slice() {
             _ if items.is_list && self.path_key.is_some() => {
-                "The body for the path of one row is one object, not a list."
+                "The path names one row, so the body is one object, not a list. /{table} takes a list.".to_owned()
             }
             [Item::Json(item)]
                 if !items.is_list && !item.get().starts_with('{') && !self.takes_values() =>
             {
-                "The body is neither an object nor an array of objects."
+                format!("The body is an object or an array of objects, not {}.", kind_of_json(item.get()))
             }
             _ => return Ok(()),
         };
@@ -268,10 +278,20 @@ impl ItemContext<'_> {
                     );
                 }
             },
-            Some(b'[') | None => return fault("type", "expected an object".to_owned()),
+            Some(b'[') | None => {
+                return fault(
+                    "type",
+                    format!("expected an object, not {}", kind_of_json(raw.get())),
+                );
+            }
             Some(_) => match self.columns.table.key_columns().next() {
                 Some(column) if self.takes_values() => JsonRow::of_value(column, raw),
-                _ => return fault("type", "expected an object".to_owned()),
+                _ => {
+                    return fault(
+                        "type",
+                        format!("expected an object, not {}", kind_of_json(raw.get())),
+                    );
+                }
             },
         };
         let path_key = self.path_key.as_ref();

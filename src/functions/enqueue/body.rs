@@ -61,6 +61,9 @@ pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>,
     // Some editors and shells write a byte order mark before UTF-8. RFC 8259 allows readers to
     // ignore it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_ascii().is_empty() {
+        return Err(Problem::new(Kind::MalformedBody, "The body is empty."));
+    }
     let items = match format {
         Format::Lines => Items { items: lines(text), is_list: true },
         Format::Json if starts_with_bracket(text) => {
@@ -73,7 +76,7 @@ pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>,
         }
     };
     match items.items.len() {
-        0 => Err(Problem::new(Kind::MalformedBody, "The body has no row.")),
+        0 => Err(Problem::new(Kind::MalformedBody, "The body is an empty array: it has no row.")),
         count if count > ITEMS_MAX => {
             let detail = format!(
                 "A body has at most {ITEMS_MAX} items, not {count}; send more rows as a CSV file."

@@ -12,7 +12,6 @@ mod send;
 
 use std::time::Duration;
 
-use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::http::header::{ALLOW, HeaderName, LOCATION};
 use serde::Serialize;
@@ -23,8 +22,7 @@ use crate::api::http::{Request, Response};
 use crate::api::problem::{AcceptedWrite, Kind, Problem};
 use crate::aws::queue::{Queue, Reason};
 use crate::domain::deadline::{Deadline, now_ms};
-use crate::domain::fault::{FieldFault, nearest};
-use crate::domain::key::Key;
+use crate::domain::fault::FieldFault;
 use crate::domain::write::{Write, pack};
 use crate::functions::tables::{self, Tables};
 
@@ -174,23 +172,6 @@ fn not_confirmed(entries: Vec<AcceptedWrite>, sent: &Sent, reason: Reason) -> Re
             .with_retry_after(RETRY_AFTER_THROTTLE_SECONDS),
     };
     problem.with_accepted(accepted).into()
-}
-
-/// Returns the table of this path. The problem suggests the nearest name.
-pub fn find_table<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Table, Problem> {
-    catalog.table(name).ok_or_else(|| {
-        let paths: Vec<_> = catalog.tables().iter().map(Table::path).collect();
-        let detail = match nearest(name, paths.iter().map(String::as_str)) {
-            Some(near) => format!("Did you mean /{near}?"),
-            None => format!("The tables are: {}.", paths.join(", ")),
-        };
-        Problem::new(Kind::UnknownTable, detail)
-    })
-}
-
-/// Returns the key in a path.
-pub fn key_of_path(table: &Table, path: &str) -> Result<Key, Problem> {
-    Key::from_path(table, path).map_err(|error| Problem::new(Kind::InvalidKey, format!("{error}.")))
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub(super) enum Handling {
 pub(super) struct Preferences {
     pub(super) resolution: Option<Resolution>,
     pub(super) handling: Option<Handling>,
+    /// `true` if the request asks for a resolution that does not exist. A plain insert would
+    /// surprise its sender.
+    pub(super) has_unknown_resolution: bool,
 }
 
 impl Preferences {
@@ -40,7 +43,10 @@ impl Preferences {
                     preferences.resolution = match value.as_str() {
                         "merge-duplicates" => Some(Resolution::MergeDuplicates),
                         "ignore-duplicates" => Some(Resolution::IgnoreDuplicates),
-                        _ => None,
+                        _ => {
+                            preferences.has_unknown_resolution = true;
+                            None
+                        }
                     };
                 }
                 "handling" if !has_handling => {

@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
-use aurora_sync_catalog::Changes;
 use aurora_sync_catalog::notation::table;
+use aurora_sync_catalog::{Catalog, Changes, Table};
 use aws_lambda_events::http::{HeaderMap, Method};
 use proptest::prelude::*;
 
@@ -125,6 +125,30 @@ fn a_path_names_the_row_of_an_update_or_delete() {
         &["delete 6f9619ff-8b86-d011-b42d-00c04fc964ff,2026-11-23T00:00:00Z \
            sensor=6f9619ff-8b86-d011-b42d-00c04fc964ff taken_at=2026-11-23T00:00:00Z"],
     );
+}
+
+#[test]
+fn any_text_can_be_a_key_and_names_its_own_row() {
+    let note = |method: Method, path: &str, body: &str| {
+        let note = Table { changes: Changes::ALL, ..table("note", "path text key, text text") };
+        let catalog = Catalog::new(vec![note], Vec::new());
+        accept(&catalog, &request(method, path, body), "caller", 1).map(|accepted| {
+            let writes: Vec<_> = accepted.writes.into_iter().map(|(_, write)| write).collect();
+            shown(&writes).join("; ")
+        })
+    };
+    for key in ["a/b", "", "/", "a,b", "\"a\"", "?", "#", "a b", "..", "é"] {
+        let expected = format!("delete {key} path={key}");
+        assert_eq!(note(Method::DELETE, &format!("/note/{key}"), "").unwrap(), expected);
+        let list = serde_json::to_string(&[key]).unwrap();
+        assert_eq!(note(Method::DELETE, "/note", &list).unwrap(), expected);
+    }
+    // A client or a gateway may drop the slash before an empty key. No row is named then.
+    let refused =
+        |method: Method, body: &str| note(method, "/note", body).unwrap_err().problem.status;
+    assert_eq!(refused(Method::DELETE, ""), 400);
+    assert_eq!(refused(Method::PUT, r#"{"text":"x"}"#), 422);
+    assert_eq!(refused(Method::PATCH, r#"{"text":"x"}"#), 422);
 }
 
 #[test]
@@ -364,11 +388,9 @@ fn another_precondition_under_an_idempotency_key_is_another_payload() {
 
 #[test]
 fn prefer_selects_the_handling_of_an_existing_key() {
-    for (resolution, operation) in [
-        ("merge-duplicates", Operation::Upsert),
-        ("ignore-duplicates", Operation::InsertIgnore),
-        ("other", Operation::Insert),
-    ] {
+    for (resolution, operation) in
+        [("merge-duplicates", Operation::Upsert), ("ignore-duplicates", Operation::InsertIgnore)]
+    {
         let value = format!("return=minimal, resolution={resolution}");
         let request = request(Method::POST, "/staff", r#"{"id":"1","name":"x"}"#);
         let accepted = accept_one(&with_header(request, "prefer", &value)).unwrap();
@@ -378,6 +400,122 @@ fn prefer_selects_the_handling_of_an_existing_key() {
     let request = request(Method::POST, "/event", r#"{"what":"x"}"#);
     let accepted = accept_one(&with_header(request, "prefer", "resolution=merge-duplicates"));
     assert_eq!(accepted.unwrap().applied, None);
+}
+
+#[test]
+fn a_misspelt_resolution_is_refused_not_inserted() {
+    let post = |value: &str| {
+        with_header(request(Method::POST, "/staff", r#"{"id":"1","name":"x"}"#), "prefer", value)
+    };
+    for value in
+        ["resolution=merge-duplicate", "return=minimal, resolution=Merge-Duplicates", "resolution"]
+    {
+        check_problem(&post(value), "400 invalid-preference");
+    }
+    // Unknown preferences are ignored (RFC 7240), and an update has no resolution.
+    assert!(accept_one(&post("resolutions=x")).is_ok());
+    let update = request(Method::PUT, "/staff/0001", r#"{"age":1}"#);
+    assert!(accept_one(&with_header(update, "prefer", "resolution=x")).is_ok());
+}
+
+/// Returns the details of a refusal: that of the problem and those of its faults.
+#[track_caller]
+fn details(method: Method, path: &str, body: &str) -> Vec<String> {
+    let Refusal { problem, .. } = accept_one(&request(method, path, body)).unwrap_err();
+    let faults = problem.errors.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail));
+    std::iter::once(problem.detail.to_string()).chain(faults).collect()
+}
+
+#[test]
+fn a_message_says_what_came_and_why_it_does_not_fit() {
+    let one = "The body has 1 fault; nothing was accepted.";
+    let check = |column: &str, value: &str, expected: &str| {
+        let body = format!("{{\"{column}\":{value}}}");
+        assert_eq!(
+            details(Method::PATCH, "/staff/0001", &body),
+            [one, &format!("/{column}: {expected}")]
+        );
+    };
+    let integer = "expected an integer from -2147483648 to 2147483647";
+    check("age", "true", &format!("{integer}, not a boolean"));
+    check("age", "\"\"", &format!("{integer}, not an empty string"));
+    check("age", "\"  \"", &format!("{integer}, not a string of blanks"));
+    check("age", "1.5", &format!("{integer}, not a fraction"));
+    check("age", "[1]", &format!("{integer}, not an array"));
+    check("age", "3000000000", &format!("{integer}, not a larger number"));
+    check("age", "-1e99", &format!("{integer}, not a smaller number"));
+    check("age", "\"old\"", integer);
+    check("name", "7", "expected a string, not a number: a number would lose its leading zeros");
+    check("name", "{}", "expected a string, not an object");
+    check("name", "null", "expected a value, not null: the column is NOT NULL");
+    for misspelt in ["nmae", "NAMES"] {
+        let body = format!("{{\"{misspelt}\":\"x\",\"age\":1}}");
+        let expected =
+            format!("/{misspelt}: expected a column of the table; did you mean \"name\"?");
+        assert_eq!(details(Method::PATCH, "/staff/0001", &body), [one, &expected]);
+    }
+    let amount = |value: &str| {
+        let path = "/measurement/6f9619ff-8b86-d011-b42d-00c04fc964ff,2026-11-23T00:00:00Z";
+        details(Method::PATCH, path, &format!("{{\"amount\":{value}}}")).pop().unwrap()
+    };
+    let digits = "/amount: expected at most 8 digits before and 2 after the point";
+    assert_eq!(amount("0.125"), format!("{digits}, not 3 after it"));
+    assert_eq!(amount("123456789.5"), format!("{digits}, not 9 before it"));
+}
+
+#[test]
+fn a_message_about_a_body_or_a_key_says_what_came() {
+    let check = |method: Method, path: &str, body: &str, expected: &str| {
+        assert_eq!(details(method, path, body)[0], expected, "{body}");
+    };
+    for body in ["", " \n", "\u{feff}"] {
+        check(Method::POST, "/staff", body, "The body is empty.");
+    }
+    check(Method::POST, "/staff", "[]", "The body is an empty array: it has no row.");
+    let kind = "The body is an object or an array of objects, not";
+    check(Method::POST, "/staff", "\"x\"", &format!("{kind} a string."));
+    check(Method::POST, "/staff", "null", &format!("{kind} null."));
+    check(Method::POST, "/staff", "{\"id\":}", "The body is not JSON: see line 1, column 7.");
+    let one =
+        "The path names one row, so the body is one object, not a list. /{table} takes a list.";
+    check(Method::PUT, "/staff/0001", "[{}]", one);
+    check(Method::PUT, "/staff/00001", "{}", "The key's id: expected at most 4 characters, not 5.");
+    let parts = "The table's key has 2 parts, separated by commas; the path has 1.";
+    check(Method::PUT, "/measurement/x", "{}", parts);
+    let faults = details(Method::POST, "/staff", "[1,{\"id\":\"1\"}]");
+    assert_eq!(faults[0], "The body has 2 faults; nothing was accepted.");
+    assert_eq!(faults[1], "/0: expected an object, not a number");
+    assert_eq!(
+        faults[2],
+        "/1/name: expected a value: the row leaves out the column, which is NOT NULL and has no default"
+    );
+}
+
+#[test]
+fn a_table_that_is_not_offered_is_unknown_to_every_method() {
+    let hidden = table("secrets", "id integer key unread, note text unread");
+    let hidden = Table { changes: Changes::default(), ..hidden };
+    let catalog = Catalog::new(vec![hidden, table("staff", "id char(4) key")], Vec::new());
+    for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        for path in ["/secrets", "/secret", "/secrets/1"] {
+            let request = request(method.clone(), path, "{}");
+            let Refusal { problem, allow } = accept(&catalog, &request, "caller", 1).unwrap_err();
+            assert_eq!(
+                (problem.status, &*problem.detail, allow),
+                (404, "The tables are: staff.", None)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_column_that_is_not_offered_is_unknown() {
+    let staff = table("staff", "id char(4) key, salary integer unread unwritten");
+    let catalog = Catalog::new(vec![staff], Vec::new());
+    let request = request(Method::POST, "/staff", r#"{"id":"1","salary":1}"#);
+    let Refusal { problem, .. } = accept(&catalog, &request, "caller", 1).unwrap_err();
+    assert_eq!(problem.errors[0].rule, "unknown-column");
+    assert_eq!(problem.errors[0].detail, "expected a column of the table: id");
 }
 
 #[test]

@@ -324,7 +324,7 @@ fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
 
 /// Returns the table of the file.
 fn table_of<'a>(catalog: &'a Catalog, source: &Source) -> Result<&'a Table, Stop> {
-    let Some(table) = catalog.table(&source.table) else {
+    let Some(table) = catalog.offered().find(|table| table.path() == source.table) else {
         return Err(Stop::Failed(unknown_table(catalog, source)));
     };
     match table.read_only {
@@ -360,14 +360,18 @@ fn unknown_table(catalog: &Catalog, source: &Source) -> String {
     let writable = catalog.tables().iter().filter(|table| table.is_writable());
     let paths: Vec<_> = writable.map(ToString::to_string).collect();
     let name = source.table.as_str();
+    let listed = || match paths.as_slice() {
+        [] => "the API offers no table to write: GRANT rights on one to sync_writer".to_owned(),
+        paths => format!("the tables are: {}", paths.join(", ")),
+    };
     if source.is_in_no_folder() {
-        let paths = paths.join(", ");
         return format!(
-            "the file is in no table's folder; drop it under imports/<table>/. The tables are: {paths}"
+            "the file is in no table's folder; drop it under imports/<table>/; {}",
+            listed()
         );
     }
     match nearest(name, paths.iter().map(String::as_str)) {
         Some(near) => format!("there is no table \"{name}\"; did you mean imports/{near}/?"),
-        None => format!("there is no table \"{name}\"; the tables are: {}", paths.join(", ")),
+        None => format!("there is no table \"{name}\"; {}", listed()),
     }
 }

@@ -14,20 +14,19 @@ mod representation;
 
 use std::time::Duration;
 
-use aurora_sync_catalog::{Catalog, Table};
+use aurora_sync_catalog::Catalog;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::http::Method;
 use aws_lambda_events::http::header::ALLOW;
 
 use self::reader::Reader;
 use crate::api::http::{Request, Response, Route};
+use crate::api::offered;
 use crate::api::openapi;
 use crate::api::problem::{Kind, Problem};
 use crate::api::query::Relation;
 use crate::aws::data_api::DataApi;
 use crate::domain::deadline::Deadline;
-use crate::domain::fault::nearest;
-use crate::domain::key::Key;
 use crate::functions::tables::{self, Tables};
 
 /// The longest time of a request. API Gateway ends it after 30 s (API Gateway, "Quotas for HTTP
@@ -95,16 +94,15 @@ async fn respond(
     let reader = Reader::new(&lookup.data_api, deadline);
     match &request.route {
         Route::Row(table, key) => {
-            let table = readable_table(catalog, table)?;
-            let key = Key::from_path(table, key)
-                .map_err(|error| Problem::new(Kind::InvalidKey, format!("{error}.")))?;
+            let table = offered::readable_table(catalog, table)?;
+            let key = offered::key(table, key)?;
             let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
             let missing =
                 || Problem::new(Kind::RowNotFound, format!("{table} has no row with this key."));
             rows::row(&reader, relation, &key, request).await?.ok_or_else(missing)
         }
         Route::Table(table) => {
-            let table = readable_table(catalog, table)?;
+            let table = offered::readable_table(catalog, table)?;
             let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
             Ok(rows::list(&reader, relation, "", &[], request).await?.response)
         }
@@ -115,17 +113,4 @@ async fn respond(
         Route::Root => Ok(openapi::response(catalog, request)),
         Route::Unknown => Err(Problem::new(Kind::UnknownRoute, "GET / describes all paths.")),
     }
-}
-
-/// Returns the table of a path, if requests may read it.
-fn readable_table<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Table, Problem> {
-    catalog.table(name).filter(|table| table.is_readable()).ok_or_else(|| {
-        let readable = catalog.tables().iter().filter(|table| table.is_readable());
-        let paths: Vec<_> = readable.map(Table::path).collect();
-        let detail = match nearest(name, paths.iter().map(String::as_str)) {
-            Some(near) => format!("Did you mean /{near}?"),
-            None => format!("The tables are: {}.", paths.join(", ")),
-        };
-        Problem::new(Kind::UnknownTable, detail)
-    })
 }

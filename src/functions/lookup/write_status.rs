@@ -27,6 +27,10 @@ const WRITE_STATUS: &str = "SELECT row_to_json(found)::text FROM (
       OR readable.of_rows AND (sqlstate IS DISTINCT FROM '23503' OR readable.of_neighbours) THEN reason
       WHEN reason IS NOT NULL THEN 'The message is withheld, since sync_reader may not read all that it can hold: see '
         || 'the column reason of sync.write.' END AS reason,
+    CASE WHEN sqlstate = '23505' AND operation = 'insert' AND EXISTS (
+        SELECT FROM pg_constraint WHERE conname = constraint_name AND contype = 'p')
+      THEN 'PUT updates the row that has the key; POST with Prefer: resolution=merge-duplicates inserts or updates.'
+      END AS hint,
     constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at
   FROM sync.write, sync.readable(table_name) AS readable
   WHERE id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))

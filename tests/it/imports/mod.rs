@@ -176,7 +176,8 @@ async fn a_file_is_loaded_and_reported() {
     assert_eq!(report["rejects"].as_array().unwrap().len(), 4);
     assert_eq!(
         importer.result("staff", "rejected.csv").await.unwrap(),
-        "id,name,age,_error\n00005,Long,1,id: expected at most 4 characters\n0006,,1,name: expected a value\n\
+        "id,name,age,_error\n00005,Long,1,\"id: expected at most 4 characters, not 5\"\n\
+         0006,,1,\"name: expected a value, not an empty field: the column is NOT NULL\"\n\
          0007,Bad,x,age: expected an integer from -2147483648 to 2147483647\n\
          0008,Few,\"expected 3 fields, found 2\"\n"
     );
@@ -247,7 +248,7 @@ async fn a_file_that_cannot_be_imported_fails_with_a_reason() {
         (
             "imports/a.csv",
             "id,name\n",
-            "the file is in no table's folder; drop it under imports/<table>/. The tables are: staff",
+            "the file is in no table's folder; drop it under imports/<table>/; the tables are: staff",
         ),
         (
             "imports/stuff/a.csv",

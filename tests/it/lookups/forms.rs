@@ -153,3 +153,22 @@ async fn a_csv_response_can_be_imported_unchanged() {
         assert_eq!(world.rows(&all).await, before);
     }
 }
+
+#[tokio::test]
+async fn a_path_reads_the_row_of_its_key_and_no_other() {
+    let world = World::with(
+        "CREATE TABLE note (path text PRIMARY KEY, n integer);
+         INSERT INTO note VALUES ('a', 0), ('b', 0), ('a/b', 1), ('', 2), ('/', 3), ('a,b', 4), ('a b', 5);",
+    )
+    .await;
+    for (address, n) in [("a%2Fb", 1), ("", 2), ("%2F", 3), ("a%2Cb", 4), ("a,b", 4), ("a%20b", 5)]
+    {
+        let row = world.read(&format!("/note/{address}?select=n"), &[]).await;
+        assert_eq!((row.status, row.body), (200, format!("{{\"n\":{n}}}")), "{address}");
+    }
+    for (condition, n) in [("a%2Fb", 1), ("eq.", 2), ("", 2), ("%2F", 3)] {
+        let rows = world.read(&format!("/note?path={condition}&select=n"), &[]).await;
+        assert_eq!(rows.body, format!("[{{\"n\":{n}}}]"), "{condition}");
+    }
+    assert_eq!(world.read("/note/a%2Fc", &[]).await.status, 404);
+}

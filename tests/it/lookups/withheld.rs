@@ -64,8 +64,24 @@ async fn a_reason_of_the_worker_is_shown() {
     .await;
     assert_eq!(
         (&status["rule"], &status["reason"]),
-        (&"row-missing".into(), &"there is no row with this key".into())
+        (
+            &"row-missing".into(),
+            &"there is no row with this key: PUT and PATCH only update, POST creates".into()
+        )
     );
+}
+
+#[tokio::test]
+async fn a_status_of_an_insert_whose_key_exists_says_what_helps() {
+    let tables = "CREATE TABLE staff (id integer PRIMARY KEY, email text UNIQUE);
+        INSERT INTO staff VALUES (1, 'a');";
+    let hint = async |text: &str| status(tables, text, "").await["hint"].clone();
+    assert_eq!(
+        hint("insert staff id=1 email=b").await,
+        "PUT updates the row that has the key; POST with Prefer: resolution=merge-duplicates inserts or updates."
+    );
+    // Neither would help against another unique column.
+    assert_eq!(hint("insert staff id=2 email=a").await, Value::Null);
 }
 
 #[tokio::test]

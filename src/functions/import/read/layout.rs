@@ -69,15 +69,15 @@ pub enum HeaderError {
     NotWritable { name: String, reason: &'static str, fix: &'static str },
     #[error("the header does not name the column {name:?}, which says whether a row is newer")]
     NoVersion { name: String },
-    #[error("the header does not name the column(s) {names}, which must have a value")]
+    #[error("the header does not name {names}: NOT NULL, and without a default")]
     Missing { names: String },
-    #[error("the option columns names {expected} column(s), but the header has {found} field(s)")]
+    #[error(
+        "the option columns names {expected} columns, but the number of fields of the header is {found}"
+    )]
     ColumnCount { expected: usize, found: usize },
     #[error("mode {mode} needs a table with a primary key, as rows are found by it")]
     NoPrimaryKey { mode: &'static str },
-    #[error(
-        "the header does not name the column(s) {names} of the key, by which mode {mode} finds rows"
-    )]
+    #[error("the header does not name {names} of the key, by which mode {mode} finds rows")]
     MissingKey { names: String, mode: &'static str },
     #[error(
         "the header names \"_error\", so the file holds rows that were rejected before; mode replace would \
@@ -85,6 +85,9 @@ pub enum HeaderError {
     )]
     RejectsReplace,
 }
+
+/// The expectation of an empty field in a column that takes no empty text.
+const NO_EMPTY: &str = "expected a value, not an empty field: the column is NOT NULL";
 
 /// A row that fits the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,7 +230,7 @@ impl<'a> Layout<'a> {
             match text.filter(|text| !text.is_empty() || has_empty(&column.column_type)) {
                 None if column.nullable => cells.push(None),
                 None => {
-                    return Err(rejection(column, "not-null", "expected a value".to_owned()));
+                    return Err(rejection(column, "not-null", NO_EMPTY.to_owned()));
                 }
                 Some(text) => {
                     let text =
@@ -385,7 +388,7 @@ fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, 
     let reason = if column.is_generated() {
         "whose values the database makes"
     } else {
-        "which is kept out of writes"
+        "which sync_writer has no right to write"
     };
     Err(HeaderError::NotWritable { name: column.name.clone(), reason, fix })
 }
@@ -399,7 +402,12 @@ fn check_columns(
 ) -> Result<(), HeaderError> {
     let missing = |columns: &mut dyn Iterator<Item = &Column>| {
         let names: Vec<_> = columns.map(|column| column.name.as_str()).collect();
-        names.into_iter().filter(|name| !is_there(name)).collect::<Vec<_>>().join(", ")
+        let names: Vec<_> = names.into_iter().filter(|name| !is_there(name)).collect();
+        match names.as_slice() {
+            [] => None,
+            [name] => Some(format!("the column {name}")),
+            names => Some(format!("the columns {}", names.join(", "))),
+        }
     };
     if mode == LoadMode::Replace && has_error_column {
         return Err(HeaderError::RejectsReplace);
@@ -409,8 +417,7 @@ fn check_columns(
         if table.primary_key.is_empty() {
             return Err(HeaderError::NoPrimaryKey { mode });
         }
-        let names = missing(&mut table.key_columns());
-        if !names.is_empty() {
+        if let Some(names) = missing(&mut table.key_columns()) {
             return Err(HeaderError::MissingKey { names, mode });
         }
     }
@@ -422,8 +429,10 @@ fn check_columns(
     {
         return Err(HeaderError::NoVersion { name: version.name.clone() });
     }
-    let names = missing(&mut table.columns.iter().filter(|column| column.is_required()));
-    if names.is_empty() { Ok(()) } else { Err(HeaderError::Missing { names }) }
+    match missing(&mut table.columns.iter().filter(|column| column.is_required())) {
+        None => Ok(()),
+        Some(names) => Err(HeaderError::Missing { names }),
+    }
 }
 
 /// Returns `true` if the mode compares the version of a row with that of the row in the table.
@@ -451,7 +460,8 @@ fn hint(name: &str) -> Option<&'static str> {
 fn fix_of_duplicate(table: &Table, column: &Column, names: &[&str]) -> String {
     let is_named =
         |other: &str| names.iter().any(|name| name.to_lowercase() == other.to_lowercase());
-    let others = table.columns.iter().map(|column| column.name.as_str());
+    let others = table.columns.iter().filter(|column| column.is_offered());
+    let others = others.map(|column| column.name.as_str());
     match nearest(&column.name, others.filter(|other| !is_named(other))) {
         Some(near) => format!("keep one of them; did you mean \"{near}\" by the other?"),
         None => "keep one of them".to_owned(),

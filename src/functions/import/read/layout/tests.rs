@@ -54,7 +54,10 @@ fn a_header_that_does_not_fit_says_why() {
         "id,nmae",
         "the header names \"nmae\", which is not a column of the table; did you mean \"name\"?",
     );
-    check_header("age", "the header does not name the column(s) id, name, which must have a value");
+    check_header(
+        "age",
+        "the header does not name the columns id, name: NOT NULL, and without a default",
+    );
     check_header(
         "id,name,",
         "field 3 of the header has no name; name it or leave it out, or set extra-columns to ignore",
@@ -106,7 +109,7 @@ fn extra_columns_are_left_out_only_with_the_option() {
         columns,
         &Options::default(),
         "id,kept",
-        "the header names the column \"kept\", which is kept out of writes; leave it out, or set \
+        "the header names the column \"kept\", which sync_writer has no right to write; leave it out, or set \
          extra-columns to ignore",
     );
     check_header_in(
@@ -126,7 +129,7 @@ fn the_option_columns_names_the_fields() {
         STAFF,
         &options,
         "Nom",
-        "the option columns names 2 column(s), but the header has 1 field(s)",
+        "the option columns names 2 columns, but the number of fields of the header is 1",
     );
     let table = table(STAFF);
     let layout = Layout::from_columns(&table, options.columns.as_ref().unwrap(), &options).unwrap();
@@ -159,7 +162,7 @@ fn deleting_needs_the_key_and_nothing_else() {
         STAFF,
         &delete,
         "name",
-        "the header does not name the column(s) id of the key, by which mode delete finds rows",
+        "the header does not name the column id of the key, by which mode delete finds rows",
     );
     check_header_in(
         "id int",
@@ -190,7 +193,7 @@ fn a_file_of_rejected_rows_cannot_replace_a_table() {
         columns,
         &replace,
         "n",
-        "the header does not name the column(s) id of the key, by which mode replace finds rows",
+        "the header does not name the column id of the key, by which mode replace finds rows",
     );
     let table = table(STAFF);
     let header = &records("id,name,_error")[0];
