@@ -1,9 +1,13 @@
 -- The ledger: the outcome of every write.
 -- (`migrate` creates schema "sync" and table sync.migration before this file runs.)
+--
+-- `migrate` runs each file of this folder again when its text has changed. So each statement can be repeated, and describes
+-- the final form. A column that is added later also gets ALTER TABLE … ADD COLUMN IF NOT EXISTS, and a function whose
+-- parameters or result change gets DROP FUNCTION IF EXISTS with the old ones before it.
 
 -- One row for each settled write, inserted by the statement that changes the data. A write that is here has had its
 -- effect: a second delivery of it does nothing.
-CREATE TABLE sync.write (
+CREATE TABLE IF NOT EXISTS sync.write (
     -- The worker looks for this name: the error means that another worker has settled the write.
     id uuid CONSTRAINT sync_write_settled_once PRIMARY KEY,
     -- NULL where the message could not be read.
@@ -29,16 +33,16 @@ CREATE TABLE sync.write (
 );
 
 -- For pruning. New rows go to its end, where PostgreSQL inserts without a search.
-CREATE INDEX write_settled_at ON sync.write (settled_at);
+CREATE INDEX IF NOT EXISTS write_settled_at ON sync.write (settled_at);
 
 -- Finds the other writes of a row or of a table (rule 'overtaken'). It holds hashes, since a key may be too long for an
 -- index entry.
-CREATE INDEX write_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0)) WHERE key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS write_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0)) WHERE key IS NOT NULL;
 
 -- Tells which records about a table may be shown to those who read as sync_reader, by the table's name in URLs: records with
 -- values of a whole row, with its key only, and errors that name its neighbours, the tables that its foreign keys connect. A
 -- table that is gone shows nothing, and so does one whose rows are chosen by row security.
-CREATE FUNCTION sync.readable(table_path text, OUT of_rows boolean, OUT of_key boolean, OUT of_neighbours boolean)
+CREATE OR REPLACE FUNCTION sync.readable(table_path text, OUT of_rows boolean, OUT of_key boolean, OUT of_neighbours boolean)
 LANGUAGE sql STABLE
 AS $$
     WITH found AS (

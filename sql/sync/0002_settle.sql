@@ -1,7 +1,7 @@
 -- Settles writes inside the server: each set by a statement of its own. sync.bisect finds bad rows, for imports too.
 
 -- The id under which a write is rejected whose own id was used for another write before.
-CREATE FUNCTION sync.reused_id(id uuid, fingerprint text)
+CREATE OR REPLACE FUNCTION sync.reused_id(id uuid, fingerprint text)
 RETURNS uuid
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -11,7 +11,7 @@ $$;
 -- True for an error that is the fault of a row, by its SQLSTATE and, where that is not enough, by how its text begins.
 -- The worker's table of errors (`SqlState::disposition` in `src/domain/error/`) is the same, and gives the reasons; a test holds
 -- them to each other.
-CREATE FUNCTION sync.is_of_row(error_sqlstate text, error_message text)
+CREATE OR REPLACE FUNCTION sync.is_of_row(error_sqlstate text, error_message text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -34,7 +34,7 @@ $$;
 
 -- The column whose type refuses the cell, among those of types that the worker does not know: the error that a type raises
 -- for a value does not name the column.
-CREATE FUNCTION sync.refused_column(error_sqlstate text, column_names text[], types text[], cells text[])
+CREATE OR REPLACE FUNCTION sync.refused_column(error_sqlstate text, column_names text[], types text[], cells text[])
 RETURNS text
 LANGUAGE plpgsql
 AS $$
@@ -58,7 +58,7 @@ END
 $$;
 
 -- The reason of a write that is rejected by a rule of the worker's own.
-CREATE FUNCTION sync.reason(rule text)
+CREATE OR REPLACE FUNCTION sync.reason(rule text)
 RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -70,24 +70,30 @@ AS $$
 $$;
 
 -- The result of one try of some rows of a set.
-CREATE TYPE sync.attempt AS (
-    -- The number of its first row in the set, from 1.
-    row_number integer,
-    -- The result of the statement. NULL if the database refused a row; the other fields tell which one and why.
-    result text[],
-    -- The refused row as the statement got it: sync.cells returns its cells. NULL if the row was not tried.
-    literals text,
-    sqlstate text,
-    message text,
-    constraint_name text,
-    column_name text,
-    -- The table that the error is about, as SQL names it.
-    table_name text
-);
+DO $$
+BEGIN
+    CREATE TYPE sync.attempt AS (
+        -- The number of its first row in the set, from 1.
+        row_number integer,
+        -- The result of the statement. NULL if the database refused a row; the other fields tell which one and why.
+        result text[],
+        -- The refused row as the statement got it: sync.cells returns its cells. NULL if the row was not tried.
+        literals text,
+        sqlstate text,
+        message text,
+        constraint_name text,
+        column_name text,
+        -- The table that the error is about, as SQL names it.
+        table_name text
+    );
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END
+$$;
 
 -- Tries a statement over some rows: the prepared one, or the given one until it could be prepared. An error that is the
 -- fault of a row is a result (sync.is_of_row). Any other error (a deadlock, a missing table) ends the whole call.
-CREATE FUNCTION sync.try(unprepared text, columns text, has_unknown_types boolean)
+CREATE OR REPLACE FUNCTION sync.try(unprepared text, columns text, has_unknown_types boolean)
 RETURNS sync.attempt
 LANGUAGE plpgsql
 AS $$
@@ -135,7 +141,7 @@ $$;
 --
 -- `follows` is NULL, or holds for each row the number of the row before it in its key: the row is tried only if that one is
 -- refused. The last row of the file comes first. All rows are tried one by one then. A row that is not tried is superseded.
-CREATE FUNCTION sync.bisect(
+CREATE OR REPLACE FUNCTION sync.bisect(
     statement text,
     columns text[],
     column_names text[],
@@ -280,7 +286,7 @@ END
 $$;
 
 -- Returns the statement until it could be prepared, and NULL afterwards.
-CREATE FUNCTION sync.unprepared(statement text)
+CREATE OR REPLACE FUNCTION sync.unprepared(statement text)
 RETURNS text
 LANGUAGE sql VOLATILE
 AS $$
@@ -293,7 +299,7 @@ $$;
 -- it may be good. One query finds them all: checks that are false, keys that exist, parents that do not. `adds` is 'insert',
 -- or 'upsert' if a row with the key may exist; with any other value there are no reasons. Returns NULL if a trigger or a rule
 -- may change a row first, or if a text is no value of its column.
-CREATE FUNCTION sync.reasons(of_table text, adds text, columns text[], column_names text[])
+CREATE OR REPLACE FUNCTION sync.reasons(of_table text, adds text, columns text[], column_names text[])
 RETURNS integer[]
 LANGUAGE plpgsql
 AS $$
@@ -361,7 +367,7 @@ END
 $$;
 
 -- Tells if a statement names all of these columns.
-CREATE FUNCTION sync.are_named(of_table oid, numbers smallint[], column_names text[])
+CREATE OR REPLACE FUNCTION sync.are_named(of_table oid, numbers smallint[], column_names text[])
 RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
@@ -369,7 +375,7 @@ AS $$
 $$;
 
 -- Returns `target."a" = row."b" AND …` for the columns of two tables.
-CREATE FUNCTION sync.equal_columns(target_table oid, target_numbers smallint[], row_table oid, row_numbers smallint[])
+CREATE OR REPLACE FUNCTION sync.equal_columns(target_table oid, target_numbers smallint[], row_table oid, row_numbers smallint[])
 RETURNS text
 LANGUAGE sql STABLE
 AS $$
@@ -381,7 +387,7 @@ $$;
 
 -- Tries rows together that a foreign key refuses one by one, since they may refer to each other. A row that refers to a row
 -- that does not exist then either is refused. The statement is prepared.
-CREATE FUNCTION sync.try_together(waiting sync.attempt[], column_names text[], own_columns integer)
+CREATE OR REPLACE FUNCTION sync.try_together(waiting sync.attempt[], column_names text[], own_columns integer)
 RETURNS SETOF sync.attempt
 LANGUAGE plpgsql
 AS $$
@@ -432,7 +438,7 @@ END
 $$;
 
 -- Tells if a row of a table refers, by a deferrable foreign key, to a row that does not exist.
-CREATE FUNCTION sync.refers_to_nothing(of_table text, cells text[], column_names text[], own_columns integer)
+CREATE OR REPLACE FUNCTION sync.refers_to_nothing(of_table text, cells text[], column_names text[], own_columns integer)
 RETURNS boolean
 LANGUAGE plpgsql
 AS $$
@@ -464,7 +470,7 @@ END
 $$;
 
 -- Returns the cells of one row, given as literals of arrays that hold one cell each.
-CREATE FUNCTION sync.cells(literals text)
+CREATE OR REPLACE FUNCTION sync.cells(literals text)
 RETURNS text[]
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -473,7 +479,7 @@ AS $$
 $$;
 
 -- Returns the literal of an array for each row of an array of two dimensions.
-CREATE FUNCTION sync.literals(cells text[])
+CREATE OR REPLACE FUNCTION sync.literals(cells text[])
 RETURNS text[]
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -482,7 +488,7 @@ $$;
 
 -- Makes PostgreSQL end each later statement of this transaction when `time_ms` has passed since it began. A statement whose
 -- caller has given up would keep its locks. Never raises the limit that the session has.
-CREATE FUNCTION sync.limit_time(time_ms integer)
+CREATE OR REPLACE FUNCTION sync.limit_time(time_ms integer)
 RETURNS void
 LANGUAGE sql
 AS $$
@@ -502,7 +508,7 @@ $$;
 --
 -- PostgreSQL takes the limit of a statement when it starts. So each set limits the next one (sync.limit_time), and the first
 -- set of a transaction does only that: it has no statement.
-CREATE FUNCTION sync.settle(statement text, table_path text, operation text, columns text[], time_ms integer)
+CREATE OR REPLACE FUNCTION sync.settle(statement text, table_path text, operation text, columns text[], time_ms integer)
 RETURNS SETOF sync.write
 LANGUAGE plpgsql
 SET jit TO off
@@ -521,7 +527,7 @@ $$;
 -- Returns the result of such a statement if it holds the outcome of each write. It does not if an update into which others
 -- were folded met no row, or if a trigger left out some of several rows. The error lets the set be bisected: a smaller set
 -- shows the outcomes.
-CREATE FUNCTION sync.checked_outcomes(result text[])
+CREATE OR REPLACE FUNCTION sync.checked_outcomes(result text[])
 RETURNS text[]
 LANGUAGE plpgsql
 AS $$
@@ -537,7 +543,7 @@ END
 $$;
 
 -- Returns the rows of the ledger for the result of a statement.
-CREATE FUNCTION sync.entries(table_path text, operation text, result text[])
+CREATE OR REPLACE FUNCTION sync.entries(table_path text, operation text, result text[])
 RETURNS SETOF sync.write
 LANGUAGE sql
 AS $$
@@ -553,7 +559,7 @@ AS $$
 $$;
 
 -- Does the same as sync.settle for a set with bad rows (sync.bisect). They are rejected with PostgreSQL's reason.
-CREATE FUNCTION sync.settle_bisected(
+CREATE OR REPLACE FUNCTION sync.settle_bisected(
     statement text,
     table_path text,
     operation text,
@@ -622,13 +628,19 @@ END
 $$;
 
 -- A rejected write that may refer to another one, with its statement and its cells.
-CREATE TYPE sync.waiting_write AS (
-    entry sync.write,
-    statement text,
-    of_table text,
-    column_names text[],
-    cells text[]
-);
+DO $$
+BEGIN
+    CREATE TYPE sync.waiting_write AS (
+        entry sync.write,
+        statement text,
+        of_table text,
+        column_names text[],
+        cells text[]
+    );
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END
+$$;
 
 -- Tries the rejected writes of a batch together that may refer to each other, though they are of several sets: those that a
 -- deferrable foreign key refused alone, since constraints are immediate, and those that missed such a row. A write that
@@ -637,7 +649,7 @@ CREATE TYPE sync.waiting_write AS (
 -- `ids` are the writes of the batch in their order. The other arrays hold one entry for each group of writes: its table and
 -- operation, the names of its columns as the literal of an array, its statement, and its table as SQL names it. Takes the
 -- old entries out of the ledger and returns the new ones.
-CREATE FUNCTION sync.settle_together(
+CREATE OR REPLACE FUNCTION sync.settle_together(
     ids uuid[],
     table_paths text[],
     operations text[],

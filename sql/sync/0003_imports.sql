@@ -3,7 +3,7 @@
 -- Returns the transactions that are committed now: pg_current_snapshot(), with the subtransactions of those in progress.
 -- Without these, a row that was written after a savepoint would look like an older one after its commit. If a transaction has
 -- been in progress for too long to look for them, all later ones count as not committed.
-CREATE FUNCTION sync.began_snapshot()
+CREATE OR REPLACE FUNCTION sync.began_snapshot()
 RETURNS pg_snapshot
 LANGUAGE plpgsql
 AS $$
@@ -25,7 +25,7 @@ $$;
 
 -- Returns a number above every transaction. A transaction in progress may have given its subtransactions numbers that its
 -- snapshot does not know yet: sixteen million of them at most.
-CREATE FUNCTION sync.xid_ceiling()
+CREATE OR REPLACE FUNCTION sync.xid_ceiling()
 RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
@@ -35,7 +35,7 @@ $$;
 -- Tells if the writer of a row version (its xmin) was committed in a snapshot. A row keeps the last 32 bits of its writer;
 -- they stand for the last such number below the ceiling. So a row that nobody has written for four thousand million
 -- transactions can look new, but a new row never looks old.
-CREATE FUNCTION sync.is_visible_in(written_by xid, ceiling bigint, snapshot pg_snapshot)
+CREATE OR REPLACE FUNCTION sync.is_visible_in(written_by xid, ceiling bigint, snapshot pg_snapshot)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -44,7 +44,7 @@ AS $$
 $$;
 
 -- One row for each version of each file, by the identity of its S3 notification.
-CREATE TABLE sync.import (
+CREATE TABLE IF NOT EXISTS sync.import (
     id uuid PRIMARY KEY,
     bucket text NOT NULL,
     object_key text NOT NULL,
@@ -107,13 +107,13 @@ CREATE TABLE sync.import (
         CHECK (rows_read = rows_written + rows_unchanged + rows_superseded + rows_rejected)
 );
 
-CREATE INDEX import_started_at ON sync.import (started_at);
-CREATE INDEX import_object ON sync.import (bucket, object_key);
+CREATE INDEX IF NOT EXISTS import_started_at ON sync.import (started_at);
+CREATE INDEX IF NOT EXISTS import_object ON sync.import (bucket, object_key);
 
 -- One row for each set of rows, committed with them: a set that is here is loaded. A chunk is a part of the file, cut in the
 -- same way each time. A lane's rows of a chunk are one transaction of one or more sets. A worker that resumes an import
 -- computes its checkpoint from this table.
-CREATE TABLE sync.import_chunk (
+CREATE TABLE IF NOT EXISTS sync.import_chunk (
     import_id uuid NOT NULL REFERENCES sync.import (id) ON DELETE CASCADE,
     -- From 0.
     chunk integer NOT NULL,
@@ -141,7 +141,7 @@ CREATE TABLE sync.import_chunk (
 );
 
 -- One row for each rejected row of a file that is kept. It is committed with its chunk.
-CREATE TABLE sync.import_reject (
+CREATE TABLE IF NOT EXISTS sync.import_reject (
     -- An id of sync.import. There is no foreign key, since its check would take as long as the insert.
     import_id uuid NOT NULL,
     lane smallint NOT NULL,
@@ -162,7 +162,7 @@ CREATE TABLE sync.import_reject (
 );
 
 -- The number of rejected rows of each kind, and of those, with their bytes, that are kept in sync.import_reject.
-CREATE TABLE sync.import_reject_kind (
+CREATE TABLE IF NOT EXISTS sync.import_reject_kind (
     import_id uuid NOT NULL REFERENCES sync.import (id) ON DELETE CASCADE,
     lane smallint NOT NULL,
     rule text NOT NULL,
@@ -176,15 +176,15 @@ CREATE TABLE sync.import_reject_kind (
 );
 
 -- Mode "replace": the keys of the file as PostgreSQL writes them. They are deleted when the import ends.
-CREATE TABLE sync.import_key (
+CREATE TABLE IF NOT EXISTS sync.import_key (
     import_id uuid NOT NULL,
     key text NOT NULL
 );
 
-CREATE INDEX import_key_key ON sync.import_key (import_id, md5(key));
+CREATE INDEX IF NOT EXISTS import_key_key ON sync.import_key (import_id, md5(key));
 
 -- Each import with its present counts.
-CREATE VIEW sync.import_progress AS
+CREATE OR REPLACE VIEW sync.import_progress AS
 SELECT import.id,
     coalesce(counted.bytes_read, import.bytes_read) AS bytes_read,
     coalesce(counted.rows_read, import.rows_read) AS rows_read,
@@ -207,7 +207,7 @@ LEFT JOIN LATERAL (
 
 -- The advisory lock of an import: shared by the transactions that load it, exclusive for whoever ends it. (Row locks
 -- starve the one that waits for them all.)
-CREATE FUNCTION sync.import_lock(import_id uuid)
+CREATE OR REPLACE FUNCTION sync.import_lock(import_id uuid)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -222,7 +222,7 @@ $$;
 --
 -- Only the newest upload to a key is imported: an older one that is running ends here, between two of its transactions; one
 -- that comes late never begins.
-CREATE FUNCTION sync.claim_import(
+CREATE OR REPLACE FUNCTION sync.claim_import(
     claimed_id uuid,
     claimed_bucket text,
     claimed_object_key text,
@@ -299,7 +299,7 @@ $$;
 
 -- Tells if the event of the first sequencer came before that of the second (Amazon S3 User Guide, "Event message
 -- structure": hexadecimal, the shorter padded with zeros on the right, compared as texts). False if one is no sequencer.
-CREATE FUNCTION sync.is_older(a text, b text)
+CREATE OR REPLACE FUNCTION sync.is_older(a text, b text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -310,7 +310,7 @@ $$;
 
 -- Checks, for each set that is loaded, that no other worker has ended the import, and keeps it from being ended before this
 -- transaction ends.
-CREATE FUNCTION sync.enter_import(entered_id uuid)
+CREATE OR REPLACE FUNCTION sync.enter_import(entered_id uuid)
 RETURNS uuid
 LANGUAGE plpgsql
 AS $$
@@ -328,7 +328,7 @@ $$;
 
 -- Checks, for each stretch of the table whose rows are deleted, that the import still runs, and that no other worker has
 -- deleted them or can do so before this transaction ends.
-CREATE FUNCTION sync.enter_stretch(entered_id uuid, entered_after text[])
+CREATE OR REPLACE FUNCTION sync.enter_stretch(entered_id uuid, entered_after text[])
 RETURNS uuid
 LANGUAGE plpgsql
 AS $$
@@ -347,13 +347,19 @@ END
 $$;
 
 -- The rows of a set, counted by outcome.
-CREATE TYPE sync.counts AS (
-    rows_written bigint,
-    rows_unchanged bigint,
-    rows_superseded bigint,
-    rows_rejected bigint,
-    rows_overwritten bigint
-);
+DO $$
+BEGIN
+    CREATE TYPE sync.counts AS (
+        rows_written bigint,
+        rows_unchanged bigint,
+        rows_superseded bigint,
+        rows_rejected bigint,
+        rows_overwritten bigint
+    );
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END
+$$;
 
 -- Loads a set without bad rows.
 --
@@ -362,7 +368,7 @@ CREATE TYPE sync.counts AS (
 -- one, is tried first: it inserts all rows without looking for them, which takes less time, and fails if a key exists.
 -- `keys_statement` records the keys of the file for mode "replace". It runs after the other statement, so that it sees the
 -- rows that were written, and those of others.
-CREATE FUNCTION sync.load(
+CREATE OR REPLACE FUNCTION sync.load(
     import_id uuid,
     statement text,
     insert_statement text,
@@ -398,7 +404,7 @@ $$;
 
 -- Does the same for a set with bad rows (sync.bisect): they are rejected. `records` are the rows as they stand in the file,
 -- with an empty rule and reason; `follows` is that of sync.bisect.
-CREATE FUNCTION sync.load_bisected(
+CREATE OR REPLACE FUNCTION sync.load_bisected(
     import_id uuid,
     lane smallint,
     statement text,
@@ -452,7 +458,7 @@ $$;
 
 -- Records rejected rows, which are in the order of the file. Counts all of them, keeps the first ones of each lane up to a
 -- number of rows and bytes, and returns their number.
-CREATE FUNCTION sync.add_rejects(
+CREATE OR REPLACE FUNCTION sync.add_rejects(
     import_id uuid,
     lane smallint,
     rejects sync.import_reject[],
@@ -498,7 +504,7 @@ $$;
 
 -- Returns the next rejected rows of an import that can be fixed. It uses the index alone: right after an import the table has
 -- no statistics, and PostgreSQL would read and sort all rows for each page.
-CREATE FUNCTION sync.reject_page(of_import uuid, after bigint, row_count bigint)
+CREATE OR REPLACE FUNCTION sync.reject_page(of_import uuid, after bigint, row_count bigint)
 RETURNS SETOF sync.import_reject
 LANGUAGE sql STABLE
 SET enable_seqscan TO off
@@ -511,7 +517,7 @@ AS $$
 $$;
 
 -- Updates the counts of an import from its chunks, and returns the rows that were read and rejected.
-CREATE FUNCTION sync.count_import(counted_id uuid)
+CREATE OR REPLACE FUNCTION sync.count_import(counted_id uuid)
 RETURNS TABLE (read bigint, rejected bigint)
 LANGUAGE sql
 AS $$

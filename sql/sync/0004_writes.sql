@@ -4,7 +4,7 @@
 -- Look-ups send it as the ETag of the row, and writes compare it. So the texts of the values must not depend on the settings
 -- of the session, its user or the database. JSON distinguishes names and kinds of values, and the text of a record
 -- distinguishes NULL from the JSON null.
-CREATE FUNCTION sync.row_tag(image record)
+CREATE OR REPLACE FUNCTION sync.row_tag(image record)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET timezone TO 'UTC'
@@ -26,7 +26,7 @@ RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT CASE rule
-        WHEN 'row-missing' THEN 'there is no row with this key'
+        WHEN 'row-missing' THEN 'there is no row with this key: PUT and PATCH only update, POST creates'
         WHEN 'idempotency-key-reused' THEN
             'another write was accepted under this Idempotency-Key before, with another payload'
         WHEN 'precondition-failed' THEN

@@ -21,6 +21,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::support::fake_aws::{CATALOG, FakeAws};
+use crate::support::writes::write;
 use crate::support::{STAFF, World, deadline, sample, sdk_config};
 
 /// The number of the worker's own files.
@@ -74,6 +75,26 @@ async fn a_file_that_fails_leaves_nothing_and_names_its_line() {
     assert!(text.starts_with("0001_tables.sql, line 3: "), "{text}");
     assert_eq!(world.rows("SELECT to_regclass('a')::text").await, ["-"]);
     assert_eq!(world.rows(APPLIED).await.len(), OWN);
+}
+
+#[tokio::test]
+async fn the_workers_own_files_are_applied_again_when_they_change() {
+    let world = World::with(STAFF).await;
+    let write = write(&world.catalog, "insert staff id=0009 name=Nine");
+    world.apply_writes(vec![write]).await;
+    // As an earlier version left it.
+    world.rows("UPDATE sync.migration SET checksum = 'old' WHERE name LIKE 'sync/%'").await;
+    world.rows("CREATE OR REPLACE FUNCTION sync.reason(rule text) RETURNS text LANGUAGE sql AS 'SELECT NULL'").await;
+    world.rows("DROP FUNCTION sync.row_tag").await;
+    let done = world.migrated(None).await.unwrap();
+    assert_eq!(done.len(), OWN);
+    assert_eq!(
+        world.rows("SELECT sync.reason('row-missing') IS NOT NULL, count(*) FROM sync.write").await,
+        ["true|1"]
+    );
+    assert!(world.migrated(None).await.unwrap().is_empty());
+    let usable = "SELECT has_function_privilege('sync_reader', 'sync.row_tag(record)', 'EXECUTE')";
+    assert_eq!(world.rows(usable).await, ["true"]);
 }
 
 #[tokio::test]

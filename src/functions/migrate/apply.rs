@@ -81,7 +81,9 @@ async fn in_one_transaction(
     line: &Cell<usize>,
 ) -> Result<Applied, SyncError> {
     record::locked(data_api, deadline, async |transaction| {
-        if let Some(checksum) = record::checksum(transaction, &migration.name).await? {
+        if let Some(checksum) = record::checksum(transaction, &migration.name).await?
+            && migration.is_done_by(&checksum)
+        {
             return Ok(End::Rollback(Applied::Before(checksum)));
         }
         if migration.is_of_user {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::MigrateError;
 
-/// The worker's own files, in their order.
+/// The worker's own files, in their order. Each statement of them can be repeated.
 const OWN: [(&str, &str); 4] = [
     ("sync/0001_ledger.sql", include_str!("../../../sql/sync/0001_ledger.sql")),
     ("sync/0002_settle.sql", include_str!("../../../sql/sync/0002_settle.sql")),
@@ -26,6 +26,11 @@ pub(super) struct SqlFile {
 }
 
 impl SqlFile {
+    /// Returns `false` for a file of the worker's own schema.
+    pub(super) fn is_of_user(&self) -> bool {
+        !self.name.starts_with("sync/")
+    }
+
     /// Returns the SHA-256 of the file's bytes, in hexadecimal.
     pub(super) fn checksum(&self) -> String {
         hex::encode(Sha256::digest(self.text.as_bytes()))

@@ -1,4 +1,5 @@
-//! Migrates the database: applies each file of `sql/` once, in order.
+//! Migrates the database: applies each file of `sql/` once, in order, and the worker's own files
+//! again whenever they change.
 //!
 //! Two invocations at a time are safe: each takes a lock for each file, so that the second one
 //! waits and then sees the changes of the first. An outage is repeated until the deadline.
@@ -101,8 +102,9 @@ fn described<'f>(
     })
 }
 
-/// Returns the files that are not applied. One that changed after it was applied is an error, and
-/// so is one that cannot be run.
+/// Returns the files to apply: those that are not applied, and the worker's own that have changed.
+/// A file of the user that changed after it was applied is an error, and so is one that cannot be
+/// run.
 fn pending(
     files: &[&SqlFile],
     applied: &HashMap<String, String>,
@@ -111,8 +113,10 @@ fn pending(
     for file in files {
         match applied.get(&file.name) {
             Some(checksum) if *checksum == file.checksum() => {}
-            Some(_) => return Err(MigrateError::Changed { name: file.name.clone() }),
-            None => pending.push(Migration::of(file)?),
+            Some(_) if file.is_of_user() => {
+                return Err(MigrateError::Changed { name: file.name.clone() });
+            }
+            _ => pending.push(Migration::of(file)?),
         }
     }
     Ok(pending)

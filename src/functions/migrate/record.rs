@@ -29,7 +29,8 @@ const ALL: &str = "SELECT name, checksum FROM sync.migration";
 const ONE: &str = "SELECT checksum FROM sync.migration WHERE name = :name::text";
 
 const ADD: &str =
-    "INSERT INTO sync.migration (name, checksum) VALUES (:name::text, :checksum::text)";
+    "INSERT INTO sync.migration (name, checksum) VALUES (:name::text, :checksum::text)
+  ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = clock_timestamp()";
 
 /// Runs `work` in a transaction that holds the lock, as [`in_transaction`] does. Waits until the
 /// lock is free.
@@ -89,7 +90,7 @@ pub(super) async fn checksum(
     Ok(value(&records).and_then(Field::as_text).map(str::to_owned))
 }
 
-/// Records a file as applied.
+/// Records a file as applied now.
 pub(super) async fn add(
     transaction: &Transaction<'_>,
     name: &str,

@@ -126,7 +126,8 @@ async fn columns_that_are_not_readable_do_not_appear() {
          GRANT SELECT (id, shown) ON open TO sync_reader;
          INSERT INTO open VALUES (1, 'a', 'b');
          CREATE TABLE closed (id integer PRIMARY KEY);
-         REVOKE SELECT ON closed FROM sync_reader",
+         REVOKE SELECT ON closed FROM sync_reader;
+         REVOKE ALL ON closed FROM sync_writer",
     )
     .await;
     let status = async |address: &str| world.read(address, &[]).await.status;
