@@ -29,8 +29,13 @@ CREATE TABLE IF NOT EXISTS sync.write (
     settled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- A hash of the payload of a write under an Idempotency-Key, since another payload may come under the same key.
     fingerprint text,
+    -- The id of the Idempotency-Key, where the write is rejected under an id of its own since another payload was settled
+    -- first.
+    idempotency_id uuid,
     CHECK (outcome <> 'rejected' OR rule IS NOT NULL)
 );
+
+ALTER TABLE sync.write ADD COLUMN IF NOT EXISTS idempotency_id uuid;
 
 -- For pruning. New rows go to its end, where PostgreSQL inserts without a search.
 CREATE INDEX IF NOT EXISTS write_settled_at ON sync.write (settled_at);
@@ -38,6 +43,23 @@ CREATE INDEX IF NOT EXISTS write_settled_at ON sync.write (settled_at);
 -- Finds the other writes of a row or of a table (rule 'overtaken'). It holds hashes, since a key may be too long for an
 -- index entry.
 CREATE INDEX IF NOT EXISTS write_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0)) WHERE key IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS write_idempotency_id ON sync.write (idempotency_id) WHERE idempotency_id IS NOT NULL;
+
+-- For lists of the newest writes: of a table, and of those that are rejected.
+CREATE INDEX IF NOT EXISTS write_of_table ON sync.write (table_name, settled_at);
+CREATE INDEX IF NOT EXISTS write_rejected ON sync.write (settled_at) WHERE outcome = 'rejected';
+
+-- The writes that wait for a person, one row for each message group: those of the last delivery in which an error blocked the
+-- group. It tells only of writes that are not in sync.write yet. So nothing has to be deleted when the group goes on.
+CREATE TABLE IF NOT EXISTS sync.blocked (
+    message_group text PRIMARY KEY,
+    write_ids uuid[] NOT NULL,
+    -- The rule or, of an error of PostgreSQL, the SQLSTATE.
+    cause text NOT NULL,
+    blocked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tried_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- Tells which records about a table may be shown to those who read as sync_reader, by the table's name in URLs: records with
 -- values of a whole row, with its key only, and errors that name its neighbours, the tables that its foreign keys connect. A

@@ -57,6 +57,26 @@ BEGIN
 END
 $$;
 
+-- Returns the tag of a row, from the columns that look-ups return: a hash that changes with any of their names and values.
+-- Look-ups send it as the ETag of the row, and writes compare it. So the texts of the values must not depend on the settings
+-- of the session, its user or the database. JSON distinguishes names and kinds of values, and the text of a record
+-- distinguishes NULL from the JSON null.
+CREATE OR REPLACE FUNCTION sync.row_tag(image record)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET timezone TO 'UTC'
+SET datestyle TO 'ISO, YMD'
+SET intervalstyle TO 'postgres'
+SET extra_float_digits TO 1
+SET bytea_output TO 'hex'
+SET lc_monetary TO 'C'
+SET search_path TO pg_catalog
+AS $$
+BEGIN
+    RETURN left(encode(sha256(convert_to(row_to_json(image)::text || image::text, 'UTF8')), 'hex'), 32);
+END
+$$;
+
 -- The reason of a write that is rejected by a rule of the worker's own.
 CREATE OR REPLACE FUNCTION sync.reason(rule text)
 RETURNS text
@@ -66,6 +86,9 @@ AS $$
         WHEN 'row-missing' THEN 'there is no row with this key: PUT and PATCH only update, POST creates'
         WHEN 'idempotency-key-reused' THEN
             'another write was accepted under this Idempotency-Key before, with another payload'
+        WHEN 'precondition-failed' THEN
+            'the row was not as the request expected it: If-Match names another state of it, or If-None-Match forbids that '
+            'there is a row with this key; read the row and decide again'
     END
 $$;
 
@@ -542,7 +565,18 @@ BEGIN
 END
 $$;
 
--- Returns the rows of the ledger for the result of a statement.
+-- Returns a key of several columns as it stands in URLs: its parts, separated by commas and quoted as in CSV.
+CREATE OR REPLACE FUNCTION sync.key_text(VARIADIC parts text[])
+RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT string_agg(CASE WHEN part = '' OR part ~ '[,"\n\r]' THEN '"' || replace(part, '"', '""') || '"' ELSE part END,
+        ',' ORDER BY n)
+    FROM unnest(parts) WITH ORDINALITY AS of_key (part, n)
+$$;
+
+-- Returns the rows of the ledger for the result of a statement. The result may have a seventh array: the ids of the
+-- Idempotency-Keys of writes that are rejected under ids of their own.
 CREATE OR REPLACE FUNCTION sync.entries(table_path text, operation text, result text[])
 RETURNS SETOF sync.write
 LANGUAGE sql
@@ -550,11 +584,13 @@ AS $$
     SELECT settled.id, table_path, settled.key, operation,
         CASE WHEN settled.rule IS NULL THEN settled.outcome ELSE 'rejected' END,
         settled.rule, NULL::text, sync.reason(settled.rule), NULL::text, NULL::text, settled.payload,
-        to_timestamp(settled.accepted_at_ms::double precision / 1000), clock_timestamp(), settled.fingerprint
+        to_timestamp(settled.accepted_at_ms::double precision / 1000), clock_timestamp(), settled.fingerprint,
+        settled.idempotency_id
     FROM (
         SELECT *, CASE WHEN outcome NOT IN ('applied', 'unchanged', 'superseded') THEN outcome END AS rule
         FROM unnest(result[1]::uuid[], result[2]::bigint[], result[3]::text[], result[4]::text[], result[5]::text[],
-            result[6]::text[]) AS of_result (id, accepted_at_ms, key, fingerprint, outcome, payload)
+            result[6]::text[], result[7]::uuid[])
+            AS of_result (id, accepted_at_ms, key, fingerprint, outcome, payload, idempotency_id)
     ) AS settled
 $$;
 
@@ -602,7 +638,7 @@ BEGIN
             CASE WHEN settled.id IS NULL THEN write.column_name END,
             json_build_object('table', table_path, 'operation', operation,
                 'row', json_object(column_names, write.cells[5 :]))::text,
-            to_timestamp(write.cells[2]::bigint / 1000.0), clock_timestamp(), write.fingerprint
+            to_timestamp(write.cells[2]::bigint / 1000.0), clock_timestamp(), write.fingerprint, settled.id
         FROM (
             SELECT row.*, of_row.cells, of_row.cells[1]::uuid AS id, of_row.cells[4] AS fingerprint
             FROM unnest(refused) AS row

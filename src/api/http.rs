@@ -31,6 +31,8 @@ pub enum Route {
     Table(String),
     /// A table and a key, as in [`crate::domain::key::Key::from_path`].
     Row(String, String),
+    /// The settled writes.
+    Writes,
     Write(String),
     Imports,
     Import(String),
@@ -78,6 +80,7 @@ impl Route {
             return Self::Row(table.to_owned(), rest.to_owned());
         }
         match rest.split('/').collect::<Vec<_>>().as_slice() {
+            ["writes"] => Self::Writes,
             ["writes", id] => Self::Write((*id).to_owned()),
             ["imports"] => Self::Imports,
             ["imports", id] => Self::Import((*id).to_owned()),
@@ -222,7 +225,7 @@ mod tests {
         check("staff//", row("staff", "/"));
         check("_sync", Route::Unknown);
         check("_sync/", Route::Unknown);
-        check("_sync/writes", Route::Unknown);
+        check("_sync/writes", Route::Writes);
         check("_sync/writes/1", Route::Write("1".into()));
         check("_sync/writes/1/2", Route::Unknown);
         check("_sync/imports", Route::Imports);

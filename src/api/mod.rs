@@ -9,6 +9,7 @@ pub mod problem;
 pub mod offered;
 pub mod negotiation;
 pub mod entity_tag;
+pub mod link;
 pub mod query;
 pub mod openapi;
 pub mod worker_tables;

@@ -1,11 +1,69 @@
-//! The worker's own tables as the API shows them: imports and their rejected rows.
+//! The worker's own tables as the API shows them: writes, imports and their rejected rows.
 //!
 //! Pure. [`lookup`](crate::functions::lookup) reads them, and [`openapi`](crate::api::openapi)
 //! describes them.
 
 use std::sync::LazyLock;
 
-use aurora_sync_catalog::{Access, Changes, Column, ColumnType, Table};
+use aurora_sync_catalog::{Access, Catalog, Changes, Column, ColumnType, Table};
+
+/// The columns of a settled write that clients see.
+pub static WRITE: LazyLock<Table> = LazyLock::new(|| {
+    let text = || ColumnType::Text;
+    table(
+        "write",
+        &["id"],
+        vec![
+            column("id", ColumnType::Uuid, false),
+            column("table", text(), true),
+            column("key", text(), true),
+            column("operation", text(), false),
+            column("outcome", text(), false),
+            column("rule", text(), true),
+            column("sqlstate", text(), true),
+            column("reason", text(), true),
+            column("constraint", text(), true),
+            column("column", text(), true),
+            column("accepted_at", ColumnType::TimestampTz, false),
+            column("settled_at", ColumnType::TimestampTz, false),
+        ],
+    )
+});
+
+/// The columns of the ledger that clients see, without the key and the message of PostgreSQL if the
+/// reader may not read what these can hold. The subqueries run for the rows of a response only.
+pub const WRITE_COLUMNS: &str = "table_name AS \"table\",
+  CASE WHEN (SELECT of_key FROM sync.readable(table_name)) THEN key END AS key, operation, outcome, rule, sqlstate,
+  CASE WHEN rule NOT IN ('database', 'unreadable')
+    OR (SELECT of_rows AND (sqlstate IS DISTINCT FROM '23503' OR of_neighbours) FROM sync.readable(table_name)) THEN reason
+    WHEN reason IS NOT NULL THEN 'The message is withheld, since sync_reader may not read all that it can hold: see '
+      || 'the column reason of sync.write.' END AS reason,
+  constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at";
+
+/// Returns the SELECT of the settled writes, for a query string. PostgreSQL chooses the right index
+/// under any kind of plan if the SQL text itself names the outcome and the table, which is the
+/// catalog's.
+///
+/// A write that is rejected under an id of its own has the id of its Idempotency-Key: its own is a
+/// hash of its payload.
+pub fn writes(catalog: &Catalog, query: &[(String, String)]) -> String {
+    let equal_to = |column: &str| {
+        let values = query.iter().filter(move |(name, _)| name == column);
+        values.map(|(_, text)| text.strip_prefix("eq.").unwrap_or(text)).next()
+    };
+    let rejected = equal_to("outcome").filter(|outcome| *outcome == "rejected");
+    let rejected = rejected.map(|_| "outcome = 'rejected'".to_owned());
+    let table = equal_to("table").and_then(|path| catalog.table(path));
+    let table = table.map(|table| format!("table_name = '{}'", table.path().replace('\'', "''")));
+    let conditions: Vec<_> = rejected.into_iter().chain(table).collect();
+    let filter = match conditions.as_slice() {
+        [] => String::new(),
+        conditions => format!("\n  WHERE {}", conditions.join(" AND ")),
+    };
+    format!(
+        "(SELECT coalesce(idempotency_id, id) AS id, {WRITE_COLUMNS}\n  FROM sync.write{filter})"
+    )
+}
 
 /// The columns of an import that clients see.
 pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {

@@ -3,7 +3,7 @@
 //! Holds the statements that read and fill it. [`crate::database::statement`] makes the statements
 //! that they run.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use crate::domain::error::{DataApiError, SyncError};
 use crate::domain::field::{Parameter, Record, storable};
 use crate::domain::key::Key;
 use crate::domain::rejection::Rejection;
-use crate::domain::value::array_literal::encoded_len;
+use crate::domain::value::array_literal::{array_literal, encoded_len};
 use crate::domain::write::Write;
 
 const SETTLED: &str = "SELECT id::text FROM sync.write WHERE id = ANY(:id::uuid[])";
@@ -29,6 +29,15 @@ const ARE_SETTLED: &str = "SELECT NOT EXISTS (
       AND write.fingerprint IS NOT DISTINCT FROM asked.fingerprint
   )
 )";
+
+/// The group is blocked since the error was first met by one of these writes.
+const RECORD_BLOCKED: &str = "INSERT INTO sync.blocked AS known (message_group, write_ids, cause)
+SELECT message_group, write_ids::uuid[], cause
+FROM unnest(:message_group::text[], :write_ids::text[], :cause::text[]) AS blocked (message_group, write_ids, cause)
+ON CONFLICT (message_group) DO UPDATE SET write_ids = EXCLUDED.write_ids, cause = EXCLUDED.cause,
+  tried_at = EXCLUDED.tried_at,
+  blocked_at = CASE WHEN known.cause = EXCLUDED.cause AND known.write_ids && EXCLUDED.write_ids
+    THEN known.blocked_at ELSE EXCLUDED.blocked_at END";
 
 const REJECTED: &str = "SELECT id::text, table_name, rule, sqlstate FROM sync.write
 WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
@@ -63,17 +72,20 @@ AND (
 /// Skips entries that are recorded already: an entry changes nothing else. If another payload has
 /// its id, an entry gets an id of its own.
 const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
-  constraint_name, column_name, payload, fingerprint, accepted_at)
-SELECT CASE WHEN entry.fingerprint IS NOT NULL AND EXISTS (
-    SELECT FROM sync.write AS known WHERE known.id = entry.id AND known.fingerprint IS DISTINCT FROM entry.fingerprint
-  ) THEN sync.reused_id(entry.id, entry.fingerprint) ELSE entry.id END,
-  table_name, key, operation, 'rejected', rule, sqlstate, reason, constraint_name, column_name,
-  payload, fingerprint, to_timestamp(accepted_at_ms / 1000.0)
+  constraint_name, column_name, payload, fingerprint, accepted_at, idempotency_id)
+SELECT CASE WHEN known.id IS NULL THEN entry.id ELSE sync.reused_id(entry.id, entry.fingerprint) END,
+  entry.table_name, entry.key, entry.operation, 'rejected', entry.rule, entry.sqlstate, entry.reason,
+  entry.constraint_name, entry.column_name, entry.payload, entry.fingerprint, to_timestamp(accepted_at_ms / 1000.0),
+  known.id
 FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[],
   :rule::text[], :sqlstate::text[], :reason::text[], :constraint_name::text[], :column_name::text[],
   :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[])
   AS entry (id, table_name, key, operation, rule, sqlstate, reason, constraint_name,
     column_name, payload, fingerprint, accepted_at_ms)
+LEFT JOIN LATERAL (
+  SELECT id FROM sync.write WHERE id = entry.id AND fingerprint IS DISTINCT FROM entry.fingerprint
+    AND entry.fingerprint IS NOT NULL
+) AS known ON true
 ON CONFLICT (id) DO NOTHING";
 
 /// Returns the SQL text that runs a statement over a set of writes without bad rows, and records
@@ -284,6 +296,32 @@ pub async fn rejected(
             sqlstate: text(record, 3),
         })
         .collect())
+}
+
+/// The writes of a message group that wait for a person.
+#[derive(Debug, Default)]
+pub struct Blocked {
+    /// The rule, or the code of the error.
+    pub cause: Option<String>,
+    pub ids: Vec<Uuid>,
+}
+
+/// Records the groups that wait for a person.
+pub async fn record_blocked(
+    data_api: &DataApi,
+    groups: &BTreeMap<&str, Blocked>,
+) -> Result<(), DataApiError> {
+    let ids = groups.values().map(|group| {
+        let ids: Vec<_> = group.ids.iter().map(Uuid::to_string).collect();
+        array_literal(ids.iter().map(|id| Some(id.as_str())))
+    });
+    let ids: Vec<_> = ids.collect();
+    let parameters = vec![
+        text_column("message_group", groups.keys().map(|group| Some(*group))),
+        text_column("write_ids", ids.iter().map(|ids| Some(ids.as_str()))),
+        text_column("cause", groups.values().map(|group| group.cause.as_deref())),
+    ];
+    data_api.execute(None, RECORD_BLOCKED, parameters).await.map(|_| ())
 }
 
 /// Records the outcomes of writes that are rejected without their table.

@@ -1,7 +1,7 @@
 //! The tag of a row, which changes whenever a look-up of the whole row would return something else.
 //!
 //! Pure. Look-ups return it in `ETag`, and writes compare it: both by this expression, and by
-//! `sync.row_tag` inside the server (`sql/sync/0004_writes.sql`).
+//! `sync.row_tag` inside the server (`sql/sync/0002_settle.sql`).
 
 use aurora_sync_catalog::{Table, quote_identifier};
 

@@ -24,6 +24,8 @@ const PRUNE: &str = "WITH old AS (
   ORDER BY settled_at LIMIT :step_rows::integer
 ), pruned AS (
   DELETE FROM sync.write USING old WHERE write.id = old.id RETURNING 1
+), forgotten AS (
+  DELETE FROM sync.blocked WHERE tried_at < clock_timestamp() - make_interval(days => :days::integer)
 )
 SELECT count(*) FROM pruned";
 

@@ -235,7 +235,7 @@ const RULES: &str = "
             ~ ('\\m' || a.attname || '\\M'))))
     ORDER BY a.attname";
 
-/// Whether rows exclude each other, and whether the database does more with a row than to store it.
+/// Two answers: rows exclude each other, and the database does more with a row than to store it.
 const LOGIC: &str = "
     SELECT
       EXISTS (SELECT FROM pg_indexes WHERE (schemaname, tablename) = ($1, $2) AND indexdef LIKE 'CREATE UNIQUE %'

@@ -7,6 +7,7 @@ mod caching;
 mod consistency;
 mod refusals;
 mod imports;
+mod writes;
 mod description;
 mod scale;
 mod properties;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{component_name, reference, schema};
 use crate::api::query::{LIMIT_DEFAULT, LIMIT_MAX};
-use crate::api::worker_tables::{IMPORT, REJECT};
+use crate::api::worker_tables::{IMPORT, REJECT, WRITE};
 
 pub(super) fn of_tables(tables: &[&Table]) -> Value {
     json!({
@@ -47,6 +47,7 @@ fn schemas(tables: &[&Table]) -> Map<String, Value> {
     }
     schemas.insert("_sync_import".to_owned(), schema::row_read(&IMPORT));
     schemas.insert("_sync_reject".to_owned(), schema::row_read(&REJECT));
+    schemas.insert("_sync_settled_write".to_owned(), schema::row_read(&WRITE));
     schemas.insert("_sync_write".to_owned(), write_status());
     schemas.insert("_sync_accepted".to_owned(), json!({
         "type": "object",
@@ -75,6 +76,29 @@ fn write_status() -> Value {
             "column": text(),
             "accepted_at": text(),
             "settled_at": text(),
+            "row": { "type": "string" },
+            "blocked": {
+                "type": "object",
+                "properties": {
+                    "cause": { "type": "string" },
+                    "since": { "type": "string" },
+                    "tried_at": { "type": "string" },
+                },
+                "required": ["cause", "since", "tried_at"],
+            },
+            "other_payloads": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "outcome": { "type": "string" },
+                        "rule": text(),
+                        "accepted_at": { "type": "string" },
+                        "settled_at": { "type": "string" },
+                    },
+                    "required": ["outcome", "accepted_at", "settled_at"],
+                },
+            },
             "detail": { "type": "string" },
         },
         "required": ["id", "outcome"],
@@ -136,7 +160,7 @@ fn parameters() -> Value {
         "or": query("or", "A group of conditions, such as (age.lt.30,age.is.null)."),
         "not.and": query("not.and", "A group that must not match."),
         "not.or": query("not.or", "A group that must not match."),
-        "after": query("after", "Ids of writes, separated by commas, that must be settled first."),
+        "after": query("after", "Ids of writes, or <id>.<fingerprint>, separated by commas, that must be settled first."),
         "consistent-after": header("Consistent-After", "Has the same meaning as the parameter after."),
         "count": header("Prefer", "count=exact or count=planned adds the total number of rows to Content-Range."),
         "if-none-match": header("If-None-Match", "The ETag of a response that the client has."),

@@ -3,16 +3,13 @@
 //! Pure.
 
 use aurora_sync_catalog::{Column, Table};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 
 use super::{component_name, reference, writes};
+use crate::api::link::PATH_SEGMENT;
 use crate::api::query::{Form, RESERVED};
-use crate::api::worker_tables::{IMPORT, REJECT};
-
-/// The characters that a path segment must encode: all but "unreserved" ones (RFC 3986).
-const PATH_SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::api::worker_tables::{IMPORT, REJECT, WRITE};
 
 /// Describes `/{table}` and, for a table with a key, `/{table}/{key}`.
 pub(super) fn of_table(table: &Table) -> Map<String, Value> {
@@ -161,6 +158,13 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
         json!({
             "parameters": id,
             "get": read("get", "_sync_write", tag, &parameters, &status),
+        }),
+    );
+    let settled = list_response("_sync_settled_write");
+    paths.insert(
+        "/_sync/writes".into(),
+        json!({
+            "get": read("list", "_sync_write", tag, &list_parameters(&WRITE), &settled),
         }),
     );
     let imports = list_response("_sync_import");

@@ -23,7 +23,7 @@ use crate::domain::fault::nearest;
 pub use form::Form;
 pub use page::{Page, Shape};
 pub use parameters::Query;
-pub use query_string::{LIMIT_DEFAULT, LIMIT_MAX, QueryString, RESERVED, write_ids};
+pub use query_string::{LIMIT_DEFAULT, LIMIT_MAX, QueryString, RESERVED, WriteRef, writes};
 pub use statement::{Head, Relation, by_key, columns, key_of_first, list, planned_count, settled};
 
 /// The longest unknown name in a message, in characters. PostgreSQL's own names have at most 63

@@ -43,7 +43,7 @@ pub struct QueryString<'t> {
     pub(super) start: Option<Vec<Option<String>>>,
     pub limit: u32,
     /// The writes that must be settled before the rows are read.
-    pub after: Vec<Uuid>,
+    pub after: Vec<WriteRef>,
 }
 
 impl<'t> QueryString<'t> {
@@ -198,23 +198,45 @@ fn select<'t>(
 }
 
 /// Parses `after=<id>,<id>`.
-fn after(query: &[(String, String)]) -> Result<Vec<Uuid>, Problem> {
-    single(query, "after")?.map_or_else(|| Ok(Vec::new()), write_ids)
+fn after(query: &[(String, String)]) -> Result<Vec<WriteRef>, Problem> {
+    single(query, "after")?.map_or_else(|| Ok(Vec::new()), writes)
 }
 
-/// Parses ids of writes, separated by commas.
-pub fn write_ids(text: &str) -> Result<Vec<Uuid>, Problem> {
-    let mut ids = text
-        .split(',')
-        .map(|id| Uuid::parse_str(id.trim()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| invalid("after: expected ids of writes, separated by commas"))?;
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.len() > AFTER_MAX {
+/// A write that must be settled before the rows are read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WriteRef {
+    pub id: Uuid,
+    /// The fingerprint of its payload, if the id comes from an Idempotency-Key and other payloads
+    /// may have been sent under it. Without one, the payload that was settled first counts.
+    pub fingerprint: Option<String>,
+}
+
+/// Parses writes, separated by commas: `<id>`, or `<id>.<fingerprint>`.
+pub fn writes(text: &str) -> Result<Vec<WriteRef>, Problem> {
+    let mut writes =
+        text.split(',').map(|text| write(text.trim())).collect::<Option<Vec<_>>>().ok_or_else(
+            || invalid("after: expected ids of writes, or <id>.<fingerprint>, separated by commas"),
+        )?;
+    writes.sort_unstable();
+    writes.dedup();
+    if writes.len() > AFTER_MAX {
         return Err(invalid(format!("after: expected at most {AFTER_MAX} ids")));
     }
-    Ok(ids)
+    Ok(writes)
+}
+
+fn write(text: &str) -> Option<WriteRef> {
+    let (id, fingerprint) = match text.split_once('.') {
+        Some((id, fingerprint)) => (id, Some(fingerprint)),
+        None => (text, None),
+    };
+    let is_fingerprint =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let fingerprint = match fingerprint {
+        Some(text) if !is_fingerprint(text) => return None,
+        other => other.map(str::to_owned),
+    };
+    Some(WriteRef { id: Uuid::parse_str(id).ok()?, fingerprint })
 }
 
 /// Returns the scope of a query's cursors: everything that determines the rows and their order.

@@ -5,7 +5,6 @@
 //! writes to each record, so that one call reads all from one snapshot.
 
 use aurora_sync_catalog::{Column, ColumnType, Table};
-use uuid::Uuid;
 
 use super::condition::Condition;
 use super::form::Form;
@@ -13,7 +12,7 @@ use super::operator::Comparison;
 use super::order;
 use super::page::Shape;
 use super::parameters::{Parameters, Query};
-use super::query_string::QueryString;
+use super::query_string::{QueryString, WriteRef};
 use super::{ALIAS, column_sql};
 use crate::domain::field::Parameter;
 use crate::domain::key::Key;
@@ -36,7 +35,7 @@ pub struct Head {
     /// Adds the total number of rows.
     pub counts: bool,
     /// Adds the state of these writes.
-    pub after: Vec<Uuid>,
+    pub after: Vec<WriteRef>,
 }
 
 impl Head {
@@ -255,17 +254,24 @@ pub fn planned_count(relation: Relation<'_>, query_string: &QueryString<'_>) -> 
 
 /// Makes the statement for the ledger's entries of these writes: one record with a JSON array, or
 /// NULL if there are none.
-pub fn settled(ids: &[Uuid]) -> Query {
+pub fn settled(writes: &[WriteRef]) -> Query {
     let mut parameters = Parameters::default();
-    let sql = settled_sql(ids, &mut parameters);
+    let sql = settled_sql(writes, &mut parameters);
     parameters.into_query(sql)
 }
 
-fn settled_sql(ids: &[Uuid], parameters: &mut Parameters) -> String {
-    let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+/// Formats the SELECT of the outcomes, each with the number of its write. If another payload was
+/// settled first under an id, the write has an id of its own.
+fn settled_sql(writes: &[WriteRef], parameters: &mut Parameters) -> String {
+    let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
     let ids = array_literal(ids.iter().map(|id| Some(id.as_str())));
     let ids = parameters.bind_as(&ids, "uuid[]");
+    let fingerprints = array_literal(writes.iter().map(|write| write.fingerprint.as_deref()));
+    let fingerprints = parameters.bind_as(&fingerprints, "text[]");
     format!(
-        "SELECT json_agg(json_build_object('id', id, 'outcome', outcome))::text FROM sync.write WHERE id = ANY ({ids})"
+        "SELECT json_agg(json_build_object('number', asked.number, 'outcome', write.outcome))::text
+FROM unnest({ids}, {fingerprints}) WITH ORDINALITY AS asked (id, fingerprint, number)
+JOIN sync.write AS write ON write.id IN (asked.id, sync.reused_id(asked.id, asked.fingerprint))
+  AND (asked.fingerprint IS NULL OR write.fingerprint = asked.fingerprint)"
     )
 }

@@ -264,13 +264,17 @@ fn a_statement_returns_its_head_even_without_rows() {
     let query_string =
         QueryString::of_list(&table, &pairs(&[("age", "3"), ("select", "age")]), "").unwrap();
     let relation = Relation { table: &table, from: &table.sql_name(), parameters: &[] };
-    let head = Head { counts: true, after: vec![uuid::Uuid::nil()] };
+    let head =
+        Head { counts: true, after: vec![WriteRef { id: uuid::Uuid::nil(), fingerprint: None }] };
     let (query, shape) = list(relation, &query_string, Form::Json, &head, 2);
     assert_eq!(
         query.sql,
         r#"SELECT page.f1, page.f2, page.f3, head.total, head.settled, page.f4
-FROM (SELECT (SELECT count(*) FROM "public"."thing" AS t WHERE (t."age" = :p1::integer)) AS total, (SELECT json_agg(json_build_object('id', id, 'outcome', outcome))::text FROM sync.write WHERE id = ANY (:p2::uuid[])) AS settled) AS head
-LEFT JOIN (SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."age") AS shown) AS f1, t."kind"::text AS f2, t."id"::text AS f3, true AS f4, t."kind" AS o1, t."id" AS o2 FROM "public"."thing" AS t WHERE (t."age" = :p3::integer) ORDER BY t."kind", t."id" LIMIT :p4::bigint) AS page ON true ORDER BY page.o1, page.o2"#
+FROM (SELECT (SELECT count(*) FROM "public"."thing" AS t WHERE (t."age" = :p1::integer)) AS total, (SELECT json_agg(json_build_object('number', asked.number, 'outcome', write.outcome))::text
+FROM unnest(:p2::uuid[], :p3::text[]) WITH ORDINALITY AS asked (id, fingerprint, number)
+JOIN sync.write AS write ON write.id IN (asked.id, sync.reused_id(asked.id, asked.fingerprint))
+  AND (asked.fingerprint IS NULL OR write.fingerprint = asked.fingerprint)) AS settled) AS head
+LEFT JOIN (SELECT (SELECT row_to_json(shown.*)::text FROM (SELECT t."age") AS shown) AS f1, t."kind"::text AS f2, t."id"::text AS f3, true AS f4, t."kind" AS o1, t."id" AS o2 FROM "public"."thing" AS t WHERE (t."age" = :p4::integer) ORDER BY t."kind", t."id" LIMIT :p5::bigint) AS page ON true ORDER BY page.o1, page.o2"#
     );
     let empty =
         vec![Field::Null, Field::Null, Field::Null, Field::Long(0), Field::Null, Field::Null];

@@ -60,7 +60,10 @@ pub fn settle(
             target.insert("fresh", &target.unless_key_exists(), &key)
         }
         Operation::Insert if target.reports_by_key() => target.insert("fresh", "", &key),
-        Operation::Insert => target.insert("fresh", "", "1"),
+        Operation::Insert => {
+            let made = target.made_key();
+            target.insert("fresh", "", made.as_deref().unwrap_or("1"))
+        }
         Operation::InsertIgnore => target.insert("fresh", " ON CONFLICT DO NOTHING", &key),
         Operation::Upsert => target.insert("fresh", &target.merge(), &key),
         Operation::Update => target.update("fresh"),
@@ -80,9 +83,20 @@ pub fn settle(
         ),
         _ => format!("{outcome} AS outcome, NULL::text AS payload\n  FROM fresh"),
     };
-    let reused = match identity {
-        Identity::Id => String::new(),
-        Identity::IdAndFingerprint => target.reused(operation),
+    let (own_id, reused, idempotency_ids) = match identity {
+        Identity::Id => ("", String::new(), ""),
+        Identity::IdAndFingerprint => (
+            ", NULL::uuid AS idempotency_id",
+            target.reused(operation),
+            ", array_agg(idempotency_id)::text",
+        ),
+    };
+    // The rows of an insert return in the order of the source.
+    let makes_keys = operation == Operation::Insert && target.made_key().is_some();
+    let keys = if makes_keys {
+        "(SELECT array_agg(made_key) FROM written)"
+    } else {
+        "array_agg(write_key)"
     };
     format!(
         "WITH input AS MATERIALIZED (
@@ -94,10 +108,10 @@ pub fn settle(
 ){stored}, written AS (
   {change}
 ), settled AS (
-  SELECT write_id, accepted_at_ms, write_key, fingerprint, {reported}{reused}
+  SELECT write_id, accepted_at_ms, write_key, fingerprint{own_id}, {reported}{reused}
 )
-SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
-  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, {keys}::text,
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text{idempotency_ids}])
 FROM settled",
         parameters = target.elements(),
         names = target.names(),
@@ -166,6 +180,18 @@ fn aspects(column: &Column, value: &str) -> Vec<String> {
         // (`extra_float_digits`).
         Type::Real | Type::DoublePrecision => vec![value.to_owned(), text],
         _ => vec![value.to_owned()],
+    }
+}
+
+/// Returns the text of a key's column of the target: a time in ISO 8601, and an address without the
+/// prefix that a cast adds.
+fn key_text(column: &Column) -> String {
+    let name = format!("target.{}", quote_identifier(&column.name));
+    match column.column_type {
+        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz | ColumnType::Inet => {
+            format!("to_json({name})#>>'{{}}'")
+        }
+        _ => format!("{name}::text"),
     }
 }
 
@@ -369,6 +395,20 @@ impl StatementTarget<'_> {
         self.table.has_row_logic && !key.is_empty() && key.iter().all(has)
     }
 
+    /// Returns the expression of the key that the database makes, or `None` if the statement sets
+    /// the whole key, there is none, or the writer may not read it.
+    fn made_key(&self) -> Option<String> {
+        let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
+        if self.table.primary_key.iter().all(has) || !self.table.returns_key() {
+            return None;
+        }
+        let parts: Vec<_> = self.table.key_columns().map(key_text).collect();
+        Some(match parts.as_slice() {
+            [part] => format!("{part} AS made_key"),
+            parts => format!("sync.key_text({}) AS made_key", parts.join(", ")),
+        })
+    }
+
     /// Returns the branches of an outcome for rows that triggers may leave out or give another key.
     ///
     /// PostgreSQL does not report to which row of the source a returned row belongs. If some rows
@@ -443,7 +483,7 @@ impl StatementTarget<'_> {
         format!(
             "
   UNION ALL
-  SELECT {own_id}, input.accepted_at_ms, input.write_key, input.fingerprint, 'idempotency-key-reused',
+  SELECT {own_id}, input.accepted_at_ms, input.write_key, input.fingerprint, input.write_id, 'idempotency-key-reused',
     {}
   FROM input JOIN sync.write AS known ON known.id = input.write_id
   WHERE known.fingerprint IS DISTINCT FROM input.fingerprint
@@ -492,8 +532,8 @@ impl StatementTarget<'_> {
         parts.join(" AND ")
     }
 
-    /// Returns ` AND …`: the row is as the write expects it. PostgreSQL evaluates it again if another
-    /// transaction has changed the row meanwhile. Empty without preconditions.
+    /// Returns ` AND …`: the row is as the write expects it. PostgreSQL evaluates it again if
+    /// another transaction has changed the row meanwhile. Empty without preconditions.
     fn and_is_expected(&self, source: &str) -> String {
         if self.precondition.is_none() {
             return String::new();

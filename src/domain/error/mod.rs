@@ -63,6 +63,20 @@ impl SyncError {
         }
     }
 
+    /// Returns a word for the error that holds no value and no name: the SQLSTATE of an error of
+    /// PostgreSQL.
+    pub fn code(&self) -> String {
+        match self {
+            Self::Database(error) | Self::Refused(error) => match &error.fault {
+                DataApiFault::Sql(state) => state.0.clone(),
+                fault => format!("{fault:?}"),
+            },
+            Self::Service(_) => "service".to_owned(),
+            Self::OutOfTime => "out-of-time".to_owned(),
+            Self::Inconsistent(_) => "inconsistent".to_owned(),
+        }
+    }
+
     /// Returns `true` if less work, or more time, would have been enough.
     pub fn is_timeout(&self) -> bool {
         match self {

@@ -34,6 +34,8 @@ pub(super) struct Message {
     entries: Vec<Entry>,
     /// The ids of the writes that are rejected without a statement, and the rules.
     rejected: Vec<(Uuid, String)>,
+    /// The ids of the writes that wait for a deployment.
+    unknown: Vec<Uuid>,
     /// The rule that would reject a write of the message, or its body, if no deployment could be
     /// under way.
     not_yet_known: Option<&'static str>,
@@ -66,6 +68,7 @@ impl Message {
             writes: Vec::new(),
             entries: Vec::new(),
             rejected: Vec::new(),
+            unknown: Vec::new(),
             not_yet_known: None,
             meets_other_tables: false,
             id,
@@ -100,6 +103,7 @@ impl Message {
                         .find(|known| *known == rule) =>
             {
                 self.not_yet_known = Some(rule);
+                self.unknown.push(write.id);
             }
             Err(rejection) => {
                 self.rejected.push((write.id, rejection.rule.clone()));
@@ -111,6 +115,12 @@ impl Message {
                 self.entries.push(Entry::rejected(&write, rejection));
             }
         }
+    }
+
+    /// Returns the ids of all writes of the message.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Uuid> {
+        let rejected = self.rejected.iter().map(|(id, _)| *id);
+        self.writes.iter().map(|write| write.id).chain(rejected).chain(self.unknown.iter().copied())
     }
 
     /// Returns the rule that would reject a part of the message, if it waits for a deployment.

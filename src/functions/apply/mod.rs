@@ -8,7 +8,7 @@
 mod batch;
 mod settle;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use self::batch::{Batch, Message};
 use self::settle::{in_order_of_steps, settle};
 use crate::aws::data_api::DataApi;
 use crate::aws::queue::Queue;
-use crate::database::ledger;
+use crate::database::ledger::{self, Blocked};
 use crate::database::transaction::awake;
 use crate::domain::backoff::delay;
 use crate::domain::deadline::Deadline;
@@ -85,7 +85,7 @@ pub async fn handle(
     }
     tracing::info!(messages = messages.len() - unsettled.len(), "batch settled");
     if !unsettled.is_empty() {
-        postpone(apply, &unsettled).await;
+        tokio::join!(postpone(apply, &unsettled), record_blocked(apply, &unsettled));
     }
     Ok(response(&unsettled))
 }
@@ -110,11 +110,13 @@ fn log_rejected(messages: &[Message], unsettled: &[Unsettled<'_>]) {
 }
 
 /// A message that is left for another delivery.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Unsettled<'a> {
     message: &'a Message,
     /// The action for the error that was met: it decides the time until the next delivery.
     disposition: Disposition,
+    /// The rule or the code of the error, if a person must act.
+    cause: Option<String>,
     /// True if the database has other tables or columns than the catalog, as far as the error
     /// tells.
     meets_other_tables: bool,
@@ -122,16 +124,18 @@ struct Unsettled<'a> {
 
 impl<'a> Unsettled<'a> {
     fn after(error: &SyncError, message: &'a Message) -> Self {
+        let disposition = error.disposition();
         Self {
             message,
-            disposition: error.disposition(),
+            disposition,
+            cause: (disposition != Disposition::Retry).then(|| error.code()),
             meets_other_tables: error.is_about_tables(),
         }
     }
 
     /// Makes a message that waits for another one, or for the end of an outage.
     fn waiting(message: &'a Message) -> Self {
-        Self { message, disposition: Disposition::Retry, meets_other_tables: false }
+        Self { message, disposition: Disposition::Retry, cause: None, meets_other_tables: false }
     }
 }
 
@@ -159,8 +163,9 @@ fn ready(messages: &[Message]) -> (Vec<&Message>, Vec<Unsettled<'_>>) {
             waiting.insert(&message.group);
         }
         if waiting.contains(message.group.as_str()) {
-            let meets_other_tables = message.not_yet_known().is_some();
-            unsettled.push(Unsettled { meets_other_tables, ..Unsettled::waiting(message) });
+            let cause = message.not_yet_known().map(str::to_owned);
+            let meets_other_tables = cause.is_some();
+            unsettled.push(Unsettled { cause, meets_other_tables, ..Unsettled::waiting(message) });
         } else {
             ready.push(message);
         }
@@ -378,7 +383,8 @@ fn response(unsettled: &[Unsettled<'_>]) -> SqsBatchResponse {
     response
 }
 
-/// The most time for [`postpone`]: a part of the time that is reserved for the response.
+/// The most time for [`postpone`] and [`record_blocked`]: a part of the time that is reserved for
+/// the response.
 const POSTPONED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Sets the time after which SQS delivers each message again. If that fails, the visibility timeout
@@ -400,5 +406,25 @@ async fn postpone(apply: &Apply, unsettled: &[Unsettled<'_>]) {
         Err(_) => {
             tracing::warn!(messages, "visibility of messages not changed in time");
         }
+    }
+}
+
+/// Records the writes of the groups that wait for a person, so that their statuses say so. If that
+/// fails, they are only pending.
+async fn record_blocked(apply: &Apply, unsettled: &[Unsettled<'_>]) {
+    let mut groups: BTreeMap<&str, Blocked> = BTreeMap::new();
+    for Unsettled { message, cause, .. } in unsettled {
+        let group = groups.entry(&message.group).or_default();
+        group.cause = group.cause.take().or_else(|| cause.clone());
+        group.ids.extend(message.ids());
+    }
+    groups.retain(|_, group| group.cause.is_some() && !group.ids.is_empty());
+    if groups.is_empty() {
+        return;
+    }
+    match timeout(POSTPONED_WITHIN, ledger::record_blocked(&apply.data_api, &groups)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "cause of the wait not recorded"),
+        Err(_) => tracing::warn!("cause of the wait not recorded in time"),
     }
 }

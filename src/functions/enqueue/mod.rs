@@ -19,6 +19,7 @@ use serde::Serialize;
 use self::accept::{Accepted, Refusal, accept};
 use self::send::{Sent, send};
 use crate::api::http::{Request, Response};
+use crate::api::link;
 use crate::api::problem::{AcceptedWrite, Kind, Problem};
 use crate::aws::queue::{Queue, Reason};
 use crate::domain::deadline::{Deadline, now_ms};
@@ -131,14 +132,8 @@ struct AcceptedWrites {
 }
 
 fn entry(item: usize, write: &Write, is_list: bool) -> AcceptedWrite {
-    let id = write.id;
-    let status = match &write.fingerprint {
-        // The fingerprint prevents a client from reading the outcome of another payload with the
-        // same Idempotency-Key.
-        Some(fingerprint) => format!("/_sync/writes/{id}?fingerprint={fingerprint}"),
-        None => format!("/_sync/writes/{id}"),
-    };
-    AcceptedWrite { item: is_list.then_some(item), id, status }
+    let status = link::write_status(write.id, write.fingerprint.as_deref());
+    AcceptedWrite { item: is_list.then_some(item), id: write.id, status }
 }
 
 /// Makes the problem for writes that the queue did not confirm.

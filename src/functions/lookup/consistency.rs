@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::reader::Reader;
 use super::write_status;
+use crate::api::link;
 use crate::api::problem::{Kind, Problem, WriteState};
-use crate::api::query;
+use crate::api::query::{self, WriteRef};
 use crate::domain::deadline::Deadline;
 use crate::domain::field::Field;
 
@@ -29,14 +29,15 @@ const RETRY_AFTER: u16 = 2;
 /// The ledger's entry for a write.
 #[derive(Debug, Deserialize)]
 struct Settled {
-    id: Uuid,
+    /// The number of the write among those of the request, from 1.
+    number: usize,
     outcome: String,
 }
 
 /// Returns `true` if all of these writes are settled, from the ledger's entries. Fails if one is
 /// rejected, or can never be settled.
-pub(super) fn are_settled(ids: &[Uuid], found: Option<&str>) -> Result<bool, Problem> {
-    let states = states(ids, found);
+pub(super) fn are_settled(writes: &[WriteRef], found: Option<&str>) -> Result<bool, Problem> {
+    let states = states(writes, found);
     let with_outcome = |outcome: &str| -> Vec<_> {
         states.iter().filter(|state| state.outcome == outcome).cloned().collect()
     };
@@ -55,7 +56,7 @@ pub(super) fn are_settled(ids: &[Uuid], found: Option<&str>) -> Result<bool, Pro
 }
 
 /// Waits until all of these writes are settled.
-pub(super) async fn settled(reader: &Reader<'_>, ids: &[Uuid]) -> Result<(), Problem> {
+pub(super) async fn settled(reader: &Reader<'_>, writes: &[WriteRef]) -> Result<(), Problem> {
     let deadline = reader.deadline.less(READ_RESERVE).min(Deadline::after(WAIT_MAX));
     let mut delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
@@ -68,13 +69,13 @@ pub(super) async fn settled(reader: &Reader<'_>, ids: &[Uuid]) -> Result<(), Pro
     loop {
         let delay = delays.next().unwrap_or(WAIT_MAX);
         if deadline.remaining() < delay {
-            return Err(still_pending(ids, found.as_deref()));
+            return Err(still_pending(writes, found.as_deref()));
         }
         tokio::time::sleep(delay).await;
-        let records = reader.run(query::settled(ids)).await?;
+        let records = reader.run(query::settled(writes)).await?;
         let text = records.first().and_then(|record| record.first()).and_then(Field::as_text);
         found = text.map(ToOwned::to_owned);
-        if are_settled(ids, found.as_deref())? {
+        if are_settled(writes, found.as_deref())? {
             return Ok(());
         }
     }
@@ -83,8 +84,8 @@ pub(super) async fn settled(reader: &Reader<'_>, ids: &[Uuid]) -> Result<(), Pro
 /// Makes the problem for writes that are still pending. Its status is 503 instead of 425 (Too
 /// Early), which is for requests in TLS early data. Few clients know 425, and all that retry know
 /// 503 with `Retry-After`.
-fn still_pending(ids: &[Uuid], found: Option<&str>) -> Problem {
-    let mut pending = states(ids, found);
+fn still_pending(writes: &[WriteRef], found: Option<&str>) -> Problem {
+    let mut pending = states(writes, found);
     pending.retain(|state| state.outcome == PENDING);
     Problem::new(
         Kind::WritePending,
@@ -96,18 +97,19 @@ fn still_pending(ids: &[Uuid], found: Option<&str>) -> Problem {
 
 const PENDING: &str = "pending";
 
-fn states(ids: &[Uuid], found: Option<&str>) -> Vec<WriteState> {
+fn states(writes: &[WriteRef], found: Option<&str>) -> Vec<WriteState> {
     let found: Vec<Settled> =
         found.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let outcome = |id: &Uuid| {
-        let settled = found.iter().find(|settled| settled.id == *id);
+    let outcome = |number: usize| {
+        let settled = found.iter().find(|settled| settled.number == number);
         settled.map_or_else(|| PENDING.to_owned(), |settled| settled.outcome.clone())
     };
-    ids.iter()
-        .map(|id| WriteState {
-            id: *id,
-            outcome: outcome(id),
-            status: format!("/_sync/writes/{id}"),
+    let numbered = writes.iter().zip(1..);
+    numbered
+        .map(|(write, number)| WriteState {
+            id: write.id,
+            outcome: outcome(number),
+            status: link::write_status(write.id, write.fingerprint.as_deref()),
         })
         .collect()
 }

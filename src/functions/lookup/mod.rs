@@ -9,6 +9,7 @@ mod body;
 mod preferences;
 mod consistency;
 mod write_status;
+mod writes;
 mod imports;
 mod representation;
 
@@ -106,7 +107,8 @@ async fn respond(
             let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
             Ok(rows::list(&reader, relation, "", &[], request).await?.response)
         }
-        Route::Write(id) => write_status::respond(&reader, id, request).await,
+        Route::Writes => writes::list(&reader, catalog, request).await,
+        Route::Write(id) => write_status::respond(&reader, catalog, id, request).await,
         Route::Imports => imports::list(&reader, request).await,
         Route::Import(id) => imports::one(&reader, id, request).await,
         Route::Rejects(id) => imports::rejects(&reader, id, request).await,

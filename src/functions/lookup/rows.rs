@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use aurora_sync_catalog::Column;
 use aws_lambda_events::http::header::{ACCEPT, CONTENT_RANGE, ETAG, HeaderName, LINK};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use uuid::Uuid;
 
 use super::preferences::Count;
 use super::reader::{ReadError, Reader};
@@ -19,7 +18,7 @@ use crate::api::entity_tag;
 use crate::api::http::{Request, Response};
 use crate::api::negotiation;
 use crate::api::problem::{Kind, Problem};
-use crate::api::query::{self, Form, Head, Page, QueryString, Relation};
+use crate::api::query::{self, Form, Head, Page, QueryString, Relation, WriteRef};
 use crate::domain::field::{Field, Record};
 use crate::domain::key::Key;
 
@@ -123,11 +122,14 @@ async fn after_writes(
 }
 
 /// Returns the writes of `after=` and of `Consistent-After`.
-fn writes_before(request: &Request, query_string: &QueryString<'_>) -> Result<Vec<Uuid>, Problem> {
+fn writes_before(
+    request: &Request,
+    query_string: &QueryString<'_>,
+) -> Result<Vec<WriteRef>, Problem> {
     let header = request.header_list(CONSISTENT_AFTER);
-    let of_header = if header.is_empty() { Vec::new() } else { query::write_ids(&header)? };
-    let ids: BTreeSet<_> = query_string.after.iter().copied().chain(of_header).collect();
-    Ok(ids.into_iter().collect())
+    let of_header = if header.is_empty() { Vec::new() } else { query::writes(&header)? };
+    let writes: BTreeSet<_> = query_string.after.iter().cloned().chain(of_header).collect();
+    Ok(writes.into_iter().collect())
 }
 
 /// Reads one page, with fewer rows than requested if they are large.

@@ -6,42 +6,106 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use aurora_sync_catalog::{Catalog, Table};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::reader::Reader;
 use crate::api::http::{Request, Response};
+use crate::api::link;
 use crate::api::problem::{Kind, Problem};
-use crate::api::query::{Form, Query};
+use crate::api::query::Query;
+use crate::api::worker_tables::WRITE_COLUMNS;
 use crate::domain::field::{Field, null, parameter, storable};
 
 /// The longest time of a write in the queues: 14 days in each of the two, and a day of margin.
 const PENDING_MAX: Duration = Duration::from_hours(29 * 24);
 
-/// The status of a write, without the key and the message of PostgreSQL if the reader may not read
-/// what these can hold. Of the two rows that a write with a key may have, only one has its
+/// The way out for an insert whose key exists.
+const HINT: &str = "CASE WHEN sqlstate = '23505' AND operation = 'insert' AND EXISTS (
+       SELECT FROM pg_constraint WHERE conname = constraint_name AND contype = 'p')
+     THEN 'PUT updates the row that has the key; POST with Prefer: resolution=merge-duplicates inserts or updates.' END";
+
+/// Returns the SELECT of a status: the ledger's entry, all payloads of its Idempotency-Key, and the
+/// cause for which it waits. Of the rows that a write with a key may have, only one has its
 /// fingerprint.
-const WRITE_STATUS: &str = "SELECT row_to_json(found)::text FROM (
-  SELECT id, table_name AS \"table\", CASE WHEN readable.of_key THEN key END AS key, operation, outcome, rule, sqlstate,
-    CASE WHEN rule NOT IN ('database', 'unreadable')
-      OR readable.of_rows AND (sqlstate IS DISTINCT FROM '23503' OR readable.of_neighbours) THEN reason
-      WHEN reason IS NOT NULL THEN 'The message is withheld, since sync_reader may not read all that it can hold: see '
-        || 'the column reason of sync.write.' END AS reason,
-    CASE WHEN sqlstate = '23505' AND operation = 'insert' AND EXISTS (
-        SELECT FROM pg_constraint WHERE conname = constraint_name AND contype = 'p')
-      THEN 'PUT updates the row that has the key; POST with Prefer: resolution=merge-duplicates inserts or updates.'
-      END AS hint,
-    constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at
-  FROM sync.write, sync.readable(table_name) AS readable
-  WHERE id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
-    AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint::text)
-) AS found";
+fn write_status() -> String {
+    format!(
+        "SELECT
+  (SELECT row_to_json(found)::text FROM (
+    SELECT :id::uuid AS id, {WRITE_COLUMNS}, {HINT} AS hint, id AS own_id
+    FROM sync.write
+    WHERE id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
+      AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint::text)
+  ) AS found),
+  (SELECT json_agg(json_build_object('own_id', id, 'outcome', outcome, 'rule', rule, 'accepted_at', accepted_at,
+      'settled_at', settled_at) ORDER BY settled_at)::text
+    FROM sync.write WHERE id = :id::uuid OR idempotency_id = :id::uuid),
+  (SELECT row_to_json(blocked)::text FROM (
+    SELECT cause, blocked_at AS since, tried_at FROM sync.blocked
+    WHERE :id::uuid = ANY (write_ids) ORDER BY tried_at DESC LIMIT 1
+  ) AS blocked)"
+    )
+}
+
+/// The ledger's entry of a write.
+#[derive(Debug, Serialize, Deserialize)]
+struct Settled {
+    id: Uuid,
+    #[serde(skip_serializing)]
+    own_id: Uuid,
+    table: Option<String>,
+    key: Option<String>,
+    operation: String,
+    outcome: String,
+    rule: Option<String>,
+    sqlstate: Option<String>,
+    reason: Option<String>,
+    /// The way out, where the reason is that the key exists.
+    hint: Option<String>,
+    constraint: Option<String>,
+    column: Option<String>,
+    accepted_at: String,
+    settled_at: String,
+    /// The path of the row, if the write left it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    row: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    other_payloads: Vec<Payload>,
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
+}
+
+/// Another payload that was sent under the same Idempotency-Key. It has no fingerprint: a hash could
+/// reveal a value that the caller may not read.
+#[derive(Debug, Serialize, Deserialize)]
+struct Payload {
+    #[serde(skip_serializing)]
+    own_id: Uuid,
+    outcome: String,
+    rule: Option<String>,
+    accepted_at: String,
+    settled_at: String,
+}
+
+/// The error that blocks the message group of a write.
+#[derive(Debug, Serialize, Deserialize)]
+struct Blocked {
+    /// A rule, or the SQLSTATE of an error of PostgreSQL.
+    cause: String,
+    since: String,
+    tried_at: String,
+}
 
 /// A write that is not in the ledger.
 #[derive(Debug, Serialize)]
 struct Pending {
     id: Uuid,
     outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<Blocked>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_payloads: Vec<Payload>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
 }
@@ -50,6 +114,7 @@ struct Pending {
 /// of its id permits.
 pub(super) async fn respond(
     reader: &Reader<'_>,
+    catalog: &Catalog,
     id: &str,
     request: &Request,
 ) -> Result<Response, Problem> {
@@ -63,23 +128,93 @@ pub(super) async fn respond(
         }
         fingerprint.value = Some(storable(value));
     }
+    let has_fingerprint = fingerprint.value.is_some();
     let query = Query {
-        sql: WRITE_STATUS.to_owned(),
+        sql: write_status(),
         parameters: vec![parameter("id", id.to_string()), fingerprint],
         has_unknown_types: false,
     };
     let records = reader.run(query).await?;
-    let settled = records.first().and_then(|record| record.first()).and_then(Field::as_text);
-    if let Some(settled) = settled {
-        return Ok(Response::new(200, Form::Json.media_type(), settled.to_owned()));
+    let record = records.first().map_or(&[][..], Vec::as_slice);
+    let mut payloads: Vec<Payload> = parsed(record, 1)?.unwrap_or_default();
+    let Some(mut settled) = parsed::<Settled>(record, 0)? else {
+        return pending(id, payloads, parsed(record, 2)?);
+    };
+    settled.row = row(catalog, &settled);
+    payloads.retain(|payload| payload.own_id != settled.own_id);
+    settled.detail = (!has_fingerprint && !payloads.is_empty()).then_some(SEVERAL_PAYLOADS);
+    settled.other_payloads = payloads;
+    Ok(Response::json(200, &settled))
+}
+
+const SEVERAL_PAYLOADS: &str = "Several payloads were sent under this Idempotency-Key. This is the state of the first one; \
+                                the others, in other_payloads, were not applied.";
+
+/// Reads a field that holds JSON, or NULL.
+fn parsed<T: for<'a> Deserialize<'a>>(
+    record: &[Field],
+    index: usize,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = record.get(index).and_then(Field::as_text) else { return Ok(None) };
+    serde_json::from_str(text)
+        .map(Some)
+        .map_err(|_| Problem::new(Kind::Internal, "The ledger has an entry of another form."))
+}
+
+/// Returns the path of the row that a write has left, if look-ups may read it.
+fn row(catalog: &Catalog, settled: &Settled) -> Option<String> {
+    if settled.outcome == "rejected" || settled.operation == "delete" {
+        return None;
     }
+    let table = catalog.table(settled.table.as_deref()?).filter(|table| table.is_readable())?;
+    link::row(&Table::path(table), settled.key.as_deref()?)
+}
+
+fn pending(
+    id: Uuid,
+    other_payloads: Vec<Payload>,
+    blocked: Option<Blocked>,
+) -> Result<Response, Problem> {
     if !can_be_pending(id, SystemTime::now()) {
         return Err(not_found());
     }
-    let detail = (id.get_version_num() == 8).then_some(
-        "The id comes from an Idempotency-Key and has no time: the write is on its way, or none was accepted with this id.",
-    );
-    Ok(Response::json(200, &Pending { id, outcome: "pending", detail }))
+    let detail = match &blocked {
+        Some(blocked) => Some(cause(&blocked.cause)),
+        None if !other_payloads.is_empty() => Some(
+            "Another payload was settled under this Idempotency-Key. So this one is rejected when it is settled, or it was \
+             never accepted.",
+        ),
+        None if id.get_version_num() == 8 => Some(
+            "The id comes from an Idempotency-Key and has no time: the write is on its way, or none was accepted with this id.",
+        ),
+        None => None,
+    };
+    Ok(Response::json(200, &Pending { id, outcome: "pending", blocked, other_payloads, detail }))
+}
+
+/// Describes the error that blocks a message group, in words that hold no name and no value.
+fn cause(cause: &str) -> &'static str {
+    match cause {
+        "unknown-table" | "unknown-column" => {
+            "The database does not have the table or column of this write, or of one before it. A migration may bring it: the \
+             write waits for an hour after its acceptance, and is rejected then."
+        }
+        "unreadable" => {
+            "This write, or one before it, is of another version of aurora-sync. It waits for the end of a deployment."
+        }
+        "42501" => {
+            "The user sync_writer lacks a right that this write, or one before it, needs. The writes wait until it is granted; \
+             the log of the function apply names it."
+        }
+        "2200H" => {
+            "A sequence of the table is exhausted. The writes wait until it can count on; the log of the function apply names it."
+        }
+        "53100" => "The disk of the database is full. The writes wait until there is room.",
+        _ => {
+            "An error that is not about a row blocks this write, or one before it. The writes wait until it is fixed; the log of \
+             the function apply says what it is."
+        }
+    }
 }
 
 pub(super) fn not_found() -> Problem {

@@ -1,7 +1,8 @@
 //! A table of a million rows: look-ups by key and pages in the order of an index read only the rows
 //! that they return.
 
-use aurora_sync::api::query::{Form, Head, Query, QueryString, Relation, by_key, list};
+use aurora_sync::api::query::{Form, Head, Query, QueryString, Relation, WriteRef, by_key, list};
+use aurora_sync::api::worker_tables::{WRITE, writes};
 use aurora_sync::domain::key::Key;
 use aurora_sync_catalog::Table;
 
@@ -41,7 +42,10 @@ async fn look_ups_by_key_and_pages_use_the_index_on_a_million_rows() {
     let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
     let key = Key::from_path(table, "s7,500007").unwrap();
     let one = QueryString::of_row(table, &[]).unwrap();
-    let head = Head { counts: false, after: vec![uuid::Uuid::now_v7()] };
+    let head = Head {
+        counts: false,
+        after: vec![WriteRef { id: uuid::Uuid::now_v7(), fingerprint: None }],
+    };
     for (name, query) in [
         ("by key", by_key(relation, &key, &one, Form::Json, &Head::default()).0),
         ("by key, after a write", by_key(relation, &key, &one, Form::Json, &head).0),
@@ -66,5 +70,39 @@ async fn look_ups_by_key_and_pages_use_the_index_on_a_million_rows() {
         ("a range", page(table, &[("sensor", "s3"), ("number", "gte.999900")], &[])),
     ] {
         check(&client, &query.sql, &query.parameters, 10, name).await;
+    }
+}
+
+/// A million writes of four tables, of which one is small; every ten-thousandth is rejected.
+const LEDGER: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, accepted_at, settled_at)
+    SELECT gen_random_uuid(), CASE WHEN n % 100000 = 0 THEN 'small' ELSE 't' || n % 3 END, n::text, 'update',
+        CASE WHEN n % 10000 = 7 THEN 'rejected' ELSE 'applied' END, CASE WHEN n % 10000 = 7 THEN 'database' END,
+        now() - n * interval '1 second', now() - n * interval '1 second'
+    FROM generate_series(1, 1000000) AS n;
+    ANALYZE sync.write";
+
+#[tokio::test]
+async fn the_list_of_writes_uses_the_indexes_of_a_ledger_of_a_million_writes() {
+    let tables = ["small", "t0", "t1", "t2"]
+        .map(|name| format!("CREATE TABLE {name} (id text PRIMARY KEY);"));
+    let world = World::with(&tables.concat()).await;
+    let client = ephemeral_postgres::connect(&world.database_url).await.unwrap();
+    client.batch_execute(LEDGER).await.unwrap();
+    for (rows, query) in [
+        (10, &[][..]),
+        (10, &[("order", "settled_at")]),
+        (10, &[("outcome", "eq.rejected")]),
+        (10, &[("outcome", "eq.rejected"), ("table", "eq.t1")]),
+        (10, &[("table", "eq.t1")]),
+        (10, &[("table", "eq.small")]),
+        (10, &[("settled_at", "lt.2026-01-01T00:00:00Z")]),
+    ] {
+        let query: Vec<_> =
+            query.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let from = writes(&world.catalog, &query);
+        let relation = Relation { table: &WRITE, from: &from, parameters: &[] };
+        let parsed = QueryString::of_list(&WRITE, &query, "settled_at.desc").unwrap();
+        let (sql, _) = list(relation, &parsed, Form::Json, &Head::default(), rows);
+        check(&client, &sql.sql, &sql.parameters, 40, &format!("{query:?}")).await;
     }
 }

@@ -1,5 +1,8 @@
 //! Idempotency-Keys that are used twice.
 
+use std::time::Duration;
+
+use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::domain::write::{Write, fingerprint};
 use serde_json::json;
 use uuid::Uuid;
@@ -62,6 +65,18 @@ async fn another_payload_under_a_used_idempotency_key_is_rejected_and_never_appl
         assert_eq!(status.json()["outcome"], outcome, "{fingerprint}");
         assert_eq!(status.json()["rule"], rule, "{fingerprint}");
     }
+    // The status names the id that was asked for, and says that there are two payloads.
+    for fingerprint in [None, first.fingerprint.as_ref(), other.fingerprint.as_ref()] {
+        let query = fingerprint.map_or_else(String::new, |text| format!("?fingerprint={text}"));
+        let status = world.read(&format!("/_sync/writes/{}{query}", first.id), &[]).await.json();
+        assert_eq!(status["id"], first.id.to_string());
+        let others = status["other_payloads"].as_array().unwrap();
+        let is_first = fingerprint != other.fingerprint.as_ref();
+        let outcome = if is_first { "rejected" } else { "applied" };
+        assert_eq!((others.len(), &others[0]["outcome"]), (1, &json!(outcome)));
+        assert_eq!(status["detail"].is_string(), fingerprint.is_none());
+        assert!(!status.to_string().contains(first.fingerprint.as_ref().unwrap()));
+    }
     let wrong = world.read(&format!("/_sync/writes/{}?fingerprnt=00", first.id), &[]).await;
     assert_eq!(wrong.status, 400);
     // The rejected write keeps its payload.
@@ -98,4 +113,43 @@ async fn a_bad_row_does_not_hide_a_reused_idempotency_key() {
             "0012|applied|-|-",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_look_up_waits_for_its_own_payload_of_an_idempotency_key() {
+    let world = World::with(STAFF).await;
+    let first = keyed(&world, 1, "insert staff id=0010 name=first");
+    let other = keyed(&world, 1, "insert staff id=0011 name=other");
+    let after = |write: &Write| format!("{}.{}", write.id, write.fingerprint.as_ref().unwrap());
+    let (of_first, of_other) = (after(&first), after(&other));
+    let read = async |after: &str| {
+        let deadline = Deadline::after(Duration::from_secs(3));
+        world.request("GET", &format!("/staff/0010?after={after}"), &[], deadline).await
+    };
+    world.apply_writes(vec![first.clone()]).await;
+    assert_eq!(read(&first.id.to_string()).await.status, 200);
+    assert_eq!(read(&of_first).await.status, 200);
+    assert_eq!(read(&of_other).await.status, 503);
+    world.apply_writes(vec![other.clone()]).await;
+    let response = read(&of_other).await;
+    assert_eq!(response.status, 409);
+    let status = response.json()["writes"][0]["status"].as_str().unwrap().to_owned();
+    assert_eq!(world.read(&status, &[]).await.json()["rule"], "idempotency-key-reused");
+    let header = world.read("/staff/0010", &[("consistent-after", &of_other)]).await;
+    assert_eq!(header.status, 409);
+    assert_eq!(read(&format!("{}.", first.id)).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_payload_that_is_rejected_without_a_statement_is_among_those_of_its_key() {
+    let world = World::with(STAFF).await;
+    let first = keyed(&world, 1, "update staff id=0001 name=first");
+    let mut other = keyed(&world, 1, "update staff id=0001 name=other");
+    other.row.push(("gone".to_owned(), None));
+    other.fingerprint = Some("00ff".to_owned());
+    world.apply_writes(vec![first.clone()]).await;
+    world.apply_writes(vec![other]).await;
+    let status = world.read(&format!("/_sync/writes/{}", first.id), &[]).await.json();
+    assert_eq!(status["outcome"], "applied");
+    assert_eq!(status["other_payloads"][0]["rule"], "unknown-column");
 }

@@ -11,15 +11,15 @@ WITH input AS MATERIALIZED (
   WHERE ROW(target."name", target."amount", target."tags", target."place")::record *<> ROW(EXCLUDED."name", EXCLUDED."amount", EXCLUDED."tags", EXCLUDED."place")::record
   RETURNING target."kind" AS k1, target."number" AS k2
 ), settled AS (
-  SELECT write_id, accepted_at_ms, write_key, fingerprint, CASE WHEN (fresh.c1, fresh.c2) IN (SELECT written.k1, written.k2 FROM written) THEN 'applied' ELSE 'unchanged' END AS outcome, NULL::text AS payload
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, NULL::uuid AS idempotency_id, CASE WHEN (fresh.c1, fresh.c2) IN (SELECT written.k1, written.k2 FROM written) THEN 'applied' ELSE 'unchanged' END AS outcome, NULL::text AS payload
   FROM fresh
   UNION ALL
-  SELECT sync.reused_id(input.write_id, input.fingerprint), input.accepted_at_ms, input.write_key, input.fingerprint, 'idempotency-key-reused',
+  SELECT sync.reused_id(input.write_id, input.fingerprint), input.accepted_at_ms, input.write_key, input.fingerprint, input.write_id, 'idempotency-key-reused',
     json_build_object('table', 'item', 'operation', 'upsert', 'row', json_object(ARRAY['kind', 'number', 'name', 'amount', 'tags', 'place'], ARRAY[input.c1::text, input.c2::text, input.c3::text, input.c4::text, input.c5::text, input.c6::text]))::text
   FROM input JOIN sync.write AS known ON known.id = input.write_id
   WHERE known.fingerprint IS DISTINCT FROM input.fingerprint
     AND NOT EXISTS (SELECT FROM sync.write AS rejected WHERE rejected.id = sync.reused_id(input.write_id, input.fingerprint))
 )
 SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
-  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text, array_agg(idempotency_id)::text])
 FROM settled
