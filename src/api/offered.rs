@@ -13,15 +13,13 @@ const TABLES_LISTED_MAX: usize = 20;
 
 /// Returns the table of a path.
 pub fn table<'a>(catalog: &'a Catalog, path: &str) -> Result<&'a Table, Problem> {
-    catalog
-        .offered()
-        .find(|table| table.path() == path)
-        .ok_or_else(|| Problem::new(Kind::UnknownTable, no_table(catalog, path)))
+    find(catalog, path).ok_or_else(|| unknown(catalog.offered(), path))
 }
 
 /// Returns the table of a path, if look-ups may read it.
 pub fn readable_table<'a>(catalog: &'a Catalog, path: &str) -> Result<&'a Table, Problem> {
-    let table = table(catalog, path)?;
+    let readable = || catalog.offered().filter(|table| table.is_readable());
+    let table = find(catalog, path).ok_or_else(|| unknown(readable(), path))?;
     if table.is_readable() {
         return Ok(table);
     }
@@ -46,9 +44,18 @@ fn sentence(text: &str) -> String {
     first.into_iter().chain(characters).chain(['.']).collect()
 }
 
-/// Formats the nearest table, or the tables that there are.
-fn no_table(catalog: &Catalog, path: &str) -> String {
-    let paths: Vec<_> = catalog.offered().map(Table::path).collect();
+fn find<'a>(catalog: &'a Catalog, path: &str) -> Option<&'a Table> {
+    catalog.offered().find(|table| table.path() == path)
+}
+
+/// Makes the problem for a table that is none of these.
+fn unknown<'a>(tables: impl Iterator<Item = &'a Table>, path: &str) -> Problem {
+    let paths: Vec<_> = tables.map(Table::path).collect();
+    Problem::new(Kind::UnknownTable, nearest_of(&paths, path))
+}
+
+/// Formats the nearest path, or all.
+fn nearest_of(paths: &[String], path: &str) -> String {
     if paths.is_empty() {
         return "The API offers no table yet: GRANT rights on one to sync_reader or sync_writer."
             .to_owned();
@@ -97,7 +104,7 @@ mod tests {
         let all = "404 The tables are: staff, letterbox.";
         for path in ["secrets", "secret", "nothing"] {
             check(table(&catalog, path), all);
-            check(readable_table(&catalog, path), all);
+            check(readable_table(&catalog, path), "404 The tables are: staff.");
         }
     }
 

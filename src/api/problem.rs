@@ -15,6 +15,8 @@ pub struct Problem {
     pub title: &'static str,
     pub status: u16,
     pub detail: Box<str>,
+    /// The detail once more. Clients of PostgREST, such as supabase-js, show the member `message`.
+    message: Box<str>,
     /// The faults of the body, at most [`FAULTS_MAX`](crate::domain::fault::FAULTS_MAX).
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub errors: Box<[FieldFault]>,
@@ -140,11 +142,13 @@ impl Problem {
     /// Makes a problem. `detail` is one or more full sentences without values of the request.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (word, status, title) = kind.parts();
+        let detail = detail.into().into_boxed_str();
         Self {
             word,
             title,
             status,
-            detail: detail.into().into_boxed_str(),
+            message: detail.clone(),
+            detail,
             errors: Box::default(),
             errors_total: None,
             accepted: None,
@@ -221,6 +225,7 @@ mod tests {
                 "title": "The write does not fit the table",
                 "status": 422,
                 "detail": "1 fault",
+                "message": "1 fault",
                 "errors": [{"pointer": "/0/a~1b~0c", "rule": "not-null", "detail": "a value"}],
             })
         );

@@ -6,8 +6,9 @@ use aurora_sync_catalog::{Changes, Table};
 use serde_json::{Map, Value, json};
 
 use super::{component_name, reference, schema};
-use crate::api::query::{LIMIT_DEFAULT, LIMIT_MAX};
+use crate::api::query::{AFTER_MAX, LIMIT_DEFAULT, LIMIT_MAX};
 use crate::api::worker_tables::{IMPORT, REJECT, WRITE};
+use crate::domain::fault::FAULTS_MAX;
 
 pub(super) fn of_tables(tables: &[&Table]) -> Value {
     json!({
@@ -40,20 +41,19 @@ fn schemas(tables: &[&Table]) -> Map<String, Value> {
         }
         if table.permits(Changes::UPDATE) {
             schemas.insert(format!("{name}_update"), schema::row_updated(table));
+            schemas.insert(format!("{name}_update_by_key"), schema::row_updated_by_key(table));
         }
-        if table.permits(Changes::UPDATE) || table.permits(Changes::DELETE) {
-            schemas.insert(format!("{name}_by_key"), schema::row_with_key(table));
+        if table.permits(Changes::DELETE) {
+            schemas.insert(format!("{name}_key"), schema::key(table));
         }
     }
     schemas.insert("_sync_import".to_owned(), schema::row_read(&IMPORT));
     schemas.insert("_sync_reject".to_owned(), schema::row_read(&REJECT));
     schemas.insert("_sync_settled_write".to_owned(), schema::row_read(&WRITE));
     schemas.insert("_sync_write".to_owned(), write_status());
-    schemas.insert("_sync_accepted".to_owned(), json!({
-        "type": "object",
-        "properties": { "id": { "type": "string", "format": "uuid" }, "status": { "type": "string" } },
-        "required": ["id", "status"],
-    }));
+    schemas.insert("_sync_accepted".to_owned(), accepted());
+    schemas.insert("_sync_accepted_list".to_owned(), accepted_list());
+    schemas.insert("_sync_fault".to_owned(), fault());
     schemas.insert("_sync_problem".to_owned(), problem());
     schemas
 }
@@ -105,6 +105,62 @@ fn write_status() -> Value {
     })
 }
 
+/// Describes a write in the queue.
+fn accepted() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "item": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "The index of the item in the body, if the body is a list.",
+            },
+            "id": { "type": "string", "format": "uuid" },
+            "status": { "type": "string", "description": "The URL of the write's status." },
+        },
+        "required": ["id", "status"],
+    })
+}
+
+/// Describes the response to a list.
+fn accepted_list() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "writes": { "type": "array", "items": reference("schemas", "_sync_accepted") },
+            "errors": faults("The faults of the items that were not accepted (Prefer: handling=partial)."),
+            "errors_total": errors_total(),
+        },
+        "required": ["writes"],
+    })
+}
+
+fn faults(description: &str) -> Value {
+    json!({
+        "type": "array",
+        "items": reference("schemas", "_sync_fault"),
+        "maxItems": FAULTS_MAX,
+        "description": description,
+    })
+}
+
+fn errors_total() -> Value {
+    json!({ "type": "integer", "description": "The number of all faults, listed or not." })
+}
+
+/// Describes one fault of a body.
+fn fault() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "pointer": { "type": "string", "description": "A JSON Pointer into the body." },
+            "rule": { "type": "string" },
+            "detail": { "type": "string" },
+        },
+        "required": ["pointer", "rule", "detail"],
+    })
+}
+
 /// Describes problem details (RFC 9457).
 fn problem() -> Value {
     json!({
@@ -114,18 +170,14 @@ fn problem() -> Value {
             "title": { "type": "string" },
             "status": { "type": "integer" },
             "detail": { "type": "string" },
-            "errors": {
+            "message": { "type": "string", "description": "The detail, as clients of PostgREST expect it." },
+            "errors": faults("The faults of the body."),
+            "errors_total": errors_total(),
+            "accepted": {
                 "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "pointer": { "type": "string" },
-                        "rule": { "type": "string" },
-                        "detail": { "type": "string" },
-                    },
-                },
+                "items": reference("schemas", "_sync_accepted"),
+                "description": "The writes of the request that were accepted nevertheless.",
             },
-            "errors_total": { "type": "integer" },
             "retry_after": { "type": "integer" },
             "writes": {
                 "type": "array",
@@ -136,10 +188,11 @@ fn problem() -> Value {
                         "outcome": { "type": "string" },
                         "status": { "type": "string" },
                     },
+                    "required": ["id", "outcome", "status"],
                 },
             },
         },
-        "required": ["type", "title", "status", "detail"],
+        "required": ["type", "title", "status", "detail", "message"],
     })
 }
 
@@ -160,9 +213,23 @@ fn parameters() -> Value {
         "or": query("or", "A group of conditions, such as (age.lt.30,age.is.null)."),
         "not.and": query("not.and", "A group that must not match."),
         "not.or": query("not.or", "A group that must not match."),
-        "after": query("after", "Ids of writes, or <id>.<fingerprint>, separated by commas, that must be settled first."),
+        "after": {
+            "name": "after",
+            "in": "query",
+            "description": "Ids of writes, or <id>.<fingerprint>, that must be settled first. Commas can separate them too.",
+            "schema": {
+                "type": "array",
+                "items": { "type": "string" },
+                "minItems": 1,
+                "maxItems": AFTER_MAX,
+            },
+        },
+        "fingerprint": query(
+            "fingerprint",
+            "The fingerprint of the payload, as the URL of the status of a write with an Idempotency-Key has it.",
+        ),
         "consistent-after": header("Consistent-After", "Has the same meaning as the parameter after."),
-        "count": header("Prefer", "count=exact or count=planned adds the total number of rows to Content-Range."),
+        "count": header("Prefer", "count=exact, planned or estimated adds the total number of rows to Content-Range."),
         "if-none-match": header("If-None-Match", "The ETag of a response that the client has."),
         "if-match": header(
             "If-Match",
@@ -174,12 +241,13 @@ fn parameters() -> Value {
             "in": "header",
             "description": "Inserts the row only if there is none with its key; otherwise the write is rejected with the \
                 rule precondition-failed.",
-            "schema": { "type": "string", "const": "*" },
+            "schema": { "type": "string", "pattern": "^\\*$" },
         },
         "resolution": header(
             "Prefer",
             "resolution=merge-duplicates or resolution=ignore-duplicates; handling=partial accepts the good items.",
         ),
+        "handling": header("Prefer", "handling=partial accepts the good items."),
         "idempotency-key": {
             "name": "Idempotency-Key",
             "in": "header",
@@ -195,8 +263,9 @@ fn headers() -> Value {
     json!({
         "ETag": text("Identifies this response for If-None-Match. That of a row is for If-Match of writes, too."),
         "Link": text("rel=\"next\": the next page, relative to the URL of this one."),
+        "Preference-Applied": text("The preferences of Prefer that were applied."),
         "Content-Range": text("The total number of rows, if Prefer has count."),
-        "Location": text("The path of the write's status."),
+        "Location": text("The URL of the write's status, if the body is one object."),
         "Retry-After": text("The seconds after which to try again."),
     })
 }
@@ -214,28 +283,29 @@ fn responses() -> Value {
             "description": "The response that the client has is still current.",
             "headers": { "ETag": reference("headers", "ETag") },
         },
-        "accepted": {
-            "description": "The write is accepted, or each of the writes. Its status shows its outcome.",
-            "headers": { "Location": reference("headers", "Location") },
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "anyOf": [
-                            reference("schemas", "_sync_accepted"),
-                            {
-                                "type": "object",
-                                "properties": {
-                                    "writes": {
-                                        "type": "array",
-                                        "items": reference("schemas", "_sync_accepted"),
-                                    },
-                                },
-                                "required": ["writes"],
-                            },
-                        ],
-                    },
-                },
-            },
+        "accepted": accepted_response(
+            "The write is accepted. Its status shows its outcome.",
+            &reference("schemas", "_sync_accepted"),
+        ),
+        "accepted-items": accepted_response(
+            "The write is accepted, or each of the writes of a list. Its status shows its outcome.",
+            &json!({
+                "anyOf": [
+                    reference("schemas", "_sync_accepted"),
+                    reference("schemas", "_sync_accepted_list"),
+                ],
+            }),
+        ),
+    })
+}
+
+fn accepted_response(description: &str, schema: &Value) -> Value {
+    json!({
+        "description": description,
+        "headers": {
+            "Location": reference("headers", "Location"),
+            "Preference-Applied": reference("headers", "Preference-Applied"),
         },
+        "content": { "application/json": { "schema": schema } },
     })
 }

@@ -32,7 +32,10 @@ pub fn document(catalog: &Catalog) -> Value {
         all_paths.extend(paths::of_table(table));
     }
     all_paths.extend(paths::of_the_worker());
-    let tags = described.iter().map(|table| json!({ "name": table.path() }));
+    let tags = described.iter().map(|table| {
+        let description = table.comment.clone().unwrap_or_else(|| format!("The rows of {table}."));
+        json!({ "name": table.path(), "description": description })
+    });
     let tags: Vec<_> = tags
         .chain([json!({
             "name": "_sync",

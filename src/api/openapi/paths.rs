@@ -21,12 +21,25 @@ pub(super) fn of_table(table: &Table) -> Map<String, Value> {
     if table.is_readable() {
         let parameters = list_parameters(table);
         let response = list_response(&name);
-        rows.insert("get".into(), read("list", &name, &tag, &parameters, &response));
-        rows.insert("head".into(), read("head", &name, &tag, &parameters, &head_response()));
+        rows.insert("get".into(), read("list", "Read rows", &name, &tag, &parameters, &response));
+        rows.insert(
+            "head".into(),
+            read("head", "Read the headers of rows", &name, &tag, &parameters, &head_response()),
+        );
         let parameters = row_parameters();
         let response = row_response(&name);
-        row.insert("get".into(), read("get", &name, &tag, &parameters, &response));
-        row.insert("head".into(), read("head_row", &name, &tag, &parameters, &head_response()));
+        row.insert("get".into(), read("get", "Read a row", &name, &tag, &parameters, &response));
+        row.insert(
+            "head".into(),
+            read(
+                "head_row",
+                "Read the headers of a row",
+                &name,
+                &tag,
+                &parameters,
+                &head_response(),
+            ),
+        );
     }
     if table.is_writable() {
         rows.extend(writes::to_table(table, &name));
@@ -55,14 +68,24 @@ fn key_parameter(table: &Table) -> Value {
     })
 }
 
-fn read(word: &str, name: &str, tag: &str, parameters: &[Value], response: &Value) -> Value {
+fn read(
+    word: &str,
+    summary: &str,
+    name: &str,
+    tag: &str,
+    parameters: &[Value],
+    response: &Value,
+) -> Value {
     json!({
         "operationId": format!("{word}_{name}"),
+        "summary": summary,
+        "description": "Responds at once.",
         "tags": [tag],
         "parameters": parameters,
         "responses": {
             "200": response,
             "304": reference("responses", "not-modified"),
+            "4XX": reference("responses", "problem"),
             "default": reference("responses", "problem"),
         },
     })
@@ -106,6 +129,7 @@ fn list_response(schema: &str) -> Value {
         "ETag": reference("headers", "ETag"),
         "Link": reference("headers", "Link"),
         "Content-Range": reference("headers", "Content-Range"),
+        "Preference-Applied": reference("headers", "Preference-Applied"),
     });
     response
 }
@@ -151,13 +175,13 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
         "headers": { "ETag": reference("headers", "ETag") },
         "content": { "application/json": { "schema": reference("schemas", "_sync_write") } },
     });
-    let parameters = shared(&["if-none-match"]);
+    let parameters = shared(&["fingerprint", "if-none-match"]);
     let mut paths = Map::new();
     paths.insert(
         "/_sync/writes/{id}".into(),
         json!({
             "parameters": id,
-            "get": read("get", "_sync_write", tag, &parameters, &status),
+            "get": read("get", "Read the status of a write", "_sync_write", tag, &parameters, &status),
         }),
     );
     let settled = list_response("_sync_settled_write");
@@ -171,7 +195,7 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
     paths.insert(
         "/_sync/imports".into(),
         json!({
-            "get": read("list", "_sync_import", tag, &list_parameters(&IMPORT), &imports),
+            "get": read("list", "Read imports, the newest first", "_sync_import", tag, &list_parameters(&IMPORT), &imports),
         }),
     );
     let import = row_response("_sync_import");
@@ -179,7 +203,7 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
         "/_sync/imports/{id}".into(),
         json!({
             "parameters": id,
-            "get": read("get", "_sync_import", tag, &row_parameters(), &import),
+            "get": read("get", "Read an import", "_sync_import", tag, &row_parameters(), &import),
         }),
     );
     let rejects = list_response("_sync_reject");
@@ -187,7 +211,7 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
         "/_sync/imports/{id}/rejects".into(),
         json!({
             "parameters": id,
-            "get": read("list", "_sync_reject", tag, &list_parameters(&REJECT), &rejects),
+            "get": read("list", "Read the rejected rows of an import", "_sync_reject", tag, &list_parameters(&REJECT), &rejects),
         }),
     );
     paths

@@ -23,32 +23,62 @@ pub(super) fn row_inserted(table: &Table) -> Value {
     object_written(columns(), &required)
 }
 
-/// Describes a row of an update: the columns to set.
+/// Describes the body of an update whose path has the key: the columns to set.
 pub(super) fn row_updated(table: &Table) -> Value {
-    let columns = table.columns.iter().filter(|column| table.accepts(column, Changes::UPDATE));
-    object_written(columns, &[])
+    let columns = table
+        .columns
+        .iter()
+        .filter(|column| !table.is_key(column) && table.accepts(column, Changes::UPDATE));
+    object_written(columns, &table.version_column.iter().collect::<Vec<_>>())
 }
 
-/// Describes a row of an update or a delete whose path has no key.
-pub(super) fn row_with_key(table: &Table) -> Value {
+/// Describes a row of an update whose path has no key: the key, and at least one column to set.
+pub(super) fn row_updated_by_key(table: &Table) -> Value {
     let columns = table
         .columns
         .iter()
         .filter(|column| table.is_key(column) || table.accepts(column, Changes::UPDATE));
-    object_written(columns, &table.primary_key.iter().collect::<Vec<_>>())
+    let required: Vec<_> = table.primary_key.iter().chain(&table.version_column).collect();
+    let mut schema = object_written(columns, &required);
+    schema["minProperties"] = json!(table.primary_key.len() + 1);
+    schema
+}
+
+/// Describes the key of a row as an object.
+pub(super) fn key(table: &Table) -> Value {
+    object_written(table.key_columns(), &table.primary_key.iter().collect::<Vec<_>>())
+}
+
+/// Describes the key of a row as a bare value, if it has one column.
+pub(super) fn key_value(table: &Table) -> Option<Value> {
+    let mut columns = table.key_columns();
+    let column = columns.next()?;
+    columns.next().is_none().then(|| of_type(&column.column_type))
 }
 
 fn object_written<'t>(columns: impl Iterator<Item = &'t Column>, required: &[&String]) -> Value {
     let mut schema = json!({
         "type": "object",
-        "properties": properties(columns),
+        "properties": properties_written(columns),
         "additionalProperties": false,
-        "minProperties": 1,
+        "minProperties": required.len().max(1),
     });
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
     schema
+}
+
+/// Describes columns that a write may name. That a column is read-only elsewhere says nothing here:
+/// the key of an existing row only names it.
+fn properties_written<'t>(columns: impl Iterator<Item = &'t Column>) -> Map<String, Value> {
+    let mut properties = properties(columns);
+    for schema in properties.values_mut() {
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("readOnly");
+        }
+    }
+    properties
 }
 
 fn properties<'t>(columns: impl Iterator<Item = &'t Column>) -> Map<String, Value> {
@@ -130,7 +160,7 @@ fn of_type(column_type: &ColumnType) -> Value {
         // The elements of an array of several dimensions are arrays.
         Type::Array(element) => json!({
             "type": "array",
-            "items": { "anyOf": [with_null(of_type(element)), { "type": "array" }] },
+            "items": { "anyOf": [with_null(of_type(element)), { "type": "array", "items": {} }] },
         }),
         Type::Other { sql } => json!({ "description": format!("PostgreSQL's {sql}.") }),
     }

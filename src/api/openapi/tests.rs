@@ -21,7 +21,7 @@ fn the_schemas_have_types_nullability_and_access() {
             "feeling": {"type": ["string", "null"], "enum": ["sad", null]},
             "tags": {
                 "type": ["array", "null"],
-                "items": {"anyOf": [{"type": ["string", "null"]}, {"type": "array"}]},
+                "items": {"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {}}]},
             },
         })
     );
@@ -70,4 +70,52 @@ fn names_of_components_are_valid_and_unique() {
     let tables: Vec<_> = others.into_iter().chain([elsewhere]).collect();
     let names: Vec<_> = tables.iter().map(component_name).collect();
     assert_eq!(names, ["a-20-b", "a-2d-20-2d-b", "-e9-", "s.t"]);
+}
+
+#[test]
+fn the_schemas_of_writes_say_what_validation_does() {
+    let columns = "id bigint key=1 identity, at date key=2, version int version, name text";
+    let document = described(vec![table("t", columns)]);
+    let schema = |name: &str| document["components"]["schemas"][name].clone();
+    let check = |name: &str, columns: &[&str], required: &[&str], members: usize| {
+        let schema = schema(name);
+        let found: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(found, columns, "{name}");
+        assert_eq!(schema["required"], json!(required), "{name}");
+        assert_eq!(schema["minProperties"], members, "{name}");
+    };
+    check("t_update", &["version", "name"], &["version"], 1);
+    check("t_update_by_key", &["id", "at", "version", "name"], &["id", "at", "version"], 3);
+    check("t_key", &["id", "at"], &["id", "at"], 2);
+    // It names the row, although the database makes it.
+    assert_eq!(schema("t_key")["properties"]["id"], json!({"type": "integer", "format": "int64"}));
+}
+
+#[test]
+fn the_keys_of_a_deletion_have_the_type_of_their_column() {
+    let document =
+        described(vec![table("t", "id bigint key"), table("u", "a text key=1, b text key=2")]);
+    let keys = |path: &str| {
+        let body = &document["paths"][path]["delete"]["requestBody"]["content"];
+        body["application/json"]["schema"]["anyOf"][1]["items"].clone()
+    };
+    let row = json!({"$ref": "#/components/schemas/t_key"});
+    assert_eq!(keys("/t"), json!({"anyOf": [row, {"type": "integer", "format": "int64"}]}));
+    assert_eq!(keys("/u"), json!({"$ref": "#/components/schemas/u_key"}));
+}
+
+#[test]
+fn every_operation_has_a_summary_and_its_errors() {
+    let document = described(vec![table("t", "id bigint key")]);
+    let mut operations = 0;
+    for path in document["paths"].as_object().unwrap().values() {
+        for (_, operation) in
+            path.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters")
+        {
+            assert!(operation["summary"].is_string(), "{operation}");
+            assert!(operation["responses"]["4XX"].is_object(), "{operation}");
+            operations += 1;
+        }
+    }
+    assert_eq!(operations, 16);
 }

@@ -5,41 +5,44 @@
 use aurora_sync_catalog::{Changes, Table};
 use serde_json::{Map, Value, json};
 
-use super::reference;
+use super::{reference, schema};
 
 /// Describes the writes of `/{table}`: inserts, and changes of rows whose keys are in the body.
 pub(super) fn to_table(table: &Table, name: &str) -> Map<String, Value> {
-    let tag = table.path();
+    let operation = |word: &str, summary: &str, body: Value, parameter: &[&str]| {
+        let id = format!("{word}_{name}");
+        write(&id, summary, &table.path(), Some(body), parameter, "accepted-items")
+    };
     let mut operations = Map::new();
     if table.permits(Changes::INSERT) {
-        let insert = body(&reference("schemas", &format!("{name}_insert")));
-        operations.insert(
-            "post".into(),
-            write("insert", name, &tag, Some(insert), &["resolution", "if-absent"]),
-        );
+        let rows = body(&reference("schemas", &format!("{name}_insert")));
+        let parameters = ["resolution", "if-absent"];
+        operations.insert("post".into(), operation("insert", "Insert rows", rows, &parameters));
     }
     if table.permits(Changes::UPDATE) {
-        let by_key = || body(&reference("schemas", &format!("{name}_by_key")));
-        operations.insert("put".into(), write("put_rows", name, &tag, Some(by_key()), &[]));
-        operations.insert("patch".into(), write("patch_rows", name, &tag, Some(by_key()), &[]));
+        let rows = body(&reference("schemas", &format!("{name}_update_by_key")));
+        for method in ["put", "patch"] {
+            let (word, summary) = (format!("{method}_rows"), "Update rows by their keys");
+            let described = operation(&word, summary, rows.clone(), &["handling"]);
+            operations.insert(method.into(), described);
+        }
     }
     if table.permits(Changes::DELETE) {
         let keys = keys(table, name);
-        operations.insert("delete".into(), write("delete_rows", name, &tag, Some(keys), &[]));
+        let described = operation("delete_rows", "Delete rows by their keys", keys, &["handling"]);
+        operations.insert("delete".into(), described);
     }
     operations
 }
 
 /// Describes the writes of `/{table}/{key}`.
 pub(super) fn to_row(table: &Table, name: &str) -> Map<String, Value> {
-    let tag = table.path();
+    let operation = |word: &str, summary: &str, body: Option<Value>, parameters: &[&str]| {
+        write(&format!("{word}_{name}"), summary, &table.path(), body, parameters, "accepted")
+    };
     let update = || {
-        json!({
-            "required": true,
-            "content": {
-                "application/json": { "schema": reference("schemas", &format!("{name}_update")) },
-            },
-        })
+        let schema = reference("schemas", &format!("{name}_update"));
+        Some(json!({ "required": true, "content": { "application/json": { "schema": schema } } }))
     };
     let mut operations = Map::new();
     if table.permits(Changes::UPDATE) {
@@ -47,21 +50,32 @@ pub(super) fn to_row(table: &Table, name: &str) -> Map<String, Value> {
             true => &["if-match", "if-absent"],
             false => &["if-match"],
         };
-        operations.insert("put".into(), write("put", name, &tag, Some(update()), put));
-        operations
-            .insert("patch".into(), write("patch", name, &tag, Some(update()), &["if-match"]));
+        operations.insert("put".into(), operation("put", "Update a row", update(), put));
+        let patch = operation("patch", "Update a row", update(), &["if-match"]);
+        operations.insert("patch".into(), patch);
     }
     if table.permits(Changes::DELETE) {
-        operations.insert("delete".into(), write("delete", name, &tag, None, &["if-match"]));
+        let delete = operation("delete", "Delete a row", None, &["if-match"]);
+        operations.insert("delete".into(), delete);
     }
     operations
 }
 
-fn write(word: &str, name: &str, tag: &str, body: Option<Value>, parameters: &[&str]) -> Value {
+/// Describes one operation that writes.
+fn write(
+    id: &str,
+    summary: &str,
+    tag: &str,
+    body: Option<Value>,
+    parameters: &[&str],
+    accepted: &str,
+) -> Value {
     let parameters = ["idempotency-key"].iter().chain(parameters);
     let parameters: Vec<_> = parameters.map(|name| reference("parameters", name)).collect();
     let mut operation = json!({
-        "operationId": format!("{word}_{name}"),
+        "operationId": id,
+        "summary": summary,
+        "description": "Accepts the request. The status of each write shows its outcome.",
         "tags": [tag],
         "parameters": parameters,
     });
@@ -69,7 +83,8 @@ fn write(word: &str, name: &str, tag: &str, body: Option<Value>, parameters: &[&
         operation["requestBody"] = body;
     }
     operation["responses"] = json!({
-        "202": reference("responses", "accepted"),
+        "202": reference("responses", accepted),
+        "4XX": reference("responses", "problem"),
         "default": reference("responses", "problem"),
     });
     operation
@@ -91,16 +106,17 @@ fn body(row: &Value) -> Value {
 /// Describes keys of rows: objects with the key's columns, or bare values if the key has one
 /// column.
 fn keys(table: &Table, name: &str) -> Value {
-    let row = reference("schemas", &format!("{name}_by_key"));
-    let item = if table.primary_key.len() == 1 {
-        json!({ "anyOf": [row, { "type": ["string", "number", "boolean"] }] })
-    } else {
-        row
+    let key = reference("schemas", &format!("{name}_key"));
+    let item = match schema::key_value(table) {
+        Some(value) => json!({ "anyOf": [key, value] }),
+        None => key,
     };
     json!({
         "required": true,
         "content": {
-            "application/json": { "schema": { "type": "array", "items": item, "minItems": 1 } },
+            "application/json": {
+                "schema": { "anyOf": [item, { "type": "array", "items": item, "minItems": 1 }] },
+            },
             "application/x-ndjson": { "schema": { "type": "string" } },
         },
     })

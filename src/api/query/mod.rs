@@ -23,7 +23,9 @@ use crate::domain::fault::nearest;
 pub use form::Form;
 pub use page::{Page, Shape};
 pub use parameters::Query;
-pub use query_string::{LIMIT_DEFAULT, LIMIT_MAX, QueryString, RESERVED, WriteRef, writes};
+pub use query_string::{
+    AFTER_MAX, LIMIT_DEFAULT, LIMIT_MAX, QueryString, RESERVED, WriteRef, writes,
+};
 pub use statement::{Head, Relation, by_key, columns, key_of_first, list, planned_count, settled};
 
 /// The longest unknown name in a message, in characters. PostgreSQL's own names have at most 63
@@ -32,6 +34,16 @@ const NAME_SHOWN_MAX: usize = 63;
 
 /// The name of the one table that a statement reads.
 const ALIAS: &str = "t";
+
+/// Reads names separated by commas, with those in double quotes that need them.
+pub fn names(text: &str) -> Option<Vec<String>> {
+    let mut scanner = scanner::Scanner::new(text);
+    let mut names = vec![scanner.name()?];
+    while scanner.take(",") {
+        names.push(scanner.name()?);
+    }
+    scanner.is_at_end().then_some(names)
+}
 
 /// Formats a column for the statements.
 fn column_sql(column: &Column) -> String {

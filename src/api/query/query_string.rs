@@ -24,7 +24,7 @@ pub const LIMIT_MAX: u32 = 1_000;
 const CONDITIONS_MAX: usize = 100;
 
 /// The most writes for which a look-up waits.
-const AFTER_MAX: usize = 20;
+pub const AFTER_MAX: usize = 20;
 
 /// The parameters that are not columns. A column of such a name must be in double quotes.
 pub const RESERVED: [&str; 9] =
@@ -181,6 +181,11 @@ fn select<'t>(
         let name = scanner
             .name()
             .ok_or_else(|| invalid("select: expected columns separated by commas, or *"))?;
+        if name == "*" && table.column(&name).is_none() {
+            return Err(invalid(
+                "select: * stands alone, and other columns without it; columns cannot be renamed, cast or embedded",
+            ));
+        }
         let column = readable_column(table, &name).map_err(invalid)?;
         if columns.iter().any(|known| known.name == name) {
             return Err(invalid(format!("select: {name} occurs twice")));
@@ -197,9 +202,11 @@ fn select<'t>(
     }
 }
 
-/// Parses `after=<id>,<id>`.
+/// Parses `after=<id>,<id>`, or `after=<id>&after=<id>`, as generated clients send lists.
 fn after(query: &[(String, String)]) -> Result<Vec<WriteRef>, Problem> {
-    single(query, "after")?.map_or_else(|| Ok(Vec::new()), writes)
+    let values = query.iter().filter(|(name, _)| name == "after").map(|(_, text)| text.as_str());
+    let values: Vec<_> = values.collect();
+    if values.is_empty() { Ok(Vec::new()) } else { writes(&values.join(",")) }
 }
 
 /// A write that must be settled before the rows are read.

@@ -132,6 +132,7 @@ fn a_refused_query_names_the_valid_choices() {
         (("select", "id::text"), "select: after id expected a comma"),
         (("limit", "0"), "from 1 to 1000"),
         (("limit", "1001"), "from 1 to 1000"),
+        (("select", "*,other(*)"), "select: * stands alone"),
         (("after", "x"), "after: expected ids of writes"),
         (("offset", "10"), "pages begin after a cursor"),
         (("selct", "id"), "or one of the parameters select, order,"),
@@ -444,4 +445,18 @@ fn no_text_of_a_query_reaches_the_sql() {
         .unwrap();
     assert!(answered.get() > 500, "{} queries are answered", answered.get());
     assert!(refused.get() > 500, "{} queries are refused", refused.get());
+}
+
+#[test]
+fn ids_of_writes_come_in_one_parameter_or_in_several() {
+    let (table, _) = tables();
+    let [one, two] =
+        ["00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"];
+    let after = |values: &[&str]| {
+        let query: Vec<_> =
+            values.iter().map(|id| ("after".to_owned(), (*id).to_owned())).collect();
+        QueryString::of_list(&table, &query, "").unwrap().after
+    };
+    assert_eq!(after(&[one, two]), after(&[&format!("{one},{two}")]));
+    assert_eq!(after(&[one, two]).len(), 2);
 }

@@ -18,6 +18,13 @@ pub struct JsonRow<'a> {
 }
 
 impl<'a> JsonRow<'a> {
+    /// Keeps the members of these names only.
+    #[must_use]
+    pub fn of_columns(mut self, names: &[String]) -> Self {
+        self.members.retain(|(name, _)| names.contains(name));
+        self
+    }
+
     /// Makes a row of one column from its bare value.
     pub fn of_value(column: &Column, value: &'a RawValue) -> Self {
         Self { members: vec![(column.name.clone(), value)], is_bare: true }

@@ -256,7 +256,11 @@ fn in_order_of_acceptance(mut groups: Vec<VecDeque<&Write>>) -> Vec<&Write> {
 /// meanwhile.
 fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
     let Some(table) = catalog.table(&write.table) else {
-        return Err(Rejection::by_rule(UNKNOWN_TABLE, format!("no table \"{}\"", write.table)));
+        let reason = format!(
+            "the API offers no table \"{}\" any more: it was dropped or renamed, or its rights were revoked",
+            write.table
+        );
+        return Err(Rejection::by_rule(UNKNOWN_TABLE, reason));
     };
     if !(0..=TIME_MS_MAX).contains(&write.accepted_at_ms) {
         return Err(Rejection::by_rule("unreadable", "accepted_at_ms is not a time"));

@@ -8,6 +8,7 @@ use aws_lambda_events::http::header::IF_NONE_MATCH;
 
 use super::body::{self, Item, Items};
 use super::idempotency::{self, Ids};
+use super::parameters;
 use super::precondition;
 use super::prefer::{Handling, Preferences, Resolution};
 use crate::api::http::{Request, Route};
@@ -53,6 +54,8 @@ struct ItemContext<'a> {
     operation: Operation,
     /// The key in the path.
     path_key: Option<Key>,
+    /// The only columns that count, if the request names some.
+    named: Option<Vec<String>>,
     ids: Ids,
     precondition: Option<Precondition>,
     now_ms: i64,
@@ -88,7 +91,7 @@ pub(super) fn accept(
         preferences.resolution = None;
     }
     let operation = operation(request, table, path_key.is_some(), preferences)?;
-    check_query(request)?;
+    let named = parameters::columns(request, table)?;
     let precondition = precondition::of(request, table)?;
     let path_key = path_key.map(|path| offered::key(table, path)).transpose()?;
     let ids = match idempotency::key(&request.headers)? {
@@ -98,8 +101,15 @@ pub(super) fn accept(
             Ids::derived(caller, &request.method, &table.path(), &path_key, &key)
         }
     };
-    let context =
-        ItemContext { columns: Columns::of(table), operation, path_key, ids, precondition, now_ms };
+    let context = ItemContext {
+        columns: Columns::of(table),
+        operation,
+        path_key,
+        named,
+        ids,
+        precondition,
+        now_ms,
+    };
     if operation == Operation::Delete && context.path_key.is_some() {
         return context.deletion(request).map_err(Refusal::from);
     }
@@ -121,18 +131,6 @@ pub(super) fn accept(
         return Err(Problem::new(Kind::InvalidWrite, detail).with_faults(faults).into());
     }
     Ok(Accepted { writes, faults, is_list: items.is_list, applied: preferences.applied() })
-}
-
-/// Refuses all query parameters: none has a meaning for writes.
-fn check_query(request: &Request) -> Result<(), Problem> {
-    let mut names: Vec<_> = request.query.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let detail = format!("A write has no query parameters; remove: {}.", names.join(", "));
-    Err(Problem::new(Kind::UnknownParameter, detail))
 }
 
 fn operation(
@@ -267,7 +265,7 @@ impl ItemContext<'_> {
                 );
             }
         };
-        let row = match raw.get().as_bytes().first() {
+        let row: JsonRow<'_> = match raw.get().as_bytes().first() {
             Some(b'{') => match serde_json::from_str(raw.get()) {
                 Ok(row) => row,
                 // Well-formed JSON can still contain half of a surrogate pair.
@@ -293,6 +291,10 @@ impl ItemContext<'_> {
                     );
                 }
             },
+        };
+        let row = match &self.named {
+            Some(named) => row.of_columns(named),
+            None => row,
         };
         let path_key = self.path_key.as_ref();
         let row = row::check(&self.columns, self.operation, path_key, &row, pointer, faults)?;

@@ -6,6 +6,7 @@
 mod accept;
 mod body;
 mod idempotency;
+mod parameters;
 mod precondition;
 mod prefer;
 mod send;

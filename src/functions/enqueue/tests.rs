@@ -271,12 +271,47 @@ fn a_key_that_the_database_generates_names_rows() {
     check_refused(Method::POST, "/number", r#"{"id":7}"#, "422 invalid-write /id:generated");
 }
 
+/// Returns a request with these query parameters.
+fn with_query(mut request: Request, query: &[(&str, &str)]) -> Request {
+    let pairs = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    request.query.extend(pairs);
+    request
+}
+
 #[test]
 fn a_query_parameter_is_refused_not_ignored() {
-    let mut typo = request(Method::POST, "/staff", r#"{"id":"1","name":"x"}"#);
-    typo.query.push(("on_conflict".into(), "id".into()));
-    check_problem(&typo, "400 unknown-parameter");
-    assert!(accept_one(&typo).unwrap_err().problem.detail.contains("on_conflict"));
+    let detail = |method: Method, query: &[(&str, &str)]| {
+        let request = with_query(request(method, "/staff", r#"{"id":"1","name":"x"}"#), query);
+        check_problem(&request, "400 unknown-parameter");
+        accept_one(&request).unwrap_err().problem.detail
+    };
+    for (method, query, expected) in [
+        (Method::PATCH, ("id", "eq.1"), "not in the query; remove: id."),
+        (Method::PATCH, ("columns", "id"), "remove: columns."),
+        (Method::POST, ("on_conflikt", "id"), "remove: on_conflikt."),
+        (Method::POST, ("on_conflict", "name"), "expected on_conflict=id, or nothing."),
+        (Method::POST, ("columns", "id,nmae"), "did you mean \"name\"?"),
+        (Method::POST, ("columns", "id,"), "expected columns separated by commas."),
+        (Method::POST, ("select", "*"), "so that it returns no rows."),
+    ] {
+        let detail = detail(method, &[query]);
+        assert!(detail.ends_with(expected) || detail.contains(expected), "{detail}");
+    }
+}
+
+#[test]
+fn the_parameters_of_postgrest_clients_are_taken() {
+    let rows = r#"[{"id":"1","name":"x","age":1},{"id":"2","name":"y"}]"#;
+    let shown_with = |query: &[(&str, &str)]| {
+        let request = with_query(request(Method::POST, "/staff", rows), query);
+        let request = with_header(request, "prefer", "resolution=merge-duplicates");
+        let accepted = accept_one(&request).unwrap();
+        shown(&accepted.writes.into_iter().map(|(_, write)| write).collect::<Vec<_>>())
+    };
+    let all = ["upsert 1 id=1 name=x age=1", "upsert 2 id=2 name=y"];
+    assert_eq!(shown_with(&[("on_conflict", "id"), ("columns", r#""id","name","age""#)]), all);
+    let named = ["upsert 1 id=1 name=x", "upsert 2 id=2 name=y"];
+    assert_eq!(shown_with(&[("columns", "id,name")]), named);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The `Prefer` header of a look-up (RFC 7240): `count=exact` or `count=planned`, as in PostgREST.
+//! The `Prefer` header of a look-up (RFC 7240): `count=exact`, `count=planned` or
+//! `count=estimated`, as in PostgREST.
 //!
 //! Pure. Ignores unknown preferences, as the RFC requires.
 
@@ -9,6 +10,8 @@ pub(super) enum Count {
     Exact,
     /// Uses the estimate of PostgreSQL's planner.
     Planned,
+    /// The same. PostgREST counts exactly up to a limit of rows; this estimate costs no such scan.
+    Estimated,
 }
 
 impl Count {
@@ -23,6 +26,7 @@ impl Count {
             match value.trim().trim_matches('"') {
                 "exact" => Some(Self::Exact),
                 "planned" => Some(Self::Planned),
+                "estimated" => Some(Self::Estimated),
                 _ => None,
             }
         })
@@ -33,6 +37,7 @@ impl Count {
         match self {
             Self::Exact => "count=exact",
             Self::Planned => "count=planned",
+            Self::Estimated => "count=estimated",
         }
     }
 }
@@ -46,7 +51,8 @@ mod tests {
         for (header, expected) in [
             ("count=exact", Some(Count::Exact)),
             ("return=minimal, Count=\"planned\"; x=1", Some(Count::Planned)),
-            ("count=estimated, count = exact", Some(Count::Exact)),
+            ("count=estimated, count = exact", Some(Count::Estimated)),
+            ("count=other, count = exact", Some(Count::Exact)),
             ("recount=exact", None),
             ("count", None),
             ("", None),

@@ -81,7 +81,7 @@ pub(super) async fn list(
     let read = async |head: &Head| page(reader, relation, &query_string, form, head).await;
     let pages = after_writes(reader, request, &query_string, count == Some(Count::Exact), read);
     let (page, planned) = match count {
-        Some(Count::Planned) => {
+        Some(Count::Planned | Count::Estimated) => {
             let (page, planned) = tokio::join!(pages, planned(reader, relation, &query_string));
             (page?, Some(planned?))
         }
