@@ -22,6 +22,9 @@ const MILLION: f64 = 1_000_000.0;
 /// The bytes of one billed unit of a request.
 const SQS_UNIT_BYTES: f64 = 65_536.0;
 const DATA_API_UNIT_BYTES: f64 = 32_768.0;
+const API_UNIT_BYTES: u64 = 512 * 1_024;
+/// A line of the API's access log, with the ARN of a caller.
+const ACCESS_LOG_LINE_BYTES: u64 = 400;
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 #[derive(Debug, Deserialize)]
@@ -69,6 +72,8 @@ pub(crate) struct Sample {
     pub unit: String,
     pub units: u64,
     pub api_requests: u64,
+    /// The billed requests of the API: one for each 512 KB of a request.
+    pub api_units: u64,
     pub invocations: Vec<Invocations>,
     /// The billed requests of a FIFO queue and of a standard queue.
     pub sqs_fifo_requests: f64,
@@ -120,6 +125,11 @@ pub(crate) fn data_api_units(calls: u64, bytes: u64) -> f64 {
     float(calls) + (float(bytes) / DATA_API_UNIT_BYTES).floor()
 }
 
+/// Returns the billed requests of the API for a request with this body.
+fn api_units_of(body: &str) -> u64 {
+    (body.len() as u64).div_ceil(API_UNIT_BYTES).max(1)
+}
+
 pub(crate) fn cost(prices: &Prices, sample: &Sample) -> Cost {
     let per_million = MILLION / float(sample.units);
     let invoked: u64 = sample.invocations.iter().map(|one| one.count).sum();
@@ -134,7 +144,7 @@ pub(crate) fn cost(prices: &Prices, sample: &Sample) -> Cost {
     let usd = |name, amount: f64| prices.usd(name) * amount * per_million;
     Cost {
         lines: vec![
-            ("Gateway", usd("api_gateway_rest_request", float(sample.api_requests))),
+            ("Gateway", usd("api_gateway_http_request", float(sample.api_units))),
             ("Lambda", usd("lambda_request", float(invoked)) + usd("lambda_gb_second", gb_seconds)),
             (
                 "SQS",
@@ -219,10 +229,13 @@ async fn writes(
     env.data_api.counters().reset();
     let postgres = env.postgres_cpu().await?;
     let requests = writes / per_request;
+    let mut api_units = 0;
     for request in 0..requests {
         let rows: Vec<_> = (request * per_request..(request + 1) * per_request).map(row).collect();
         let body = if per_request == 1 { rows[0].clone() } else { Value::Array(rows) };
-        let event = api_event("POST", "staff", "", Some(&body.to_string()));
+        let body = body.to_string();
+        api_units += api_units_of(&body);
+        let event = api_event("POST", "staff", "", Some(&body));
         let response = enqueue.invoke(event.to_string()).await?;
         ensure!(response.value["statusCode"] == 202, "{}", response.value);
     }
@@ -249,6 +262,7 @@ async fn writes(
         unit: "writes".to_owned(),
         units: writes,
         api_requests: requests,
+        api_units,
         invocations: vec![
             Invocations {
                 memory_mb: SMALL_MB,
@@ -268,7 +282,8 @@ async fn writes(
         sqs_fifo_requests: queue_units,
         data_api_calls: counters.all_calls(),
         data_api_bytes: counters.bytes_in(),
-        log_bytes: (enqueue.log().len() + apply.log().len()) as u64,
+        log_bytes: (enqueue.log().len() + apply.log().len()) as u64
+            + requests * ACCESS_LOG_LINE_BYTES,
         postgres_cpu_seconds: env.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
@@ -368,6 +383,7 @@ async fn requests(
         unit: if lookups.is_some() { "look-ups" } else { "writes" }.to_owned(),
         units,
         api_requests: units,
+        api_units: units,
         invocations: vec![Invocations {
             memory_mb,
             count: units,
@@ -377,7 +393,9 @@ async fn requests(
         }],
         data_api_calls: counters.all_calls(),
         data_api_bytes: counters.bytes_in(),
-        log_bytes: function.log().len() as u64,
+        // The tutorial's API has no access log.
+        log_bytes: function.log().len() as u64
+            + if tutorial.is_none() { units * ACCESS_LOG_LINE_BYTES } else { 0 },
         postgres_cpu_seconds: env.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
@@ -567,6 +585,7 @@ mod tests {
         let sample = Sample {
             units: 1_000,
             api_requests: 1_000,
+            api_units: 1_000,
             invocations: vec![Invocations {
                 memory_mb: 512.0,
                 count: 1_000,
@@ -582,7 +601,7 @@ mod tests {
         let line = |name| cost.lines.iter().find(|line| line.0 == name).unwrap().1;
         let is =
             |name, usd: f64| assert!((line(name) - usd).abs() < 1e-6, "{name}: {}", line(name));
-        is("Gateway", 3.5);
+        is("Gateway", 1.0);
         is("Data API", 0.35);
         // A million requests, and 17 ms of half a gigabyte for each.
         is("Lambda", 0.2 + 1.333_34e-5 * 0.5 * 17_000.0);
@@ -593,6 +612,7 @@ mod tests {
     fn large_calls_are_metered_by_their_bytes() {
         let units = [data_api_units(3, 100), data_api_units(1, 4 << 20)].map(number);
         assert_eq!(units, ["3.00", "129"]);
+        assert_eq!([0, 524_288, 524_289].map(|bytes| api_units_of(&"x".repeat(bytes))), [1, 1, 2]);
     }
 
     #[test]

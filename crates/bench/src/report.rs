@@ -540,7 +540,9 @@ const FORMULAS: &str = "\
 *arrays* are writes in arrays of 500, *CSV rows* are those of a file of 100,000 rows, and *tutorial*
 is the tutorial's way. The formulas, for a million units:
 
-- **Gateway** (API Gateway, REST): requests × the price of a request.
+- **Gateway** (HTTP API of API Gateway): requests × the price of a request, once for every 512 KB or
+  part of them. The tutorial's way has the same price here, although it uses a REST API, which costs
+  3.5 times as much.
 - **Lambda**: invocations × the price of an invocation, and GB-seconds × their price. The seconds
   are calls × the time of a call on AWS, and processor time × 1,769 MB / memory. From 1,769 MB on,
   the factor is 1.
