@@ -4,7 +4,9 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
-use aws_lambda_events::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use aws_lambda_events::http::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use aws_lambda_events::http::{HeaderMap, Method};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -49,7 +51,8 @@ impl Request {
     pub fn from_event(event: ApiGatewayV2httpRequest) -> Result<Self, Problem> {
         let route = Route::of_path(&path(&event)?);
         let query = query(event.raw_query_string.as_deref().unwrap_or_default())?;
-        let body = body(event.body, event.is_base64_encoded)?;
+        let is_coded = event.headers.contains_key(CONTENT_ENCODING);
+        let body = body(event.body, event.is_base64_encoded, is_coded)?;
         let method = event.request_context.http.method;
         Ok(Self { method, route, query, headers: event.headers, body })
     }
@@ -66,6 +69,11 @@ impl Request {
 }
 
 impl Route {
+    /// Returns `true` for a table or a row, which depend on the catalog.
+    pub fn is_of_table(&self) -> bool {
+        matches!(self, Self::Table(_) | Self::Row(..))
+    }
+
     /// Returns the resource of a decoded path, relative to the root of the API and without the
     /// slash at its beginning. All that follows a table is the key, slashes included.
     fn of_path(path: &str) -> Self {
@@ -130,16 +138,22 @@ fn query(raw: &str) -> Result<Vec<(String, String)>, Problem> {
 
 /// Returns the bytes of a body.
 ///
-/// API Gateway puts a body of a text type, such as JSON, into the event as text, where U+FFFD may
-/// stand for bytes that are not UTF-8 (the emulator does it so). The character of a client and the
+/// API Gateway puts a body of `application/json` and `text/…` into the event as text, and others in
+/// Base64 (tried on AWS by `ministackorg/ministack` #766, read 2026-11-29). In a text, U+FFFD may
+/// stand for bytes that are not UTF-8, as the emulator has it. The character of a client and the
 /// damage of a body look the same there, so both are refused.
-fn body(body: Option<String>, is_base64: bool) -> Result<Vec<u8>, Problem> {
+fn body(body: Option<String>, is_base64: bool, is_coded: bool) -> Result<Vec<u8>, Problem> {
     let malformed = |detail: String| Problem::new(Kind::MalformedBody, detail);
     match body {
         None => Ok(Vec::new()),
         Some(body) if is_base64 => {
             BASE64_STANDARD.decode(body).map_err(|_| malformed("The body is not Base64.".into()))
         }
+        Some(_) if is_coded => Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            "API Gateway passes on a compressed body of this media type as text, which damages it. Send \
+             application/x-ndjson, or no Content-Encoding.",
+        )),
         Some(body) => match body.find('\u{fffd}') {
             None => Ok(body.into_bytes()),
             Some(byte) => Err(malformed(format!(

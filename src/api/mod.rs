@@ -5,11 +5,12 @@
 //! [`enqueue`](crate::functions::enqueue) and [`lookup`](crate::functions::lookup) use it.
 
 pub mod http;
+pub mod link;
+pub mod methods;
 pub mod problem;
 pub mod offered;
 pub mod negotiation;
 pub mod entity_tag;
-pub mod link;
 pub mod query;
 pub mod openapi;
 pub mod worker_tables;

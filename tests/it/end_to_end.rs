@@ -1,13 +1,15 @@
 //! The demo on the deployed template: API Gateway, SQS, S3 and Lambda of the emulator, the real
 //! programs, the Data API server and PostgreSQL.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use ephemeral_postgres::connect;
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use hyper::Method;
 use local_stack::demo;
-use local_stack::{Functions, Options, Stack};
+use local_stack::{Functions, Http, Options, Stack};
 use serde_json::{Value, json};
 
 pub(crate) fn functions() -> Functions {
@@ -48,6 +50,9 @@ async fn the_tutorials_requests_work_on_the_deployed_template() {
     assert_eq!(seen.rows[0], "0000|Name 0|20");
 
     wrong_requests_get_problems(&stack).await;
+    unknown_paths_and_methods_need_a_signature(&stack).await;
+    links_lead_behind_the_prefix_of_the_emulator(&stack).await;
+    a_compressed_body_and_repeated_parameters_pass_the_gateway(&stack).await;
     an_array_is_accepted_item_by_item(&stack).await;
     look_ups_pass_the_gateway_unchanged(&stack).await;
     a_schema_change_needs_no_deployment(&stack).await;
@@ -91,6 +96,83 @@ async fn wrong_requests_get_problems(stack: &Stack) {
     }
 }
 
+/// Follows a link of a response to the request for this path, until the write is settled.
+async fn settled(stack: &Stack, path: &str, status: &str) -> String {
+    loop {
+        let (url, status) = stack.follow(path, status).await.unwrap();
+        assert_eq!(status.status, 200, "{url}: {}", status.text());
+        match status.json().unwrap()["outcome"].as_str().unwrap() {
+            "pending" => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            outcome => return outcome.to_owned(),
+        }
+    }
+}
+
+/// Follows links from a path of every depth, behind the prefix of the emulator.
+async fn links_lead_behind_the_prefix_of_the_emulator(stack: &Stack) {
+    let json = [("content-type", "application/json"), ("idempotency-key", "links")];
+    for (method, path, body, outcome) in [
+        (Method::POST, "/staff", r#"{"id":"L001","name":"x"}"#, "applied"),
+        (Method::PUT, "/staff/L001", r#"{"name":"y"}"#, "applied"),
+        (Method::DELETE, "/staff/L%2F1", "", "unchanged"),
+        (Method::DELETE, "/staff/L001", "", "applied"),
+    ] {
+        let response = stack.request(method, path, &json, body).await.unwrap();
+        assert_eq!(response.status, 202, "{path}: {}", response.text());
+        let status = response.header("location").unwrap();
+        assert_eq!(response.json().unwrap()["status"], status);
+        assert_eq!(settled(stack, path, status).await, outcome, "{path}");
+    }
+    let page = stack.request(Method::GET, "/staff?limit=1", &[], "").await.unwrap();
+    let link = page.header("link").unwrap().strip_prefix('<').unwrap().split_once('>').unwrap().0;
+    let (url, next) = stack.follow("/staff?limit=1", link).await.unwrap();
+    assert_eq!((next.status, next.json().unwrap().as_array().unwrap().len()), (200, 1), "{url}");
+    let description = stack.request(Method::GET, "/", &[], "").await.unwrap().json().unwrap();
+    let server = description["servers"][0]["url"].as_str().unwrap();
+    let (url, root) = stack.follow("/", server).await.unwrap();
+    assert_eq!(
+        (root.status, url.as_str().trim_end_matches('/')),
+        (200, stack.addresses().api_url.as_str())
+    );
+}
+
+/// Checks that an unknown path or method reaches a function only if it is signed.
+async fn unknown_paths_and_methods_need_a_signature(stack: &Stack) {
+    let http = Http::default();
+    for path in ["/", "/staff", "/nothing", "/_sync/nothing"] {
+        let response = http.get(&format!("{}{path}", stack.addresses().api_url)).await.unwrap();
+        assert_eq!(response.status, 403, "{path}");
+    }
+    let send = async |method: &str, path: &str| {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        stack.request(method, path, &[], "").await.unwrap()
+    };
+    let put = send("PUT", "/_sync/imports").await;
+    assert_eq!((put.status, put.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    let put = send("PUT", "/").await;
+    assert_eq!((put.status, put.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    assert_eq!(send("PUT", "/_sync/nothing").await.status, 404);
+    assert_eq!(send("GET", "/_sync/nothing").await.status, 404);
+}
+
+/// Checks that bytes and order survive the gateway where it does not make a text of them.
+async fn a_compressed_body_and_repeated_parameters_pass_the_gateway(stack: &Stack) {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(b"{\"id\":\"gzip\",\"name\":\"\xc3\xa9\",\"age\":7}").unwrap();
+    let headers = [("content-type", "application/x-ndjson"), ("content-encoding", "gzip")];
+    let body = encoder.finish().unwrap();
+    let response = stack.request(Method::POST, "/staff", &headers, body.clone()).await.unwrap();
+    assert_eq!(response.status, 202, "{}", response.text());
+    let status = response.json().unwrap()["writes"][0]["status"].as_str().unwrap().to_owned();
+    assert_eq!(settled(stack, "/staff", &status).await, "applied");
+    let path = "/staff?id=gte.gzi&id=lt.gzj&select=name";
+    let rows = stack.request(Method::GET, path, &[], "").await.unwrap();
+    assert_eq!(rows.text(), r#"[{"name":"é"}]"#);
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let response = stack.request(Method::POST, "/staff", &headers, body).await.unwrap();
+    assert_eq!(response.status, 415, "{}", response.text());
+}
+
 async fn an_array_is_accepted_item_by_item(stack: &Stack) {
     let rows: Vec<_> =
         (0..1_000).map(|n| json!({"id": format!("A{n:03}"), "name": "array"})).collect();
@@ -103,13 +185,7 @@ async fn an_array_is_accepted_item_by_item(stack: &Stack) {
     assert_eq!(writes.len(), 1_000);
     for write in writes {
         let status = write["status"].as_str().unwrap();
-        loop {
-            let status = stack.request(Method::GET, status, &[], "").await.unwrap().json().unwrap();
-            match status["outcome"].as_str().unwrap() {
-                "pending" => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-                outcome => break assert_eq!(outcome, "applied"),
-            }
-        }
+        assert_eq!(settled(stack, "/staff", status).await, "applied");
     }
 }
 
@@ -124,14 +200,7 @@ async fn a_schema_change_needs_no_deployment(stack: &Stack) {
     let row = r#"{"id":"E001","name":"x","email":"x@example.org"}"#;
     let response = stack.request(Method::POST, "/staff", &[json], row).await.unwrap();
     assert_eq!(response.status, 202, "{}", response.text());
-    let status = response.header("location").unwrap().to_owned();
-    loop {
-        let status = stack.request(Method::GET, &status, &[], "").await.unwrap().json().unwrap();
-        match status["outcome"].as_str().unwrap() {
-            "pending" => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-            outcome => break assert_eq!(outcome, "applied"),
-        }
-    }
+    assert_eq!(settled(stack, "/staff", response.header("location").unwrap()).await, "applied");
     let get = async |path: &str| stack.request(Method::GET, path, &[], "").await.unwrap();
     let found = get("/staff?select=email&id=E001").await.json().unwrap();
     assert_eq!(found, json!([{"email": "x@example.org"}]));

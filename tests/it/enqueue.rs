@@ -36,7 +36,8 @@ async fn every_accepted_sample_changes_its_row() {
         let ids = world.rows("SELECT id::text FROM sync.write ORDER BY id DESC LIMIT 1").await;
         assert_eq!(ids.len(), accepted);
         assert_eq!(response.json()["id"], ids[0], "{name}: the response names the write");
-        assert_eq!(response.json()["status"], format!("/_sync/writes/{}", ids[0]));
+        let status = format!("_sync/writes/{}", ids[0]);
+        assert!(response.json()["status"].as_str().unwrap().ends_with(&status));
     }
 }
 
@@ -175,7 +176,7 @@ async fn a_partly_accepted_request_lists_its_accepted_writes_and_can_be_sent_aga
     assert!(!accepted.is_empty() && accepted.len() < 10, "{accepted:?}");
     for entry in accepted {
         assert!(entry["item"].as_u64().unwrap() < 10);
-        let status = format!("/_sync/writes/{}?fingerprint=", entry["id"].as_str().unwrap());
+        let status = format!("_sync/writes/{}?fingerprint=", entry["id"].as_str().unwrap());
         assert!(entry["status"].as_str().unwrap().starts_with(&status));
     }
 

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod http;
 mod enqueue;
 mod types;
 mod writes;

@@ -112,7 +112,7 @@ impl Demo<'_> {
 
     fn show(&mut self, answer: &Answer) {
         let location = answer.header("location");
-        let location = location.map_or(String::new(), |path| format!("   Location: {path}"));
+        let location = location.map_or(String::new(), |link| format!("   Location: {link}"));
         (self.print)(&format!("   → {}{location}", answer.status));
         let is_problem = answer.header("content-type") == Some("application/problem+json");
         let pretty = answer.json().ok().filter(|_| is_problem);
@@ -133,11 +133,13 @@ impl Demo<'_> {
         let status = answer.header("location").context("the write was not accepted")?.to_owned();
         let started = Instant::now();
         loop {
-            let answer = self.stack.request(Method::GET, &status, &[], "").await?;
+            let (url, answer) = self.stack.follow(path, &status).await?;
             let json = answer.json()?;
             if json["outcome"] != "pending" {
                 (self.print)("");
-                (self.print)(&format!("   GET {status}"));
+                let api_url = &self.stack.addresses().api_url;
+                let shown = url.as_str().strip_prefix(api_url).unwrap_or(url.as_str());
+                (self.print)(&format!("   GET {shown}"));
                 self.show(&answer);
                 return Ok(json);
             }

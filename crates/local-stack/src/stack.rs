@@ -13,6 +13,7 @@ use bytes::Bytes;
 use data_api_server::{Login, Server, Settings};
 use ephemeral_postgres::{Postgres, RunFolder};
 use hyper::Method;
+use url::Url;
 
 use crate::account::{CLUSTER_ARN, DATABASE, SECRET_ARN};
 use crate::deploy::{self, Code, Deployed, deploy};
@@ -237,6 +238,17 @@ impl Stack {
     ) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.addresses.api_url);
         self.http.signed("execute-api", method, &url, headers, body.into()).await
+    }
+
+    /// Sends a signed `GET` to a URL that a response links to. `path` is that of the request, and
+    /// begins with a slash; `reference` is the link.
+    pub async fn follow(&self, path: &str, reference: &str) -> anyhow::Result<(Url, Answer)> {
+        let base = Url::parse(&format!("{}{path}", self.addresses.api_url))?;
+        let url =
+            base.join(reference).with_context(|| format!("{reference} is not a reference"))?;
+        let signed = self.http.signed("execute-api", Method::GET, url.as_str(), &[], Bytes::new());
+        let answer = signed.await?;
+        Ok((url, answer))
     }
 
     /// An error when a part of the stack has ended by itself.

@@ -188,7 +188,7 @@ pub(super) fn of_the_worker() -> Map<String, Value> {
     paths.insert(
         "/_sync/writes".into(),
         json!({
-            "get": read("list", "_sync_write", tag, &list_parameters(&WRITE), &settled),
+            "get": read("list", "Read settled writes, the newest first", "_sync_write", tag, &list_parameters(&WRITE), &settled),
         }),
     );
     let imports = list_response("_sync_import");

@@ -2,16 +2,18 @@
 //!
 //! Pure. The time grows with the body only.
 
-use aurora_sync_catalog::{Catalog, Changes, Table};
+use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::http::Method;
-use aws_lambda_events::http::header::IF_NONE_MATCH;
+use aws_lambda_events::http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, IF_NONE_MATCH};
 
 use super::body::{self, Item, Items};
+use super::coding;
 use super::idempotency::{self, Ids};
 use super::parameters;
 use super::precondition;
 use super::prefer::{Handling, Preferences, Resolution};
 use crate::api::http::{Request, Route};
+use crate::api::methods;
 use crate::api::offered;
 use crate::api::problem::{Kind, Problem};
 use crate::domain::fault::{Faults, FieldFault};
@@ -37,13 +39,13 @@ pub(super) struct Accepted {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) problem: Box<Problem>,
-    /// The methods that the path supports, for status 405.
-    pub(super) allow: Option<String>,
+    /// The header that says what is supported, for status 405 and 415.
+    pub(super) header: Option<(HeaderName, String)>,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem: Box::new(problem), allow: None }
+        Self { problem: Box::new(problem), header: None }
     }
 }
 
@@ -71,9 +73,15 @@ pub(super) fn accept(
     let (table, path_key) = match &request.route {
         Route::Table(table) => (table, None),
         Route::Row(table, key) => (table, Some(key)),
-        _ => {
+        Route::Unknown => {
             let detail = "Writes go to /{table} or /{table}/{key}.";
             return Err(Problem::new(Kind::UnknownRoute, detail).into());
+        }
+        _ => {
+            return Err(not_allowed(
+                format!("This path supports {}.", methods::READ),
+                methods::READ,
+            ));
         }
     };
     let table = offered::table(catalog, table)?;
@@ -113,7 +121,16 @@ pub(super) fn accept(
     if operation == Operation::Delete && context.path_key.is_some() {
         return context.deletion(request).map_err(Refusal::from);
     }
-    let items = body::read(&request.headers, &request.body)?;
+    let body = coding::decoded(&request.headers, &request.body).map_err(|problem| Refusal {
+        header: (problem.status == 415).then(|| (ACCEPT_ENCODING, coding::CODINGS.to_owned())),
+        ..problem.into()
+    })?;
+    let is_patch = request.method == Method::PATCH;
+    let items = body::read(&request.headers, is_patch, &body).map_err(|problem| Refusal {
+        header: (problem.status == 415 && is_patch)
+            .then(|| (methods::ACCEPT_PATCH, methods::PATCH_TYPES.to_owned())),
+        ..problem.into()
+    })?;
     context.check_kind(&items)?;
     let mut faults = Faults::default();
     let mut writes = Vec::with_capacity(items.items.len());
@@ -139,10 +156,7 @@ fn operation(
     has_key: bool,
     preferences: Preferences,
 ) -> Result<Operation, Refusal> {
-    let not_allowed = |detail: String| Refusal {
-        problem: Box::new(Problem::new(Kind::MethodNotAllowed, detail)),
-        allow: Some(methods(table, has_key)),
-    };
+    let not_allowed = |detail: String| not_allowed(detail, &methods::of_table(table, has_key));
     if !table.is_writable() {
         let reason = table.read_only.map(|reason| format!(": {reason}")).unwrap_or_default();
         return Err(not_allowed(format!("The table is read-only{reason}.")));
@@ -157,7 +171,7 @@ fn operation(
         (&Method::PUT | &Method::PATCH, _) => Operation::Update,
         (&Method::DELETE, _) => Operation::Delete,
         _ => {
-            let supported = methods(table, has_key);
+            let supported = methods::of_table(table, has_key);
             return Err(not_allowed(format!("This path supports {supported}.")));
         }
     };
@@ -180,17 +194,9 @@ fn operation(
     Ok(operation)
 }
 
-/// Returns the methods that the table's path, or the path of one of its rows, supports.
-fn methods(table: &Table, has_key: bool) -> String {
-    let methods = [
-        ("GET", table.is_readable()),
-        ("POST", !has_key && table.permits(Changes::INSERT)),
-        ("PUT, PATCH", table.permits(Changes::UPDATE)),
-        ("DELETE", table.permits(Changes::DELETE)),
-    ];
-    let supported =
-        methods.into_iter().filter_map(|(name, is_supported)| is_supported.then_some(name));
-    supported.collect::<Vec<_>>().join(", ")
+fn not_allowed(detail: String, allow: &str) -> Refusal {
+    let problem = Box::new(Problem::new(Kind::MethodNotAllowed, detail));
+    Refusal { problem, header: Some((ALLOW, allow.to_owned())) }
 }
 
 impl ItemContext<'_> {

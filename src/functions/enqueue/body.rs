@@ -11,10 +11,11 @@ use crate::api::problem::{Kind, Problem};
 
 /// The longest body, in bytes.
 ///
-/// A Lambda event has at most 6,291,456 bytes (AWS Lambda, "Lambda quotas"). The body is Base64 in
-/// it, with 4 bytes for 3: this limit takes 5,592,408 of them and leaves 699,048 for the rest,
-/// which includes the headers twice, each time up to 10,240 (API Gateway, "Quotas for REST APIs").
-/// API Gateway itself allows 10 MB.
+/// A Lambda event has at most 6,291,456 bytes (AWS Lambda, "Lambda quotas"). NDJSON is Base64 in
+/// it, with 4 bytes for 3: this limit takes 5,592,408 of them and leaves 699,048 for the rest, such
+/// as the headers, up to 10,240 (API Gateway, "Quotas for HTTP APIs"). JSON is a text in it, with
+/// two bytes for each quote and backslash, so an event can be full before this limit. API Gateway
+/// itself allows 10 MB.
 pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The most items of a body.
@@ -47,8 +48,12 @@ enum Format {
 }
 
 /// Splits a body into its items, at least one.
-pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>, Problem> {
-    let format = format(headers)?;
+pub(super) fn read<'a>(
+    headers: &HeaderMap,
+    is_patch: bool,
+    body: &'a [u8],
+) -> Result<Items<'a>, Problem> {
+    let format = format(headers, is_patch)?;
     if body.len() > BODY_BYTES_MAX {
         let detail =
             format!("A body has at most {BODY_BYTES_MAX} bytes; send more rows as a CSV file.");
@@ -87,13 +92,15 @@ pub(super) fn read<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Items<'a>,
     }
 }
 
-fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+fn format(headers: &HeaderMap, is_patch: bool) -> Result<Format, Problem> {
     let unsupported = |detail: &str| Err(Problem::new(Kind::UnsupportedMediaType, detail));
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Format::Json) };
     let media_type = value.to_str().unwrap_or_default().to_ascii_lowercase();
     let mut parts = media_type.split(';').map(str::trim);
     let format = match parts.next().unwrap_or_default() {
         "application/json" => Format::Json,
+        // A row has the same effect as a merge patch: it sets the columns that it names.
+        "application/merge-patch+json" if is_patch => Format::Json,
         "application/x-ndjson" | "application/jsonl" => Format::Lines,
         _ => return unsupported("Send Content-Type: application/json or application/x-ndjson."),
     };

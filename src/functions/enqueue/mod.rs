@@ -4,6 +4,7 @@
 //! URL shows their outcomes.
 
 mod accept;
+mod coding;
 mod body;
 mod idempotency;
 mod parameters;
@@ -14,12 +15,12 @@ mod send;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use aws_lambda_events::http::header::{ALLOW, HeaderName, LOCATION};
+use aws_lambda_events::http::header::{HeaderName, LOCATION};
 use serde::Serialize;
 
 use self::accept::{Accepted, Refusal, accept};
 use self::send::{Sent, send};
-use crate::api::http::{Request, Response};
+use crate::api::http::{Request, Response, Route};
 use crate::api::link;
 use crate::api::problem::{AcceptedWrite, Kind, Problem};
 use crate::aws::queue::{Queue, Reason};
@@ -73,6 +74,7 @@ async fn respond(
     let mut accepted = accept(&catalog, request, caller, now_ms());
     let may_be_accepted_now = match &accepted {
         Ok(accepted) => accepted.faults.total() > 0,
+        Err(_) if !request.route.is_of_table() => false,
         Err(refusal) => tables::may_depend_on_tables(refusal.problem.status),
     };
     if may_be_accepted_now && let Some(newer) = enqueue.tables.newer_than(&catalog, deadline).await
@@ -80,24 +82,30 @@ async fn respond(
         accepted = accept(&newer, request, caller, now_ms());
     }
     match accepted {
-        Ok(accepted) => queue(enqueue, accepted, deadline).await,
+        Ok(accepted) => queue(enqueue, &request.route, accepted, deadline).await,
         Err(refusal) => refuse(refusal),
     }
 }
 
-fn refuse(Refusal { problem, allow }: Refusal) -> Response {
+fn refuse(Refusal { problem, header }: Refusal) -> Response {
     tracing::info!(status = problem.status, faults = problem.errors.len(), "request refused");
     let response = Response::from(*problem);
-    match allow {
-        Some(allow) => response.with_header(ALLOW, &allow),
+    match header {
+        Some((name, value)) => response.with_header(name, &value),
         None => response,
     }
 }
 
 /// Sends the writes to the queue, and returns the response with their status URLs.
-async fn queue(enqueue: &Enqueue, accepted: Accepted, deadline: Deadline) -> Response {
+async fn queue(
+    enqueue: &Enqueue,
+    route: &Route,
+    accepted: Accepted,
+    deadline: Deadline,
+) -> Response {
     let Accepted { writes, faults, is_list, applied } = accepted;
-    let entries: Vec<_> = writes.iter().map(|(item, write)| entry(*item, write, is_list)).collect();
+    let entries: Vec<_> =
+        writes.iter().map(|(item, write)| entry(route, *item, write, is_list)).collect();
     let writes = writes.into_iter().map(|(_, write)| write).collect();
     let sent = send(&enqueue.queue, pack(writes, enqueue.partitions), deadline).await;
     if let Some(reason) = sent.reason {
@@ -132,8 +140,8 @@ struct AcceptedWrites {
     errors_total: Option<usize>,
 }
 
-fn entry(item: usize, write: &Write, is_list: bool) -> AcceptedWrite {
-    let status = link::write_status(write.id, write.fingerprint.as_deref());
+fn entry(route: &Route, item: usize, write: &Write, is_list: bool) -> AcceptedWrite {
+    let status = link::to_write(route, write.id, write.fingerprint.as_deref());
     AcceptedWrite { item: is_list.then_some(item), id: write.id, status }
 }
 

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 
 use super::body::{BODY_BYTES_MAX, ITEMS_MAX};
 use super::*;
-use crate::api::http::Route;
 use crate::domain::write::{MESSAGE_BYTES_MAX, Operation, Precondition};
 
 /// The tables of the tests: one with a simple key, and one each for other features.
@@ -534,9 +533,9 @@ fn a_table_that_is_not_offered_is_unknown_to_every_method() {
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         for path in ["/secrets", "/secret", "/secrets/1"] {
             let request = request(method.clone(), path, "{}");
-            let Refusal { problem, allow } = accept(&catalog, &request, "caller", 1).unwrap_err();
+            let Refusal { problem, header } = accept(&catalog, &request, "caller", 1).unwrap_err();
             assert_eq!(
-                (problem.status, &*problem.detail, allow),
+                (problem.status, &*problem.detail, header),
                 (404, "The tables are: staff.", None)
             );
         }
@@ -648,7 +647,9 @@ fn the_limits_fit_those_of_lambda_and_api_gateway() {
     assert!(BODY_BYTES_MAX.div_ceil(3) * 4 + 4 * HEADER_BYTES_MAX < EVENT_BYTES_MAX);
     let mut write = accepted(Method::POST, "/event", r#"{"what":"x"}"#).remove(0);
     write.fingerprint = Some("0".repeat(32));
-    let entry = serde_json::to_string(&entry(ITEMS_MAX, &write, true)).unwrap();
+    let entry =
+        serde_json::to_string(&entry(&Route::Table("event".into()), ITEMS_MAX, &write, true))
+            .unwrap();
     let in_the_response = serde_json::to_string(&entry).unwrap().len();
     assert!(in_the_response * ITEMS_MAX < EVENT_BYTES_MAX - 900_000, "{in_the_response}");
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::reader::Reader;
 use super::write_status;
+use crate::api::http::Route;
 use crate::api::link;
 use crate::api::problem::{Kind, Problem, WriteState};
 use crate::api::query::{self, WriteRef};
@@ -36,8 +37,12 @@ struct Settled {
 
 /// Returns `true` if all of these writes are settled, from the ledger's entries. Fails if one is
 /// rejected, or can never be settled.
-pub(super) fn are_settled(writes: &[WriteRef], found: Option<&str>) -> Result<bool, Problem> {
-    let states = states(writes, found);
+pub(super) fn are_settled(
+    from: &Route,
+    writes: &[WriteRef],
+    found: Option<&str>,
+) -> Result<bool, Problem> {
+    let states = states(from, writes, found);
     let with_outcome = |outcome: &str| -> Vec<_> {
         states.iter().filter(|state| state.outcome == outcome).cloned().collect()
     };
@@ -56,7 +61,11 @@ pub(super) fn are_settled(writes: &[WriteRef], found: Option<&str>) -> Result<bo
 }
 
 /// Waits until all of these writes are settled.
-pub(super) async fn settled(reader: &Reader<'_>, writes: &[WriteRef]) -> Result<(), Problem> {
+pub(super) async fn settled(
+    reader: &Reader<'_>,
+    from: &Route,
+    writes: &[WriteRef],
+) -> Result<(), Problem> {
     let deadline = reader.deadline.less(READ_RESERVE).min(Deadline::after(WAIT_MAX));
     let mut delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
@@ -69,13 +78,13 @@ pub(super) async fn settled(reader: &Reader<'_>, writes: &[WriteRef]) -> Result<
     loop {
         let delay = delays.next().unwrap_or(WAIT_MAX);
         if deadline.remaining() < delay {
-            return Err(still_pending(writes, found.as_deref()));
+            return Err(still_pending(from, writes, found.as_deref()));
         }
         tokio::time::sleep(delay).await;
         let records = reader.run(query::settled(writes)).await?;
         let text = records.first().and_then(|record| record.first()).and_then(Field::as_text);
         found = text.map(ToOwned::to_owned);
-        if are_settled(writes, found.as_deref())? {
+        if are_settled(from, writes, found.as_deref())? {
             return Ok(());
         }
     }
@@ -84,8 +93,8 @@ pub(super) async fn settled(reader: &Reader<'_>, writes: &[WriteRef]) -> Result<
 /// Makes the problem for writes that are still pending. Its status is 503 instead of 425 (Too
 /// Early), which is for requests in TLS early data. Few clients know 425, and all that retry know
 /// 503 with `Retry-After`.
-fn still_pending(writes: &[WriteRef], found: Option<&str>) -> Problem {
-    let mut pending = states(writes, found);
+fn still_pending(from: &Route, writes: &[WriteRef], found: Option<&str>) -> Problem {
+    let mut pending = states(from, writes, found);
     pending.retain(|state| state.outcome == PENDING);
     Problem::new(
         Kind::WritePending,
@@ -97,7 +106,7 @@ fn still_pending(writes: &[WriteRef], found: Option<&str>) -> Problem {
 
 const PENDING: &str = "pending";
 
-fn states(writes: &[WriteRef], found: Option<&str>) -> Vec<WriteState> {
+fn states(from: &Route, writes: &[WriteRef], found: Option<&str>) -> Vec<WriteState> {
     let found: Vec<Settled> =
         found.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let outcome = |number: usize| {
@@ -109,7 +118,7 @@ fn states(writes: &[WriteRef], found: Option<&str>) -> Vec<WriteState> {
         .map(|(write, number)| WriteState {
             id: write.id,
             outcome: outcome(number),
-            status: link::write_status(write.id, write.fingerprint.as_deref()),
+            status: link::to_write(from, write.id, write.fingerprint.as_deref()),
         })
         .collect()
 }

@@ -18,14 +18,14 @@ use std::time::Duration;
 use aurora_sync_catalog::Catalog;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::http::Method;
-use aws_lambda_events::http::header::ALLOW;
+use aws_lambda_events::http::header::{ALLOW, CONTENT_TYPE};
 
 use self::reader::Reader;
 use crate::api::http::{Request, Response, Route};
 use crate::api::offered;
-use crate::api::openapi;
 use crate::api::problem::{Kind, Problem};
 use crate::api::query::Relation;
+use crate::api::{methods, openapi};
 use crate::aws::data_api::DataApi;
 use crate::domain::deadline::Deadline;
 use crate::functions::tables::{self, Tables};
@@ -61,6 +61,9 @@ pub async fn handle(
 
 /// Responds with the tables that are known, and again if newer ones may make a difference.
 async fn respond_with_tables(lookup: &Lookup, request: &Request, deadline: Deadline) -> Response {
+    if request.method == Method::OPTIONS {
+        return options(&request.route).unwrap_or_else(Response::from);
+    }
     let tables = match request.route {
         Route::Root => lookup.tables.refreshed(deadline).await,
         _ => lookup.tables.current(deadline).await,
@@ -71,7 +74,7 @@ async fn respond_with_tables(lookup: &Lookup, request: &Request, deadline: Deadl
     };
     let response = respond(lookup, &catalog, request, deadline).await;
     let response = response.unwrap_or_else(Response::from);
-    if !tables::may_depend_on_tables(response.status) {
+    if !request.route.is_of_table() || !tables::may_depend_on_tables(response.status) {
         return response;
     }
     match lookup.tables.newer_than(&catalog, deadline).await {
@@ -89,8 +92,7 @@ async fn respond(
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     if request.method != Method::GET && request.method != Method::HEAD {
-        let problem = Problem::new(Kind::MethodNotAllowed, "This path supports GET and HEAD.");
-        return Ok(Response::from(problem).with_header(ALLOW, "GET, HEAD"));
+        return not_allowed(catalog, &request.route);
     }
     let reader = Reader::new(&lookup.data_api, deadline);
     match &request.route {
@@ -113,6 +115,38 @@ async fn respond(
         Route::Import(id) => imports::one(&reader, id, request).await,
         Route::Rejects(id) => imports::rejects(&reader, id, request).await,
         Route::Root => Ok(openapi::response(catalog, request)),
-        Route::Unknown => Err(Problem::new(Kind::UnknownRoute, "GET / describes all paths.")),
+        Route::Unknown => Err(unknown_route()),
     }
+}
+
+fn unknown_route() -> Problem {
+    Problem::new(Kind::UnknownRoute, "GET / describes all paths.")
+}
+
+/// Responds to `OPTIONS`, which nobody needs to sign where browsers may call the API: API Gateway
+/// adds the headers of a preflight response.
+fn options(route: &Route) -> Result<Response, Problem> {
+    let allow = methods::of_kind(route).ok_or_else(unknown_route)?;
+    let mut response = Response::new(204, "", String::new()).with_header(ALLOW, allow);
+    response.headers.remove(CONTENT_TYPE);
+    Ok(match route {
+        Route::Table(_) | Route::Row(..) => {
+            response.with_header(methods::ACCEPT_PATCH, methods::PATCH_TYPES)
+        }
+        _ => response,
+    })
+}
+
+/// Responds to a method that no function supports.
+fn not_allowed(catalog: &Catalog, route: &Route) -> Result<Response, Problem> {
+    let allow = match route {
+        Route::Table(table) | Route::Row(table, _) => {
+            let is_row = matches!(route, Route::Row(..));
+            methods::of_table(offered::table(catalog, table)?, is_row)
+        }
+        Route::Unknown => return Err(unknown_route()),
+        _ => methods::READ.to_owned(),
+    };
+    let problem = Problem::new(Kind::MethodNotAllowed, format!("This path supports {allow}."));
+    Ok(Response::from(problem).with_header(ALLOW, &allow))
 }

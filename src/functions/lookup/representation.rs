@@ -6,8 +6,8 @@ use std::io::Write as _;
 
 use aws_lambda_events::http::Method;
 use aws_lambda_events::http::header::{
-    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_MATCH, IF_NONE_MATCH, LINK, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
+    IF_NONE_MATCH, LINK, VARY,
 };
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -32,10 +32,7 @@ pub(super) fn of(request: &Request, response: Response) -> Response {
     let mut response = response.with_header(CACHE_CONTROL, CACHEABLE);
     if response.status == 200 {
         response = response.with_header(VARY, "Accept, Accept-Encoding, Prefer");
-        // API Gateway decodes Base64 only for a request with `Accept`, whose media types are all
-        // binary here (API Gateway, "Content type conversions in API Gateway").
         let is_gzip = response.body.len() >= GZIP_BYTES_MIN
-            && request.header(ACCEPT).is_some()
             && takes_gzip(request.header_list(ACCEPT_ENCODING));
         let tag = tag_of(&response, is_gzip);
         if let Some(problem) = failed(request, &tag) {

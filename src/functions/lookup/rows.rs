@@ -114,10 +114,12 @@ async fn after_writes(
 ) -> Result<Page, Problem> {
     let after = writes_before(request, query_string)?;
     let page = read(&Head { counts, after: after.clone() }).await?;
-    if after.is_empty() || consistency::are_settled(&after, page.settled.as_deref())? {
+    if after.is_empty()
+        || consistency::are_settled(&request.route, &after, page.settled.as_deref())?
+    {
         return Ok(page);
     }
-    consistency::settled(reader, &after).await?;
+    consistency::settled(reader, &request.route, &after).await?;
     read(&Head { counts, after: Vec::new() }).await
 }
 
@@ -223,8 +225,8 @@ pub(super) fn form(request: &Request) -> Result<Form, Problem> {
     })
 }
 
-/// Formats the link to the next page, relative to the request's own URL: the function does not know
-/// the host, stage or domain that the client uses.
+/// Formats the link to the next page, relative to the request's own URL as all links are
+/// ([`crate::api::link`]).
 fn next_page(query: &[(String, String)], cursor: &str) -> String {
     let encode = |text: &str| utf8_percent_encode(text, QUERY_VALUE).to_string();
     // The writes of `after` are settled already.

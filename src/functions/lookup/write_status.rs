@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::reader::Reader;
-use crate::api::http::{Request, Response};
+use crate::api::http::{Request, Response, Route};
 use crate::api::link;
 use crate::api::problem::{Kind, Problem};
 use crate::api::query::Query;
@@ -67,7 +67,7 @@ struct Settled {
     column: Option<String>,
     accepted_at: String,
     settled_at: String,
-    /// The path of the row, if the write left it there.
+    /// A link to the row, if the write left it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     row: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -140,7 +140,7 @@ pub(super) async fn respond(
     let Some(mut settled) = parsed::<Settled>(record, 0)? else {
         return pending(id, payloads, parsed(record, 2)?);
     };
-    settled.row = row(catalog, &settled);
+    settled.row = row(catalog, &request.route, &settled);
     payloads.retain(|payload| payload.own_id != settled.own_id);
     settled.detail = (!has_fingerprint && !payloads.is_empty()).then_some(SEVERAL_PAYLOADS);
     settled.other_payloads = payloads;
@@ -161,13 +161,13 @@ fn parsed<T: for<'a> Deserialize<'a>>(
         .map_err(|_| Problem::new(Kind::Internal, "The ledger has an entry of another form."))
 }
 
-/// Returns the path of the row that a write has left, if look-ups may read it.
-fn row(catalog: &Catalog, settled: &Settled) -> Option<String> {
+/// Returns a link to the row that a write has left, if look-ups may read it.
+fn row(catalog: &Catalog, from: &Route, settled: &Settled) -> Option<String> {
     if settled.outcome == "rejected" || settled.operation == "delete" {
         return None;
     }
     let table = catalog.table(settled.table.as_deref()?).filter(|table| table.is_readable())?;
-    link::row(&Table::path(table), settled.key.as_deref()?)
+    link::to_row(from, &Table::path(table), settled.key.as_deref()?)
 }
 
 fn pending(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{STAFF, World};
+use crate::support::World;
 
 const PEOPLE: &str = r#"
 CREATE TABLE person (
@@ -173,11 +173,4 @@ async fn a_composite_key_is_found_in_every_spelling() {
     let response = world.read("/pair/%2541,5", &[]).await;
     assert_eq!(response.json()["type"], "urn:problem-type:aurora-sync:invalid-key");
     assert_eq!(world.read("/pair?a=eq.%2541", &[]).await.json()[0]["a"], "%41");
-}
-
-#[tokio::test]
-async fn a_path_takes_get_and_head_only() {
-    let world = World::with(STAFF).await;
-    let response = world.request("POST", "/staff", &[], crate::support::deadline()).await;
-    assert_eq!((response.status, response.header("allow")), (405, "GET, HEAD"));
 }

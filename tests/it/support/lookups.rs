@@ -22,8 +22,8 @@ impl World {
         deadline: Deadline,
     ) -> HttpResponse {
         let function = Lookup { tables: self.tables(), data_api: self.reader.clone() };
-        let event = event(method, address, headers);
-        let event: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
+        let event: ApiGatewayV2httpRequest =
+            serde_json::from_value(event(method, address, headers)).unwrap();
         lookup::handle(&function, event, deadline).await.into()
     }
 
@@ -45,11 +45,17 @@ impl World {
 
 /// Returns the address of the next page as a client resolves it.
 pub(crate) fn next_page(address: &str, response: &HttpResponse) -> Option<String> {
+    let target = next_link(response)?;
+    let (path, _) = address.split_once('?').unwrap_or((address, ""));
+    Some(format!("{path}{target}"))
+}
+
+/// Returns the reference to the next page.
+pub(crate) fn next_link(response: &HttpResponse) -> Option<String> {
     let link = response.header("link").strip_prefix('<')?;
     let (target, rest) = link.split_once('>').unwrap();
     assert_eq!(rest, "; rel=\"next\"");
-    let (path, _) = address.split_once('?').unwrap_or((address, ""));
-    Some(format!("{path}{target}"))
+    Some(target.to_owned())
 }
 
 /// Returns the event that API Gateway makes of a request without a body.
