@@ -32,6 +32,7 @@ mod pruning;
 mod plans;
 mod bench;
 mod end_to_end;
+mod browser;
 mod package;
 mod links;
 mod tidy;

@@ -15,6 +15,7 @@ mod functions;
 pub mod dist;
 mod emulator;
 mod deploy;
+mod cors;
 mod logs;
 mod services;
 mod stack;

@@ -16,6 +16,7 @@ use hyper::Method;
 use url::Url;
 
 use crate::account::{CLUSTER_ARN, DATABASE, SECRET_ARN};
+use crate::cors;
 use crate::deploy::{self, Code, Deployed, deploy};
 use crate::emulator::Emulator;
 use crate::functions::Functions;
@@ -163,6 +164,7 @@ impl Stack {
         let deploying = Box::pin(deploy(&mut emulator, &python, folder.path(), code, &parameters));
         let deployed = step("deploying template.yaml", deploying).await?;
 
+        cors::hand_over(&http, &endpoint_url, &deployed.resource("Api")?).await?;
         let function_log = folder.path().join("functions.log");
         let sources = Sources {
             endpoint_url: endpoint_url.clone(),

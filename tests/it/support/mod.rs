@@ -1,5 +1,6 @@
 //! The environment of a test: its own database behind its own Data API server.
 
+pub(crate) mod browser;
 pub(crate) mod fake_aws;
 pub(crate) mod faulty_store;
 pub(crate) mod flaky_queue;
