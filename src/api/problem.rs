@@ -2,6 +2,10 @@
 //!
 //! Pure. `docs/reference/errors.md` lists every type. No problem repeats a value of the request.
 
+use std::fmt;
+use std::ops::Deref;
+
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -14,9 +18,8 @@ pub struct Problem {
     word: &'static str,
     pub title: &'static str,
     pub status: u16,
-    pub detail: Box<str>,
-    /// The detail once more. Clients of PostgREST, such as supabase-js, show the member `message`.
-    message: Box<str>,
+    #[serde(flatten)]
+    pub detail: Detail,
     /// The faults of the body, at most [`FAULTS_MAX`](crate::domain::fault::FAULTS_MAX).
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub errors: Box<[FieldFault]>,
@@ -32,6 +35,34 @@ pub struct Problem {
     /// The writes that the problem is about.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub writes: Box<[WriteState]>,
+}
+
+/// The sentences of a problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detail(Box<str>);
+
+impl Deref for Detail {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+/// Writes the members `detail`, and `message`, which clients of PostgREST such as supabase-js show.
+impl Serialize for Detail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(Some(2))?;
+        members.serialize_entry("detail", &self.0)?;
+        members.serialize_entry("message", &self.0)?;
+        members.end()
+    }
 }
 
 /// A write that a problem is about.
@@ -142,12 +173,11 @@ impl Problem {
     /// Makes a problem. `detail` is one or more full sentences without values of the request.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (word, status, title) = kind.parts();
-        let detail = detail.into().into_boxed_str();
+        let detail = Detail(detail.into().into_boxed_str());
         Self {
             word,
             title,
             status,
-            message: detail.clone(),
             detail,
             errors: Box::default(),
             errors_total: None,

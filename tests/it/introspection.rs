@@ -291,10 +291,8 @@ fn base(type_name: &str) -> String {
 
 /// Returns a foreign key as [`REFERENCES`] has it.
 fn described_by_schema(key: &ForeignKey) -> String {
-    let parent = match key.parent.contains('.') {
-        true => key.parent.clone(),
-        false => format!("public.{}", key.parent),
-    };
+    let schema = if key.parent.contains('.') { "" } else { "public." };
+    let parent = format!("{schema}{}", key.parent);
     format!("{} {parent} {}", key.columns.join(","), key.parent_columns.join(","))
 }
 

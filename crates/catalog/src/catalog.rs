@@ -130,6 +130,7 @@ impl fmt::Display for ReadOnly {
 }
 
 /// The permissions of the two database roles on a column.
+#[expect(clippy::struct_excessive_bools, reason = "the permissions do not depend on each other")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// The reader may SELECT it: look-ups return it, filter by it, and sort by it.

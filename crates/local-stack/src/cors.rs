@@ -6,7 +6,7 @@
 
 use anyhow::{Context, ensure};
 use hyper::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::http::Http;
 

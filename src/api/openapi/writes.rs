@@ -46,10 +46,8 @@ pub(super) fn to_row(table: &Table, name: &str) -> Map<String, Value> {
     };
     let mut operations = Map::new();
     if table.permits(Changes::UPDATE) {
-        let put: &[&str] = match table.permits(Changes::INSERT) {
-            true => &["if-match", "if-absent"],
-            false => &["if-match"],
-        };
+        let put: &[&str] =
+            if table.permits(Changes::INSERT) { &["if-match", "if-absent"] } else { &["if-match"] };
         operations.insert("put".into(), operation("put", "Update a row", update(), put));
         let patch = operation("patch", "Update a row", update(), &["if-match"]);
         operations.insert("patch".into(), patch);

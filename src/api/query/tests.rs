@@ -21,7 +21,7 @@ fn pairs(query: &[(&str, &str)]) -> Vec<(String, String)> {
 
 fn sql_of(table: &Table, query: &[(&str, &str)]) -> Result<(String, Vec<String>), String> {
     let query_string = QueryString::of_list(table, &pairs(query), "")
-        .map_err(|problem| problem.detail.into_string())?;
+        .map_err(|problem| problem.detail.to_string())?;
     let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
     let (query, _) =
         list(relation, &query_string, Form::Records, &Head::default(), query_string.limit);

@@ -216,7 +216,7 @@ impl StatementTarget<'_> {
         let precondition = self.precondition.map(|_| "text[]".to_owned());
         let types = self.columns.iter().map(|column| array_type(column));
         let numbered = precondition.into_iter().chain(types).zip(OWN_COLUMNS + 1..);
-        numbered.map(|(array, n)| format!(", ($1)[{n}]::{array}")).collect()
+        numbered.map(|(array, n)| format!(", ($1)[{n}]::{array}")).collect::<Vec<_>>().concat()
     }
 
     /// Returns `, c1, c2`, after `, precondition` if there is one.

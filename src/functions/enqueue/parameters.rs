@@ -3,7 +3,7 @@
 //!
 //! Pure.
 
-use aurora_sync_catalog::Table;
+use aurora_sync_catalog::{Column, Table};
 use aws_lambda_events::http::Method;
 
 use crate::api::http::Request;
@@ -63,7 +63,7 @@ pub(super) fn columns(request: &Request, table: &Table) -> Result<Option<Vec<Str
 }
 
 fn is_offered(table: &Table, name: &str) -> bool {
-    table.column(name).is_some_and(|column| column.is_offered())
+    table.column(name).is_some_and(Column::is_offered)
 }
 
 fn sentence(text: String) -> String {

@@ -129,7 +129,7 @@ fn writes_before(
     query_string: &QueryString<'_>,
 ) -> Result<Vec<WriteRef>, Problem> {
     let header = request.header_list(CONSISTENT_AFTER);
-    let of_header = if header.is_empty() { Vec::new() } else { query::writes(&header)? };
+    let of_header = if header.is_empty() { Vec::new() } else { query::writes(header)? };
     let writes: BTreeSet<_> = query_string.after.iter().cloned().chain(of_header).collect();
     Ok(writes.into_iter().collect())
 }

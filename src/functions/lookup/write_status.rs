@@ -50,7 +50,7 @@ fn write_status() -> String {
 
 /// The ledger's entry of a write.
 #[derive(Debug, Serialize, Deserialize)]
-struct Settled {
+struct Entry {
     id: Uuid,
     #[serde(skip_serializing)]
     own_id: Uuid,
@@ -137,7 +137,7 @@ pub(super) async fn respond(
     let records = reader.run(query).await?;
     let record = records.first().map_or(&[][..], Vec::as_slice);
     let mut payloads: Vec<Payload> = parsed(record, 1)?.unwrap_or_default();
-    let Some(mut settled) = parsed::<Settled>(record, 0)? else {
+    let Some(mut settled) = parsed::<Entry>(record, 0)? else {
         return pending(id, payloads, parsed(record, 2)?);
     };
     settled.row = row(catalog, &request.route, &settled);
@@ -162,7 +162,7 @@ fn parsed<T: for<'a> Deserialize<'a>>(
 }
 
 /// Returns a link to the row that a write has left, if look-ups may read it.
-fn row(catalog: &Catalog, from: &Route, settled: &Settled) -> Option<String> {
+fn row(catalog: &Catalog, from: &Route, settled: &Entry) -> Option<String> {
     if settled.outcome == "rejected" || settled.operation == "delete" {
         return None;
     }
