@@ -40,14 +40,14 @@ ALTER TABLE sync.write ADD COLUMN IF NOT EXISTS idempotency_id uuid;
 -- For pruning. New rows go to its end, where PostgreSQL inserts without a search.
 CREATE INDEX IF NOT EXISTS write_settled_at ON sync.write (settled_at);
 
--- Finds the other writes of a row or of a table (rule 'overtaken'). It holds hashes, since a key may be too long for an
--- index entry.
-CREATE INDEX IF NOT EXISTS write_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0)) WHERE key IS NOT NULL;
+-- Finds the other writes of a row or of a table (rule 'overtaken'), and lists those of a table. It holds hashes, since a key may
+-- be too long for an index entry. (The index before it left out the writes without a key.)
+CREATE INDEX IF NOT EXISTS write_table_key ON sync.write (hashtextextended(table_name, 0), hashtextextended(key, 0));
+DROP INDEX IF EXISTS sync.write_key;
 
 CREATE INDEX IF NOT EXISTS write_idempotency_id ON sync.write (idempotency_id) WHERE idempotency_id IS NOT NULL;
 
--- For lists of the newest writes: of a table, and of those that are rejected.
-CREATE INDEX IF NOT EXISTS write_of_table ON sync.write (table_name, settled_at);
+-- For the list of the rejected writes, the newest first.
 CREATE INDEX IF NOT EXISTS write_rejected ON sync.write (settled_at) WHERE outcome = 'rejected';
 
 -- The writes that wait for a person, one row for each message group: those of the last delivery in which an error blocked the

@@ -54,7 +54,13 @@ pub fn writes(catalog: &Catalog, query: &[(String, String)]) -> String {
     let rejected = equal_to("outcome").filter(|outcome| *outcome == "rejected");
     let rejected = rejected.map(|_| "outcome = 'rejected'".to_owned());
     let table = equal_to("table").and_then(|path| catalog.table(path));
-    let table = table.map(|table| format!("table_name = '{}'", table.path().replace('\'', "''")));
+    // By the hash, as in the index of keys.
+    let table = table.map(|table| {
+        let path = table.path().replace('\'', "''");
+        format!(
+            "hashtextextended(table_name, 0) = hashtextextended('{path}', 0) AND table_name = '{path}'"
+        )
+    });
     let conditions: Vec<_> = rejected.into_iter().chain(table).collect();
     let filter = match conditions.as_slice() {
         [] => String::new(),

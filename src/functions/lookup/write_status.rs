@@ -76,8 +76,8 @@ struct Entry {
     detail: Option<&'static str>,
 }
 
-/// Another payload that was sent under the same Idempotency-Key. It has no fingerprint: a hash could
-/// reveal a value that the caller may not read.
+/// Another payload that was sent under the same Idempotency-Key. It has no fingerprint: a hash
+/// could reveal a value that the caller may not read.
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
     #[serde(skip_serializing)]

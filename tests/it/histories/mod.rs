@@ -288,7 +288,7 @@ async fn a_seed_repeats_its_history() {
     for _ in 0..2 {
         world.server.counters().reset();
         // The progress until a deadline depends on the clock.
-        run(&world, 7, &mut InProcess { has_deadlines: false }).await;
+        run(&world, 8, &mut InProcess { has_deadlines: false }).await;
         let calls =
             [Operation::Begin, Operation::BatchExecute, Operation::Execute, Operation::Commit]
                 .map(|operation| world.server.counters().calls(operation));

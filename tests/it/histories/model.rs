@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use aurora_sync::domain::write::Write;
+use aurora_sync::domain::write::{Precondition, Write};
 use uuid::Uuid;
 
 use super::queue::Message;
-use super::writes::{KEYS, is_key, spellings};
+use super::writes::{KEYS, is_key, spellings, staff_tag};
 use crate::support::World;
 
 /// A row: the columns that a write has set, without the key.
@@ -112,8 +112,14 @@ impl Model {
         }
         let given = given(write);
         let without_name = !matches!(write.cell("name"), Some(Some(_)));
+        let adds = matches!(write.operation.as_str(), "insert" | "upsert" | "insert_ignore");
+        if adds && without_name {
+            return "rejected database 23502";
+        }
+        if !holds(write, &key, rows.get(&key)) {
+            return "rejected precondition-failed -";
+        }
         match (write.operation.as_str(), rows.get_mut(&key)) {
-            ("insert" | "upsert" | "insert_ignore", _) if without_name => "rejected database 23502",
             ("insert", Some(_)) => "rejected database 23505",
             ("insert_ignore", Some(_)) => "unchanged - -",
             ("upsert", Some(row)) if is_same(row, &given) => "unchanged - -",
@@ -274,6 +280,20 @@ fn row_of(write: &Write) -> Option<(&str, String)> {
         _ => key,
     };
     Some((&write.table, key))
+}
+
+/// Returns `true` if a row of `staff` is as the write expects it.
+fn holds(write: &Write, key: &str, row: Option<&Row>) -> bool {
+    match (&write.precondition, row) {
+        (None, _) => true,
+        (Some(Precondition::IfNoneMatch), row) => row.is_none(),
+        (Some(Precondition::IfMatch(_)), None) => false,
+        (Some(Precondition::IfMatch(tags)), Some(row)) => {
+            let value = |name: &str| row.get(name).and_then(Option::as_deref);
+            let tag = staff_tag(key, value("name").unwrap_or_default(), value("age"));
+            tags == "*" || tags.contains(&tag)
+        }
+    }
 }
 
 /// Returns the id that `sync.reused_id` makes.

@@ -1,7 +1,8 @@
 //! Random writes, as clients send them.
 
-use aurora_sync::domain::write::{Operation, Write, fingerprint};
+use aurora_sync::domain::write::{Operation, Precondition, Write, fingerprint};
 use aurora_sync_catalog::Catalog;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::support::histories::imitated_error;
@@ -75,6 +76,9 @@ fn new(catalog: &Catalog, random: &mut fastrand::Rng, has_all_tables: bool) -> W
             *value = Some(imitated_error(random).to_owned());
         }
     }
+    if new.table == "staff" && random.u8(..4) == 0 {
+        new.precondition = precondition(&new, random);
+    }
     new.id = Uuid::nil();
     if random.u8(..5) == 0 {
         new.id = Uuid::from_u128(random.u128(..));
@@ -95,10 +99,42 @@ fn repeated(known: &[&Write], random: &mut fastrand::Rng) -> Option<Write> {
     if random.bool() {
         return Some(first);
     }
-    let mut other = Write { operation: Operation::Delete, ..first.clone() };
+    let mut other = Write { operation: Operation::Delete, precondition: None, ..first.clone() };
     other.row.retain(|(name, _)| is_key(name));
     other.fingerprint = Some(fingerprint_of(&other));
     (other.fingerprint != first.fingerprint).then_some(other)
+}
+
+/// Returns a precondition about a row of `staff`: some of the states that it may be in.
+fn precondition(write: &Write, random: &mut fastrand::Rng) -> Option<Precondition> {
+    match write.operation {
+        Operation::Insert => Some(Precondition::IfNoneMatch),
+        Operation::Update | Operation::Delete if random.u8(..4) == 0 => {
+            Some(Precondition::IfMatch("*".to_owned()))
+        }
+        Operation::Update | Operation::Delete => {
+            let key = write.key.as_ref()?.to_string();
+            let mut states = Vec::new();
+            for name in ["n0", "n1", "n2", "n9"] {
+                for age in [None, Some("0"), Some("1"), Some("2")] {
+                    states.push(format!("\"{}\"", staff_tag(&key, name, age)));
+                }
+            }
+            random.shuffle(&mut states);
+            states.truncate(random.usize(1..12));
+            Some(Precondition::IfMatch(states.join(", ")))
+        }
+        Operation::Upsert | Operation::InsertIgnore => None,
+    }
+}
+
+/// Returns the tag that `sync.row_tag` makes of a row of `staff`.
+pub(super) fn staff_tag(id: &str, name: &str, age: Option<&str>) -> String {
+    let json = format!(r#"{{"id":"{id}","name":"{name}","age":{}}}"#, age.unwrap_or("null"));
+    let record = format!("({id},{name},{})", age.unwrap_or_default());
+    let mut tag = hex::encode(Sha256::digest(format!("{json}{record}")));
+    tag.truncate(32);
+    tag
 }
 
 fn fingerprint_of(write: &Write) -> String {
