@@ -23,11 +23,12 @@ pub fn to_write(from: &Route, id: Uuid, fingerprint: Option<&str>) -> String {
 }
 
 /// Returns a reference from the resource of a request to a row, from its key as the ledger has it.
-/// Returns `None` for a key that no path can name (see [`super::http`]), and for an empty one, whose
-/// slash is easily lost.
+/// Returns `None` for a key that no path can name (see [`super::http`]), and for an empty one,
+/// whose slash is easily lost.
 pub fn to_row(from: &Route, table: &str, key: &str) -> Option<String> {
     let segment = |text: &str| utf8_percent_encode(text, PATH_SEGMENT).to_string();
-    let has_path = !key.is_empty() && !key.contains(['%', '?']);
+    // Clients remove a segment of dots alone.
+    let has_path = !matches!(key, "" | "." | "..") && !key.contains(['%', '?']);
     has_path.then(|| reference(from, &format!("{}/{}", segment(table), segment(key))))
 }
 
@@ -110,6 +111,7 @@ mod tests {
         check("a/b,\"c\"", Some("../../sales.order%20line/a%2Fb%2C%22c%22"));
         check("100%", None);
         check("", None);
+        check("..", None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use aurora_sync::domain::write::Write;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::lookups::resolved;
 use crate::support::writes::write;
 use crate::support::{STAFF, World};
 
@@ -40,7 +41,7 @@ async fn the_status_of_an_insert_has_the_key_that_the_database_made() {
     ] {
         let status = settled(&world, text).await;
         assert_eq!(status["key"], key, "{status}");
-        let row = world.read(status["row"].as_str().unwrap(), &[]).await;
+        let row = world.read(&resolved("/_sync/writes/1", &status["row"]), &[]).await;
         assert_eq!((row.status, &row.json()["name"]), (200, &json!("a")), "{status}");
     }
     let status = settled(&world, "insert named name=a").await;
@@ -81,7 +82,7 @@ async fn a_bad_row_does_not_change_the_keys_of_the_others() {
     world.apply_writes(writes).await;
     for (id, name) in [(ids[0], "a"), (ids[2], "c")] {
         let status = status(&world, id).await;
-        let row = world.read(status["row"].as_str().unwrap(), &[]).await;
+        let row = world.read(&resolved("/_sync/writes/1", &status["row"]), &[]).await;
         assert_eq!(row.json()["name"], name);
     }
     assert_eq!(status(&world, ids[1]).await["key"], Value::Null);
@@ -110,7 +111,8 @@ async fn a_status_links_to_the_row_that_the_write_left() {
         ("delete staff id=0004", None),
     ] {
         let status = settled(&world, text).await;
-        assert_eq!(status.get("row").and_then(Value::as_str), row, "{status}");
+        let found = status.get("row").map(|link| resolved("/_sync/writes/1", link));
+        assert_eq!(found.as_deref(), row, "{status}");
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::calls;
+use crate::support::lookups::resolved;
 use crate::support::writes::write;
 use crate::support::{STAFF, World};
 
@@ -133,7 +134,7 @@ async fn a_look_up_waits_for_its_own_payload_of_an_idempotency_key() {
     world.apply_writes(vec![other.clone()]).await;
     let response = read(&of_other).await;
     assert_eq!(response.status, 409);
-    let status = response.json()["writes"][0]["status"].as_str().unwrap().to_owned();
+    let status = resolved("/staff/0010", &response.json()["writes"][0]["status"]);
     assert_eq!(world.read(&status, &[]).await.json()["rule"], "idempotency-key-reused");
     let header = world.read("/staff/0010", &[("consistent-after", &of_other)]).await;
     assert_eq!(header.status, 409);

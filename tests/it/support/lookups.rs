@@ -4,6 +4,7 @@ use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::lookup::{self, Lookup};
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::Value;
+use url::Url;
 
 use super::{HttpResponse, World, deadline, http_api};
 
@@ -48,6 +49,13 @@ pub(crate) fn next_page(address: &str, response: &HttpResponse) -> Option<String
     let target = next_link(response)?;
     let (path, _) = address.split_once('?').unwrap_or((address, ""));
     Some(format!("{path}{target}"))
+}
+
+/// Returns the address that a link leads to from the response of another address.
+pub(crate) fn resolved(address: &str, reference: &Value) -> String {
+    let url = Url::parse("http://api/").unwrap().join(address).unwrap();
+    let found = url.join(reference.as_str().unwrap()).unwrap();
+    found.as_str().strip_prefix("http://api").unwrap().to_owned()
 }
 
 /// Returns the reference to the next page.
