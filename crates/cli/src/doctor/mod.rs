@@ -1,4 +1,4 @@
-//! `aurora-sync doctor`: checks whether a deployment is well, and prints what to do where it is not.
+//! `aurora-sync doctor`: checks whether a deployment is well, and prints what to do if it is not.
 
 mod finding;
 mod tables;
