@@ -2,7 +2,7 @@
 -- (`migrate` creates schema "sync" and table sync.migration before this file runs.)
 --
 -- `migrate` runs each file of this folder again when its text has changed. So each statement can be repeated, and describes
--- the final form. A column that is added later also gets ALTER TABLE … ADD COLUMN IF NOT EXISTS, and a function whose
+-- the final form. A column that is added later also gets an ALTER TABLE, and a function whose
 -- parameters or result change gets DROP FUNCTION IF EXISTS with the old ones before it.
 
 -- One row for each settled write, inserted by the statement that changes the data. A write that is here has had its
@@ -35,7 +35,17 @@ CREATE TABLE IF NOT EXISTS sync.write (
     CHECK (outcome <> 'rejected' OR rule IS NOT NULL)
 );
 
-ALTER TABLE sync.write ADD COLUMN IF NOT EXISTS idempotency_id uuid;
+-- (ADD COLUMN IF NOT EXISTS would stop all others for a moment, also where the column exists.)
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'sync.write'::regclass AND attname = 'idempotency_id' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE sync.write ADD COLUMN idempotency_id uuid;
+    END IF;
+END
+$$;
 
 -- For pruning. New rows go to its end, where PostgreSQL inserts without a search.
 CREATE INDEX IF NOT EXISTS write_settled_at ON sync.write (settled_at);

@@ -715,7 +715,8 @@ BEGIN
         AS known (path, operation, names, statement, of_table)
         ON known.path = entry.table_name AND known.operation = entry.operation AND known.names::text[] = of_row.names
     WHERE entry.settled_at >= transaction_timestamp()
-        AND (entry.rule = 'database' AND entry.sqlstate = '23503' OR entry.rule = 'row-missing')
+        AND (entry.rule = 'database' AND entry.sqlstate = '23503' OR entry.rule = 'row-missing'
+            OR entry.rule = 'precondition-failed' AND entry.operation IN ('update', 'delete'))
         -- A write is left alone if a later one of its row had an effect: it would come after that one.
         AND NOT EXISTS (
             SELECT FROM unnest(ids) WITH ORDINALITY AS later (id, n) JOIN sync.write AS other ON other.id = later.id

@@ -25,6 +25,8 @@ pub struct Request {
     /// The headers. API Gateway joins the lines of one name by commas.
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    /// `true` if API Gateway passed the body on as text, which damages one that is compressed.
+    pub is_text: bool,
 }
 
 /// The resource of a path.
@@ -51,10 +53,10 @@ impl Request {
     pub fn from_event(event: ApiGatewayV2httpRequest) -> Result<Self, Problem> {
         let route = Route::of_path(&path(&event)?);
         let query = query(event.raw_query_string.as_deref().unwrap_or_default())?;
-        let is_coded = event.headers.contains_key(CONTENT_ENCODING);
-        let body = body(event.body, event.is_base64_encoded, is_coded)?;
+        let is_text = !event.is_base64_encoded;
+        let body = body(event.body, is_text, event.headers.contains_key(CONTENT_ENCODING))?;
         let method = event.request_context.http.method;
-        Ok(Self { method, route, query, headers: event.headers, body })
+        Ok(Self { method, route, query, headers: event.headers, body, is_text })
     }
 
     /// Returns a header's value, if it is text.
@@ -141,24 +143,20 @@ fn query(raw: &str) -> Result<Vec<(String, String)>, Problem> {
 /// API Gateway puts a body of `application/json` and `text/…` into the event as text, and others in
 /// Base64 (tried on AWS by `ministackorg/ministack` #766, read 2026-11-29). In a text, U+FFFD may
 /// stand for bytes that are not UTF-8, as the emulator has it. The character of a client and the
-/// damage of a body look the same there, so both are refused.
-fn body(body: Option<String>, is_base64: bool, is_coded: bool) -> Result<Vec<u8>, Problem> {
+/// damage of a body look the same there, so both are refused. A text that has a coding is left to
+/// those who know the coding.
+fn body(body: Option<String>, is_text: bool, has_coding: bool) -> Result<Vec<u8>, Problem> {
     let malformed = |detail: String| Problem::new(Kind::MalformedBody, detail);
     match body {
         None => Ok(Vec::new()),
-        Some(body) if is_base64 => {
+        Some(body) if !is_text => {
             BASE64_STANDARD.decode(body).map_err(|_| malformed("The body is not Base64.".into()))
         }
-        Some(_) if is_coded => Err(Problem::new(
-            Kind::UnsupportedMediaType,
-            "API Gateway passes on a compressed body of this media type as text, which damages it. Send \
-             application/x-ndjson, or no Content-Encoding.",
-        )),
         Some(body) => match body.find('\u{fffd}') {
-            None => Ok(body.into_bytes()),
-            Some(byte) => Err(malformed(format!(
+            Some(byte) if !has_coding => Err(malformed(format!(
                 "The body is not UTF-8: see byte {byte}. If you mean the character U+FFFD, write \\ufffd."
             ))),
+            _ => Ok(body.into_bytes()),
         },
     }
 }

@@ -9,8 +9,15 @@ use super::http::Route;
 
 /// The header with the media types of the bodies of `PATCH` (RFC 5789, section 3.1).
 pub const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
-pub const PATCH_TYPES: &str =
-    "application/merge-patch+json, application/json, application/x-ndjson";
+
+/// Returns the media types of the bodies of `PATCH`. The path of a row takes one row.
+pub fn patch_types(is_row: bool) -> &'static str {
+    if is_row {
+        "application/merge-patch+json, application/json"
+    } else {
+        "application/merge-patch+json, application/json, application/x-ndjson"
+    }
+}
 
 /// The methods of everything that is not a table or a row.
 pub const READ: &str = "GET, HEAD, OPTIONS";

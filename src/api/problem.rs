@@ -70,7 +70,7 @@ impl Serialize for Detail {
 pub struct WriteState {
     pub id: Uuid,
     pub outcome: String,
-    /// The path of the write's status.
+    /// A link to the write's status.
     pub status: String,
 }
 

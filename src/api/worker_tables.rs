@@ -12,7 +12,8 @@ pub static WRITE: LazyLock<Table> = LazyLock::new(|| {
     let text = || ColumnType::Text;
     table(
         "write",
-        &["id"],
+        // All payloads of an Idempotency-Key have one id here.
+        &["id", "settled_at", "accepted_at"],
         vec![
             column("id", ColumnType::Uuid, false),
             column("table", text(), true),
@@ -49,7 +50,7 @@ pub const WRITE_COLUMNS: &str = "table_name AS \"table\",
 pub fn writes(catalog: &Catalog, query: &[(String, String)]) -> String {
     let equal_to = |column: &str| {
         let values = query.iter().filter(move |(name, _)| name == column);
-        values.map(|(_, text)| text.strip_prefix("eq.").unwrap_or(text)).next()
+        values.filter_map(|(_, text)| text.strip_prefix("eq.")).next()
     };
     let rejected = equal_to("outcome").filter(|outcome| *outcome == "rejected");
     let rejected = rejected.map(|_| "outcome = 'rejected'".to_owned());

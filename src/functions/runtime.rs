@@ -70,7 +70,8 @@ where
             let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             match result {
                 Ok(response) => {
-                    tracing::info!(duration_ms, "invocation done");
+                    // Lambda's own REPORT line has the duration too, and each line is paid for.
+                    tracing::debug!(duration_ms, "invocation done");
                     Ok(response)
                 }
                 Err(error) => {

@@ -182,10 +182,16 @@ async fn a_patch_takes_a_merge_patch() {
     assert_eq!(api.send("PUT", &url, &[merge_patch], body).await.status, 415);
     let csv = [("content-type", "text/csv")];
     let response = api.send("PATCH", &url, &csv, b"name,age").await;
-    let types = "application/merge-patch+json, application/json, application/x-ndjson";
+    let types = "application/merge-patch+json, application/json";
     assert_eq!((response.status, response.header("accept-patch")), (415, types));
     let response = api.send("OPTIONS", &url, &[], b"").await;
     assert_eq!(response.header("accept-patch"), types);
+    // A merge patch of an object would merge its members, too.
+    let of_json = br#"{"name":{"a":1}}"#;
+    let response = api.send("PATCH", &url, &[merge_patch], of_json).await;
+    assert_eq!(response.status, 422);
+    let detail = response.json()["errors"][0]["detail"].to_string();
+    assert!(detail.contains("a merge patch merges its members"), "{detail}");
 }
 
 #[tokio::test]

@@ -235,7 +235,8 @@ const RULES: &str = "
             ~ ('\\m' || a.attname || '\\M'))))
     ORDER BY a.attname";
 
-/// Two answers: rows exclude each other, and the database does more with a row than to store it.
+/// Three answers: rows exclude each other, the database does more with a row than to store it, and
+/// row security is on.
 const LOGIC: &str = "
     SELECT
       EXISTS (SELECT FROM pg_indexes WHERE (schemaname, tablename) = ($1, $2) AND indexdef LIKE 'CREATE UNIQUE %'
@@ -245,7 +246,8 @@ const LOGIC: &str = "
         OR EXISTS (SELECT FROM information_schema.triggers WHERE (event_object_schema, event_object_table) = ($1, $2))
         OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid)
         OR EXISTS (SELECT FROM information_schema.columns WHERE (table_schema, table_name) = ($1, $2) AND is_generated = 'ALWAYS')
-        OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'c' AND pg_get_constraintdef(oid) LIKE '%.*%')
+        OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'c' AND pg_get_constraintdef(oid) LIKE '%.*%'),
+      c.relrowsecurity
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE (n.nspname, c.relname) = ($1, $2)";
 
 /// The name of a type as `format_type` has it, with its length where the catalog keeps it.
@@ -367,8 +369,8 @@ async fn random_tables_are_read_as_the_information_schema_describes_them() {
             assert_eq!(columns_with_rules, rules, "seed {seed}: {table}\n{ddl}");
             let logic = client.query_one(LOGIC, &names).await.unwrap();
             assert_eq!(
-                (table.rows_exclude, table.has_row_logic),
-                (logic.get(0), logic.get(1)),
+                (table.rows_exclude, table.has_row_logic, table.has_row_security),
+                (logic.get(0), logic.get(1), logic.get(2)),
                 "seed {seed}: {table}\n{ddl}"
             );
         }

@@ -16,6 +16,7 @@ impl Table {
             foreign_keys: Vec::new(),
             rows_exclude: false,
             has_row_logic: false,
+            has_row_security: false,
             version_column: None,
             changes: Changes::ALL,
             read_only: None,

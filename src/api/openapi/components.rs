@@ -231,6 +231,18 @@ fn parameters() -> Value {
         "consistent-after": header("Consistent-After", "Has the same meaning as the parameter after."),
         "count": header("Prefer", "count=exact, planned or estimated adds the total number of rows to Content-Range."),
         "if-none-match": header("If-None-Match", "The ETag of a response that the client has."),
+        "if-same": header(
+            "If-Match",
+            "The ETag of a response that the client has, or a list of them, or *. Another response is 412.",
+        ),
+        "columns": query(
+            "columns",
+            "The columns to insert, separated by commas. Other members of the rows do not count.",
+        ),
+        "on_conflict": query(
+            "on_conflict",
+            "The columns of the primary key, separated by commas, which is all that finds an existing row.",
+        ),
         "if-match": header(
             "If-Match",
             "The ETag of the row, from GET, or a list of them, or *. The change is applied only if the row has one of \

@@ -61,7 +61,9 @@ fn key_parameter(table: &Table) -> Value {
         "in": "path",
         "required": true,
         "description": format!(
-            "The row's key ({}). Parts of a key are separated by commas; a part with a comma or a quote must be in double quotes.",
+            "The row's key ({}), percent-encoded, its slashes too. Parts of a key are separated by commas; a part with a comma \
+             or a quote must be in double quotes. A key with % or ? cannot be in a path, and could name another row: \
+             use the query or the body.",
             names.join(",")
         ),
         "schema": { "type": "string" },
@@ -96,7 +98,7 @@ fn shared(names: &[&str]) -> Vec<Value> {
 }
 
 fn row_parameters() -> Vec<Value> {
-    shared(&["select", "after", "consistent-after", "if-none-match"])
+    shared(&["select", "after", "consistent-after", "if-none-match", "if-same"])
 }
 
 fn list_parameters(table: &Table) -> Vec<Value> {

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{reference, schema};
 
+/// The media type of RFC 7396, for `PATCH`.
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// Describes the writes of `/{table}`: inserts, and changes of rows whose keys are in the body.
 pub(super) fn to_table(table: &Table, name: &str) -> Map<String, Value> {
     let operation = |word: &str, summary: &str, body: Value, parameter: &[&str]| {
@@ -16,14 +19,18 @@ pub(super) fn to_table(table: &Table, name: &str) -> Map<String, Value> {
     let mut operations = Map::new();
     if table.permits(Changes::INSERT) {
         let rows = body(&reference("schemas", &format!("{name}_insert")));
-        let parameters = ["resolution", "if-absent"];
+        let parameters = ["resolution", "if-absent", "columns", "on_conflict"];
         operations.insert("post".into(), operation("insert", "Insert rows", rows, &parameters));
     }
     if table.permits(Changes::UPDATE) {
         let rows = body(&reference("schemas", &format!("{name}_update_by_key")));
         for method in ["put", "patch"] {
             let (word, summary) = (format!("{method}_rows"), "Update rows by their keys");
-            let described = operation(&word, summary, rows.clone(), &["handling"]);
+            let mut rows = rows.clone();
+            if method == "patch" {
+                rows["content"][MERGE_PATCH] = rows["content"]["application/json"].clone();
+            }
+            let described = operation(&word, summary, rows, &["handling"]);
             operations.insert(method.into(), described);
         }
     }
@@ -40,16 +47,21 @@ pub(super) fn to_row(table: &Table, name: &str) -> Map<String, Value> {
     let operation = |word: &str, summary: &str, body: Option<Value>, parameters: &[&str]| {
         write(&format!("{word}_{name}"), summary, &table.path(), body, parameters, "accepted")
     };
-    let update = || {
-        let schema = reference("schemas", &format!("{name}_update"));
-        Some(json!({ "required": true, "content": { "application/json": { "schema": schema } } }))
+    let update = |media_types: &[&str]| {
+        let schema = json!({ "schema": reference("schemas", &format!("{name}_update")) });
+        let content = media_types.iter().map(|name| ((*name).to_owned(), schema.clone()));
+        Some(json!({ "required": true, "content": content.collect::<Map<_, _>>() }))
     };
     let mut operations = Map::new();
     if table.permits(Changes::UPDATE) {
         let put: &[&str] =
             if table.permits(Changes::INSERT) { &["if-match", "if-absent"] } else { &["if-match"] };
-        operations.insert("put".into(), operation("put", "Update a row", update(), put));
-        let patch = operation("patch", "Update a row", update(), &["if-match"]);
+        operations.insert(
+            "put".into(),
+            operation("put", "Update a row", update(&["application/json"]), put),
+        );
+        let body = update(&["application/json", MERGE_PATCH]);
+        let patch = operation("patch", "Update a row", body, &["if-match"]);
         operations.insert("patch".into(), patch);
     }
     if table.permits(Changes::DELETE) {

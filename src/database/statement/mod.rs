@@ -9,7 +9,7 @@
 pub mod load;
 pub mod replace;
 
-use aurora_sync_catalog::{Column, ColumnType, Table, quote_identifier};
+use aurora_sync_catalog::{Changes, Column, ColumnType, Table, quote_identifier};
 
 use crate::domain::row_tag;
 use crate::domain::write::{ANY, Operation};
@@ -327,41 +327,44 @@ impl StatementTarget<'_> {
                     .to_owned()
             }
         };
-        let (missed, skipped) = match operation {
-            // A trigger left the row out, unless there is one with its key.
-            Operation::Insert if has_logic => ("unchanged", PRECONDITION_FAILED),
-            _ if self.precondition.is_some() => (PRECONDITION_FAILED, "unchanged"),
-            Operation::Update => ("row-missing", "unchanged"),
-            _ => ("unchanged", "unchanged"),
+        let is_conditional = self.precondition.is_some();
+        let missed = match operation {
+            // Also if a trigger left the row out: nothing tells it from a row with the key that
+            // another session has just written.
+            _ if is_conditional => PRECONDITION_FAILED,
+            Operation::Update => "row-missing",
+            _ => "unchanged",
         };
-        let may_be_skipped =
-            has_logic && (self.precondition.is_some() || operation == Operation::Update);
+        let may_be_skipped = match operation {
+            Operation::Update => has_logic,
+            // Only one who may update a row may lock it.
+            Operation::Delete => has_logic && is_conditional && self.table.permits(Changes::UPDATE),
+            _ => false,
+        };
         if version.is_none() && !may_be_skipped {
             return (String::new(), format!("CASE {written} ELSE '{missed}' END"));
         }
-        let (columns, stored) = self.stored_columns(version, may_be_skipped.then_some(skipped));
+        let (columns, stored) = self.stored_columns(version, may_be_skipped);
+        // With the lock, the row is compared as it is now, and stays so until it is changed. A
+        // snapshot would show it as it was before another session changed it.
+        let lock = if is_conditional { "\n  FOR UPDATE OF target" } else { "" };
         (
             format!(
                 ", stored AS MATERIALIZED (
   SELECT fresh.write_key{columns}
-  FROM fresh JOIN {} AS target ON {}{}
+  FROM fresh JOIN {} AS target ON {}{}{lock}
 )",
                 self.table.sql_name(),
                 self.key_equals("fresh"),
-                if operation == Operation::Insert {
-                    String::new()
-                } else {
-                    self.and_is_expected("fresh")
-                },
+                self.and_is_expected("fresh"),
             ),
             format!("CASE {written}{stored}\n    ELSE '{missed}' END"),
         )
     }
 
     /// Returns the columns of the CTE `stored`, and the branches of the outcome that use them: for
-    /// rows that exist, are as the write expects them, and were not written. `skipped` is the
-    /// outcome of one for which there is no other reason.
-    fn stored_columns(&self, version: Option<&Column>, skipped: Option<&str>) -> (String, String) {
+    /// rows that exist, are as the write expects them, and were not written.
+    fn stored_columns(&self, version: Option<&Column>, may_be_skipped: bool) -> (String, String) {
         let (mut columns, mut branches) = (String::new(), String::new());
         if let Some(version) = version {
             columns.push_str(&format!(", {} AS is_same", self.is_same("fresh")));
@@ -379,10 +382,10 @@ impl StatementTarget<'_> {
             ));
         }
         // A row that exists and was not written was left out by a trigger.
-        if let Some(skipped) = skipped {
-            branches.push_str(&format!(
-                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN '{skipped}'"
-            ));
+        if may_be_skipped {
+            branches.push_str(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'",
+            );
         }
         (columns, branches)
     }

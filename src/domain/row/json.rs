@@ -25,6 +25,12 @@ impl<'a> JsonRow<'a> {
         self
     }
 
+    /// Returns the name of the first member whose value is an object.
+    pub fn object(&self) -> Option<&str> {
+        let mut members = self.members.iter();
+        members.find(|(_, value)| value.get().starts_with('{')).map(|(name, _)| name.as_str())
+    }
+
     /// Makes a row of one column from its bare value.
     pub fn of_value(column: &Column, value: &'a RawValue) -> Self {
         Self { members: vec![(column.name.clone(), value)], is_bare: true }

@@ -16,7 +16,7 @@ use crate::api::http::{Request, Route};
 use crate::api::methods;
 use crate::api::offered;
 use crate::api::problem::{Kind, Problem};
-use crate::domain::fault::{Faults, FieldFault};
+use crate::domain::fault::{Faults, FieldFault, pointer_step};
 use crate::domain::key::Key;
 use crate::domain::row::{self, CheckedRow, Columns, JsonRow};
 use crate::domain::value::kind_of_json;
@@ -121,24 +121,25 @@ pub(super) fn accept(
     if operation == Operation::Delete && context.path_key.is_some() {
         return context.deletion(request).map_err(Refusal::from);
     }
-    let body = coding::decoded(&request.headers, &request.body).map_err(|problem| Refusal {
+    let body = coding::decoded(request).map_err(|problem| Refusal {
         header: (problem.status == 415).then(|| (ACCEPT_ENCODING, coding::CODINGS.to_owned())),
         ..problem.into()
     })?;
     let is_patch = request.method == Method::PATCH;
+    let is_row = context.path_key.is_some();
     let items = body::read(&request.headers, is_patch, &body).map_err(|problem| Refusal {
         header: (problem.status == 415 && is_patch)
-            .then(|| (methods::ACCEPT_PATCH, methods::PATCH_TYPES.to_owned())),
+            .then(|| (methods::ACCEPT_PATCH, methods::patch_types(is_row).to_owned())),
         ..problem.into()
     })?;
     context.check_kind(&items)?;
+    let is_merge_patch = items.is_merge_patch;
     let mut faults = Faults::default();
     let mut writes = Vec::with_capacity(items.items.len());
     for (number, item) in items.items.iter().enumerate() {
         let pointer = if items.is_list { format!("/{number}") } else { String::new() };
-        writes.extend(
-            context.write(number, item, &pointer, &mut faults).map(|write| (number, write)),
-        );
+        let write = context.write(number, item, is_merge_patch, &pointer, &mut faults);
+        writes.extend(write.map(|write| (number, write)));
     }
     let is_partial = preferences.handling == Some(Handling::Partial);
     if faults.total() > 0 && (!is_partial || writes.is_empty()) {
@@ -251,6 +252,7 @@ impl ItemContext<'_> {
         &self,
         number: usize,
         item: &Item<'_>,
+        is_merge_patch: bool,
         pointer: &str,
         faults: &mut Faults,
     ) -> Option<Write> {
@@ -298,6 +300,17 @@ impl ItemContext<'_> {
                 }
             },
         };
+        if is_merge_patch && let Some(name) = row.object() {
+            // RFC 7396 merges the members of the object into those of the stored one.
+            faults.push(|| FieldFault {
+                pointer: format!("{pointer}{}", pointer_step(name)),
+                rule: "type".to_owned(),
+                detail: "expected no object, since a merge patch merges its members; application/json replaces the \
+                         whole value"
+                    .to_owned(),
+            });
+            return None;
+        }
         let row = match &self.named {
             Some(named) => row.of_columns(named),
             None => row,

@@ -30,6 +30,8 @@ pub(super) struct Items<'a> {
     pub(super) items: Vec<Item<'a>>,
     /// `true` if the body may have several items, so that faults and responses name them.
     pub(super) is_list: bool,
+    /// `true` if the items are merge patches (RFC 7396).
+    pub(super) is_merge_patch: bool,
 }
 
 /// One item: JSON, or the position of the error in a line of NDJSON.
@@ -43,6 +45,9 @@ pub(super) enum Item<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Json,
+    /// A row has the effect of a merge patch: it sets the columns that it names. An object inside
+    /// of it would be merged too, which no statement does: [`super::accept`] refuses it.
+    MergePatch,
     /// One JSON value per line.
     Lines,
 }
@@ -69,17 +74,18 @@ pub(super) fn read<'a>(
     if text.trim_ascii().is_empty() {
         return Err(Problem::new(Kind::MalformedBody, "The body is empty."));
     }
-    let items = match format {
-        Format::Lines => Items { items: lines(text), is_list: true },
-        Format::Json if starts_with_bracket(text) => {
+    let (items, is_list) = match format {
+        Format::Lines => (lines(text), true),
+        Format::Json | Format::MergePatch if starts_with_bracket(text) => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| not_json(&e))?;
-            Items { items: items.into_iter().map(Item::Json).collect(), is_list: true }
+            (items.into_iter().map(Item::Json).collect(), true)
         }
-        Format::Json => {
+        Format::Json | Format::MergePatch => {
             let item = serde_json::from_str(text).map_err(|error| not_json(&error))?;
-            Items { items: vec![Item::Json(item)], is_list: false }
+            (vec![Item::Json(item)], false)
         }
     };
+    let items = Items { items, is_list, is_merge_patch: format == Format::MergePatch };
     match items.items.len() {
         0 => Err(Problem::new(Kind::MalformedBody, "The body is an empty array: it has no row.")),
         count if count > ITEMS_MAX => {
@@ -99,8 +105,7 @@ fn format(headers: &HeaderMap, is_patch: bool) -> Result<Format, Problem> {
     let mut parts = media_type.split(';').map(str::trim);
     let format = match parts.next().unwrap_or_default() {
         "application/json" => Format::Json,
-        // A row has the same effect as a merge patch: it sets the columns that it names.
-        "application/merge-patch+json" if is_patch => Format::Json,
+        "application/merge-patch+json" if is_patch => Format::MergePatch,
         "application/x-ndjson" | "application/jsonl" => Format::Lines,
         _ => return unsupported("Send Content-Type: application/json or application/x-ndjson."),
     };

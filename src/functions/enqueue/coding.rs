@@ -5,26 +5,28 @@
 use std::borrow::Cow;
 use std::io::Read as _;
 
-use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::http::header::CONTENT_ENCODING;
 use flate2::read::MultiGzDecoder;
 
 use super::body::BODY_BYTES_MAX;
+use crate::api::http::Request;
 use crate::api::problem::{Kind, Problem};
 
 /// The codings that a request may have: the value of `Accept-Encoding` in a response.
 pub(super) const CODINGS: &str = "gzip";
 
 /// Returns the body without its coding. Stops to decode at the longest permitted body.
-pub(super) fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Problem> {
-    let coding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |value| value.to_str());
+pub(super) fn decoded(request: &Request) -> Result<Cow<'_, [u8]>, Problem> {
+    let unsupported = |detail: &str| Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    let coding = request.headers.get(CONTENT_ENCODING).map_or(Ok(""), |value| value.to_str());
     match coding.unwrap_or("?").trim().to_ascii_lowercase().as_str() {
-        "" | "identity" => Ok(Cow::Borrowed(body)),
-        "gzip" | "x-gzip" => Ok(Cow::Owned(gunzipped(body)?)),
-        _ => {
-            let detail = "Send the body with Content-Encoding: gzip, or without the header.";
-            Err(Problem::new(Kind::UnsupportedMediaType, detail))
-        }
+        "" | "identity" => Ok(Cow::Borrowed(&request.body)),
+        "gzip" | "x-gzip" if request.is_text => unsupported(
+            "API Gateway passes on a compressed body of this media type as text, which damages it. Send \
+             application/x-ndjson, or no Content-Encoding.",
+        ),
+        "gzip" | "x-gzip" => Ok(Cow::Owned(gunzipped(&request.body)?)),
+        _ => unsupported("Send the body with Content-Encoding: gzip, or without the header."),
     }
 }
 
@@ -48,10 +50,12 @@ fn gunzipped(body: &[u8]) -> Result<Vec<u8>, Problem> {
 mod tests {
     use std::io::Write as _;
 
+    use aws_lambda_events::http::{HeaderMap, Method};
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::api::http::Route;
 
     fn gzipped(text: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -59,13 +63,25 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    #[track_caller]
-    fn check(coding: Option<&str>, body: &[u8], expected: Result<&[u8], u16>) {
+    fn request(coding: Option<&str>, body: &[u8]) -> Request {
         let mut headers = HeaderMap::new();
         if let Some(coding) = coding {
             headers.insert(CONTENT_ENCODING, coding.parse().unwrap());
         }
-        let found = decoded(&headers, body).map_err(|problem| problem.status);
+        Request {
+            method: Method::POST,
+            route: Route::Table("staff".to_owned()),
+            query: Vec::new(),
+            headers,
+            body: body.to_vec(),
+            is_text: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(coding: Option<&str>, body: &[u8], expected: Result<&[u8], u16>) {
+        let request = request(coding, body);
+        let found = decoded(&request).map_err(|problem| problem.status);
         assert!(found.as_deref() == expected.as_deref(), "{coding:?}: {:?}", found.err());
     }
 
@@ -83,6 +99,14 @@ mod tests {
         for other in ["br", "deflate", "zstd", "gzip, gzip", "gzip;q=1"] {
             check(Some(other), &zipped, Err(415));
         }
+    }
+
+    #[test]
+    fn a_compressed_body_that_came_as_text_is_damaged() {
+        let of_text = |coding: Option<&str>| Request { is_text: true, ..request(coding, b"[1]") };
+        assert_eq!(decoded(&of_text(Some("gzip"))).unwrap_err().status, 415);
+        assert_eq!(*decoded(&of_text(Some("identity"))).unwrap(), *b"[1]");
+        assert_eq!(*decoded(&of_text(None)).unwrap(), *b"[1]");
     }
 
     #[test]

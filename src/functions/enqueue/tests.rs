@@ -41,7 +41,14 @@ fn request(method: Method, path: &str, body: &str) -> Request {
         None => Route::Table(path.trim_start_matches('/').into()),
         Some((table, key)) => Route::Row(table.into(), key.into()),
     };
-    Request { method, route, query: Vec::new(), headers: HeaderMap::new(), body: body.into() }
+    Request {
+        method,
+        route,
+        query: Vec::new(),
+        headers: HeaderMap::new(),
+        body: body.into(),
+        is_text: true,
+    }
 }
 
 fn with_header(mut request: Request, name: &'static str, value: &str) -> Request {

@@ -131,7 +131,8 @@ fn options(route: &Route) -> Result<Response, Problem> {
     response.headers.remove(CONTENT_TYPE);
     Ok(match route {
         Route::Table(_) | Route::Row(..) => {
-            response.with_header(methods::ACCEPT_PATCH, methods::PATCH_TYPES)
+            let is_row = matches!(route, Route::Row(..));
+            response.with_header(methods::ACCEPT_PATCH, methods::patch_types(is_row))
         }
         _ => response,
     })

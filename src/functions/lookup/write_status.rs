@@ -37,6 +37,7 @@ fn write_status() -> String {
     FROM sync.write
     WHERE id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
       AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint::text)
+    ORDER BY id = :id::uuid DESC LIMIT 1
   ) AS found),
   (SELECT json_agg(json_build_object('own_id', id, 'outcome', outcome, 'rule', rule, 'accepted_at', accepted_at,
       'settled_at', settled_at) ORDER BY settled_at)::text

@@ -1,6 +1,7 @@
 //! Applies one file: in a transaction, or statement by statement outside of one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::error::MigrateError;
@@ -44,7 +45,49 @@ enum Applied {
     Failed(MigrateError),
 }
 
-/// Applies a file, through outages. Returns `false` if another invocation has applied it.
+/// Applies the worker's own files in one transaction, through outages: a function of one file can
+/// need the table of another, so nobody may see a part of them. Returns the names of those that
+/// another invocation has not applied.
+pub(super) async fn apply_own(
+    data_api: &DataApi,
+    files: &[Migration],
+    deadline: Deadline,
+) -> Result<Vec<String>, MigrateError> {
+    let place = Cell::new(("", 0));
+    // Also of an attempt whose commit had no response.
+    let names = RefCell::new(BTreeSet::new());
+    let applied = through_outages(deadline, async || {
+        record::locked(data_api, deadline, async |transaction| {
+            for file in files {
+                let recorded = record::checksum(transaction, &file.name).await?;
+                if recorded.as_ref() == Some(&file.checksum) {
+                    continue;
+                }
+                for statement in &file.statements {
+                    place.set((&file.name, statement.line));
+                    if let Err(error) = execute(transaction, &statement.sql).await {
+                        return failed(file, statement.line, error).map(End::Rollback);
+                    }
+                }
+                record::add(transaction, &file.name, &file.checksum).await?;
+                names.borrow_mut().insert(file.name.clone());
+            }
+            Ok(End::Commit(Applied::Now))
+        })
+        .await
+    });
+    match applied.await {
+        Ok(Applied::Failed(error)) => Err(error),
+        Ok(Applied::Now | Applied::Before(_)) => Ok(names.take().into_iter().collect()),
+        Err(source) => {
+            let (name, line) = place.get();
+            Err(MigrateError::not_applied(name, line, source))
+        }
+    }
+}
+
+/// Applies a file of the user, through outages. Returns `false` if another invocation has applied
+/// it.
 pub(super) async fn apply(
     data_api: &DataApi,
     migration: &Migration,
@@ -81,14 +124,10 @@ async fn in_one_transaction(
     line: &Cell<usize>,
 ) -> Result<Applied, SyncError> {
     record::locked(data_api, deadline, async |transaction| {
-        if let Some(checksum) = record::checksum(transaction, &migration.name).await?
-            && migration.is_done_by(&checksum)
-        {
+        if let Some(checksum) = record::checksum(transaction, &migration.name).await? {
             return Ok(End::Rollback(Applied::Before(checksum)));
         }
-        if migration.is_of_user {
-            transaction.execute(roles::OFFER_NEW, Vec::new()).await?;
-        }
+        transaction.execute(roles::OFFER_NEW, Vec::new()).await?;
         for statement in &migration.statements {
             line.set(statement.line);
             if let Err(error) = execute(transaction, &statement.sql).await {
@@ -96,9 +135,7 @@ async fn in_one_transaction(
             }
         }
         transaction.execute(RESET, Vec::new()).await?;
-        if migration.is_of_user {
-            transaction.execute(roles::OFFER_NEW_NO_MORE, Vec::new()).await?;
-        }
+        transaction.execute(roles::OFFER_NEW_NO_MORE, Vec::new()).await?;
         record::add(transaction, &migration.name, &migration.checksum).await?;
         Ok(End::Commit(Applied::Now))
     })

@@ -25,11 +25,6 @@ pub(super) struct SqlFile {
 }
 
 impl SqlFile {
-    /// Returns `false` for a file of the worker's own schema.
-    pub(super) fn is_of_user(&self) -> bool {
-        !self.name.starts_with("sync/")
-    }
-
     /// Returns the SHA-256 of the file's bytes, in hexadecimal.
     pub(super) fn checksum(&self) -> String {
         hex::encode(Sha256::digest(self.text.as_bytes()))

@@ -12,8 +12,6 @@ pub(super) struct Migration {
     pub(super) name: String,
     pub(super) checksum: String,
     pub(super) has_transaction: bool,
-    /// `false` for a file of the worker's own schema.
-    pub(super) is_of_user: bool,
     pub(super) statements: Vec<Statement>,
 }
 
@@ -29,14 +27,7 @@ impl Migration {
                 .map_err(|cause| refused(Fault::new(statement.line, cause)))?;
         }
         let (name, checksum) = (file.name.clone(), file.checksum());
-        let is_of_user = file.is_of_user();
-        Ok(Self { name, checksum, has_transaction, is_of_user, statements })
-    }
-
-    /// Returns whether the file is done, if it was applied with this checksum before. The worker's
-    /// own files are applied again when they change.
-    pub(super) fn is_done_by(&self, checksum: &str) -> bool {
-        self.is_of_user || checksum == self.checksum
+        Ok(Self { name, checksum, has_transaction, statements })
     }
 }
 

@@ -50,7 +50,6 @@ pub async fn run(
     let of_user = files::of_user(&migrate.sql_folder)?;
     let described = described(&of_user, baseline)?;
     let own = files::own();
-    let files: Vec<_> = own.iter().chain(&of_user).collect();
     let pending = through_outages(deadline, async || {
         record::locked(&migrate.data_api, deadline, async |transaction| {
             record::create(transaction).await?;
@@ -63,15 +62,22 @@ pub async fn run(
                     applied.insert(file.name.clone(), file.checksum());
                 }
             }
-            Ok(match pending(&files, &applied) {
+            let pending =
+                changed(&own, &applied).and_then(|own| Ok((own, pending(&of_user, &applied)?)));
+            Ok(match pending {
                 Ok(pending) => End::Commit(Ok(pending)),
                 Err(error) => End::Rollback(Err(error)),
             })
         })
         .await
     });
+    let (own, of_user) = pending.await??;
     let mut done = Vec::new();
-    for migration in pending.await?? {
+    if !own.is_empty() {
+        done = apply::apply_own(&migrate.data_api, &own, deadline).await?;
+        tracing::info!(names = done.join(", "), "own schema applied");
+    }
+    for migration in of_user {
         if apply::apply(&migrate.data_api, &migration, deadline).await? {
             tracing::info!(name = migration.name, "migration applied");
             done.push(migration.name);
@@ -102,21 +108,27 @@ fn described<'f>(
     })
 }
 
-/// Returns the files to apply: those that are not applied, and the worker's own that have changed.
-/// A file of the user that changed after it was applied is an error, and so is one that cannot be
-/// run.
+/// Returns the worker's own files that are not applied as they are now.
+fn changed(
+    files: &[SqlFile],
+    applied: &HashMap<String, String>,
+) -> Result<Vec<Migration>, MigrateError> {
+    let is_new = |file: &&SqlFile| applied.get(&file.name) != Some(&file.checksum());
+    files.iter().filter(is_new).map(Migration::of).collect()
+}
+
+/// Returns the user's files that are not applied. One that changed after it was applied is an
+/// error, and so is one that cannot be run.
 fn pending(
-    files: &[&SqlFile],
+    files: &[SqlFile],
     applied: &HashMap<String, String>,
 ) -> Result<Vec<Migration>, MigrateError> {
     let mut pending = Vec::new();
     for file in files {
         match applied.get(&file.name) {
             Some(checksum) if *checksum == file.checksum() => {}
-            Some(_) if file.is_of_user() => {
-                return Err(MigrateError::Changed { name: file.name.clone() });
-            }
-            _ => pending.push(Migration::of(file)?),
+            Some(_) => return Err(MigrateError::Changed { name: file.name.clone() }),
+            None => pending.push(Migration::of(file)?),
         }
     }
     Ok(pending)

@@ -430,7 +430,7 @@ async fn headers_that_do_not_match_the_table_fail_with_a_hint() {
         ("k;v\n1;a\n", "set delimiter to semicolon"),
         ("k,v,k\n1,a,1\n", "twice"),
         ("K,k,v\n1,1,a\n", "twice"),
-        ("k,w\n1,a\n", "must have a value"),
+        ("k,w\n1,a\n", "the header does not name the column v"),
         ("k,v,\n1,a,\n", "field 3 of the header has no name"),
         ("k,vv\n1,a\n", "did you mean"),
         ("\"k,v\n1,a\n", "never closed"),

@@ -229,3 +229,42 @@ async fn the_list_of_writes_shows_no_value_that_is_not_readable() {
     assert_eq!(world.read("/_sync/writes?key=eq.Lambda", &[]).await.body, "[]");
     assert_eq!(world.read("/_sync/writes?reason=like.*plenty*", &[]).await.body, "[]");
 }
+
+#[tokio::test]
+async fn a_row_that_the_writer_may_not_see_is_inserted_without_its_key() {
+    let world = World::with(
+        "CREATE TABLE letters (id serial PRIMARY KEY, body text);
+         ALTER TABLE letters ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY put ON letters FOR INSERT WITH CHECK (true);
+         CREATE POLICY see ON letters FOR SELECT USING (false);",
+    )
+    .await;
+    let status = settled(&world, "insert letters body=hello").await;
+    assert_eq!((&status["outcome"], &status["key"]), (&"applied".into(), &Value::Null), "{status}");
+    assert_eq!(world.rows("SELECT id, body FROM letters").await, ["1|hello"]);
+}
+
+#[tokio::test]
+async fn no_page_leaves_out_a_payload_of_an_idempotency_key() {
+    let world = World::with(STAFF).await;
+    let first = write(&world.catalog, "insert staff id=0010 name=a");
+    for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
+        let text = format!("insert staff id=0010 name={name}");
+        let fingerprint = Some(format!("{number:032x}"));
+        let write = Write { id: first.id, fingerprint, ..write(&world.catalog, &text) };
+        world.apply_writes(vec![write]).await;
+    }
+    for order in ["id", "outcome"] {
+        let mut address = format!("/_sync/writes?order={order}&limit=1");
+        let mut count = 0;
+        loop {
+            let page = world.read(&address, &[]).await;
+            count += page.json().as_array().unwrap().len();
+            match crate::support::lookups::next_page(&address, &page) {
+                Some(next) => address = next,
+                None => break,
+            }
+        }
+        assert_eq!(count, 3, "{order}");
+    }
+}

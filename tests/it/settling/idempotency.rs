@@ -154,3 +154,18 @@ async fn a_payload_that_is_rejected_without_a_statement_is_among_those_of_its_ke
     assert_eq!(status["outcome"], "applied");
     assert_eq!(status["other_payloads"][0]["rule"], "unknown-column");
 }
+
+#[tokio::test]
+async fn a_payload_that_is_sent_again_after_its_key_was_pruned_has_one_status() {
+    let world = World::with(STAFF).await;
+    let first = keyed(&world, 1, "insert staff id=0010 name=first");
+    let other = keyed(&world, 1, "insert staff id=0011 name=other");
+    world.apply_writes(vec![first.clone()]).await;
+    world.apply_writes(vec![other.clone()]).await;
+    world.rows(&format!("DELETE FROM sync.write WHERE id = '{}'", first.id)).await;
+    world.apply_writes(vec![other.clone()]).await;
+    let fingerprint = other.fingerprint.unwrap();
+    let address = format!("/_sync/writes/{}?fingerprint={fingerprint}", other.id);
+    let status = world.read(&address, &[]).await;
+    assert_eq!(status.json()["outcome"], "applied", "{}", status.body);
+}

@@ -25,6 +25,7 @@ pub(super) struct Relation {
     pub(super) foreign_keys: Vec<ForeignKey>,
     pub(super) rows_exclude: bool,
     pub(super) has_row_logic: bool,
+    pub(super) has_row_security: bool,
 }
 
 impl Relation {

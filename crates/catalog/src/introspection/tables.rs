@@ -71,6 +71,7 @@ pub(super) fn read(raw: raw::Relation) -> (Option<Table>, Vec<Remark>) {
         foreign_keys: raw.foreign_keys.into_iter().map(read_foreign_key).collect(),
         rows_exclude: raw.rows_exclude,
         has_row_logic: raw.has_row_logic,
+        has_row_security: raw.has_row_security,
         version_column,
         changes,
         read_only,
@@ -92,7 +93,10 @@ fn reason_to_leave_out(raw: &raw::Relation, path: &str) -> Option<String> {
                 .to_owned(),
         );
     }
-    if path.starts_with("_sync") || path.contains('/') {
+    // API Gateway decodes paths, and clients remove segments of dots.
+    let has_no_url =
+        path.starts_with("_sync") || path.contains(['/', '%', '?']) || path == "." || path == "..";
+    if has_no_url {
         return Some(format!(
             "a table cannot be reached under the name \"{path}\"; rename it, or offer a view of it"
         ));

@@ -198,6 +198,7 @@ document AS (
           -- The index of a partition may be a part of its table's index.
           AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhrelid = pg_index.indexrelid)
       ),
+      'has_row_security', offered.relrowsecurity,
       'has_row_logic',
         offered.relkind = 'p'
         OR offered.relrowsecurity

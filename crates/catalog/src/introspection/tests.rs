@@ -10,7 +10,7 @@ fn relation(name: &str, columns: &[Value], changes: Value) -> Value {
         "schema": "public", "name": name, "kind": "r", "is_populated": true, "comment": null,
         "reader_reaches_schema": true, "writer_reaches_schema": true, "can_delete": true,
         "columns": columns, "primary_key": {"columns": ["id"], "is_deferrable": false},
-        "foreign_keys": [], "rows_exclude": false, "has_row_logic": false,
+        "foreign_keys": [], "rows_exclude": false, "has_row_logic": false, "has_row_security": false,
     });
     merge(&mut relation, changes);
     relation

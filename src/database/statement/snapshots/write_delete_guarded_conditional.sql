@@ -7,6 +7,7 @@ WITH input AS MATERIALIZED (
 ), stored AS MATERIALIZED (
   SELECT fresh.write_key
   FROM fresh JOIN "public"."guarded" AS target ON target."id" = fresh.c1 AND (fresh.precondition = '*' OR strpos(fresh.precondition, '"' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note") AS image) || '"') > 0)
+  FOR UPDATE OF target
 ), written AS (
   DELETE FROM "public"."guarded" AS target USING fresh WHERE target."id" = fresh.c1 AND (fresh.precondition = '*' OR strpos(fresh.precondition, '"' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note") AS image) || '"') > 0)
   RETURNING fresh.write_key

@@ -4,18 +4,13 @@ WITH input AS MATERIALIZED (
 ), fresh AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
-), stored AS MATERIALIZED (
-  SELECT fresh.write_key
-  FROM fresh JOIN "public"."guarded" AS target ON target."id" = fresh.c1
 ), written AS (
   INSERT INTO "public"."guarded" AS target ("id", "note")
   SELECT fresh.c1, fresh.c2 FROM fresh ON CONFLICT ("id") DO NOTHING
   RETURNING target."id" AS k1
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, outcome, CASE WHEN outcome = 'precondition-failed' THEN json_build_object('table', 'guarded', 'operation', 'insert', 'row', json_object(ARRAY['If-None-Match', 'id', 'note'], ARRAY[fresh.precondition, fresh.c1::text, fresh.c2::text]))::text END AS payload
-  FROM (SELECT *, CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM fresh) OR (SELECT count(*) FROM written) = (SELECT count(*) FILTER (WHERE (fresh.c1) IN (SELECT written.k1 FROM written)) FROM fresh) AND (fresh.c1) IN (SELECT written.k1 FROM written) THEN 'applied' WHEN NOT (SELECT count(*) FROM written) = (SELECT count(*) FILTER (WHERE (fresh.c1) IN (SELECT written.k1 FROM written)) FROM fresh) THEN 'unknown'
-    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'precondition-failed'
-    ELSE 'unchanged' END AS outcome FROM fresh) AS fresh
+  FROM (SELECT *, CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM fresh) OR (SELECT count(*) FROM written) = (SELECT count(*) FILTER (WHERE (fresh.c1) IN (SELECT written.k1 FROM written)) FROM fresh) AND (fresh.c1) IN (SELECT written.k1 FROM written) THEN 'applied' WHEN NOT (SELECT count(*) FROM written) = (SELECT count(*) FILTER (WHERE (fresh.c1) IN (SELECT written.k1 FROM written)) FROM fresh) THEN 'unknown' ELSE 'precondition-failed' END AS outcome FROM fresh) AS fresh
 )
 SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])

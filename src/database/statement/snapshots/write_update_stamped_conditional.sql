@@ -7,6 +7,7 @@ WITH input AS MATERIALIZED (
 ), stored AS MATERIALIZED (
   SELECT fresh.write_key, (target."note", target."changed") IS NOT DISTINCT FROM (fresh.c2, fresh.c3) AS is_same
   FROM fresh JOIN "public"."stamped" AS target ON target."id" = fresh.c1 AND (fresh.precondition = '*' OR strpos(fresh.precondition, '"' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note", target."changed") AS image) || '"') > 0)
+  FOR UPDATE OF target
 ), written AS (
   UPDATE "public"."stamped" AS target SET "note" = fresh.c2, "changed" = fresh.c3
   FROM fresh WHERE target."id" = fresh.c1 AND (fresh.precondition = '*' OR strpos(fresh.precondition, '"' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note", target."changed") AS image) || '"') > 0) AND (target."changed" IS NULL OR target."changed" < fresh.c3)
