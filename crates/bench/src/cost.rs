@@ -23,8 +23,8 @@ const MILLION: f64 = 1_000_000.0;
 const SQS_UNIT_BYTES: f64 = 65_536.0;
 const DATA_API_UNIT_BYTES: f64 = 32_768.0;
 const API_UNIT_BYTES: u64 = 512 * 1_024;
-/// The bytes of a line of the API's access log (`AccessLogSettings` in `template.yaml`), with the ARN
-/// of a role session of 80 characters.
+/// The bytes of a line of the API's access log (`AccessLogSettings` in `template.yaml`), with the
+/// ARN of a role session of 80 characters.
 const ACCESS_LOG_LINE_BYTES: u64 = 300;
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 

@@ -97,13 +97,15 @@ impl Api {
 
     async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, ApiError> {
         let url = format!("{}{path}", self.url);
+        let later = |error: anyhow::Error| ApiError::Later(error.context(format!("GET {url}")));
         let exchange = async {
             let mut request = Request::get(&url)
                 .body(Full::default())
                 .map_err(|error| ApiError::Never(error.into()))?;
             self.signer.sign(&mut request).await.map_err(ApiError::Never)?;
-            let (head, body) = self.client.request(request).await.map_err(later)?.into_parts();
-            let body = body.collect().await.map_err(later)?.to_bytes();
+            let response = self.client.request(request).await;
+            let (head, body) = response.map_err(|error| later(error.into()))?.into_parts();
+            let body = body.collect().await.map_err(|error| later(error.into()))?.to_bytes();
             Ok((head.status, body))
         };
         let (status, body) =
@@ -122,10 +124,6 @@ impl Api {
             _ => Err(ApiError::Never(said())),
         }
     }
-}
-
-fn later(error: impl Into<anyhow::Error>) -> ApiError {
-    ApiError::Later(error.into())
 }
 
 /// Trusts whom this machine trusts.

@@ -16,7 +16,7 @@ pub(crate) fn findings(compared: &anyhow::Result<Refreshed>) -> Vec<Finding> {
                 CHECK,
                 format!("the tables cannot be read from the database: {error:#}"),
                 "Without the database nothing is applied or read. Writes wait in their queue.",
-                "aws logs tail the log group of the function refresh",
+                "read the log of the function refresh",
             )];
         }
     };
