@@ -49,8 +49,8 @@ pub const WRITE_COLUMNS: &str = "table_name AS \"table\",
 /// hash of its payload.
 pub fn writes(catalog: &Catalog, query: &[(String, String)]) -> String {
     let equal_to = |column: &str| {
-        let values = query.iter().filter(move |(name, _)| name == column);
-        values.filter_map(|(_, text)| text.strip_prefix("eq.")).next()
+        let mut values = query.iter().filter(move |(name, _)| name == column);
+        values.find_map(|(_, text)| text.strip_prefix("eq."))
     };
     let rejected = equal_to("outcome").filter(|outcome| *outcome == "rejected");
     let rejected = rejected.map(|_| "outcome = 'rejected'".to_owned());

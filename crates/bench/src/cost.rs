@@ -404,15 +404,16 @@ async fn requests(
     Ok(sample)
 }
 
-/// The cost of a month in which nothing happens: alarms, the secret, the schedule of `prune`,
-/// the queues' pollers and a gigabyte of data. The database is at zero capacity.
+/// The cost of a month in which nothing happens: alarms, secrets, the schedules of `prune` and
+/// `refresh`, the queues' pollers and a gigabyte of data. The database is at zero capacity.
 pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64)> {
     // Two event source mappings with long polls of 20 s and five pollers each (AWS Lambda guide,
     // "Using Lambda with Amazon SQS": empty receives are billed).
     let polls = 5.0 * 30.0 * 86_400.0 / 20.0;
     vec![
         ("Alarms", prices.usd("alarm_month") * float(alarms)),
-        ("The secret of the database", prices.usd("secret_month")),
+        // Of the owner, the reader and the writer.
+        ("The secrets of three users", 3.0 * prices.usd("secret_month")),
         (
             "Empty receives of the two queues",
             polls * (prices.usd("sqs_fifo_request") + prices.usd("sqs_standard_request")),
@@ -420,6 +421,10 @@ pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64
         ("A gigabyte of data", prices.usd("aurora_gb_month")),
         ("prune, 30 invocations and their calls", {
             30.0 * (prices.usd("lambda_request") + 3.0 * prices.usd("data_api_request"))
+        }),
+        ("refresh, 30 invocations and their calls", {
+            let objects = prices.usd("s3_get") + prices.usd("s3_put");
+            30.0 * (prices.usd("lambda_request") + prices.usd("data_api_request") + objects)
         }),
         ("Aurora at zero capacity", 0.0),
     ]

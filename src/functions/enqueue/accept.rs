@@ -6,7 +6,7 @@ use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::http::Method;
 use aws_lambda_events::http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, IF_NONE_MATCH};
 
-use super::body::{self, Item, Items};
+use super::body::{self, Body, Item};
 use super::coding;
 use super::idempotency::{self, Ids};
 use super::parameters;
@@ -224,7 +224,7 @@ impl ItemContext<'_> {
     }
 
     /// Refuses bodies of a kind that the request does not support.
-    fn check_kind(&self, items: &Items<'_>) -> Result<(), Problem> {
+    fn check_kind(&self, items: &Body<'_>) -> Result<(), Problem> {
         if items.is_list && self.precondition.is_some() {
             return Err(precondition::of_list());
         }

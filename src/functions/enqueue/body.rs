@@ -26,7 +26,7 @@ pub(super) const ITEMS_MAX: usize = 30_000;
 
 /// The items of a body.
 #[derive(Debug)]
-pub(super) struct Items<'a> {
+pub(super) struct Body<'a> {
     pub(super) items: Vec<Item<'a>>,
     /// `true` if the body may have several items, so that faults and responses name them.
     pub(super) is_list: bool,
@@ -57,7 +57,7 @@ pub(super) fn read<'a>(
     headers: &HeaderMap,
     is_patch: bool,
     body: &'a [u8],
-) -> Result<Items<'a>, Problem> {
+) -> Result<Body<'a>, Problem> {
     let format = format(headers, is_patch)?;
     if body.len() > BODY_BYTES_MAX {
         let detail =
@@ -85,7 +85,7 @@ pub(super) fn read<'a>(
             (vec![Item::Json(item)], false)
         }
     };
-    let items = Items { items, is_list, is_merge_patch: format == Format::MergePatch };
+    let items = Body { items, is_list, is_merge_patch: format == Format::MergePatch };
     match items.items.len() {
         0 => Err(Problem::new(Kind::MalformedBody, "The body is an empty array: it has no row.")),
         count if count > ITEMS_MAX => {
