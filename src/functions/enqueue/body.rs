@@ -46,7 +46,7 @@ pub(super) enum Item<'a> {
 enum Format {
     Json,
     /// A row has the effect of a merge patch: it sets the columns that it names. An object inside
-    /// of it would be merged too, which no statement does: [`super::accept`] refuses it.
+    /// of it would be merged too, which no statement does: [`mod@super::accept`] refuses it.
     MergePatch,
     /// One JSON value per line.
     Lines,
