@@ -97,6 +97,19 @@ async fn the_workers_own_files_are_applied_again_when_they_change() {
 }
 
 #[tokio::test]
+async fn the_workers_own_files_are_applied_together_or_not_at_all() {
+    let world = World::unmigrated(STAFF).await;
+    // A statement of the second file.
+    world.fault("execute@40 sql=42501");
+    let text = failure(&world, None).await;
+    assert_starts_with(&text, "sync/0002_settle.sql, line ");
+    assert_eq!(world.rows("SELECT to_regclass('sync.write')::text").await, ["-"]);
+    assert!(world.rows(APPLIED).await.is_empty());
+    world.server.faults().clear();
+    assert_eq!(world.migrated(None).await.unwrap().len(), OWN + 1);
+}
+
+#[tokio::test]
 async fn a_dump_is_applied_and_leaves_the_session_unchanged() {
     let dump = "SELECT pg_catalog.set_config('search_path', '', false);
         CREATE TABLE public.t (id integer NOT NULL, body text);

@@ -1,6 +1,6 @@
 //! Deferred constraints: rows that refer to each other, beside a row that must be rejected.
 
-use aurora_sync::domain::write::pack;
+use aurora_sync::domain::write::{Precondition, pack};
 
 use super::writes;
 use crate::support::histories::{fault, seeds, wait_for_no_transaction};
@@ -49,6 +49,31 @@ async fn an_insert_and_an_update_that_refer_to_each_other_are_applied_beside_a_b
         ]
     );
     assert_eq!(world.rows("SELECT id, b, note FROM a ORDER BY id").await, ["1|2|-", "2|2|later"]);
+}
+
+#[tokio::test]
+async fn a_precondition_is_checked_again_when_writes_are_tried_together() {
+    let world = World::with(COUPLE).await;
+    let texts = [
+        "insert a id=1 b=1",
+        "update a id=1 note=later",
+        "insert b id=1 a=1",
+        "insert a id=9 b=99",
+    ];
+    let mut writes = writes(&world, &texts);
+    // Alone it finds no row, since the first write needs the third one.
+    writes[1].precondition = Some(Precondition::IfMatch("*".to_owned()));
+    world.apply_writes(writes).await;
+    assert_eq!(
+        world.rows(LEDGER).await,
+        [
+            "a|1|insert|applied|-",
+            "a|1|update|applied|-",
+            "b|1|insert|applied|-",
+            "a|9|insert|rejected|23503"
+        ]
+    );
+    assert_eq!(world.rows("SELECT id, b, note FROM a").await, ["1|1|later"]);
 }
 
 #[tokio::test]
