@@ -17,8 +17,8 @@ use serde::Deserialize;
 
 use crate::aws::Signer;
 
-/// API Gateway answers within 30 seconds or not at all.
-const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+/// API Gateway responds within 30 seconds or not at all.
+const RESPONSE_WITHIN: Duration = Duration::from_secs(35);
 
 /// The characters that are not percent-encoded in a query (RFC 3986, "unreserved").
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -55,10 +55,10 @@ pub(crate) struct Info {
     pub(crate) version: String,
 }
 
-/// Why there is no answer.
+/// The error of a request without a good response.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// It may answer later.
+    /// A later request may succeed.
     Later(anyhow::Error),
     Never(anyhow::Error),
 }
@@ -109,13 +109,13 @@ impl Api {
             Ok((head.status, body))
         };
         let (status, body) =
-            tokio::time::timeout(ANSWER_WITHIN, exchange).await.map_err(|_| {
-                ApiError::Later(anyhow!("GET {url}: no answer within {ANSWER_WITHIN:?}"))
+            tokio::time::timeout(RESPONSE_WITHIN, exchange).await.map_err(|_| {
+                ApiError::Later(anyhow!("GET {url}: no response within {RESPONSE_WITHIN:?}"))
             })??;
-        let said = || anyhow!("GET {url} answers {status}: {}", String::from_utf8_lossy(&body));
+        let said = || anyhow!("GET {url} responds {status}: {}", String::from_utf8_lossy(&body));
         match status.as_u16() {
             200 => serde_json::from_slice(&body)
-                .with_context(|| format!("GET {url} answers something that is not expected here"))
+                .with_context(|| format!("GET {url} responds something that is not expected here"))
                 .map_err(ApiError::Never),
             429 | 500.. => Err(ApiError::Later(said())),
             403 => Err(ApiError::Never(said().context(

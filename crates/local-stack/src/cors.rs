@@ -17,9 +17,13 @@ pub(crate) async fn hand_over(http: &Http, endpoint_url: &str, api_id: &str) -> 
     let members = configuration.iter().map(|(name, value)| (small_letter(name), value.clone()));
     let update = json!({ "corsConfiguration": members.collect::<Map<_, _>>() }).to_string();
     let headers = [("content-type", "application/json")];
-    let answer = http.signed("apigateway", Method::PATCH, &url, &headers, update.into()).await;
-    let answer = answer.context("cannot hand the CORS configuration over")?;
-    ensure!(answer.status == 200, "the emulator refuses the CORS configuration: {}", answer.text());
+    let response = http.signed("apigateway", Method::PATCH, &url, &headers, update.into()).await;
+    let response = response.context("cannot hand the CORS configuration over")?;
+    ensure!(
+        response.status == 200,
+        "the emulator refuses the CORS configuration: {}",
+        response.text()
+    );
     Ok(())
 }
 
