@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS sync.write (
     -- The id of the Idempotency-Key, where the write is rejected under an id of its own since another payload was settled
     -- first.
     idempotency_id uuid,
+    -- The principal who sent the write. NULL if the API is open to everyone.
+    caller text,
     CHECK (outcome <> 'rejected' OR rule IS NOT NULL)
 );
 
@@ -43,6 +45,11 @@ BEGIN
         WHERE attrelid = 'sync.write'::regclass AND attname = 'idempotency_id' AND NOT attisdropped
     ) THEN
         ALTER TABLE sync.write ADD COLUMN idempotency_id uuid;
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'sync.write'::regclass AND attname = 'caller' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE sync.write ADD COLUMN caller text;
     END IF;
 END
 $$;
@@ -60,26 +67,49 @@ CREATE INDEX IF NOT EXISTS write_idempotency_id ON sync.write (idempotency_id) W
 -- For the list of the rejected writes, the newest first.
 CREATE INDEX IF NOT EXISTS write_rejected ON sync.write (settled_at) WHERE outcome = 'rejected';
 
+-- For the list of a caller's writes, the newest first. It holds a hash, since a principal is longer than the rest.
+CREATE INDEX IF NOT EXISTS write_caller ON sync.write (hashtext(caller), settled_at) WHERE caller IS NOT NULL;
+
 -- The writes that wait for a person, one row for each message group: those of the last delivery in which an error blocked the
 -- group. It tells only of writes that are not in sync.write yet. So nothing has to be deleted when the group goes on.
 CREATE TABLE IF NOT EXISTS sync.blocked (
     message_group text PRIMARY KEY,
     write_ids uuid[] NOT NULL,
+    -- The principal of each of these writes.
+    callers text[],
     -- The rule or, of an error of PostgreSQL, the SQLSTATE.
     cause text NOT NULL,
     blocked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     tried_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'sync.blocked'::regclass AND attname = 'callers' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE sync.blocked ADD COLUMN callers text[];
+    END IF;
+END
+$$;
+
 -- Tells which records about a table may be shown to those who read as sync_reader, by the table's name in URLs: records with
 -- values of a whole row, with its key only, and errors that name its neighbours, the tables that its foreign keys connect. A
--- table that is gone shows nothing, and so does one whose rows are chosen by row security.
-CREATE OR REPLACE FUNCTION sync.readable(table_path text, OUT of_rows boolean, OUT of_key boolean, OUT of_neighbours boolean)
+-- table that is gone shows nothing. One whose rows are chosen by row security shows only records that the reader made himself.
+DROP FUNCTION IF EXISTS sync.readable(text);
+CREATE OR REPLACE FUNCTION sync.readable(
+    table_path text,
+    is_own boolean,
+    OUT of_rows boolean,
+    OUT of_key boolean,
+    OUT of_neighbours boolean
+)
 LANGUAGE sql STABLE
 AS $$
     WITH found AS (
         SELECT relation.oid,
-            has_schema_privilege('sync_reader', schema.oid, 'USAGE') AND NOT row_security_active(relation.oid) AS is_open
+            has_schema_privilege('sync_reader', schema.oid, 'USAGE') AND (is_own OR NOT row_security_active(relation.oid))
+                AS is_open
         FROM pg_class AS relation
         JOIN pg_namespace AS schema ON schema.oid = relation.relnamespace
         WHERE relation.relkind IN ('r', 'p', 'v', 'm', 'f')

@@ -89,6 +89,7 @@ AS $$
         WHEN 'precondition-failed' THEN
             'the row was not as the request expected it: If-Match names another state of it, or If-None-Match forbids that '
             'there is a row with this key; read the row and decide again'
+        WHEN 'row-security' THEN 'a row policy of the table does not permit the caller to make this change'
     END
 $$;
 
@@ -333,6 +334,9 @@ DECLARE
     reasons integer[];
 BEGIN
     IF adds NOT IN ('insert', 'upsert')
+        -- PostgreSQL checks references and keys against all rows, and the query sees only some.
+        OR row_security_active(target)
+        OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = target AND contype = 'f' AND row_security_active(confrelid))
         OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = target AND NOT tgisinternal AND tgtype & 2 = 2)
         OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = target) THEN
         RETURN NULL;
@@ -418,6 +422,8 @@ DECLARE
     together sync.attempt;
     columns text[];
     refused integer[];
+    -- Row policies can hide the row to which another one refers. They count as missing only if nothing else is at fault.
+    with_hidden boolean := false;
 BEGIN
     WHILE cardinality(waiting) > 0 LOOP
         refused := '{}';
@@ -434,7 +440,7 @@ BEGIN
             EXECUTE format('EXECUTE sync_try (%L)', columns) INTO together.result;
             FOR n IN 1 .. cardinality(waiting) LOOP
                 IF sync.refers_to_nothing(waiting[n].table_name, sync.cells(waiting[n].literals), column_names,
-                        own_columns) THEN
+                        own_columns, with_hidden) THEN
                     refused := refused || n;
                 END IF;
             END LOOP;
@@ -451,7 +457,8 @@ BEGIN
                     RAISE;
                 END IF;
         END;
-        EXIT WHEN refused = '{}';
+        EXIT WHEN refused = '{}' AND with_hidden;
+        with_hidden := with_hidden OR refused = '{}';
         RETURN QUERY SELECT (waiting[n]).* FROM unnest(refused) AS n;
         SELECT coalesce(array_agg(waiting[n] ORDER BY n), '{}') INTO waiting
         FROM generate_subscripts(waiting, 1) AS n WHERE n <> ALL (refused);
@@ -460,8 +467,16 @@ BEGIN
 END
 $$;
 
--- Tells if a row of a table refers, by a deferrable foreign key, to a row that does not exist.
-CREATE OR REPLACE FUNCTION sync.refers_to_nothing(of_table text, cells text[], column_names text[], own_columns integer)
+-- Tells if a row of a table refers, by a deferrable foreign key, to a row that does not exist. With `with_hidden`, a row that
+-- row policies hide does not exist either.
+DROP FUNCTION IF EXISTS sync.refers_to_nothing(text, text[], text[], integer);
+CREATE OR REPLACE FUNCTION sync.refers_to_nothing(
+    of_table text,
+    cells text[],
+    column_names text[],
+    own_columns integer,
+    with_hidden boolean
+)
 RETURNS boolean
 LANGUAGE plpgsql
 AS $$
@@ -478,6 +493,7 @@ BEGIN
         JOIN pg_attribute AS own ON own.attrelid = held.conrelid AND own.attnum = pair.own_key
         JOIN pg_attribute AS target ON target.attrelid = held.confrelid AND target.attnum = pair.target_key
         WHERE held.conrelid = of_table::regclass AND held.contype = 'f' AND held.condeferrable
+            AND (with_hidden OR NOT row_security_active(held.confrelid))
         GROUP BY held.oid, held.confrelid
         -- Nothing is certain of a NULL, or of a column that the statement does not set.
         HAVING bool_and(cells[own_columns + array_position(column_names, own.attname::text)] IS NOT NULL)
@@ -521,17 +537,37 @@ AS $$
     )::integer::text, true)
 $$;
 
--- Runs one statement over a set of writes and returns their rows of the ledger. The caller inserts these
+-- Lets row policies, triggers and defaults know the caller, as PostgREST does: the claims are the setting request.jwt.claims of
+-- the transaction. NULL takes away the claims of another caller.
+CREATE OR REPLACE FUNCTION sync.set_claims(claims text)
+RETURNS void
+LANGUAGE sql
+AS $$
+    SELECT set_config('request.jwt.claims', coalesce(claims, ''), true)
+    WHERE coalesce(current_setting('request.jwt.claims', true), '') <> coalesce(claims, '')
+$$;
+
+-- Runs one statement over a set of writes and returns their rows of the ledger. Whoever calls it inserts these
 -- by the same statement, so that the data and its record stand or fall together.
 --
 -- `columns` are the ids, the times of acceptance (milliseconds since 1970), the keys and the fingerprints of the writes,
 -- and the columns of the table, which are shorter than the others if updates were folded. The statement returns six arrays:
 -- ids, times, keys, fingerprints, outcomes, payloads. An outcome is 'applied', 'unchanged', 'superseded', or the rule by
--- which the write is rejected.
+-- which the write is rejected. `callers` are the principals of the writes, or the one of all. `claims` are those of their
+-- caller under row security.
 --
 -- PostgreSQL takes the limit of a statement when it starts. So each set limits the next one (sync.limit_time), and the first
 -- set of a transaction does only that: it has no statement.
-CREATE OR REPLACE FUNCTION sync.settle(statement text, table_path text, operation text, columns text[], time_ms integer)
+DROP FUNCTION IF EXISTS sync.settle(text, text, text, text[], integer);
+CREATE OR REPLACE FUNCTION sync.settle(
+    statement text,
+    table_path text,
+    operation text,
+    columns text[],
+    callers text[],
+    claims text,
+    time_ms integer
+)
 RETURNS SETOF sync.write
 LANGUAGE plpgsql
 SET jit TO off
@@ -540,8 +576,9 @@ DECLARE
     result text[];
 BEGIN
     IF statement IS NOT NULL THEN
+        PERFORM sync.set_claims(claims);
         EXECUTE statement INTO result USING columns;
-        RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result);
+        RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result, columns[1], callers);
     END IF;
     PERFORM sync.limit_time(time_ms);
 END
@@ -576,8 +613,9 @@ AS $$
 $$;
 
 -- Returns the rows of the ledger for the result of a statement. The result may have a seventh array: the ids of the
--- Idempotency-Keys of writes that are rejected under ids of their own.
-CREATE OR REPLACE FUNCTION sync.entries(table_path text, operation text, result text[])
+-- Idempotency-Keys of writes that are rejected under ids of their own. `ids` and `callers` are those of the set.
+DROP FUNCTION IF EXISTS sync.entries(text, text, text[]);
+CREATE OR REPLACE FUNCTION sync.entries(table_path text, operation text, result text[], ids text, callers text[])
 RETURNS SETOF sync.write
 LANGUAGE sql
 AS $$
@@ -585,21 +623,26 @@ AS $$
         CASE WHEN settled.rule IS NULL THEN settled.outcome ELSE 'rejected' END,
         settled.rule, NULL::text, sync.reason(settled.rule), NULL::text, NULL::text, settled.payload,
         to_timestamp(settled.accepted_at_ms::double precision / 1000), clock_timestamp(), settled.fingerprint,
-        settled.idempotency_id
+        settled.idempotency_id, CASE WHEN cardinality(callers) = 1 THEN callers[1] ELSE sent.caller END
     FROM (
         SELECT *, CASE WHEN outcome NOT IN ('applied', 'unchanged', 'superseded') THEN outcome END AS rule
         FROM unnest(result[1]::uuid[], result[2]::bigint[], result[3]::text[], result[4]::text[], result[5]::text[],
             result[6]::text[], result[7]::uuid[])
             AS of_result (id, accepted_at_ms, key, fingerprint, outcome, payload, idempotency_id)
     ) AS settled
+    LEFT JOIN unnest(CASE WHEN cardinality(callers) > 1 THEN ids::uuid[] END, callers) AS sent (id, caller)
+        ON sent.id = coalesce(settled.idempotency_id, settled.id)
 $$;
 
 -- Does the same as sync.settle for a set with bad rows (sync.bisect). They are rejected with PostgreSQL's reason.
+DROP FUNCTION IF EXISTS sync.settle_bisected(text, text, text, text[], text[], text[], boolean, text, text, integer);
 CREATE OR REPLACE FUNCTION sync.settle_bisected(
     statement text,
     table_path text,
     operation text,
     columns text[],
+    callers text[],
+    claims text,
     column_names text[],
     types text[],
     is_immediate boolean,
@@ -620,11 +663,12 @@ BEGIN
         PERFORM sync.limit_time(time_ms);
         RETURN;
     END IF;
+    PERFORM sync.set_claims(claims);
     FOR attempt IN SELECT * FROM sync.bisect(statement, own_columns, column_names, types, is_immediate, NULL,
             of_table, adds)
     LOOP
         IF attempt.sqlstate IS NULL THEN
-            RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.result);
+            RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.result, columns[1], callers);
         ELSE
             refused := refused || attempt;
         END IF;
@@ -632,13 +676,14 @@ BEGIN
     RETURN QUERY
         SELECT CASE WHEN settled.id IS NULL THEN write.id ELSE sync.reused_id(write.id, write.fingerprint) END,
             table_path, write.cells[3], operation, 'rejected', reason.rule,
-            CASE WHEN settled.id IS NULL THEN write.sqlstate END,
-            CASE WHEN settled.id IS NULL THEN left(write.message, 1000) ELSE sync.reason(reason.rule) END,
+            CASE WHEN reason.rule = 'database' THEN write.sqlstate END,
+            CASE WHEN reason.rule = 'database' THEN left(write.message, 1000) ELSE sync.reason(reason.rule) END,
             CASE WHEN settled.id IS NULL THEN write.constraint_name END,
             CASE WHEN settled.id IS NULL THEN write.column_name END,
             json_build_object('table', table_path, 'operation', operation,
                 'row', json_object(column_names, write.cells[5 :]))::text,
-            to_timestamp(write.cells[2]::bigint / 1000.0), clock_timestamp(), write.fingerprint, settled.id
+            to_timestamp(write.cells[2]::bigint / 1000.0), clock_timestamp(), write.fingerprint, settled.id,
+            CASE WHEN cardinality(callers) = 1 THEN callers[1] ELSE callers[write.row_number] END
         FROM (
             SELECT row.*, of_row.cells, of_row.cells[1]::uuid AS id, of_row.cells[4] AS fingerprint
             FROM unnest(refused) AS row
@@ -653,7 +698,8 @@ BEGIN
             SELECT known.id, known.fingerprint FROM sync.write AS known WHERE known.id = write.id LIMIT 1
         ) AS settled ON true
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN settled.id IS NULL THEN 'database' ELSE 'idempotency-key-reused' END AS rule
+            SELECT CASE WHEN settled.id IS NOT NULL THEN 'idempotency-key-reused'
+                WHEN write.sqlstate = '42501' THEN 'row-security' ELSE 'database' END AS rule
         ) AS reason
         -- A bad row that was settled before is not settled again.
         WHERE settled.id IS NULL OR settled.fingerprint IS DISTINCT FROM write.fingerprint AND (
@@ -671,10 +717,16 @@ BEGIN
         statement text,
         of_table text,
         column_names text[],
-        cells text[]
+        cells text[],
+        claims text
     );
 EXCEPTION WHEN duplicate_object THEN
-    NULL;
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute JOIN pg_type ON typrelid = attrelid
+        WHERE pg_type.oid = 'sync.waiting_write'::regtype AND attname = 'claims' AND NOT attisdropped
+    ) THEN
+        ALTER TYPE sync.waiting_write ADD ATTRIBUTE claims text;
+    END IF;
 END
 $$;
 
@@ -682,11 +734,14 @@ $$;
 -- deferrable foreign key refused alone, since constraints are immediate, and those that missed such a row. A write that
 -- refers to a row that is not even among them stays rejected; if the others fail together, all of them stay rejected.
 --
--- `ids` are the writes of the batch in their order. The other arrays hold one entry for each group of writes: its table and
+-- `ids` are the writes of the batch in their order, and `claims_of` the index in `claims` for each of them, or NULL. The other arrays hold one entry for each group of writes: its table and
 -- operation, the names of its columns as the literal of an array, its statement, and its table as SQL names it. Takes the
 -- old entries out of the ledger and returns the new ones.
+DROP FUNCTION IF EXISTS sync.settle_together(uuid[], text[], text[], text[], text[], text[]);
 CREATE OR REPLACE FUNCTION sync.settle_together(
     ids uuid[],
+    claims_of integer[],
+    claims text[],
     table_paths text[],
     operations text[],
     column_names text[],
@@ -702,9 +757,11 @@ DECLARE
     result text[];
     settled sync.write[];
     refused uuid[];
+    with_hidden boolean := false;
+    some_claims text;
 BEGIN
-    SELECT coalesce(array_agg((entry, known.statement, known.of_table, of_row.names, of_row.cells)::sync.waiting_write
-        ORDER BY asked.n), '{}') INTO waiting
+    SELECT coalesce(array_agg((entry, known.statement, known.of_table, of_row.names, of_row.cells,
+            claims[claims_of[asked.n]])::sync.waiting_write ORDER BY asked.n), '{}') INTO waiting
     FROM unnest(ids) WITH ORDINALITY AS asked (id, n)
     JOIN sync.write AS entry ON entry.id = asked.id
     CROSS JOIN LATERAL (
@@ -730,6 +787,7 @@ BEGIN
             SET CONSTRAINTS ALL DEFERRED;
             DELETE FROM sync.write AS old USING unnest(waiting) AS row WHERE old.id = (row.entry).id;
             FOREACH write IN ARRAY waiting LOOP
+                PERFORM sync.set_claims(write.claims);
                 EXECUTE write.statement INTO result USING ARRAY[
                     ARRAY[(write.entry).id]::text,
                     ARRAY[round(extract(epoch FROM (write.entry).accepted_at) * 1000)::bigint]::text,
@@ -737,11 +795,18 @@ BEGIN
                     ARRAY[(write.entry).fingerprint]::text
                 ] || ARRAY(SELECT ARRAY[cell]::text FROM unnest(write.cells) AS cell);
                 settled := settled || ARRAY(
-                    SELECT entry FROM sync.entries((write.entry).table_name, (write.entry).operation, result) AS entry);
+                    SELECT entry FROM sync.entries((write.entry).table_name, (write.entry).operation, result,
+                        NULL, ARRAY[(write.entry).caller]) AS entry);
             END LOOP;
-            refused := ARRAY(
-                SELECT (row.entry).id FROM unnest(waiting) AS row
-                WHERE sync.refers_to_nothing(row.of_table, row.cells, row.column_names, 0));
+            refused := ARRAY(SELECT (row.entry).id FROM unnest(waiting) AS row);
+            -- A row that one caller may not see can be that of another one.
+            FOR some_claims IN SELECT DISTINCT row.claims FROM unnest(waiting) AS row LOOP
+                PERFORM sync.set_claims(some_claims);
+                refused := ARRAY(
+                    SELECT (row.entry).id FROM unnest(waiting) AS row
+                    WHERE (row.entry).id = ANY (refused)
+                        AND sync.refers_to_nothing(row.of_table, row.cells, row.column_names, 0, with_hidden));
+            END LOOP;
             IF refused <> '{}' THEN
                 RAISE EXCEPTION 'some refer to nothing' USING ERRCODE = 'foreign_key_violation';
             END IF;
@@ -754,7 +819,8 @@ BEGIN
                     RAISE;
                 END IF;
         END;
-        EXIT WHEN refused = '{}';
+        EXIT WHEN refused = '{}' AND with_hidden;
+        with_hidden := with_hidden OR refused = '{}';
         waiting := ARRAY(SELECT row FROM unnest(waiting) AS row WHERE (row.entry).id <> ALL (refused));
     END LOOP;
 END

@@ -102,10 +102,24 @@ CREATE TABLE IF NOT EXISTS sync.import (
     -- Rows of the table that were counted, and those of them that are to be deleted.
     rows_looked_at bigint NOT NULL DEFAULT 0,
     rows_missing bigint NOT NULL DEFAULT 0,
+    -- The principal who uploaded the file, as S3 names it.
+    caller text,
+    -- The claims that its transactions set for row policies. NULL without row security.
+    claims jsonb,
     -- No row of a file is lost or counted twice.
     CONSTRAINT import_conserves_rows
         CHECK (rows_read = rows_written + rows_unchanged + rows_superseded + rows_rejected)
 );
+
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'sync.import'::regclass AND attname = 'claims' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE sync.import ADD COLUMN caller text, ADD COLUMN claims jsonb;
+    END IF;
+END
+$$;
 
 CREATE INDEX IF NOT EXISTS import_started_at ON sync.import (started_at);
 CREATE INDEX IF NOT EXISTS import_object ON sync.import (bucket, object_key);
@@ -222,6 +236,7 @@ $$;
 --
 -- Only the newest upload to a key is imported: an older one that is running ends here, between two of its transactions; one
 -- that comes late never begins.
+DROP FUNCTION IF EXISTS sync.claim_import(uuid, text, text, text, text, text, integer, uuid, text);
 CREATE OR REPLACE FUNCTION sync.claim_import(
     claimed_id uuid,
     claimed_bucket text,
@@ -231,7 +246,9 @@ CREATE OR REPLACE FUNCTION sync.claim_import(
     claimed_table_name text,
     claimed_continuation integer,
     claimed_worker uuid,
-    claimed_message_id text
+    claimed_message_id text,
+    claimed_caller text,
+    claimed_claims jsonb
 )
 RETURNS TABLE (standing text, import_state text, import_error text, is_reported boolean)
 LANGUAGE plpgsql
@@ -242,9 +259,9 @@ DECLARE
 BEGIN
     -- Two uploads of one key are claimed one after the other.
     PERFORM pg_advisory_xact_lock(hashtextextended(claimed_bucket || '/' || claimed_object_key, 0));
-    INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name)
+    INSERT INTO sync.import (id, bucket, object_key, object_version, sequencer, table_name, caller, claims)
     VALUES (claimed_id, claimed_bucket, claimed_object_key, claimed_object_version, claimed_sequencer,
-        claimed_table_name)
+        claimed_table_name, claimed_caller, claimed_claims)
     ON CONFLICT (id) DO NOTHING;
     SELECT * INTO import FROM sync.import WHERE id = claimed_id FOR UPDATE;
     IF import.state = 'running' THEN
@@ -309,19 +326,22 @@ AS $$
 $$;
 
 -- Checks, for each set that is loaded, that no other worker has ended the import, and keeps it from being ended before this
--- transaction ends.
+-- transaction ends. Sets the claims of the import.
 CREATE OR REPLACE FUNCTION sync.enter_import(entered_id uuid)
 RETURNS uuid
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    own_claims jsonb;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(sync.import_lock(entered_id));
-    PERFORM FROM sync.import WHERE id = entered_id AND state = 'running';
+    SELECT claims INTO own_claims FROM sync.import WHERE id = entered_id AND state = 'running';
     IF NOT FOUND THEN
         -- The worker looks for this name.
         RAISE EXCEPTION 'import % is not running: constraint "sync_import_is_running"', entered_id
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
+    PERFORM sync.set_claims(own_claims::text);
     RETURN entered_id;
 END
 $$;
@@ -441,10 +461,10 @@ BEGIN
             CONTINUE;
         END IF;
         refused := records[attempt.row_number];
-        refused.rule := 'database';
-        refused.sqlstate := attempt.sqlstate;
+        refused.rule := CASE WHEN attempt.sqlstate = '42501' THEN 'row-security' ELSE 'database' END;
+        refused.sqlstate := CASE WHEN refused.rule = 'database' THEN attempt.sqlstate END;
         refused.column_name := attempt.column_name;
-        refused.reason := left(attempt.message, 300);
+        refused.reason := coalesce(sync.reason(refused.rule), left(attempt.message, 300));
         rejects := rejects || refused;
     END LOOP;
     counts.rows_rejected := sync.add_rejects(import_id, lane, rejects, kept_rows, kept_bytes);

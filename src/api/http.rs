@@ -13,7 +13,9 @@ use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
+use crate::api::caller::{self, RowSecurity};
 use crate::api::problem::{Kind, Problem};
+use crate::domain::caller::Caller;
 
 /// A request.
 #[derive(Debug, Clone)]
@@ -25,6 +27,7 @@ pub struct Request {
     /// The headers. API Gateway joins the lines of one name by commas.
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    pub caller: Caller,
     /// `true` if API Gateway passed the body on as text, which damages one that is compressed.
     pub is_text: bool,
 }
@@ -49,14 +52,18 @@ pub enum Route {
 
 impl Request {
     /// Converts an event of an HTTP API, in payload format 2.0. Fails if the path, the query string
-    /// or the body cannot be understood without doubt.
-    pub fn from_event(event: ApiGatewayV2httpRequest) -> Result<Self, Problem> {
+    /// or the body cannot be understood without doubt, or the claims of the caller cannot be used.
+    pub fn from_event(
+        event: ApiGatewayV2httpRequest,
+        row_security: RowSecurity,
+    ) -> Result<Self, Problem> {
+        let caller = caller::of(&event.request_context, &event.headers, row_security)?;
         let route = Route::of_path(&path(&event)?);
         let query = query(event.raw_query_string.as_deref().unwrap_or_default())?;
         let is_text = !event.is_base64_encoded;
         let body = body(event.body, is_text, event.headers.contains_key(CONTENT_ENCODING))?;
         let method = event.request_context.http.method;
-        Ok(Self { method, route, query, headers: event.headers, body, is_text })
+        Ok(Self { method, route, query, headers: event.headers, body, caller, is_text })
     }
 
     /// Returns a header's value, if it is text.
@@ -251,7 +258,7 @@ mod tests {
         for (name, value) in fields.as_object().unwrap() {
             event[name] = value.clone();
         }
-        Request::from_event(serde_json::from_value(event).unwrap())
+        Request::from_event(serde_json::from_value(event).unwrap(), RowSecurity::Off)
     }
 
     #[test]

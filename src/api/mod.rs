@@ -4,6 +4,7 @@
 //! Pure. Knows the domain, and nothing of the queue or of transactions. The functions
 //! [`enqueue`](crate::functions::enqueue) and [`lookup`](crate::functions::lookup) use it.
 
+pub mod caller;
 pub mod http;
 pub mod link;
 pub mod methods;

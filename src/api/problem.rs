@@ -99,6 +99,7 @@ pub enum Kind {
     UnsupportedMediaType,
     TooLarge,
     InvalidWrite,
+    InvalidClaims,
     InvalidIdempotencyKey,
     InvalidPrecondition,
     InvalidPreference,
@@ -134,6 +135,9 @@ impl Kind {
             }
             Self::TooLarge => ("too-large", 413, "The body is too large"),
             Self::InvalidWrite => ("invalid-write", 422, "The write does not fit the table"),
+            Self::InvalidClaims => {
+                ("invalid-claims", 400, "The claims of the token cannot be used")
+            }
             Self::InvalidIdempotencyKey => {
                 ("invalid-idempotency-key", 400, "The Idempotency-Key cannot be used")
             }

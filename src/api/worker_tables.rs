@@ -7,6 +7,9 @@ use std::sync::LazyLock;
 
 use aurora_sync_catalog::{Access, Catalog, Changes, Column, ColumnType, Table};
 
+use crate::domain::caller::Caller;
+use crate::domain::field::{Parameter, null, parameter, storable};
+
 /// The columns of a settled write that clients see.
 pub static WRITE: LazyLock<Table> = LazyLock::new(|| {
     let text = || ColumnType::Text;
@@ -27,19 +30,63 @@ pub static WRITE: LazyLock<Table> = LazyLock::new(|| {
             column("column", text(), true),
             column("accepted_at", ColumnType::TimestampTz, false),
             column("settled_at", ColumnType::TimestampTz, false),
+            column("caller", text(), true),
         ],
     )
 });
 
-/// The columns of the ledger that clients see, without the key and the message of PostgreSQL if the
-/// reader may not read what these can hold. The subqueries run for the rows of a response only.
-pub const WRITE_COLUMNS: &str = "table_name AS \"table\",
-  CASE WHEN (SELECT of_key FROM sync.readable(table_name)) THEN key END AS key, operation, outcome, rule, sqlstate,
+/// The records of the worker that a caller may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Records {
+    All,
+    /// Those of the caller, since row policies may show rows to him alone.
+    Own,
+}
+
+impl Records {
+    /// Returns the records that a caller may see.
+    pub fn of(caller: &Caller) -> Self {
+        if caller.claims.is_some() { Self::Own } else { Self::All }
+    }
+
+    /// Returns the condition on a column that holds callers, with a parameter `caller`.
+    pub fn condition(self, column: &str) -> String {
+        match self {
+            Self::All => "true".to_owned(),
+            Self::Own => format!("{column} IS NOT DISTINCT FROM :caller::text"),
+        }
+    }
+
+    /// Returns the parameters of the conditions.
+    pub fn parameters(self, caller: &Caller) -> Vec<Parameter> {
+        match (self, &caller.principal) {
+            (Self::All, _) => Vec::new(),
+            (Self::Own, Some(principal)) => vec![parameter("caller", storable(principal))],
+            (Self::Own, None) => vec![null("caller")],
+        }
+    }
+
+    /// Returns the call of `sync.readable` for the table of a record.
+    pub fn readable(self) -> String {
+        format!("sync.readable(table_name, {})", self == Self::Own)
+    }
+}
+
+/// Returns the columns of the ledger that clients see, without the key and the message of
+/// PostgreSQL if the reader may not read what these can hold. The subqueries run for the rows of a
+/// response only.
+pub fn write_columns(records: Records) -> String {
+    let readable = records.readable();
+    format!(
+        "table_name AS \"table\",
+  CASE WHEN (SELECT of_key FROM {readable}) THEN key END AS key, operation, outcome, rule, sqlstate,
   CASE WHEN rule NOT IN ('database', 'unreadable')
-    OR (SELECT of_rows AND (sqlstate IS DISTINCT FROM '23503' OR of_neighbours) FROM sync.readable(table_name)) THEN reason
+    OR (SELECT of_rows AND (sqlstate IS DISTINCT FROM '23503' OR of_neighbours) FROM {readable}) THEN reason
     WHEN reason IS NOT NULL THEN 'The message is withheld, since sync_reader may not read all that it can hold: see '
       || 'the column reason of sync.write.' END AS reason,
-  constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at";
+  constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at, caller"
+    )
+}
 
 /// Returns the SELECT of the settled writes, for a query string. PostgreSQL chooses the right index
 /// under any kind of plan if the SQL text itself names the outcome and the table, which is the
@@ -47,7 +94,15 @@ pub const WRITE_COLUMNS: &str = "table_name AS \"table\",
 ///
 /// A write that is rejected under an id of its own has the id of its Idempotency-Key: its own is a
 /// hash of its payload.
-pub fn writes(catalog: &Catalog, query: &[(String, String)]) -> String {
+///
+/// The parameter `caller` is the one that the SELECT needs, if it needs one: that of the query
+/// string or, of own records, the caller itself.
+pub fn writes(
+    catalog: &Catalog,
+    caller: &Caller,
+    query: &[(String, String)],
+) -> (String, Vec<Parameter>) {
+    let records = Records::of(caller);
     let equal_to = |column: &str| {
         let mut values = query.iter().filter(move |(name, _)| name == column);
         values.find_map(|(_, text)| text.strip_prefix("eq."))
@@ -62,14 +117,26 @@ pub fn writes(catalog: &Catalog, query: &[(String, String)]) -> String {
             "hashtextextended(table_name, 0) = hashtextextended('{path}', 0) AND table_name = '{path}'"
         )
     });
-    let conditions: Vec<_> = rejected.into_iter().chain(table).collect();
+    // The query string's own condition compares the caller again.
+    let (named, parameters) = match (records, equal_to("caller")) {
+        (Records::All, Some(named)) => (Some(named), vec![parameter("caller", storable(named))]),
+        _ => (caller.principal.as_deref(), records.parameters(caller)),
+    };
+    let by_caller = (!parameters.is_empty()).then(|| match named {
+        Some(_) => "hashtext(caller) = hashtext(:caller::text) AND caller = :caller::text",
+        None => "caller IS NOT DISTINCT FROM :caller::text",
+    });
+    let by_caller = by_caller.map(str::to_owned);
+    let conditions: Vec<_> = rejected.into_iter().chain(table).chain(by_caller).collect();
     let filter = match conditions.as_slice() {
         [] => String::new(),
         conditions => format!("\n  WHERE {}", conditions.join(" AND ")),
     };
-    format!(
-        "(SELECT coalesce(idempotency_id, id) AS id, {WRITE_COLUMNS}\n  FROM sync.write{filter})"
-    )
+    let columns = write_columns(records);
+    let select = format!(
+        "(SELECT coalesce(idempotency_id, id) AS id, {columns}\n  FROM sync.write{filter})"
+    );
+    (select, parameters)
 }
 
 /// The columns of an import that clients see.
@@ -82,6 +149,7 @@ pub(crate) static IMPORT: LazyLock<Table> = LazyLock::new(|| {
         vec![
             column("id", ColumnType::Uuid, false),
             column("table", text(), false),
+            column("caller", text(), true),
             column("bucket", text(), false),
             column("key", text(), false),
             column("version", text(), false),

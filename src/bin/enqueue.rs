@@ -15,6 +15,7 @@ async fn main() -> anyhow::Result<()> {
         tables,
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
         partitions: config.partitions()?,
+        row_security: config.row_security()?,
     };
     runtime::serve(async |event, deadline| Ok(enqueue::handle(&function, event, deadline).await))
         .await

@@ -19,6 +19,7 @@ async fn main() -> anyhow::Result<()> {
         queue: Queue::new(&sdk_config, config.imports_queue_url()?),
         results_bucket: config.results_bucket()?,
         defaults: config.import_defaults()?,
+        row_security: config.row_security()?,
         lanes: config.import_lanes()?,
         limits: chunk::LIMITS,
         full_invocation: import::FULL_INVOCATION,

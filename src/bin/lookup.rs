@@ -11,8 +11,11 @@ async fn main() -> anyhow::Result<()> {
     runtime::init_logs(&config.log_level());
     let sdk_config = aws::sdk_config().await;
     let tables = runtime::load_tables(&config, &sdk_config).await?;
-    let function =
-        Lookup { tables, data_api: DataApi::new(&sdk_config, config.data_api_target()?) };
+    let function = Lookup {
+        tables,
+        data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+        row_security: config.row_security()?,
+    };
     runtime::serve(async |event, deadline| Ok(lookup::handle(&function, event, deadline).await))
         .await
 }

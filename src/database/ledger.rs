@@ -31,15 +31,16 @@ const ARE_SETTLED: &str = "SELECT NOT EXISTS (
 )";
 
 /// The group is blocked since the error was first met by one of these writes.
-const RECORD_BLOCKED: &str = "INSERT INTO sync.blocked AS known (message_group, write_ids, cause)
-SELECT message_group, write_ids::uuid[], cause
-FROM unnest(:message_group::text[], :write_ids::text[], :cause::text[]) AS blocked (message_group, write_ids, cause)
-ON CONFLICT (message_group) DO UPDATE SET write_ids = EXCLUDED.write_ids, cause = EXCLUDED.cause,
-  tried_at = EXCLUDED.tried_at,
+const RECORD_BLOCKED: &str = "INSERT INTO sync.blocked AS known (message_group, write_ids, callers, cause)
+SELECT message_group, write_ids::uuid[], callers::text[], cause
+FROM unnest(:message_group::text[], :write_ids::text[], :callers::text[], :cause::text[])
+  AS blocked (message_group, write_ids, callers, cause)
+ON CONFLICT (message_group) DO UPDATE SET write_ids = EXCLUDED.write_ids, callers = EXCLUDED.callers,
+  cause = EXCLUDED.cause, tried_at = EXCLUDED.tried_at,
   blocked_at = CASE WHEN known.cause = EXCLUDED.cause AND known.write_ids && EXCLUDED.write_ids
     THEN known.blocked_at ELSE EXCLUDED.blocked_at END";
 
-const REJECTED: &str = "SELECT id::text, table_name, rule, sqlstate FROM sync.write
+const REJECTED: &str = "SELECT id::text, table_name, rule, sqlstate, caller FROM sync.write
 WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
 
 const SETTLED_FINGERPRINTS: &str =
@@ -72,16 +73,16 @@ AND (
 /// Skips entries that are recorded already: an entry changes nothing else. If another payload has
 /// its id, an entry gets an id of its own.
 const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
-  constraint_name, column_name, payload, fingerprint, accepted_at, idempotency_id)
+  constraint_name, column_name, payload, fingerprint, accepted_at, idempotency_id, caller)
 SELECT CASE WHEN known.id IS NULL THEN entry.id ELSE sync.reused_id(entry.id, entry.fingerprint) END,
   entry.table_name, entry.key, entry.operation, 'rejected', entry.rule, entry.sqlstate, entry.reason,
   entry.constraint_name, entry.column_name, entry.payload, entry.fingerprint, to_timestamp(accepted_at_ms / 1000.0),
-  known.id
+  known.id, entry.caller
 FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[],
   :rule::text[], :sqlstate::text[], :reason::text[], :constraint_name::text[], :column_name::text[],
-  :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[])
+  :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[], :caller::text[])
   AS entry (id, table_name, key, operation, rule, sqlstate, reason, constraint_name,
-    column_name, payload, fingerprint, accepted_at_ms)
+    column_name, payload, fingerprint, accepted_at_ms, caller)
 LEFT JOIN LATERAL (
   SELECT id FROM sync.write WHERE id = entry.id AND fingerprint IS DISTINCT FROM entry.fingerprint
     AND entry.fingerprint IS NOT NULL
@@ -93,7 +94,7 @@ ON CONFLICT (id) DO NOTHING";
 pub fn settle_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle(:statement::text, :table_path::text, :operation::text,
-  {}, :time_ms::integer)",
+  {}, :callers::text[], :claims::text, :time_ms::integer)",
         columns_array(columns)
     )
 }
@@ -103,8 +104,8 @@ pub fn settle_bisected_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle_bisected(:statement::text, :table_path::text, :operation::text,
   {},
-  :column_names::text[], :types::text[], :is_immediate::boolean, :of_table::text, :adds::text,
-  :time_ms::integer)",
+  :callers::text[], :claims::text, :column_names::text[], :types::text[], :is_immediate::boolean, :of_table::text,
+  :adds::text, :time_ms::integer)",
         columns_array(columns)
     )
 }
@@ -112,7 +113,7 @@ pub fn settle_bisected_sql(columns: usize) -> String {
 /// Tries the rejected writes of a batch together that may refer to each other
 /// (`sync.settle_together`).
 pub const SETTLE_TOGETHER: &str = "INSERT INTO sync.write SELECT * FROM sync.settle_together(:ids::uuid[],
-  :table_paths::text[], :operations::text[], :column_names::text[], :statements::text[], :of_tables::text[])";
+  :claims_of::integer[], :claims::text[], :table_paths::text[], :operations::text[], :column_names::text[], :statements::text[], :of_tables::text[])";
 
 /// `ARRAY[…, :c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a
 /// literal would be escaped twice.
@@ -141,6 +142,7 @@ pub struct Entry {
     payload: Option<String>,
     fingerprint: Option<String>,
     accepted_at_ms: i64,
+    caller: Option<String>,
 }
 
 impl Entry {
@@ -154,6 +156,7 @@ impl Entry {
             rejection,
             payload: Some(storable(&payload(write))),
             accepted_at_ms: write.accepted_at_ms.clamp(0, TIME_MS_MAX),
+            caller: write.caller.principal.as_deref().map(storable),
         }
     }
 
@@ -169,6 +172,7 @@ impl Entry {
             payload: Some(storable(body)),
             fingerprint: None,
             accepted_at_ms: sent_at_ms.clamp(0, TIME_MS_MAX),
+            caller: None,
         }
     }
 
@@ -184,6 +188,7 @@ impl Entry {
         // 512 bytes hold all ids, words and numbers.
         512 + encoded_len(self.payload.as_deref())
             + encoded_len(self.key.as_deref())
+            + encoded_len(self.caller.as_deref())
             + encoded_len(Some(&self.rejection.reason))
     }
 }
@@ -278,6 +283,7 @@ pub struct Rejected {
     pub table: String,
     pub rule: String,
     pub sqlstate: Option<String>,
+    pub caller: Option<String>,
 }
 
 /// Returns the writes that are rejected.
@@ -294,6 +300,7 @@ pub async fn rejected(
             table: text(record, 1).unwrap_or_default(),
             rule: text(record, 2).unwrap_or_default(),
             sqlstate: text(record, 3),
+            caller: text(record, 4),
         })
         .collect())
 }
@@ -303,7 +310,8 @@ pub async fn rejected(
 pub struct Blocked {
     /// The rule, or the code of the error.
     pub cause: Option<String>,
-    pub ids: Vec<Uuid>,
+    /// The ids of the writes, each with the principal of its caller.
+    pub writes: Vec<(Uuid, Option<String>)>,
 }
 
 /// Records the groups that wait for a person.
@@ -311,14 +319,18 @@ pub async fn record_blocked(
     data_api: &DataApi,
     groups: &BTreeMap<&str, Blocked>,
 ) -> Result<(), DataApiError> {
-    let ids = groups.values().map(|group| {
-        let ids: Vec<_> = group.ids.iter().map(Uuid::to_string).collect();
-        array_literal(ids.iter().map(|id| Some(id.as_str())))
-    });
-    let ids: Vec<_> = ids.collect();
+    let (ids, callers): (Vec<_>, Vec<_>) = groups
+        .values()
+        .map(|group| {
+            let ids: Vec<_> = group.writes.iter().map(|(id, _)| id.to_string()).collect();
+            let callers = group.writes.iter().map(|(_, caller)| caller.as_deref());
+            (array_literal(ids.iter().map(|id| Some(id.as_str()))), array_literal(callers))
+        })
+        .unzip();
     let parameters = vec![
         text_column("message_group", groups.keys().map(|group| Some(*group))),
         text_column("write_ids", ids.iter().map(|ids| Some(ids.as_str()))),
+        text_column("callers", callers.iter().map(|callers| Some(callers.as_str()))),
         text_column("cause", groups.values().map(|group| group.cause.as_deref())),
     ];
     data_api.execute(None, RECORD_BLOCKED, parameters).await.map(|_| ())
@@ -363,5 +375,6 @@ fn parameters(entries: &[Entry]) -> Vec<Parameter> {
         text_column("payload", entries.iter().map(|entry| entry.payload.as_deref())),
         text_column("fingerprint", entries.iter().map(|entry| entry.fingerprint.as_deref())),
         number_column("accepted_at_ms", entries.iter().map(|entry| entry.accepted_at_ms)),
+        text_column("caller", entries.iter().map(|entry| entry.caller.as_deref())),
     ]
 }

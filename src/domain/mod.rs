@@ -11,6 +11,7 @@ pub mod value;
 pub mod key;
 pub mod row;
 pub mod row_tag;
+pub mod caller;
 pub mod write;
 pub mod load_mode;
 pub mod rejection;

@@ -5,12 +5,16 @@
 //! [`crate::database::plan`] plans the writes of a delivery.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aurora_sync_catalog::Changes;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::domain::caller::Caller;
 use crate::domain::key::Key;
 
 /// The change that a write makes to its row.
@@ -80,6 +84,9 @@ pub struct Write {
     /// The state in which the row must be. Checked by the statement that changes the row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precondition: Option<Precondition>,
+    /// The caller, which all writes of a message share. So the message has it, and not the write.
+    #[serde(skip)]
+    pub caller: Arc<Caller>,
 }
 
 /// The state in which a row must be for its change (RFC 9110, section 13). Otherwise the write is
@@ -151,15 +158,19 @@ pub fn fingerprint(
 /// The length of a fingerprint, in hexadecimal digits: 128 bits.
 const FINGERPRINT_DIGITS: usize = 32;
 
+/// Escapes the characters of a JSON text that SQS refuses.
+fn escape(json: String) -> String {
+    if json.contains(['\u{fffe}', '\u{ffff}']) {
+        return json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+    }
+    json
+}
+
 impl Write {
     /// Serializes the write for a message. Escapes U+FFFE and U+FFFF, which PostgreSQL stores and
     /// SQS refuses.
     pub fn encode(&self) -> String {
-        let body = serde_json::to_string(self).expect("a write is plain data");
-        if body.contains(['\u{fffe}', '\u{ffff}']) {
-            return body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
-        }
-        body
+        escape(serde_json::to_string(self).expect("a write is plain data"))
     }
 
     /// Returns the value of a column: `None` if the write does not name it, `Some(None)` for NULL.
@@ -202,12 +213,31 @@ impl Write {
 const GROUP_NAME_CHARACTERS: usize = 40;
 const GROUP_HASH_BYTES: usize = 4;
 
-/// The body of a queue message: writes of one message group, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The body of a queue message: writes of one caller and one message group, in order.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageBody {
     pub version: Version,
-    pub writes: Vec<Write>,
+    /// The principal of the caller.
+    #[serde(default)]
+    caller: Option<String>,
+    /// The claims of the caller, an object, under row security.
+    #[serde(default)]
+    claims: Option<Box<RawValue>>,
+    writes: Vec<Write>,
+}
+
+impl MessageBody {
+    /// Returns the writes with their caller, or `None` if the claims are no object.
+    pub fn into_writes(self) -> Option<Vec<Write>> {
+        let claims = self.claims.map(|claims| Arc::from(claims.get()));
+        if claims.as_ref().is_some_and(|claims: &Arc<str>| !claims.starts_with('{')) {
+            return None;
+        }
+        let caller = Arc::new(Caller { principal: self.caller, claims });
+        let with_caller = |write| Write { caller: Arc::clone(&caller), ..write };
+        Some(self.writes.into_iter().map(with_caller).collect())
+    }
 }
 
 /// The version of the body's format. A worker refuses a version that it does not know.
@@ -219,6 +249,9 @@ pub enum Version {
     /// Writes that may have preconditions.
     #[serde(rename = "2")]
     Two,
+    /// Writes of a known caller, with or without claims.
+    #[serde(rename = "3")]
+    Three,
 }
 
 /// A message to send.
@@ -232,14 +265,16 @@ pub struct Message {
     pub ids: Vec<Uuid>,
 }
 
-/// The longest message body, in bytes. SQS allows 1 MiB (256 KiB before August 2025) for a message
-/// and for all messages of a batch call. Ten messages of this size fit the 6 MB of a Lambda event.
+/// The most bytes of a message's writes. The caller comes to them: 16 KiB of claims at most. SQS
+/// allows 1 MiB (256 KiB before August 2025) for a message and for all messages of a batch call. Ten
+/// messages of this size fit the 6 MB of a Lambda event.
 pub const MESSAGE_BYTES_MAX: usize = 240 * 1024;
 
 /// The most writes of a message, so that one message is only a part of a batch.
 const MESSAGE_WRITES_MAX: usize = 500;
 
-/// Packs writes into messages of one group each, and keeps the order within each group.
+/// Packs writes into messages of one group and one caller each, and keeps the order within each
+/// group.
 ///
 /// The time grows with the number of writes, not with the number of groups.
 pub fn pack(writes: Vec<Write>, partitions: u32) -> Vec<Message> {
@@ -260,6 +295,7 @@ struct Packer {
     /// The writes, separated by commas.
     writes: String,
     ids: Vec<Uuid>,
+    caller: Arc<Caller>,
     has_preconditions: bool,
     /// The hash of ids and fingerprints. It leaves out the time, which differs in a client's retry.
     content: Sha256,
@@ -270,13 +306,15 @@ impl Packer {
     fn push(&mut self, group: &str, write: &Write) -> Option<Message> {
         let body = write.encode();
         let is_full = self.writes.len() + 1 + body.len() > MESSAGE_BYTES_MAX
-            || self.ids.len() == MESSAGE_WRITES_MAX;
+            || self.ids.len() == MESSAGE_WRITES_MAX
+            || (!self.ids.is_empty() && self.caller != write.caller);
         let full = if is_full { std::mem::take(self).finish(group) } else { None };
         if !self.writes.is_empty() {
             self.writes.push(',');
         }
         self.writes.push_str(&body);
         self.ids.push(write.id);
+        self.caller = Arc::clone(&write.caller);
         self.has_preconditions |= write.precondition.is_some();
         self.content.update(write.id.as_bytes());
         let fingerprint = write.fingerprint.as_deref().unwrap_or_default();
@@ -289,11 +327,24 @@ impl Packer {
         if self.ids.is_empty() {
             return None;
         }
-        let version = if self.has_preconditions { "2" } else { "1" };
+        let Caller { principal, claims } = &*self.caller;
+        let mut head = String::new();
+        if let Some(principal) = principal {
+            head.push_str(&format!(r#""caller":{},"#, json!(principal)));
+        }
+        if let Some(claims) = claims {
+            head.push_str(&format!(r#""claims":{claims},"#));
+        }
+        let version = match (head.is_empty(), self.has_preconditions) {
+            (false, _) => "3",
+            (true, true) => "2",
+            (true, false) => "1",
+        };
+        let head = escape(head);
         Some(Message {
             group: group.to_owned(),
             deduplication_id: hex::encode(self.content.finalize()),
-            body: format!(r#"{{"version":"{version}","writes":[{}]}}"#, self.writes),
+            body: format!(r#"{{"version":"{version}",{head}"writes":[{}]}}"#, self.writes),
             ids: self.ids,
         })
     }
@@ -315,7 +366,12 @@ mod tests {
             accepted_at_ms: 1,
             fingerprint: None,
             precondition: None,
+            caller: Arc::default(),
         }
+    }
+
+    fn of_message(message: &Message) -> Vec<Write> {
+        serde_json::from_str::<MessageBody>(&message.body).unwrap().into_writes().unwrap()
     }
 
     #[test]
@@ -359,9 +415,9 @@ mod tests {
         let mut unpacked = Vec::new();
         for message in &messages {
             assert!(message.body.len() <= MESSAGE_BYTES_MAX + 64);
-            let body: MessageBody = serde_json::from_str(&message.body).unwrap();
-            assert!(body.writes.len() <= MESSAGE_WRITES_MAX);
-            for write in body.writes {
+            let writes = of_message(message);
+            assert!(writes.len() <= MESSAGE_WRITES_MAX);
+            for write in writes {
                 assert_eq!(write.group(4), message.group);
                 unpacked.push(write);
             }
@@ -415,9 +471,10 @@ mod tests {
     fn only_a_message_with_preconditions_has_a_version_that_earlier_workers_do_not_read() {
         let check = |precondition: Option<Precondition>, version: Version| {
             let write = Write { precondition, ..write(1, "x") };
-            let body = &pack(vec![write.clone()], 1)[0].body;
-            let expected = MessageBody { version, writes: vec![write] };
-            assert_eq!(serde_json::from_str::<MessageBody>(body).unwrap(), expected);
+            let message = &pack(vec![write.clone()], 1)[0];
+            let body: MessageBody = serde_json::from_str(&message.body).unwrap();
+            assert_eq!(body.version, version);
+            assert_eq!(of_message(message), [write]);
         };
         check(None, Version::One);
         check(Some(Precondition::IfMatch("\"a\"".into())), Version::Two);
@@ -425,8 +482,39 @@ mod tests {
     }
 
     #[test]
+    fn a_message_holds_its_caller_once_and_in_a_version_of_its_own() {
+        let claims = r#"{"sub":"it's \"42\"\uffff"}"#.to_owned() + "\u{ffff}";
+        let claims = claims.replace("\u{ffff}", "").replace("}", ",\"name\":\"\u{ffff}\"}");
+        for claims in [None, Some(claims.as_str().into())] {
+            let caller = Caller { principal: Some("https://id.example|\"42\"".into()), claims };
+            let caller = Arc::new(caller);
+            let writes = [1, 2].map(|n| Write { caller: Arc::clone(&caller), ..write(n, "x") });
+            let message = &pack(writes.to_vec(), 1)[0];
+            assert!(message.body.starts_with(r#"{"version":"3","caller":"#));
+            assert!(!message.body.contains('\u{ffff}'));
+            let read = of_message(message);
+            let parsed = |caller: &Caller| -> Option<serde_json::Value> {
+                caller.claims.as_deref().map(|claims| serde_json::from_str(claims).unwrap())
+            };
+            for write in read {
+                assert_eq!(write.caller.principal, caller.principal);
+                assert_eq!(parsed(&write.caller), parsed(&caller));
+            }
+        }
+    }
+
+    #[test]
+    fn claims_that_are_no_object_are_refused() {
+        for claims in ["[]", "\"x\"", "1"] {
+            let body = format!(r#"{{"version":"3","claims":{claims},"writes":[]}}"#);
+            let body: MessageBody = serde_json::from_str(&body).unwrap();
+            assert_eq!(body.into_writes(), None, "{claims}");
+        }
+    }
+
+    #[test]
     fn a_message_of_another_version_is_refused() {
-        let body = r#"{"version":"3","writes":[]}"#;
+        let body = r#"{"version":"4","writes":[]}"#;
         assert!(serde_json::from_str::<MessageBody>(body).is_err());
     }
 }

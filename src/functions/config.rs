@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::api::caller::RowSecurity;
 use crate::aws::data_api::DatabaseTarget;
 use crate::database::roles::{READER, WRITER};
 use crate::functions::import::read::options::{Defaults, DefaultsError};
@@ -109,6 +110,16 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
             .ok()
             .filter(|partitions| (1..=PARTITIONS_MAX).contains(partitions))
             .ok_or(ConfigError::Invalid { name, expected })
+    }
+
+    /// Reads `ROW_SECURITY`: `claims` if row policies decide by the claims of callers, or `none`.
+    pub fn row_security(&self) -> Result<RowSecurity, ConfigError> {
+        let name = "ROW_SECURITY";
+        match self.required(name)?.as_str() {
+            "none" => Ok(RowSecurity::Off),
+            "claims" => Ok(RowSecurity::Claims),
+            _ => Err(ConfigError::Invalid { name, expected: "none or claims" }),
+        }
     }
 
     /// Reads `LEDGER_RETENTION_DAYS`: the days for which the ledger keeps a settled write.

@@ -160,8 +160,7 @@ async fn postgresql_refuses_what_is_not_offered() {
         data_api: world.writer.clone(),
         queue: queue(),
     };
-    let lookup =
-        Lookup { tables: Tables::fixed(everything.clone()), data_api: world.reader.clone() };
+    let lookup = Lookup { tables: Tables::fixed(everything.clone()), ..world.lookup_function() };
     let writer = user(&world, "test_writer").await;
     let mut key = 100;
     let (mut permitted, mut refused) = (0, 0);

@@ -10,6 +10,7 @@ mod enqueue;
 mod types;
 mod writes;
 mod preconditions;
+mod callers;
 mod batch;
 mod settling;
 mod deliveries;

@@ -60,6 +60,7 @@ impl Telling {
             },
             table: "staff".into(),
             sequencer: "01".into(),
+            uploader: None,
         };
         let ending = ImportEnd { state, error, format };
         report::write(&self.import, &source, ID, ending, deadline()).await.unwrap();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aurora_sync::api::caller::RowSecurity;
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::now_ms;
@@ -70,6 +71,7 @@ impl Site {
             tables: self.world.tables(),
             queue: Queue::new(&self.aws.sdk_config, self.aws.queue_url()),
             partitions: 1,
+            row_security: RowSecurity::Off,
         };
         let headers = [("content-type", "application/json")];
         let mut request = event(method, path, &headers, body);

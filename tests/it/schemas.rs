@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use aurora_sync::api::caller::RowSecurity;
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::key::Key;
 use aurora_sync::functions::enqueue::{self, Enqueue};
@@ -178,6 +179,7 @@ impl Site {
             tables: self.world.tables(),
             queue: Queue::new(&self.aws.sdk_config, self.aws.queue_url()),
             partitions: 8,
+            row_security: RowSecurity::Off,
         };
         let headers = [("content-type", "application/json")];
         let request = event("POST", &table.path(), &headers, &Value::Object(row.clone()));

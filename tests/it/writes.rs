@@ -1,5 +1,7 @@
 //! `apply`: each accepted write takes effect once, in order, and has an outcome.
 
+use std::sync::Arc;
+
 use aurora_sync::domain::key::Key;
 use aurora_sync::domain::write::{Operation, Write};
 use data_api_server::Operation as ServerOperation;
@@ -25,6 +27,7 @@ fn write(world: &World, operation: Operation, row: &[(&str, Option<&str>)]) -> W
         accepted_at_ms: 1_763_856_000_000,
         fingerprint: None,
         precondition: None,
+        caller: Arc::default(),
     }
 }
 

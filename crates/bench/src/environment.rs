@@ -288,6 +288,7 @@ impl BenchEnv {
             ("RESULTS_BUCKET", RESULTS.into()),
             ("IMPORT_LANES", "4".into()),
             ("PARTITIONS", "32".into()),
+            ("ROW_SECURITY", "none".into()),
             ("LEDGER_RETENTION_DAYS", "35".into()),
             ("LOG_LEVEL", "info".into()),
             ("CATALOG_BUCKET", CATALOG.into()),

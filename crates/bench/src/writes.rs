@@ -1,6 +1,7 @@
 //! Writes at the function behind the queue: deliveries as SQS makes them, settled with the ledger.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -394,6 +395,7 @@ pub(crate) fn write(n: u64, operation: Operation) -> Write {
         accepted_at_ms: jiff::Timestamp::now().as_millisecond(),
         fingerprint: None,
         precondition: None,
+        caller: Arc::default(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! keys have no order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use aurora_sync_catalog::{Catalog, ForeignKey, Table};
 use uuid::Uuid;
@@ -28,6 +29,8 @@ pub struct Group {
     pub columns: Vec<String>,
     /// The header of the preconditions, if the writes have any.
     pub precondition: Option<&'static str>,
+    /// The claims of the caller, by which row policies decide on the whole step.
+    pub claims: Option<Arc<str>>,
 }
 
 /// A change of one row by one statement: a write, or neighbouring updates that are folded into one.
@@ -120,6 +123,7 @@ impl Change {
                 operation: write.operation,
                 columns: write.row.iter().map(|(name, _)| name.clone()).collect(),
                 precondition: write.precondition.as_ref().map(Precondition::header),
+                claims: write.caller.claims.clone(),
             },
             precondition: write.precondition.clone(),
             key: write.key.clone(),
@@ -129,9 +133,11 @@ impl Change {
     }
 
     /// Returns the bytes that the change adds to a request: its cells, and for each write an id, a
-    /// time, a fingerprint and the key.
+    /// time, a fingerprint, the key and the caller.
     fn size_bytes(&self) -> usize {
-        const UUID_TIME_FINGERPRINT: usize = 37 + 14 + 33;
+        // The principal is about as long as an ARN. It counts roughly: a call is measured again.
+        const UUID_TIME_FINGERPRINT: usize = 37 + 14 + 33 + PRINCIPAL;
+        const PRINCIPAL: usize = 100;
         let key = self.key.as_ref().map(ToString::to_string);
         let of_a_write = UUID_TIME_FINGERPRINT + encoded_len(key.as_deref());
         let cells: usize = self.cells.iter().map(|cell| encoded_len(cell.as_deref())).sum();
@@ -184,7 +190,11 @@ fn folds(table: &Table, first: &Write, earlier: &Change, later: &Write) -> bool 
             && write.fingerprint.is_none()
             && write.precondition.is_none()
     };
-    if !is_plain(first) || !is_plain(later) || table.version_column.is_some() || table.has_row_logic
+    if !is_plain(first)
+        || !is_plain(later)
+        || table.version_column.is_some()
+        || table.has_row_logic
+        || first.caller.claims != later.caller.claims
     {
         return false;
     }

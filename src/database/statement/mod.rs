@@ -29,6 +29,9 @@ pub enum Identity {
     IdAndFingerprint,
 }
 
+/// The rule that rejects a write whose change a row policy does not permit.
+const ROW_SECURITY: &str = "row-security";
+
 /// The rule that rejects a write whose row is not as its precondition says.
 pub const PRECONDITION_FAILED: &str = "precondition-failed";
 
@@ -70,18 +73,12 @@ pub fn settle(
         Operation::Delete => target.delete("fresh"),
     };
     let (stored, outcome) = target.outcome(operation);
-    let reported = match operation {
-        _ if is_conditional => format!(
-            "outcome, CASE WHEN outcome = '{PRECONDITION_FAILED}' THEN {payload} END AS payload
-  FROM (SELECT *, {outcome} AS outcome FROM fresh) AS fresh",
-            payload = target.payload("fresh", operation),
-        ),
-        Operation::Update => format!(
+    let reported = match target.payload_of_rejected(operation) {
+        Some(payload) => format!(
             "outcome, {payload} AS payload
-  FROM (SELECT *, {outcome} AS outcome FROM fresh) AS fresh",
-            payload = target.payload_of_missing(),
+  FROM (SELECT *, {outcome} AS outcome FROM fresh) AS fresh"
         ),
-        _ => format!("{outcome} AS outcome, NULL::text AS payload\n  FROM fresh"),
+        None => format!("{outcome} AS outcome, NULL::text AS payload\n  FROM fresh"),
     };
     let (own_id, reused, idempotency_ids) = match identity {
         Identity::Id => ("", String::new(), ""),
@@ -292,6 +289,19 @@ impl StatementTarget<'_> {
                 format!("ROW({})::record *<> ROW({})::record", old.join(", "), new.join(", "))
             }
         };
+        let condition = if self.table.has_row_security {
+            // PostgreSQL evaluates the condition before it asks whether the policies permit the
+            // update. Without this, the outcome would tell if a hidden row has the same values.
+            let keys = self.table.primary_key.iter().map(|name| quote_identifier(name));
+            let is_seen: Vec<_> = keys.map(|name| format!("seen.{name} = target.{name}")).collect();
+            format!(
+                "({condition} OR NOT EXISTS (SELECT FROM {} AS seen WHERE {}))",
+                self.table.sql_name(),
+                is_seen.join(" AND ")
+            )
+        } else {
+            condition
+        };
         format!(
             "\n  ON CONFLICT ({key}) DO UPDATE SET {}
   WHERE {condition}",
@@ -338,7 +348,8 @@ impl StatementTarget<'_> {
         let may_be_skipped = match operation {
             Operation::Update => has_logic,
             // Only one who may update a row may lock it.
-            Operation::Delete => has_logic && is_conditional && self.table.permits(Changes::UPDATE),
+            Operation::Delete if is_conditional => has_logic && self.table.permits(Changes::UPDATE),
+            Operation::Delete => self.table.has_row_security,
             _ => false,
         };
         if version.is_none() && !may_be_skipped {
@@ -381,11 +392,12 @@ impl StatementTarget<'_> {
                 "\n    WHEN write_key IN (SELECT stored.write_key FROM stored{is_older}) THEN 'superseded'"
             ));
         }
-        // A row that exists and was not written was left out by a trigger.
+        // A row that exists and was not written was left out by a row policy or by a trigger.
         if may_be_skipped {
-            branches.push_str(
-                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'",
-            );
+            let skipped = if self.table.has_row_security { ROW_SECURITY } else { "unchanged" };
+            branches.push_str(&format!(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN '{skipped}'"
+            ));
         }
         (columns, branches)
     }
@@ -395,7 +407,11 @@ impl StatementTarget<'_> {
     fn reports_by_key(&self) -> bool {
         let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
         let key = &self.table.primary_key;
-        self.table.has_row_logic && !key.is_empty() && key.iter().all(has)
+        // Row security refuses to insert and return a row that the writer may insert and not see.
+        self.table.has_row_logic
+            && !self.table.has_row_security
+            && !key.is_empty()
+            && key.iter().all(has)
     }
 
     /// Returns the expression of the key that the database makes, or `None` if the statement sets
@@ -446,19 +462,36 @@ impl StatementTarget<'_> {
         format!("({}) IS NOT DISTINCT FROM ({})", old.join(", "), new.join(", "))
     }
 
-    /// Returns the payload of an update whose row does not exist. It is NULL for an update that was
-    /// folded into another, as its cells are not known.
-    fn payload_of_missing(&self) -> String {
+    /// Returns the payload of a write that the statement itself rejects, or `None` if it rejects
+    /// none. It is NULL for an update that was folded into another, as its cells are not known.
+    fn payload_of_rejected(&self, operation: Operation) -> Option<String> {
+        let missed = match operation {
+            _ if self.precondition.is_some() => Some(PRECONDITION_FAILED),
+            Operation::Update => Some("row-missing"),
+            _ => None,
+        };
+        let changes_rows = matches!(operation, Operation::Update | Operation::Delete);
+        let refused = (self.table.has_row_security && changes_rows).then_some(ROW_SECURITY);
+        let rules: Vec<_> =
+            missed.into_iter().chain(refused).map(|rule| format!("'{rule}'")).collect();
+        let is_rejected = match rules.as_slice() {
+            [] => return None,
+            [rule] => format!("outcome = {rule}"),
+            rules => format!("outcome IN ({})", rules.join(", ")),
+        };
+        let payload = self.payload("fresh", operation);
+        if operation != Operation::Update || self.precondition.is_some() {
+            return Some(format!("CASE WHEN {is_rejected} THEN {payload} END"));
+        }
         let first_key_cell = self
             .table
             .key_columns()
             .next()
             .map_or_else(|| "NULL".to_owned(), |column| self.value("fresh", column));
-        format!(
-            "CASE WHEN outcome = 'row-missing' AND {first_key_cell} IS NOT NULL
-    THEN {} END",
-            self.payload("fresh", Operation::Update)
-        )
+        Some(format!(
+            "CASE WHEN {is_rejected} AND {first_key_cell} IS NOT NULL
+    THEN {payload} END"
+        ))
     }
 
     /// Returns a write as the ledger keeps it, so that a user can fix it and send it again. Its

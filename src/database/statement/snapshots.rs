@@ -19,25 +19,28 @@ use crate::functions::import::load::loader::{
     add_rejects_sql, load_bisected_sql, load_sql, reject_sql,
 };
 
-/// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with a
-/// key that only the database compares, without a key, and with a column that look-ups do not read
-/// and one that writes do not.
-const TABLES: [(&str, &str); 6] = [
+/// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with row
+/// security, with a key that only the database compares, without a key, and with a column that
+/// look-ups do not read and one that writes do not.
+const TABLES: [(&str, &str); 7] = [
     (
         "item",
         "kind char(4) key, number integer key, name text not-null, amount numeric, tags text[], place macaddr",
     ),
     ("stamped", "id bigint key, note text, changed timestamptz version"),
     ("guarded", "id integer key, note text"),
+    ("owned", "id integer key, note text"),
     ("loose", "word citext key, note text"),
     ("keyless", "note text"),
     ("secret", "id integer key, note text, hidden text unread, closed text unselected"),
 ];
 
 fn catalog() -> Catalog {
-    let tables = TABLES
-        .iter()
-        .map(|(name, columns)| Table { has_row_logic: *name == "guarded", ..table(name, columns) });
+    let tables = TABLES.iter().map(|(name, columns)| Table {
+        has_row_logic: ["guarded", "owned"].contains(name),
+        has_row_security: *name == "owned",
+        ..table(name, columns)
+    });
     Catalog::new(tables.collect(), Vec::new())
 }
 
@@ -60,7 +63,7 @@ fn statements_of_writes() {
         Operation::Delete,
     ];
     let catalog = catalog();
-    for name in ["item", "stamped", "guarded", "keyless"] {
+    for name in ["item", "stamped", "guarded", "owned", "keyless"] {
         let table = catalog.table(name).unwrap();
         for operation in OPERATIONS {
             if table.primary_key.is_empty() && operation != Operation::Insert {
@@ -75,7 +78,7 @@ fn statements_of_writes() {
     let sql =
         settle(item, Operation::Upsert, &columns(item, false), Identity::IdAndFingerprint, None);
     check("write_upsert_item_with_idempotency_key", &sql);
-    for name in ["item", "stamped", "guarded", "secret"] {
+    for name in ["item", "stamped", "guarded", "owned", "secret"] {
         let table = catalog.table(name).unwrap();
         for (operation, header) in [
             (Operation::Insert, IF_NONE_MATCH),
@@ -95,7 +98,7 @@ fn statements_of_writes() {
 #[test]
 fn statements_of_imports() {
     let catalog = catalog();
-    for name in ["item", "stamped", "loose", "keyless"] {
+    for name in ["item", "stamped", "loose", "owned", "keyless"] {
         let table = catalog.table(name).unwrap();
         for mode in [
             LoadMode::Insert,

@@ -29,6 +29,8 @@ pub(super) struct Message {
     pub(super) receive_count: u32,
     /// The time at which it was sent, in milliseconds since 1970, by the clock of SQS.
     sent_at_ms: i64,
+    /// The principal of the caller of all its writes.
+    principal: Option<String>,
     writes: Vec<Write>,
     /// The writes, or the body, that are rejected without a statement.
     entries: Vec<Entry>,
@@ -65,6 +67,7 @@ impl Message {
             sent_at_ms: attribute("SentTimestamp")
                 .and_then(|sent| sent.parse().ok())
                 .unwrap_or_default(),
+            principal: None,
             writes: Vec::new(),
             entries: Vec::new(),
             rejected: Vec::new(),
@@ -74,17 +77,20 @@ impl Message {
             id,
         };
         let body = message.body.as_deref().unwrap_or_default();
-        match serde_json::from_str::<MessageBody>(body) {
-            Ok(body) => {
-                for write in body.writes {
+        match decode(body) {
+            Ok(writes) => {
+                let caller = writes.first().map(|write| &write.caller);
+                read.principal =
+                    caller.and_then(|caller| caller.principal.as_deref().map(storable));
+                for write in writes {
                     read.add(catalog, write, now_ms);
                 }
             }
             Err(_) if is_new(read.sent_at_ms, now_ms) && is_of_another_version(body) => {
                 read.not_yet_known = Some("unreadable");
             }
-            Err(error) => {
-                read.entries.push(unreadable(&read.id, &error, body, read.sent_at_ms));
+            Err(reason) => {
+                read.entries.push(unreadable(&read.id, &reason, body, read.sent_at_ms));
             }
         }
         Some(read)
@@ -117,6 +123,11 @@ impl Message {
         }
     }
 
+    /// Returns the principal of its caller.
+    pub(super) fn principal(&self) -> Option<String> {
+        self.principal.clone()
+    }
+
     /// Returns the ids of all writes of the message.
     pub(super) fn ids(&self) -> impl Iterator<Item = Uuid> {
         let rejected = self.rejected.iter().map(|(id, _)| *id);
@@ -132,7 +143,8 @@ impl Message {
     /// certain only when the message is settled.
     pub(super) fn log_rejected(&self) {
         for (id, rule) in &self.rejected {
-            tracing::warn!(write_id = %id, rule, "write rejected");
+            let caller = self.principal.as_deref();
+            tracing::warn!(write_id = %id, rule, caller, "write rejected");
         }
     }
 
@@ -171,15 +183,20 @@ fn is_of_another_version(body: &str) -> bool {
         .is_ok_and(|body| serde_json::from_value::<Version>(body.version.into()).is_err())
 }
 
+/// Returns the writes of a body, or the reason why it is not a message of the worker.
+fn decode(body: &str) -> Result<Vec<Write>, String> {
+    let message = serde_json::from_str::<MessageBody>(body)
+        .map_err(|error| format!("see its line {}, column {}", error.line(), error.column()))?;
+    message.into_writes().ok_or_else(|| "its claims are not an object".to_owned())
+}
+
 /// Returns the entry of a body that is not a message of the worker. It is rejected with its text,
 /// so that it is not delivered again and again.
-fn unreadable(message_id: &str, error: &serde_json::Error, body: &str, sent_at_ms: i64) -> Entry {
+fn unreadable(message_id: &str, reason: &str, body: &str, sent_at_ms: i64) -> Entry {
     let id = Uuid::parse_str(message_id)
         .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()));
-    let (line, column) = (error.line(), error.column());
-    tracing::warn!(%id, line, column, "message is unreadable");
-    let reason =
-        format!("the body is not a message of this worker: see its line {line}, column {column}");
+    tracing::warn!(%id, reason, "message is unreadable");
+    let reason = format!("the body is not a message of this worker: {reason}");
     Entry::unreadable(id, reason, body, sent_at_ms)
 }
 
@@ -223,7 +240,8 @@ impl<'a> Batch<'a> {
             if !overtaken.remove(&write.id) {
                 return true;
             }
-            tracing::warn!(write_id = %write.id, rule = OVERTAKEN, "write rejected");
+            let caller = write.caller.principal.as_deref();
+            tracing::warn!(write_id = %write.id, rule = OVERTAKEN, caller, "write rejected");
             let rejection = Rejection::by_rule(OVERTAKEN, OVERTAKEN_REASON);
             self.entries.push(Entry::rejected(write, rejection));
             false

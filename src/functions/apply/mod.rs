@@ -416,9 +416,10 @@ async fn record_blocked(apply: &Apply, unsettled: &[Unsettled<'_>]) {
     for Unsettled { message, cause, .. } in unsettled {
         let group = groups.entry(&message.group).or_default();
         group.cause = group.cause.take().or_else(|| cause.clone());
-        group.ids.extend(message.ids());
+        let caller = message.principal();
+        group.writes.extend(message.ids().map(|id| (id, caller.clone())));
     }
-    groups.retain(|_, group| group.cause.is_some() && !group.ids.is_empty());
+    groups.retain(|_, group| group.cause.is_some() && !group.writes.is_empty());
     if groups.is_empty() {
         return;
     }

@@ -20,7 +20,7 @@ use crate::database::statement::{self, Identity};
 use crate::database::transaction::{BegunAhead, Transaction};
 use crate::domain::deadline::Deadline;
 use crate::domain::error::SyncError;
-use crate::domain::field::{Parameter, encoded_len, null, parameter};
+use crate::domain::field::{Parameter, encoded_len, null, parameter, storable};
 use crate::domain::value::array_literal::array_literal;
 use crate::domain::write::{Precondition, Write};
 
@@ -203,6 +203,11 @@ impl<'a> Settling<'a> {
             number_column("accepted_at_ms", writes.iter().map(|write| write.accepted_at_ms)),
             text_column("keys", keys.iter().map(Option::as_deref)),
             text_column("fingerprints", writes.iter().map(|write| write.fingerprint.as_deref())),
+            parameter("callers", callers(&writes)),
+            match &group.claims {
+                Some(claims) => parameter("claims", &**claims),
+                None => null("claims"),
+            },
         ];
         if attempt.is_bisected() {
             set.push(parameter("column_names", column_names(group)));
@@ -236,8 +241,8 @@ impl<'a> Settling<'a> {
         Ok(set)
     }
 
-    /// Returns the parameters of `sync.settle_together`: all writes, and the statement of each
-    /// group of them.
+    /// Returns the parameters of `sync.settle_together`: all writes, each with the number of its
+    /// claims, and the statement of each group of them.
     fn together(&self, writes: &[&Write], steps: &[Step]) -> Result<Vec<Parameter>, SyncError> {
         let groups: HashSet<_> = steps.iter().map(|step| &step.group).collect();
         let mut columns: [Vec<String>; 5] = Default::default();
@@ -256,10 +261,24 @@ impl<'a> Settling<'a> {
             columns.iter_mut().zip(of_group).for_each(|(column, text)| column.push(text));
         }
         let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
+        let mut claims: Vec<&str> = Vec::new();
+        let claims_of = writes.iter().map(|write| {
+            let own = write.caller.claims.as_deref()?;
+            let known = claims.iter().position(|claims| *claims == own);
+            Some(known.unwrap_or_else(|| {
+                claims.push(own);
+                claims.len() - 1
+            }))
+        });
+        let claims_of: Vec<_> = claims_of.map(|index| Some((index? + 1).to_string())).collect();
         let names = ["table_paths", "operations", "column_names", "statements", "of_tables"];
         let texts =
             |texts: &'_ [String]| array_literal(texts.iter().map(|text| Some(text.as_str())));
-        let mut set = vec![parameter("ids", texts(&ids))];
+        let mut set = vec![
+            parameter("ids", texts(&ids)),
+            text_column("claims_of", claims_of.iter().map(Option::as_deref)),
+            text_column("claims", claims.into_iter().map(Some)),
+        ];
         set.extend(
             names.iter().zip(&columns).map(|(name, column)| parameter(*name, texts(column))),
         );
@@ -304,6 +323,15 @@ fn column_names(group: &Group) -> String {
     array_literal(group.precondition.into_iter().chain(columns).map(Some))
 }
 
+/// Returns the literal of the writes' principals, or of one if it is that of all.
+fn callers(writes: &[&Write]) -> String {
+    let principals = || writes.iter().map(|write| write.caller.principal.as_deref().map(storable));
+    let mut distinct = principals().collect::<Vec<_>>();
+    distinct.dedup();
+    let principals = if distinct.len() == 1 { distinct } else { principals().collect() };
+    array_literal(principals.iter().map(Option::as_deref))
+}
+
 /// Tells if some change stands for several writes.
 fn folds(steps: &[Step]) -> bool {
     steps.iter().flat_map(|step| &step.changes).any(|change| change.writes.len() > 1)
@@ -316,6 +344,7 @@ async fn log_rejected(transaction: &Transaction<'_>, writes: &[&Write]) -> Resul
             table = rejected.table,
             sqlstate = rejected.sqlstate,
             rule = rejected.rule,
+            caller = rejected.caller,
             "write rejected"
         );
     }

@@ -2,6 +2,8 @@
 //!
 //! Pure. The time grows with the body only.
 
+use std::sync::Arc;
+
 use aurora_sync_catalog::{Catalog, Table};
 use aws_lambda_events::http::Method;
 use aws_lambda_events::http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, IF_NONE_MATCH};
@@ -16,6 +18,7 @@ use crate::api::http::{Request, Route};
 use crate::api::methods;
 use crate::api::offered;
 use crate::api::problem::{Kind, Problem};
+use crate::domain::caller::Caller;
 use crate::domain::fault::{Faults, FieldFault, pointer_step};
 use crate::domain::key::Key;
 use crate::domain::row::{self, CheckedRow, Columns, JsonRow};
@@ -60,6 +63,7 @@ struct ItemContext<'a> {
     named: Option<Vec<String>>,
     ids: Ids,
     precondition: Option<Precondition>,
+    caller: Arc<Caller>,
     now_ms: i64,
 }
 
@@ -67,7 +71,6 @@ struct ItemContext<'a> {
 pub(super) fn accept(
     catalog: &Catalog,
     request: &Request,
-    caller: &str,
     now_ms: i64,
 ) -> Result<Accepted, Refusal> {
     let (table, path_key) = match &request.route {
@@ -106,7 +109,8 @@ pub(super) fn accept(
         None => Ids::New,
         Some(key) => {
             let path_key = path_key.as_ref().map(Key::to_string).unwrap_or_default();
-            Ids::derived(caller, &request.method, &table.path(), &path_key, &key)
+            let principal = request.caller.principal.as_deref();
+            Ids::derived(principal, &request.method, &table.path(), &path_key, &key)
         }
     };
     let context = ItemContext {
@@ -116,6 +120,7 @@ pub(super) fn accept(
         named,
         ids,
         precondition,
+        caller: Arc::new(request.caller.clone()),
         now_ms,
     };
     if operation == Operation::Delete && context.path_key.is_some() {
@@ -355,6 +360,7 @@ impl ItemContext<'_> {
             accepted_at_ms: self.now_ms,
             fingerprint,
             precondition,
+            caller: Arc::clone(&self.caller),
         }
     }
 }

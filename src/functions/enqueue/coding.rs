@@ -56,6 +56,7 @@ mod tests {
 
     use super::*;
     use crate::api::http::Route;
+    use crate::domain::caller::Caller;
 
     fn gzipped(text: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -74,6 +75,7 @@ mod tests {
             query: Vec::new(),
             headers,
             body: body.to_vec(),
+            caller: Caller::default(),
             is_text: false,
         }
     }

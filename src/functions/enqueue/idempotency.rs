@@ -3,7 +3,6 @@
 //! Pure. Follows draft-ietf-httpapi-idempotency-key-header. A write whose id is in the ledger has
 //! no second effect.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 use aws_lambda_events::http::{HeaderMap, Method};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
@@ -50,15 +49,6 @@ fn parse(text: &str) -> Option<String> {
     (rest.is_empty() || rest.starts_with(';')).then_some(key)
 }
 
-/// Returns the identity of the caller from API Gateway. Keys of different callers are independent.
-pub(super) fn caller(context: &ApiGatewayV2httpRequestContext) -> String {
-    let iam = context.authorizer.as_ref().and_then(|authorizer| authorizer.iam.as_ref());
-    match iam.and_then(|iam| iam.user_arn.as_deref()).filter(|arn| !arn.is_empty()) {
-        Some(arn) => format!("iam:{arn}"),
-        None => "anonymous".to_owned(),
-    }
-}
-
 /// The source of a request's ids.
 #[derive(Debug)]
 pub(super) enum Ids {
@@ -69,16 +59,17 @@ pub(super) enum Ids {
 }
 
 impl Ids {
-    /// Makes the ids of a request with a key. `path_key` is empty if the path names no row.
+    /// Makes the ids of a request with a key. Keys of different principals are independent, and one
+    /// key of a role stays the same whatever its session. `path_key` is empty if the path names no row.
     pub(super) fn derived(
-        caller: &str,
+        principal: Option<&str>,
         method: &Method,
         table: &str,
         path_key: &str,
         key: &str,
     ) -> Self {
         let mut hasher = Sha256::new();
-        for part in [caller, method.as_str(), table, path_key, key] {
+        for part in [principal.unwrap_or_default(), method.as_str(), table, path_key, key] {
             update(&mut hasher, part);
         }
         Self::Derived(hasher)
@@ -107,7 +98,6 @@ fn update(hasher: &mut Sha256, part: &str) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
 
@@ -137,22 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_is_the_identity_of_api_gateway() {
-        let check = |authorizer: serde_json::Value, expected: &str| {
-            let context = json!({ "http": { "method": "POST" }, "authorizer": authorizer });
-            assert_eq!(caller(&serde_json::from_value(context).unwrap()), expected);
-        };
-        let arn = "arn:aws:iam::123456789012:user/office";
-        check(json!({ "iam": { "userArn": arn } }), &format!("iam:{arn}"));
-        check(json!({ "iam": { "userArn": "" } }), "anonymous");
-        check(json!({}), "anonymous");
-        check(serde_json::Value::Null, "anonymous");
-    }
-
-    #[test]
     fn an_id_depends_on_caller_route_key_and_item() {
         let ids = |caller: &str, method: &Method, table: &str, path_key: &str, key: &str| {
-            Ids::derived(caller, method, table, path_key, key)
+            Ids::derived(Some(caller), method, table, path_key, key)
         };
         let first = ids("c", &Method::POST, "t", "", "k");
         // The id must never change: clients may send an old key again.

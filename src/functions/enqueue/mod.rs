@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use self::accept::{Accepted, Refusal, accept};
 use self::send::{Sent, send};
+use crate::api::caller::RowSecurity;
 use crate::api::http::{Request, Response, Route};
 use crate::api::link;
 use crate::api::problem::{AcceptedWrite, Kind, Problem};
@@ -44,6 +45,7 @@ pub struct Enqueue {
     pub queue: Queue,
     /// The number of message groups of a table, which limits the concurrency of its writes.
     pub partitions: u32,
+    pub row_security: RowSecurity,
 }
 
 /// Handles one request. An error is a response too.
@@ -53,25 +55,19 @@ pub async fn handle(
     deadline: Deadline,
 ) -> ApiGatewayV2httpResponse {
     let deadline = deadline.min(Deadline::after(SEND_WITHIN));
-    let caller = idempotency::caller(&event.request_context);
-    let response = match Request::from_event(event) {
-        Ok(request) => respond(enqueue, &request, &caller, deadline).await,
+    let response = match Request::from_event(event, enqueue.row_security) {
+        Ok(request) => respond(enqueue, &request, deadline).await,
         Err(problem) => problem.into(),
     };
     response.into()
 }
 
-async fn respond(
-    enqueue: &Enqueue,
-    request: &Request,
-    caller: &str,
-    deadline: Deadline,
-) -> Response {
+async fn respond(enqueue: &Enqueue, request: &Request, deadline: Deadline) -> Response {
     let catalog = match enqueue.tables.current(deadline).await {
         Ok(catalog) => catalog,
         Err(error) => return tables::unavailable(&error).into(),
     };
-    let mut accepted = accept(&catalog, request, caller, now_ms());
+    let mut accepted = accept(&catalog, request, now_ms());
     let may_be_accepted_now = match &accepted {
         Ok(accepted) => accepted.faults.total() > 0,
         Err(_) if !request.route.is_of_table() => false,
@@ -79,7 +75,7 @@ async fn respond(
     };
     if may_be_accepted_now && let Some(newer) = enqueue.tables.newer_than(&catalog, deadline).await
     {
-        accepted = accept(&newer, request, caller, now_ms());
+        accepted = accept(&newer, request, now_ms());
     }
     match accepted {
         Ok(accepted) => queue(enqueue, &request.route, accepted, deadline).await,

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::body::{BODY_BYTES_MAX, ITEMS_MAX};
 use super::*;
+use crate::domain::caller::Caller;
 use crate::domain::write::{MESSAGE_BYTES_MAX, Operation, Precondition};
 
 /// The tables of the tests: one with a simple key, and one each for other features.
@@ -47,6 +48,7 @@ fn request(method: Method, path: &str, body: &str) -> Request {
         query: Vec::new(),
         headers: HeaderMap::new(),
         body: body.into(),
+        caller: Caller::default(),
         is_text: true,
     }
 }
@@ -57,7 +59,7 @@ fn with_header(mut request: Request, name: &'static str, value: &str) -> Request
 }
 
 fn accept_one(request: &Request) -> Result<Accepted, Refusal> {
-    accept(&CATALOG, request, "caller", 1)
+    accept(&CATALOG, request, 1)
 }
 
 fn accepted(method: Method, path: &str, body: &str) -> Vec<Write> {
@@ -138,7 +140,7 @@ fn any_text_can_be_a_key_and_names_its_own_row() {
     let note = |method: Method, path: &str, body: &str| {
         let note = Table { changes: Changes::ALL, ..table("note", "path text key, text text") };
         let catalog = Catalog::new(vec![note], Vec::new());
-        accept(&catalog, &request(method, path, body), "caller", 1).map(|accepted| {
+        accept(&catalog, &request(method, path, body), 1).map(|accepted| {
             let writes: Vec<_> = accepted.writes.into_iter().map(|(_, write)| write).collect();
             shown(&writes).join("; ")
         })
@@ -540,7 +542,7 @@ fn a_table_that_is_not_offered_is_unknown_to_every_method() {
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         for path in ["/secrets", "/secret", "/secrets/1"] {
             let request = request(method.clone(), path, "{}");
-            let Refusal { problem, header } = accept(&catalog, &request, "caller", 1).unwrap_err();
+            let Refusal { problem, header } = accept(&catalog, &request, 1).unwrap_err();
             assert_eq!(
                 (problem.status, &*problem.detail, header),
                 (404, "The tables are: staff.", None)
@@ -554,7 +556,7 @@ fn a_column_that_is_not_offered_is_unknown() {
     let staff = table("staff", "id char(4) key, salary integer unread unwritten");
     let catalog = Catalog::new(vec![staff], Vec::new());
     let request = request(Method::POST, "/staff", r#"{"id":"1","salary":1}"#);
-    let Refusal { problem, .. } = accept(&catalog, &request, "caller", 1).unwrap_err();
+    let Refusal { problem, .. } = accept(&catalog, &request, 1).unwrap_err();
     assert_eq!(problem.errors[0].rule, "unknown-column");
     assert_eq!(problem.errors[0].detail, "expected a column of the table: id");
 }

@@ -19,11 +19,13 @@ use super::read::source::{self, ImportRequest, Source};
 use super::report::{self, Format};
 use super::stop::Stop;
 use super::{Import, MessageResult};
+use crate::api::caller::RowSecurity;
 use crate::aws::objects::ObjectName;
 use crate::database::statement::load::keeps_order;
 use crate::domain::backoff;
 use crate::domain::error::SyncError;
 use crate::domain::fault::nearest;
+use crate::domain::field::storable;
 use crate::domain::load_mode::LoadMode;
 
 /// The most messages that an import sends to itself. Before each one at least one chunk was loaded.
@@ -69,6 +71,20 @@ fn postponed(entry: ImportEntry<'_>) -> MessageResult {
     MessageResult::Postponed(WHILE_OTHERS_WORK + backoff::jitter(entry.message_id))
 }
 
+/// Returns the claims under which row policies decide on the rows of a file: those of its prefix,
+/// else its uploader.
+fn claims(import: &Import, source: &Source) -> Option<String> {
+    if import.row_security == RowSecurity::Off {
+        return None;
+    }
+    let bound = import.defaults.claims_of(&source.object.key).map(str::to_owned);
+    bound.or_else(|| {
+        let id = source.uploader.as_deref().map(|id| id.strip_prefix("AWS:").unwrap_or(id));
+        let claims = id.map(|id| json!({ "principal_id": storable(id) }));
+        Some(claims.unwrap_or_else(|| json!({})).to_string())
+    })
+}
+
 /// Claims the import, loads the file, and reports, if no other worker has the import. Sets `format`
 /// as soon as it is known.
 async fn claim_and_load(
@@ -79,7 +95,7 @@ async fn claim_and_load(
 ) -> Result<MessageResult, SyncError> {
     let import_id = entry.import_id;
     let source = &request.source;
-    match entry.claim(request).await? {
+    match entry.claim(request, claims(import, source)).await? {
         ClaimResult::Claimed => {}
         ClaimResult::HeldElsewhere => {
             tracing::info!(%import_id, "another worker has the import");
@@ -95,7 +111,13 @@ async fn claim_and_load(
             return Ok(MessageResult::Done);
         }
     }
-    tracing::info!(%import_id, table = source.table, continuation = request.continuation, "import begins");
+    tracing::info!(
+        %import_id,
+        table = source.table,
+        continuation = request.continuation,
+        caller = source.uploader,
+        "import begins"
+    );
     let catalog = import.tables.refreshed(entry.deadline).await?;
     let mut loaded = load_file(import, &catalog, source, entry, format).await;
     // The tables may have changed since they were read.

@@ -66,7 +66,7 @@ pub(super) struct Checkpoint {
 
 const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FROM sync.claim_import(
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
-  :continuation::integer, :worker::uuid, :message_id::text)";
+  :continuation::integer, :worker::uuid, :message_id::text, :caller::text, :claims::jsonb)";
 
 /// Sets the options and limits of the import, unless they are set, so that each worker reads and
 /// cuts the file in the same way. Removes the error of an earlier attempt.
@@ -154,8 +154,17 @@ SELECT count(*) FROM key";
 
 impl ImportEntry<'_> {
     /// Registers the import, or finds it, and takes it if no other worker has it.
-    pub(super) async fn claim(&self, request: &ImportRequest) -> Result<ClaimResult, SyncError> {
-        let Source { object, table, sequencer } = &request.source;
+    /// The claims of the first claim hold: they are those of all its transactions.
+    pub(super) async fn claim(
+        &self,
+        request: &ImportRequest,
+        claims: Option<String>,
+    ) -> Result<ClaimResult, SyncError> {
+        let Source { object, table, sequencer, uploader } = &request.source;
+        let optional = |name, value: Option<String>| match value {
+            Some(value) => parameter(name, value),
+            None => null(name),
+        };
         let parameters = vec![
             self.id(),
             parameter("bucket", object.bucket.as_str()),
@@ -166,6 +175,8 @@ impl ImportEntry<'_> {
             parameter("continuation", request.continuation.to_string()),
             self.worker(),
             parameter("message_id", storable(self.message_id)),
+            optional("caller", uploader.as_deref().map(storable)),
+            optional("claims", claims),
         ];
         let records = self.run(CLAIM, parameters).await?;
         match records.first().map(Vec::as_slice) {

@@ -23,6 +23,7 @@ pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;
 use self::heartbeat::Heartbeat;
 use self::read::options::Defaults;
 use self::read::{chunk, source};
+use crate::api::caller::RowSecurity;
 use crate::aws::data_api::DataApi;
 use crate::aws::objects::Objects;
 use crate::aws::queue::Queue;
@@ -43,6 +44,7 @@ pub struct Import {
     pub results_bucket: String,
     /// The options of each prefix.
     pub defaults: Defaults,
+    pub row_security: RowSecurity,
     /// The number of lanes of a file.
     pub lanes: usize,
     /// The limits of a chunk.

@@ -1,7 +1,8 @@
 //! Look-ups: rows, the status of writes, the state of imports, and the description of the API.
 //!
-//! A look-up takes one Data API call, and none if it is refused. Two cases take more: pages that
-//! would be too large (`rows`) and waiting for writes (`consistency`).
+//! A look-up takes one Data API call, and none if it is refused. Three cases take more: pages that
+//! would be too large (`rows`), waiting for writes (`consistency`), and row security, under which
+//! rows are read in a transaction that sets the claims of the caller (`reader`).
 
 mod reader;
 mod rows;
@@ -21,6 +22,7 @@ use aws_lambda_events::http::Method;
 use aws_lambda_events::http::header::{ALLOW, CONTENT_TYPE};
 
 use self::reader::Reader;
+use crate::api::caller::RowSecurity;
 use crate::api::http::{Request, Response, Route};
 use crate::api::offered;
 use crate::api::problem::{Kind, Problem};
@@ -39,6 +41,7 @@ const RESPOND_WITHIN: Duration = Duration::from_secs(25);
 pub struct Lookup {
     pub tables: Tables,
     pub data_api: DataApi,
+    pub row_security: RowSecurity,
 }
 
 /// Handles one request. An error is a response too.
@@ -48,7 +51,7 @@ pub async fn handle(
     deadline: Deadline,
 ) -> ApiGatewayV2httpResponse {
     let deadline = deadline.min(Deadline::after(RESPOND_WITHIN));
-    let response = match Request::from_event(event) {
+    let response = match Request::from_event(event, lookup.row_security) {
         Err(problem) => problem.into(),
         Ok(request) => {
             let response = respond_with_tables(lookup, &request, deadline).await;
@@ -99,6 +102,7 @@ async fn respond(
         Route::Row(table, key) => {
             let table = offered::readable_table(catalog, table)?;
             let key = offered::key(table, key)?;
+            let reader = reader.with_claims(&request.caller);
             let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
             let missing =
                 || Problem::new(Kind::RowNotFound, format!("{table} has no row with this key."));
@@ -106,6 +110,7 @@ async fn respond(
         }
         Route::Table(table) => {
             let table = offered::readable_table(catalog, table)?;
+            let reader = reader.with_claims(&request.caller);
             let relation = Relation { table, from: &table.sql_name(), parameters: &[] };
             Ok(rows::list(&reader, relation, "", &[], request).await?.response)
         }

@@ -4,10 +4,11 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::query::Query;
 use crate::aws::data_api::DataApi;
 use crate::database::plan::SQL_LEN_MAX;
-use crate::database::transaction::awake;
+use crate::database::transaction::{End, awake, in_transaction};
+use crate::domain::caller::Caller;
 use crate::domain::deadline::Deadline;
-use crate::domain::error::{DataApiError, DataApiFault, Disposition};
-use crate::domain::field::Record;
+use crate::domain::error::{DataApiError, DataApiFault, Disposition, SyncError};
+use crate::domain::field::{Record, parameter};
 
 /// The value of `Retry-After` for a paused database, in seconds. It resumes in about 15 s, and the
 /// look-up has waited for most of them.
@@ -18,7 +19,14 @@ const RETRY_AFTER: u16 = 5;
 pub(super) struct Reader<'a> {
     data_api: &'a DataApi,
     pub(super) deadline: Deadline,
+    /// The claims by which row policies choose the rows.
+    claims: Option<&'a str>,
 }
+
+/// Sets the claims for the rest of the transaction, as `sync.set_claims` does for writes. They
+/// cannot be set by the statement that reads the rows: PostgreSQL may choose the partitions of a
+/// table before it.
+const SET_CLAIMS: &str = "SELECT set_config('request.jwt.claims', :claims::text, true)";
 
 /// An error of a statement.
 #[derive(Debug)]
@@ -37,7 +45,13 @@ pub(super) enum ReadError {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(data_api: &'a DataApi, deadline: Deadline) -> Self {
-        Self { data_api, deadline }
+        Self { data_api, deadline, claims: None }
+    }
+
+    /// Returns a reader whose statements see what row policies show to the caller. Each statement
+    /// takes four calls if the caller has claims.
+    pub(super) fn with_claims(self, caller: &'a Caller) -> Self {
+        Self { claims: caller.claims.as_deref(), ..self }
     }
 
     /// Runs one statement. Waits while the database resumes.
@@ -47,18 +61,30 @@ impl<'a> Reader<'a> {
             return Err(ReadError::TooLong);
         }
         // Boxed, since the future of an SDK call is large, and a look-up has several of them.
-        let call = Box::pin(awake(self.deadline, async || {
-            self.data_api.execute(None, &sql, parameters.clone()).await
-        }));
+        let call = Box::pin(async {
+            let Some(claims) = self.claims else {
+                let call = async || self.data_api.execute(None, &sql, parameters.clone()).await;
+                return awake(self.deadline, call).await.map_err(SyncError::from);
+            };
+            in_transaction(self.data_api, self.deadline, async |transaction| {
+                transaction.execute(SET_CLAIMS, vec![parameter("claims", claims)]).await?;
+                Ok(End::Rollback(transaction.execute(&sql, parameters.clone()).await?))
+            })
+            .await
+        });
         match tokio::time::timeout(self.deadline.remaining(), call).await {
             Ok(Ok(records)) => Ok(records),
-            Ok(Err(error)) => Err(match error.fault {
-                DataApiFault::UnsupportedResult => ReadError::TooLarge,
-                DataApiFault::StatementTimeout => ReadError::Timeout,
-                _ if has_unknown_types && error.is_about_a_statement() => ReadError::UnknownType,
-                _ => ReadError::Database(error),
-            }),
-            Err(_) => Err(ReadError::Timeout),
+            Ok(Err(SyncError::Database(error) | SyncError::Refused(error))) => {
+                Err(match error.fault {
+                    DataApiFault::UnsupportedResult => ReadError::TooLarge,
+                    DataApiFault::StatementTimeout => ReadError::Timeout,
+                    _ if has_unknown_types && error.is_about_a_statement() => {
+                        ReadError::UnknownType
+                    }
+                    _ => ReadError::Database(error),
+                })
+            }
+            Ok(Err(_)) | Err(_) => Err(ReadError::Timeout),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::api::http::{Request, Response, Route};
 use crate::api::link;
 use crate::api::problem::{Kind, Problem};
 use crate::api::query::Query;
-use crate::api::worker_tables::WRITE_COLUMNS;
+use crate::api::worker_tables::{Records, write_columns};
 use crate::domain::field::{Field, null, parameter, storable};
 
 /// The longest time of a write in the queues: 14 days in each of the two, and a day of margin.
@@ -29,22 +29,25 @@ const HINT: &str = "CASE WHEN sqlstate = '23505' AND operation = 'insert' AND EX
 /// Returns the SELECT of a status: the ledger's entry, all payloads of its Idempotency-Key, and the
 /// cause for which it waits. Of the rows that a write with a key may have, only one has its
 /// fingerprint.
-fn write_status() -> String {
+fn write_status(records: Records) -> String {
+    let columns = write_columns(records);
+    let may_see = records.condition("caller");
+    let may_see_blocked = records.condition("callers[array_position(write_ids, :id::uuid)]");
     format!(
         "SELECT
   (SELECT row_to_json(found)::text FROM (
-    SELECT :id::uuid AS id, {WRITE_COLUMNS}, {HINT} AS hint, id AS own_id
+    SELECT :id::uuid AS id, {columns}, {HINT} AS hint, id AS own_id
     FROM sync.write
-    WHERE id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
+    WHERE {may_see} AND id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
       AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint::text)
     ORDER BY id = :id::uuid DESC LIMIT 1
   ) AS found),
   (SELECT json_agg(json_build_object('own_id', id, 'outcome', outcome, 'rule', rule, 'accepted_at', accepted_at,
       'settled_at', settled_at) ORDER BY settled_at)::text
-    FROM sync.write WHERE id = :id::uuid OR idempotency_id = :id::uuid),
+    FROM sync.write WHERE {may_see} AND (id = :id::uuid OR idempotency_id = :id::uuid)),
   (SELECT row_to_json(blocked)::text FROM (
     SELECT cause, blocked_at AS since, tried_at FROM sync.blocked
-    WHERE :id::uuid = ANY (write_ids) ORDER BY tried_at DESC LIMIT 1
+    WHERE :id::uuid = ANY (write_ids) AND {may_see_blocked} ORDER BY tried_at DESC LIMIT 1
   ) AS blocked)"
     )
 }
@@ -68,6 +71,8 @@ struct Entry {
     column: Option<String>,
     accepted_at: String,
     settled_at: String,
+    /// The principal who sent the write.
+    caller: Option<String>,
     /// A link to the row, if the write left it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     row: Option<String>,
@@ -130,11 +135,10 @@ pub(super) async fn respond(
         fingerprint.value = Some(storable(value));
     }
     let has_fingerprint = fingerprint.value.is_some();
-    let query = Query {
-        sql: write_status(),
-        parameters: vec![parameter("id", id.to_string()), fingerprint],
-        has_unknown_types: false,
-    };
+    let records = Records::of(&request.caller);
+    let mut parameters = vec![parameter("id", id.to_string()), fingerprint];
+    parameters.extend(records.parameters(&request.caller));
+    let query = Query { sql: write_status(records), parameters, has_unknown_types: false };
     let records = reader.run(query).await?;
     let record = records.first().map_or(&[][..], Vec::as_slice);
     let mut payloads: Vec<Payload> = parsed(record, 1)?.unwrap_or_default();

@@ -17,7 +17,7 @@ pub(super) async fn list(
     catalog: &Catalog,
     request: &Request,
 ) -> Result<Response, Problem> {
-    let from = writes(catalog, &request.query);
-    let relation = Relation { table: &WRITE, from: &from, parameters: &[] };
+    let (from, parameters) = writes(catalog, &request.caller, &request.query);
+    let relation = Relation { table: &WRITE, from: &from, parameters: &parameters };
     Ok(rows::list(reader, relation, NEWEST_FIRST, &[], request).await?.response)
 }

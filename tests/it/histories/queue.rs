@@ -45,7 +45,8 @@ pub(super) fn messages(requests: &[Vec<Write>], random: &mut fastrand::Rng) -> V
     for (number, writes) in requests.iter().enumerate() {
         for message in pack(writes.clone(), PARTITIONS) {
             let id = format!("{number}-{}", message.group);
-            let writes = serde_json::from_str::<MessageBody>(&message.body).unwrap().writes;
+            let writes = serde_json::from_str::<MessageBody>(&message.body).unwrap();
+            let writes = writes.into_writes().unwrap();
             let mut envelope = Envelope::raw(&id, &message.group, &message.body);
             envelope.sent_at_ms = writes[0].accepted_at_ms + random.i64(0..SENT_WITHIN_MS);
             messages.push(Message { envelope, writes, is_redriven: false });

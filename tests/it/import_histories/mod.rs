@@ -14,6 +14,7 @@ mod tables;
 
 use std::time::Duration;
 
+use aurora_sync::api::caller::RowSecurity;
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue as Sqs;
 use aurora_sync::domain::deadline::Deadline;
@@ -136,6 +137,7 @@ impl ImportEnv {
             objects: Objects::new(&self.aws.sdk_config),
             queue: Sqs::new(&self.aws.sdk_config, self.aws.queue_url()),
             results_bucket: RESULTS.into(),
+            row_security: RowSecurity::Off,
             defaults: Defaults::none(),
             lanes: history.lanes,
             limits: history.limits,

@@ -3,6 +3,7 @@
 
 use aurora_sync::api::query::{Form, Head, Query, QueryString, Relation, WriteRef, by_key, list};
 use aurora_sync::api::worker_tables::{WRITE, writes};
+use aurora_sync::domain::caller::Caller;
 use aurora_sync::domain::key::Key;
 use aurora_sync_catalog::Table;
 
@@ -99,8 +100,8 @@ async fn the_list_of_writes_uses_the_indexes_of_a_ledger_of_a_million_writes() {
     ] {
         let query: Vec<_> =
             query.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let from = writes(&world.catalog, &query);
-        let relation = Relation { table: &WRITE, from: &from, parameters: &[] };
+        let (from, parameters) = writes(&world.catalog, &Caller::default(), &query);
+        let relation = Relation { table: &WRITE, from: &from, parameters: &parameters };
         let parsed = QueryString::of_list(&WRITE, &query, "settled_at.desc").unwrap();
         let (sql, _) = list(relation, &parsed, Form::Json, &Head::default(), rows);
         check(&client, &sql.sql, &sql.parameters, 40, &format!("{query:?}")).await;

@@ -1,7 +1,7 @@
 //! Look-ups by the URL that a client writes.
 
 use aurora_sync::domain::deadline::Deadline;
-use aurora_sync::functions::lookup::{self, Lookup};
+use aurora_sync::functions::lookup;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::Value;
 use url::Url;
@@ -22,7 +22,7 @@ impl World {
         headers: &[(&str, &str)],
         deadline: Deadline,
     ) -> HttpResponse {
-        let function = Lookup { tables: self.tables(), data_api: self.reader.clone() };
+        let function = self.lookup_function();
         let event: ApiGatewayV2httpRequest =
             serde_json::from_value(event(method, address, headers)).unwrap();
         lookup::handle(&function, event, deadline).await.into()

@@ -14,6 +14,7 @@ pub(crate) mod writes;
 
 use std::time::Duration;
 
+use aurora_sync::api::caller::RowSecurity;
 use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
 use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue;
@@ -87,6 +88,8 @@ pub(crate) struct World {
     pub reader: DataApi,
     pub server: DataApiServer,
     pub database_url: String,
+    /// The use of row policies by the functions.
+    pub row_security: RowSecurity,
     /// The folder of the user's files.
     sql_folder: TempDir,
     target: DatabaseTarget,
@@ -200,7 +203,18 @@ impl World {
         let data_api = DataApi::new(&sdk_config, target.clone());
         let catalog = Catalog::default();
         let sql_folder = tempfile::tempdir().unwrap();
-        Self { catalog, data_api, writer, reader, server, database_url, sql_folder, target }
+        let row_security = RowSecurity::Off;
+        Self {
+            catalog,
+            data_api,
+            writer,
+            reader,
+            server,
+            database_url,
+            row_security,
+            sql_folder,
+            target,
+        }
     }
 
     /// Returns the database as the functions that write reach it.
@@ -265,8 +279,13 @@ impl World {
         self.apply(delivery(&pack(writes, 1))).await.unwrap()
     }
 
+    pub(crate) fn lookup_function(&self) -> Lookup {
+        let data_api = self.reader.clone();
+        Lookup { tables: self.tables(), data_api, row_security: self.row_security }
+    }
+
     pub(crate) async fn lookup(&self, event: Value) -> HttpResponse {
-        let function = Lookup { tables: self.tables(), data_api: self.reader.clone() };
+        let function = self.lookup_function();
         let event: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
         lookup::handle(&function, event, deadline()).await.into()
     }
@@ -280,6 +299,7 @@ impl World {
             queue: Queue::new(s3, "http://localhost:1/queue".to_owned()),
             results_bucket: results_bucket.into(),
             defaults: Defaults::none(),
+            row_security: self.row_security,
             lanes: 3,
             limits: chunk::LIMITS,
             full_invocation: aurora_sync::functions::import::FULL_INVOCATION,

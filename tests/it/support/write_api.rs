@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aurora_sync::api::caller::RowSecurity;
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::enqueue::{self, Enqueue};
@@ -29,6 +30,7 @@ impl WriteApi {
             tables: Tables::fixed(catalog_of(tables).await),
             queue: Queue::new(&queue.sdk_config, queue.url.clone()),
             partitions: 8,
+            row_security: RowSecurity::Off,
         };
         Self { queue, enqueue, within: Duration::from_mins(1) }
     }

@@ -1,5 +1,7 @@
 //! Writes from short texts, and their messages as SQS delivers them.
 
+use std::sync::Arc;
+
 use aurora_sync::domain::key::Key;
 use aurora_sync::domain::write::{Operation, Write, pack};
 use aurora_sync_catalog::Catalog;
@@ -36,6 +38,7 @@ pub(crate) fn write(catalog: &Catalog, text: &str) -> Write {
         accepted_at_ms: ACCEPTED_AT_MS,
         fingerprint: None,
         precondition: None,
+        caller: Arc::default(),
     }
 }
 

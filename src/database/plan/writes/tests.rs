@@ -49,6 +49,7 @@ fn write(catalog: &Catalog, text: &str) -> Write {
         accepted_at_ms: 0,
         fingerprint: None,
         precondition: None,
+        caller: Arc::default(),
     }
 }
 

@@ -29,7 +29,7 @@ const PROGRESS: &str =
     "SELECT replace_phase, replace_after, rows_looked_at, rows_missing, rows_deleted
 FROM (SELECT sync.enter_import(:import_id::uuid) AS id) AS entered JOIN sync.import AS import ON import.id = entered.id";
 
-/// Locks the import against an end. Fails if another worker has ended it.
+/// Locks the import against an end, and sets its claims. Fails if another worker has ended it.
 const ENTER: &str = "SELECT sync.enter_import(:import_id::uuid)::text";
 
 /// The rows of a stretch, as a statement may take 45 s.
@@ -161,7 +161,7 @@ async fn progress(entry: ImportEntry<'_>) -> Result<Option<ReplaceProgress>, Syn
 }
 
 /// Counts the missing rows of a stretch. One statement does it all, so that no transaction is
-/// needed.
+/// needed, unless row policies need the claims of the import before it.
 async fn count(
     entry: ImportEntry<'_>,
     table: &Table,
@@ -171,9 +171,19 @@ async fn count(
     let sql = count_missing(table, key.is_some());
     let mut parameters = parameters(entry, rows);
     parameters.push(key.map_or_else(|| null("after"), after));
-    let counted = entry.run(&sql, parameters);
+    let counted = async {
+        if !table.has_row_security {
+            return entry.run(&sql, parameters).await.map(drop);
+        }
+        in_transaction(entry.data_api, entry.deadline, async |transaction| {
+            transaction.execute(ENTER, vec![entry.id()]).await?;
+            transaction.execute(&sql, parameters.clone()).await?;
+            Ok(End::Commit(()))
+        })
+        .await
+    };
     match timeout(entry.deadline.remaining(), counted).await {
-        Ok(counted) => counted.map(drop),
+        Ok(counted) => counted,
         Err(_) => Err(SyncError::OutOfTime),
     }
 }
@@ -189,6 +199,9 @@ async fn delete(
     let mut parameters = parameters(entry, rows);
     parameters.push(key.map_or_else(|| null("after"), after));
     in_transaction(entry.data_api, entry.deadline, async |transaction| {
+        if table.has_row_security {
+            transaction.execute(ENTER, vec![entry.id()]).await?;
+        }
         transaction.change_rows(&sql, vec![parameters.clone()]).await?;
         Ok(End::Commit(()))
     })

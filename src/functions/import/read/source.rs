@@ -21,6 +21,10 @@ pub struct Source {
     pub table: String,
     /// The text by which S3 orders the notifications of one key; empty if S3 sends none.
     pub sequencer: String,
+    /// The principal who uploaded the file, by its unique id (`AWS:AROA…`), or the account, which
+    /// is all that EventBridge tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploader: Option<String>,
 }
 
 impl Source {
@@ -52,7 +56,7 @@ impl Source {
     ///
     /// If the file is in no table's folder, its name counts as the table. There is no such table,
     /// and the import fails with an error that explains it.
-    fn of(Upload { bucket, object }: Upload) -> Option<Self> {
+    fn of(Upload { bucket, object, requester }: Upload) -> Option<Self> {
         let key = object.key;
         let path = key.strip_prefix(PREFIX)?;
         let (table, file) = path.split_once('/').unwrap_or((path, path));
@@ -73,6 +77,7 @@ impl Source {
                 key,
             },
             sequencer: object.sequencer.unwrap_or_default(),
+            uploader: requester,
         })
     }
 }
@@ -196,7 +201,14 @@ struct S3Event {
 #[serde(rename_all = "camelCase")]
 struct Record {
     event_name: String,
+    user_identity: Option<UserIdentity>,
     s3: Upload,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UserIdentity {
+    principal_id: Option<String>,
 }
 
 impl Record {
@@ -207,6 +219,14 @@ impl Record {
             return None;
         }
         self.s3.object.key = decode_key(&self.s3.object.key);
+        self.s3.requester = self.user_identity.and_then(|user| user.principal_id).map(|id| {
+            // An assumed role is followed by the name of the session.
+            let mut parts = id.splitn(3, ':');
+            match (parts.next(), parts.next()) {
+                (Some("AWS"), Some(id)) => format!("AWS:{id}"),
+                _ => id,
+            }
+        });
         Source::of(self.s3)
     }
 }
@@ -223,6 +243,7 @@ struct BridgeEvent {
 struct Upload {
     bucket: Bucket,
     object: Object,
+    requester: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

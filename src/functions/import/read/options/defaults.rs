@@ -1,4 +1,5 @@
-//! The options of prefixes, from the configuration.
+//! The options of prefixes, and the claims under which their files are loaded, from the
+//! configuration.
 //!
 //! Pure.
 
@@ -6,9 +7,13 @@ use serde_json::{Map, Value};
 
 use super::value::{Settings, columns_text};
 use super::{OptionFault, OptionName, unknown};
+use crate::domain::caller::CLAIMS_BYTES_MAX;
 
 /// The prefix of all files.
 const ROOT: &str = "imports/";
+
+/// The member of a prefix that holds its claims.
+const CLAIMS: &str = "claims";
 
 /// The options of all files whose keys begin with a prefix:
 /// `{"imports/<table>/": {"delimiter": ";"}}`.
@@ -22,6 +27,8 @@ pub struct Defaults {
 struct Prefix {
     prefix: String,
     options: Vec<(OptionName, String)>,
+    /// The claims of its files under row security, as JSON.
+    claims: Option<String>,
 }
 
 /// An error of the configured options.
@@ -33,6 +40,11 @@ pub enum DefaultsError {
     NotJson(String),
     #[error("the prefix {0:?} must begin with imports/, as nothing else is imported")]
     Prefix(String),
+    #[error(
+        "the claims of the prefix {0:?} must be a JSON object with members, without U+0000, of at most {CLAIMS_BYTES_MAX} \
+         bytes"
+    )]
+    Claims(String),
     #[error("{0}")]
     Option(OptionFault),
 }
@@ -53,18 +65,31 @@ impl Defaults {
             if !prefix.starts_with(ROOT) {
                 return Err(DefaultsError::Prefix(prefix));
             }
-            let Value::Object(options) = options else {
+            let Value::Object(mut options) = options else {
                 let error = format!("the options of {prefix} are not an object");
                 return Err(DefaultsError::NotJson(error));
+            };
+            let claims = match options.shift_remove(CLAIMS) {
+                None => None,
+                Some(claims) => {
+                    Some(checked(&claims).ok_or_else(|| DefaultsError::Claims(prefix.clone()))?)
+                }
             };
             let mut checked = Vec::with_capacity(options.len());
             for (name, value) in options {
                 checked.extend(option(&prefix, &name, &value).map_err(DefaultsError::Option)?);
             }
-            prefixes.push(Prefix { prefix, options: checked });
+            prefixes.push(Prefix { prefix, options: checked, claims });
         }
         prefixes.sort_by_key(|prefix| prefix.prefix.len());
         Ok(Self { prefixes })
+    }
+
+    /// Returns the claims of a key: those of the longest prefix that has some. No metadata of a file
+    /// can change them.
+    pub(in crate::functions::import) fn claims_of(&self, key: &str) -> Option<&str> {
+        let prefixes = self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.prefix));
+        prefixes.filter_map(|prefix| prefix.claims.as_deref()).next_back()
     }
 
     /// Returns the options of a key. For each option, the longest prefix that declares it has
@@ -80,6 +105,16 @@ impl Defaults {
         }
         settings
     }
+}
+
+/// Returns claims as JSON, if row policies can read them. Every caller has the claims of an empty
+/// object, so such an import would belong to everyone.
+fn checked(claims: &Value) -> Option<String> {
+    let members = claims.as_object()?;
+    let claims = claims.to_string();
+    let is_valid =
+        !members.is_empty() && !claims.contains("\\u0000") && claims.len() <= CLAIMS_BYTES_MAX;
+    is_valid.then_some(claims)
 }
 
 /// Reads one option of a prefix; `None` if its value is null.

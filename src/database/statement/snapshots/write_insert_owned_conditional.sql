@@ -1,0 +1,17 @@
+WITH input AS MATERIALIZED (
+  SELECT * FROM unnest(($1)[1]::uuid[], ($1)[2]::bigint[], ($1)[3]::text[], ($1)[4]::text[], ($1)[5]::text[], ($1)[6]::integer[], ($1)[7]::text[])
+    AS input (write_id, accepted_at_ms, write_key, fingerprint, precondition, c1, c2)
+), fresh AS MATERIALIZED (
+  SELECT * FROM input
+  WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
+), written AS (
+  INSERT INTO "public"."owned" AS target ("id", "note")
+  SELECT fresh.c1, fresh.c2 FROM fresh ON CONFLICT ("id") DO NOTHING
+  RETURNING target."id" AS k1
+), settled AS (
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, outcome, CASE WHEN outcome = 'precondition-failed' THEN json_build_object('table', 'owned', 'operation', 'insert', 'row', json_object(ARRAY['If-None-Match', 'id', 'note'], ARRAY[fresh.precondition, fresh.c1::text, fresh.c2::text]))::text END AS payload
+  FROM (SELECT *, CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM fresh) THEN 'applied' WHEN (SELECT count(*) FROM written) > 0 THEN 'unknown' ELSE 'precondition-failed' END AS outcome FROM fresh) AS fresh
+)
+SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
+  array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
+FROM settled

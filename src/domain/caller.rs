@@ -1,0 +1,21 @@
+//! Callers: who made a change, and the claims that row policies read.
+//!
+//! Pure. [`crate::api::caller`] makes callers of requests.
+
+use std::sync::Arc;
+
+/// The caller of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The principal: the ARN of a user, or of a role without the name of its session, or the
+    /// issuer and the subject of a token. `None` if the API is open to everyone.
+    pub principal: Option<String>,
+    /// The claims under row security: a JSON object. Transactions set them as
+    /// `request.jwt.claims`.
+    pub claims: Option<Arc<str>>,
+}
+
+/// The most bytes of a caller's claims, as JSON. A message holds them besides its writes. API
+/// Gateway takes 10,240 bytes of headers (API Gateway, "Quotas for HTTP APIs"), so that a token has
+/// fewer.
+pub const CLAIMS_BYTES_MAX: usize = 16 * 1024;
