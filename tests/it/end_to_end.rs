@@ -248,3 +248,67 @@ async fn look_ups_pass_the_gateway_unchanged(stack: &Stack) {
     let read = get(&format!("/staff?after={id}&or=(name.eq.{name},age.lt.0)"), &[]).await;
     assert_eq!(read.text(), format!("[{row}]"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_verified_token_passes_the_gateway_and_its_claims_reach_the_row() {
+    let options = Options::new(functions()).unwrap();
+    let options = options.parameter("JwtScopes", "true").parameter("RowSecurity", "claims");
+    let stack = Stack::start(Options { takes_tokens: true, ..options }).await.unwrap();
+    let database = connect(&stack.addresses().database_url).await.unwrap();
+    database
+        .batch_execute(
+            "CREATE TABLE note (id integer PRIMARY KEY, owner text
+                DEFAULT current_setting('request.jwt.claims')::json ->> 'sub');
+            ALTER TABLE note ENABLE ROW LEVEL SECURITY;
+            CREATE POLICY own ON note
+                USING (owner = current_setting('request.jwt.claims')::json ->> 'sub');
+            GRANT SELECT ON note TO sync_reader;
+            GRANT SELECT, INSERT ON note TO sync_writer;",
+        )
+        .await
+        .unwrap();
+    let send = async |method: Method, path: &str, token: &str, body: &'static str| {
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", &*authorization), ("content-type", "application/json")];
+        stack.unsigned(method, path, &headers, body).await.unwrap()
+    };
+    let token = async |subject: &str, scope: &str| {
+        stack.token(&json!({ "sub": subject, "scope": scope })).await.unwrap()
+    };
+    let (ann, bob) = (token("ann", BOTH).await, token("bob", BOTH).await);
+
+    let [head, claims, signature] = *ann.split('.').collect::<Vec<_>>() else { panic!("{ann}") };
+    let [_, claims_of_bob, _] = *bob.split('.').collect::<Vec<_>>() else { panic!("{bob}") };
+    let with = async |claims: Value| stack.token(&claims).await.unwrap();
+    for (what, token) in [
+        ("no token", String::new()),
+        ("no signature", format!("{head}.{claims}.")),
+        ("claims of another token", format!("{head}.{claims_of_bob}.{signature}")),
+        // {"alg":"none","kid":"local"}
+        ("no algorithm", format!("eyJhbGciOiJub25lIiwia2lkIjoibG9jYWwifQ.{claims}.")),
+        ("expired", with(json!({ "sub": "ann", "scope": BOTH, "exp": 1_700_000_000 })).await),
+        ("another issuer", with(json!({ "scope": BOTH, "iss": "https://id.example" })).await),
+        ("another audience", with(json!({ "scope": BOTH, "aud": "another" })).await),
+    ] {
+        for (method, path, body) in [(Method::GET, "/note", ""), (Method::POST, "/note", "{}")] {
+            assert_eq!(send(method, path, &token, body).await.status, 401, "{what}");
+        }
+    }
+    let signed = stack.request(Method::GET, "/note", &[], "").await.unwrap();
+    assert_eq!(signed.status, 401, "a signature is no token");
+    let reader = token("ann", "aurora-sync/read").await;
+    assert_eq!(send(Method::POST, "/note", &reader, r#"{"id":9}"#).await.status, 403);
+
+    let written = send(Method::POST, "/note", &ann, r#"{"id":1}"#).await;
+    assert_eq!(written.status, 202, "{}", written.text());
+    let id = serde_json::from_str::<Value>(&written.text()).unwrap()["id"].clone();
+    let after = format!("/note?after={}", id.as_str().unwrap());
+    assert_eq!(send(Method::GET, &after, &reader, "").await.text(), r#"[{"id":1,"owner":"ann"}]"#);
+    assert_eq!(send(Method::GET, "/note", &bob, "").await.text(), "[]");
+    let callers = send(Method::GET, "/_sync/writes?select=caller", &ann, "").await.text();
+    let issuer = stack.addresses().token_url.clone().unwrap();
+    assert_eq!(callers, format!(r#"[{{"caller":"{issuer}|ann"}}]"#));
+    assert_eq!(send(Method::GET, "/_sync/writes", &bob, "").await.text(), "[]");
+}
+
+const BOTH: &str = "aurora-sync/read aurora-sync/write";

@@ -58,6 +58,21 @@ impl Http {
         self.send(Request::get(url).body(Full::default())?).await
     }
 
+    /// A request that is not signed.
+    pub async fn unsigned(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Answer> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::new(body))?).await
+    }
+
     /// A request signed with the test credentials for a service (`execute-api`, `logs`).
     pub async fn signed(
         &self,

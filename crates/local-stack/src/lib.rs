@@ -17,6 +17,7 @@ mod emulator;
 mod deploy;
 mod cors;
 mod logs;
+mod token_issuer;
 mod services;
 mod stack;
 pub mod http_server;

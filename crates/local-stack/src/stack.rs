@@ -13,6 +13,7 @@ use bytes::Bytes;
 use data_api_server::{Login, Server, Settings};
 use ephemeral_postgres::{Postgres, RunFolder};
 use hyper::Method;
+use serde_json::Value;
 use url::Url;
 
 use crate::account::{CLUSTER_ARN, DATABASE, SECRET_ARN};
@@ -24,6 +25,7 @@ use crate::http::{Answer, Http};
 use crate::logs::{self, Follower, Sink, Sources};
 use crate::progress::step;
 use crate::python::Python;
+use crate::token_issuer::{AUDIENCE, TokenIssuer};
 use crate::workspace;
 
 /// The functions' logs, with the log groups that the template makes for them.
@@ -58,6 +60,8 @@ pub struct Options {
     pub sql: Option<PathBuf>,
     /// Values for the template's parameters besides those that the stack sets itself.
     pub parameters: Vec<(String, String)>,
+    /// Callers have tokens of an issuer that the stack starts, and do not sign requests.
+    pub takes_tokens: bool,
     /// A function that gets the lines of the functions' logs besides their file.
     pub log_sink: Option<Sink>,
 }
@@ -67,7 +71,14 @@ impl Options {
     pub fn new(functions: Functions) -> anyhow::Result<Self> {
         let sql = Some(workspace::root()?.join("sql"));
         let code = Code::Programs(functions);
-        Ok(Self { code, database: Database::New, sql, parameters: Vec::new(), log_sink: None })
+        Ok(Self {
+            code,
+            database: Database::New,
+            sql,
+            parameters: Vec::new(),
+            takes_tokens: false,
+            log_sink: None,
+        })
     }
 
     /// Makes options for a folder that `cargo local package` made, and a running database.
@@ -77,6 +88,7 @@ impl Options {
             database: Database::Running(database_url.to_owned()),
             sql: None,
             parameters: Vec::new(),
+            takes_tokens: false,
             log_sink: None,
         }
     }
@@ -107,6 +119,8 @@ pub struct Addresses {
     pub secret_arn: String,
     pub database: String,
     pub database_url: String,
+    /// The issuer of tokens, if the API takes them. A POST of claims returns a token.
+    pub token_url: Option<String>,
     /// Every AWS service but the Data API.
     pub endpoint_url: String,
     pub data_api_endpoint_url: String,
@@ -120,6 +134,7 @@ pub struct Stack {
     function_log: PathBuf,
     python_bin: PathBuf,
     _follower: Follower,
+    _tokens: Option<TokenIssuer>,
     emulator: Emulator,
     data_api: Server,
     _postgres: Option<Postgres>,
@@ -159,6 +174,15 @@ impl Stack {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
+        let tokens = match options.takes_tokens {
+            true => Some(TokenIssuer::start(&python, folder.path()).await?),
+            false => None,
+        };
+        let token_url = tokens.as_ref().map(|tokens| tokens.url().to_owned());
+        if let Some(url) = &token_url {
+            let own = [("Authorization", "JWT"), ("JwtIssuer", url), ("JwtAudience", AUDIENCE)];
+            parameters.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
         parameters.extend(options.parameters);
         let code = (&options.code, options.sql.as_deref());
         let deploying = Box::pin(deploy(&mut emulator, &python, folder.path(), code, &parameters));
@@ -189,6 +213,7 @@ impl Stack {
             secret_arn: deployed.output("SecretArn")?,
             database: deployed.output("Database")?,
             database_url,
+            token_url,
             endpoint_url,
             data_api_endpoint_url,
         };
@@ -198,6 +223,7 @@ impl Stack {
             function_log,
             python_bin: python.bin(),
             _follower: follower,
+            _tokens: tokens,
             emulator,
             data_api,
             _postgres: postgres,
@@ -240,6 +266,25 @@ impl Stack {
     ) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.addresses.api_url);
         self.http.signed("execute-api", method, &url, headers, body.into()).await
+    }
+
+    /// Returns a token of these claims, which take precedence over those of the issuer.
+    pub async fn token(&self, claims: &Value) -> anyhow::Result<String> {
+        let url = self.addresses.token_url.as_ref().context("the stack takes no tokens")?;
+        let answer = self.http.unsigned(Method::POST, url, &[], claims.to_string().into()).await?;
+        Ok(answer.text())
+    }
+
+    /// Sends a request that is not signed.
+    pub async fn unsigned(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<Answer> {
+        let url = format!("{}{path}", self.addresses.api_url);
+        self.http.unsigned(method, &url, headers, body.into()).await
     }
 
     /// Sends a signed `GET` to a URL that a response links to. `path` is that of the request, and

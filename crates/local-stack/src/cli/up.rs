@@ -50,6 +50,9 @@ pub struct Arguments {
     /// A parameter of template.yaml, such as LogLevel=debug
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
     parameters: Vec<(String, String)>,
+    /// Take tokens instead of signed requests. The stack starts an issuer that signs any claims
+    #[arg(long)]
+    tokens: bool,
 }
 
 pub fn parse_parameter(text: &str) -> Result<(String, String), String> {
@@ -85,6 +88,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         database,
         sql,
         parameters: arguments.parameters,
+        takes_tokens: arguments.tokens,
         log_sink: Some(Box::new(|name, line| print(&format!("{name:8} {line}")))),
     };
     let mut stack = Stack::start(options).await?;
@@ -125,7 +129,7 @@ async fn example(addresses: &Addresses) -> anyhow::Result<Option<Example>> {
 
 /// The variables that the AWS SDKs and the examples read.
 fn environment(addresses: &Addresses) -> Vec<(&'static str, &str)> {
-    vec![
+    let mut variables: Vec<(_, &str)> = vec![
         ("API_URL", &addresses.api_url),
         ("UPLOADS_BUCKET", &addresses.uploads_bucket),
         ("RESULTS_BUCKET", &addresses.results_bucket),
@@ -145,7 +149,9 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, &str)> {
         ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
         ("AWS_DEFAULT_REGION", REGION),
         ("AWS_REGION", REGION),
-    ]
+    ];
+    variables.extend(addresses.token_url.iter().map(|url| ("TOKEN_URL", url.as_str())));
+    variables
 }
 
 fn introduction(stack: &Stack, env_file: &Path, example: Option<&Example>, aws: &str) -> String {
@@ -155,12 +161,18 @@ fn introduction(stack: &Stack, env_file: &Path, example: Option<&Example>, aws: 
         database_url,
         data_api_endpoint_url,
         endpoint_url,
+        token_url,
         ..
     } = stack.addresses();
     let env_file = quoted(&env_file.display().to_string());
-    let curl = format!(
-        "curl --aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}"
-    );
+    let curl = match token_url {
+        None => format!(
+            "curl --aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}"
+        ),
+        Some(url) => {
+            format!("curl -H \"authorization: Bearer $(curl -sS -d '{{\"sub\":\"ann\"}}' {url})\"")
+        }
+    };
     let commands = match example {
         None => format!(
             "  psql \"$DATABASE_URL\"
