@@ -3,6 +3,8 @@
 import os
 import sys
 
+from aurora_sync.sigv4 import SigV4
+
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from aurora_sync_client import Client
@@ -10,7 +12,7 @@ from aurora_sync_client.api.staff import delete_rows_staff, insert_staff, list_s
 from aurora_sync_client.api.tagsync import get_sync_write
 from aurora_sync_client.models import StaffInsert, StaffUpdate, SyncAccepted, SyncAcceptedList, SyncProblem
 
-client = Client(base_url=os.environ["API_URL"])
+client = Client(base_url=os.environ["API_URL"], httpx_args={"auth": SigV4()})
 
 rows = list_staff.sync(client=client, age="gte.30", order="id")
 assert [row.name for row in rows][:2] == ["Lambda", "Dynamo"], rows

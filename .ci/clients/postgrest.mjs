@@ -2,14 +2,16 @@
 import assert from "node:assert/strict";
 import { PostgrestClient } from "@supabase/postgrest-js";
 import { createClient } from "@supabase/supabase-js";
+import { sigv4 } from "./typescript/dist/sigv4.js";
 
+const signed = sigv4();
 const url = process.env.API_URL;
 const sent = [];
 const watched = async (input, init) => {
   // supabase-js puts /rest/v1 before the table.
   const address = String(input).replace("/rest/v1/", "/");
   sent.push(address.slice(url.length));
-  return fetch(address, init);
+  return signed(address, init);
 };
 const clients = {
   "postgrest-js": new PostgrestClient(url, { fetch: watched }),
