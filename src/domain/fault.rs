@@ -3,6 +3,8 @@
 //! Pure. Request validation collects them, and [`Problem`](crate::api::problem::Problem) reports
 //! them.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// The most faults in a list.
@@ -61,6 +63,14 @@ pub fn nearest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Optio
         .filter(|(distance, name)| *distance <= bound(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// Returns a text of at most `chars_max` characters. A longer text ends with an ellipsis.
+pub fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
+    if text.chars().nth(chars_max).is_none() {
+        return Cow::Borrowed(text);
+    }
+    text.chars().take(chars_max - 1).chain(['…']).collect()
 }
 
 /// Returns a name in lower case, without the ending of an English plural.

@@ -2,6 +2,8 @@
 //!
 //! Pure. A rejection is an outcome, not an error.
 
+use super::fault::shortened;
+
 /// The longest reason, in characters, since each rejected row stores one.
 pub const REASON_CHARS_MAX: usize = 1_000;
 
@@ -24,21 +26,12 @@ impl Rejection {
     pub fn by_rule(rule: &str, reason: impl Into<String>) -> Self {
         Self {
             rule: rule.to_owned(),
-            reason: shortened(reason.into()),
+            reason: shortened(&reason.into(), REASON_CHARS_MAX).into_owned(),
             sqlstate: None,
             constraint: None,
             column: None,
         }
     }
-}
-
-fn shortened(mut reason: String) -> String {
-    if reason.chars().nth(REASON_CHARS_MAX).is_some() {
-        let kept = reason.char_indices().nth(REASON_CHARS_MAX - 1);
-        reason.truncate(kept.map_or(0, |(index, _)| index));
-        reason.push('…');
-    }
-    reason
 }
 
 #[cfg(test)]

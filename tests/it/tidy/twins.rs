@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use aurora_sync::functions::import::read::options::OptionName;
+use aurora_sync::functions::import::read::options;
 
 use super::{code, files};
 
@@ -47,7 +47,7 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 fn every_option_of_an_import_is_documented() {
     let rows = table("docs/reference/options.md");
     let documented: Vec<_> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
-    assert_eq!(documented, OptionName::ALL.map(OptionName::as_str));
+    assert_eq!(documented, options::ALL.map(|option| option.name));
 }
 
 /// Returns the parameters of the template, with their defaults.

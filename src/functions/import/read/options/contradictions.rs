@@ -4,48 +4,41 @@
 
 use csv_stream::dialect::Dialect;
 
-use super::value::Settings;
-use super::{LoadMode, OptionFault, OptionName};
+use super::{LoadMode, OptionFault, Settings};
 
 /// Returns the contradictions, each as the fault of one of its options, with the change that ends
 /// it.
-pub(in crate::functions::import) fn of(settings: &Settings) -> Vec<OptionFault> {
+pub(super) fn of(settings: &Settings) -> Vec<OptionFault> {
     let options = &settings.options;
     let mut faults = equal_characters(settings);
+    let mut add = |option: &str, expected: &str| faults.push(fault(settings, option, expected));
     if options.dialect.quote.is_none() && options.dialect.escape.is_some() {
-        let expected = "none, as an escape counts within quotes only and quote is none";
-        faults.push(fault(settings, OptionName::Escape, expected));
+        add("escape", "none, as an escape counts within quotes only and quote is none");
     }
-    faults.extend(
-        impossible_null(&options.dialect)
-            .map(|expected| fault(settings, OptionName::Null, expected)),
-    );
+    if let Some(expected) = impossible_null(&options.dialect) {
+        add("null", expected);
+    }
     if !options.has_header && options.columns.is_none() {
-        let expected = "true, or the names of the fields in the option columns";
-        faults.push(fault(settings, OptionName::Header, expected));
+        add("header", "true, or the names of the fields in the option columns");
     }
     // A prefix may declare it, for its files in mode replace.
-    let max_deletes = settings.set.get(&OptionName::MaxDeletes);
-    let is_of_file = max_deletes.is_some_and(|(_, prefix)| prefix.is_none());
+    let is_of_file = matches!(settings.set.get("max-deletes"), Some((_, None)));
     if is_of_file && options.mode != LoadMode::Replace {
         let mode = options.mode.as_str();
         let expected = format!(
             "no value in mode {mode}, as only mode replace deletes rows that are not in the file"
         );
-        faults.push(fault(settings, OptionName::MaxDeletes, &expected));
+        add("max-deletes", &expected);
     }
     faults
 }
 
-fn fault(settings: &Settings, option: OptionName, expected: &str) -> OptionFault {
-    let (value, prefix) = match settings.set.get(&option) {
-        Some((value, prefix)) => (Some(value.clone()), prefix.clone()),
-        None => (None, None),
-    };
+fn fault(settings: &Settings, option: &str, expected: &str) -> OptionFault {
+    let (value, prefix) = settings.set.get(option).cloned().unzip();
     OptionFault {
-        option: option.as_str().to_owned(),
+        option: option.to_owned(),
         value,
-        prefix,
+        prefix: prefix.flatten(),
         expected: expected.to_owned(),
         nearest: None,
     }
@@ -57,10 +50,10 @@ fn equal_characters(settings: &Settings) -> Vec<OptionFault> {
     // A quote as the escape character means doubled quotes, which are always allowed.
     let escape = dialect.escape.filter(|escape| Some(*escape) != dialect.quote);
     let characters = [
-        (OptionName::Delimiter, Some(dialect.delimiter)),
-        (OptionName::Quote, dialect.quote),
-        (OptionName::Escape, escape),
-        (OptionName::Comment, dialect.comment),
+        ("delimiter", Some(dialect.delimiter)),
+        ("quote", dialect.quote),
+        ("escape", escape),
+        ("comment", dialect.comment),
     ];
     let mut faults = Vec::new();
     for (index, (option, character)) in characters.iter().enumerate() {
@@ -70,8 +63,11 @@ fn equal_characters(settings: &Settings) -> Vec<OptionFault> {
             // The fault is of an option that is set, not of a default.
             let (option, other) =
                 if settings.set.contains_key(option) { (option, other) } else { (other, option) };
-            let expected = format!("another character than that of {}", other.as_str());
-            faults.push(fault(settings, *option, &expected));
+            faults.push(fault(
+                settings,
+                option,
+                &format!("another character than that of {other}"),
+            ));
         }
     }
     faults

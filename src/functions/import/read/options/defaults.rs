@@ -3,10 +3,10 @@
 //!
 //! Pure.
 
+use csv_stream::dialect::Dialect;
 use serde_json::{Map, Value};
 
-use super::value::{Settings, columns_text};
-use super::{OptionFault, OptionName, unknown};
+use super::{OptionFault, Settings};
 use crate::domain::caller::CLAIMS_BYTES_MAX;
 
 /// The prefix of all files.
@@ -26,7 +26,8 @@ pub struct Defaults {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Prefix {
     prefix: String,
-    options: Vec<(OptionName, String)>,
+    /// The options by name.
+    options: Vec<(String, String)>,
     /// The claims of its files under row security, as JSON.
     claims: Option<String>,
 }
@@ -75,11 +76,12 @@ impl Defaults {
                     Some(checked(&claims).ok_or_else(|| DefaultsError::Claims(prefix.clone()))?)
                 }
             };
-            let mut checked = Vec::with_capacity(options.len());
+            let mut texts = Vec::with_capacity(options.len());
             for (name, value) in options {
-                checked.extend(option(&prefix, &name, &value).map_err(DefaultsError::Option)?);
+                let text = text(&name, &value, &prefix).map_err(DefaultsError::Option)?;
+                texts.extend(text.map(|text| (name, text)));
             }
-            prefixes.push(Prefix { prefix, options: checked, claims });
+            prefixes.push(Prefix { prefix, options: texts, claims });
         }
         prefixes.sort_by_key(|prefix| prefix.prefix.len());
         Ok(Self { prefixes })
@@ -94,13 +96,13 @@ impl Defaults {
 
     /// Returns the options of a key. For each option, the longest prefix that declares it has
     /// precedence.
-    pub(in crate::functions::import) fn of(&self, key: &str) -> Settings {
+    pub(super) fn of(&self, key: &str) -> Settings {
         let mut settings = Settings::default();
         for prefix in self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.prefix)) {
-            for (option, text) in &prefix.options {
+            for (name, text) in &prefix.options {
                 // `parse` has checked it.
-                let fault = settings.set(*option, text, Some(&prefix.prefix));
-                debug_assert!(fault.is_none(), "{fault:?}");
+                let set = settings.set(name, text, Some(&prefix.prefix));
+                debug_assert!(set.is_ok(), "{set:?}");
             }
         }
         settings
@@ -117,12 +119,8 @@ fn checked(claims: &Value) -> Option<String> {
     is_valid.then_some(claims)
 }
 
-/// Reads one option of a prefix; `None` if its value is null.
-fn option(
-    prefix: &str,
-    name: &str,
-    value: &Value,
-) -> Result<Option<(OptionName, String)>, OptionFault> {
+/// Returns the text of one option of a prefix; `None` if its value is null.
+fn text(name: &str, value: &Value, prefix: &str) -> Result<Option<String>, OptionFault> {
     let fault = |expected: &str| OptionFault {
         option: name.to_owned(),
         value: Some(value.to_string()),
@@ -130,21 +128,17 @@ fn option(
         expected: expected.to_owned(),
         nearest: None,
     };
-    let option =
-        OptionName::parse(name).ok_or_else(|| unknown(name, &value.to_string(), Some(prefix)))?;
     let text = match value {
         Value::Null => return Ok(None),
         Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::Array(names) if option == OptionName::Columns => {
+        Value::Array(names) if name == "columns" => {
             let names: Option<Vec<_>> = names.iter().map(Value::as_str).collect();
             let names = names.ok_or_else(|| fault("the names of the columns"))?;
-            columns_text(names.into_iter())
+            let fields = names.into_iter().map(|name| Dialect::default().field(name).into_owned());
+            fields.collect::<Vec<_>>().join(",")
         }
         Value::Array(_) | Value::Object(_) => return Err(fault("one value")),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
     };
-    match Settings::default().set(option, &text, Some(prefix)) {
-        None => Ok(Some((option, text))),
-        Some(fault) => Err(fault),
-    }
+    Settings::default().set(name, &text, Some(prefix)).map(|()| Some(text))
 }

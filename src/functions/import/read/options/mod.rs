@@ -14,11 +14,12 @@ use std::fmt;
 
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::Charset;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use self::defaults::{Defaults, DefaultsError};
 pub use self::numbers::Numbers;
-use crate::domain::fault::nearest;
+use self::value::ValueFault;
+use crate::domain::fault::shortened;
 use crate::domain::load_mode::LoadMode;
 
 /// A limit of rows, as a number or as a percentage.
@@ -48,6 +49,15 @@ impl fmt::Display for Limit {
         match self {
             Self::Rows(rows) => write!(f, "{rows}"),
             Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl From<Limit> for Value {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::Rows(rows) => rows.into(),
+            Limit::Percent(_) => limit.to_string().into(),
         }
     }
 }
@@ -94,98 +104,107 @@ impl Default for Options {
 impl Options {
     /// Returns all options by name, in the form in which a prefix can declare them.
     pub fn to_json(&self) -> Value {
-        let character = |character: Option<u8>| value::character_name(character).into_owned();
-        json!({
-            "mode": self.mode.as_str(),
-            "delimiter": character(Some(self.dialect.delimiter)),
-            "quote": character(self.dialect.quote),
-            "escape": character(self.dialect.escape),
-            "comment": character(self.dialect.comment),
-            "encoding": self.encoding.map(encoding_rs::Encoding::name),
-            "null": self.dialect.null.as_deref().unwrap_or_default(),
-            "header": self.has_header,
-            "columns": self.columns,
-            "extra-columns": if self.ignores_extra_columns { "ignore" } else { "refuse" },
-            "numbers": self.numbers.as_str(),
-            "max-rejects": self.max_rejects.map(limit_json),
-            "max-deletes": limit_json(self.max_deletes),
-            "atomic": self.is_atomic,
-            "dry-run": self.is_dry_run,
-        })
+        ALL.iter().map(|option| (option.name.to_owned(), (option.json)(self))).collect()
     }
 }
 
-fn limit_json(limit: Limit) -> Value {
-    match limit {
-        Limit::Rows(rows) => rows.into(),
-        Limit::Percent(_) => limit.to_string().into(),
-    }
+/// An option: its name, and how its value is read and written.
+#[derive(Debug)]
+pub struct ImportOption {
+    /// The name as users write it.
+    pub name: &'static str,
+    set: fn(&mut Options, &str) -> Result<(), ValueFault>,
+    json: fn(&Options) -> Value,
 }
 
-/// The name of an option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OptionName {
-    Mode,
-    Delimiter,
-    Quote,
-    Escape,
-    Comment,
-    Encoding,
-    Null,
-    Header,
-    Columns,
-    ExtraColumns,
-    Numbers,
-    MaxRejects,
-    MaxDeletes,
-    Atomic,
-    DryRun,
-}
+/// All options.
+pub const ALL: [ImportOption; 15] = [
+    ImportOption {
+        name: "mode",
+        set: |options, text| value::mode(text).map(|mode| options.mode = mode),
+        json: |options| options.mode.as_str().into(),
+    },
+    ImportOption {
+        name: "delimiter",
+        set: |options, text| value::delimiter(text).map(|mark| options.dialect.delimiter = mark),
+        json: |options| value::character_name(Some(options.dialect.delimiter)).into(),
+    },
+    ImportOption {
+        name: "quote",
+        set: |options, text| value::mark(text).map(|mark| options.dialect.quote = mark),
+        json: |options| value::character_name(options.dialect.quote).into(),
+    },
+    ImportOption {
+        name: "escape",
+        set: |options, text| value::mark(text).map(|mark| options.dialect.escape = mark),
+        json: |options| value::character_name(options.dialect.escape).into(),
+    },
+    ImportOption {
+        name: "comment",
+        set: |options, text| value::mark(text).map(|mark| options.dialect.comment = mark),
+        json: |options| value::character_name(options.dialect.comment).into(),
+    },
+    ImportOption {
+        name: "encoding",
+        set: |options, text| value::charset(text).map(|charset| options.encoding = Some(charset)),
+        json: |options| options.encoding.map(encoding_rs::Encoding::name).into(),
+    },
+    ImportOption {
+        name: "null",
+        set: |options, text| {
+            options.dialect.null = Some(text.to_owned()).filter(|text| !text.is_empty());
+            Ok(())
+        },
+        json: |options| options.dialect.null.as_deref().unwrap_or_default().into(),
+    },
+    ImportOption {
+        name: "header",
+        set: |options, text| value::flag(text).map(|flag| options.has_header = flag),
+        json: |options| options.has_header.into(),
+    },
+    ImportOption {
+        name: "columns",
+        set: |options, text| value::columns(text).map(|names| options.columns = Some(names)),
+        json: |options| options.columns.clone().into(),
+    },
+    ImportOption {
+        name: "extra-columns",
+        set: |options, text| {
+            let words = [("ignore", true), ("refuse", false)];
+            value::word(text, &words).map(|ignores| options.ignores_extra_columns = ignores)
+        },
+        json: |options| if options.ignores_extra_columns { "ignore" } else { "refuse" }.into(),
+    },
+    ImportOption {
+        name: "numbers",
+        set: |options, text| value::numbers(text).map(|numbers| options.numbers = numbers),
+        json: |options| options.numbers.as_str().into(),
+    },
+    ImportOption {
+        name: "max-rejects",
+        set: |options, text| value::limit(text).map(|limit| options.max_rejects = Some(limit)),
+        json: |options| options.max_rejects.map(Value::from).into(),
+    },
+    ImportOption {
+        name: "max-deletes",
+        set: |options, text| value::limit(text).map(|limit| options.max_deletes = limit),
+        json: |options| options.max_deletes.into(),
+    },
+    ImportOption {
+        name: "atomic",
+        set: |options, text| value::flag(text).map(|flag| options.is_atomic = flag),
+        json: |options| options.is_atomic.into(),
+    },
+    ImportOption {
+        name: "dry-run",
+        set: |options, text| value::flag(text).map(|flag| options.is_dry_run = flag),
+        json: |options| options.is_dry_run.into(),
+    },
+];
 
-impl OptionName {
-    /// All options.
-    pub const ALL: [Self; 15] = [
-        Self::Mode,
-        Self::Delimiter,
-        Self::Quote,
-        Self::Escape,
-        Self::Comment,
-        Self::Encoding,
-        Self::Null,
-        Self::Header,
-        Self::Columns,
-        Self::ExtraColumns,
-        Self::Numbers,
-        Self::MaxRejects,
-        Self::MaxDeletes,
-        Self::Atomic,
-        Self::DryRun,
-    ];
-
-    /// Returns the name as users write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mode => "mode",
-            Self::Delimiter => "delimiter",
-            Self::Quote => "quote",
-            Self::Escape => "escape",
-            Self::Comment => "comment",
-            Self::Encoding => "encoding",
-            Self::Null => "null",
-            Self::Header => "header",
-            Self::Columns => "columns",
-            Self::ExtraColumns => "extra-columns",
-            Self::Numbers => "numbers",
-            Self::MaxRejects => "max-rejects",
-            Self::MaxDeletes => "max-deletes",
-            Self::Atomic => "atomic",
-            Self::DryRun => "dry-run",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|option| option.as_str() == name)
-    }
+/// Returns `true` for an option that is about each row, and not about the whole file as limits are.
+pub fn is_of_rows(name: &str) -> bool {
+    ALL.iter().any(|option| option.name == name) && !name.starts_with("max-")
 }
 
 /// An error of one option.
@@ -208,16 +227,9 @@ const REPEATED_MAX: usize = 60;
 
 impl fmt::Display for OptionFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shortened = |text: &str| -> String {
-            let mut shortened: String = text.chars().take(REPEATED_MAX).collect();
-            if shortened.len() < text.len() {
-                shortened.push('…');
-            }
-            shortened
-        };
-        write!(f, "{}", shortened(&self.option))?;
+        f.write_str(&shortened(&self.option, REPEATED_MAX))?;
         if let Some(value) = &self.value {
-            write!(f, "={:?}", shortened(value))?;
+            write!(f, "={:?}", shortened(value, REPEATED_MAX))?;
         }
         if let Some(prefix) = &self.prefix {
             write!(f, " (the default of {prefix})")?;
@@ -231,25 +243,54 @@ impl fmt::Display for OptionFault {
 }
 
 /// All errors of the options of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the options of the file are not valid: {}", listed(.faults))]
 pub struct OptionsError {
     pub faults: Vec<OptionFault>,
 }
 
-impl fmt::Display for OptionsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the options of the file are not valid: ")?;
-        for (index, fault) in self.faults.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
+fn listed(faults: &[OptionFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Options, and the source of each that is set.
+#[derive(Debug, Default)]
+struct Settings {
+    options: Options,
+    /// The text of each option that is set, and the prefix that declares it, if one does.
+    set: BTreeMap<&'static str, (String, Option<String>)>,
+}
+
+impl Settings {
+    /// Sets one option. Fails if there is none of this name, or if its value is not valid.
+    fn set(&mut self, name: &str, text: &str, prefix: Option<&str>) -> Result<(), OptionFault> {
+        let prefix = prefix.map(str::to_owned);
+        let set = match ALL.into_iter().find(|option| option.name == name) {
+            Some(option) => {
+                self.set.insert(option.name, (text.to_owned(), prefix.clone()));
+                (option.set)(&mut self.options, text)
             }
-            write!(f, "{fault}")?;
-        }
-        Ok(())
+            None => Err(unknown(name)),
+        };
+        set.map_err(|ValueFault { expected, nearest }| OptionFault {
+            option: name.to_owned(),
+            value: Some(text.to_owned()),
+            prefix,
+            expected,
+            nearest,
+        })
     }
 }
 
-impl std::error::Error for OptionsError {}
+/// Returns the fault of an unknown name.
+fn unknown(name: &str) -> ValueFault {
+    if foreign::is_of_encryption(name) {
+        return ValueFault::expected(
+            "no encryption by the sender, as only the sender could read the file; let S3 encrypt the object",
+        );
+    }
+    ValueFault::one_of(name, &ALL.map(|option| option.name))
+}
 
 /// Reads the options of the object with this key. `metadata` is its user-defined metadata as S3
 /// sends it, without `x-amz-meta-`.
@@ -265,12 +306,8 @@ pub fn read(
     let mut faults = Vec::new();
     for (name, raw) in metadata {
         let value = decoded(raw);
-        if foreign::is_foreign(name, &value) {
-            continue;
-        }
-        match OptionName::parse(name) {
-            Some(option) => faults.extend(settings.set(option, &value, None)),
-            None => faults.push(unknown(name, &value, None)),
+        if !foreign::is_foreign(name, &value) {
+            faults.extend(settings.set(name, &value, None).err());
         }
     }
     // Contradictions can be found only among valid values.
@@ -293,29 +330,8 @@ fn decoded(raw: &str) -> String {
         return raw.to_owned();
     }
     let header = [b"value: ", raw.as_bytes()].concat();
-    match mailparse::parse_header(&header) {
-        Ok((header, _)) => header.get_value(),
-        Err(_) => raw.to_owned(),
-    }
-}
-
-/// Returns the fault of an unknown option.
-fn unknown(name: &str, value: &str, prefix: Option<&str>) -> OptionFault {
-    let names = || OptionName::ALL.into_iter().map(OptionName::as_str);
-    let expected = if foreign::is_of_encryption(name) {
-        "no encryption by the sender, as only the sender could read the file; \
-         let S3 encrypt the object"
-            .to_owned()
-    } else {
-        format!("one of {}", names().collect::<Vec<_>>().join(", "))
-    };
-    OptionFault {
-        option: name.to_owned(),
-        value: Some(value.to_owned()),
-        prefix: prefix.map(str::to_owned),
-        expected,
-        nearest: nearest(name, names()).map(str::to_owned),
-    }
+    mailparse::parse_header(&header)
+        .map_or_else(|_| raw.to_owned(), |(header, _)| header.get_value())
 }
 
 #[cfg(test)]
