@@ -12,12 +12,12 @@ use csv_stream::records::{Content, Fields, RECORD_BYTES_MAX, Record};
 
 use super::options::{Numbers, Options};
 use crate::database::parameter_set::PackedCells;
-use crate::domain::fault::nearest;
+use crate::domain::fault::{nearest, shortened};
 use crate::domain::key::{self, Key};
 use crate::domain::load_mode::LoadMode;
 use crate::domain::rejection::Rejection;
 use crate::domain::row::unknown_column;
-use crate::domain::value::{self, Fault};
+use crate::domain::value;
 
 /// The column that `rejected.csv` adds. It is left out when that file is imported.
 pub const ERROR_COLUMN: &str = "_error";
@@ -28,10 +28,9 @@ const NAME_MAX: usize = 64;
 /// The column of each field of a file.
 #[derive(Debug, Clone)]
 pub struct Layout<'a> {
-    mode: LoadMode,
     numbers: Numbers,
-    /// The use of each field of a record.
-    fields: Vec<FieldUse<'a>>,
+    /// The column into which each field of a record is loaded; `None` if it is left out.
+    fields: Vec<Option<&'a Column>>,
     columns: Vec<&'a Column>,
     /// The indexes of the key's columns in `columns`; `None` if rows have no key.
     key: Option<Vec<usize>>,
@@ -43,48 +42,10 @@ pub struct Layout<'a> {
     growth_bytes: usize,
 }
 
-/// The use of a field: it is loaded into a column, or left out.
-#[derive(Debug, Clone, Copy)]
-enum FieldUse<'a> {
-    Load { column: &'a Column, is_grouped: bool },
-    LeaveOut,
-}
-
 /// An error of a header that does not fit its table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderError {
-    #[error("the header (line {line}) cannot be read: {reason}")]
-    Unreadable { line: u64, reason: String },
-    #[error(
-        "field {field} of the header has no name; name it or leave it out, or set extra-columns to ignore"
-    )]
-    Nameless { field: usize },
-    #[error("the header is one field, which is not a column of the table; {hint}")]
-    OneField { hint: &'static str },
-    #[error("the header names {name:?}, which is not {expected}")]
-    UnknownColumn { name: String, expected: String },
-    #[error("the header names the column {name:?} twice, in fields {first} and {second}; {fix}")]
-    Duplicate { name: String, first: usize, second: usize, fix: String },
-    #[error("the header names the column {name:?}, {reason}; {fix}")]
-    NotWritable { name: String, reason: &'static str, fix: &'static str },
-    #[error("the header does not name the column {name:?}, which says whether a row is newer")]
-    NoVersion { name: String },
-    #[error("the header does not name {names}: NOT NULL, and without a default")]
-    Missing { names: String },
-    #[error(
-        "the option columns names {expected} columns, but the number of fields of the header is {found}"
-    )]
-    ColumnCount { expected: usize, found: usize },
-    #[error("mode {mode} needs a table with a primary key, as rows are found by it")]
-    NoPrimaryKey { mode: &'static str },
-    #[error("the header does not name {names} of the key, by which mode {mode} finds rows")]
-    MissingKey { names: String, mode: &'static str },
-    #[error(
-        "the header names \"_error\", so the file holds rows that were rejected before; mode replace would \
-         delete all others: drop it with mode upsert"
-    )]
-    RejectsReplace,
-}
+#[error("{0}")]
+pub struct HeaderError(String);
 
 /// The expectation of an empty field in a column that takes no empty text.
 const NO_EMPTY: &str = "expected a value, not an empty field: the column is NOT NULL";
@@ -106,26 +67,30 @@ impl<'a> Layout<'a> {
         header: &Record,
         options: &Options,
     ) -> Result<Self, HeaderError> {
-        let unreadable =
-            |reason: &str| HeaderError::Unreadable { line: header.line, reason: reason.to_owned() };
-        let names = match &header.content {
-            Content::Fields(names) => names,
+        let reason = match &header.content {
+            Content::Fields(names) => return Self::from_names(table, names, options),
             Content::TooLong { quote_line } => {
                 let fix = match quote_line {
                     Some(line) => format!("close the quote that opens on line {line}"),
                     None => "end its line, or set the option encoding".to_owned(),
                 };
-                return Err(unreadable(&format!("it is over {RECORD_BYTES_MAX} bytes; {fix}")));
+                format!("it is over {RECORD_BYTES_MAX} bytes; {fix}")
             }
-            Content::Malformed { byte_offset } => {
-                let reason = format!(
-                    "byte {byte_offset} of the file is not a character of its encoding; set the option encoding"
-                );
-                return Err(unreadable(&reason));
-            }
-            Content::Unclosed => return Err(unreadable("a quote in it is never closed")),
-            Content::Misquoted { field } => return Err(unreadable(&misquoted(*field))),
+            Content::Malformed { byte_offset } => format!(
+                "byte {byte_offset} of the file is not a character of its encoding; set the option encoding"
+            ),
+            Content::Unclosed => "a quote in it is never closed".to_owned(),
+            Content::Misquoted { field } => misquoted(*field),
         };
+        let line = header.line;
+        Err(HeaderError(format!("the header (line {line}) cannot be read: {reason}")))
+    }
+
+    fn from_names(
+        table: &'a Table,
+        names: &Fields,
+        options: &Options,
+    ) -> Result<Self, HeaderError> {
         let Some(columns) = &options.columns else {
             return Self::of(table, names.iter().map(Option::unwrap_or_default), options);
         };
@@ -133,8 +98,11 @@ impl<'a> Layout<'a> {
         let last = names.iter().last().flatten();
         let error = last.filter(|last| *last == ERROR_COLUMN && names.len() == columns.len() + 1);
         if names.len() != columns.len() && error.is_none() {
-            let (expected, found) = (columns.len(), names.len());
-            return Err(HeaderError::ColumnCount { expected, found });
+            return Err(HeaderError(format!(
+                "the option columns names {} columns, but the number of fields of the header is {}",
+                columns.len(),
+                names.len()
+            )));
         }
         Self::of(table, columns.iter().map(String::as_str).chain(error), options)
     }
@@ -154,32 +122,20 @@ impl<'a> Layout<'a> {
         options: &Options,
     ) -> Result<Self, HeaderError> {
         let names: Vec<_> = names.map(str::trim).collect();
-        let has_error_column = names.contains(&ERROR_COLUMN);
         let fields = fields(table, &names, options)?;
-        let columns: Vec<_> = fields
-            .iter()
-            .filter_map(|field| match field {
-                FieldUse::Load { column, .. } => Some(*column),
-                FieldUse::LeaveOut => None,
-            })
-            .collect();
+        let columns: Vec<_> = fields.iter().flatten().copied().collect();
         let index = |name: &str| columns.iter().position(|column| column.name == name);
-        check_columns(table, options.mode, has_error_column, |name| index(name).is_some())?;
+        let has_error_column = names.contains(&ERROR_COLUMN);
+        check_columns(table, options.mode, has_error_column, &columns)?;
         let key: Option<Vec<_>> = table.primary_key.iter().map(|name| index(name)).collect();
+        let is_boolean = |column: &&&Column| column.column_type == ColumnType::Boolean;
         Ok(Self {
-            mode: options.mode,
             numbers: options.numbers,
             key: key.filter(|key| !key.is_empty()),
             has_comparable_keys: key::are_comparable(table),
-            version: table
-                .version_column()
-                .filter(|_| needs_version(options.mode))
-                .and_then(|version| index(&version.name)),
+            version: compared_version(table, options.mode).and_then(|version| index(&version.name)),
             // "f" becomes "false".
-            growth_bytes: 4 * columns
-                .iter()
-                .filter(|column| column.column_type == ColumnType::Boolean)
-                .count(),
+            growth_bytes: 4 * columns.iter().filter(is_boolean).count(),
             fields,
             columns,
             has_error_column,
@@ -189,11 +145,6 @@ impl<'a> Layout<'a> {
     /// Returns the columns of the cells of each row.
     pub fn columns(&self) -> Vec<&'a Column> {
         self.columns.clone()
-    }
-
-    /// Returns the option `mode`.
-    pub fn mode(&self) -> LoadMode {
-        self.mode
     }
 
     /// Returns `true` if the file has the column `_error`, as a file of rejected rows has.
@@ -216,7 +167,7 @@ impl<'a> Layout<'a> {
             && cells.get(index).is_none()
         {
             let expected = "expected a value, which decides if the row is newer";
-            return Err(rejection(self.columns[index], "not-null", expected.to_owned()));
+            return Err(rejection(self.columns[index], "not-null", expected));
         }
         Ok(Row { key: self.key(&cells)?, cells })
     }
@@ -225,21 +176,20 @@ impl<'a> Layout<'a> {
     fn cells(&self, fields: &Fields) -> Result<PackedCells, Rejection> {
         let mut cells =
             PackedCells::with_capacity(self.columns.len(), fields.text_bytes() + self.growth_bytes);
-        for (field, text) in self.fields.iter().zip(fields.iter()) {
-            let FieldUse::Load { column, is_grouped } = *field else { continue };
+        for (column, text) in self.fields.iter().zip(fields.iter()) {
+            let Some(column) = *column else { continue };
             match text.filter(|text| !text.is_empty() || has_empty(&column.column_type)) {
                 None if column.nullable => cells.push(None),
-                None => {
-                    return Err(rejection(column, "not-null", NO_EMPTY.to_owned()));
-                }
+                None => return Err(rejection(column, "not-null", NO_EMPTY)),
                 Some(text) => {
-                    let text =
-                        if is_grouped { self.plain_number(column, text)? } else { text.into() };
+                    let text = self.plain_number(column, text)?;
                     if let Some(doubt) = value::doubt(&column.column_type, &text) {
-                        return Err(doubtful(column, doubt));
+                        return Err(misread(column, &format!(": {doubt}")));
                     }
-                    let text =
-                        value::from_text(column, &text).map_err(|fault| faulty(column, &fault))?;
+                    let text = value::from_text(column, &text).map_err(|fault| {
+                        let reason = format!("expected {}", fault.expected);
+                        rejection(column, &fault.rule.to_string(), reason)
+                    })?;
                     cells.push(Some(&text));
                 }
             }
@@ -247,13 +197,14 @@ impl<'a> Layout<'a> {
         Ok(cells)
     }
 
-    /// Returns a number without its separators of groups.
+    /// Returns a number without its separators of groups, and any other text as it is.
     fn plain_number<'t>(&self, column: &Column, text: &'t str) -> Result<Cow<'t, str>, Rejection> {
-        self.numbers.plain(text).ok_or_else(|| {
-            let expected = value::expected(&column.column_type);
-            let reason = format!("expected {expected}, written as {}", self.numbers.as_str());
-            rejection(column, &value::Rule::Format.to_string(), reason)
-        })
+        let numbers = self.numbers;
+        if numbers == Numbers::Plain || !Numbers::are_of(&column.column_type) {
+            return Ok(Cow::Borrowed(text));
+        }
+        let written_as = || misread(column, &format!(", written as {}", numbers.as_str()));
+        numbers.plain(text).ok_or_else(written_as)
     }
 
     /// Returns the key, if the row has one. If keys are compared by their texts, a value without a
@@ -267,9 +218,7 @@ impl<'a> Layout<'a> {
             match key::canonical(&column.column_type, text) {
                 Some(part) => parts.push(part),
                 None if self.has_comparable_keys => {
-                    let expected = value::expected(&column.column_type);
-                    let reason = format!("expected {expected}, as it is part of the key");
-                    return Err(rejection(column, &value::Rule::Format.to_string(), reason));
+                    return Err(misread(column, ", as it is part of the key"));
                 }
                 None => parts.push(text.to_owned()),
             }
@@ -278,49 +227,41 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Returns the use of each field.
+/// Returns the column of each field that is loaded.
 ///
 /// Fails if a name is not a column, is there twice, or is a column that cannot be loaded.
 fn fields<'a>(
     table: &'a Table,
     names: &[&str],
     options: &Options,
-) -> Result<Vec<FieldUse<'a>>, HeaderError> {
+) -> Result<Vec<Option<&'a Column>>, HeaderError> {
     if let [only] = names
         && table.column(only).is_none()
         && let Some(hint) = hint(only)
     {
-        return Err(HeaderError::OneField { hint });
+        let error = format!("the header is one field, which is not a column of the table; {hint}");
+        return Err(HeaderError(error));
     }
-    let mut fields = Vec::with_capacity(names.len());
     let mut known: Vec<Option<&Column>> = Vec::with_capacity(names.len());
     for name in names {
-        let column = match *name {
-            ERROR_COLUMN => None,
-            name => named(table, name, fields.len() + 1, options)?,
-        };
-        if let Some(column) = column
-            && let Some(first) =
-                known.iter().position(|other| other.is_some_and(|other| other.name == column.name))
-        {
-            return Err(HeaderError::Duplicate {
-                name: column.name.clone(),
-                first: first + 1,
-                second: known.len() + 1,
-                fix: fix_of_duplicate(table, column, names),
-            });
+        let field = known.len() + 1;
+        let column = if *name == ERROR_COLUMN { None } else { named(table, name, field, options)? };
+        let first = known.iter().position(|other| other.is_some() && *other == column);
+        if let (Some(first), Some(column)) = (first, column) {
+            return Err(HeaderError(format!(
+                "the header names the column {:?} twice, in fields {} and {field}; {}",
+                column.name,
+                first + 1,
+                fix_of_duplicate(table, column, names)
+            )));
         }
-        fields.push(match column {
-            Some(column) if is_loaded(table, column, options)? => FieldUse::Load {
-                column,
-                is_grouped: options.numbers != Numbers::Plain
-                    && Numbers::are_of(&column.column_type),
-            },
-            _ => FieldUse::LeaveOut,
-        });
         known.push(column);
     }
-    Ok(fields)
+    let loaded = |column: Option<&'a Column>| match column {
+        Some(column) => Ok(is_loaded(table, column, options)?.then_some(column)),
+        None => Ok(None),
+    };
+    known.into_iter().map(loaded).collect()
 }
 
 /// Returns `true` if an empty text can be a value of the type. For other types it is NULL: programs
@@ -357,14 +298,15 @@ fn named<'a>(
             first.name, second.name
         ),
         (None, _) if options.ignores_extra_columns => return Ok(None),
-        (None, _) if name.is_empty() => return Err(HeaderError::Nameless { field }),
+        (None, _) if name.is_empty() => {
+            return Err(HeaderError(format!(
+                "field {field} of the header has no name; name it or leave it out, or set extra-columns to ignore"
+            )));
+        }
         (None, _) => unknown_column(table, name),
     };
-    let mut shortened: String = name.chars().take(NAME_MAX).collect();
-    if shortened.len() < name.len() {
-        shortened.push('…');
-    }
-    Err(HeaderError::UnknownColumn { name: shortened, expected })
+    let name = shortened(name, NAME_MAX);
+    Err(HeaderError(format!("the header names {name:?}, which is not {expected}")))
 }
 
 /// Returns `true` if the field of a column is loaded, and `false` if it is left out. Fails if the
@@ -390,7 +332,8 @@ fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, 
     } else {
         "which sync_writer has no right to write"
     };
-    Err(HeaderError::NotWritable { name: column.name.clone(), reason, fix })
+    let name = &column.name;
+    Err(HeaderError(format!("the header names the column {name:?}, {reason}; {fix}")))
 }
 
 /// Checks that the file has the columns that its mode needs.
@@ -398,46 +341,46 @@ fn check_columns(
     table: &Table,
     mode: LoadMode,
     has_error_column: bool,
-    is_there: impl Fn(&str) -> bool,
+    columns: &[&Column],
 ) -> Result<(), HeaderError> {
-    let missing = |columns: &mut dyn Iterator<Item = &Column>| {
-        let names: Vec<_> = columns.map(|column| column.name.as_str()).collect();
-        let names: Vec<_> = names.into_iter().filter(|name| !is_there(name)).collect();
+    let missing = |needed: &mut dyn Iterator<Item = &Column>| {
+        let is_missing = |column: &&Column| !columns.contains(column);
+        let names: Vec<_> = needed.filter(is_missing).map(|column| column.name.as_str()).collect();
         match names.as_slice() {
             [] => None,
             [name] => Some(format!("the column {name}")),
             names => Some(format!("the columns {}", names.join(", "))),
         }
     };
-    if mode == LoadMode::Replace && has_error_column {
-        return Err(HeaderError::RejectsReplace);
-    }
-    if matches!(mode, LoadMode::Replace | LoadMode::Delete) {
+    let needs_key = matches!(mode, LoadMode::Replace | LoadMode::Delete);
+    let error = if mode == LoadMode::Replace && has_error_column {
+        "the header names \"_error\", so the file holds rows that were rejected before; mode replace would \
+         delete all others: drop it with mode upsert"
+            .to_owned()
+    } else if needs_key && table.primary_key.is_empty() {
         let mode = mode.as_str();
-        if table.primary_key.is_empty() {
-            return Err(HeaderError::NoPrimaryKey { mode });
-        }
-        if let Some(names) = missing(&mut table.key_columns()) {
-            return Err(HeaderError::MissingKey { names, mode });
-        }
-    }
-    if mode == LoadMode::Delete {
+        format!("mode {mode} needs a table with a primary key, as rows are found by it")
+    } else if let Some(names) = missing(&mut table.key_columns()).filter(|_| needs_key) {
+        let mode = mode.as_str();
+        format!("the header does not name {names} of the key, by which mode {mode} finds rows")
+    } else if mode == LoadMode::Delete {
         return Ok(());
-    }
-    if let Some(version) = table.version_column().filter(|_| needs_version(mode))
-        && !is_there(&version.name)
+    } else if let Some(version) =
+        compared_version(table, mode).filter(|version| !columns.contains(version))
     {
-        return Err(HeaderError::NoVersion { name: version.name.clone() });
-    }
-    match missing(&mut table.columns.iter().filter(|column| column.is_required())) {
-        None => Ok(()),
-        Some(names) => Err(HeaderError::Missing { names }),
-    }
+        let name = &version.name;
+        format!("the header does not name the column {name:?}, which says whether a row is newer")
+    } else if let Some(names) = missing(&mut table.columns.iter().filter(|c| c.is_required())) {
+        format!("the header does not name {names}: NOT NULL, and without a default")
+    } else {
+        return Ok(());
+    };
+    Err(HeaderError(error))
 }
 
-/// Returns `true` if the mode compares the version of a row with that of the row in the table.
-fn needs_version(mode: LoadMode) -> bool {
-    matches!(mode, LoadMode::Upsert | LoadMode::Replace)
+/// Returns the column by which the mode compares a row with the row in the table, if it does.
+fn compared_version(table: &Table, mode: LoadMode) -> Option<&Column> {
+    table.version_column().filter(|_| matches!(mode, LoadMode::Upsert | LoadMode::Replace))
 }
 
 /// Returns the probable fix for a header of one field that is not a column: another encoding or
@@ -470,29 +413,28 @@ fn fix_of_duplicate(table: &Table, column: &Column, names: &[&str]) -> String {
 
 /// Returns the rejection of a record that has no fields.
 fn unreadable(content: &Content) -> Rejection {
-    match content {
-        Content::TooLong { quote_line: None } | Content::Fields(_) => {
-            let reason = format!("the record is over {RECORD_BYTES_MAX} bytes");
-            Rejection::by_rule("too-long", reason)
-        }
-        Content::TooLong { quote_line: Some(line) } => {
-            let reason = format!(
+    let (rule, reason) = match content {
+        Content::TooLong { quote_line: Some(line) } => (
+            "too-long",
+            format!(
                 "the record is over {RECORD_BYTES_MAX} bytes: is the quote that opens on line {line} never closed?"
-            );
-            Rejection::by_rule("too-long", reason)
+            ),
+        ),
+        Content::TooLong { quote_line: None } | Content::Fields(_) => {
+            ("too-long", format!("the record is over {RECORD_BYTES_MAX} bytes"))
         }
-        Content::Malformed { byte_offset } => {
-            let reason =
-                format!("byte {byte_offset} of the file is not a character of its encoding");
-            Rejection::by_rule("encoding", reason)
-        }
-        Content::Unclosed => {
-            let reason =
-                "a quote is opened and never closed: the record extends to the end of the file";
-            Rejection::by_rule("unclosed-quote", reason)
-        }
-        Content::Misquoted { field } => Rejection::by_rule("misquoted", misquoted(*field)),
-    }
+        Content::Malformed { byte_offset } => (
+            "encoding",
+            format!("byte {byte_offset} of the file is not a character of its encoding"),
+        ),
+        Content::Unclosed => (
+            "unclosed-quote",
+            "a quote is opened and never closed: the record extends to the end of the file"
+                .to_owned(),
+        ),
+        Content::Misquoted { field } => ("misquoted", misquoted(*field)),
+    };
+    Rejection::by_rule(rule, reason)
 }
 
 fn misquoted(field: usize) -> String {
@@ -502,16 +444,13 @@ fn misquoted(field: usize) -> String {
     )
 }
 
-fn doubtful(column: &Column, doubt: &str) -> Rejection {
+/// Returns the rejection of a text that is no value of the column's type. `rest` says why.
+fn misread(column: &Column, rest: &str) -> Rejection {
     let expected = value::expected(&column.column_type);
-    rejection(column, &value::Rule::Format.to_string(), format!("expected {expected}: {doubt}"))
+    rejection(column, &value::Rule::Format.to_string(), format!("expected {expected}{rest}"))
 }
 
-fn faulty(column: &Column, fault: &Fault) -> Rejection {
-    rejection(column, &fault.rule.to_string(), format!("expected {}", fault.expected))
-}
-
-fn rejection(column: &Column, rule: &str, reason: String) -> Rejection {
+fn rejection(column: &Column, rule: &str, reason: impl Into<String>) -> Rejection {
     Rejection { column: Some(column.name.clone()), ..Rejection::by_rule(rule, reason) }
 }
 

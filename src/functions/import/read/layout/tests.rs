@@ -198,7 +198,7 @@ fn a_file_of_rejected_rows_cannot_replace_a_table() {
     let table = table(STAFF);
     let header = &records("id,name,_error")[0];
     let error = Layout::from_header(&table, header, &replace).unwrap_err();
-    assert_eq!(error, HeaderError::RejectsReplace);
+    assert!(error.to_string().contains("mode replace would delete all others"));
     assert!(Layout::from_header(&table, header, &Options::default()).unwrap().has_error_column());
 }
 
