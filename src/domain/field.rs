@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A named parameter. Each value is text, which the statement casts to its type.
@@ -22,6 +23,11 @@ pub fn parameter(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -
 /// Makes a parameter that is NULL.
 pub fn null(name: impl Into<Cow<'static, str>>) -> Parameter {
     Parameter { name: name.into(), value: None }
+}
+
+/// Makes a parameter with a value, or one that is NULL.
+pub fn optional(name: impl Into<Cow<'static, str>>, value: Option<impl Into<String>>) -> Parameter {
+    Parameter { name: name.into(), value: value.map(Into::into) }
 }
 
 /// Returns the length of a parameter set in a request of the SDK, in bytes: compact JSON, and a
@@ -57,6 +63,11 @@ pub fn storable(text: &str) -> String {
 
 /// One row of a response.
 pub type Record = Vec<Field>;
+
+/// Reads the one field of a response, a text of JSON.
+pub fn json<T: DeserializeOwned>(records: &[Record]) -> Option<T> {
+    serde_json::from_str(records.first()?.first()?.as_text()?).ok()
+}
 
 /// The `Field` union of the service.
 #[derive(Debug, Clone, PartialEq)]

@@ -53,9 +53,9 @@ WHERE import.id = entered.id",
     )
 }
 
-/// Returns the statement that locks the missing rows of a stretch. Its result is their number, the
-/// number of rows in the stretch, and the key of the last one. [`delete_missing`] with the same
-/// parameters then deletes exactly these rows.
+/// Returns the statement that locks the missing rows of a stretch. Its result, as JSON, is their
+/// number, the number of rows in the stretch, and the key of the last one. [`delete_missing`] with
+/// the same parameters then deletes exactly these rows.
 pub fn lock_missing(table: &Table, has_begin: bool) -> String {
     format!(
         "{}, locked AS MATERIALIZED (
@@ -63,7 +63,7 @@ pub fn lock_missing(table: &Table, has_begin: bool) -> String {
   WHERE {IS_MISSING}
   FOR UPDATE OF target
 )
-SELECT (SELECT count(*) FROM locked), (SELECT count(*) FROM stretch), {}",
+SELECT json_build_array((SELECT count(*) FROM locked), (SELECT count(*) FROM stretch), {}::text)::text",
         missing(table, has_begin),
         table.sql_name(),
         last(table),

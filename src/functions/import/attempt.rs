@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use aurora_sync_catalog::{Catalog, Table};
 use csv_stream::records::RECORD_BYTES_MAX;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::claim::{ClaimResult, ImportEntry, Progress};
+use super::claim::{ClaimResult, ImportEntry, Progress, Worker};
 use super::load::loader::Loader;
 use super::load::replace::not_deleted;
 use super::load::whole::Whole;
 use super::load::{lanes, replace};
-use super::read::file::ReadTime;
+use super::read::file::FileSource;
 use super::read::opened::{self, Opened};
 use super::read::options::{self, Defaults, Options};
 use super::read::source::{self, ImportRequest, Source};
@@ -39,226 +39,206 @@ const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
 /// worker that does not hold the import stops.
 const DISTURBED_MAX: u32 = 10;
 
-/// Imports one file, or continues its import.
-pub(super) async fn import_file(
-    import: &Import,
-    request: &ImportRequest,
-    entry: ImportEntry<'_>,
-) -> Result<MessageResult, SyncError> {
-    let import_id = entry.import_id;
-    let mut format = None;
-    for _ in 0..DISTURBED_MAX {
-        let result = tokio::select! {
-            result = claim_and_load(import, request, entry, &mut format) => result,
-            () = entry.hold() => unreachable!("a worker never stops holding its import"),
+/// One attempt to import one file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub import: &'a Import,
+    pub request: &'a ImportRequest,
+    pub worker: Worker<'a>,
+}
+
+impl Attempt<'_> {
+    /// Imports the file, or continues its import.
+    pub(super) async fn run(self) -> Result<MessageResult, SyncError> {
+        let import_id = self.worker.entry.import_id;
+        let mut format = None;
+        for _ in 0..DISTURBED_MAX {
+            let result = tokio::select! {
+                result = self.claim_and_load(&mut format) => result,
+                () = self.worker.hold() => unreachable!("a worker never stops holding its import"),
+            };
+            match result {
+                Err(SyncError::Database(error)) if error.is_done_elsewhere() => {
+                    // Another worker loaded the rows that this one was about to load, or ended the
+                    // import. Of two workers, the one that claimed the import last continues.
+                    tracing::info!(%import_id, reason = %error, "another worker disturbed the import");
+                }
+                result => return result,
+            }
+            if !self.worker.holds(self.request).await? {
+                break;
+            }
+        }
+        Ok(self.postponed())
+    }
+
+    /// Postpones the message. The jitter separates two messages of one import.
+    fn postponed(&self) -> MessageResult {
+        MessageResult::Postponed(WHILE_OTHERS_WORK + backoff::jitter(self.worker.message_id))
+    }
+
+    /// Returns the claims under which row policies decide on the rows of the file: those of its
+    /// prefix, else its uploader.
+    fn claims(&self) -> Option<String> {
+        let (import, source) = (self.import, &self.request.source);
+        if import.row_security == RowSecurity::Off {
+            return None;
+        }
+        let bound = import.defaults.claims_of(&source.object.key).map(str::to_owned);
+        bound.or_else(|| {
+            let id = source.uploader.as_deref().map(|id| id.strip_prefix("AWS:").unwrap_or(id));
+            let claims = id.map(|id| json!({ "principal_id": storable(id) }));
+            Some(claims.unwrap_or_else(|| json!({})).to_string())
+        })
+    }
+
+    /// Claims the import, loads the file, and reports, if no other worker has the import. Sets
+    /// `format` as soon as it is known.
+    async fn claim_and_load(
+        &self,
+        format: &mut Option<Format>,
+    ) -> Result<MessageResult, SyncError> {
+        let Self { import, request, worker } = *self;
+        let ImportEntry { import_id, deadline, .. } = worker.entry;
+        match worker.claim(request, self.claims()).await? {
+            ClaimResult::Begin => {}
+            ClaimResult::Held => {
+                tracing::info!(%import_id, "another worker has the import");
+                return Ok(self.postponed());
+            }
+            ClaimResult::Running => {
+                tracing::info!(%import_id, "another message continues the import");
+                return Ok(MessageResult::Done);
+            }
+            ClaimResult::Ended { import_state, import_error, is_reported } => {
+                tracing::info!(%import_id, state = import_state, "import has already ended");
+                // Its worker may have died after the end and before this.
+                worker.entry.clear().await?;
+                // Its worker did not know of the end, or died.
+                if !is_reported {
+                    worker.entry.count_committed().await?;
+                    self.report(&import_state, import_error.as_deref(), format.as_ref()).await?;
+                    worker.entry.set_reported().await?;
+                }
+                return Ok(MessageResult::Done);
+            }
+        }
+        let (source, continuation) = (&request.source, request.continuation);
+        let (table, caller) = (&source.table, &source.uploader);
+        tracing::info!(%import_id, table, continuation, caller, "import begins");
+        let catalog = import.tables.refreshed(deadline).await?;
+        let mut loaded = self.load_file(&catalog, format).await;
+        // The tables may have changed since they were read.
+        if loaded.as_ref().is_err_and(Stop::may_depend_on_tables)
+            && let Some(newer) = import.tables.newer_than(&catalog, deadline).await
+        {
+            loaded = self.load_file(&newer, format).await;
+        }
+        let (state, error) = match loaded.map_err(Stop::of_import) {
+            Ok(()) => ("completed", None),
+            Err(Stop::Failed(error)) => ("failed", Some(error)),
+            Err(Stop::Error(error)) => return Err(error),
+            Err(Stop::OutOfTime { has_advanced: false }) => return Ok(MessageResult::RetryLater),
+            Err(Stop::OutOfTime { .. }) if continuation < CONTINUATIONS_MAX => {
+                let body = source::continuation_body(&request.source, continuation + 1);
+                import.queue.send_one(&body).await?;
+                tracing::info!(%import_id, "import continues in another invocation");
+                return Ok(MessageResult::Done);
+            }
+            Err(Stop::OutOfTime { .. }) => {
+                let error = "the file took more invocations than an import may take; the rows that were loaded stay";
+                ("failed", Some(error.to_owned()))
+            }
         };
-        let Err(SyncError::Database(error)) = &result else { return result };
-        if !error.is_done_elsewhere() {
-            return result;
+        // The report comes before the state, so that a client that sees the end finds the report.
+        self.report(state, error.as_deref(), format.as_ref()).await?;
+        if !worker.entry.end(state, error.as_deref()).await? {
+            // A newer file has ended it meanwhile, and the report must say so: the next claim finds
+            // it.
+            return Box::pin(self.claim_and_load(format)).await;
         }
-        // Another worker loaded the rows that this one was about to load, or ended the import. Of
-        // two workers, the one that claimed the import last continues.
-        tracing::info!(%import_id, reason = %error, "another worker disturbed the import");
-        if !entry.holds(request).await? {
-            break;
-        }
+        tracing::info!(%import_id, state, "import ended");
+        Ok(MessageResult::Done)
     }
-    Ok(postponed(entry))
-}
 
-/// Postpones the message. The jitter separates two messages of one import.
-fn postponed(entry: ImportEntry<'_>) -> MessageResult {
-    MessageResult::Postponed(WHILE_OTHERS_WORK + backoff::jitter(entry.message_id))
-}
-
-/// Returns the claims under which row policies decide on the rows of a file: those of its prefix,
-/// else its uploader.
-fn claims(import: &Import, source: &Source) -> Option<String> {
-    if import.row_security == RowSecurity::Off {
-        return None;
-    }
-    let bound = import.defaults.claims_of(&source.object.key).map(str::to_owned);
-    bound.or_else(|| {
-        let id = source.uploader.as_deref().map(|id| id.strip_prefix("AWS:").unwrap_or(id));
-        let claims = id.map(|id| json!({ "principal_id": storable(id) }));
-        Some(claims.unwrap_or_else(|| json!({})).to_string())
-    })
-}
-
-/// Claims the import, loads the file, and reports, if no other worker has the import. Sets `format`
-/// as soon as it is known.
-async fn claim_and_load(
-    import: &Import,
-    request: &ImportRequest,
-    entry: ImportEntry<'_>,
-    format: &mut Option<Format>,
-) -> Result<MessageResult, SyncError> {
-    let import_id = entry.import_id;
-    let source = &request.source;
-    match entry.claim(request, claims(import, source)).await? {
-        ClaimResult::Claimed => {}
-        ClaimResult::HeldElsewhere => {
-            tracing::info!(%import_id, "another worker has the import");
-            return Ok(postponed(entry));
-        }
-        ClaimResult::ContinuedElsewhere => {
-            tracing::info!(%import_id, "another message continues the import");
-            return Ok(MessageResult::Done);
-        }
-        ClaimResult::Ended { state, error, is_reported } => {
-            let ended = (state.as_str(), error.as_deref(), is_reported);
-            complete_report(import, source, entry, ended, format.as_ref()).await?;
-            return Ok(MessageResult::Done);
-        }
-    }
-    tracing::info!(
-        %import_id,
-        table = source.table,
-        continuation = request.continuation,
-        caller = source.uploader,
-        "import begins"
-    );
-    let catalog = import.tables.refreshed(entry.deadline).await?;
-    let mut loaded = load_file(import, &catalog, source, entry, format).await;
-    // The tables may have changed since they were read.
-    if loaded.as_ref().is_err_and(Stop::may_depend_on_tables)
-        && let Some(newer) = import.tables.newer_than(&catalog, entry.deadline).await
-    {
-        loaded = load_file(import, &newer, source, entry, format).await;
-    }
-    let (state, error) = match loaded.map_err(Stop::of_import) {
-        Ok(()) => ("completed", None),
-        Err(Stop::Failed(error)) => ("failed", Some(error)),
-        Err(Stop::Error(error)) => return Err(error),
-        Err(Stop::OutOfTime { has_advanced: false }) => return Ok(MessageResult::RetryLater),
-        Err(Stop::OutOfTime { has_advanced: true }) if request.continuation < CONTINUATIONS_MAX => {
-            let body = source::continuation_body(source, request.continuation + 1);
-            import.queue.send_one(&body).await?;
-            tracing::info!(%import_id, "import continues in another invocation");
-            return Ok(MessageResult::Done);
-        }
-        Err(Stop::OutOfTime { .. }) => {
-            let error = "the file took more invocations than an import may take; the rows that were loaded stay";
-            ("failed", Some(error.to_owned()))
-        }
-    };
-    let error = error.as_deref();
-    // The report comes before the state, so that a client that sees the end finds the report.
-    let end = report::ImportEnd { state, error, format: format.as_ref() };
-    report::write(import, source, import_id, end, entry.deadline).await?;
-    if !entry.end(state, error).await? {
-        // A newer file has ended it meanwhile, and the report must say so: the next claim finds it.
-        return Box::pin(claim_and_load(import, request, entry, format)).await;
-    }
-    tracing::info!(%import_id, state, "import ended");
-    Ok(MessageResult::Done)
-}
-
-/// Writes the report of an ended import, if it has none: its worker did not know of the end, or
-/// died.
-async fn complete_report(
-    import: &Import,
-    source: &Source,
-    entry: ImportEntry<'_>,
-    (state, error, is_reported): (&str, Option<&str>, bool),
-    format: Option<&Format>,
-) -> Result<(), SyncError> {
-    let import_id = entry.import_id;
-    tracing::info!(%import_id, state, "import has already ended");
-    // Its worker may have died after the end and before this.
-    entry.clear().await?;
-    if !is_reported {
-        entry.count_committed().await?;
-        let state = if state == "completed" { "completed" } else { "failed" };
+    async fn report(
+        &self,
+        state: &str,
+        error: Option<&str>,
+        format: Option<&Format>,
+    ) -> Result<(), SyncError> {
+        let ImportEntry { import_id, deadline, .. } = self.worker.entry;
         let end = report::ImportEnd { state, error, format };
-        report::write(import, source, import_id, end, entry.deadline).await?;
-        entry.set_reported().await?;
+        report::write(self.import, &self.request.source, import_id, end, deadline).await
     }
-    Ok(())
-}
 
-/// Reads the file, and loads the rows that are not loaded yet. Sets `format` as soon as it is
-/// known.
-async fn load_file(
-    import: &Import,
-    catalog: &Catalog,
-    source: &Source,
-    entry: ImportEntry<'_>,
-    format: &mut Option<Format>,
-) -> Result<(), Stop> {
-    let table = table_of(catalog, source)?;
-    let head = import.objects.head(&source.object).await?;
-    let declared = options::read(&import.defaults, &source.object.key, &head.metadata)
-        .map_err(|error| Stop::Failed(error.to_string()))?;
-    let lanes = lanes_of(table, &declared, import.lanes);
-    let progress =
-        entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
-    let options = options_of(&progress, &source.object.key)?;
-    check_rights(table, options.mode)?;
-    // From now on only this version of the object is read.
-    let etag = source.object.etag.clone().or(head.etag);
-    let object = ObjectName { etag, ..source.object.clone() };
-    let time = ReadTime {
-        until: entry.deadline.less(lanes::stop_before(entry.deadline)),
-        full_invocation: import.full_invocation,
-        chunk_bytes_max: 4 * (progress.limits.bytes + RECORD_BYTES_MAX) as u64,
-    };
-    let opened =
-        opened::open(&import.objects, &object, head.size_bytes, table, &options, &progress, time)
-            .await?;
-    *format = Some(opened.format.clone());
-    let loader = Loader {
-        data_api: &import.data_api,
-        import_id: entry.import_id,
-        table,
-        columns: opened.layout.columns(),
-        mode: options.mode,
-        is_dry_run: options.is_dry_run,
-        encoding: opened.encoding,
-    };
-    let loaded = if options.is_atomic || options.is_dry_run {
-        let whole = Whole {
-            entry,
-            loader,
+    /// Reads the file, and loads the rows that are not loaded yet. Sets `format` as soon as it is
+    /// known.
+    async fn load_file(&self, catalog: &Catalog, format: &mut Option<Format>) -> Result<(), Stop> {
+        let Self { import, request: ImportRequest { source, .. }, worker: Worker { entry, .. } } =
+            *self;
+        let table = table_of(catalog, source)?;
+        let head = import.objects.head(&source.object).await?;
+        let declared = options::read(&import.defaults, &source.object.key, &head.metadata)
+            .map_err(|error| Stop::Failed(error.to_string()))?;
+        let lanes = lanes_of(table, &declared, import.lanes);
+        let progress =
+            entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
+        let options = options_of(&progress, &source.object.key)?;
+        check_rights(table, options.mode)?;
+        // From now on only this version of the object is read.
+        let etag = source.object.etag.clone().or(head.etag);
+        let file = FileSource {
             objects: &import.objects,
-            object: &object,
+            object: &ObjectName { etag, ..source.object.clone() },
             size_bytes: head.size_bytes,
             options: &options,
-            deadline: entry.deadline,
-            time,
+            until: lanes::reading_until(entry.deadline),
+            full_invocation: import.full_invocation,
+            chunk_bytes_max: 4 * (progress.limits.bytes + RECORD_BYTES_MAX) as u64,
         };
-        whole.load(opened, &progress).await
-    } else {
-        let has_whole_time = entry.deadline.remaining() >= import.full_invocation;
-        load_lanes(entry, &loader, opened, &progress, &options, has_whole_time).await
-    };
-    match loaded {
-        Err(Stop::Error(error)) => {
-            let stop = Stop::Error(error).of_import();
-            if let Stop::Failed(_) = stop {
-                entry.count_committed().await?;
+        let opened = opened::open(&file, table, &progress).await?;
+        *format = Some(opened.format.clone());
+        let loader = Loader {
+            entry,
+            table,
+            options: &options,
+            columns: opened.layout.columns(),
+            encoding: opened.format.encoding,
+        };
+        let loaded = if options.is_atomic || options.is_dry_run {
+            Whole { loader, file, progress: &progress }.load(opened).await
+        } else {
+            let has_whole_time = entry.deadline.remaining() >= import.full_invocation;
+            load_lanes(&loader, opened, &progress, has_whole_time).await
+        };
+        match loaded {
+            Err(error @ Stop::Error(_)) => {
+                let stop = error.of_import();
+                if matches!(stop, Stop::Failed(_)) {
+                    entry.count_committed().await?;
+                }
+                Err(stop)
             }
-            Err(stop)
+            loaded => loaded,
         }
-        loaded => loaded,
     }
 }
 
 /// Loads the rows that are not loaded yet. In mode `replace`, then deletes the rows of the table
 /// that are not in the file.
 async fn load_lanes(
-    entry: ImportEntry<'_>,
     loader: &Loader<'_>,
     opened: Opened<'_>,
     progress: &Progress,
-    options: &Options,
     has_whole_time: bool,
 ) -> Result<(), Stop> {
-    let is_replace = options.mode == LoadMode::Replace;
+    let entry = loader.entry;
+    let is_replace = loader.options.mode == LoadMode::Replace;
     let is_loaded = is_replace && replace::is_begun(entry).await?;
     if !is_loaded {
-        let is_resumed_compressed = opened.is_compressed() && progress.checkpoint.chunk > 0;
-        match load_rows(entry, loader, opened, progress, options).await {
+        let is_resumed_compressed = opened.is_compressed() && progress.chunk > 0;
+        match load_rows(loader, opened, progress).await {
             Err(Stop::OutOfTime { has_advanced: false })
                 if is_resumed_compressed && has_whole_time =>
             {
@@ -278,7 +258,7 @@ async fn load_lanes(
     if !is_loaded {
         replace::begin(entry).await?;
     }
-    match replace::replace(entry, loader.table, options.max_deletes).await {
+    match replace::replace(loader).await {
         Err(Stop::OutOfTime { has_advanced }) => {
             Err(Stop::OutOfTime { has_advanced: has_advanced || !is_loaded })
         }
@@ -288,15 +268,12 @@ async fn load_lanes(
 
 /// Loads the rows that are not loaded yet, and checks that all rows of the file are accounted for.
 async fn load_rows(
-    entry: ImportEntry<'_>,
     loader: &Loader<'_>,
     opened: Opened<'_>,
     progress: &Progress,
-    options: &Options,
 ) -> Result<(), Stop> {
-    let ImportEntry { import_id, deadline, .. } = entry;
-    let max_rejects = options.max_rejects;
-    let records = match lanes::load(loader, opened, progress, max_rejects, deadline).await {
+    let Loader { entry, options, .. } = *loader;
+    let records = match lanes::load(loader, opened, progress).await {
         Err(Stop::Failed(error)) => {
             entry.count().await?;
             return Err(Stop::Failed(format!(
@@ -308,12 +285,13 @@ async fn load_rows(
     let (counted, rejected) = entry.count().await?;
     let error = if counted != records {
         // A defect of the worker. Nobody may rely on the counts then.
+        let import_id = entry.import_id;
         tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
         format!(
             "the file has {records} records, but {counted} are accounted for: a defect of aurora-sync, \
              please report it; the rows that were loaded stay"
         )
-    } else if let Some(error) = lanes::too_many(max_rejects, records, rejected, true) {
+    } else if let Some(error) = lanes::too_many(options.max_rejects, records, rejected, true) {
         format!("{error}; the other rows were loaded and stay")
     } else if options.mode == LoadMode::Replace && rejected > 0 {
         format!(
@@ -329,12 +307,13 @@ async fn load_rows(
 
 /// Returns the options with which the import began, whatever the configuration is now.
 fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
-    let stored = json!({ "imports/": Value::clone(&progress.options) }).to_string();
-    let unreadable = |error: String| {
+    let stored = json!({ "imports/": progress.options }).to_string();
+    let stored = Defaults::parse(&stored).map_err(|error| error.to_string());
+    let read =
+        |stored: Defaults| options::read(&stored, key, &BTreeMap::new()).map_err(|e| e.to_string());
+    stored.and_then(read).map_err(|error| {
         SyncError::Inconsistent(format!("the options in sync.import cannot be read: {error}"))
-    };
-    let stored = Defaults::parse(&stored).map_err(|error| unreadable(error.to_string()))?;
-    options::read(&stored, key, &BTreeMap::new()).map_err(|error| unreadable(error.to_string()))
+    })
 }
 
 /// Returns the number of lanes of a file: one if rows of different keys can depend on each other,

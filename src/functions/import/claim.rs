@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use csv_stream::records::FilePosition;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -13,60 +14,62 @@ use crate::aws::data_api::DataApi;
 use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, SyncError};
-use crate::domain::field::{Field, Parameter, Record, null, parameter, storable};
+use crate::domain::field::{Field, Parameter, Record, json, optional, parameter, storable};
 
-/// The entry of an import in `sync.import`, as one worker sees it.
+/// The entry of an import in `sync.import`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ImportEntry<'a> {
     pub data_api: &'a DataApi,
     pub import_id: Uuid,
     pub deadline: Deadline,
-    /// The id of the worker, another one for each message.
-    pub worker: Uuid,
+}
+
+/// A worker with an import.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Worker<'a> {
+    pub entry: ImportEntry<'a>,
+    /// Another one for each message.
+    pub id: Uuid,
     pub message_id: &'a str,
 }
 
 /// The result of a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Deserialize)]
+#[serde(tag = "standing", rename_all = "lowercase")]
 pub(super) enum ClaimResult {
     /// The worker has the import.
-    Claimed,
+    Begin,
     /// Another worker has the import, with another message.
-    HeldElsewhere,
+    Held,
     /// A later message continues the import.
-    ContinuedElsewhere,
+    Running,
     /// The import has ended.
-    Ended { state: String, error: Option<String>, is_reported: bool },
+    Ended { import_state: String, import_error: Option<String>, is_reported: bool },
 }
 
 /// The settings of an import, and its progress.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Progress {
     /// The options with which the import began.
     pub options: Value,
     pub lanes: usize,
     pub limits: Limits,
-    pub checkpoint: Checkpoint,
+    /// The checkpoint: the first chunk that is not loaded in all lanes.
+    pub chunk: u32,
+    /// The byte and the line of its first record; `None` at the beginning of the file, and after
+    /// its last chunk.
+    pub position: Option<(u64, u64)>,
+    /// The number of its first record, from 1.
+    pub record: u64,
     pub rows_read: u64,
     pub rows_rejected: u64,
     /// The first chunk of each lane that is not loaded.
     pub lane_next: Vec<u32>,
 }
 
-/// The first chunk that is not loaded in all lanes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Checkpoint {
-    pub chunk: u32,
-    /// The position of its first record; `None` at the beginning of the file, and after its last
-    /// chunk.
-    pub position: Option<FilePosition>,
-    /// The number of its first record, from 1.
-    pub record: u64,
-}
-
-const CLAIM: &str = "SELECT standing, import_state, import_error, is_reported FROM sync.claim_import(
+const CLAIM: &str = "SELECT row_to_json(claimed)::text FROM sync.claim_import(
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
-  :continuation::integer, :worker::uuid, :message_id::text, :caller::text, :claims::jsonb)";
+  :continuation::integer, :worker::uuid, :message_id::text, :caller::text, :claims::jsonb) AS claimed";
 
 /// Sets the options and limits of the import, unless they are set, so that each worker reads and
 /// cuts the file in the same way. Removes the error of an earlier attempt.
@@ -97,14 +100,18 @@ const DESCRIBE: &str = "WITH described AS (
   SELECT lane, max(chunk) + 1 AS next FROM sync.import_chunk
   WHERE import_id = :import_id::uuid AND chunk > (SELECT number FROM last) GROUP BY lane
 )
-SELECT described.options::text, described.lanes::integer, described.chunk_records, described.chunk_bytes,
-  last.number + 1, chunk.next_byte, chunk.next_line, coalesce(chunk.next_record, 1),
-  (SELECT coalesce(sum(rows_read), 0)::bigint FROM chunk),
-  (SELECT coalesce(sum(rows_rejected), 0)::bigint FROM chunk),
-  (SELECT coalesce(json_agg(json_build_array(lane, next)), '[]')::text FROM ahead)
+SELECT json_build_object('options', described.options, 'lanes', described.lanes,
+  'limits', json_build_object('records', described.chunk_records, 'bytes', described.chunk_bytes),
+  'chunk', last.number + 1, 'record', coalesce(chunk.next_record, 1),
+  'position', CASE WHEN chunk.next_byte IS NOT NULL THEN json_build_array(chunk.next_byte, chunk.next_line) END,
+  'rows_read', (SELECT coalesce(sum(rows_read), 0) FROM chunk),
+  'rows_rejected', (SELECT coalesce(sum(rows_rejected), 0) FROM chunk),
+  'lane_next', (SELECT json_agg(coalesce(ahead.next, last.number + 1) ORDER BY lane)
+    FROM generate_series(0, described.lanes - 1) AS lane LEFT JOIN ahead USING (lane)))::text
 FROM described CROSS JOIN last LEFT JOIN chunk ON chunk.number = last.number";
 
-const COUNT: &str = "SELECT read, rejected FROM sync.count_import(:import_id::uuid)";
+const COUNT: &str =
+    "SELECT json_build_array(read, rejected)::text FROM sync.count_import(:import_id::uuid)";
 
 const END: &str = "UPDATE sync.import
 SET state = :state::text, error = :error::text, finished_at = clock_timestamp(), reported_at = clock_timestamp(),
@@ -136,10 +143,9 @@ const RECORD_BYTES_READ: &str =
     "UPDATE sync.import SET bytes_read = :bytes_read::bigint, progressed_at = clock_timestamp()
 WHERE id = :import_id::uuid AND state = 'running'";
 
-const FORGET_REJECTS: [&str; 2] = [
-    "DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid",
-    "DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid",
-];
+const FORGET_REJECTS: &str =
+    "WITH kind AS (DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid)
+DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid";
 
 const REPORTED: &str =
     "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
@@ -150,52 +156,65 @@ const CLEAR_ROWS: i64 = 30_000;
 /// Deletes keys of an import, and returns their number.
 const CLEAR: &str = "WITH key AS (DELETE FROM sync.import_key WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM sync.import_key WHERE import_id = :import_id::uuid LIMIT :rows::bigint)) RETURNING 1)
-SELECT count(*) FROM key";
+SELECT count(*)::text FROM key";
 
-impl ImportEntry<'_> {
-    /// Registers the import, or finds it, and takes it if no other worker has it.
-    /// The claims of the first claim hold: they are those of all its transactions.
+impl Worker<'_> {
+    /// Registers the import, or finds it, and takes it if no other worker has it. The claims of the
+    /// first call are those of all its transactions.
     pub(super) async fn claim(
         &self,
         request: &ImportRequest,
         claims: Option<String>,
     ) -> Result<ClaimResult, SyncError> {
         let Source { object, table, sequencer, uploader } = &request.source;
-        let optional = |name, value: Option<String>| match value {
-            Some(value) => parameter(name, value),
-            None => null(name),
-        };
         let parameters = vec![
-            self.id(),
+            self.entry.id(),
             parameter("bucket", object.bucket.as_str()),
             parameter("object_key", storable(&object.key)),
             parameter("object_version", request.source.version()),
             parameter("sequencer", sequencer.as_str()),
             parameter("table_name", storable(table)),
             parameter("continuation", request.continuation.to_string()),
-            self.worker(),
+            self.id(),
             parameter("message_id", storable(self.message_id)),
             optional("caller", uploader.as_deref().map(storable)),
             optional("claims", claims),
         ];
-        let records = self.run(CLAIM, parameters).await?;
-        match records.first().map(Vec::as_slice) {
-            Some(
-                [Field::Text(standing), Field::Text(state), error, Field::Boolean(is_reported)],
-            ) => Ok(match standing.as_str() {
-                "begin" => ClaimResult::Claimed,
-                "held" => ClaimResult::HeldElsewhere,
-                "running" => ClaimResult::ContinuedElsewhere,
-                _ => ClaimResult::Ended {
-                    state: state.clone(),
-                    error: error.as_text().map(str::to_owned),
-                    is_reported: *is_reported,
-                },
-            }),
-            _ => Err(self.unreadable()),
+        self.entry.read(CLAIM, parameters).await
+    }
+
+    /// Records why the import cannot continue now.
+    pub(super) async fn record_obstacle(&self, error: &str) -> Result<(), DataApiError> {
+        let parameters = vec![self.entry.id(), self.id(), parameter("error", storable(error))];
+        self.entry.data_api.execute(None, OBSTACLE, parameters).await.map(drop)
+    }
+
+    /// Records again and again that the worker has the import, as long as the future is polled.
+    pub(super) async fn hold(&self) {
+        loop {
+            tokio::time::sleep(HOLD_EVERY).await;
+            let parameters = vec![self.entry.id(), self.id()];
+            if let Err(error) = self.entry.data_api.execute(None, HOLD, parameters).await {
+                let import_id = self.entry.import_id;
+                tracing::info!(reason = %error, %import_id, "import not held");
+            }
         }
     }
 
+    /// Returns `true` if a further claim is worth it: the worker still has the import, or the claim
+    /// returns what happened to it.
+    pub(super) async fn holds(&self, request: &ImportRequest) -> Result<bool, SyncError> {
+        let continuation = parameter("continuation", request.continuation.to_string());
+        let records = self.entry.run(HOLDS, vec![self.entry.id(), self.id(), continuation]).await?;
+        Ok(records.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
+    }
+
+    fn id(&self) -> Parameter {
+        parameter("worker", self.id.to_string())
+    }
+}
+
+impl ImportEntry<'_> {
     /// Sets the options and limits of the import, unless they are set, and returns those that hold,
     /// with the progress.
     pub(super) async fn describe(
@@ -213,15 +232,12 @@ impl ImportEntry<'_> {
             parameter("chunk_records", limits.records.to_string()),
             parameter("chunk_bytes", limits.bytes.to_string()),
         ];
-        let records = self.run(DESCRIBE, parameters).await?;
-        records.first().and_then(progress).ok_or_else(|| self.unreadable())
+        self.read(DESCRIBE, parameters).await
     }
 
     /// Updates the counts of the import, and returns the numbers of rows read and rejected.
     pub(super) async fn count(&self) -> Result<(u64, u64), SyncError> {
-        let records = self.run(COUNT, vec![self.id()]).await?;
-        let count = |index: usize| u64::try_from(records.first()?.get(index)?.as_long()?).ok();
-        count(0).zip(count(1)).ok_or_else(|| self.unreadable())
+        self.read(COUNT, vec![self.id()]).await
     }
 
     /// Updates the counts of an import that stops early from its committed chunks. Without a
@@ -236,54 +252,19 @@ impl ImportEntry<'_> {
 
     /// Deletes the rejects of the import.
     pub(super) async fn forget_rejects(&self) -> Result<(), SyncError> {
-        for sql in FORGET_REJECTS {
-            self.run(sql, vec![self.id()]).await?;
-        }
-        Ok(())
+        self.run(FORGET_REJECTS, vec![self.id()]).await.map(drop)
     }
 
     /// Records the bytes of the object that were read.
     pub(super) async fn record_bytes_read(&self, bytes_read: u64) -> Result<(), DataApiError> {
         let parameters = vec![self.id(), parameter("bytes_read", bytes_read.to_string())];
-        self.data_api.execute(None, RECORD_BYTES_READ, parameters).await?;
-        Ok(())
-    }
-
-    /// Records why the import cannot continue now.
-    pub(super) async fn record_obstacle(&self, error: &str) -> Result<(), DataApiError> {
-        let parameters = vec![self.id(), self.worker(), parameter("error", storable(error))];
-        self.data_api.execute(None, OBSTACLE, parameters).await?;
-        Ok(())
-    }
-
-    /// Records again and again that the worker has the import, as long as the future is polled.
-    pub(super) async fn hold(&self) {
-        loop {
-            tokio::time::sleep(HOLD_EVERY).await;
-            let parameters = vec![self.id(), self.worker()];
-            if let Err(error) = self.data_api.execute(None, HOLD, parameters).await {
-                tracing::info!(reason = %error, import_id = %self.import_id, "import not held");
-            }
-        }
-    }
-
-    /// Returns `true` if a further claim is worth it: the worker still has the import, or the claim
-    /// returns what happened to it.
-    pub(super) async fn holds(&self, request: &ImportRequest) -> Result<bool, SyncError> {
-        let parameters = vec![
-            self.id(),
-            self.worker(),
-            parameter("continuation", request.continuation.to_string()),
-        ];
-        let records = self.run(HOLDS, parameters).await?;
-        Ok(records.first().and_then(|record| record.first()) == Some(&Field::Boolean(true)))
+        self.data_api.execute(None, RECORD_BYTES_READ, parameters).await.map(drop)
     }
 
     /// Ends the import, after its report is written. Returns `false` if another worker has ended
     /// it.
     pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<bool, SyncError> {
-        let error =
-            error.map_or_else(|| null("error"), |error| parameter("error", storable(error)));
+        let error = optional("error", error.map(storable));
         let ended = self.run(END, vec![self.id(), parameter("state", state), error]).await?;
         self.clear().await?;
         Ok(!ended.is_empty())
@@ -291,17 +272,15 @@ impl ImportEntry<'_> {
 
     /// Records that an import which another worker ended has its report.
     pub(super) async fn set_reported(&self) -> Result<(), SyncError> {
-        self.run(REPORTED, vec![self.id()]).await?;
-        Ok(())
+        self.run(REPORTED, vec![self.id()]).await.map(drop)
     }
 
     /// Deletes the keys of the import, which only a running import needs.
     pub(super) async fn clear(&self) -> Result<(), SyncError> {
         loop {
             let parameters = vec![self.id(), parameter("rows", CLEAR_ROWS.to_string())];
-            let gone = self.run(CLEAR, parameters).await?;
-            let gone = gone.first().and_then(|record| record.first()?.as_long());
-            if gone.is_none_or(|gone| gone < CLEAR_ROWS) {
+            let gone: i64 = self.read(CLEAR, parameters).await?;
+            if gone < CLEAR_ROWS {
                 return Ok(());
             }
         }
@@ -317,44 +296,22 @@ impl ImportEntry<'_> {
         Ok(awake(self.deadline, call).await?)
     }
 
+    /// Runs a statement that returns one text of JSON.
+    pub(super) async fn read<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        parameters: Vec<Parameter>,
+    ) -> Result<T, SyncError> {
+        json(&self.run(sql, parameters).await?).ok_or_else(|| self.unreadable())
+    }
+
     /// Returns the parameter `import_id`.
     pub(super) fn id(&self) -> Parameter {
         parameter("import_id", self.import_id.to_string())
     }
 
-    fn worker(&self) -> Parameter {
-        parameter("worker", self.worker.to_string())
-    }
-
-    /// Returns the error for an import without an entry.
+    /// Returns the error for an import whose entry is not there, or has been changed by hand.
     pub(super) fn unreadable(&self) -> SyncError {
         SyncError::Inconsistent(format!("import {} is not in sync.import", self.import_id))
     }
-}
-
-/// Reads the result of [`DESCRIBE`].
-fn progress(record: &Record) -> Option<Progress> {
-    let number = |index: usize| record.get(index)?.as_long();
-    let unsigned = |index: usize| u64::try_from(number(index)?).ok();
-    let lanes = usize::try_from(number(1)?).ok()?;
-    let chunk = u32::try_from(number(4)?).ok()?;
-    let position = unsigned(5).zip(unsigned(6));
-    let position = position.map(|(byte_offset, line)| FilePosition { byte_offset, line });
-    let ahead: Vec<(usize, u32)> = serde_json::from_str(record.get(10)?.as_text()?).ok()?;
-    let mut lane_next = vec![chunk; lanes];
-    for (lane, next) in ahead {
-        *lane_next.get_mut(lane)? = next;
-    }
-    Some(Progress {
-        options: serde_json::from_str(record.first()?.as_text()?).ok()?,
-        lanes,
-        limits: Limits {
-            records: usize::try_from(number(2)?).ok()?,
-            bytes: usize::try_from(number(3)?).ok()?,
-        },
-        checkpoint: Checkpoint { chunk, position, record: unsigned(7)? },
-        rows_read: unsigned(8)?,
-        rows_rejected: unsigned(9)?,
-        lane_next,
-    })
 }

@@ -18,7 +18,8 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use uuid::Uuid;
 
-use self::claim::ImportEntry;
+use self::attempt::Attempt;
+use self::claim::{ImportEntry, Worker};
 pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;
 use self::heartbeat::Heartbeat;
 use self::read::options::Defaults;
@@ -130,26 +131,25 @@ async fn import_message(
     if notification.ignored > 0 {
         tracing::info!(ignored = notification.ignored, "notifications ignored");
     }
-    let worker = Uuid::now_v7();
+    let worker_id = Uuid::now_v7();
     for request in &notification.requests {
         let import_id = request.source.import_id();
-        let entry =
-            ImportEntry { data_api: &import.data_api, import_id, deadline, worker, message_id };
-        match Box::pin(attempt::import_file(import, request, entry)).await {
+        let entry = ImportEntry { data_api: &import.data_api, import_id, deadline };
+        let worker = Worker { entry, id: worker_id, message_id };
+        match Box::pin(Attempt { import, request, worker }.run()).await {
             Ok(MessageResult::Done) => {}
             Ok(MessageResult::RetryLater) => {
-                record_obstacle(entry, &SyncError::OutOfTime.to_string()).await;
+                record_obstacle(worker, &SyncError::OutOfTime).await;
                 return Ok(MessageResult::RetryLater);
             }
             Ok(postponed) => return Ok(postponed),
-            Err(error) if error.disposition() == Disposition::Retry => {
-                tracing::warn!(%error, %import_id, "import is retried later");
-                record_obstacle(entry, &error.to_string()).await;
-                return Ok(MessageResult::RetryLater);
-            }
             Err(error) => {
+                record_obstacle(worker, &error).await;
+                if error.disposition() == Disposition::Retry {
+                    tracing::warn!(%error, %import_id, "import is retried later");
+                    return Ok(MessageResult::RetryLater);
+                }
                 tracing::error!(%error, %import_id, "import blocked");
-                record_obstacle(entry, &error.to_string()).await;
                 return Err(error);
             }
         }
@@ -158,10 +158,10 @@ async fn import_message(
 }
 
 /// Records in `sync.import.error` why the import cannot continue now.
-async fn record_obstacle(entry: ImportEntry<'_>, error: &str) {
+async fn record_obstacle(worker: Worker<'_>, error: &SyncError) {
     let message = format!("the import cannot continue, and is retried: {error}");
-    if let Err(error) = entry.record_obstacle(&message).await {
-        let import_id = entry.import_id;
+    if let Err(error) = worker.record_obstacle(&message).await {
+        let import_id = worker.entry.import_id;
         tracing::info!(reason = %error, %import_id, "reason of the retry is not recorded");
     }
 }

@@ -17,6 +17,11 @@ pub(super) enum Stop {
 }
 
 impl Stop {
+    /// Stops with this error, if there is one.
+    pub(super) fn if_failed(error: Option<String>) -> Result<(), Self> {
+        error.map_or(Ok(()), |error| Err(Self::Failed(error)))
+    }
+
     /// Returns `true` if another catalog may have another result.
     pub(super) fn may_depend_on_tables(&self) -> bool {
         match self {

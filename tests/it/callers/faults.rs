@@ -6,7 +6,7 @@ use aurora_sync::domain::write::pack;
 use tokio::time::timeout;
 
 use super::{by, world};
-use crate::support::histories::seeds;
+use crate::support::histories::{seeds, wait_for_no_transaction};
 use crate::support::{World, delivery};
 
 /// Rows whose owner is whoever wrote them, by default and by a trigger.
@@ -64,7 +64,7 @@ async fn run(world: &World, seed: u64) {
         let time = Duration::from_millis(random.u64(1..400));
         let _ = timeout(time, world.apply(delivery(&messages))).await;
         world.server.faults().clear();
-        world.server.pass(Duration::from_mins(6));
+        wait_for_no_transaction(world, Duration::from_mins(6)).await;
         if settled().await == count.to_string() {
             break;
         }

@@ -5,4 +5,4 @@ SELECT sync.add_rejects(:import_id::uuid, :lane::smallint,
     FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[], :rule::text[],
       :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[]) WITH ORDINALITY
       AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, number)
-    ORDER BY number), :kept_rows::bigint, :kept_bytes::bigint)
+    ORDER BY number), 100000, 67108864)

@@ -7,8 +7,9 @@ FROM sync.load_bisected(:import_id::uuid, :lane::smallint, :statement::text, :ke
   ARRAY[:c1::text, :c2::text], :column_names::text[], :types::text[], :is_immediate::boolean,
   :follows::integer[], :of_table::text, :adds::text,
   ARRAY(
-    SELECT (NULL, NULL, record, line, byte_offset, NULL, '', NULL, '',
+    SELECT (NULL, NULL, record, line, byte_offset, column_name, rule, sqlstate, reason,
       convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject
-    FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :raw::text[], :raw_bytes::text[])
-      WITH ORDINALITY AS of_file (record, line, byte_offset, raw, raw_bytes, number)
-    ORDER BY number), :kept_rows::bigint, :kept_bytes::bigint) AS loaded
+    FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[], :rule::text[],
+      :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[]) WITH ORDINALITY
+      AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, number)
+    ORDER BY number), 100000, 67108864) AS loaded

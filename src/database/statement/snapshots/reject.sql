@@ -10,4 +10,4 @@ FROM (SELECT sync.enter_import(:import_id::uuid)) AS entered,
     FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[], :rule::text[],
       :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[]) WITH ORDINALITY
       AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, number)
-    ORDER BY number), :kept_rows::bigint, :kept_bytes::bigint) AS rejected
+    ORDER BY number), 100000, 67108864) AS rejected

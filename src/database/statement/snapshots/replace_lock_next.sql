@@ -19,4 +19,4 @@ WITH began AS MATERIALIZED (
     AND target.tableoid = missing.table_oid AND target.xmin = missing.written_by
   FOR UPDATE OF target
 )
-SELECT (SELECT count(*) FROM locked), (SELECT count(*) FROM stretch), (SELECT ARRAY[k1::text, k2::text] FROM stretch ORDER BY k1 DESC, k2 DESC LIMIT 1)
+SELECT json_build_array((SELECT count(*) FROM locked), (SELECT count(*) FROM stretch), (SELECT ARRAY[k1::text, k2::text] FROM stretch ORDER BY k1 DESC, k2 DESC LIMIT 1)::text)::text

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::loader::{Loader, Slot};
 use crate::database::transaction::BegunAhead;
 use crate::domain::deadline::Deadline;
-use crate::functions::import::claim::Progress;
+use crate::functions::import::claim::{ImportEntry, Progress};
 use crate::functions::import::read::chunk::{Chunk, ChunkEnd};
 use crate::functions::import::read::opened::Opened;
 use crate::functions::import::read::options::Limit;
@@ -45,18 +45,13 @@ impl Shared {
 }
 
 /// A part that waits for its lane.
-struct QueuedPart {
-    slot: Slot,
-    part: Part,
-}
+type QueuedPart = (Slot, Part);
 
 /// Loads the chunks of an opened file that are not loaded, and returns the number of its records.
 pub(in crate::functions::import) async fn load(
     loader: &Loader<'_>,
     opened: Opened<'_>,
     progress: &Progress,
-    max_rejects: Option<Limit>,
-    deadline: Deadline,
 ) -> Result<u64, Stop> {
     let shared = Shared {
         stop: RefCell::new(None),
@@ -65,9 +60,9 @@ pub(in crate::functions::import) async fn load(
         has_advanced: Cell::new(false),
     };
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
-    let lane = Lane { shared: &shared, loader, max_rejects, deadline };
+    let lane = Lane { shared: &shared, loader };
     let loading = receivers.into_iter().map(|queue| lane.run(queue));
-    let reading = read(&shared, opened, senders, &progress.lane_next, deadline);
+    let reading = read(&shared, opened, senders, &progress.lane_next);
     let (records, _) = join(reading, join_all(loading)).await;
     let has_advanced = shared.has_advanced.get();
     match (shared.stop.into_inner(), records) {
@@ -84,26 +79,15 @@ async fn read(
     mut opened: Opened<'_>,
     senders: Vec<Sender<QueuedPart>>,
     lane_next: &[u32],
-    deadline: Deadline,
 ) -> Option<u64> {
-    let stop_before = stop_before(deadline);
-    loop {
-        if shared.is_stopped() {
-            return None;
-        }
-        if deadline.less(stop_before).remaining().is_zero() {
-            shared.stop(Stop::OutOfTime { has_advanced: false });
-            return None;
-        }
+    while !shared.is_stopped() {
         match opened.next_chunk().await {
             Ok(Some((chunk, end))) => send(&senders, lane_next, chunk, end).await?,
             Ok(None) => return Some(opened.records_cut()),
-            Err(stop) => {
-                shared.stop(stop);
-                return None;
-            }
+            Err(stop) => shared.stop(stop),
         }
     }
+    None
 }
 
 /// Sends the parts of a chunk to the lanes that have not loaded them. Returns `None` if a lane has
@@ -118,31 +102,29 @@ async fn send(
     for (lane, (sender, part)) in senders.iter().zip(chunk.parts).enumerate() {
         let is_loaded = lane_next.get(lane).is_some_and(|next| number < *next);
         if !is_loaded && !part.is_empty() {
-            let slot = Slot { lane, chunk: number, end };
-            sender.send(QueuedPart { slot, part }).await.ok()?;
+            sender.send((Slot { lane, chunk: number, end }, part)).await.ok()?;
         }
     }
     Some(())
 }
 
-/// Returns the time before the deadline at which reading stops, so that the parts that were read
-/// can be loaded: a minute, but at most a quarter of the remaining time.
-pub(in crate::functions::import) fn stop_before(deadline: Deadline) -> Duration {
+/// Returns the time at which reading stops, so that the parts that were read can be loaded: a
+/// minute before the deadline, but at most a quarter of the remaining time.
+pub(in crate::functions::import) fn reading_until(deadline: Deadline) -> Deadline {
     const STOP_BEFORE: Duration = Duration::from_mins(1);
-    STOP_BEFORE.min(deadline.remaining() / 4)
+    deadline.less(STOP_BEFORE.min(deadline.remaining() / 4))
 }
 
 /// The loading of one lane.
 struct Lane<'a> {
     shared: &'a Shared,
     loader: &'a Loader<'a>,
-    max_rejects: Option<Limit>,
-    deadline: Deadline,
 }
 
 impl Lane<'_> {
     /// Loads the parts of the lane, in the order of the file.
     async fn run(&self, mut queue: Receiver<QueuedPart>) {
+        let ImportEntry { data_api, deadline, .. } = self.loader.entry;
         let (begun, next_begun) = (BegunAhead::default(), BegunAhead::default());
         let mut queued = queue.recv().await;
         while let Some(current) = queued {
@@ -151,13 +133,16 @@ impl Lane<'_> {
             let next = async {
                 let next = queue.recv().await;
                 if next.is_some() {
-                    next_begun.begin(self.loader.data_api, self.deadline).await;
+                    next_begun.begin(data_api, deadline).await;
                 }
                 next
             };
-            let (continues, next) = join(self.load(&current, &begun), next).await;
-            if !continues || self.shared.is_stopped() {
-                next_begun.discard(self.loader.data_api, self.deadline).await;
+            let (loaded, next) = join(self.load(&current, &begun), next).await;
+            if let Err(stop) = loaded {
+                self.shared.stop(stop);
+            }
+            if self.shared.is_stopped() {
+                next_begun.discard(data_api, deadline).await;
                 return;
             }
             begun.take_from(&next_begun);
@@ -165,22 +150,14 @@ impl Lane<'_> {
         }
     }
 
-    /// Loads a part. Returns `false` if the lane must stop.
-    async fn load(&self, QueuedPart { slot, part }: &QueuedPart, begun: &BegunAhead) -> bool {
+    async fn load(&self, (slot, part): &QueuedPart, begun: &BegunAhead) -> Result<(), Stop> {
         let Shared { has_advanced, read, rejected, .. } = self.shared;
-        match self.loader.load(*slot, part, begun, self.deadline).await {
-            Ok(refused) => {
-                has_advanced.set(true);
-                read.set(read.get() + part.len() as u64);
-                rejected.set(rejected.get() + refused);
-                match too_many(self.max_rejects, read.get(), rejected.get(), false) {
-                    None => return true,
-                    Some(error) => self.shared.stop(Stop::Failed(error)),
-                }
-            }
-            Err(error) => self.shared.stop(error.into()),
-        }
-        false
+        let refused = self.loader.load(*slot, part, begun).await?;
+        has_advanced.set(true);
+        read.set(read.get() + part.len() as u64);
+        rejected.set(rejected.get() + refused);
+        let max_rejects = self.loader.options.max_rejects;
+        Stop::if_failed(too_many(max_rejects, read.get(), rejected.get(), false))
     }
 }
 

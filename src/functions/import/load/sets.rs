@@ -14,27 +14,14 @@ use crate::functions::import::read::part::{Part, PartRow};
 /// The rows of one execution of a statement, in the order in which they are loaded.
 pub(in crate::functions::import) type Set<'a> = Vec<PartRow<'a>>;
 
-/// The rows of a part that are loaded, and the number of rows that were folded into them.
-#[derive(Debug)]
-pub(in crate::functions::import) struct Folded<'a> {
-    pub(in crate::functions::import) rows: Vec<PartRow<'a>>,
-    pub(in crate::functions::import) folded: usize,
-}
-
-/// Folds the earlier rows of each key into its last one.
-pub(in crate::functions::import) fn fold(part: &Part) -> Folded<'_> {
+/// Folds the earlier rows of each key into its last one. Returns the rows that are left.
+pub(in crate::functions::import) fn fold(part: &Part) -> Vec<PartRow<'_>> {
     let mut later = HashSet::new();
     let mut rows: Vec<_> = part.rows().collect();
-    let all = rows.len();
     rows.reverse();
     rows.retain(|row| row.key().is_none_or(|key| later.insert(key)));
     rows.reverse();
-    Folded { folded: all - rows.len(), rows }
-}
-
-/// Returns all rows of the part, without folding.
-pub(in crate::functions::import) fn unfolded(part: &Part) -> Folded<'_> {
-    Folded { rows: part.rows().collect(), folded: 0 }
+    rows
 }
 
 /// The rows of a part in which bad rows are looked for, if rows of a key fold.
@@ -79,22 +66,15 @@ pub(in crate::functions::import) fn by_key<'a>(
             _ => unfolded.in_order.push(row),
         }
     }
-    let mut rows = 0;
-    let mut bytes = 0;
+    let (mut rows, mut bytes) = (0, 0);
     for group in groups {
-        let (group_rows, group_bytes) = (group.len(), group_bytes(&group));
-        let is_full = rows + group_rows > set_rows_max || bytes + group_bytes > GROUP_BYTES_MAX;
-        match unfolded.repeated.last_mut().filter(|_| !is_full) {
-            Some(set) => {
-                set.push(group);
-                rows += group_rows;
-                bytes += group_bytes;
-            }
-            None => {
-                unfolded.repeated.push(vec![group]);
-                (rows, bytes) = (group_rows, group_bytes);
-            }
+        rows += group.len();
+        bytes += group_bytes(&group);
+        if unfolded.repeated.is_empty() || rows > set_rows_max || bytes > GROUP_BYTES_MAX {
+            unfolded.repeated.push(Vec::new());
+            (rows, bytes) = (group.len(), group_bytes(&group));
         }
+        unfolded.repeated.last_mut().expect("a set has begun").push(group);
     }
     unfolded
 }
@@ -173,7 +153,8 @@ mod tests {
 
     /// Compares the keys of each set.
     fn check(part: &Part, keeps_order: bool, expected: &[&str]) {
-        let sets = sets(&unfolded(part).rows, SET_ROWS_MAX, keeps_order, |_| 0);
+        let rows: Vec<_> = part.rows().collect();
+        let sets = sets(&rows, SET_ROWS_MAX, keeps_order, |_| 0);
         let found: Vec<_> = sets.iter().map(|set| keys(set)).collect();
         assert_eq!(found, expected);
     }
@@ -194,8 +175,7 @@ mod tests {
     #[test]
     fn earlier_rows_of_a_key_fold_into_the_last_one() {
         let part = Part::of_keys([3, 1, 3, 2, 1, 3]);
-        let folded = fold(&part);
-        assert_eq!((keys(&folded.rows).as_str(), folded.folded), ("2 1 3", 3));
+        assert_eq!(keys(&fold(&part)), "2 1 3");
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //! order.
 
 use csv_stream::records::{FilePosition, Record};
+use serde::Deserialize;
 
 use super::layout::Layout;
 use super::part::{Origin, Part, Reject};
 
 /// The limits of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Limits {
     pub records: usize,
     /// The bytes of the records in the file. The record that passes this limit is the last one.

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use csv_stream::encoding::Encoding;
-use csv_stream::inflate::Compression;
 use csv_stream::reader::{Next, ReadError, Reader};
-use csv_stream::records::{FilePosition, LineEnd, Record};
+use csv_stream::records::{FilePosition, Record};
 use tokio::time::timeout;
 
 use super::options::Options;
@@ -13,9 +12,14 @@ use crate::aws::objects::{ObjectName, Objects, RangeReader};
 use crate::domain::deadline::Deadline;
 use crate::functions::import::stop::Stop;
 
-/// The time for reading a file.
+/// The object of a file, and the way in which it is read.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::functions::import) struct ReadTime {
+pub(in crate::functions::import) struct FileSource<'a> {
+    pub objects: &'a Objects,
+    pub object: &'a ObjectName,
+    pub size_bytes: u64,
+    pub options: &'a Options,
+    /// The time at which reading stops.
     pub until: Deadline,
     /// The time from which an invocation counts as a full one: see
     /// [`Import`](crate::functions::import::Import).
@@ -29,51 +33,40 @@ pub(in crate::functions::import) struct ReadTime {
 #[derive(Debug)]
 pub(in crate::functions::import) struct File {
     ranges: RangeReader,
-    reader: Reader<Vec<u8>>,
+    pub reader: Reader<Vec<u8>>,
     /// The bytes of the object that went to the reader so far.
-    bytes_read: u64,
+    pub bytes_read: u64,
     is_ended: bool,
-    time: ReadTime,
+    until: Deadline,
+    full_invocation: Duration,
+    chunk_bytes_max: u64,
     /// The position up to which the content is cut, and the time that remained then.
     cut: (FilePosition, Duration),
 }
 
 impl File {
-    /// Opens a file at its beginning. Reading fails if the object is replaced by another one.
+    /// Opens a file at its beginning or, if it is not compressed, at the beginning of a record.
+    /// Reading fails if the object is replaced by another one.
     pub(in crate::functions::import) fn open(
-        objects: &Objects,
-        name: &ObjectName,
-        size_bytes: u64,
-        options: &Options,
-        time: ReadTime,
+        source: &FileSource<'_>,
+        at: Option<(Encoding, FilePosition)>,
     ) -> Self {
+        let FileSource { object, size_bytes, options, until, .. } = *source;
+        let dialect = options.dialect.clone();
+        let begin = FilePosition { byte_offset: 0, line: 1 };
+        let (reader, position) = match at {
+            None => (Reader::new(dialect, options.encoding), begin),
+            Some((encoding, position)) => (Reader::at(dialect, encoding, position), position),
+        };
         Self {
-            ranges: objects.read(name, size_bytes, 0),
-            reader: Reader::new(options.dialect.clone(), options.encoding),
-            bytes_read: 0,
-            is_ended: false,
-            time,
-            cut: (FilePosition { byte_offset: 0, line: 1 }, time.until.remaining()),
-        }
-    }
-
-    /// Opens a file at the beginning of a record. The file must not be compressed.
-    pub(in crate::functions::import) fn open_at(
-        objects: &Objects,
-        name: &ObjectName,
-        size_bytes: u64,
-        options: &Options,
-        encoding: Encoding,
-        position: FilePosition,
-        time: ReadTime,
-    ) -> Self {
-        Self {
-            ranges: objects.read(name, size_bytes, position.byte_offset),
-            reader: Reader::at(options.dialect.clone(), encoding, position),
+            ranges: source.objects.read(object, size_bytes, position.byte_offset),
+            reader,
             bytes_read: position.byte_offset,
             is_ended: false,
-            time,
-            cut: (position, time.until.remaining()),
+            until,
+            full_invocation: source.full_invocation,
+            chunk_bytes_max: source.chunk_bytes_max,
+            cut: (position, until.remaining()),
         }
     }
 
@@ -86,7 +79,7 @@ impl File {
         while !self.is_ended && records.len() == len {
             // The lanes load in the same task.
             tokio::task::yield_now().await;
-            let remaining = self.time.until.remaining();
+            let remaining = self.until.remaining();
             if remaining.is_zero() {
                 return Err(self.out_of_time());
             }
@@ -110,7 +103,7 @@ impl File {
 
     /// Notes that a chunk was cut at this position.
     pub(in crate::functions::import) fn cut(&mut self) {
-        self.cut = (self.reader.position(), self.time.until.remaining());
+        self.cut = (self.reader.position(), self.until.remaining());
     }
 
     /// Returns the reason to stop. The import fails if the next invocation would have no more time,
@@ -118,29 +111,9 @@ impl File {
     fn out_of_time(&self) -> Stop {
         let (FilePosition { byte_offset, line }, had) = self.cut;
         let bytes = self.reader.position().byte_offset.saturating_sub(byte_offset);
-        if had >= self.time.full_invocation && bytes > self.time.chunk_bytes_max {
+        if had >= self.full_invocation && bytes > self.chunk_bytes_max {
             return ReadError::Endless { line }.into();
         }
         Stop::OutOfTime { has_advanced: false }
-    }
-
-    /// Returns the bytes of the object that were read.
-    pub(in crate::functions::import) fn bytes_read(&self) -> u64 {
-        self.bytes_read
-    }
-
-    /// Returns the encoding, after the first bytes were read.
-    pub(in crate::functions::import) fn encoding(&self) -> Option<Encoding> {
-        self.reader.encoding()
-    }
-
-    /// Returns the compression, if the file has one.
-    pub(in crate::functions::import) fn compression(&self) -> Option<Compression> {
-        self.reader.compression()
-    }
-
-    /// Returns the line end of the first line, after it was read.
-    pub(in crate::functions::import) fn line_end(&self) -> Option<LineEnd> {
-        self.reader.line_end()
     }
 }

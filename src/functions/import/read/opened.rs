@@ -2,14 +2,13 @@
 
 use aurora_sync_catalog::Table;
 use csv_stream::encoding::Encoding;
+use csv_stream::reader::ReadError;
 use csv_stream::records::{Content, FilePosition, LineEnd, Record};
 
 use super::chunk::{Chunk, ChunkEnd};
-use super::file::{File, ReadTime};
+use super::file::{File, FileSource};
 use super::layout::Layout;
-use super::options::Options;
-use crate::aws::objects::{ObjectName, Objects};
-use crate::functions::import::claim::{Checkpoint, Progress};
+use crate::functions::import::claim::Progress;
 use crate::functions::import::report::Format;
 use crate::functions::import::stop::Stop;
 
@@ -17,7 +16,6 @@ use crate::functions::import::stop::Stop;
 #[derive(Debug)]
 pub(in crate::functions::import) struct Opened<'a> {
     pub layout: Layout<'a>,
-    pub encoding: Encoding,
     pub format: Format,
     file: File,
     /// The records that were read, but are in no chunk yet.
@@ -31,20 +29,18 @@ pub(in crate::functions::import) struct Opened<'a> {
 ///
 /// Fails if the header does not fit the table or the options, or if the file is empty.
 pub(in crate::functions::import) async fn open<'a>(
-    objects: &'a Objects,
-    name: &'a ObjectName,
-    size_bytes: u64,
+    source: &FileSource<'_>,
     table: &'a Table,
-    options: &'a Options,
     progress: &Progress,
-    time: ReadTime,
 ) -> Result<Opened<'a>, Stop> {
-    let mut file = File::open(objects, name, size_bytes, options, time);
+    let options = source.options;
+    let mut file = File::open(source, None);
     let mut records = Vec::new();
-    let may_have_more = read_some(&mut file, &mut records).await?;
-    let delimiter = options.dialect.delimiter;
-    let may_have_more =
-        skip_delimiter_line(&mut file, &mut records, may_have_more, delimiter).await?;
+    let mut may_have_more = read_some(&mut file, &mut records).await?;
+    if is_delimiter_line(records.first(), options.dialect.delimiter)? {
+        records.remove(0);
+        may_have_more = may_have_more && read_some(&mut file, &mut records).await?;
+    }
     let header = (options.has_header && !records.is_empty()).then(|| records.remove(0));
     let layout = match (&header, &options.columns) {
         (Some(header), _) => Layout::from_header(table, header, options)?,
@@ -56,38 +52,35 @@ pub(in crate::functions::import) async fn open<'a>(
             return Err(Stop::Failed(error.to_owned()));
         }
     };
-    let encoding = match file.encoding() {
+    let encoding = match file.reader.encoding() {
         Some(encoding) => encoding,
-        None => {
-            Encoding::of(options.encoding, &[]).map_err(|error| Stop::Failed(error.to_string()))?
-        }
+        None => Encoding::of(options.encoding, &[]).map_err(ReadError::from)?,
     };
     let format = Format {
         dialect: options.dialect.clone(),
         encoding,
-        line_end: file.line_end().unwrap_or(LineEnd::Lf),
+        line_end: file.reader.line_end().unwrap_or(LineEnd::Lf),
         header: header.map(|header| header.raw),
         columns: options.columns.clone().unwrap_or_default(),
         has_error_column: layout.has_error_column(),
     };
-    let Checkpoint { chunk, position, record } = progress.checkpoint;
+    let Progress { chunk, position, record, lanes, limits, .. } = *progress;
     let mut opened = Opened {
         layout,
-        encoding,
         format,
         file,
         records: records.into_iter(),
         may_have_more,
-        chunk: Chunk::new(0, 1, progress.lanes, progress.limits),
+        chunk: Chunk::new(0, 1, lanes, limits),
     };
     // A compressed file is read from its beginning again.
-    if chunk > 0 && (position.is_none() || opened.file.compression().is_none()) {
+    if chunk > 0 && (position.is_none() || !opened.is_compressed()) {
         opened.records = Vec::new().into_iter();
-        opened.chunk = Chunk::new(chunk, record, progress.lanes, progress.limits);
+        opened.chunk = Chunk::new(chunk, record, lanes, limits);
         opened.may_have_more = position.is_some();
-        if let Some(position) = position {
-            opened.file =
-                File::open_at(objects, name, size_bytes, options, encoding, position, time);
+        if let Some((byte_offset, line)) = position {
+            let position = FilePosition { byte_offset, line };
+            opened.file = File::open(source, Some((encoding, position)));
         }
     }
     Ok(opened)
@@ -120,7 +113,7 @@ impl Opened<'_> {
 
     /// Returns `true` if the file is compressed, so that reading cannot begin in the middle.
     pub(in crate::functions::import) fn is_compressed(&self) -> bool {
-        self.file.compression().is_some()
+        self.file.reader.compression().is_some()
     }
 
     /// Returns the number of records in all chunks up to the last one that was cut.
@@ -130,7 +123,7 @@ impl Opened<'_> {
 
     /// Returns the bytes of the object that were read.
     pub(in crate::functions::import) fn bytes_read(&self) -> u64 {
-        self.file.bytes_read()
+        self.file.bytes_read
     }
 }
 
@@ -140,7 +133,7 @@ fn cut(chunk: &mut Chunk, file: &mut File, next: Option<FilePosition>) -> (Chunk
     let after = chunk.next();
     let end = ChunkEnd {
         records: chunk.records(),
-        bytes_read: file.bytes_read(),
+        bytes_read: file.bytes_read,
         next,
         next_record: after.first_record,
     };
@@ -157,44 +150,27 @@ async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, S
     Ok(true)
 }
 
-/// Returns the delimiter of a line such as `sep=;`, which programs write before the header for
-/// Excel. If it is `own`, the delimiter of the import, the line has two fields.
-fn declared_delimiter(record: &Record, own: u8) -> Option<u8> {
-    let Content::Fields(fields) = &record.content else { return None };
-    let fields: Vec<_> = fields.iter().map(Option::unwrap_or_default).collect();
-    match fields.as_slice() {
-        [first, ""] => first.eq_ignore_ascii_case("sep=").then_some(own),
-        [only] => {
-            let (name, delimiter) = only.split_at_checked("sep=".len())?;
-            let is_one = name.eq_ignore_ascii_case("sep=") && delimiter.len() == 1;
-            delimiter.bytes().next().filter(|_| is_one)
-        }
-        _ => None,
-    }
-}
-
-/// Skips a line such as `sep=;`. Returns `false` at the end of the file. Fails if the line declares
-/// another delimiter than the options.
-async fn skip_delimiter_line(
-    file: &mut File,
-    records: &mut Vec<Record>,
-    may_have_more: bool,
-    own: u8,
-) -> Result<bool, Stop> {
-    let Some(declared) = records.first().and_then(|record| declared_delimiter(record, own)) else {
-        return Ok(may_have_more);
+/// Returns `true` for a line such as `sep=;`, which programs write before the header for Excel.
+/// Fails if it declares another delimiter than `own`, that of the options.
+fn is_delimiter_line(record: Option<&Record>, own: u8) -> Result<bool, Stop> {
+    let Some(Content::Fields(fields)) = record.map(|record| &record.content) else {
+        return Ok(false);
     };
-    if declared != own {
-        let declared = char::from(declared);
-        let error = format!(
-            "the first line, sep={declared}, declares another delimiter; set the option delimiter to {declared:?}"
-        );
-        return Err(Stop::Failed(error));
+    let fields: Vec<_> = fields.iter().map(Option::unwrap_or_default).collect();
+    let declared = match fields.as_slice() {
+        // The own delimiter separates two fields.
+        [first, ""] if first.eq_ignore_ascii_case("sep=") => own,
+        [only] => match only.as_bytes() {
+            [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', declared] => *declared,
+            _ => return Ok(false),
+        },
+        _ => return Ok(false),
+    };
+    if declared == own {
+        return Ok(true);
     }
-    records.remove(0);
-    if records.is_empty() && may_have_more {
-        read_some(file, records).await
-    } else {
-        Ok(may_have_more)
-    }
+    let declared = char::from(declared);
+    Err(Stop::Failed(format!(
+        "the first line, sep={declared}, declares another delimiter; set the option delimiter to {declared:?}"
+    )))
 }

@@ -9,20 +9,22 @@ mod summary;
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub use self::rejected::Format;
 use self::rejected::RejectedFile;
 use self::rejects::RejectPages;
-use self::summary::Summary;
+use self::summary::SUMMARY;
 use super::Import;
+use super::claim::ImportEntry;
 use super::load::rejects::REJECTS_KEPT;
+use super::read::options::is_of_rows;
 use super::read::source::Source;
 use crate::aws::objects::Upload;
-use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::SyncError;
-use crate::domain::field::parameter;
+use crate::domain::field::{optional, parameter};
 
 /// Deletes the rejects after the first `kept` of the file. Each lane keeps its own first ones, so
 /// that there are gaps after these.
@@ -34,17 +36,10 @@ const TRIM: &str =
 /// The end of an import.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportEnd<'a> {
-    pub state: &'static str,
+    pub state: &'a str,
     pub error: Option<&'a str>,
     /// The format of the file; `None` if the header was not read. There is no `rejected.csv` then.
     pub format: Option<&'a Format>,
-}
-
-/// The key of `rejected.csv`, and the number of its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct RejectedObject {
-    key: String,
-    rows: u64,
 }
 
 /// Writes `report.json` and, if rejected records are kept, `rejected.csv`.
@@ -55,34 +50,43 @@ pub async fn write(
     end: ImportEnd<'_>,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
+    let entry = ImportEntry { data_api: &import.data_api, import_id, deadline };
     let folder = format!("{}/{import_id}", source.table);
-    let mut summary = Summary::read(&import.data_api, import_id, deadline).await?;
-    if summary.rejects_kept() > REJECTS_KEPT {
-        let parameters = vec![
-            parameter("import_id", import_id.to_string()),
-            parameter("kept", REJECTS_KEPT.to_string()),
-        ];
-        let trim = async || import.data_api.execute(None, TRIM, parameters.clone()).await;
-        awake(deadline, trim).await?;
-        summary = Summary::read(&import.data_api, import_id, deadline).await?;
+    let mut report = read(entry, end).await?;
+    if kept(&report) > REJECTS_KEPT {
+        entry.run(TRIM, vec![entry.id(), parameter("kept", REJECTS_KEPT.to_string())]).await?;
+        report = read(entry, end).await?;
     }
-    let rejected = match end.format {
-        Some(format) if summary.rejects_kept() > 0 => {
-            let file = RejectedFile::new(format);
-            let key = format!("{folder}/rejected.csv");
-            let upload = import.objects.upload(&import.results_bucket, &key, "text/csv").await?;
-            let options = carried_options(import, source, summary.mode()).await;
-            let rejects = RejectPages::of(&import.data_api, import_id, deadline);
-            let rows = write_rejected(upload.with_metadata(options), rejects, &file).await?;
-            (rows > 0).then_some(RejectedObject { key, rows })
+    let mut rejected = (Value::Null, 0);
+    if let Some(format) = end.format.filter(|_| kept(&report) > 0) {
+        let file = RejectedFile::new(format);
+        let key = format!("{folder}/rejected.csv");
+        let upload = import.objects.upload(&import.results_bucket, &key, "text/csv").await?;
+        let options = carried_options(import, source, report["options"]["mode"].as_str()).await;
+        let rejects = RejectPages::of(entry);
+        let rows = write_rejected(upload.with_metadata(options), rejects, &file).await?;
+        if rows > 0 {
+            rejected = (key.into(), rows);
         }
-        _ => None,
-    };
-    let report = summary.report(source, import_id, end, rejected.as_ref());
+    }
+    let (file, rows) = rejected;
+    report["rejected_file"] = file;
+    report["rejected_file_rows"] = json!(rows);
     let bytes = serde_json::to_vec_pretty(&report).expect("a report is plain data");
     let key = format!("{folder}/report.json");
     import.objects.put(&import.results_bucket, &key, "application/json", bytes).await?;
     Ok(())
+}
+
+/// Returns the report without `rejected.csv`.
+async fn read(entry: ImportEntry<'_>, end: ImportEnd<'_>) -> Result<Value, SyncError> {
+    let end = [parameter("state", end.state), optional("error", end.error)];
+    entry.read(SUMMARY, [vec![entry.id()], end.into()].concat()).await
+}
+
+/// Returns the number of rejected records that are kept.
+fn kept(report: &Value) -> u64 {
+    report["rejects_kept"].as_u64().unwrap_or_default()
 }
 
 /// Writes the rejected records page by page, since memory may not hold all of them, and returns
@@ -91,13 +95,17 @@ async fn write_rejected(
     mut upload: Upload,
     mut rejects: RejectPages<'_>,
     file: &RejectedFile<'_>,
-) -> Result<u64, SyncError> {
+) -> Result<usize, SyncError> {
     let mut bytes = file.head();
     let mut rows = 0;
-    while let Some(page) = rejects.next_page().await? {
+    loop {
+        let page = rejects.next_page().await?;
+        if page.is_empty() {
+            break;
+        }
+        rows += page.len();
         for reject in page {
-            file.record(&reject.raw(file.encoding()), &reject.reason(), &mut bytes);
-            rows += 1;
+            file.record(&reject.raw(file.encoding()), &reject.reason, &mut bytes);
         }
         upload.push(&bytes).await?;
         bytes.clear();
@@ -124,26 +132,9 @@ async fn carried_options(
     }
 }
 
-/// The options that `rejected.csv` gets. Limits are left out, as they are about the whole file.
-const CARRIED: [&str; 13] = [
-    "mode",
-    "delimiter",
-    "quote",
-    "escape",
-    "comment",
-    "encoding",
-    "null",
-    "header",
-    "columns",
-    "extra-columns",
-    "numbers",
-    "atomic",
-    "dry-run",
-];
-
 /// Returns the options of `rejected.csv`, by the metadata of its file and the mode of the import.
 fn carried(mut metadata: BTreeMap<String, String>, mode: Option<&str>) -> BTreeMap<String, String> {
-    metadata.retain(|name, _| CARRIED.contains(&name.as_str()));
+    metadata.retain(|name, _| is_of_rows(name));
     if mode == Some("replace") {
         // Mode replace would delete all rows that were not rejected.
         metadata.insert("mode".to_owned(), "upsert".to_owned());
