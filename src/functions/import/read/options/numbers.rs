@@ -57,43 +57,25 @@ impl Numbers {
             return Some(Cow::Borrowed(text));
         }
         let text = text.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
-        let (mantissa, exponent) = match text.find(['e', 'E']) {
-            Some(at) => text.split_at_checked(at)?,
-            None => (text, ""),
-        };
-        let (whole, fraction) = match mantissa.split_once(point) {
-            Some((whole, fraction)) => (whole, Some(fraction)),
-            None => (mantissa, None),
-        };
-        let is_fraction = |fraction: &str| fraction.bytes().all(|byte| byte.is_ascii_digit());
-        if exponent.contains([group, point]) || !fraction.is_none_or(is_fraction) {
-            return None;
-        }
+        let (mantissa, exponent) = text.split_at(text.find(['e', 'E']).unwrap_or(text.len()));
+        let (whole, fraction) = mantissa.split_once(point).unwrap_or((mantissa, ""));
         let digits = whole.strip_prefix(['-', '+']).unwrap_or(whole);
-        if !is_grouped(digits, group) {
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let is_sound = is_grouped(digits, group) && is_digits(&digits.replace(group, ""));
+        if !is_sound || !is_digits(fraction) || exponent.contains([group, point]) {
             return None;
         }
-        let mut plain = String::with_capacity(text.len());
-        plain.extend(whole.chars().filter(|character| *character != group));
-        if let Some(fraction) = fraction {
-            plain.push('.');
-            plain.push_str(fraction);
-        }
-        plain.push_str(exponent);
-        Some(Cow::Owned(plain))
+        let point = if mantissa.contains(point) { "." } else { "" };
+        Some(Cow::Owned(format!("{}{point}{fraction}{exponent}", whole.replace(group, ""))))
     }
 }
 
-/// Returns `true` for digits without groups, and for digits in groups of three after the first
-/// group.
+/// Returns `true` for one group, and for groups of three characters after the first one.
 fn is_grouped(digits: &str, group: char) -> bool {
-    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     match digits.split_once(group) {
-        None => is_digits(digits),
+        None => true,
         Some((first, rest)) => {
-            (1..=3).contains(&first.len())
-                && is_digits(first)
-                && rest.split(group).all(|part| part.len() == 3 && is_digits(part))
+            (1..=3).contains(&first.len()) && rest.split(group).all(|part| part.len() == 3)
         }
     }
 }
