@@ -4,6 +4,7 @@
 
 use csv_stream::dialect::Dialect;
 
+use super::value::ValueFault;
 use super::{LoadMode, OptionFault, Settings};
 
 /// Returns the contradictions, each as the fault of one of its options, with the change that ends
@@ -35,13 +36,7 @@ pub(super) fn of(settings: &Settings) -> Vec<OptionFault> {
 
 fn fault(settings: &Settings, option: &str, expected: &str) -> OptionFault {
     let (value, prefix) = settings.set.get(option).cloned().unzip();
-    OptionFault {
-        option: option.to_owned(),
-        value,
-        prefix: prefix.flatten(),
-        expected: expected.to_owned(),
-        nearest: None,
-    }
+    ValueFault::expected(expected).of(option, value, prefix.flatten())
 }
 
 /// Returns a fault for each character of the dialect that has two meanings.

@@ -6,6 +6,7 @@
 use csv_stream::dialect::Dialect;
 use serde_json::{Map, Value};
 
+use super::value::ValueFault;
 use super::{OptionFault, Settings};
 use crate::domain::caller::CLAIMS_BYTES_MAX;
 
@@ -121,12 +122,9 @@ fn checked(claims: &Value) -> Option<String> {
 
 /// Returns the text of one option of a prefix; `None` if its value is null.
 fn text(name: &str, value: &Value, prefix: &str) -> Result<Option<String>, OptionFault> {
-    let fault = |expected: &str| OptionFault {
-        option: name.to_owned(),
-        value: Some(value.to_string()),
-        prefix: Some(prefix.to_owned()),
-        expected: expected.to_owned(),
-        nearest: None,
+    let fault = |expected: &str| {
+        let prefix = Some(prefix.to_owned());
+        ValueFault::expected(expected).of(name, Some(value.to_string()), prefix)
     };
     let text = match value {
         Value::Null => return Ok(None),

@@ -272,13 +272,7 @@ impl Settings {
             }
             None => Err(unknown(name)),
         };
-        set.map_err(|ValueFault { expected, nearest }| OptionFault {
-            option: name.to_owned(),
-            value: Some(text.to_owned()),
-            prefix,
-            expected,
-            nearest,
-        })
+        set.map_err(|fault| fault.of(name, Some(text.to_owned()), prefix))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use csv_stream::encoding::{Charset, for_label};
 
-use super::{Limit, LoadMode, Numbers};
+use super::{Limit, LoadMode, Numbers, OptionFault};
 use crate::domain::fault::nearest;
 
 /// The names of characters, some of which are hard to write into metadata.
@@ -34,6 +34,18 @@ impl ValueFault {
     /// Makes the fault of a text that is none of these words.
     pub(super) fn one_of(text: &str, words: &[&str]) -> Self {
         Self::expected(format!("one of {}", words.join(", "))).near(text, words)
+    }
+
+    /// Makes it the fault of an option, with the value and the prefix that declares it, if there
+    /// are any.
+    pub(super) fn of(
+        self,
+        option: &str,
+        value: Option<String>,
+        prefix: Option<String>,
+    ) -> OptionFault {
+        let Self { expected, nearest } = self;
+        OptionFault { option: option.to_owned(), value, prefix, expected, nearest }
     }
 
     /// Adds the word that is nearest to a text.
