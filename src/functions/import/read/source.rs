@@ -3,7 +3,6 @@
 //! Pure.
 
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -127,61 +126,42 @@ const DEPTH_MAX: usize = 4;
 ///
 /// Fails if it is none of these.
 pub fn read(body: &str) -> Result<Notification, NotificationError> {
-    let mut notification = Notification::default();
-    read_into(body, 0, &mut notification)?;
-    Ok(notification)
+    let records = records(body, 0)?;
+    let ignored = records.iter().filter(|record| record.is_none()).count();
+    Ok(Notification { requests: records.into_iter().flatten().collect(), ignored })
 }
 
-fn read_into(
-    body: &str,
-    depth: usize,
-    notification: &mut Notification,
-) -> Result<(), NotificationError> {
+/// Returns the import that each record requests; `None` for a record that requests none.
+fn records(body: &str, depth: usize) -> Result<Vec<Option<ImportRequest>>, NotificationError> {
     if depth > DEPTH_MAX {
         return Err(NotificationError::TooDeep);
     }
     let value: Value = serde_json::from_str(body).map_err(NotificationError::NotJson)?;
     let text = |name: &str| value.get(name).and_then(Value::as_str);
-    let mut add = |source: Option<Source>| match source {
-        Some(source) => notification.requests.push(ImportRequest { source, continuation: 0 }),
-        None => notification.ignored += 1,
-    };
-    if value.get("Records").is_some() {
-        let event: S3Event = parse(value)?;
-        event.records.into_iter().for_each(|record| add(record.source()));
-        return Ok(());
-    }
-    if text("Event") == Some("s3:TestEvent") {
-        add(None);
-        return Ok(());
-    }
-    match (text("Type"), text("Message")) {
-        (Some("Notification"), Some(message)) => {
-            let message = message.to_owned();
-            return read_into(&message, depth + 1, notification);
-        }
-        // Messages of SNS about the subscription.
-        (Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), Some(_)) => {
-            add(None);
-            return Ok(());
-        }
-        _ => {}
-    }
-    if text("detail-type").is_some() && text("source").is_some() {
-        let is_created =
-            text("source") == Some("aws.s3") && text("detail-type") == Some("Object Created");
-        add(if is_created { Source::of(parse::<BridgeEvent>(value)?.detail) } else { None });
-        return Ok(());
+    if let (Some("Notification"), Some(message)) = (text("Type"), text("Message")) {
+        return records(message, depth + 1);
     }
     if value.get("continuation").is_some() {
-        notification.requests.push(parse(value)?);
-        return Ok(());
+        return Ok(vec![Some(parse(&value)?)]);
     }
-    Err(NotificationError::Unknown)
+    let sources = if let Some(records) = value.get("Records") {
+        parse::<Vec<Record>>(records)?.into_iter().map(Record::source).collect()
+    } else {
+        match (text("source"), text("detail-type"), text("Type"), text("Event")) {
+            (Some("aws.s3"), Some("Object Created"), ..) => vec![Source::of(parse(&value["detail"])?)],
+            (Some(_), Some(_), ..)
+            // Messages of SNS about the subscription.
+            | (_, _, Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), _)
+            | (_, _, _, Some("s3:TestEvent")) => vec![None],
+            _ => return Err(NotificationError::Unknown),
+        }
+    };
+    let request = |source| ImportRequest { source, continuation: 0 };
+    Ok(sources.into_iter().map(|source| source.map(request)).collect())
 }
 
-fn parse<T: DeserializeOwned>(value: Value) -> Result<T, NotificationError> {
-    serde_json::from_value(value).map_err(NotificationError::Malformed)
+fn parse<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, NotificationError> {
+    T::deserialize(value).map_err(NotificationError::Malformed)
 }
 
 /// Decodes the key of an event of S3, which is form-encoded: a space is `+`, a plus is `%2B`
@@ -190,13 +170,7 @@ fn decode_key(key: &str) -> String {
     percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// An event of S3 (Amazon S3 User Guide, "Event message structure").
-#[derive(Debug, Deserialize)]
-struct S3Event {
-    #[serde(rename = "Records")]
-    records: Vec<Record>,
-}
-
+/// A record of an event of S3 (Amazon S3 User Guide, "Event message structure").
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
@@ -231,14 +205,8 @@ impl Record {
     }
 }
 
-/// An event of EventBridge (Amazon S3 User Guide, "EventBridge event message structure"). Its key
-/// is not encoded.
-#[derive(Debug, Deserialize)]
-struct BridgeEvent {
-    detail: Upload,
-}
-
-/// The object of an event, in S3's own form or in that of EventBridge.
+/// The object of an event, in S3's own form or in that of EventBridge, whose key is not encoded
+/// (Amazon S3 User Guide, "EventBridge event message structure").
 #[derive(Debug, Deserialize)]
 struct Upload {
     bucket: Bucket,
