@@ -48,33 +48,30 @@ pub(in crate::functions::import) fn by_key<'a>(
             of_key.entry(key).or_default().push(row);
         }
     }
-    let group_bytes = |group: &Set<'a>| group.iter().map(|row| size_bytes(*row)).sum();
-    let is_repeated = |group: &Set<'a>| {
+    let group_bytes = |group: &Set<'a>| group.iter().map(|row| size_bytes(*row)).sum::<usize>();
+    let is_repeated = |group: &&Set<'a>| {
         group.len() > 1 && group.len() <= set_rows_max && group_bytes(group) <= GROUP_BYTES_MAX
     };
     let mut unfolded = Unfolded::default();
-    let mut groups = Vec::new();
-    for row in part.rows() {
-        match row.key().and_then(|key| of_key.get_mut(key)) {
-            Some(group) if is_repeated(group) => {
-                let mut group = std::mem::take(group);
-                group.reverse();
-                groups.push(group);
-            }
-            // The group of this key has been taken.
-            Some(group) if group.is_empty() => {}
-            _ => unfolded.in_order.push(row),
-        }
-    }
     let (mut rows, mut bytes) = (0, 0);
-    for group in groups {
+    for row in part.rows() {
+        let group = row.key().and_then(|key| of_key.get(key)).filter(is_repeated);
+        let Some(group) = group else {
+            unfolded.in_order.push(row);
+            continue;
+        };
+        // The whole group comes with its first row.
+        if group[0].number() != row.number() {
+            continue;
+        }
         rows += group.len();
-        bytes += group_bytes(&group);
+        bytes += group_bytes(group);
         if unfolded.repeated.is_empty() || rows > set_rows_max || bytes > GROUP_BYTES_MAX {
             unfolded.repeated.push(Vec::new());
-            (rows, bytes) = (group.len(), group_bytes(&group));
+            (rows, bytes) = (group.len(), group_bytes(group));
         }
-        unfolded.repeated.last_mut().expect("a set has begun").push(group);
+        let set = unfolded.repeated.last_mut().expect("a set has begun");
+        set.push(group.iter().rev().copied().collect());
     }
     unfolded
 }
@@ -142,9 +139,26 @@ pub(in crate::functions::import) fn column_parameters(
 
 #[cfg(test)]
 mod tests {
+    use csv_stream::records::FilePosition;
+
     use super::*;
+    use crate::database::parameter_set::PackedCells;
+    use crate::domain::key::Key;
+    use crate::functions::import::read::layout::Row;
 
     const SET_ROWS_MAX: usize = 3;
+
+    /// Makes a part of rows that have only a key.
+    fn part(keys: impl IntoIterator<Item = u64>) -> Part {
+        let table = aurora_sync_catalog::notation::table("t", "k bigint key");
+        let mut part = Part::default();
+        for key in keys {
+            let key = Key::from_path(&table, &key.to_string()).ok();
+            let row = Row { key, cells: PackedCells::default() };
+            part.push(1, FilePosition { byte_offset: 0, line: 1 }, b"", &row);
+        }
+        part
+    }
 
     fn keys(rows: &[PartRow<'_>]) -> String {
         let key = |row: &PartRow<'_>| row.key().unwrap_or("-").trim_end_matches('\0').to_owned();
@@ -161,26 +175,26 @@ mod tests {
 
     #[test]
     fn a_set_holds_a_key_once_and_is_sorted_by_keys() {
-        check(&Part::of_keys([3, 1, 2, 3, 1]), false, &["1 2 3", "1 3"]);
-        check(&Part::of_keys([4, 3, 2, 1]), false, &["1 2 3", "4"]);
-        check(&Part::of_keys([]), false, &[]);
+        check(&part([3, 1, 2, 3, 1]), false, &["1 2 3", "1 3"]);
+        check(&part([4, 3, 2, 1]), false, &["1 2 3", "4"]);
+        check(&part([]), false, &[]);
     }
 
     #[test]
     fn rows_that_depend_on_each_other_keep_their_order() {
-        check(&Part::of_keys([3, 1, 2, 3, 1, 3]), true, &["3 1 2", "3 1", "3"]);
-        check(&Part::of_keys([4, 3, 2, 1]), true, &["4 3 2", "1"]);
+        check(&part([3, 1, 2, 3, 1, 3]), true, &["3 1 2", "3 1", "3"]);
+        check(&part([4, 3, 2, 1]), true, &["4 3 2", "1"]);
     }
 
     #[test]
     fn earlier_rows_of_a_key_fold_into_the_last_one() {
-        let part = Part::of_keys([3, 1, 3, 2, 1, 3]);
+        let part = part([3, 1, 3, 2, 1, 3]);
         assert_eq!(keys(&fold(&part)), "2 1 3");
     }
 
     #[test]
     fn the_rows_of_a_repeated_key_are_in_one_set_the_last_one_first() {
-        let part = Part::of_keys([3, 1, 3, 2, 1, 3, 4, 4, 4, 4]);
+        let part = part([3, 1, 3, 2, 1, 3, 4, 4, 4, 4]);
         let found = by_key(&part, SET_ROWS_MAX, |_| 0);
         assert_eq!(keys(&found.in_order), "2 4 4 4 4");
         let sets: Vec<Vec<_>> = found

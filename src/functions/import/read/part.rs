@@ -89,19 +89,6 @@ impl Part {
     pub fn rows(&self) -> impl ExactSizeIterator<Item = PartRow<'_>> {
         (0..self.rows.len()).map(|number| PartRow { part: self, number })
     }
-
-    /// Makes a part of rows that have only a key.
-    #[cfg(test)]
-    pub fn of_keys(keys: impl IntoIterator<Item = u64>) -> Self {
-        let table = aurora_sync_catalog::notation::table("t", "k bigint key");
-        let mut part = Self::default();
-        for key in keys {
-            let key = Key::from_path(&table, &key.to_string()).ok();
-            let row = Row { key, cells: crate::database::parameter_set::PackedCells::default() };
-            part.push(1, FilePosition { byte_offset: 0, line: 1 }, b"", &row);
-        }
-        part
-    }
 }
 
 /// A record of a part that fits the table.
