@@ -23,8 +23,14 @@ use crate::functions::import::stop::Stop;
 /// The rows that must have been read before a percentage of rejects can stop an import.
 const PERCENT_OF_MIN: u64 = 10_000;
 
+/// A part that waits for its lane.
+type QueuedPart = (Slot, Part);
+
 /// The state that the futures share. They run in one task, never at the same time.
-struct Shared {
+struct Lanes<'a> {
+    loader: &'a Loader<'a>,
+    /// The first chunk of each lane that is not loaded.
+    next: &'a [u32],
     /// The reason to begin nothing more.
     stop: RefCell<Option<Stop>>,
     read: Cell<u64>,
@@ -33,7 +39,32 @@ struct Shared {
     has_advanced: Cell<bool>,
 }
 
-impl Shared {
+/// Loads the chunks of an opened file that are not loaded, and returns the number of its records.
+pub(in crate::functions::import) async fn load(
+    loader: &Loader<'_>,
+    opened: Opened<'_>,
+    progress: &Progress,
+) -> Result<u64, Stop> {
+    let lanes = Lanes {
+        loader,
+        next: &progress.lane_next,
+        stop: RefCell::new(None),
+        read: Cell::new(progress.rows_read),
+        rejected: Cell::new(progress.rows_rejected),
+        has_advanced: Cell::new(false),
+    };
+    let (senders, queues): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
+    let loading = queues.into_iter().map(|queue| lanes.load_lane(queue));
+    let (records, _) = join(lanes.read(opened, senders), join_all(loading)).await;
+    let has_advanced = lanes.has_advanced.get();
+    match (lanes.stop.into_inner(), records) {
+        (None, Some(records)) => Ok(records),
+        (Some(Stop::OutOfTime { .. }) | None, _) => Err(Stop::OutOfTime { has_advanced }),
+        (Some(stop), _) => Err(stop),
+    }
+}
+
+impl Lanes<'_> {
     fn is_stopped(&self) -> bool {
         self.stop.borrow().is_some()
     }
@@ -42,88 +73,40 @@ impl Shared {
     fn stop(&self, reason: Stop) {
         self.stop.borrow_mut().get_or_insert(reason);
     }
-}
 
-/// A part that waits for its lane.
-type QueuedPart = (Slot, Part);
-
-/// Loads the chunks of an opened file that are not loaded, and returns the number of its records.
-pub(in crate::functions::import) async fn load(
-    loader: &Loader<'_>,
-    opened: Opened<'_>,
-    progress: &Progress,
-) -> Result<u64, Stop> {
-    let shared = Shared {
-        stop: RefCell::new(None),
-        read: Cell::new(progress.rows_read),
-        rejected: Cell::new(progress.rows_rejected),
-        has_advanced: Cell::new(false),
-    };
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..progress.lanes).map(|_| channel(1)).unzip();
-    let lane = Lane { shared: &shared, loader };
-    let loading = receivers.into_iter().map(|queue| lane.run(queue));
-    let reading = read(&shared, opened, senders, &progress.lane_next);
-    let (records, _) = join(reading, join_all(loading)).await;
-    let has_advanced = shared.has_advanced.get();
-    match (shared.stop.into_inner(), records) {
-        (None, Some(records)) => Ok(records),
-        (Some(Stop::OutOfTime { .. }) | None, _) => Err(Stop::OutOfTime { has_advanced }),
-        (Some(stop), _) => Err(stop),
-    }
-}
-
-/// Reads, checks and cuts the file. Returns the number of its records, or `None` if it stopped
-/// before the end.
-async fn read(
-    shared: &Shared,
-    mut opened: Opened<'_>,
-    senders: Vec<Sender<QueuedPart>>,
-    lane_next: &[u32],
-) -> Option<u64> {
-    while !shared.is_stopped() {
-        match opened.next_chunk().await {
-            Ok(Some((chunk, end))) => send(&senders, lane_next, chunk, end).await?,
-            Ok(None) => return Some(opened.records_cut()),
-            Err(stop) => shared.stop(stop),
+    /// Reads, checks and cuts the file. Returns the number of its records, or `None` if it stopped
+    /// before the end.
+    async fn read(&self, mut opened: Opened<'_>, senders: Vec<Sender<QueuedPart>>) -> Option<u64> {
+        while !self.is_stopped() {
+            match opened.next_chunk().await {
+                Ok(Some((chunk, end))) => self.send(&senders, chunk, end).await?,
+                Ok(None) => return Some(opened.records_cut()),
+                Err(stop) => self.stop(stop),
+            }
         }
+        None
     }
-    None
-}
 
-/// Sends the parts of a chunk to the lanes that have not loaded them. Returns `None` if a lane has
-/// stopped.
-async fn send(
-    senders: &[Sender<QueuedPart>],
-    lane_next: &[u32],
-    chunk: Chunk,
-    end: ChunkEnd,
-) -> Option<()> {
-    let number = chunk.number;
-    for (lane, (sender, part)) in senders.iter().zip(chunk.parts).enumerate() {
-        let is_loaded = lane_next.get(lane).is_some_and(|next| number < *next);
-        if !is_loaded && !part.is_empty() {
-            sender.send((Slot { lane, chunk: number, end }, part)).await.ok()?;
+    /// Sends the parts of a chunk to the lanes that have not loaded them. Returns `None` if a lane
+    /// has stopped.
+    async fn send(
+        &self,
+        senders: &[Sender<QueuedPart>],
+        chunk: Chunk,
+        end: ChunkEnd,
+    ) -> Option<()> {
+        let number = chunk.number;
+        for (lane, (sender, part)) in senders.iter().zip(chunk.parts).enumerate() {
+            let is_loaded = self.next.get(lane).is_some_and(|next| number < *next);
+            if !is_loaded && !part.is_empty() {
+                sender.send((Slot { lane, chunk: number, end }, part)).await.ok()?;
+            }
         }
+        Some(())
     }
-    Some(())
-}
 
-/// Returns the time at which reading stops, so that the parts that were read can be loaded: a
-/// minute before the deadline, but at most a quarter of the remaining time.
-pub(in crate::functions::import) fn reading_until(deadline: Deadline) -> Deadline {
-    const STOP_BEFORE: Duration = Duration::from_mins(1);
-    deadline.less(STOP_BEFORE.min(deadline.remaining() / 4))
-}
-
-/// The loading of one lane.
-struct Lane<'a> {
-    shared: &'a Shared,
-    loader: &'a Loader<'a>,
-}
-
-impl Lane<'_> {
-    /// Loads the parts of the lane, in the order of the file.
-    async fn run(&self, mut queue: Receiver<QueuedPart>) {
+    /// Loads the parts of one lane, in the order of the file.
+    async fn load_lane(&self, mut queue: Receiver<QueuedPart>) {
         let ImportEntry { data_api, deadline, .. } = self.loader.entry;
         let (begun, next_begun) = (BegunAhead::default(), BegunAhead::default());
         let mut queued = queue.recv().await;
@@ -139,9 +122,9 @@ impl Lane<'_> {
             };
             let (loaded, next) = join(self.load(&current, &begun), next).await;
             if let Err(stop) = loaded {
-                self.shared.stop(stop);
+                self.stop(stop);
             }
-            if self.shared.is_stopped() {
+            if self.is_stopped() {
                 next_begun.discard(data_api, deadline).await;
                 return;
             }
@@ -151,14 +134,20 @@ impl Lane<'_> {
     }
 
     async fn load(&self, (slot, part): &QueuedPart, begun: &BegunAhead) -> Result<(), Stop> {
-        let Shared { has_advanced, read, rejected, .. } = self.shared;
         let refused = self.loader.load(*slot, part, begun).await?;
-        has_advanced.set(true);
-        read.set(read.get() + part.len() as u64);
-        rejected.set(rejected.get() + refused);
+        self.has_advanced.set(true);
+        self.read.update(|read| read + part.len() as u64);
+        self.rejected.update(|rejected| rejected + refused);
         let max_rejects = self.loader.options.max_rejects;
-        Stop::if_failed(too_many(max_rejects, read.get(), rejected.get(), false))
+        Stop::if_failed(too_many(max_rejects, self.read.get(), self.rejected.get(), false))
     }
+}
+
+/// Returns the time at which reading stops, so that the parts that were read can be loaded: a
+/// minute before the deadline, but at most a quarter of the remaining time.
+pub(in crate::functions::import) fn reading_until(deadline: Deadline) -> Deadline {
+    const STOP_BEFORE: Duration = Duration::from_mins(1);
+    deadline.less(STOP_BEFORE.min(deadline.remaining() / 4))
 }
 
 /// Returns the error if more rows are rejected than the limit allows. A percentage counts at the
