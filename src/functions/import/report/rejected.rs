@@ -139,13 +139,10 @@ impl<'a> RejectedFile<'a> {
         }
         // Without quotes the text must not contain special characters, and neither must their
         // replacement.
-        let blank = if dialect.delimiter == b' ' { '_' } else { ' ' };
+        let blank = if dialect.delimiter == b' ' { "_" } else { " " };
         let special = [Some(dialect.delimiter), dialect.comment, Some(b'\r'), Some(b'\n')];
-        let is_special =
-            |character| special.iter().flatten().any(|special| char::from(*special) == character);
-        text.chars()
-            .map(|character| if is_special(character) { blank } else { character })
-            .collect()
+        let special: Vec<_> = special.into_iter().flatten().map(char::from).collect();
+        text.replace(special.as_slice(), blank)
     }
 }
 
@@ -153,12 +150,9 @@ impl<'a> RejectedFile<'a> {
 fn names(header: &[u8], format: &Format) -> Vec<String> {
     let text = format.encoding.decode(header);
     let quote = format.dialect.quote.map(char::from);
-    let name = |range| {
-        let text: &str = text.get(range).unwrap_or_default();
-        text.trim_matches(|character| Some(character) == quote).to_owned()
-    };
-    let spans = spans(text.as_bytes(), &format.dialect);
-    spans.fields.into_iter().map(|field| name(field.range)).collect()
+    let fields = spans(text.as_bytes(), &format.dialect).fields.into_iter();
+    let texts = fields.map(|field| text.get(field.range).unwrap_or_default());
+    texts.map(|name| name.trim_matches(|mark| Some(mark) == quote).to_owned()).collect()
 }
 
 #[cfg(test)]
