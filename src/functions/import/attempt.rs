@@ -1,5 +1,6 @@
 //! One attempt to import one file: claims it, opens it, loads its rows, and reports.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::read::options::{self, Defaults, Options};
 use super::read::source::{self, ImportRequest, Source};
 use super::report::{self, Format};
 use super::stop::Stop;
-use super::{Import, MessageResult};
+use super::{Again, Import};
 use crate::api::caller::RowSecurity;
 use crate::aws::objects::ObjectName;
 use crate::database::statement::load::keeps_order;
@@ -40,21 +41,22 @@ const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
 const DISTURBED_MAX: u32 = 10;
 
 /// One attempt to import one file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Attempt<'a> {
     pub import: &'a Import,
     pub request: &'a ImportRequest,
     pub worker: Worker<'a>,
+    /// The format of the file, as soon as it is known.
+    pub format: RefCell<Option<Format>>,
 }
 
 impl Attempt<'_> {
     /// Imports the file, or continues its import.
-    pub(super) async fn run(self) -> Result<MessageResult, SyncError> {
+    pub(super) async fn run(&self) -> Result<Again, SyncError> {
         let import_id = self.worker.entry.import_id;
-        let mut format = None;
         for _ in 0..DISTURBED_MAX {
             let result = tokio::select! {
-                result = self.claim_and_load(&mut format) => result,
+                result = self.claim_and_load() => result,
                 () = self.worker.hold() => unreachable!("a worker never stops holding its import"),
             };
             match result {
@@ -73,8 +75,8 @@ impl Attempt<'_> {
     }
 
     /// Postpones the message. The jitter separates two messages of one import.
-    fn postponed(&self) -> MessageResult {
-        MessageResult::Postponed(WHILE_OTHERS_WORK + backoff::jitter(self.worker.message_id))
+    fn postponed(&self) -> Again {
+        Again::After(WHILE_OTHERS_WORK + backoff::jitter(self.worker.message_id))
     }
 
     /// Returns the claims under which row policies decide on the rows of the file: those of its
@@ -92,13 +94,9 @@ impl Attempt<'_> {
         })
     }
 
-    /// Claims the import, loads the file, and reports, if no other worker has the import. Sets
-    /// `format` as soon as it is known.
-    async fn claim_and_load(
-        &self,
-        format: &mut Option<Format>,
-    ) -> Result<MessageResult, SyncError> {
-        let Self { import, request, worker } = *self;
+    /// Claims the import, loads the file, and reports, if no other worker has the import.
+    async fn claim_and_load(&self) -> Result<Again, SyncError> {
+        let Self { import, request, worker, .. } = *self;
         let ImportEntry { import_id, deadline, .. } = worker.entry;
         match worker.claim(request, self.claims()).await? {
             ClaimResult::Begin => {}
@@ -108,7 +106,7 @@ impl Attempt<'_> {
             }
             ClaimResult::Running => {
                 tracing::info!(%import_id, "another message continues the import");
-                return Ok(MessageResult::Done);
+                return Ok(Again::Never);
             }
             ClaimResult::Ended { import_state, import_error, is_reported } => {
                 tracing::info!(%import_id, state = import_state, "import has already ended");
@@ -117,33 +115,33 @@ impl Attempt<'_> {
                 // Its worker did not know of the end, or died.
                 if !is_reported {
                     worker.entry.count_committed().await?;
-                    self.report(&import_state, import_error.as_deref(), format.as_ref()).await?;
+                    self.report(&import_state, import_error.as_deref()).await?;
                     worker.entry.set_reported().await?;
                 }
-                return Ok(MessageResult::Done);
+                return Ok(Again::Never);
             }
         }
         let (source, continuation) = (&request.source, request.continuation);
         let (table, caller) = (&source.table, &source.uploader);
         tracing::info!(%import_id, table, continuation, caller, "import begins");
         let catalog = import.tables.refreshed(deadline).await?;
-        let mut loaded = self.load_file(&catalog, format).await;
+        let mut loaded = self.load_file(&catalog).await;
         // The tables may have changed since they were read.
         if loaded.as_ref().is_err_and(Stop::may_depend_on_tables)
             && let Some(newer) = import.tables.newer_than(&catalog, deadline).await
         {
-            loaded = self.load_file(&newer, format).await;
+            loaded = self.load_file(&newer).await;
         }
         let (state, error) = match loaded.map_err(Stop::of_import) {
             Ok(()) => ("completed", None),
             Err(Stop::Failed(error)) => ("failed", Some(error)),
             Err(Stop::Error(error)) => return Err(error),
-            Err(Stop::OutOfTime { has_advanced: false }) => return Ok(MessageResult::RetryLater),
+            Err(Stop::OutOfTime { has_advanced: false }) => return Err(SyncError::OutOfTime),
             Err(Stop::OutOfTime { .. }) if continuation < CONTINUATIONS_MAX => {
                 let body = source::continuation_body(&request.source, continuation + 1);
                 import.queue.send_one(&body).await?;
                 tracing::info!(%import_id, "import continues in another invocation");
-                return Ok(MessageResult::Done);
+                return Ok(Again::Never);
             }
             Err(Stop::OutOfTime { .. }) => {
                 let error = "the file took more invocations than an import may take; the rows that were loaded stay";
@@ -151,36 +149,30 @@ impl Attempt<'_> {
             }
         };
         // The report comes before the state, so that a client that sees the end finds the report.
-        self.report(state, error.as_deref(), format.as_ref()).await?;
+        self.report(state, error.as_deref()).await?;
         if !worker.entry.end(state, error.as_deref()).await? {
             // A newer file has ended it meanwhile, and the report must say so: the next claim finds
             // it.
-            return Box::pin(self.claim_and_load(format)).await;
+            return Box::pin(self.claim_and_load()).await;
         }
         tracing::info!(%import_id, state, "import ended");
-        Ok(MessageResult::Done)
+        Ok(Again::Never)
     }
 
-    async fn report(
-        &self,
-        state: &str,
-        error: Option<&str>,
-        format: Option<&Format>,
-    ) -> Result<(), SyncError> {
+    async fn report(&self, state: &str, error: Option<&str>) -> Result<(), SyncError> {
         let ImportEntry { import_id, deadline, .. } = self.worker.entry;
-        let end = report::ImportEnd { state, error, format };
+        let format = self.format.borrow().clone();
+        let end = report::ImportEnd { state, error, format: format.as_ref() };
         report::write(self.import, &self.request.source, import_id, end, deadline).await
     }
 
-    /// Reads the file, and loads the rows that are not loaded yet. Sets `format` as soon as it is
-    /// known.
-    async fn load_file(&self, catalog: &Catalog, format: &mut Option<Format>) -> Result<(), Stop> {
-        let Self { import, request: ImportRequest { source, .. }, worker: Worker { entry, .. } } =
-            *self;
+    /// Reads the file, and loads the rows that are not loaded yet.
+    async fn load_file(&self, catalog: &Catalog) -> Result<(), Stop> {
+        let (import, source, entry) = (self.import, &self.request.source, self.worker.entry);
         let table = table_of(catalog, source)?;
         let head = import.objects.head(&source.object).await?;
         let declared = options::read(&import.defaults, &source.object.key, &head.metadata)
-            .map_err(|error| Stop::Failed(error.to_string()))?;
+            .map_err(|error| error.to_string())?;
         let lanes = lanes_of(table, &declared, import.lanes);
         let progress =
             entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
@@ -197,8 +189,8 @@ impl Attempt<'_> {
             full_invocation: import.full_invocation,
             chunk_bytes_max: 4 * (progress.limits.bytes + RECORD_BYTES_MAX) as u64,
         };
-        let opened = opened::open(&file, table, &progress).await?;
-        *format = Some(opened.format.clone());
+        let opened = opened::open(file, table, &progress).await?;
+        *self.format.borrow_mut() = Some(opened.format.clone());
         let loader = Loader {
             entry,
             table,
@@ -252,18 +244,7 @@ async fn load_lanes(
             loaded => loaded?,
         }
     }
-    if !is_replace {
-        return Ok(());
-    }
-    if !is_loaded {
-        replace::begin(entry).await?;
-    }
-    match replace::replace(loader).await {
-        Err(Stop::OutOfTime { has_advanced }) => {
-            Err(Stop::OutOfTime { has_advanced: has_advanced || !is_loaded })
-        }
-        replaced => replaced,
-    }
+    if is_replace { replace::replace(loader).await } else { Ok(()) }
 }
 
 /// Loads the rows that are not loaded yet, and checks that all rows of the file are accounted for.
@@ -302,7 +283,7 @@ async fn load_rows(
     } else {
         return Ok(());
     };
-    Err(Stop::Failed(error))
+    Err(error.into())
 }
 
 /// Returns the options with which the import began, whatever the configuration is now.
@@ -324,20 +305,17 @@ fn lanes_of(table: &Table, options: &Options, lanes: usize) -> usize {
 }
 
 /// Returns the table of the file.
-fn table_of<'a>(catalog: &'a Catalog, source: &Source) -> Result<&'a Table, Stop> {
-    let Some(table) = catalog.offered().find(|table| table.path() == source.table) else {
-        return Err(Stop::Failed(unknown_table(catalog, source)));
-    };
+fn table_of<'a>(catalog: &'a Catalog, source: &Source) -> Result<&'a Table, String> {
+    let table = catalog.offered().find(|table| table.path() == source.table);
+    let table = table.ok_or_else(|| unknown_table(catalog, source))?;
     match table.read_only {
-        Some(reason) => {
-            Err(Stop::Failed(format!("rows cannot be loaded into \"{table}\": {reason}")))
-        }
+        Some(reason) => Err(format!("rows cannot be loaded into \"{table}\": {reason}")),
         None => Ok(table),
     }
 }
 
 /// Checks that the mode may change the table in its way.
-fn check_rights(table: &Table, mode: LoadMode) -> Result<(), Stop> {
+fn check_rights(table: &Table, mode: LoadMode) -> Result<(), String> {
     // Without a key, the header's check says more.
     let needs_key = matches!(mode, LoadMode::Replace | LoadMode::Delete);
     if table.permits(mode.changes(table)) || (needs_key && table.primary_key.is_empty()) {
@@ -349,11 +327,10 @@ fn check_rights(table: &Table, mode: LoadMode) -> Result<(), Stop> {
         LoadMode::Replace => "SELECT, INSERT, UPDATE, DELETE",
         LoadMode::Delete => "SELECT, DELETE",
     };
-    Err(Stop::Failed(format!(
-        "the mode {} needs rights that sync_writer does not have: GRANT {rights} ON {} TO sync_writer",
-        mode.as_str(),
-        table.sql_name()
-    )))
+    let (mode, table) = (mode.as_str(), table.sql_name());
+    Err(format!(
+        "the mode {mode} needs rights that sync_writer does not have: GRANT {rights} ON {table} TO sync_writer"
+    ))
 }
 
 /// Returns the message for a file whose table does not exist.
@@ -361,18 +338,17 @@ fn unknown_table(catalog: &Catalog, source: &Source) -> String {
     let writable = catalog.tables().iter().filter(|table| table.is_writable());
     let paths: Vec<_> = writable.map(ToString::to_string).collect();
     let name = source.table.as_str();
-    let listed = || match paths.as_slice() {
+    let listed = match paths.as_slice() {
         [] => "the API offers no table to write: GRANT rights on one to sync_writer".to_owned(),
         paths => format!("the tables are: {}", paths.join(", ")),
     };
     if source.is_in_no_folder() {
         return format!(
-            "the file is in no table's folder; drop it under imports/<table>/; {}",
-            listed()
+            "the file is in no table's folder; drop it under imports/<table>/; {listed}"
         );
     }
     match nearest(name, paths.iter().map(String::as_str)) {
         Some(near) => format!("there is no table \"{name}\"; did you mean imports/{near}/?"),
-        None => format!("there is no table \"{name}\"; {}", listed()),
+        None => format!("there is no table \"{name}\"; {listed}"),
     }
 }

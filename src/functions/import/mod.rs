@@ -13,6 +13,7 @@ mod claim;
 mod heartbeat;
 mod stop;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
@@ -82,16 +83,15 @@ pub async fn handle(
             receipt_handle: &receipt_handle,
             every: import.heartbeat_every,
         };
-        let body = message.body.as_deref().unwrap_or_default();
-        let done = Box::pin(heartbeat.during(import_message(import, &id, body, deadline))).await;
         let receive_count = message.attributes.get("ApproximateReceiveCount");
         let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
-        let delay = |disposition| backoff::delay(receive_count, disposition);
+        let body = message.body.as_deref().unwrap_or_default();
+        let done = Box::pin(heartbeat.during(import_message(import, &id, body, deadline))).await;
         let again_after = match &done {
-            Ok(MessageResult::Done) => continue,
-            Ok(MessageResult::Postponed(time)) => *time,
-            Ok(MessageResult::RetryLater) => delay(Disposition::Retry),
-            Err(error) => delay(error.disposition()),
+            Ok(Again::Never) => continue,
+            Ok(Again::After(time)) => *time,
+            Ok(Again::WithBackoff) => backoff::delay(receive_count, Disposition::Retry),
+            Err(error) => backoff::delay(receive_count, error.disposition()),
         };
         heartbeat.hide(again_after).await;
         done?;
@@ -102,14 +102,12 @@ pub async fn handle(
     Ok(response)
 }
 
-/// The result of an invocation for one message.
+/// The time at which a message must be delivered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MessageResult {
-    Done,
-    /// The message must be delivered again, with backoff.
-    RetryLater,
-    /// The message must be delivered again after this time.
-    Postponed(Duration),
+enum Again {
+    Never,
+    WithBackoff,
+    After(Duration),
 }
 
 /// Imports the files that one message names.
@@ -118,14 +116,14 @@ async fn import_message(
     message_id: &str,
     body: &str,
     deadline: Deadline,
-) -> Result<MessageResult, SyncError> {
+) -> Result<Again, SyncError> {
     let notification = match source::read(body) {
         Ok(notification) => notification,
         Err(error) => {
             // There is no import that could show the error. The dead-letter queue keeps the
             // message, and raises an alarm.
             tracing::error!(error = crate::domain::error::chain(&error), "message is unreadable");
-            return Ok(MessageResult::RetryLater);
+            return Ok(Again::WithBackoff);
         }
     };
     if notification.ignored > 0 {
@@ -136,25 +134,22 @@ async fn import_message(
         let import_id = request.source.import_id();
         let entry = ImportEntry { data_api: &import.data_api, import_id, deadline };
         let worker = Worker { entry, id: worker_id, message_id };
-        match Box::pin(Attempt { import, request, worker }.run()).await {
-            Ok(MessageResult::Done) => {}
-            Ok(MessageResult::RetryLater) => {
-                record_obstacle(worker, &SyncError::OutOfTime).await;
-                return Ok(MessageResult::RetryLater);
-            }
-            Ok(postponed) => return Ok(postponed),
+        let attempt = Attempt { import, request, worker, format: RefCell::default() };
+        match Box::pin(attempt.run()).await {
+            Ok(Again::Never) => {}
+            Ok(again) => return Ok(again),
             Err(error) => {
                 record_obstacle(worker, &error).await;
                 if error.disposition() == Disposition::Retry {
                     tracing::warn!(%error, %import_id, "import is retried later");
-                    return Ok(MessageResult::RetryLater);
+                    return Ok(Again::WithBackoff);
                 }
                 tracing::error!(%error, %import_id, "import blocked");
                 return Err(error);
             }
         }
     }
-    Ok(MessageResult::Done)
+    Ok(Again::Never)
 }
 
 /// Records in `sync.import.error` why the import cannot continue now.

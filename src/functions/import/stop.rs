@@ -2,7 +2,6 @@
 
 use csv_stream::reader::ReadError;
 
-use super::read::layout::HeaderError;
 use crate::domain::error::{DataApiError, ServiceError, ServiceFault, SyncError, chain};
 
 /// The reason for which reading or loading stops.
@@ -79,8 +78,8 @@ impl From<ReadError> for Stop {
     }
 }
 
-impl From<HeaderError> for Stop {
-    fn from(error: HeaderError) -> Self {
-        Self::Failed(error.to_string())
+impl From<String> for Stop {
+    fn from(error: String) -> Self {
+        Self::Failed(error)
     }
 }

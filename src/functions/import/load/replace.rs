@@ -64,11 +64,6 @@ struct ReplaceProgress {
     deleted: u64,
 }
 
-/// Records that the whole file is loaded.
-pub(in crate::functions::import) async fn begin(entry: ImportEntry<'_>) -> Result<(), SyncError> {
-    entry.run(BEGIN, vec![entry.id()]).await.map(drop)
-}
-
 /// Returns `true` if an earlier attempt has loaded the whole file.
 pub(in crate::functions::import) async fn is_begun(
     entry: ImportEntry<'_>,
@@ -80,7 +75,8 @@ async fn progress(entry: ImportEntry<'_>) -> Result<ReplaceProgress, SyncError> 
     entry.read(PROGRESS, vec![entry.id()]).await
 }
 
-/// Counts the missing rows and deletes them. Continues where an earlier invocation stopped.
+/// Counts the missing rows and deletes them, after the whole file is loaded. Continues where an
+/// earlier invocation stopped.
 pub(in crate::functions::import) async fn replace(loader: &Loader<'_>) -> Result<(), Stop> {
     let Loader { entry, table, options, .. } = *loader;
     let until = reading_until(entry.deadline);
@@ -102,7 +98,11 @@ pub(in crate::functions::import) async fn replace(loader: &Loader<'_>) -> Result
                 true
             }
             Some(Phase::Count) => false,
-            None => return Err(entry.unreadable().into()),
+            None => {
+                entry.run(BEGIN, vec![entry.id()]).await?;
+                before = Some(progress);
+                continue;
+            }
         };
         if until.remaining().is_zero() {
             return Err(Stop::OutOfTime { has_advanced });

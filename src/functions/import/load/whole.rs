@@ -133,7 +133,7 @@ impl Whole<'_> {
     }
 
     async fn open_again(&self) -> Result<Opened<'_>, SyncError> {
-        let opened = opened::open(&self.file, self.loader.table, self.progress).await;
+        let opened = opened::open(self.file, self.loader.table, self.progress).await;
         opened.map_err(|stop| match stop {
             Stop::Error(error) => error,
             Stop::OutOfTime { .. } => SyncError::OutOfTime,

@@ -31,27 +31,25 @@ pub(in crate::functions::import) struct FileSource<'a> {
 
 /// A file that is being read.
 #[derive(Debug)]
-pub(in crate::functions::import) struct File {
+pub(in crate::functions::import) struct File<'a> {
+    source: FileSource<'a>,
     ranges: RangeReader,
     pub reader: Reader<Vec<u8>>,
     /// The bytes of the object that went to the reader so far.
     pub bytes_read: u64,
     is_ended: bool,
-    until: Deadline,
-    full_invocation: Duration,
-    chunk_bytes_max: u64,
     /// The position up to which the content is cut, and the time that remained then.
     cut: (FilePosition, Duration),
 }
 
-impl File {
+impl<'a> File<'a> {
     /// Opens a file at its beginning or, if it is not compressed, at the beginning of a record.
     /// Reading fails if the object is replaced by another one.
     pub(in crate::functions::import) fn open(
-        source: &FileSource<'_>,
+        source: FileSource<'a>,
         at: Option<(Encoding, FilePosition)>,
     ) -> Self {
-        let FileSource { object, size_bytes, options, until, .. } = *source;
+        let FileSource { object, size_bytes, options, until, .. } = source;
         let dialect = options.dialect.clone();
         let begin = FilePosition { byte_offset: 0, line: 1 };
         let (reader, position) = match at {
@@ -59,13 +57,11 @@ impl File {
             Some((encoding, position)) => (Reader::at(dialect, encoding, position), position),
         };
         Self {
+            source,
             ranges: source.objects.read(object, size_bytes, position.byte_offset),
             reader,
             bytes_read: position.byte_offset,
             is_ended: false,
-            until,
-            full_invocation: source.full_invocation,
-            chunk_bytes_max: source.chunk_bytes_max,
             cut: (position, until.remaining()),
         }
     }
@@ -79,7 +75,7 @@ impl File {
         while !self.is_ended && records.len() == len {
             // The lanes load in the same task.
             tokio::task::yield_now().await;
-            let remaining = self.until.remaining();
+            let remaining = self.source.until.remaining();
             if remaining.is_zero() {
                 return Err(self.out_of_time());
             }
@@ -103,7 +99,7 @@ impl File {
 
     /// Notes that a chunk was cut at this position.
     pub(in crate::functions::import) fn cut(&mut self) {
-        self.cut = (self.reader.position(), self.until.remaining());
+        self.cut = (self.reader.position(), self.source.until.remaining());
     }
 
     /// Returns the reason to stop. The import fails if the next invocation would have no more time,
@@ -111,7 +107,7 @@ impl File {
     fn out_of_time(&self) -> Stop {
         let (FilePosition { byte_offset, line }, had) = self.cut;
         let bytes = self.reader.position().byte_offset.saturating_sub(byte_offset);
-        if had >= self.full_invocation && bytes > self.chunk_bytes_max {
+        if had >= self.source.full_invocation && bytes > self.source.chunk_bytes_max {
             return ReadError::Endless { line }.into();
         }
         Stop::OutOfTime { has_advanced: false }

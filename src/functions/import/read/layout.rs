@@ -42,11 +42,6 @@ pub struct Layout<'a> {
     growth_bytes: usize,
 }
 
-/// An error of a header that does not fit its table.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct HeaderError(String);
-
 /// The expectation of an empty field in a column that takes no empty text.
 const NO_EMPTY: &str = "expected a value, not an empty field: the column is NOT NULL";
 
@@ -66,7 +61,7 @@ impl<'a> Layout<'a> {
         table: &'a Table,
         header: &Record,
         options: &Options,
-    ) -> Result<Self, HeaderError> {
+    ) -> Result<Self, String> {
         let reason = match &header.content {
             Content::Fields(names) => return Self::from_names(table, names, options),
             Content::TooLong { quote_line } => {
@@ -83,14 +78,10 @@ impl<'a> Layout<'a> {
             Content::Misquoted { field } => misquoted(*field),
         };
         let line = header.line;
-        Err(HeaderError(format!("the header (line {line}) cannot be read: {reason}")))
+        Err(format!("the header (line {line}) cannot be read: {reason}"))
     }
 
-    fn from_names(
-        table: &'a Table,
-        names: &Fields,
-        options: &Options,
-    ) -> Result<Self, HeaderError> {
+    fn from_names(table: &'a Table, names: &Fields, options: &Options) -> Result<Self, String> {
         let Some(columns) = &options.columns else {
             return Self::of(table, names.iter().map(Option::unwrap_or_default), options);
         };
@@ -98,11 +89,11 @@ impl<'a> Layout<'a> {
         let last = names.iter().last().flatten();
         let error = last.filter(|last| *last == ERROR_COLUMN && names.len() == columns.len() + 1);
         if names.len() != columns.len() && error.is_none() {
-            return Err(HeaderError(format!(
+            return Err(format!(
                 "the option columns names {} columns, but the number of fields of the header is {}",
                 columns.len(),
                 names.len()
-            )));
+            ));
         }
         Self::of(table, columns.iter().map(String::as_str).chain(error), options)
     }
@@ -112,7 +103,7 @@ impl<'a> Layout<'a> {
         table: &'a Table,
         names: &[String],
         options: &Options,
-    ) -> Result<Self, HeaderError> {
+    ) -> Result<Self, String> {
         Self::of(table, names.iter().map(String::as_str), options)
     }
 
@@ -120,7 +111,7 @@ impl<'a> Layout<'a> {
         table: &'a Table,
         names: impl Iterator<Item = &'n str>,
         options: &Options,
-    ) -> Result<Self, HeaderError> {
+    ) -> Result<Self, String> {
         let names: Vec<_> = names.map(str::trim).collect();
         let fields = fields(table, &names, options)?;
         let columns: Vec<_> = fields.iter().flatten().copied().collect();
@@ -234,13 +225,12 @@ fn fields<'a>(
     table: &'a Table,
     names: &[&str],
     options: &Options,
-) -> Result<Vec<Option<&'a Column>>, HeaderError> {
+) -> Result<Vec<Option<&'a Column>>, String> {
     if let [only] = names
         && table.column(only).is_none()
         && let Some(hint) = hint(only)
     {
-        let error = format!("the header is one field, which is not a column of the table; {hint}");
-        return Err(HeaderError(error));
+        return Err(format!("the header is one field, which is not a column of the table; {hint}"));
     }
     let mut known: Vec<Option<&Column>> = Vec::with_capacity(names.len());
     for name in names {
@@ -248,12 +238,12 @@ fn fields<'a>(
         let column = if *name == ERROR_COLUMN { None } else { named(table, name, field, options)? };
         let first = known.iter().position(|other| other.is_some() && *other == column);
         if let (Some(first), Some(column)) = (first, column) {
-            return Err(HeaderError(format!(
+            return Err(format!(
                 "the header names the column {:?} twice, in fields {} and {field}; {}",
                 column.name,
                 first + 1,
                 fix_of_duplicate(table, column, names)
-            )));
+            ));
         }
         known.push(column);
     }
@@ -285,7 +275,7 @@ fn named<'a>(
     name: &str,
     field: usize,
     options: &Options,
-) -> Result<Option<&'a Column>, HeaderError> {
+) -> Result<Option<&'a Column>, String> {
     if let Some(column) = table.column(name) {
         return Ok(Some(column));
     }
@@ -299,19 +289,19 @@ fn named<'a>(
         ),
         (None, _) if options.ignores_extra_columns => return Ok(None),
         (None, _) if name.is_empty() => {
-            return Err(HeaderError(format!(
+            return Err(format!(
                 "field {field} of the header has no name; name it or leave it out, or set extra-columns to ignore"
-            )));
+            ));
         }
         (None, _) => unknown_column(table, name),
     };
     let name = shortened(name, NAME_MAX);
-    Err(HeaderError(format!("the header names {name:?}, which is not {expected}")))
+    Err(format!("the header names {name:?}, which is not {expected}"))
 }
 
 /// Returns `true` if the field of a column is loaded, and `false` if it is left out. Fails if the
 /// column must not be in the file.
-fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, HeaderError> {
+fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, String> {
     let is_key = table.is_key(column);
     if options.mode == LoadMode::Delete {
         return Ok(is_key);
@@ -333,7 +323,7 @@ fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, 
         "which sync_writer has no right to write"
     };
     let name = &column.name;
-    Err(HeaderError(format!("the header names the column {name:?}, {reason}; {fix}")))
+    Err(format!("the header names the column {name:?}, {reason}; {fix}"))
 }
 
 /// Checks that the file has the columns that its mode needs.
@@ -342,7 +332,7 @@ fn check_columns(
     mode: LoadMode,
     has_error_column: bool,
     columns: &[&Column],
-) -> Result<(), HeaderError> {
+) -> Result<(), String> {
     let missing = |needed: &mut dyn Iterator<Item = &Column>| {
         let is_missing = |column: &&Column| !columns.contains(column);
         let names: Vec<_> = needed.filter(is_missing).map(|column| column.name.as_str()).collect();
@@ -375,7 +365,7 @@ fn check_columns(
     } else {
         return Ok(());
     };
-    Err(HeaderError(error))
+    Err(error)
 }
 
 /// Returns the column by which the mode compares a row with the row in the table, if it does.

@@ -17,7 +17,7 @@ use crate::functions::import::stop::Stop;
 pub(in crate::functions::import) struct Opened<'a> {
     pub layout: Layout<'a>,
     pub format: Format,
-    file: File,
+    file: File<'a>,
     /// The records that were read, but are in no chunk yet.
     records: std::vec::IntoIter<Record>,
     may_have_more: bool,
@@ -29,7 +29,7 @@ pub(in crate::functions::import) struct Opened<'a> {
 ///
 /// Fails if the header does not fit the table or the options, or if the file is empty.
 pub(in crate::functions::import) async fn open<'a>(
-    source: &FileSource<'_>,
+    source: FileSource<'a>,
     table: &'a Table,
     progress: &Progress,
 ) -> Result<Opened<'a>, Stop> {
@@ -128,7 +128,7 @@ impl Opened<'_> {
 }
 
 /// Takes the chunk that is filled, and begins the next one, whose first record is at `next`.
-fn cut(chunk: &mut Chunk, file: &mut File, next: Option<FilePosition>) -> (Chunk, ChunkEnd) {
+fn cut(chunk: &mut Chunk, file: &mut File<'_>, next: Option<FilePosition>) -> (Chunk, ChunkEnd) {
     file.cut();
     let after = chunk.next();
     let end = ChunkEnd {
@@ -141,7 +141,7 @@ fn cut(chunk: &mut Chunk, file: &mut File, next: Option<FilePosition>) -> (Chunk
 }
 
 /// Reads until there is a record. Returns `false` at the end of the file.
-async fn read_some(file: &mut File, records: &mut Vec<Record>) -> Result<bool, Stop> {
+async fn read_some(file: &mut File<'_>, records: &mut Vec<Record>) -> Result<bool, Stop> {
     while records.is_empty() {
         if !file.read(records).await? {
             return Ok(false);
