@@ -6,6 +6,7 @@
 //! is unnested into rows (see [`crate::domain::value::array_literal`]). Inside a statement columns
 //! have the names `c1`, `c2`, …, which cannot clash with a name of the worker.
 
+pub mod chunk;
 pub mod load;
 pub mod replace;
 

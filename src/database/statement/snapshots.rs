@@ -7,6 +7,7 @@ use aurora_sync_catalog::notation::table;
 use aurora_sync_catalog::{Catalog, Column, Table};
 use expect_test::expect_file;
 
+use super::chunk::{add_rejects_sql, load_bisected_sql, load_sql, reject_sql};
 use super::load::Load;
 use super::replace::{count_missing, delete_missing, delete_stretch, lock_missing};
 use super::{Identity, settle};
@@ -15,9 +16,6 @@ use crate::database::ledger;
 use crate::domain::key::Key;
 use crate::domain::load_mode::LoadMode;
 use crate::domain::write::{IF_MATCH, IF_NONE_MATCH, Operation};
-use crate::functions::import::load::loader::{
-    add_rejects_sql, load_bisected_sql, load_sql, reject_sql,
-};
 
 /// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with row
 /// security, with a key that only the database compares, without a key, and with a column that

@@ -6,10 +6,11 @@
 use aurora_sync_catalog::{Column, Table};
 use csv_stream::encoding::Encoding;
 
-use super::rejects::{self, FileRow, REJECT_BYTES_KEPT, REJECTS_KEPT, ROWS};
+use super::rejects::{self, FileRow};
 use super::sets::{Set, Unfolded, by_key, column_parameters, fold, sets};
 use crate::database::batch::{self, Attempt, Work};
 use crate::database::plan::rows::calls;
+use crate::database::statement::chunk::{add_rejects_sql, load_bisected_sql, load_sql, reject_sql};
 use crate::database::statement::load::{Load, SET_ROWS_MAX, keeps_order};
 use crate::database::statement::unknown_type;
 use crate::database::transaction::{BegunAhead, Transaction};
@@ -28,71 +29,9 @@ const SET_ROWS_MIN: usize = 10;
 /// Most rows of a bisected set. A larger one is more likely to be tried whole in vain.
 const BISECTED_ROWS_MAX: usize = 2_000;
 
-/// Inserts the row of a set into `sync.import_chunk`.
-const RECORD: &str = "INSERT INTO sync.import_chunk (import_id, chunk, lane, set_number, rows_read, rows_written,
-  rows_unchanged, rows_superseded, rows_rejected, rows_overwritten, records, bytes_read, next_byte, next_line, next_record)
-SELECT :import_id::uuid, :chunk::integer, :lane::smallint, :set_number::integer,";
-
-/// The columns of the chunk's end.
-const CHUNK: &str = ":records::bigint, :bytes_read::bigint, :next_byte::bigint, :next_line::bigint, :next_record::bigint";
-
-/// The columns of a set's counts, with the rows that were folded into others.
-const COUNTS: &str = ":rows::bigint + :folded::bigint, loaded.rows_written, loaded.rows_unchanged,
-  loaded.rows_superseded + :folded::bigint, loaded.rows_rejected, loaded.rows_overwritten";
-
 const REJECTED: &str =
     "SELECT json_build_array(coalesce(sum(rows_rejected), 0), count(*))::text FROM sync.import_chunk
 WHERE import_id = :import_id::uuid AND chunk = :chunk::integer AND lane = :lane::smallint";
-
-/// Returns the SQL text that loads a set without bad rows.
-pub fn load_sql(columns: usize) -> String {
-    format!(
-        "{RECORD} {COUNTS},
-  {CHUNK}
-FROM sync.load(:import_id::uuid, :statement::text, :insert_statement::text, :keys_statement::text,
-  {}, :rows::bigint) AS loaded",
-        columns_array(columns)
-    )
-}
-
-/// Returns the SQL text that loads a set with bad rows.
-pub fn load_bisected_sql(columns: usize) -> String {
-    format!(
-        "{RECORD} {COUNTS},
-  {CHUNK}
-FROM sync.load_bisected(:import_id::uuid, :lane::smallint, :statement::text, :keys_statement::text,
-  {}, :column_names::text[], :types::text[], :is_immediate::boolean,
-  :follows::integer[], :of_table::text, :adds::text,
-  {ROWS}, {REJECTS_KEPT}, {REJECT_BYTES_KEPT}) AS loaded",
-        columns_array(columns),
-    )
-}
-
-/// Returns the SQL text that records and counts the records that do not fit the table.
-pub fn reject_sql() -> String {
-    format!(
-        "{RECORD} rejected, 0, 0, 0, rejected, 0,
-  {CHUNK}
-FROM (SELECT sync.enter_import(:import_id::uuid)) AS entered,
-  sync.add_rejects(:import_id::uuid, :lane::smallint,
-  {ROWS}, {REJECTS_KEPT}, {REJECT_BYTES_KEPT}) AS rejected",
-    )
-}
-
-/// Returns the SQL text that records rejects without counting them.
-pub fn add_rejects_sql() -> String {
-    format!(
-        "SELECT sync.add_rejects(:import_id::uuid, :lane::smallint,
-  {ROWS}, {REJECTS_KEPT}, {REJECT_BYTES_KEPT})",
-    )
-}
-
-/// `ARRAY[:c1::text, :c2::text]`. Each column is a parameter of its own: a literal within a literal
-/// would be escaped twice.
-fn columns_array(columns: usize) -> String {
-    let columns: Vec<_> = (1..=columns).map(|index| format!(":c{index}::text")).collect();
-    format!("ARRAY[{}]", columns.join(", "))
-}
 
 /// Loads the parts of one file into its table.
 #[derive(Debug)]

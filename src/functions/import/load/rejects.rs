@@ -11,25 +11,8 @@ use crate::domain::field::{Parameter, storable};
 use crate::domain::value::array_literal::encoded_len;
 use crate::functions::import::read::part::{Origin, Reject};
 
-/// The number of rejected rows that are kept of each lane, and of an import: the first ones. The
-/// others are counted only.
-pub const REJECTS_KEPT: u64 = 100_000;
-
-/// The bytes of rejected rows that are kept of each lane.
-pub(in crate::functions::import) const REJECT_BYTES_KEPT: u64 = 64 * 1024 * 1024;
-
 /// The bytes that are kept of a record that is too long.
 const TOO_LONG_KEPT: usize = 1_000;
-
-/// The SQL expression of the rows that [`parameters`] makes, as `sync.add_rejects` and
-/// `sync.load_bisected` take them.
-pub(in crate::functions::import) const ROWS: &str = "ARRAY(
-    SELECT (NULL, NULL, record, line, byte_offset, column_name, rule, sqlstate, reason,
-      convert_from(decode(raw, 'base64'), 'UTF8'), decode(raw_bytes, 'base64'))::sync.import_reject
-    FROM unnest(:record::bigint[], :line::bigint[], :byte_offset::bigint[], :column_name::text[], :rule::text[],
-      :sqlstate::text[], :reason::text[], :raw::text[], :raw_bytes::text[]) WITH ORDINALITY
-      AS of_file (record, line, byte_offset, column_name, rule, sqlstate, reason, raw, raw_bytes, number)
-    ORDER BY number)";
 
 /// A record as it is in the file, and the reason of its rejection. Rule and reason are empty as
 /// long as the database may take the row.
@@ -67,7 +50,7 @@ impl FileRow {
     }
 }
 
-/// Returns the parameters of [`ROWS`].
+/// Returns the parameters of these rows, as [`crate::database::statement::chunk`] takes them.
 pub(in crate::functions::import) fn parameters(rows: &[&FileRow]) -> Vec<Parameter> {
     let numbers = |name, number: fn(&Origin) -> u64| {
         let numbers = rows.iter().map(|row| number(&row.reject.origin));

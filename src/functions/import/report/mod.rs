@@ -5,7 +5,6 @@
 
 mod rejected;
 mod rejects;
-mod summary;
 
 use std::collections::BTreeMap;
 
@@ -15,16 +14,20 @@ use uuid::Uuid;
 pub use self::rejected::Format;
 use self::rejected::RejectedFile;
 use self::rejects::RejectPages;
-use self::summary::SUMMARY;
 use super::Import;
 use super::claim::ImportEntry;
-use super::load::rejects::REJECTS_KEPT;
 use super::read::options::is_of_rows;
 use super::read::source::Source;
 use crate::aws::objects::Upload;
+use crate::database::statement::chunk::REJECTS_KEPT;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::SyncError;
 use crate::domain::field::{optional, parameter};
+
+/// Returns the contents of `report.json`, but for `rejected.csv`.
+/// docs/reference/report.schema.json describes them. A reason is cut, as PostgreSQL's messages may
+/// quote whole values.
+const REPORT: &str = include_str!("report.sql");
 
 /// Deletes the rejects after the first `kept` of the file. Each lane keeps its own first ones, so
 /// that there are gaps after these.
@@ -81,7 +84,7 @@ pub async fn write(
 /// Returns the report without `rejected.csv`.
 async fn read(entry: ImportEntry<'_>, end: ImportEnd<'_>) -> Result<Value, SyncError> {
     let end = [parameter("state", end.state), optional("error", end.error)];
-    entry.read(SUMMARY, [vec![entry.id()], end.into()].concat()).await
+    entry.read(REPORT, [vec![entry.id()], end.into()].concat()).await
 }
 
 /// Returns the number of rejected records that are kept.

@@ -1,10 +1,5 @@
-//! The contents of `report.json`: the counts and rejects of an import.
-//! docs/reference/report.schema.json describes it.
-
-/// Returns the report of an import as JSON, without `rejected.csv`. A reason is cut, as messages of
-/// PostgreSQL may quote whole values.
-pub(super) const SUMMARY: &str = "SELECT row_to_json(found)::text FROM (
-  SELECT 1 AS schema, id, table_name AS \"table\",
+SELECT row_to_json(found)::text FROM (
+  SELECT 1 AS schema, id, table_name AS "table",
     json_build_object('bucket', bucket, 'key', object_key, 'version', object_version) AS source,
     :state::text AS state, :error::text AS error,
     coalesce(options -> 'dry-run' = 'true', false) AS dry_run, options,
@@ -14,12 +9,12 @@ pub(super) const SUMMARY: &str = "SELECT row_to_json(found)::text FROM (
     round(extract(epoch FROM ended_at - started_at), 3) AS duration_seconds,
     round(rows_read / nullif(extract(epoch FROM ended_at - started_at), 0), 1) AS rows_per_second,
     continuation AS continuations,
-    (SELECT coalesce(json_agg(kind ORDER BY kind.count DESC, kind.rule, kind.sqlstate, kind.\"column\"), '[]') FROM (
-      SELECT rule, nullif(sqlstate, '') AS sqlstate, nullif(column_name, '') AS \"column\", sum(rows)::bigint AS count
+    (SELECT coalesce(json_agg(kind ORDER BY kind.count DESC, kind.rule, kind.sqlstate, kind."column"), '[]') FROM (
+      SELECT rule, nullif(sqlstate, '') AS sqlstate, nullif(column_name, '') AS "column", sum(rows)::bigint AS count
       FROM sync.import_reject_kind WHERE import_id = import.id GROUP BY 1, 2, 3 HAVING sum(rows) <> 0
     ) AS kind) AS rejected_by_rule,
     (SELECT coalesce(json_agg(reject ORDER BY reject.record), '[]') FROM (
-      SELECT record, line, byte_offset, column_name AS \"column\", rule, sqlstate, left(reason, 1000) AS reason
+      SELECT record, line, byte_offset, column_name AS "column", rule, sqlstate, left(reason, 1000) AS reason
       FROM sync.import_reject WHERE import_id = import.id ORDER BY record LIMIT 100
     ) AS reject) AS rejects,
     rejects_kept, rejects_kept = rows_rejected AS rejects_complete
@@ -28,4 +23,4 @@ pub(super) const SUMMARY: &str = "SELECT row_to_json(found)::text FROM (
       (SELECT count(*) FROM sync.import_reject WHERE import_id = import.id) AS rejects_kept
     FROM sync.import WHERE id = :import_id::uuid
   ) AS import
-) AS found";
+) AS found
