@@ -11,4 +11,5 @@ pub mod batch;
 pub mod ledger;
 
 pub mod introspection;
+pub mod condition;
 pub mod roles;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::tables::CATALOG_KEY;
 use crate::aws::data_api::DataApi;
 use crate::aws::objects::{Fetched, Objects};
+use crate::database::condition::{Condition, read_condition};
 use crate::database::introspection::read_catalog;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{ServiceFault, SyncError};
@@ -46,6 +47,18 @@ pub struct Refreshed {
     pub changes: Vec<String>,
     /// Remarks on tables that are not offered as they were granted.
     pub remarks: Vec<String>,
+    /// The rest of what a check has read. A refresh has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
+}
+
+/// The result of a check besides the tables.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// The version of aurora-sync.
+    pub worker: &'static str,
+    #[serde(flatten)]
+    pub condition: Condition,
 }
 
 /// Reads the tables, stores the catalog, and logs the differences from the one before.
@@ -69,11 +82,14 @@ pub async fn run(refresh: &Refresh, deadline: Deadline) -> Result<Refreshed, Syn
     Err(SyncError::OutOfTime)
 }
 
-/// Reads the tables, and compares them with the stored catalog. Stores nothing.
+/// Reads the tables, and compares them with the stored catalog; reads the condition of the
+/// database. Stores nothing.
 pub async fn check(refresh: &Refresh, deadline: Deadline) -> Result<Refreshed, SyncError> {
     let (_, old) = stored(refresh).await?;
     let new = read_catalog(&refresh.data_api, deadline).await?;
-    Ok(report(old.as_ref(), &new, &differences(old.as_ref(), &new)))
+    let condition = read_condition(&refresh.data_api, deadline).await?;
+    let checked = Some(Checked { worker: env!("CARGO_PKG_VERSION"), condition });
+    Ok(Refreshed { checked, ..report(old.as_ref(), &new, &differences(old.as_ref(), &new)) })
 }
 
 async fn stored(refresh: &Refresh) -> Result<(Option<String>, Option<Catalog>), SyncError> {
@@ -123,5 +139,6 @@ fn report(old: Option<&Catalog>, new: &Catalog, differences: &[Difference]) -> R
         tables: new.tables().iter().map(ToString::to_string).collect(),
         changes: differences.iter().map(ToString::to_string).collect(),
         remarks: new.remarks().iter().map(|r| format!("{}: {}", r.table, r.text)).collect(),
+        checked: None,
     }
 }

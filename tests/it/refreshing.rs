@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aurora_sync::aws::functions::Function;
 use aurora_sync::aws::objects::Objects;
+use aurora_sync::database::condition::Condition;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::refresh::{self, Refresh, Refreshed};
 use aurora_sync::functions::tables::{CATALOG_KEY, PACE, Pace, Tables};
@@ -89,6 +90,41 @@ async fn a_check_names_the_changes_and_stores_nothing() {
     }
     assert_eq!(stored.run().await.changes, ["staff.age: removed"]);
     assert!(check().await.changes.is_empty());
+}
+
+#[tokio::test]
+async fn a_check_tells_the_users_their_tables_and_the_blocked_groups() {
+    let stored = Stored::new().await;
+    let check = async || {
+        let checked = refresh::check(&stored.refresh(), deadline()).await.unwrap().checked;
+        checked.unwrap().condition
+    };
+    let find = |condition: &Condition, name: &str| {
+        condition.users.iter().find(|user| user.name == name).unwrap().clone()
+    };
+    let well = check().await;
+    assert!(well.missing_rights.is_empty() && well.blocked.is_empty(), "{well:?}");
+    let (reader, writer) = (find(&well, "test_reader"), find(&well, "test_writer"));
+    assert_eq!(
+        (&reader.roles[..], &writer.roles[..]),
+        (&["sync_reader".to_owned()][..], &["sync_writer".to_owned()][..])
+    );
+    assert!(!writer.is_superuser && !writer.bypasses_row_security && writer.owns.is_empty());
+
+    let world = &stored.world;
+    world.rows("ALTER TABLE staff OWNER TO test_writer").await;
+    world.rows("INSERT INTO sync.write (id, operation, outcome, accepted_at) VALUES ('00000000-0000-4000-8000-000000000001', 'insert', 'applied', now())").await;
+    let blocked = "INSERT INTO sync.blocked (message_group, write_ids, cause) VALUES
+        ('staff:1', '{00000000-0000-4000-8000-000000000001,00000000-0000-4000-8000-000000000002}', '42501'),
+        ('staff:2', '{00000000-0000-4000-8000-000000000001}', '42501')";
+    world.rows(blocked).await;
+    let bad = check().await;
+    assert_eq!(find(&bad, "test_writer").owns, ["staff"]);
+    let [group] = bad.blocked.try_into().unwrap();
+    assert_eq!((group.group.as_str(), group.writes, group.cause.as_str()), ("staff:1", 1, "42501"));
+
+    world.rows("REVOKE SELECT ON sync.blocked FROM sync_reader").await;
+    assert_eq!(check().await.missing_rights, ["SELECT ON sync.blocked to sync_reader"]);
 }
 
 #[tokio::test]
