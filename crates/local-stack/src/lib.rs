@@ -16,6 +16,7 @@ pub mod dist;
 mod emulator;
 mod deploy;
 mod cors;
+mod mapping;
 mod logs;
 mod token_issuer;
 mod services;

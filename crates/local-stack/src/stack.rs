@@ -23,6 +23,7 @@ use crate::emulator::Emulator;
 use crate::functions::Functions;
 use crate::http::{Answer, Http};
 use crate::logs::{self, Follower, Sink, Sources};
+use crate::mapping;
 use crate::progress::step;
 use crate::python::Python;
 use crate::token_issuer::{AUDIENCE, TokenIssuer};
@@ -189,6 +190,7 @@ impl Stack {
         let deployed = step("deploying template.yaml", deploying).await?;
 
         cors::hand_over(&http, &endpoint_url, &deployed.resource("Api")?).await?;
+        mapping::hand_over(&http, &endpoint_url, &deployed.resource("ApplyMapping")?).await?;
         let function_log = folder.path().join("functions.log");
         let sources = Sources {
             endpoint_url: endpoint_url.clone(),
