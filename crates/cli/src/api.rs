@@ -1,21 +1,15 @@
 //! The API of aurora-sync: what became of an import.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
 use crate::aws::Signer;
+use crate::http::{Http, HttpResponse};
 
 /// API Gateway responds within 30 seconds or not at all.
 const RESPONSE_WITHIN: Duration = Duration::from_secs(35);
@@ -68,17 +62,12 @@ pub(crate) enum ApiError {
 pub(crate) struct Api {
     url: String,
     signer: Signer,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Http,
 }
 
 impl Api {
     pub(crate) fn new(url: String, signer: Signer) -> anyhow::Result<Self> {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config()?)
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Ok(Self { url, signer, client: Client::builder(TokioExecutor::new()).build(connector) })
+        Ok(Self { url, signer, http: Http::new()? })
     }
 
     /// The imports of an object, the newest first.
@@ -91,30 +80,38 @@ impl Api {
         self.get(&format!("/_sync/imports/{id}")).await
     }
 
-    pub(crate) async fn description(&self) -> Result<Description, ApiError> {
-        self.get("/").await
+    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, ApiError> {
+        let request = Request::get(format!("{}{path}", self.url)).body(Bytes::new());
+        let request = request.map_err(|error| ApiError::Never(error.into()))?;
+        let response = self.send(request, true).await?;
+        self.read(path, &response)
     }
 
-    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, ApiError> {
-        let url = format!("{}{path}", self.url);
-        let later = |error: anyhow::Error| ApiError::Later(error.context(format!("GET {url}")));
-        let exchange = async {
-            let mut request = Request::get(&url)
-                .body(Full::default())
-                .map_err(|error| ApiError::Never(error.into()))?;
+    /// Sends a request, signed or not, and returns its response of whatever status.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Bytes>,
+        is_signed: bool,
+    ) -> Result<HttpResponse, ApiError> {
+        if is_signed {
             self.signer.sign(&mut request).await.map_err(ApiError::Never)?;
-            let response = self.client.request(request).await;
-            let (head, body) = response.map_err(|error| later(error.into()))?.into_parts();
-            let body = body.collect().await.map_err(|error| later(error.into()))?.to_bytes();
-            Ok((head.status, body))
-        };
-        let (status, body) =
-            tokio::time::timeout(RESPONSE_WITHIN, exchange).await.map_err(|_| {
-                ApiError::Later(anyhow!("GET {url}: no response within {RESPONSE_WITHIN:?}"))
-            })??;
-        let said = || anyhow!("GET {url} responds {status}: {}", String::from_utf8_lossy(&body));
-        match status.as_u16() {
-            200 => serde_json::from_slice(&body)
+        }
+        let what = format!("{} {}", request.method(), request.uri());
+        let response = self.http.send(request, RESPONSE_WITHIN).await;
+        response.map_err(|error| ApiError::Later(error.context(what)))
+    }
+
+    /// Reads the response to a `GET` of this path.
+    pub(crate) fn read<T: for<'de> Deserialize<'de>>(
+        &self,
+        path: &str,
+        response: &HttpResponse,
+    ) -> Result<T, ApiError> {
+        let url = format!("{}{path}", self.url);
+        let HttpResponse { status, body, .. } = response;
+        let said = || anyhow!("GET {url} responds {status}: {}", String::from_utf8_lossy(body));
+        match status {
+            200 => serde_json::from_slice(body)
                 .with_context(|| format!("GET {url} responds something that is not expected here"))
                 .map_err(ApiError::Never),
             429 | 500.. => Err(ApiError::Later(said())),
@@ -124,15 +121,4 @@ impl Api {
             _ => Err(ApiError::Never(said())),
         }
     }
-}
-
-/// Trusts whom this machine trusts.
-fn tls_config() -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    // Without any, plain HTTP still works, and HTTPS says what is wrong.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -1,5 +1,7 @@
 //! The only module that names AWS crates.
 
+pub(crate) mod deployed;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -93,12 +95,26 @@ impl Aws {
 
     /// Returns a signer for the API at this address.
     pub(crate) fn signer(&self, api_url: &str) -> anyhow::Result<Signer> {
-        let region = region_of(api_url).or_else(|| Some(self.config.region()?.to_string()));
-        let region = region.context("no AWS region is set: give --region, or set AWS_REGION")?;
+        self.signer_of("execute-api", region_of(api_url))
+    }
+
+    /// Returns a signer for a service, in this region or else in the configured one.
+    fn signer_of(&self, service: &'static str, region: Option<String>) -> anyhow::Result<Signer> {
+        let region = region.map_or_else(|| self.region(), Ok)?;
         let provider = self.config.credentials_provider();
         let provider = provider
             .context("no credentials of AWS are set: give --profile, or set AWS_ACCESS_KEY_ID")?;
-        Ok(Signer { region, provider, credentials: Mutex::new(None) })
+        Ok(Signer { service, region, provider, credentials: Mutex::new(None) })
+    }
+
+    /// The domain of AWS's services in this region.
+    fn domain(&self) -> anyhow::Result<&'static str> {
+        Ok(if self.region()?.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" })
+    }
+
+    fn region(&self) -> anyhow::Result<String> {
+        let region = self.config.region().map(ToString::to_string);
+        region.context("no AWS region is set: give --region, or set AWS_REGION")
     }
 }
 
@@ -139,30 +155,34 @@ fn region_of(api_url: &str) -> Option<String> {
     rest.split_once(".amazonaws.").map(|(region, _)| region.to_owned())
 }
 
-/// Signs requests to the API.
+/// Signs requests to a service.
 #[derive(Debug)]
 pub(crate) struct Signer {
+    /// The name of the service in signatures.
+    service: &'static str,
     region: String,
     provider: SharedCredentialsProvider,
     credentials: Mutex<Option<Credentials>>,
 }
 
 impl Signer {
-    /// Signs a request without a body.
-    pub(crate) async fn sign<B>(&self, request: &mut Request<B>) -> anyhow::Result<()> {
+    /// Signs a request.
+    pub(crate) async fn sign(&self, request: &mut Request<Bytes>) -> anyhow::Result<()> {
         let identity = self.credentials().await?.into();
         let parameters = SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name("execute-api")
+            .name(self.service)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()?
             .into();
         let url = request.uri().to_string();
-        let method = request.method().as_str();
-        let signable =
-            SignableRequest::new(method, url, std::iter::empty(), SignableBody::Bytes(&[]))?;
+        let body = SignableBody::Bytes(request.body());
+        let headers = request.headers().iter();
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let signable = SignableRequest::new(request.method().as_str(), url, headers, body)?;
         let (signature, _) = sign(signable, &parameters)?.into_parts();
         signature.apply_to_request_http1x(request);
         Ok(())

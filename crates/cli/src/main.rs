@@ -10,6 +10,7 @@ mod aws;
 mod deployment;
 mod doctor;
 mod follow;
+mod http;
 mod import;
 mod outcome;
 mod refresh;

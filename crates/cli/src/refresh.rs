@@ -18,6 +18,42 @@ pub(crate) struct Refreshed {
     pub(crate) tables: Vec<String>,
     pub(crate) changes: Vec<String>,
     pub(crate) remarks: Vec<String>,
+    /// Only of a check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checked: Option<Checked>,
+}
+
+/// The rest of what a check has read.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Checked {
+    /// The version of aurora-sync.
+    pub(crate) worker: String,
+    pub(crate) users: Vec<User>,
+    /// The rights on the worker's own schema that the two roles lack.
+    pub(crate) missing_rights: Vec<String>,
+    pub(crate) blocked: Vec<BlockedGroup>,
+}
+
+/// A user of the database that is a member of the reader's or the writer's role.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) is_superuser: bool,
+    pub(crate) bypasses_row_security: bool,
+    /// The offered tables that the user owns, the first 20.
+    pub(crate) owns: Vec<String>,
+}
+
+/// A message group that waits for a person.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BlockedGroup {
+    pub(crate) group: String,
+    pub(crate) writes: u64,
+    /// The rule or, of an error of PostgreSQL, the SQLSTATE.
+    pub(crate) cause: String,
+    pub(crate) since: String,
+    pub(crate) tried_at: String,
 }
 
 /// The task of the function `refresh`.
@@ -126,6 +162,7 @@ mod tests {
             tables: texts(&["a", "b"]),
             changes: texts(&["a.x: added"]),
             remarks: texts(&["b: not offered"]),
+            checked: None,
         };
         assert_eq!(
             summary(&refreshed),
@@ -142,6 +179,7 @@ mod tests {
             tables: Vec::new(),
             changes: Vec::new(),
             remarks: Vec::new(),
+            checked: None,
         };
         assert!(summary(&none).contains("GRANT SELECT ON my_table TO sync_reader;"));
     }

@@ -26,7 +26,8 @@ fn pure_modules_do_no_io() {
 #[test]
 fn one_module_names_aws_crates() {
     for (path, text) in files("src", "rs").into_iter().chain(files("crates/cli/src", "rs")) {
-        if path.starts_with("src/aws") || path == Path::new("crates/cli/src/aws.rs") {
+        let homes = ["src/aws", "crates/cli/src/aws.rs", "crates/cli/src/aws"];
+        if homes.iter().any(|home| path.starts_with(home)) {
             continue;
         }
         for word in

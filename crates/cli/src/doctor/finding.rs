@@ -13,6 +13,8 @@ const LABEL_WIDTH: usize = 19;
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     Ok,
+    /// Not checked.
+    Skipped,
     /// Something may go wrong, or go wrong later.
     Warning,
     /// Something does not work.
@@ -26,7 +28,7 @@ pub(crate) struct Finding {
     pub(crate) check: &'static str,
     pub(crate) severity: Severity,
     pub(crate) what: String,
-    /// The consequence. An `ok` has none.
+    /// The consequence, or the reason of a skipped check. An `ok` has none.
     pub(crate) why: Option<String>,
     /// The command or the setting that helps.
     pub(crate) help: Option<String>,
@@ -35,6 +37,11 @@ pub(crate) struct Finding {
 impl Finding {
     pub(crate) fn ok(check: &'static str, what: String) -> Self {
         Self { check, severity: Severity::Ok, what, why: None, help: None }
+    }
+
+    pub(crate) fn skipped(check: &'static str, what: &str, why: &str, help: &str) -> Self {
+        let severity = Severity::Skipped;
+        Self { severity, ..Self::warning(check, what.to_owned(), why, help) }
     }
 
     pub(crate) fn warning(check: &'static str, what: String, why: &str, help: &str) -> Self {
@@ -50,7 +57,7 @@ impl Finding {
 /// Returns the outcome of the worst finding.
 pub(crate) fn outcome(findings: &[Finding]) -> Outcome {
     match findings.iter().map(|finding| finding.severity).max() {
-        None | Some(Severity::Ok) => Outcome::Good,
+        None | Some(Severity::Ok | Severity::Skipped) => Outcome::Good,
         Some(Severity::Warning) => Outcome::Attention,
         Some(Severity::Error) => Outcome::Failed,
     }
@@ -62,6 +69,7 @@ pub(crate) fn text(findings: &[Finding]) -> String {
     for Finding { check, severity, what, why, help } in findings {
         let severity = match severity {
             Severity::Ok => "ok",
+            Severity::Skipped => "skipped",
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
@@ -98,9 +106,10 @@ mod tests {
     #[test]
     fn the_worst_finding_decides() {
         let ok = || Finding::ok("api", String::new());
+        let skipped = || Finding::skipped("api", "", "", "");
         let warning = || Finding::warning("api", String::new(), "", "");
         let error = || Finding::error("api", String::new(), "", "");
-        assert_eq!(outcome(&[ok(), ok()]), Outcome::Good);
+        assert_eq!(outcome(&[ok(), skipped()]), Outcome::Good);
         assert_eq!(outcome(&[ok(), warning()]), Outcome::Attention);
         assert_eq!(outcome(&[warning(), error(), ok()]), Outcome::Failed);
     }

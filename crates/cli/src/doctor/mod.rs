@@ -1,12 +1,16 @@
 //! `aurora-sync doctor`: checks whether a deployment is well, and prints what to do if it is not.
 
+mod api;
 mod finding;
+mod functions;
+mod queues;
+mod roles;
+mod stack;
 mod tables;
 
 use std::collections::HashMap;
 
 use self::finding::{Finding, outcome, text};
-use crate::api::{Api, ApiError};
 use crate::arguments;
 use crate::aws::Aws;
 use crate::deployment;
@@ -30,7 +34,22 @@ pub(crate) async fn run(arguments: &arguments::Doctor) -> Outcome {
     // First, because `GET /` has the tables read again.
     let compared = refresh::invoke(&aws, &function, Task::Check).await;
     let mut findings = tables::findings(&compared);
-    findings.push(check_api(&aws, api_url).await);
+    let checked = compared.ok().and_then(|compared| compared.checked);
+    if let Some(checked) = &checked {
+        findings.extend(roles::of_users(checked));
+        findings.extend(roles::of_blocked(&checked.blocked));
+    }
+    let refresh_version = checked.as_ref().map(|checked| checked.worker.as_str());
+    findings.extend(api::findings(&aws, api_url, refresh_version).await);
+    match &account.stack {
+        Some(stack) => findings.extend(stack::findings(&aws, stack, &outputs).await),
+        None => findings.push(Finding::skipped(
+            "queues",
+            "queues, buckets, functions and quotas are not checked",
+            "Only the outputs and resources of the stack name them.",
+            "aurora-sync doctor --stack NAME",
+        )),
+    }
     line(&if arguments.json {
         serde_json::to_string(&findings).unwrap_or_default()
     } else {
@@ -44,30 +63,4 @@ fn api_url(
     outputs: &HashMap<String, String>,
 ) -> anyhow::Result<String> {
     deployment::api_url(arguments.api.as_ref(), outputs, |name| std::env::var(name).ok())
-}
-
-async fn check_api(aws: &Aws, url: String) -> Finding {
-    const CHECK: &str = "api";
-    let described = match aws.signer(&url).and_then(|signer| Api::new(url.clone(), signer)) {
-        Ok(api) => api.description().await,
-        Err(error) => Err(ApiError::Never(error)),
-    };
-    match described {
-        Ok(description) => {
-            let version = description.info.version;
-            Finding::ok(CHECK, format!("{url}/ responds (aurora-sync {version})"))
-        }
-        Err(ApiError::Later(error)) => Finding::error(
-            CHECK,
-            format!("{error:#}"),
-            "Nothing can be written or read over HTTP, unless it passes by itself.",
-            "try again in a minute, then read the log of the function lookup",
-        ),
-        Err(ApiError::Never(error)) => Finding::error(
-            CHECK,
-            format!("{error:#}"),
-            "These credentials cannot write or read over HTTP.",
-            "check the address and the permission execute-api:Invoke",
-        ),
-    }
 }

@@ -20,7 +20,7 @@ pub(crate) fn findings(compared: &anyhow::Result<Refreshed>) -> Vec<Finding> {
             )];
         }
     };
-    let Refreshed { version, stored_before, tables, changes, remarks } = compared;
+    let Refreshed { version, stored_before, tables, changes, remarks, .. } = compared;
     let mut findings = Vec::new();
     if stored_before.is_none() {
         findings.push(Finding::error(
@@ -78,6 +78,7 @@ mod tests {
             tables: vec!["staff".into()],
             changes: Vec::new(),
             remarks: Vec::new(),
+            checked: None,
         }
     }
 

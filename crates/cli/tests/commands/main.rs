@@ -2,65 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy takes the helpers of tests for product code")]
 
-use std::collections::HashMap;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod cli;
+mod doctor;
 
-use local_stack::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use std::collections::HashMap;
+
 use local_stack::{Options, Profile, Stack, build_functions, workspace};
 
-/// The command in a folder of its own, with what `cargo local up` writes to `.local/env`.
-struct Cli {
-    folder: tempfile::TempDir,
-    environment: HashMap<&'static str, String>,
-}
-
-impl Cli {
-    fn of(stack: &Stack) -> Self {
-        let addresses = stack.addresses();
-        let environment = HashMap::from([
-            ("API_URL", addresses.api_url.clone()),
-            ("UPLOADS_BUCKET", addresses.uploads_bucket.clone()),
-            ("RESULTS_BUCKET", addresses.results_bucket.clone()),
-            ("REFRESH_FUNCTION", addresses.refresh_function.clone()),
-            ("AWS_ENDPOINT_URL", addresses.endpoint_url.clone()),
-            ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
-            ("AWS_REGION", REGION.to_owned()),
-        ]);
-        Self { folder: tempfile::tempdir().unwrap(), environment }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        std::fs::write(self.path().join(name), content).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path().join(name)).unwrap()
-    }
-
-    /// Runs `aurora-sync import` with these words, and gives its exit status and what it said.
-    fn import(&self, words: &str, input: &str) -> (i32, String, String) {
-        self.run("import", words, input)
-    }
-
-    fn run(&self, name: &str, words: &str, input: &str) -> (i32, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aurora-sync"));
-        command.arg(name).args(words.split_whitespace()).current_dir(self.path());
-        command.env_clear().envs(&self.environment).env("HOME", self.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
-    }
-}
+use crate::cli::{Cli, run_sql};
 
 /// One stack for all of it: it takes its time to start.
 #[tokio::test(flavor = "multi_thread")]
@@ -157,14 +106,6 @@ fn the_outputs_of_a_stack_name_the_buckets(cli: &Cli) {
     let (status, _, said) = cli.import("- --table staff --stack nowhere", "id,name\n1008,Fay\n");
     assert_eq!(status, 1);
     assert!(said.contains("cannot read the outputs of the stack nowhere"), "{said}");
-}
-
-fn run_sql(stack: &Stack, sql: &str) {
-    tokio::runtime::Handle::current().block_on(async {
-        let url = &stack.addresses().database_url;
-        let client = ephemeral_postgres::connect(url).await.unwrap();
-        client.batch_execute(sql).await.unwrap();
-    });
 }
 
 fn doctor_names_a_change_until_a_refresh(cli: &Cli, stack: &Stack) {
