@@ -26,7 +26,8 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The checks change nothing, but they wake up a paused database.\n\n\
     Exit status: 0 all is well, 1 something does not work, 2 the command line is wrong, 3 there are \
-    warnings.")]
+    warnings. Of the probe: 0 what was tried holds, 1 an experiment failed, 3 an assumption does not \
+    hold.")]
 pub(crate) struct Doctor {
     /// The function that reads the tables, else $REFRESH_FUNCTION
     #[arg(long, value_name = "NAME")]
@@ -34,11 +35,42 @@ pub(crate) struct Doctor {
     /// The address of the API, else $API_URL
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
-    /// Print JSON: a list of check, severity, what, why, help
+    /// Print JSON: a list of check, severity, what, why, help; of the probe: id, assumption,
+    /// verdict, seen, relied_on_by, tests
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
+    pub(crate) probing: Probing,
+    #[command(flatten)]
     pub(crate) account: Account,
+}
+
+/// The probe.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Probe")]
+pub(crate) struct Probing {
+    /// Try the assumptions that only a real AWS account can settle, instead of the checks. States
+    /// its costs and asks first
+    #[arg(long)]
+    pub(crate) probe: bool,
+    /// Begin without asking
+    #[arg(long, requires = "probe")]
+    pub(crate) yes: bool,
+    /// Leave out what takes a minute
+    #[arg(long, requires = "probe")]
+    pub(crate) quick: bool,
+    /// Try these assumptions only
+    #[arg(long, requires = "probe", value_name = "ID,ID…", value_delimiter = ',')]
+    pub(crate) only: Option<Vec<String>>,
+    /// The cluster, else $CLUSTER_ARN
+    #[arg(long, requires = "probe", value_name = "ARN")]
+    pub(crate) cluster_arn: Option<String>,
+    /// The secret of the database's owner, else $SECRET_ARN
+    #[arg(long, requires = "probe", value_name = "ARN")]
+    pub(crate) secret_arn: Option<String>,
+    /// The database, else $DATABASE
+    #[arg(long, requires = "probe", value_name = "NAME")]
+    pub(crate) database: Option<String>,
 }
 
 /// Read the tables of the database again, so that the API knows a schema change at once

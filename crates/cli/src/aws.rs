@@ -1,6 +1,8 @@
 //! The only module that names AWS crates.
 
+pub(crate) mod data_api;
 pub(crate) mod deployed;
+pub(crate) mod storage;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! `aurora-sync`: loads files and reports their rows; has the tables read again; checks a
 //! deployment.
 //!
-//! A client of the deployed functions: knows the buckets, the API and a function, never the
-//! database.
+//! A client of the deployed functions: knows the buckets, the API and a function. Only the probe
+//! calls the database.
 
 mod api;
 mod arguments;
@@ -13,6 +13,7 @@ mod follow;
 mod http;
 mod import;
 mod outcome;
+mod probe;
 mod refresh;
 mod progress;
 mod report;
@@ -28,6 +29,9 @@ async fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Import(arguments) => import::run(&arguments).await.into(),
         Command::Refresh(arguments) => refresh::run(&arguments).await.into(),
+        Command::Doctor(arguments) if arguments.probing.probe => {
+            probe::run(&arguments).await.into()
+        }
         Command::Doctor(arguments) => doctor::run(&arguments).await.into(),
     }
 }

@@ -23,6 +23,7 @@ impl Cli {
             ("RESULTS_BUCKET", addresses.results_bucket.clone()),
             ("REFRESH_FUNCTION", addresses.refresh_function.clone()),
             ("AWS_ENDPOINT_URL", addresses.endpoint_url.clone()),
+            ("AWS_ENDPOINT_URL_RDS_DATA", addresses.data_api_endpoint_url.clone()),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
             ("AWS_REGION", REGION.to_owned()),

@@ -4,6 +4,7 @@
 
 mod cli;
 mod doctor;
+mod probe;
 
 use std::collections::HashMap;
 
@@ -27,6 +28,7 @@ async fn a_file_is_uploaded_followed_and_reported() {
         doctor_names_a_change_until_a_refresh(&cli, &stack);
         doctor_names_what_cannot_be_reached(&cli);
         a_new_column_is_known_after_a_refresh(&cli, &stack);
+        probe::the_assumptions_hold_on_the_stack(&cli, &stack);
     })
     .await
     .unwrap();
