@@ -2,8 +2,12 @@
 -- (`migrate` creates schema "sync" and table sync.migration before this file runs.)
 --
 -- `migrate` runs each file of this folder again when its text has changed. So each statement can be repeated, and describes
--- the final form. A column that is added later also gets an ALTER TABLE, and a function whose
--- parameters or result change gets DROP FUNCTION IF EXISTS with the old ones before it.
+-- the final form. A column that is added later also gets an ALTER TABLE.
+--
+-- While a deployment runs, and after one that failed, the functions of the release before work on this schema. A deployment
+-- that is rolled back runs the files of the release before over it. So nothing that they use is dropped or changed: a function
+-- whose parameters or result change gets another name, and the old one stays for one release. A test compares the schema with
+-- that of the last release (tests/it/released_schema.txt).
 
 -- One row for each settled write, inserted by the statement that changes the data. A write that is here has had its
 -- effect: a second delivery of it does nothing.

@@ -67,6 +67,60 @@ async fn the_baseline_reaches_migrate_on_the_deployed_template() {
     assert!(error.contains(expected), "{error}");
 }
 
+/// Updates the stack with a file that fails, and then with one that does not, while a client writes
+/// and reads all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_migration_leaves_a_stack_that_works_as_before() {
+    let stack = Stack::start(Options::new(functions()).unwrap()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    file("0001_staff.sql", include_str!("../../sql/0001_staff.sql"));
+    file("0002_mail.sql", "ALTER TABLE staff ADD COLUMN mail text; SELECT mial FROM staff;");
+    let (updated, written) = while_writing(&stack, 'F', stack.update(folder.path())).await;
+    let error = format!("{:#}", updated.unwrap_err());
+    assert!(error.contains("(UPDATE_ROLLBACK_COMPLETE)"), "{error}");
+    assert!(error.contains("Migrations UPDATE_FAILED: 0002_mail.sql, line 1: "), "{error}");
+    assert_eq!(error.matches("FAILED").count(), 1, "nothing else was begun: {error}");
+    assert!(written > 0);
+
+    file("0002_mail.sql", "ALTER TABLE staff ADD COLUMN mail text;");
+    let (updated, written) = while_writing(&stack, 'G', stack.update(folder.path())).await;
+    updated.unwrap();
+    assert!(written > 0);
+    let json = [("content-type", "application/json")];
+    let row = r#"{"id":"MAIL","name":"x","mail":"x@example.org"}"#;
+    let response = stack.request(Method::POST, "/staff", &json, row).await.unwrap();
+    assert_eq!(response.status, 202, "{}", response.text());
+    assert_eq!(settled(&stack, "/staff", response.header("location").unwrap()).await, "applied");
+}
+
+/// Writes rows one after the other, and waits for each, until the work is done. Returns their
+/// number.
+async fn while_writing<T>(stack: &Stack, first: char, work: impl Future<Output = T>) -> (T, u32) {
+    let mut work = std::pin::pin!(work);
+    let json = [("content-type", "application/json")];
+    let mut written = 0;
+    loop {
+        let write = async {
+            let row = format!(r#"{{"id":"{first}{written:03}","name":"during an update"}}"#);
+            let response = stack.request(Method::POST, "/staff", &json, row).await.unwrap();
+            assert_eq!(response.status, 202, "{}", response.text());
+            settled(stack, "/staff", response.header("location").unwrap()).await
+        };
+        let mut write = std::pin::pin!(write);
+        tokio::select! {
+            outcome = &mut write => {
+                assert_eq!(outcome, "applied");
+                written += 1;
+            }
+            done = &mut work => {
+                assert_eq!(write.await, "applied");
+                return (done, written + 1);
+            }
+        }
+    }
+}
+
 async fn wrong_requests_get_problems(stack: &Stack) {
     let json = ("content-type", "application/json");
     for (method, path, headers, body, status, word) in [

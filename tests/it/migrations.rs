@@ -96,6 +96,51 @@ async fn the_workers_own_files_are_applied_again_when_they_change() {
     assert_eq!(world.rows(usable).await, ["true"]);
 }
 
+/// The functions that run during a deployment use the schema `sync` as it is now.
+#[tokio::test]
+async fn the_roles_may_use_the_workers_own_schema_also_if_a_later_file_fails() {
+    let world = World::with(STAFF).await;
+    world.rows("UPDATE sync.migration SET checksum = 'old' WHERE name LIKE 'sync/%'").await;
+    world.rows("DROP FUNCTION sync.row_tag").await;
+    world.rows("DROP TABLE sync.blocked").await;
+    world.file("0002_bad.sql", "SELECT 1/0;");
+    assert_starts_with(&failure(&world, None).await, "0002_bad.sql, line 1: ");
+    let usable = "SELECT has_function_privilege('sync_reader', 'sync.row_tag(record)', 'EXECUTE'),
+        has_table_privilege('sync_writer', 'sync.blocked', 'INSERT')";
+    assert_eq!(world.rows(usable).await, ["true|true"]);
+}
+
+/// Lists what functions use: the columns of tables, views and types, and the functions.
+const SCHEMA: &str = "SELECT format('column %s.%s %s', relation.relname, col.attname,
+    format_type(col.atttypid, col.atttypmod))
+  FROM pg_class AS relation JOIN pg_attribute AS col ON col.attrelid = relation.oid
+  WHERE relation.relnamespace = 'sync'::regnamespace AND relation.relkind IN ('r', 'v', 'c')
+    AND col.attnum > 0 AND NOT col.attisdropped
+  UNION
+  SELECT format('function %s(%s): %s', proname, pg_get_function_arguments(oid), pg_get_function_result(oid))
+  FROM pg_proc WHERE pronamespace = 'sync'::regnamespace ORDER BY 1";
+
+/// The schema of the last release. There is no release yet, so it may be taken anew at any time.
+const RELEASED: &str = "tests/it/released_schema.txt";
+
+/// The functions of the release before run during a deployment, and after one that is rolled back.
+#[tokio::test]
+async fn the_functions_of_the_last_release_find_their_schema() {
+    let schema = World::with(STAFF).await.rows(SCHEMA).await;
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(RELEASED, schema.join("\n") + "\n").unwrap();
+    }
+    let released = std::fs::read_to_string(RELEASED).unwrap();
+    assert!(released.lines().count() > 50);
+    for line in released.lines() {
+        assert!(
+            schema.iter().any(|found| found == line),
+            "the schema sync has lost this, which the last release uses: {line}\n\
+             Keep it for one release. After a release, run this test with UPDATE_EXPECT=1."
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_workers_own_files_are_applied_together_or_not_at_all() {
     let world = World::unmigrated(STAFF).await;
@@ -118,6 +163,34 @@ async fn a_dump_is_applied_and_leaves_the_session_unchanged() {
     let world = World::with(dump).await;
     assert_eq!(world.rows("SELECT f()").await, ["a :b [1:2]"]);
     assert_eq!(world.catalog.tables()[0].primary_key, ["id"]);
+}
+
+/// Clients use either name of a column while both are there.
+#[tokio::test]
+async fn the_example_of_expand_and_contract_works() {
+    let guide = include_str!("../../docs/guide/operate.md");
+    let file = |name: &str| {
+        let blocks = guide.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+        blocks.filter(|block| block.contains(name)).collect::<String>()
+    };
+    let mut world = World::with(STAFF).await;
+    world.file("0002_years.sql", &file("0002_years.sql"));
+    assert_eq!(world.migrated(None).await.unwrap(), ["0002_years.sql"]);
+    world.read_catalog().await;
+    for change in ["insert staff id=0008 name=Old age=8", "insert staff id=0009 name=New years=9"] {
+        world.apply_writes(vec![write(&world.catalog, change)]).await;
+    }
+    for change in ["update staff id=0001 age=1", "update staff id=0002 years=2"] {
+        world.apply_writes(vec![write(&world.catalog, change)]).await;
+    }
+    let both = "SELECT id, age, years FROM staff ORDER BY id";
+    assert_eq!(
+        world.rows(both).await,
+        ["0001|1|1", "0002|2|2", "0003|56|56", "0008|8|8", "0009|9|9"]
+    );
+    world.file("0003_no_age.sql", &file("0003_no_age.sql"));
+    assert_eq!(world.migrated(None).await.unwrap(), ["0003_no_age.sql"]);
+    assert_eq!(world.rows("SELECT sum(years) FROM staff").await, ["76"]);
 }
 
 /// Migrates, and returns the error with its causes.
@@ -456,6 +529,16 @@ async fn cloudformation_gets_a_response_on_success_and_failure() {
     assert_eq!(response["Status"], "FAILED");
     let reason = response["Reason"].as_str().unwrap();
     assert!(reason.starts_with("0001_tables.sql, line 1: "), "{reason}");
+}
+
+/// A rollback that fails leaves a stack that takes no update.
+#[tokio::test]
+async fn cloudformation_can_always_roll_back() {
+    let world = World::unmigrated("SELECT 1/0;").await;
+    let response = custom_resource(&world, "cfn-rollback", "").await;
+    assert_eq!(response["Status"], "SUCCESS", "{response}");
+    let response = custom_resource(&world, "cfn-update", "").await;
+    assert_eq!(response["Status"], "FAILED", "{response}");
 }
 
 #[tokio::test]

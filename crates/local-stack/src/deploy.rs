@@ -76,14 +76,11 @@ pub(crate) async fn deploy(
         Code::Dist(dist) => package(python, emulator.url(), folder, dist).await?,
     };
     let client = Client::new(&config);
-    let parameters = parameters
-        .iter()
-        .map(|(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build());
     client
         .create_stack()
         .stack_name(STACK_NAME)
-        .template_body(template)
-        .set_parameters(Some(parameters.collect()))
+        .template_url(upload_template(&s3, emulator, template).await?)
+        .set_parameters(Some(sdk_parameters(parameters)))
         .capabilities(Capability::CapabilityIam)
         .capabilities(Capability::CapabilityAutoExpand)
         // The resources that failed stay for inspection.
@@ -91,7 +88,8 @@ pub(crate) async fn deploy(
         .send()
         .await
         .context("CloudFormation refuses template.yaml")?;
-    let outputs = wait(&client, emulator).await?;
+    let log = emulator.log().to_owned();
+    let outputs = wait(&client, &log, || emulator.has_ended()).await?;
     let resources = client
         .describe_stack_resources()
         .stack_name(STACK_NAME)
@@ -111,6 +109,67 @@ pub(crate) async fn deploy(
     Ok(Deployed { outputs, resources })
 }
 
+/// Deploys the programs again, with other files for `migrate`. An error means that the stack is
+/// rolled back.
+pub(crate) async fn update(
+    emulator: &Emulator,
+    folder: &Path,
+    (functions, sql): (&Functions, &Path),
+    parameters: &[(String, String)],
+    nth: usize,
+) -> anyhow::Result<()> {
+    let config = sdk_config(emulator.url());
+    let s3 = aws_sdk_s3::Client::new(&config);
+    let mut locations: HashMap<_, _> =
+        functions.iter().map(|(name, _)| (name, location(&key(name)))).collect();
+    // CloudFormation runs the migrations only if the location differs.
+    let key = format!("migrate-{nth}.zip");
+    upload_program(&s3, folder, &functions.migrate, Some(sql), &key).await?;
+    locations.insert("migrate", location(&key));
+    let template = template::with_code(&read_template()?, Architecture::HOST, &locations)?;
+    let client = Client::new(&config);
+    client
+        .update_stack()
+        .stack_name(STACK_NAME)
+        .template_url(upload_template(&s3, emulator, template).await?)
+        .set_parameters(Some(sdk_parameters(parameters)))
+        .capabilities(Capability::CapabilityIam)
+        .capabilities(Capability::CapabilityAutoExpand)
+        .send()
+        .await
+        .context("CloudFormation refuses template.yaml")?;
+    wait(&client, emulator.log(), || false).await?;
+    Ok(())
+}
+
+/// Puts the template into the bucket, as SAM CLI does, and returns its URL: a request holds 51,200
+/// bytes of a template (CloudFormation User Guide, "Quotas").
+async fn upload_template(
+    client: &aws_sdk_s3::Client,
+    emulator: &Emulator,
+    template: String,
+) -> anyhow::Result<String> {
+    const KEY: &str = "template.yaml";
+    let put = client.put_object().bucket(CODE_BUCKET).key(KEY).body(template.into_bytes().into());
+    put.send().await.context("cannot upload the template")?;
+    Ok(format!("{}/{CODE_BUCKET}/{KEY}", emulator.url()))
+}
+
+fn sdk_parameters(parameters: &[(String, String)]) -> Vec<Parameter> {
+    let parameter = |(key, value): &(String, String)| {
+        Parameter::builder().parameter_key(key).parameter_value(value).build()
+    };
+    parameters.iter().map(parameter).collect()
+}
+
+fn key(name: &str) -> String {
+    format!("{name}.zip")
+}
+
+fn location(key: &str) -> String {
+    format!("s3://{CODE_BUCKET}/{key}")
+}
+
 /// Zips the programs and puts them into a bucket; their locations by name.
 async fn upload<'f>(
     client: &aws_sdk_s3::Client,
@@ -120,34 +179,43 @@ async fn upload<'f>(
 ) -> anyhow::Result<HashMap<&'f str, String>> {
     let mut locations = HashMap::new();
     for (name, program) in functions.iter() {
-        let key = format!("{name}.zip");
-        let archive = folder.join(&key);
-        let program = program.to_owned();
-        let zipped = archive.clone();
+        let key = key(name);
         // The files that `migrate` applies are beside its program.
-        let sql = sql.filter(|_| name == "migrate").map(Path::to_path_buf);
-        // Uncompressed: the way is short.
-        let stored = CompressionMethod::Stored;
-        let zip = move || zip_program(&program, sql.as_deref(), &zipped, stored);
-        tokio::task::spawn_blocking(zip).await??;
-        let body = ByteStream::from_path(&archive).await.context("cannot read the archive")?;
-        client
-            .put_object()
-            .bucket(CODE_BUCKET)
-            .key(&key)
-            .body(body)
-            .customize()
-            // A debug build of this program would take a second to hash each of them.
-            .disable_payload_signing()
-            .config_override(unchecked())
-            .send()
-            .await
-            .with_context(|| format!("cannot upload {}", archive.display()))?;
-        std::fs::remove_file(&archive)
-            .with_context(|| format!("cannot remove {}", archive.display()))?;
-        locations.insert(name, format!("s3://{CODE_BUCKET}/{key}"));
+        let sql = sql.filter(|_| name == "migrate");
+        upload_program(client, folder, program, sql, &key).await?;
+        locations.insert(name, location(&key));
     }
     Ok(locations)
+}
+
+async fn upload_program(
+    client: &aws_sdk_s3::Client,
+    folder: &Path,
+    program: &Path,
+    sql: Option<&Path>,
+    key: &str,
+) -> anyhow::Result<()> {
+    let archive = folder.join(key);
+    let (program, zipped, sql) =
+        (program.to_owned(), archive.clone(), sql.map(Path::to_path_buf));
+    // Uncompressed: the way is short.
+    let stored = CompressionMethod::Stored;
+    let zip = move || zip_program(&program, sql.as_deref(), &zipped, stored);
+    tokio::task::spawn_blocking(zip).await??;
+    let body = ByteStream::from_path(&archive).await.context("cannot read the archive")?;
+    client
+        .put_object()
+        .bucket(CODE_BUCKET)
+        .key(key)
+        .body(body)
+        .customize()
+        // A debug build of this program would take a second to hash each of them.
+        .disable_payload_signing()
+        .config_override(unchecked())
+        .send()
+        .await
+        .with_context(|| format!("cannot upload {}", archive.display()))?;
+    std::fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))
 }
 
 /// Uploads the code of a dist with the AWS command line, as a user does; the template with its
@@ -196,7 +264,11 @@ fn unchecked() -> aws_sdk_s3::config::Builder {
 }
 
 /// Waits for the stack's end, good or bad; its outputs.
-async fn wait(client: &Client, emulator: &mut Emulator) -> anyhow::Result<HashMap<String, String>> {
+async fn wait(
+    client: &Client,
+    log: &Path,
+    mut has_ended: impl FnMut() -> bool,
+) -> anyhow::Result<HashMap<String, String>> {
     let started = Instant::now();
     loop {
         let answer = client
@@ -207,13 +279,13 @@ async fn wait(client: &Client, emulator: &mut Emulator) -> anyhow::Result<HashMa
             .context("cannot read the stack's state")?;
         let stack = answer.stacks().first().context("CloudFormation has lost the stack")?;
         match stack.stack_status() {
-            Some(StackStatus::CreateComplete) => {
+            Some(StackStatus::CreateComplete | StackStatus::UpdateComplete) => {
                 let outputs = stack.outputs().iter().filter_map(|output| {
                     Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))
                 });
                 return Ok(outputs.collect());
             }
-            Some(StackStatus::CreateInProgress) => {}
+            Some(status) if status.as_str().ends_with("IN_PROGRESS") => {}
             status => {
                 let reasons = failures(client).await?;
                 let status = status.map_or("no status", StackStatus::as_str);
@@ -221,12 +293,12 @@ async fn wait(client: &Client, emulator: &mut Emulator) -> anyhow::Result<HashMa
             }
         }
         // A dead migrate function never answers, and CloudFormation would wait for it for long.
-        let log = std::fs::read_to_string(emulator.log()).unwrap_or_default();
-        if let Some(error) = log.lines().find(|line| is_function_failure(line)) {
+        let lines = std::fs::read_to_string(log).unwrap_or_default();
+        if let Some(error) = lines.lines().find(|line| is_function_failure(line)) {
             bail!("a function failed during the deployment:\n{error}");
         }
-        if emulator.has_ended() {
-            bail!("the AWS emulator ended during the deployment; see {}", emulator.log().display());
+        if has_ended() {
+            bail!("the AWS emulator ended during the deployment; see {}", log.display());
         }
         if started.elapsed() > DEPLOYED_WITHIN {
             let reasons = failures(client).await?;

@@ -6,6 +6,7 @@
 //! need to know of: what differs from AWS is in the parameters.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use aws_config::SdkConfig;
@@ -131,6 +132,9 @@ pub struct Addresses {
 #[derive(Debug)]
 pub struct Stack {
     addresses: Addresses,
+    code: Code,
+    parameters: Vec<(String, String)>,
+    updates: AtomicUsize,
     http: Http,
     function_log: PathBuf,
     python_bin: PathBuf,
@@ -139,7 +143,7 @@ pub struct Stack {
     emulator: Emulator,
     data_api: Server,
     _postgres: Option<Postgres>,
-    _folder: RunFolder,
+    folder: RunFolder,
 }
 
 impl Stack {
@@ -221,6 +225,9 @@ impl Stack {
         };
         Ok(Self {
             addresses,
+            code: options.code,
+            parameters,
+            updates: AtomicUsize::new(0),
             http,
             function_log,
             python_bin: python.bin(),
@@ -229,8 +236,19 @@ impl Stack {
             emulator,
             data_api,
             _postgres: postgres,
-            _folder: folder,
+            folder,
         })
+    }
+
+    /// Deploys the same programs again with the files of another folder for `migrate`. An error has
+    /// the reasons for which CloudFormation has rolled the stack back.
+    pub async fn update(&self, sql: &Path) -> anyhow::Result<()> {
+        let Code::Programs(functions) = &self.code else {
+            anyhow::bail!("only a stack of programs can be updated");
+        };
+        let nth = self.updates.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.path();
+        deploy::update(&self.emulator, folder, (functions, sql), &self.parameters, nth).await
     }
 
     pub fn addresses(&self) -> &Addresses {

@@ -48,12 +48,15 @@ enum Applied {
 /// Applies the worker's own files in one transaction, through outages: a function of one file can
 /// need the table of another, so nobody may see a part of them. Returns the names of those that
 /// another invocation has not applied.
+///
+/// The rights on the schema `sync` come in the same transaction, also if there are no files: the
+/// functions that run now use what the files make as soon as it is committed.
 pub(super) async fn apply_own(
     data_api: &DataApi,
     files: &[Migration],
     deadline: Deadline,
 ) -> Result<Vec<String>, MigrateError> {
-    let place = Cell::new(("", 0));
+    let place = Cell::new(("the schema sync", 0));
     // Also of an attempt whose commit had no response.
     let names = RefCell::new(BTreeSet::new());
     let applied = through_outages(deadline, async || {
@@ -72,6 +75,7 @@ pub(super) async fn apply_own(
                 record::add(transaction, &file.name, &file.checksum).await?;
                 names.borrow_mut().insert(file.name.clone());
             }
+            transaction.execute(roles::GRANT_OWN, Vec::new()).await?;
             Ok(End::Commit(Applied::Now))
         })
         .await

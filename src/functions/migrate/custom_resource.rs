@@ -21,14 +21,32 @@ struct CustomResourceRequest {
     request_id: String,
     logical_resource_id: String,
     physical_resource_id: Option<String>,
-    resource_properties: Option<Properties>,
+    #[serde(default)]
+    resource_properties: Properties,
+    #[serde(default)]
+    old_resource_properties: Properties,
 }
 
 /// The properties of the resource that the function uses.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Properties {
     baseline: Option<String>,
+    /// The ARN of the version of this function: `template.yaml` passes it on.
+    version: Option<String>,
+}
+
+impl CustomResourceRequest {
+    /// Returns `true` if CloudFormation takes back an update of the function: Lambda numbers the
+    /// versions upwards, so only then it goes from a later version to an earlier one.
+    fn is_rollback(&self) -> bool {
+        let number = |properties: &Properties| {
+            properties.version.as_ref()?.rsplit(':').next()?.parse::<u64>().ok()
+        };
+        number(&self.old_resource_properties)
+            .zip(number(&self.resource_properties))
+            .is_some_and(|(from, to)| to < from)
+    }
 }
 
 /// The resources of the function.
@@ -63,16 +81,21 @@ pub async fn handle(
     let request: CustomResourceRequest = serde_json::from_value(event).map_err(|error| {
         SyncError::Inconsistent(format!("the event is not a custom resource's request: {error}"))
     })?;
-    let baseline = request.resource_properties.and_then(|properties| properties.baseline);
     // A parameter without a value is an empty text.
-    let baseline = baseline.as_deref().filter(|name| !name.is_empty());
-    let failure = match request.request_type.as_str() {
+    let baseline = request.resource_properties.baseline.as_deref().filter(|name| !name.is_empty());
+    let mut failure = match request.request_type.as_str() {
         // The tables stay, since they hold the user's data.
         "Delete" => None,
         _ => deploy(deployment, baseline, deadline).await.err(),
     };
     if let Some(error) = &failure {
         tracing::error!(error = chain(error), "migration failed");
+    }
+    if failure.is_some() && request.is_rollback() {
+        // The functions work without what failed, as they did before the update. A failure would
+        // leave the stack in UPDATE_ROLLBACK_FAILED, where it takes no update.
+        tracing::warn!("the failure does not keep CloudFormation from rolling back");
+        failure = None;
     }
     let response = serde_json::json!({
         "Status": if failure.is_some() { "FAILED" } else { "SUCCESS" },

@@ -72,9 +72,8 @@ pub async fn run(
         .await
     });
     let (own, of_user) = pending.await??;
-    let mut done = Vec::new();
-    if !own.is_empty() {
-        done = apply::apply_own(&migrate.data_api, &own, deadline).await?;
+    let mut done = apply::apply_own(&migrate.data_api, &own, deadline).await?;
+    if !done.is_empty() {
         tracing::info!(names = done.join(", "), "own schema applied");
     }
     for migration in of_user {
@@ -83,14 +82,6 @@ pub async fn run(
             done.push(migration.name);
         }
     }
-    through_outages(deadline, async || {
-        record::locked(&migrate.data_api, deadline, async |transaction| {
-            transaction.execute(roles::GRANT_OWN, Vec::new()).await?;
-            Ok(End::Commit(()))
-        })
-        .await
-    })
-    .await?;
     Ok(done)
 }
 
