@@ -101,8 +101,8 @@ async fn while_writing<T>(stack: &Stack, first: char, work: impl Future<Output =
     let json = [("content-type", "application/json")];
     let mut written = 0;
     loop {
+        let row = format!(r#"{{"id":"{first}{written:03}","name":"during an update"}}"#);
         let write = async {
-            let row = format!(r#"{{"id":"{first}{written:03}","name":"during an update"}}"#);
             let response = stack.request(Method::POST, "/staff", &json, row).await.unwrap();
             assert_eq!(response.status, 202, "{}", response.text());
             settled(stack, "/staff", response.header("location").unwrap()).await

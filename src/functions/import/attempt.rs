@@ -30,8 +30,12 @@ use crate::domain::field::storable;
 use crate::domain::load_mode::LoadMode;
 
 /// The most messages that an import sends to itself. Before each one at least one chunk was loaded.
-/// With 15 minutes between them, this is a hundred days.
-const CONTINUATIONS_MAX: u32 = 10_000;
+/// Lambda would stop such a function after some 16 of them; `template.yaml` allows it
+/// (`RecursiveLoop`).
+///
+/// With 15 minutes each they take ten days. If an import took longer, SQS could delete the
+/// notifications of files that wait for its end: it keeps them for 14 days.
+pub const CONTINUATIONS_MAX: u32 = 1_000;
 
 /// The least time after which a message is delivered again if another worker has its import.
 const WHILE_OTHERS_WORK: Duration = Duration::from_mins(1);
@@ -143,10 +147,7 @@ impl Attempt<'_> {
                 tracing::info!(%import_id, "import continues in another invocation");
                 return Ok(Again::Never);
             }
-            Err(Stop::OutOfTime { .. }) => {
-                let error = "the file took more invocations than an import may take; the rows that were loaded stay";
-                ("failed", Some(error.to_owned()))
-            }
+            Err(Stop::OutOfTime { .. }) => ("failed", Some(too_long())),
         };
         // The report comes before the state, so that a client that sees the end finds the report.
         self.report(state, error.as_deref()).await?;
@@ -284,6 +285,14 @@ async fn load_rows(
         return Ok(());
     };
     Err(error.into())
+}
+
+/// Returns the reason for which an import ends that was continued too often.
+fn too_long() -> String {
+    format!(
+        "the file is not loaded after {CONTINUATIONS_MAX} continuations, which take ten days; the rows that were loaded \
+         stay. Upload the file again in smaller files, and load faster: raise MaxCapacity, ImportLanes or ImportMemory"
+    )
 }
 
 /// Returns the options with which the import began, whatever the configuration is now.

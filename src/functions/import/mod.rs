@@ -19,6 +19,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use uuid::Uuid;
 
+pub use self::attempt::CONTINUATIONS_MAX;
 use self::attempt::Attempt;
 use self::claim::{ImportEntry, Worker};
 pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;

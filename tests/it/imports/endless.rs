@@ -119,6 +119,28 @@ async fn an_import_whose_download_stalls_continues_in_another_invocation() {
     assert_eq!(dropped.world.rows(counts).await, ["5000|5000|5000"]);
 }
 
+/// Lambda lets the function send itself messages without an end.
+#[tokio::test]
+async fn an_import_that_was_continued_too_often_fails_and_keeps_its_rows() {
+    let rows: String = (0..12_000).map(|key| format!("{key},{}\n", "x".repeat(1000))).collect();
+    let mut dropped = Dropped::of(format!("k,v\n{rows}").into_bytes(), &[]).await;
+    dropped.import.limits.records = 500;
+    // The first call requests the head.
+    dropped.aws.inject(4, CallFault::Hang);
+    dropped.deliver(&dropped.message, Deadline::after(Duration::from_secs(8))).await;
+    let mut message: serde_json::Value = serde_json::from_str(&dropped.aws.take_sent()[0]).unwrap();
+    message["continuation"] = import::CONTINUATIONS_MAX.into();
+    // Ranges with the header come before those of the checkpoint.
+    dropped.aws.inject(7, CallFault::Hang);
+    dropped.deliver(&message.to_string(), Deadline::after(Duration::from_secs(8))).await;
+    assert!(dropped.aws.take_sent().is_empty());
+    let state = dropped.state().await;
+    assert!(state.starts_with("failed|the file is not loaded after 1000 continuations"), "{state}");
+    let kept = "SELECT continuation, rows_read = (SELECT count(*) FROM t), rows_read BETWEEN 1 AND 11999
+        FROM sync.import";
+    assert_eq!(dropped.world.rows(kept).await, ["1000|true|true"]);
+}
+
 #[tokio::test]
 async fn a_file_without_the_end_of_a_row_in_an_invocation_fails() {
     let mut dropped = Dropped::of(comments(5), &[("comment", "#")]).await;
