@@ -42,6 +42,11 @@ impl DataApi {
         Self { client: Client::from_conf(config), target }
     }
 
+    /// Returns the database that the client uses.
+    pub fn target(&self) -> &DatabaseTarget {
+        &self.target
+    }
+
     /// Runs one statement, and returns its records. Without a transaction, the statement commits
     /// itself.
     pub async fn execute(

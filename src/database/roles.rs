@@ -38,7 +38,7 @@ pub const GRANT_OWN: &str = "DO 'BEGIN
   GRANT EXECUTE ON FUNCTION sync.reused_id, sync.row_tag, sync.readable TO sync_reader;
   GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sync TO sync_writer;
   GRANT EXECUTE ON ALL ROUTINES IN SCHEMA sync TO sync_writer;
-  REVOKE ALL ON sync.migration FROM sync_reader, sync_writer;
+  REVOKE ALL ON sync.migration, sync.deployment FROM sync_reader, sync_writer;
 END'";
 
 /// Offers each table that the rest of the transaction creates, so that a table of `sql/` needs no

@@ -75,6 +75,22 @@ async fn messages_are_retried_later_after_one_attempt_during_an_outage() {
     assert_eq!(world.server.counters().all_calls(), 1, "no transaction begins");
 }
 
+/// A rotation changes the password in the database before it changes the secret.
+#[tokio::test]
+async fn a_wrong_password_blocks_a_message_only_after_some_deliveries() {
+    let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;
+    let message = messages(&world, &["a:t:1"]).remove(0);
+    for (receive_count, blocked) in [(7, vec![]), (8, vec!["a|28P01"])] {
+        world.fault("batch@1 sql=28P01");
+        let message = Envelope { receive_count, ..message.clone() };
+        let response = world.apply(event(&[message])).await.unwrap();
+        assert_eq!(left(&response), ["a:t:1"]);
+        assert_eq!(world.rows("SELECT message_group, cause FROM sync.blocked").await, blocked);
+    }
+    let response = world.apply(event(&[message])).await.unwrap();
+    assert_eq!(left(&response), [""; 0]);
+}
+
 #[tokio::test]
 async fn an_outage_during_a_delivery_keeps_the_writes_settled_before_it() {
     let world = World::with("CREATE TABLE t (id integer PRIMARY KEY)").await;

@@ -71,7 +71,10 @@ async fn the_baseline_reaches_migrate_on_the_deployed_template() {
 /// and reads all the time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_migration_leaves_a_stack_that_works_as_before() {
-    let stack = Stack::start(Options::new(functions()).unwrap()).await.unwrap();
+    // Other tests have no stage in their paths.
+    let options = Options::new(functions()).unwrap().parameter("StageName", "v1");
+    let stack = Stack::start(options).await.unwrap();
+    assert!(stack.addresses().api_url.ends_with("/v1"), "{}", stack.addresses().api_url);
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     file("0001_staff.sql", include_str!("../../sql/0001_staff.sql"));

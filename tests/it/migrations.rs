@@ -301,9 +301,9 @@ async fn a_long_statement_that_fails_in_the_end_leaves_nothing() {
 async fn a_statement_that_the_service_ends_is_an_error_with_the_way_out() {
     let world = World::with(STAFF).await;
     world.file("0002_slow.sql", "SELECT 1;\nSELECT 2;");
-    // The lock and the records before them.
-    world.fault("execute@13 lose-transaction");
-    world.fault("execute@12 timeout-after");
+    // The locks, the records and the rights before them.
+    world.fault("execute@17 lose-transaction");
+    world.fault("execute@16 timeout-after");
     let text = failure(&world, None).await;
     assert!(text.contains("set the parameter Baseline to 0002_slow.sql"), "{text}");
 }
@@ -441,7 +441,7 @@ async fn a_commit_without_a_response_is_looked_up() {
 async fn an_outage_that_lasts_is_reported_at_the_deadline() {
     let world = World::with(STAFF).await;
     world.file("0002_more.sql", "SELECT 1;");
-    world.fault("execute@11.. fail-before=ServiceUnavailableError");
+    world.fault("execute@15.. fail-before=ServiceUnavailableError");
     let deadline = Deadline::after(Duration::from_secs(6));
     let error = migrate::run(&world.migrate(), None, deadline).await.unwrap_err();
     let text = chain(&error);
@@ -460,19 +460,30 @@ async fn a_file_outside_a_transaction_is_run_again_after_an_outage() {
     assert_eq!(world.rows(IS_VALID).await, ["true"]);
 }
 
-/// Sends a request of a custom resource to `migrate`. Returns its response to CloudFormation.
-async fn custom_resource(world: &World, event: &str, baseline: &str) -> Value {
-    let nowhere = Secrets::new(&sdk_config("http://127.0.0.1:9"));
-    let users = Users { secrets: nowhere, roles: Vec::new() };
-    custom_resource_with_users(world, event, baseline, users).await
+/// Returns the sample of a request of a custom resource, with the database of this world.
+fn request(world: &World, event: &str, baseline: &str) -> Value {
+    let mut event = sample(event);
+    event["ResourceProperties"]["Baseline"] = baseline.into();
+    if let Some(id) = event.get_mut("PhysicalResourceId") {
+        let target = world.data_api.target();
+        *id = format!("{}/{}", target.cluster_arn, target.database).into();
+    }
+    event
 }
 
-async fn custom_resource_with_users(
-    world: &World,
-    event: &str,
-    baseline: &str,
-    users: Users,
-) -> Value {
+/// Sends a sample of a request of a custom resource to `migrate`. Returns its response to
+/// CloudFormation.
+async fn custom_resource(world: &World, event: &str, baseline: &str) -> Value {
+    send(world, request(world, event, baseline)).await
+}
+
+/// Sends a request of a custom resource to `migrate`. Returns its response to CloudFormation.
+async fn send(world: &World, request: Value) -> Value {
+    let nowhere = Secrets::new(&sdk_config("http://127.0.0.1:9"));
+    send_with_users(world, request, Users { secrets: nowhere, roles: Vec::new() }).await
+}
+
+async fn send_with_users(world: &World, mut event: Value, users: Users) -> Value {
     let (sender, mut responses) = mpsc::unbounded_channel();
     let receive = move |request: Request<Incoming>| {
         let sender = sender.clone();
@@ -487,10 +498,6 @@ async fn custom_resource_with_users(
         }
     };
     let server = HttpServer::start(receive).await.unwrap();
-    let mut event = sample(event);
-    if let Some(properties) = event.get_mut("ResourceProperties") {
-        properties["Baseline"] = baseline.into();
-    }
     event["ResponseURL"] = format!("{}/answer?x=1", server.url()).into();
     let aws = FakeAws::new().await;
     let deployment = Deployment {
@@ -512,8 +519,8 @@ async fn custom_resource_with_users(
 async fn cloudformation_gets_a_response_on_success_and_failure() {
     let world = World::unmigrated(STAFF).await;
     for event in ["cfn-create", "cfn-update", "cfn-delete"] {
-        let response = custom_resource(&world, event, "").await;
-        let request = sample(event);
+        let request = request(&world, event, "");
+        let response = send(&world, request.clone()).await;
         assert_eq!(response["Status"], "SUCCESS", "{event}");
         for member in ["StackId", "RequestId", "LogicalResourceId"] {
             assert_eq!(response[member], request[member], "{event} {member}");
@@ -529,6 +536,85 @@ async fn cloudformation_gets_a_response_on_success_and_failure() {
     assert_eq!(response["Status"], "FAILED");
     let reason = response["Reason"].as_str().unwrap();
     assert!(reason.starts_with("0001_tables.sql, line 1: "), "{reason}");
+}
+
+/// Returns the reason of a failure.
+fn refused(response: &Value) -> &str {
+    assert_eq!(response["Status"], "FAILED", "{response}");
+    response["Reason"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn an_update_that_names_another_database_is_refused_unless_it_is_allowed() {
+    let world = World::unmigrated(STAFF).await;
+    let mut update = request(&world, "cfn-update", "");
+    let served = "arn:aws:rds:us-east-1:123456789012:cluster:other/sync";
+    update["PhysicalResourceId"] = served.into();
+    let response = send(&world, update.clone()).await;
+    let reason = refused(&response);
+    assert!(reason.starts_with(&format!("the stack serves {served}, and")), "{reason}");
+    assert_eq!(response["PhysicalResourceId"], served);
+    assert_eq!(world.rows("SELECT to_regclass('sync.migration')::text").await, ["-"]);
+
+    update["ResourceProperties"]["AllowOtherDatabase"] = "true".into();
+    let response = send(&world, update).await;
+    assert_eq!(response["Status"], "SUCCESS", "{response}");
+    assert_eq!(
+        response["PhysicalResourceId"],
+        request(&world, "cfn-update", "")["PhysicalResourceId"]
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_another_stack_serves_is_refused_until_that_stack_is_deleted() {
+    let world = World::unmigrated(STAFF).await;
+    assert_eq!(custom_resource(&world, "cfn-create", "").await["Status"], "SUCCESS");
+    let mut create = request(&world, "cfn-create", "");
+    create["StackId"] = "arn:aws:cloudformation:us-east-1:123456789012:stack/other/1".into();
+    let response = send(&world, create.clone()).await;
+    let reason = refused(&response);
+    let holder = request(&world, "cfn-create", "")["StackId"].as_str().unwrap().to_owned();
+    assert!(
+        reason.starts_with(&format!("another stack serves the database: {holder}.")),
+        "{reason}"
+    );
+
+    // CloudFormation deletes the resource of the stack that could not be created.
+    let mut delete = request(&world, "cfn-delete", "");
+    delete["StackId"] = create["StackId"].clone();
+    assert_eq!(send(&world, delete).await["Status"], "SUCCESS");
+    refused(&send(&world, create.clone()).await);
+
+    assert_eq!(custom_resource(&world, "cfn-delete", "").await["Status"], "SUCCESS");
+    assert_eq!(send(&world, create).await["Status"], "SUCCESS");
+}
+
+/// CloudFormation deletes the resource of the database that a stack has left after the update.
+#[tokio::test]
+async fn a_stack_that_leaves_one_database_keeps_the_other() {
+    let world = World::unmigrated(STAFF).await;
+    assert_eq!(custom_resource(&world, "cfn-create", "").await["Status"], "SUCCESS");
+    let mut delete = request(&world, "cfn-delete", "");
+    delete["PhysicalResourceId"] = "arn:aws:rds:us-east-1:123456789012:cluster:other/sync".into();
+    assert_eq!(send(&world, delete).await["Status"], "SUCCESS");
+    assert_eq!(world.rows("SELECT count(*) FROM sync.deployment").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_stack_can_be_deleted_while_its_database_is_away() {
+    let world = World::unmigrated(STAFF).await;
+    assert_eq!(custom_resource(&world, "cfn-create", "").await["Status"], "SUCCESS");
+    world.fault("begin fail-before=AccessDeniedException");
+    assert_eq!(custom_resource(&world, "cfn-delete", "").await["Status"], "SUCCESS");
+}
+
+/// A rotation changes the password in the database before it changes the secret.
+#[tokio::test]
+async fn a_wrong_password_is_tried_again_for_a_while() {
+    let world = World::unmigrated(STAFF).await;
+    world.fault("execute@1 sql=28P01");
+    assert_eq!(world.migrated(None).await.unwrap().len(), OWN + 1);
+    assert_eq!(world.server.faults().injected().len(), 1);
 }
 
 /// A rollback that fails leaves a stack that takes no update.
@@ -568,7 +654,7 @@ async fn the_users_of_the_stack_are_made_once_and_get_the_passwords_of_their_sec
         format!("SELECT rolcanlogin, rolpassword FROM pg_authid WHERE rolname = '{name}'");
     let mut passwords = Vec::new();
     for event in ["cfn-create", "cfn-update"] {
-        let response = custom_resource_with_users(&world, event, "", users()).await;
+        let response = send_with_users(&world, request(&world, event, ""), users()).await;
         assert_eq!(response["Status"], "SUCCESS", "{response}");
         passwords.extend(world.rows(&password).await);
     }

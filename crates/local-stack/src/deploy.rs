@@ -196,8 +196,7 @@ async fn upload_program(
     key: &str,
 ) -> anyhow::Result<()> {
     let archive = folder.join(key);
-    let (program, zipped, sql) =
-        (program.to_owned(), archive.clone(), sql.map(Path::to_path_buf));
+    let (program, zipped, sql) = (program.to_owned(), archive.clone(), sql.map(Path::to_path_buf));
     // Uncompressed: the way is short.
     let stored = CompressionMethod::Stored;
     let zip = move || zip_program(&program, sql.as_deref(), &zipped, stored);

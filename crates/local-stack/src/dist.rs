@@ -19,7 +19,7 @@ const README: (&str, &str) = ("README.md", include_str!("../dist/README.md"));
 const SQL_README: (&str, &str) = ("README.txt", include_str!("../dist/sql.txt"));
 
 /// Files of this checkout that are in `dist/` as they are.
-const COPIED: [&str; 3] = ["samconfig.toml", "LICENSE-APACHE", "LICENSE-MIT"];
+const COPIED: [&str; 4] = ["samconfig.toml", "stack-policy.json", "LICENSE-APACHE", "LICENSE-MIT"];
 
 /// A way to zip the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,7 @@ mod tests {
             "LICENSE-MIT".into(),
             "README.md".into(),
             "samconfig.toml".into(),
+            "stack-policy.json".into(),
             "template-x86_64.yaml".into(),
             "template.yaml".into(),
         ];

@@ -17,7 +17,7 @@ use hyper::Method;
 use serde_json::Value;
 use url::Url;
 
-use crate::account::{CLUSTER_ARN, DATABASE, SECRET_ARN};
+use crate::account::{CLUSTER_ARN, DATABASE, REGION, SECRET_ARN};
 use crate::cors;
 use crate::deploy::{self, Code, Deployed, deploy};
 use crate::emulator::Emulator;
@@ -156,6 +156,9 @@ impl Stack {
         // PostgreSQL's first start and Python's installation take their time, so side by side.
         let (python, (postgres, database_url)) =
             tokio::try_join!(Python::ensure(&local), start_database(&options.database))?;
+        if options.database != Database::New {
+            take_over(&database_url).await?;
+        }
         let database = database_name(&database_url)?;
         let starting = Emulator::start(&python, folder.path(), &http);
         let mut emulator = step("starting the AWS emulator", starting).await?;
@@ -342,6 +345,21 @@ async fn start_database(database: &Database) -> anyhow::Result<(Option<Postgres>
     Ok((Some(postgres), url))
 }
 
+/// Takes the database over from an earlier local stack: it ended without being deleted.
+async fn take_over(url: &str) -> anyhow::Result<()> {
+    let client =
+        ephemeral_postgres::connect(url).await.context("cannot connect to the database")?;
+    let sql = format!(
+        "DO $$ BEGIN
+            IF to_regclass('sync.deployment') IS NOT NULL THEN
+                DELETE FROM sync.deployment
+                WHERE stack_id LIKE 'arn:aws:cloudformation:{REGION}:000000000000:stack/%';
+            END IF;
+        END $$"
+    );
+    client.batch_execute(&sql).await.context("cannot take the database over")
+}
+
 fn database_name(url: &str) -> anyhow::Result<String> {
     let config: tokio_postgres::Config = url.parse().context(
         "the database's URL cannot be read; expected postgres://user:password@host:port/database",
@@ -365,8 +383,9 @@ impl Deployed {
 /// `https://<api>.execute-api.<region>.amazonaws.com` as the emulator serves it.
 fn local_api_url(endpoint_url: &str, api_url: &str) -> anyhow::Result<String> {
     let parts = || {
-        let (api, _) = api_url.strip_prefix("https://")?.split_once(".execute-api.")?;
-        Some(format!("{endpoint_url}/_aws/execute-api/{api}"))
+        let (api, host) = api_url.strip_prefix("https://")?.split_once(".execute-api.")?;
+        let stage = host.split_once('/').map(|(_, stage)| format!("/{stage}")).unwrap_or_default();
+        Some(format!("{endpoint_url}/_aws/execute-api/{api}{stage}"))
     };
     parts().with_context(|| format!("the stack's ApiUrl is not an API's address: {api_url}"))
 }
@@ -380,6 +399,8 @@ mod tests {
         let url = "https://a1b2.execute-api.us-east-1.amazonaws.com";
         let local = local_api_url("http://127.0.0.1:4566", url).unwrap();
         assert_eq!(local, "http://127.0.0.1:4566/_aws/execute-api/a1b2");
+        let local = local_api_url("http://127.0.0.1:4566", &format!("{url}/v1")).unwrap();
+        assert_eq!(local, "http://127.0.0.1:4566/_aws/execute-api/a1b2/v1");
         assert!(local_api_url("http://127.0.0.1:4566", "elsewhere").is_err());
     }
 }

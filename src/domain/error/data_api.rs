@@ -221,6 +221,11 @@ impl DataApiError {
         }
     }
 
+    /// Returns `true` if the database refuses the password of the secret.
+    pub fn is_wrong_password(&self) -> bool {
+        matches!(&self.fault, DataApiFault::Sql(state) if state.0 == "28P01")
+    }
+
     /// Returns `true` for class 42, "syntax error or access rule violation".
     pub fn is_about_a_statement(&self) -> bool {
         matches!(&self.fault, DataApiFault::Sql(state) if state.class() == "42")

@@ -25,6 +25,10 @@ pub enum Disposition {
     Block,
 }
 
+/// The number of deliveries of a message for which a wrong password counts as one that is being
+/// rotated. With the pauses between them they take four minutes.
+const ROTATION_DELIVERIES: u32 = 7;
+
 /// An error of a function.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
@@ -61,6 +65,21 @@ impl SyncError {
             // row.
             Self::Refused(_) | Self::Inconsistent(_) => Disposition::Block,
         }
+    }
+
+    /// Returns the action for an error of work that a message asks for, at this delivery of it.
+    pub fn disposition_of_delivery(&self, receive_count: u32) -> Disposition {
+        if self.is_wrong_password() && receive_count <= ROTATION_DELIVERIES {
+            return Disposition::Retry;
+        }
+        self.disposition()
+    }
+
+    /// Returns `true` if the database refuses the password of the secret. This may pass: a rotation
+    /// changes the password in the database before it changes the secret (Secrets Manager User
+    /// Guide, "Rotation by Lambda function").
+    pub fn is_wrong_password(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_wrong_password())
     }
 
     /// Returns a word for the error that holds no value and no name: the SQLSTATE of an error of

@@ -63,9 +63,7 @@ pub async fn handle(
     let writes = Batch::of(&messages).writes.len();
     tracing::info!(messages = messages.len(), writes, "batch received");
     if let Some(error) = outage {
-        log(&error, messages.len());
-        let unsettled = |message| Unsettled::after(&error, message);
-        let unsettled: Vec<_> = messages.iter().map(unsettled).collect();
+        let unsettled = left(&error, &messages);
         postpone(apply, &unsettled).await;
         return Ok(response(&unsettled));
     }
@@ -124,7 +122,7 @@ struct Unsettled<'a> {
 
 impl<'a> Unsettled<'a> {
     fn after(error: &SyncError, message: &'a Message) -> Self {
-        let disposition = error.disposition();
+        let disposition = error.disposition_of_delivery(message.receive_count);
         Self {
             message,
             disposition,
@@ -210,10 +208,7 @@ async fn settle_all<'a>(
     let time = deadline.less(deadline.remaining() / 2);
     match settle_within(settler, &all, time, deadline).await {
         Ok(()) => Vec::new(),
-        Err(error) if affects_all_messages(&error) => {
-            log(&error, messages.len());
-            messages.iter().map(|message| Unsettled::after(&error, message)).collect()
-        }
+        Err(error) if affects_all_messages(&error) => left(&error, messages.iter().copied()),
         Err(error) => {
             tracing::info!(reason = %error, "batch is settled message by message");
             one_by_one(settler, messages, deadline).await
@@ -255,10 +250,9 @@ async fn one_by_one<'a>(
             continue;
         }
         if let Err(error) = settle_message(settler, message, deadline).await {
-            log(&error, 1);
             outage = affects_all_messages(&error) || matches!(error, SyncError::OutOfTime);
             stopped.insert(&message.group);
-            unsettled.push(Unsettled::after(&error, message));
+            unsettled.extend(left(&error, [message]));
         }
     }
     unsettled
@@ -358,15 +352,24 @@ async fn query<T>(
     }
 }
 
-/// Logs an error. `template.yaml` counts the lines "messages blocked", and raises an alarm: a
-/// person must act.
-fn log(error: &SyncError, messages: usize) {
-    match error.disposition() {
-        Disposition::Retry => tracing::warn!(%error, messages, "messages are retried later"),
-        Disposition::Block | Disposition::Reject => {
-            tracing::error!(%error, messages, "messages blocked");
-        }
+/// Leaves messages for another delivery, and logs the error. `template.yaml` counts the lines
+/// "messages blocked", and raises an alarm: a person must act.
+fn left<'a>(
+    error: &SyncError,
+    messages: impl IntoIterator<Item = &'a Message>,
+) -> Vec<Unsettled<'a>> {
+    let left: Vec<_> =
+        messages.into_iter().map(|message| Unsettled::after(error, message)).collect();
+    let is_blocked = |unsettled: &&Unsettled<'_>| unsettled.disposition != Disposition::Retry;
+    let messages = left.iter().filter(is_blocked).count();
+    if messages > 0 {
+        tracing::error!(%error, messages, "messages blocked");
     }
+    let messages = left.len() - messages;
+    if messages > 0 {
+        tracing::warn!(%error, messages, "messages are retried later");
+    }
+    left
 }
 
 /// Returns the response that makes SQS deliver these messages again.

@@ -87,7 +87,8 @@ pub async fn handle(
         let receive_count = message.attributes.get("ApproximateReceiveCount");
         let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
         let body = message.body.as_deref().unwrap_or_default();
-        let done = Box::pin(heartbeat.during(import_message(import, &id, body, deadline))).await;
+        let work = import_message(import, (&id, receive_count), body, deadline);
+        let done = Box::pin(heartbeat.during(work)).await;
         let again_after = match &done {
             Ok(Again::Never) => continue,
             Ok(Again::After(time)) => *time,
@@ -114,7 +115,7 @@ enum Again {
 /// Imports the files that one message names.
 async fn import_message(
     import: &Import,
-    message_id: &str,
+    (message_id, receive_count): (&str, u32),
     body: &str,
     deadline: Deadline,
 ) -> Result<Again, SyncError> {
@@ -141,7 +142,7 @@ async fn import_message(
             Ok(again) => return Ok(again),
             Err(error) => {
                 record_obstacle(worker, &error).await;
-                if error.disposition() == Disposition::Retry {
+                if error.disposition_of_delivery(receive_count) == Disposition::Retry {
                     tracing::warn!(%error, %import_id, "import is retried later");
                     return Ok(Again::WithBackoff);
                 }

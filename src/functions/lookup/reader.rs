@@ -116,7 +116,8 @@ impl From<ReadError> for Problem {
 
 fn of_database(error: &DataApiError) -> Problem {
     match error.disposition() {
-        Disposition::Retry => {
+        // A password that is being rotated is right again in a moment.
+        disposition if disposition == Disposition::Retry || error.is_wrong_password() => {
             tracing::warn!(%error, "database not available");
             let detail =
                 "The database is not available yet; it may be resuming from a pause. Try again.";
@@ -125,7 +126,7 @@ fn of_database(error: &DataApiError) -> Problem {
         Disposition::Reject => {
             Problem::new(Kind::InvalidQuery, "A value is not of its column's type.")
         }
-        Disposition::Block => {
+        Disposition::Retry | Disposition::Block => {
             tracing::error!(%error, "look-up blocked");
             Problem::new(Kind::Internal, "The look-up failed; its log says why.")
         }

@@ -18,6 +18,18 @@ pub enum MigrateError {
     Refused { name: String, line: usize, cause: String },
     #[error("the parameter Baseline is {baseline}, which is not a file of sql/: {files}")]
     NoBaseline { baseline: String, files: String },
+    #[error(
+        "another stack serves the database: {holder}. Two stacks would take the passwords of the database users from each \
+         other; give this one a database of its own (parameter Database). To hand the database over, delete the other \
+         stack first; if it is gone, or serves another copy of the database, run DELETE FROM sync.deployment as the owner"
+    )]
+    OtherStack { holder: String },
+    #[error(
+        "the stack serves {served}, and this update names {named}. If that is a mistake, set ClusterArn, Database, \
+         SnapshotIdentifier, DBSubnetGroupName and KmsKeyArn back to their values before. If not, move the data first, \
+         and set the parameter AllowOtherDatabase to true for this update"
+    )]
+    OtherDatabase { served: String, named: String },
     #[error("{name} was applied with other content; revert the change and put it into a new file")]
     Changed { name: String },
     #[error(

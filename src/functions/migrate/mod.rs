@@ -12,6 +12,7 @@ mod migration;
 mod outage;
 mod record;
 mod split;
+mod stack;
 mod users;
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! Work that is repeated through outages.
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
@@ -18,6 +18,9 @@ pub(super) fn pauses(min: Duration, max: Duration) -> ExponentialBackoff {
         .build()
 }
 
+/// The time for which a wrong password counts as one that is being rotated.
+const ROTATION: Duration = Duration::from_mins(3);
+
 /// Does the work, and repeats it after an error that may pass, until the deadline. Returns the last
 /// error then.
 pub(super) async fn through_outages<T>(
@@ -26,6 +29,7 @@ pub(super) async fn through_outages<T>(
 ) -> Result<T, SyncError> {
     let mut pauses = pauses(Duration::from_millis(500), Duration::from_secs(15));
     let mut last = None;
+    let started = Instant::now();
     loop {
         // Boxed without its type, since the futures of SDK calls nest deeper than the compiler's
         // limit on types.
@@ -37,7 +41,9 @@ pub(super) async fn through_outages<T>(
             Err(error) => error,
         };
         let pause = pauses.next().unwrap_or_default();
-        if error.disposition() != Disposition::Retry || deadline.remaining() < pause {
+        let may_pass = error.disposition() == Disposition::Retry
+            || (error.is_wrong_password() && started.elapsed() < ROTATION);
+        if !may_pass || deadline.remaining() < pause {
             return Err(error);
         }
         tracing::warn!(reason = chain(&error), "migration is repeated");

@@ -1,4 +1,5 @@
-//! The lock of migrations, and the record of the files that are applied: `sync.migration`.
+//! The lock of migrations, and the record of the files that are applied: `sync.migration`. Makes
+//! the table of the stack, too: `sync.deployment`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,6 +23,13 @@ const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS sync.migration (
   name text PRIMARY KEY,
   checksum text NOT NULL,
   applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)";
+
+/// One row at most: the stack that serves the database. Local migrations make none.
+const CREATE_DEPLOYMENT: &str = "CREATE TABLE IF NOT EXISTS sync.deployment (
+  is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+  stack_id text NOT NULL,
+  since timestamptz NOT NULL DEFAULT clock_timestamp()
 )";
 
 const ALL: &str = "SELECT name, checksum FROM sync.migration";
@@ -62,10 +70,11 @@ pub(super) async fn locked<T>(
     }
 }
 
-/// Makes the table, if it is not there.
+/// Makes the tables that are not there.
 pub(super) async fn create(transaction: &Transaction<'_>) -> Result<(), DataApiError> {
     transaction.execute(CREATE_SCHEMA, Vec::new()).await?;
     transaction.execute(CREATE_TABLE, Vec::new()).await?;
+    transaction.execute(CREATE_DEPLOYMENT, Vec::new()).await?;
     Ok(())
 }
 

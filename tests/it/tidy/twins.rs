@@ -87,10 +87,85 @@ fn every_parameter_of_the_template_is_documented_with_its_default() {
             assert!(is_words, "{name}: {cell}");
         } else {
             // A number may have a unit.
-            let documented = cell.split(' ').next().unwrap().trim_matches('`');
+            let documented = match cell.strip_prefix('`') {
+                Some(quoted) => quoted.split('`').next(),
+                None => cell.split(' ').next(),
+            };
+            let documented = documented.unwrap();
             assert_eq!(documented, default, "{name}");
         }
     }
+}
+
+/// Returns the lines of a resource or a parameter of the template.
+fn block<'t>(template: &'t str, name: &str) -> &'t str {
+    let (_, rest) =
+        template.split_once(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("no {name}"));
+    let end = rest.match_indices("\n  ").find(|(at, _)| !rest[at + 3..].starts_with([' ', '#']));
+    &rest[..end.map_or(rest.len(), |(at, _)| at)]
+}
+
+/// Returns the part of the template that describes resources.
+fn resources(template: &str) -> &str {
+    let (_, rest) = template.split_once("\nResources:\n").unwrap();
+    rest.split_once("\nOutputs:\n").unwrap().0
+}
+
+/// The migrations run before any other function changes, and whatever the function uses.
+#[test]
+fn every_function_of_the_template_depends_on_the_migrations() {
+    let template = fs::read_to_string("template.yaml").unwrap();
+    let names = resources(&template).lines().filter_map(|line| line.strip_prefix("  "));
+    let functions = names.filter_map(|name| name.strip_suffix("Function:"));
+    let functions: Vec<_> =
+        functions.filter(|name| !name.starts_with(' ') && *name != "Migrate").collect();
+    assert_eq!(functions.len(), 6, "{functions:?}");
+    for name in functions {
+        let block = block(&template, &format!("{name}Function"));
+        assert!(block.contains("\n    DependsOn: Migrations\n"), "{name}");
+    }
+}
+
+/// Lambda refuses a queue whose messages come again before its function is done.
+#[test]
+fn no_visibility_timeout_can_be_below_the_timeout_of_its_function() {
+    let template = fs::read_to_string("template.yaml").unwrap();
+    let value = |name: &str, property: &str| -> u32 {
+        let (_, rest) = block(&template, name).split_once(&format!(" {property}: ")).unwrap();
+        rest.lines().next().unwrap().parse().unwrap()
+    };
+    for (queue, function) in [("Writes", "Apply"), ("Imports", "Import")] {
+        let parameter = format!("{queue}VisibilityTimeout");
+        let timeout = value(&format!("{function}Function"), "Timeout");
+        assert_eq!(value(&parameter, "MinValue"), timeout, "{parameter}");
+        assert_eq!(value(&parameter, "Default"), 6 * timeout, "{parameter}");
+    }
+}
+
+/// Whatever holds data, except for the catalog, which can be made anew.
+#[test]
+fn the_stack_policy_protects_what_holds_data() {
+    let template = fs::read_to_string("template.yaml").unwrap();
+    let policy = fs::read_to_string("stack-policy.json").unwrap();
+    let mut protected: Vec<_> = policy
+        .split("LogicalResourceId/")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    let types = ["AWS::RDS::DBCluster", "AWS::SQS::Queue", "AWS::S3::Bucket"];
+    let names = resources(&template).lines();
+    let names = names.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    let holds_data = |name: &&str| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && *name != "CatalogBucket"
+            && types
+                .iter()
+                .any(|of| block(&template, name).starts_with(&format!("    Type: {of}\n")))
+    };
+    let mut expected: Vec<_> = names.filter(holds_data).collect();
+    protected.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(protected, expected);
 }
 
 #[test]
