@@ -19,8 +19,8 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use uuid::Uuid;
 
-pub use self::attempt::CONTINUATIONS_MAX;
 use self::attempt::Attempt;
+pub use self::attempt::CONTINUATIONS_MAX;
 use self::claim::{ImportEntry, Worker};
 pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;
 use self::heartbeat::Heartbeat;
