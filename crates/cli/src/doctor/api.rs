@@ -40,6 +40,12 @@ pub(crate) async fn findings(aws: &Aws, url: String, refresh: Option<&str>) -> V
     };
     let mut findings = Vec::new();
     match api.read::<Description>("/", &response) {
+        Err(_) if response.status == 401 => findings.push(Finding::skipped(
+            API,
+            "the API responds 401: it wants a token, so its version is not checked",
+            "This command signs its requests, and has no token.",
+            "send a request with a token of your users",
+        )),
         Ok(description) => {
             let version = description.info.version;
             findings.push(Finding::ok(API, format!("{url}/ responds (aurora-sync {version})")));

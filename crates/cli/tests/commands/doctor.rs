@@ -123,6 +123,7 @@ async fn each_broken_part_of_a_stack_is_a_finding() {
     let patient = Patient::admit(options).await;
     an_open_api_is_the_only_finding_of_a_good_stack(&patient).await;
     another_version_and_another_time_are_findings(&patient).await;
+    an_api_that_wants_a_token_is_not_checked(&patient).await;
     broken_settings_are_findings(&patient).await;
     missing_rights_are_findings(&patient).await;
 }
@@ -166,6 +167,18 @@ async fn another_version_and_another_time_are_findings(patient: &Patient) {
     assert_eq!(status, 1, "{findings:#?}");
     assert_found(&findings, ("versions", "error", "lookup is 99.0.0, refresh "));
     assert_found(&findings, ("clock", "error", "the clock of this machine is 3"));
+}
+
+async fn an_api_that_wants_a_token_is_not_checked(patient: &Patient) {
+    let server = HttpServer::start(|_| async {
+        let body = Full::new(Bytes::from_static(br#"{"message":"Unauthorized"}"#));
+        Ok(Response::builder().status(401).body(body)?)
+    });
+    let server = server.await.unwrap();
+    let (status, findings) = patient.doctor(&server.url()).await;
+    let expected = ("api", "skipped", "the API responds 401: it wants a token");
+    assert_found(&findings, expected);
+    assert_eq!((status, not_ok(&findings).len()), (0, 1), "{findings:#?}");
 }
 
 async fn broken_settings_are_findings(patient: &Patient) {

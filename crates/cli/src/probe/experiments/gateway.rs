@@ -13,6 +13,7 @@ use crate::probe::seen::Seen;
 const NOWHERE: &str = "aurora_sync_probe";
 
 const NO_API: &str = "the API is not known; give --stack NAME or --api URL";
+const NO_TOKEN: &str = "the API wants a token, which this command does not have";
 const NO_GATEWAY: &str = "the API is not at an address of API Gateway";
 
 /// A request to the API.
@@ -30,15 +31,19 @@ impl<'c> Call<'c> {
     }
 }
 
-async fn send(lab: &Lab, call: Call<'_>) -> anyhow::Result<Option<HttpResponse>> {
-    let Some((api, url)) = lab.api()? else { return Ok(None) };
+/// Sends a call. Without an API, or one that takes these credentials, nothing can be tried.
+async fn send(lab: &Lab, call: Call<'_>) -> anyhow::Result<Result<HttpResponse, Seen>> {
+    let Some((api, url)) = lab.api()? else { return Ok(Err(Seen::NotTried(NO_API.to_owned()))) };
+    let needs_caller = call.method != Method::OPTIONS;
     let mut request = Request::builder().method(call.method).uri(format!("{url}{}", call.path));
     for (name, value) in call.headers {
         request = request.header(*name, *value);
     }
-    let response = api.send(request.body(call.body)?, call.is_signed).await;
-    match response {
-        Ok(response) => Ok(Some(response)),
+    match api.send(request.body(call.body)?, call.is_signed).await {
+        Ok(response) if response.status == 401 && needs_caller => {
+            Ok(Err(Seen::NotTried(NO_TOKEN.to_owned())))
+        }
+        Ok(response) => Ok(Ok(response)),
         Err(ApiError::Later(error) | ApiError::Never(error)) => Err(error),
     }
 }
@@ -60,7 +65,10 @@ pub(crate) async fn body_not_utf8(lab: &Lab) -> anyhow::Result<Seen> {
         body: Bytes::from_static(b"{\"id\":\"\xff\"}"),
         ..Call::new(Method::POST, &path)
     };
-    let Some(response) = send(lab, call).await? else { return Ok(Seen::NotTried(NO_API.into())) };
+    let response = match send(lab, call).await? {
+        Ok(response) => response,
+        Err(seen) => return Ok(seen),
+    };
     let is_refused =
         response.status == 400 && member(&response, "type").ends_with(":malformed-body");
     Ok(Seen::new(is_refused, told(&response)))
@@ -68,7 +76,10 @@ pub(crate) async fn body_not_utf8(lab: &Lab) -> anyhow::Result<Seen> {
 
 pub(crate) async fn unsigned(lab: &Lab) -> anyhow::Result<Seen> {
     let call = Call { is_signed: false, ..Call::new(Method::GET, "/_sync/nothing") };
-    let Some(response) = send(lab, call).await? else { return Ok(Seen::NotTried(NO_API.into())) };
+    let response = match send(lab, call).await? {
+        Ok(response) => response,
+        Err(seen) => return Ok(seen),
+    };
     if response.status == 404 {
         return Ok(Seen::NotTried("Authorization is NONE".to_owned()));
     }
@@ -81,8 +92,7 @@ async fn look(lab: &Lab, path: &str) -> anyhow::Result<Result<HttpResponse, Seen
     if !lab.has_gateway() {
         return Ok(Err(Seen::NotTried(NO_GATEWAY.to_owned())));
     }
-    let response = send(lab, Call::new(Method::GET, path)).await?;
-    Ok(response.ok_or_else(|| Seen::NotTried(NO_API.to_owned())))
+    send(lab, Call::new(Method::GET, path)).await
 }
 
 /// The path `/_sync` is an unknown one, and a table of another name is an unknown table.
@@ -127,8 +137,13 @@ pub(crate) async fn large_body(lab: &Lab) -> anyhow::Result<Seen> {
         body: Bytes::from(format!("\"{}\"", "x".repeat(bytes - 2))),
         ..Call::new(Method::POST, &path)
     };
-    let (event, gateway) = (send(lab, of(7_000_000)).await?, send(lab, of(10_485_761)).await?);
-    let responses: Vec<_> = [event, gateway].into_iter().flatten().collect();
+    let mut responses = Vec::new();
+    for bytes in [7_000_000, 10_485_761] {
+        match send(lab, of(bytes)).await? {
+            Ok(response) => responses.push(response),
+            Err(seen) => return Ok(seen),
+        }
+    }
     let holds = responses.iter().all(|response| {
         response.status == 413 && member(response, "message") == "Request Entity Too Large"
     });
@@ -149,7 +164,10 @@ pub(crate) async fn preflight(lab: &Lab) -> anyhow::Result<Seen> {
         ("access-control-request-method", "POST"),
     ];
     let call = Call { headers: &headers, is_signed: false, ..Call::new(Method::OPTIONS, &path) };
-    let Some(response) = send(lab, call).await? else { return Ok(Seen::NotTried(NO_API.into())) };
+    let response = match send(lab, call).await? {
+        Ok(response) => response,
+        Err(seen) => return Ok(seen),
+    };
     Ok(Seen::new((200..300).contains(&response.status), told(&response)))
 }
 
@@ -161,7 +179,10 @@ pub(crate) async fn bytes(lab: &Lab) -> anyhow::Result<Seen> {
         body: Bytes::from_static(b"\x1f\x8b\xff\x00"),
         ..Call::new(Method::POST, &path)
     };
-    let Some(response) = send(lab, call).await? else { return Ok(Seen::NotTried(NO_API.into())) };
+    let response = match send(lab, call).await? {
+        Ok(response) => response,
+        Err(seen) => return Ok(seen),
+    };
     let is_passed = member(&response, "type").ends_with(":unknown-table");
     Ok(Seen::new(is_passed, told(&response)))
 }
