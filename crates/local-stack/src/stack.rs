@@ -394,6 +394,24 @@ fn local_api_url(endpoint_url: &str, api_url: &str) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_database_is_taken_over_from_a_local_stack_only() {
+        let postgres = Postgres::shared().await.unwrap();
+        let name = format!("take_over_{}", std::process::id());
+        let url = postgres.create_database(&name).await.unwrap();
+        take_over(&url).await.unwrap();
+        let client = ephemeral_postgres::connect(&url).await.unwrap();
+        let stacks = "CREATE SCHEMA sync; CREATE TABLE sync.deployment (stack_id text);
+            INSERT INTO sync.deployment VALUES
+                ('arn:aws:cloudformation:us-east-1:000000000000:stack/aurora-sync/1'),
+                ('arn:aws:cloudformation:us-east-1:123456789012:stack/aurora-sync/2')";
+        client.batch_execute(stacks).await.unwrap();
+        take_over(&url).await.unwrap();
+        let left =
+            client.query("SELECT right(stack_id, 1) FROM sync.deployment", &[]).await.unwrap();
+        assert_eq!(left.iter().map(|row| row.get(0)).collect::<Vec<String>>(), ["2"]);
+    }
+
     #[test]
     fn the_api_is_found_on_the_emulator() {
         let url = "https://a1b2.execute-api.us-east-1.amazonaws.com";

@@ -147,7 +147,10 @@ impl Attempt<'_> {
                 tracing::info!(%import_id, "import continues in another invocation");
                 return Ok(Again::Never);
             }
-            Err(Stop::OutOfTime { .. }) => ("failed", Some(too_long())),
+            Err(Stop::OutOfTime { .. }) => {
+                worker.entry.count_committed().await?;
+                ("failed", Some(too_long()))
+            }
         };
         // The report comes before the state, so that a client that sees the end finds the report.
         self.report(state, error.as_deref()).await?;
