@@ -79,7 +79,8 @@ async fn a_failed_migration_leaves_a_stack_that_works_as_before() {
     let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     file("0001_staff.sql", include_str!("../../sql/0001_staff.sql"));
     file("0002_mail.sql", "ALTER TABLE staff ADD COLUMN mail text; SELECT mial FROM staff;");
-    let (updated, written) = while_writing(&stack, 'F', stack.update(folder.path())).await;
+    let (updated, written) =
+        while_writing(&stack, 'F', Box::pin(stack.update(folder.path()))).await;
     let error = format!("{:#}", updated.unwrap_err());
     assert!(error.contains("(UPDATE_ROLLBACK_COMPLETE)"), "{error}");
     assert!(error.contains("Migrations UPDATE_FAILED: 0002_mail.sql, line 1: "), "{error}");
@@ -87,7 +88,8 @@ async fn a_failed_migration_leaves_a_stack_that_works_as_before() {
     assert!(written > 0);
 
     file("0002_mail.sql", "ALTER TABLE staff ADD COLUMN mail text;");
-    let (updated, written) = while_writing(&stack, 'G', stack.update(folder.path())).await;
+    let (updated, written) =
+        while_writing(&stack, 'G', Box::pin(stack.update(folder.path()))).await;
     updated.unwrap();
     assert!(written > 0);
     let json = [("content-type", "application/json")];

@@ -123,8 +123,12 @@ async fn an_import_whose_download_stalls_continues_in_another_invocation() {
 /// Lambda lets the function send itself messages without an end.
 #[tokio::test]
 async fn an_import_that_was_continued_too_often_fails_and_keeps_its_rows() {
-    let rows: String = (0..5_000).map(|key| format!("{key},{}\n", "x".repeat(1000))).collect();
-    let mut dropped = Dropped::of(format!("k,v\n{rows}").into_bytes(), &[]).await;
+    let mut file = "k,v\n".to_owned();
+    let row = "x".repeat(1000);
+    for key in 0..5_000 {
+        file.push_str(&format!("{key},{row}\n"));
+    }
+    let mut dropped = Dropped::of(file.into_bytes(), &[]).await;
     dropped.import.limits.records = 500;
     let notification = source::read(&dropped.message).unwrap();
     let last = source::continuation_body(&notification.requests[0].source, CONTINUATIONS_MAX);

@@ -98,11 +98,11 @@ fn every_parameter_of_the_template_is_documented_with_its_default() {
 }
 
 /// Returns the lines of a resource or a parameter of the template.
-fn block<'t>(template: &'t str, name: &str) -> &'t str {
+fn block(template: &str, name: &str) -> String {
     let (_, rest) =
         template.split_once(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("no {name}"));
-    let end = rest.match_indices("\n  ").find(|(at, _)| !rest[at + 3..].starts_with([' ', '#']));
-    &rest[..end.map_or(rest.len(), |(at, _)| at)]
+    let lines = rest.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+    lines.map(|line| line.to_owned() + "\n").collect()
 }
 
 /// Returns the part of the template that describes resources.
@@ -131,7 +131,8 @@ fn every_function_of_the_template_depends_on_the_migrations() {
 fn no_visibility_timeout_can_be_below_the_timeout_of_its_function() {
     let template = fs::read_to_string("template.yaml").unwrap();
     let value = |name: &str, property: &str| -> u32 {
-        let (_, rest) = block(&template, name).split_once(&format!(" {property}: ")).unwrap();
+        let block = block(&template, name);
+        let (_, rest) = block.split_once(&format!(" {property}: ")).unwrap();
         rest.lines().next().unwrap().parse().unwrap()
     };
     for (queue, function) in [("Writes", "Apply"), ("Imports", "Import")] {
