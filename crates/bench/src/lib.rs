@@ -12,6 +12,7 @@ mod environment;
 mod import;
 mod writes;
 mod lookups;
+mod prune;
 mod startup;
 mod growth;
 mod memory;

@@ -12,7 +12,7 @@ use crate::chart::{self, Bars};
 use crate::cost::{self, Prices};
 use crate::figures::{Table, float, number, wrap};
 use crate::settings::Settings;
-use crate::{growth, import, lookups, memory, startup, writes};
+use crate::{growth, import, lookups, memory, prune, startup, writes};
 use local_stack::workspace;
 
 /// The figures of one part.
@@ -25,11 +25,13 @@ pub(crate) enum Part {
     Startup(Vec<startup::Measured>),
     Memory(memory::Measured),
     Growth { import: growth::Measured, backlog: writes::Backlog },
+    Prune(Vec<prune::Measured>),
     Cost(Vec<cost::Sample>),
 }
 
 /// The parts, in the order of the document.
-const PARTS: [&str; 7] = ["import", "writes", "lookups", "startup", "memory", "growth", "cost"];
+const PARTS: [&str; 8] =
+    ["import", "writes", "lookups", "startup", "memory", "growth", "prune", "cost"];
 
 impl Part {
     fn name(&self) -> &'static str {
@@ -40,6 +42,7 @@ impl Part {
             Self::Startup(_) => "startup",
             Self::Memory(_) => "memory",
             Self::Growth { .. } => "growth",
+            Self::Prune(_) => "prune",
             Self::Cost(_) => "cost",
         }
     }
@@ -52,6 +55,7 @@ impl Part {
             Self::Startup(_) => "Cold start",
             Self::Memory(_) => "Memory",
             Self::Growth { .. } => "Growth",
+            Self::Prune(_) => "Prune",
             Self::Cost(_) => "Cost",
         }
     }
@@ -64,6 +68,7 @@ impl Part {
             Self::Lookups(_) => Some(lookups::LEGEND),
             Self::Startup(_) => Some(startup::LEGEND),
             Self::Memory(_) | Self::Growth { .. } => Some(growth::LEGEND),
+            Self::Prune(_) => Some(prune::LEGEND),
             Self::Cost(_) => None,
         }
     }
@@ -79,6 +84,7 @@ impl Part {
                 growth::table("Import, upsert of new rows", import),
                 writes::backlog_table(backlog),
             ],
+            Self::Prune(measured) => prune::tables(measured),
             Self::Cost(samples) => cost::tables(samples),
         }
     }

@@ -8,7 +8,7 @@ use crate::data::Table;
 use crate::environment::BenchEnv;
 use crate::report::{self, Part};
 use crate::settings::{Name, Settings};
-use crate::{cost, growth, import, lookups, memory, startup, writes};
+use crate::{cost, growth, import, lookups, memory, prune, startup, writes};
 
 /// Measures these parts, prints each as it is done, and keeps the figures in the folder `keep`.
 pub async fn run(
@@ -47,6 +47,7 @@ pub async fn run(
                 import: growth::measure(&env, settings, Table::Staff, settings.growth()).await?,
                 backlog: writes::drain(&env, settings.backlog()).await?,
             },
+            Name::Prune => Part::Prune(prune::measure(&env, settings).await?),
             Name::Cost => Part::Cost(cost::measure(&env, settings).await?),
         };
         part.tables().iter().for_each(|table| print(&table.show()));

@@ -21,6 +21,8 @@ pub enum Name {
     Memory,
     /// Time against rows, and a backlog drained
     Growth,
+    /// Old writes pruned from the ledger
+    Prune,
     /// The cost on AWS, computed
     Cost,
 }
@@ -33,6 +35,7 @@ impl Name {
         Self::Startup,
         Self::Memory,
         Self::Growth,
+        Self::Prune,
         Self::Cost,
     ];
 }
@@ -119,6 +122,16 @@ impl Settings {
             Scale::Smoke => (300, 5),
             Scale::Quick => (10_000, 300),
             Scale::Normal | Scale::Full => (100_000, 2_000),
+        }
+    }
+
+    /// Old writes of a ledger, and writes that stay.
+    pub(crate) fn ledgers(&self) -> &'static [(u64, u64)] {
+        match self.scale {
+            Scale::Smoke => &[(10, 20)],
+            Scale::Quick => &[(100_000, 100_000)],
+            Scale::Normal => &[(1_000_000, 1_000_000)],
+            Scale::Full => &[(1_000_000, 1_000_000), (1_000_000, 20_000_000)],
         }
     }
 
