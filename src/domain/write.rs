@@ -266,8 +266,8 @@ pub struct Message {
 }
 
 /// The most bytes of a message's writes. The caller comes to them: 16 KiB of claims at most. SQS
-/// allows 1 MiB (256 KiB before August 2025) for a message and for all messages of a batch call. Ten
-/// messages of this size fit the 6 MB of a Lambda event.
+/// allows 1 MiB (256 KiB before August 2025) for a message and for all messages of a batch call.
+/// Ten messages of this size fit the 6 MB of a Lambda event.
 pub const MESSAGE_BYTES_MAX: usize = 240 * 1024;
 
 /// The most writes of a message, so that one message is only a part of a batch.
