@@ -70,7 +70,7 @@ where
             let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             match result {
                 Ok(response) => {
-                    // Lambda's own REPORT line has the duration too, and each line is paid for.
+                    // Lambda's own metric has the duration too, and each line is paid for.
                     tracing::debug!(duration_ms, "invocation done");
                     Ok(response)
                 }

@@ -25,7 +25,10 @@ const DATA_API_UNIT_BYTES: f64 = 32_768.0;
 const API_UNIT_BYTES: u64 = 512 * 1_024;
 /// The bytes of a line of the API's access log (`AccessLogSettings` in `template.yaml`), with the
 /// ARN of a role session of 80 characters.
-const ACCESS_LOG_LINE_BYTES: u64 = 300;
+const ACCESS_LOG_LINE_BYTES: u64 = 240;
+/// The bytes of Lambda's own lines of an invocation, START, END and REPORT, in the default format.
+/// `template.yaml` leaves them out.
+const LAMBDA_LINES_BYTES: u64 = 264;
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 #[derive(Debug, Deserialize)]
@@ -84,6 +87,8 @@ pub(crate) struct Sample {
     pub s3_puts: u64,
     pub s3_gets: u64,
     pub log_bytes: u64,
+    /// The bytes of the access log, whose class is Infrequent Access.
+    pub access_log_bytes: u64,
     pub postgres_cpu_seconds: f64,
 }
 
@@ -160,7 +165,11 @@ pub(crate) fn cost(prices: &Prices, sample: &Sample) -> Cost {
                 ),
             ),
             ("S3", usd("s3_put", float(sample.s3_puts)) + usd("s3_get", float(sample.s3_gets))),
-            ("Logs", usd("logs_gb", float(sample.log_bytes) / 1e9)),
+            (
+                "Logs",
+                usd("logs_gb", float(sample.log_bytes) / 1e9)
+                    + usd("logs_infrequent_gb", float(sample.access_log_bytes) / 1e9),
+            ),
             ("Aurora", usd("aurora_acu_hour", acu_hours)),
         ],
     }
@@ -283,8 +292,8 @@ async fn writes(
         sqs_fifo_requests: queue_units,
         data_api_calls: counters.all_calls(),
         data_api_bytes: counters.bytes_in(),
-        log_bytes: (enqueue.log().len() + apply.log().len()) as u64
-            + requests * ACCESS_LOG_LINE_BYTES,
+        log_bytes: (enqueue.log().len() + apply.log().len()) as u64,
+        access_log_bytes: requests * ACCESS_LOG_LINE_BYTES,
         postgres_cpu_seconds: env.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
@@ -394,9 +403,10 @@ async fn requests(
         }],
         data_api_calls: counters.all_calls(),
         data_api_bytes: counters.bytes_in(),
-        // The tutorial's API has no access log.
+        // The tutorial's API has no access log, and its functions have Lambda's default format.
         log_bytes: function.log().len() as u64
-            + if tutorial.is_none() { units * ACCESS_LOG_LINE_BYTES } else { 0 },
+            + if tutorial.is_none() { 0 } else { units * LAMBDA_LINES_BYTES },
+        access_log_bytes: if tutorial.is_none() { units * ACCESS_LOG_LINE_BYTES } else { 0 },
         postgres_cpu_seconds: env.postgres_cpu().await?.saturating_sub(postgres).as_secs_f64(),
         ..Sample::default()
     };
@@ -575,7 +585,7 @@ pub(crate) fn tables(samples: &[Sample]) -> Vec<figures::Table> {
             number(sample.sqs_fifo_requests + sample.sqs_standard_requests),
             format!("{} / {}", sample.s3_puts, sample.s3_gets),
             number(sample.postgres_cpu_seconds),
-            number(float(sample.log_bytes) / 1_024.0),
+            number(float(sample.log_bytes + sample.access_log_bytes) / 1_024.0),
         ]);
     }
     vec![table, counted]

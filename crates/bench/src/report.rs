@@ -556,7 +556,8 @@ is the tutorial's way. The formulas, for a million units:
   has ten messages.
 - **Data API**: calls, and one more request for every 32 KB.
 - **S3**: PUT and GET requests × their prices.
-- **Logs**: bytes × the price of ingestion.
+- **Logs**: bytes × the price of ingestion. The access log is of the class Infrequent Access, at half
+  of the price. Lambda's own lines of an invocation are left out, but for the tutorial's way.
 - **Aurora**: PostgreSQL's processor time / processors of an ACU × the price of an ACU-second. This
   is the capacity for the work itself. A cluster that is awake is also billed for its least
   capacity, and pauses 5 minutes after the last call.
