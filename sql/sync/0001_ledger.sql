@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS sync.write (
     idempotency_id uuid,
     -- The principal who sent the write. NULL if the API is open to everyone.
     caller text,
+    -- True if row policies decided on the write by the claims of its caller.
+    with_claims boolean,
     CHECK (outcome <> 'rejected' OR rule IS NOT NULL)
 );
 
@@ -51,9 +53,9 @@ BEGIN
         ALTER TABLE sync.write ADD COLUMN idempotency_id uuid;
     END IF;
     IF NOT EXISTS (
-        SELECT FROM pg_attribute WHERE attrelid = 'sync.write'::regclass AND attname = 'caller' AND NOT attisdropped
+        SELECT FROM pg_attribute WHERE attrelid = 'sync.write'::regclass AND attname = 'with_claims' AND NOT attisdropped
     ) THEN
-        ALTER TABLE sync.write ADD COLUMN caller text;
+        ALTER TABLE sync.write ADD COLUMN caller text, ADD COLUMN with_claims boolean;
     END IF;
 END
 $$;
@@ -71,8 +73,9 @@ CREATE INDEX IF NOT EXISTS write_idempotency_id ON sync.write (idempotency_id) W
 -- For the list of the rejected writes, the newest first.
 CREATE INDEX IF NOT EXISTS write_rejected ON sync.write (settled_at) WHERE outcome = 'rejected';
 
--- For the list of a caller's writes, the newest first. It holds a hash, since a principal is longer than the rest.
-CREATE INDEX IF NOT EXISTS write_caller ON sync.write (hashtext(caller), settled_at) WHERE caller IS NOT NULL;
+-- For the list of a caller's own writes under row security, the newest first. It holds a hash, since a principal is longer than
+-- the rest. Without row security it holds nothing and costs nothing.
+CREATE INDEX IF NOT EXISTS write_caller ON sync.write (hashtext(caller), settled_at) WHERE with_claims;
 
 -- The writes that wait for a person, one row for each message group: those of the last delivery in which an error blocked the
 -- group. It tells only of writes that are not in sync.write yet. So nothing has to be deleted when the group goes on.

@@ -578,7 +578,7 @@ BEGIN
     IF statement IS NOT NULL THEN
         PERFORM sync.set_claims(claims);
         EXECUTE statement INTO result USING columns;
-        RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result, columns[1], callers);
+        RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result, columns[1], callers, claims);
     END IF;
     PERFORM sync.limit_time(time_ms);
 END
@@ -613,9 +613,16 @@ AS $$
 $$;
 
 -- Returns the rows of the ledger for the result of a statement. The result may have a seventh array: the ids of the
--- Idempotency-Keys of writes that are rejected under ids of their own. `ids` and `callers` are those of the set.
+-- Idempotency-Keys of writes that are rejected under ids of their own. `ids`, `callers` and `claims` are those of the set.
 DROP FUNCTION IF EXISTS sync.entries(text, text, text[]);
-CREATE OR REPLACE FUNCTION sync.entries(table_path text, operation text, result text[], ids text, callers text[])
+CREATE OR REPLACE FUNCTION sync.entries(
+    table_path text,
+    operation text,
+    result text[],
+    ids text,
+    callers text[],
+    claims text
+)
 RETURNS SETOF sync.write
 LANGUAGE sql
 AS $$
@@ -623,7 +630,8 @@ AS $$
         CASE WHEN settled.rule IS NULL THEN settled.outcome ELSE 'rejected' END,
         settled.rule, NULL::text, sync.reason(settled.rule), NULL::text, NULL::text, settled.payload,
         to_timestamp(settled.accepted_at_ms::double precision / 1000), clock_timestamp(), settled.fingerprint,
-        settled.idempotency_id, CASE WHEN cardinality(callers) = 1 THEN callers[1] ELSE sent.caller END
+        settled.idempotency_id, CASE WHEN cardinality(callers) = 1 THEN callers[1] ELSE sent.caller END,
+        CASE WHEN claims IS NOT NULL THEN true END
     FROM (
         SELECT *, CASE WHEN outcome NOT IN ('applied', 'unchanged', 'superseded') THEN outcome END AS rule
         FROM unnest(result[1]::uuid[], result[2]::bigint[], result[3]::text[], result[4]::text[], result[5]::text[],
@@ -668,7 +676,8 @@ BEGIN
             of_table, adds)
     LOOP
         IF attempt.sqlstate IS NULL THEN
-            RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.result, columns[1], callers);
+            RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.result, columns[1], callers,
+                claims);
         ELSE
             refused := refused || attempt;
         END IF;
@@ -683,7 +692,8 @@ BEGIN
             json_build_object('table', table_path, 'operation', operation,
                 'row', json_object(column_names, write.cells[5 :]))::text,
             to_timestamp(write.cells[2]::bigint / 1000.0), clock_timestamp(), write.fingerprint, settled.id,
-            CASE WHEN cardinality(callers) = 1 THEN callers[1] ELSE callers[write.row_number] END
+            CASE WHEN cardinality(callers) = 1 THEN callers[1] ELSE callers[write.row_number] END,
+            CASE WHEN claims IS NOT NULL THEN true END
         FROM (
             SELECT row.*, of_row.cells, of_row.cells[1]::uuid AS id, of_row.cells[4] AS fingerprint
             FROM unnest(refused) AS row
@@ -796,7 +806,7 @@ BEGIN
                 ] || ARRAY(SELECT ARRAY[cell]::text FROM unnest(write.cells) AS cell);
                 settled := settled || ARRAY(
                     SELECT entry FROM sync.entries((write.entry).table_name, (write.entry).operation, result,
-                        NULL, ARRAY[(write.entry).caller]) AS entry);
+                        NULL, ARRAY[(write.entry).caller], write.claims) AS entry);
             END LOOP;
             refused := ARRAY(SELECT (row.entry).id FROM unnest(waiting) AS row);
             -- A row that one caller may not see can be that of another one.

@@ -95,8 +95,7 @@ pub fn write_columns(records: Records) -> String {
 /// A write that is rejected under an id of its own has the id of its Idempotency-Key: its own is a
 /// hash of its payload.
 ///
-/// The parameter `caller` is the one that the SELECT needs, if it needs one: that of the query
-/// string or, of own records, the caller itself.
+/// Returns the parameters of the SELECT too.
 pub fn writes(
     catalog: &Catalog,
     caller: &Caller,
@@ -117,17 +116,16 @@ pub fn writes(
             "hashtextextended(table_name, 0) = hashtextextended('{path}', 0) AND table_name = '{path}'"
         )
     });
-    // The query string's own condition compares the caller again.
-    let (named, parameters) = match (records, equal_to("caller")) {
-        (Records::All, Some(named)) => (Some(named), vec![parameter("caller", storable(named))]),
-        _ => (caller.principal.as_deref(), records.parameters(caller)),
+    // PostgreSQL finds own records by the index for them.
+    let own = match (records, &caller.principal) {
+        (Records::All, _) => None,
+        (Records::Own, Some(_)) => Some(
+            "with_claims AND hashtext(caller) = hashtext(:caller::text) AND caller = :caller::text",
+        ),
+        (Records::Own, None) => Some("with_claims AND caller IS NULL AND :caller::text IS NULL"),
     };
-    let by_caller = (!parameters.is_empty()).then(|| match named {
-        Some(_) => "hashtext(caller) = hashtext(:caller::text) AND caller = :caller::text",
-        None => "caller IS NOT DISTINCT FROM :caller::text",
-    });
-    let by_caller = by_caller.map(str::to_owned);
-    let conditions: Vec<_> = rejected.into_iter().chain(table).chain(by_caller).collect();
+    let own = own.map(str::to_owned);
+    let conditions: Vec<_> = rejected.into_iter().chain(table).chain(own).collect();
     let filter = match conditions.as_slice() {
         [] => String::new(),
         conditions => format!("\n  WHERE {}", conditions.join(" AND ")),
@@ -136,7 +134,7 @@ pub fn writes(
     let select = format!(
         "(SELECT coalesce(idempotency_id, id) AS id, {columns}\n  FROM sync.write{filter})"
     );
-    (select, parameters)
+    (select, records.parameters(caller))
 }
 
 /// The columns of an import that clients see.

@@ -73,16 +73,18 @@ AND (
 /// Skips entries that are recorded already: an entry changes nothing else. If another payload has
 /// its id, an entry gets an id of its own.
 const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
-  constraint_name, column_name, payload, fingerprint, accepted_at, idempotency_id, caller)
+  constraint_name, column_name, payload, fingerprint, accepted_at, idempotency_id, caller,
+  with_claims)
 SELECT CASE WHEN known.id IS NULL THEN entry.id ELSE sync.reused_id(entry.id, entry.fingerprint) END,
   entry.table_name, entry.key, entry.operation, 'rejected', entry.rule, entry.sqlstate, entry.reason,
   entry.constraint_name, entry.column_name, entry.payload, entry.fingerprint, to_timestamp(accepted_at_ms / 1000.0),
-  known.id, entry.caller
+  known.id, entry.caller, nullif(entry.with_claims, false)
 FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[],
   :rule::text[], :sqlstate::text[], :reason::text[], :constraint_name::text[], :column_name::text[],
-  :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[], :caller::text[])
+  :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[], :caller::text[],
+  :with_claims::boolean[])
   AS entry (id, table_name, key, operation, rule, sqlstate, reason, constraint_name,
-    column_name, payload, fingerprint, accepted_at_ms, caller)
+    column_name, payload, fingerprint, accepted_at_ms, caller, with_claims)
 LEFT JOIN LATERAL (
   SELECT id FROM sync.write WHERE id = entry.id AND fingerprint IS DISTINCT FROM entry.fingerprint
     AND entry.fingerprint IS NOT NULL
@@ -143,6 +145,7 @@ pub struct Entry {
     fingerprint: Option<String>,
     accepted_at_ms: i64,
     caller: Option<String>,
+    with_claims: bool,
 }
 
 impl Entry {
@@ -157,6 +160,7 @@ impl Entry {
             payload: Some(storable(&payload(write))),
             accepted_at_ms: write.accepted_at_ms.clamp(0, TIME_MS_MAX),
             caller: write.caller.principal.as_deref().map(storable),
+            with_claims: write.caller.claims.is_some(),
         }
     }
 
@@ -173,6 +177,7 @@ impl Entry {
             fingerprint: None,
             accepted_at_ms: sent_at_ms.clamp(0, TIME_MS_MAX),
             caller: None,
+            with_claims: false,
         }
     }
 
@@ -376,5 +381,9 @@ fn parameters(entries: &[Entry]) -> Vec<Parameter> {
         text_column("fingerprint", entries.iter().map(|entry| entry.fingerprint.as_deref())),
         number_column("accepted_at_ms", entries.iter().map(|entry| entry.accepted_at_ms)),
         text_column("caller", entries.iter().map(|entry| entry.caller.as_deref())),
+        text_column(
+            "with_claims",
+            entries.iter().map(|entry| Some(if entry.with_claims { "true" } else { "false" })),
+        ),
     ]
 }
