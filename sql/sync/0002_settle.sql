@@ -538,13 +538,27 @@ AS $$
 $$;
 
 -- Lets row policies, triggers and defaults know the caller, as PostgREST does: the claims are the setting request.jwt.claims of
--- the transaction. NULL takes away the claims of another caller.
+-- the transaction. NULL takes away the claims of another caller: it leaves none.
 CREATE OR REPLACE FUNCTION sync.set_claims(claims text)
 RETURNS void
 LANGUAGE sql
 AS $$
-    SELECT set_config('request.jwt.claims', coalesce(claims, ''), true)
-    WHERE coalesce(current_setting('request.jwt.claims', true), '') <> coalesce(claims, '')
+    SELECT set_config('request.jwt.claims', coalesce(claims, '{}'), true)
+    WHERE claims IS DISTINCT FROM nullif(current_setting('request.jwt.claims', true), '')
+$$;
+
+-- Tells if the caller sees a row now, by a query of the worker. A volatile function looks at the table as it is, and not as it was
+-- when the statement that calls it began.
+CREATE OR REPLACE FUNCTION sync.sees(query text, cells text[])
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    is_seen boolean;
+BEGIN
+    EXECUTE query INTO is_seen USING cells;
+    RETURN is_seen;
+END
 $$;
 
 -- Runs one statement over a set of writes and returns their rows of the ledger. Whoever calls it inserts these
@@ -789,6 +803,9 @@ BEGIN
             SELECT FROM unnest(ids) WITH ORDINALITY AS later (id, n) JOIN sync.write AS other ON other.id = later.id
             WHERE later.n > asked.n AND other.table_name = entry.table_name AND other.key = entry.key
                 AND other.outcome <> 'rejected'
+                -- Another caller may not have seen the row.
+                AND NOT (other.outcome = 'unchanged' AND other.with_claims IS TRUE
+                    AND other.caller IS DISTINCT FROM entry.caller AND other.operation IN ('delete', 'insert_ignore'))
         );
     WHILE cardinality(waiting) > 0 LOOP
         settled := '{}';

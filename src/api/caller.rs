@@ -101,8 +101,10 @@ fn iam_claims(
     iam: &ApiGatewayRequestAuthorizerIamDescription,
     principal: Option<&str>,
 ) -> Map<String, Value> {
-    // The id of an assumed role is followed by the name of the session.
-    let id = iam.user_id.as_deref().and_then(|id| id.split(':').next());
+    // The id of an assumed role is followed by the name of the session. All users of a Cognito
+    // identity pool have that of one role, so it says nothing of them.
+    let id = iam.user_id.as_deref().filter(|_| iam.cognito_identity.is_none());
+    let id = id.and_then(|id| id.split(':').next());
     let members =
         [("account", iam.account_id.as_deref()), ("principal", principal), ("principal_id", id)];
     let members = members.into_iter().filter_map(|(name, value)| Some((name, value?)));

@@ -53,7 +53,8 @@ impl Records {
     pub fn condition(self, column: &str) -> String {
         match self {
             Self::All => "true".to_owned(),
-            Self::Own => format!("{column} IS NOT DISTINCT FROM :caller::text"),
+            // Nobody owns what was sent without a principal.
+            Self::Own => format!("{column} = :caller::text"),
         }
     }
 
@@ -117,14 +118,9 @@ pub fn writes(
         )
     });
     // PostgreSQL finds own records by the index for them.
-    let own = match (records, &caller.principal) {
-        (Records::All, _) => None,
-        (Records::Own, Some(_)) => Some(
-            "with_claims AND hashtext(caller) = hashtext(:caller::text) AND caller = :caller::text",
-        ),
-        (Records::Own, None) => Some("with_claims AND caller IS NULL AND :caller::text IS NULL"),
-    };
-    let own = own.map(str::to_owned);
+    let own =
+        "with_claims AND hashtext(caller) = hashtext(:caller::text) AND caller = :caller::text";
+    let own = (records == Records::Own).then(|| own.to_owned());
     let conditions: Vec<_> = rejected.into_iter().chain(table).chain(own).collect();
     let filter = match conditions.as_slice() {
         [] => String::new(),

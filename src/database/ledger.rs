@@ -46,11 +46,12 @@ WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
 const SETTLED_FINGERPRINTS: &str =
     "SELECT id::text, fingerprint FROM sync.write WHERE id = ANY(:id::uuid[])";
 
-/// Looks up each write alone, since joins could read the whole ledger. For a write without a key,
-/// any later write of the table counts.
+/// Looks up each write alone, since joins could read the whole ledger. A write that changed nothing
+/// does not count if it is of another caller, who may not have seen the row. For a write without a
+/// key, any later write of the table counts.
 pub const OVERTAKEN: &str = "SELECT resent.id::text
-FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :accepted_at_ms::bigint[])
-  AS resent (id, table_name, key, accepted_at_ms)
+FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :accepted_at_ms::bigint[], :caller::text[])
+  AS resent (id, table_name, key, accepted_at_ms, caller)
 WHERE (SELECT own.id FROM sync.write AS own WHERE own.id = resent.id) IS NULL
 AND (
   EXISTS (
@@ -58,6 +59,8 @@ AND (
     WHERE hashtextextended(later.table_name, 0) = hashtextextended(resent.table_name, 0)
     AND hashtextextended(later.key, 0) = hashtextextended(resent.key, 0)
     AND later.table_name = resent.table_name AND later.key = resent.key AND later.outcome <> 'rejected'
+    AND NOT (later.outcome = 'unchanged' AND later.with_claims IS TRUE AND later.caller IS DISTINCT FROM resent.caller
+      AND later.operation IN ('delete', 'insert_ignore'))
     AND (later.accepted_at, later.id) > (to_timestamp(resent.accepted_at_ms / 1000.0), resent.id)
     AND (later.accepted_at > to_timestamp(resent.accepted_at_ms / 1000.0) OR later.id <> ALL (:id::uuid[]))
   )
@@ -261,6 +264,8 @@ pub async fn overtaken(
     writes: &[&Write],
 ) -> Result<HashSet<Uuid>, DataApiError> {
     let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
+    let callers = writes.iter().map(|write| write.caller.principal.as_deref().map(storable));
+    let callers: Vec<_> = callers.collect();
     let comparable = |key: &Key| key.is_comparable().then(|| key.to_string());
     let keys: Vec<_> = writes.iter().map(|write| write.key.as_ref().and_then(comparable)).collect();
     let parameters = vec![
@@ -268,6 +273,7 @@ pub async fn overtaken(
         text_column("table_name", writes.iter().map(|write| Some(write.table.as_str()))),
         text_column("key", keys.iter().map(Option::as_deref)),
         number_column("accepted_at_ms", writes.iter().map(|write| write.accepted_at_ms)),
+        text_column("caller", callers.iter().map(Option::as_deref)),
     ];
     Ok(ids_of(&data_api.execute(None, OVERTAKEN, parameters).await?))
 }

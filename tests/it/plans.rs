@@ -134,6 +134,7 @@ fn resent(rows: usize) -> Vec<Parameter> {
         text_column("table_name", (0..rows).map(|_| Some("item"))),
         text_column("key", keys.iter().map(|key| Some(key.as_str()))),
         number_column("accepted_at_ms", (0..rows).map(|_| 0)),
+        text_column("caller", (0..rows).map(|_| Some("ann"))),
     ]
 }
 

@@ -216,6 +216,8 @@ pub struct WriteRef {
     /// The fingerprint of its payload, if the id comes from an Idempotency-Key and other payloads
     /// may have been sent under it. Without one, the payload that was settled first counts.
     pub fingerprint: Option<String>,
+    /// Under row security, the caller who must have sent it.
+    pub caller: Option<String>,
 }
 
 /// Parses writes, separated by commas: `<id>`, or `<id>.<fingerprint>`.
@@ -243,7 +245,7 @@ fn write(text: &str) -> Option<WriteRef> {
         Some(text) if !is_fingerprint(text) => return None,
         other => other.map(str::to_owned),
     };
-    Some(WriteRef { id: Uuid::parse_str(id).ok()?, fingerprint })
+    Some(WriteRef { id: Uuid::parse_str(id).ok()?, fingerprint, caller: None })
 }
 
 /// Returns the scope of a query's cursors: everything that determines the rows and their order.

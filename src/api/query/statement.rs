@@ -268,10 +268,14 @@ fn settled_sql(writes: &[WriteRef], parameters: &mut Parameters) -> String {
     let ids = parameters.bind_as(&ids, "uuid[]");
     let fingerprints = array_literal(writes.iter().map(|write| write.fingerprint.as_deref()));
     let fingerprints = parameters.bind_as(&fingerprints, "text[]");
+    let caller = writes.iter().find_map(|write| write.caller.as_deref());
+    let is_own = caller.map_or_else(String::new, |caller| {
+        format!("\n  AND write.caller = {}", parameters.bind_as(caller, "text"))
+    });
     format!(
         "SELECT json_agg(json_build_object('number', asked.number, 'outcome', write.outcome))::text
 FROM unnest({ids}, {fingerprints}) WITH ORDINALITY AS asked (id, fingerprint, number)
 JOIN sync.write AS write ON write.id IN (asked.id, sync.reused_id(asked.id, asked.fingerprint))
-  AND (asked.fingerprint IS NULL OR write.fingerprint = asked.fingerprint)"
+  AND (asked.fingerprint IS NULL OR write.fingerprint = asked.fingerprint){is_own}"
     )
 }

@@ -265,8 +265,10 @@ fn a_statement_returns_its_head_even_without_rows() {
     let query_string =
         QueryString::of_list(&table, &pairs(&[("age", "3"), ("select", "age")]), "").unwrap();
     let relation = Relation { table: &table, from: &table.sql_name(), parameters: &[] };
-    let head =
-        Head { counts: true, after: vec![WriteRef { id: uuid::Uuid::nil(), fingerprint: None }] };
+    let head = Head {
+        counts: true,
+        after: vec![WriteRef { id: uuid::Uuid::nil(), fingerprint: None, caller: None }],
+    };
     let (query, shape) = list(relation, &query_string, Form::Json, &head, 2);
     assert_eq!(
         query.sql,

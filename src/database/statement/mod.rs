@@ -63,7 +63,7 @@ pub fn settle(
         Operation::Insert if is_conditional => {
             target.insert("fresh", &target.unless_key_exists(), &key)
         }
-        Operation::Insert if target.reports_by_key() => target.insert("fresh", "", &key),
+        Operation::Insert if target.reports_by_key(operation) => target.insert("fresh", "", &key),
         Operation::Insert => {
             let made = target.made_key();
             target.insert("fresh", "", made.as_deref().unwrap_or("1"))
@@ -290,9 +290,10 @@ impl StatementTarget<'_> {
                 format!("ROW({})::record *<> ROW({})::record", old.join(", "), new.join(", "))
             }
         };
-        let condition = if self.table.has_row_security {
+        let condition = if self.table.has_row_security && self.version().is_none() {
             // PostgreSQL evaluates the condition before it asks whether the policies permit the
-            // update. Without this, the outcome would tell if a hidden row has the same values.
+            // update. Without this, the outcome would tell if a hidden row has the same values. A
+            // row that another session has just written is updated too, which does no harm.
             let keys = self.table.primary_key.iter().map(|name| quote_identifier(name));
             let is_seen: Vec<_> = keys.map(|name| format!("seen.{name} = target.{name}")).collect();
             format!(
@@ -327,7 +328,7 @@ impl StatementTarget<'_> {
                 return (String::new(), "'applied'".to_owned());
             }
             Operation::Insert | Operation::InsertIgnore | Operation::Upsert if has_logic => {
-                self.written_despite_logic()
+                self.written_despite_logic(operation)
             }
             Operation::Insert | Operation::InsertIgnore | Operation::Upsert => {
                 format!("WHEN {} THEN 'applied'", self.key_is_written())
@@ -346,15 +347,16 @@ impl StatementTarget<'_> {
             Operation::Update => "row-missing",
             _ => "unchanged",
         };
+        let (refused, missed) = self.refused(operation, version, missed);
         let may_be_skipped = match operation {
+            _ if !refused.is_empty() => false,
             Operation::Update => has_logic,
             // Only one who may update a row may lock it.
-            Operation::Delete if is_conditional => has_logic && self.table.permits(Changes::UPDATE),
-            Operation::Delete => self.table.has_row_security,
+            Operation::Delete => has_logic && is_conditional && self.table.permits(Changes::UPDATE),
             _ => false,
         };
         if version.is_none() && !may_be_skipped {
-            return (String::new(), format!("CASE {written} ELSE '{missed}' END"));
+            return (String::new(), format!("CASE {written}{refused} ELSE '{missed}' END"));
         }
         let (columns, stored) = self.stored_columns(version, may_be_skipped);
         // With the lock, the row is compared as it is now, and stays so until it is changed. A
@@ -370,8 +372,65 @@ impl StatementTarget<'_> {
                 self.key_equals("fresh"),
                 self.and_is_expected("fresh"),
             ),
-            format!("CASE {written}{stored}\n    ELSE '{missed}' END"),
+            format!("CASE {written}{stored}{refused}\n    ELSE '{missed}' END"),
         )
+    }
+
+    /// Returns the branches of an outcome for rows that a row policy may have left out in silence,
+    /// and the outcome of the others. Empty without row security.
+    ///
+    /// They look at the table as it is now: another session may have changed the row since the
+    /// statement's snapshot, and that is no refusal.
+    fn refused(
+        &self,
+        operation: Operation,
+        version: Option<&Column>,
+        missed: &'static str,
+    ) -> (String, &'static str) {
+        if !self.table.has_row_security {
+            return (String::new(), missed);
+        }
+        let when = |seen: String, outcome: &str| format!("\n    WHEN {seen} THEN '{outcome}'");
+        match (operation, version) {
+            (Operation::Update | Operation::Delete, None) => {
+                (when(self.sees(None), ROW_SECURITY), missed)
+            }
+            (Operation::Update, Some(_)) => {
+                let refused = when(self.sees(version), ROW_SECURITY);
+                (refused + &when(self.sees(None), "superseded"), missed)
+            }
+            // PostgreSQL compares the versions before it asks the policies.
+            (Operation::Upsert, Some(_)) => (when(self.sees(None), "superseded"), ROW_SECURITY),
+            _ => (String::new(), missed),
+        }
+    }
+
+    /// Returns the call of `sync.sees` for the row of `fresh`: if it is as the write expects it
+    /// and, with a version, older than the write.
+    fn sees(&self, version: Option<&Column>) -> String {
+        let mut cells: Vec<String> = Vec::new();
+        let mut cell = |column: &Column| {
+            let index = self.columns.iter().position(|known| known.name == column.name);
+            let index = index.expect("the columns hold the key and the version");
+            cells.push(format!("fresh.c{}::text", index + 1));
+            format!("($1)[{}]::{}", cells.len(), column.column_type.cast_name())
+        };
+        let mut conditions: Vec<String> = Vec::new();
+        for column in self.table.key_columns() {
+            let value = cell(column);
+            conditions.push(format!("target.{} = {value}", quote_identifier(&column.name)));
+        }
+        conditions.extend(version.map(|version| is_newer(version, &cell(version))));
+        if self.precondition.is_some() {
+            cells.push("fresh.precondition".to_owned());
+            conditions.push(self.is_expected(&format!("($1)[{}]", cells.len())));
+        }
+        let query = format!(
+            "SELECT EXISTS (SELECT FROM {} AS target WHERE {})",
+            self.table.sql_name(),
+            conditions.join(" AND ")
+        );
+        format!("sync.sees({}, ARRAY[{}])", quote_literal(&query), cells.join(", "))
     }
 
     /// Returns the columns of the CTE `stored`, and the branches of the outcome that use them: for
@@ -393,26 +452,23 @@ impl StatementTarget<'_> {
                 "\n    WHEN write_key IN (SELECT stored.write_key FROM stored{is_older}) THEN 'superseded'"
             ));
         }
-        // A row that exists and was not written was left out by a row policy or by a trigger.
+        // A row that exists and was not written was left out by a trigger.
         if may_be_skipped {
-            let skipped = if self.table.has_row_security { ROW_SECURITY } else { "unchanged" };
-            branches.push_str(&format!(
-                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN '{skipped}'"
-            ));
+            branches.push_str(
+                "\n    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'unchanged'",
+            );
         }
         (columns, branches)
     }
 
     /// Returns `true` if an insert must return the keys that it wrote, and knows them: triggers may
     /// leave rows out, and the statement sets the whole key.
-    fn reports_by_key(&self) -> bool {
+    fn reports_by_key(&self, operation: Operation) -> bool {
         let has = |name: &String| self.columns.iter().any(|column| column.name == *name);
         let key = &self.table.primary_key;
         // Row security refuses to insert and return a row that the writer may insert and not see.
-        self.table.has_row_logic
-            && !self.table.has_row_security
-            && !key.is_empty()
-            && key.iter().all(has)
+        let may_be_hidden = self.table.has_row_security && operation == Operation::Insert;
+        self.table.has_row_logic && !may_be_hidden && !key.is_empty() && key.iter().all(has)
     }
 
     /// Returns the expression of the key that the database makes, or `None` if the statement sets
@@ -435,10 +491,10 @@ impl StatementTarget<'_> {
     /// were not returned, and the keys of those that were do not identify them, the outcome is
     /// `unknown`. `sync.settle` fails at that, and the set is bisected until the outcome of each
     /// row is known.
-    fn written_despite_logic(&self) -> String {
+    fn written_despite_logic(&self, operation: Operation) -> String {
         const WRITTEN: &str = "(SELECT count(*) FROM written)";
         let all = format!("{WRITTEN} = (SELECT count(*) FROM fresh)");
-        if !self.reports_by_key() {
+        if !self.reports_by_key(operation) {
             return format!("WHEN {all} THEN 'applied' WHEN {WRITTEN} > 0 THEN 'unknown'");
         }
         let is_known = self.key_is_written();
@@ -471,7 +527,8 @@ impl StatementTarget<'_> {
             Operation::Update => Some("row-missing"),
             _ => None,
         };
-        let changes_rows = matches!(operation, Operation::Update | Operation::Delete);
+        let changes_rows =
+            matches!(operation, Operation::Update | Operation::Delete | Operation::Upsert);
         let refused = (self.table.has_row_security && changes_rows).then_some(ROW_SECURITY);
         let rules: Vec<_> =
             missed.into_iter().chain(refused).map(|rule| format!("'{rule}'")).collect();
@@ -575,13 +632,18 @@ impl StatementTarget<'_> {
         if self.precondition.is_none() {
             return String::new();
         }
-        let exists = format!("{source}.precondition = {}", quote_literal(ANY));
+        format!(" AND {}", self.is_expected(&format!("{source}.precondition")))
+    }
+
+    /// Returns the condition that a row of the target meets a precondition.
+    fn is_expected(&self, precondition: &str) -> String {
+        let exists = format!("{precondition} = {}", quote_literal(ANY));
         if !self.table.is_comparable() {
-            return format!(" AND {exists}");
+            return exists;
         }
         let tag = row_tag::expression(self.table, "target");
         // Each tag of the list stands in quotes and holds none.
-        format!(" AND ({exists} OR strpos({source}.precondition, '\"' || {tag} || '\"') > 0)")
+        format!("({exists} OR strpos({precondition}, '\"' || {tag} || '\"') > 0)")
     }
 
     /// Returns ` ON CONFLICT (key) DO NOTHING`.

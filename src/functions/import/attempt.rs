@@ -182,6 +182,7 @@ impl Attempt<'_> {
             entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
         let options = options_of(&progress, &source.object.key)?;
         check_rights(table, options.mode)?;
+        check_policies(table, &options)?;
         // From now on only this version of the object is read.
         let etag = source.object.etag.clone().or(head.etag);
         let file = FileSource {
@@ -342,6 +343,20 @@ fn check_rights(table: &Table, mode: LoadMode) -> Result<(), String> {
     let (mode, table) = (mode.as_str(), table.sql_name());
     Err(format!(
         "the mode {mode} needs rights that sync_writer does not have: GRANT {rights} ON {table} TO sync_writer"
+    ))
+}
+
+/// Checks that the count of missing rows is that of the rows that would be deleted: a transaction
+/// that is rolled back counts by locks, for which PostgreSQL asks other policies than for deletes.
+fn check_policies(table: &Table, options: &Options) -> Result<(), String> {
+    let counts_by_locks =
+        options.mode == LoadMode::Replace && (options.is_atomic || options.is_dry_run);
+    if !table.has_row_security || !counts_by_locks {
+        return Ok(());
+    }
+    let option = if options.is_dry_run { "dry-run" } else { "atomic" };
+    Err(format!(
+        "the mode replace cannot have {option} on a table with row security: leave {option} out, or use the mode upsert"
     ))
 }
 

@@ -81,7 +81,7 @@ pub(super) async fn settled(
             return Err(still_pending(from, writes, found.as_deref()));
         }
         tokio::time::sleep(delay).await;
-        let records = reader.run(query::settled(writes)).await?;
+        let records = reader.without_claims().run(query::settled(writes)).await?;
         let text = records.first().and_then(|record| record.first()).and_then(Field::as_text);
         found = text.map(ToOwned::to_owned);
         if are_settled(from, writes, found.as_deref())? {

@@ -1,5 +1,7 @@
 //! The statements of a look-up, each within the time of its response.
 
+use std::time::Duration;
+
 use crate::api::problem::{Kind, Problem};
 use crate::api::query::Query;
 use crate::aws::data_api::DataApi;
@@ -26,7 +28,11 @@ pub(super) struct Reader<'a> {
 /// Sets the claims for the rest of the transaction, as `sync.set_claims` does for writes. They
 /// cannot be set by the statement that reads the rows: PostgreSQL may choose the partitions of a
 /// table before it.
-const SET_CLAIMS: &str = "SELECT set_config('request.jwt.claims', :claims::text, true)";
+const SET_CLAIMS: &str = "SELECT set_config('request.jwt.claims', :claims::text, true),
+  set_config('statement_timeout', :time_ms::text, true)";
+
+/// The time that is kept to end the transaction.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// An error of a statement.
 #[derive(Debug)]
@@ -48,6 +54,16 @@ impl<'a> Reader<'a> {
         Self { data_api, deadline, claims: None }
     }
 
+    /// Returns a reader of the worker's own tables, which have no policies.
+    pub(super) fn without_claims(self) -> Self {
+        Self { claims: None, ..self }
+    }
+
+    /// Returns `true` if row policies choose the rows.
+    pub(super) fn has_claims(&self) -> bool {
+        self.claims.is_some()
+    }
+
     /// Returns a reader whose statements see what row policies show to the caller. Each statement
     /// takes four calls if the caller has claims.
     pub(super) fn with_claims(self, caller: &'a Caller) -> Self {
@@ -66,8 +82,11 @@ impl<'a> Reader<'a> {
                 let call = async || self.data_api.execute(None, &sql, parameters.clone()).await;
                 return awake(self.deadline, call).await.map_err(SyncError::from);
             };
-            in_transaction(self.data_api, self.deadline, async |transaction| {
-                transaction.execute(SET_CLAIMS, vec![parameter("claims", claims)]).await?;
+            let deadline = self.deadline.less(END_WITHIN);
+            in_transaction(self.data_api, deadline, async |transaction| {
+                let time_ms = transaction.time_ms().max(1).to_string();
+                let claims = vec![parameter("claims", claims), parameter("time_ms", time_ms)];
+                transaction.execute(SET_CLAIMS, claims).await?;
                 Ok(End::Rollback(transaction.execute(&sql, parameters.clone()).await?))
             })
             .await

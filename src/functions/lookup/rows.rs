@@ -78,6 +78,9 @@ pub(super) async fn list(
     let query = [request.query.as_slice(), fixed].concat();
     let query_string = QueryString::of_list(relation.table, &query, default_order)?;
     let count = Count::from_prefer(request.header_list(PREFER));
+    // PostgreSQL estimates from the rows of all callers, which would tell their values.
+    let is_private = reader.has_claims() && relation.table.has_row_security;
+    let count = count.map(|count| if is_private { Count::Exact } else { count });
     let read = async |head: &Head| page(reader, relation, &query_string, form, head).await;
     let pages = after_writes(reader, request, &query_string, count == Some(Count::Exact), read);
     let (page, planned) = match count {
@@ -131,7 +134,10 @@ fn writes_before(
     let header = request.header_list(CONSISTENT_AFTER);
     let of_header = if header.is_empty() { Vec::new() } else { query::writes(header)? };
     let writes: BTreeSet<_> = query_string.after.iter().cloned().chain(of_header).collect();
-    Ok(writes.into_iter().collect())
+    // Nobody learns what became of another caller's write.
+    let caller = request.caller.claims.as_ref();
+    let caller = caller.map(|_| request.caller.principal.clone().unwrap_or_default());
+    Ok(writes.into_iter().map(|write| WriteRef { caller: caller.clone(), ..write }).collect())
 }
 
 /// Reads one page, with fewer rows than requested if they are large.

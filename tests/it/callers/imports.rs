@@ -74,14 +74,31 @@ async fn a_file_is_loaded_under_the_claims_of_its_prefix() {
 
 #[tokio::test]
 async fn a_replaced_table_keeps_the_rows_of_others() {
-    for atomic in ["false", "true"] {
+    let files = Prefixes::of(NOTES).await;
+    files.load("imports/note/ann/a.csv", &[], "id,text\n1,a\n2,b\n").await;
+    files.load("imports/note/bob/b.csv", &[], "id,text\n3,c\n4,d\n").await;
+    for option in ["atomic", "dry-run"] {
+        let options = [("mode", "replace"), (option, "true"), ("max-deletes", "1")];
+        let key = format!("imports/note/bob/{option}.csv");
+        let refused = files.load(&key, &options, "id,text\n4,new\n").await;
+        assert!(refused.starts_with("failed|0|0|0|0|the mode replace cannot have"), "{refused}");
+    }
+    let options = [("mode", "replace"), ("max-deletes", "1")];
+    let loaded = files.load("imports/note/bob/c.csv", &options, "id,text\n4,new\n").await;
+    assert_eq!(loaded, "completed|1|0|0|1|-");
+    assert_eq!(rows(&files.world).await, ["1|ann|a", "2|ann|b", "4|bob|new"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_loaded_whole_reports_the_rows_that_a_policy_refused() {
+    for (option, state) in [("dry-run", "completed"), ("atomic", "failed")] {
         let files = Prefixes::of(NOTES).await;
-        files.load("imports/note/ann/a.csv", &[], "id,text\n1,a\n2,b\n").await;
-        files.load("imports/note/bob/b.csv", &[], "id,text\n3,c\n4,d\n").await;
-        let options = [("mode", "replace"), ("atomic", atomic), ("max-deletes", "1")];
-        let loaded = files.load("imports/note/bob/c.csv", &options, "id,text\n4,new\n").await;
-        assert_eq!(loaded, "completed|1|0|0|1|-", "atomic {atomic}");
-        assert_eq!(rows(&files.world).await, ["1|ann|a", "2|ann|b", "4|bob|new"]);
+        files.load("imports/note/ann/a.csv", &[], "id,text\n1,a\n").await;
+        let options = [(option, "true")];
+        let loaded = files.load("imports/note/bob/b.csv", &options, "id,text\n1,x\n2,b\n").await;
+        assert!(loaded.starts_with(state), "{loaded}");
+        let rejects = files.world.rows("SELECT record, rule, raw FROM sync.import_reject").await;
+        assert_eq!(rejects, ["1|row-security|1,x"], "{option}");
     }
 }
 

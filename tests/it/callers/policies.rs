@@ -1,8 +1,13 @@
 //! Row policies decide on each write and each look-up by the claims of its caller.
 
+use std::time::Duration;
+
+use aurora_sync::domain::write::{Precondition, Write};
 use serde_json::json;
 
 use super::{NOTES, by, claims, outcomes, read, rows, with_token, world};
+use crate::support::World;
+use crate::support::histories::OtherSession;
 use crate::support::http_api::{event, token};
 use crate::support::writes::write;
 
@@ -85,6 +90,82 @@ async fn no_outcome_tells_the_values_of_a_hidden_row() {
         let outcome = format!("SELECT outcome, rule FROM sync.write WHERE id = '{id}'");
         assert_eq!(world.rows(&outcome).await, ["rejected|row-security"], "{text}");
     }
+}
+
+/// Begins a transaction in another session that changes a row, delivers a write of ann that waits
+/// for it, and commits.
+async fn deliver_during(world: &World, change: &str, write: Write) {
+    let other = OtherSession::begin(world, change, true).await;
+    let delivered = world.apply_writes(vec![write]);
+    let commit = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while world.rows(waiting).await == ["0"] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        other.end().await;
+    };
+    tokio::join!(delivered, commit);
+}
+
+#[tokio::test]
+async fn a_change_by_another_session_is_no_refusal() {
+    let tables = NOTES.replace("shared boolean", "version bigint, shared boolean")
+        + "COMMENT ON COLUMN note.version IS '@sync:version';";
+    let world = world(&tables).await;
+    let last = "SELECT outcome, rule FROM sync.write ORDER BY settled_at DESC LIMIT 1";
+    // A newer version wins, though the statement began before it was there.
+    let newer = "INSERT INTO note VALUES (1, 'ann', 'new', 5)";
+    let older = by(&world, "ann", "upsert note id=1 text=old version=3");
+    deliver_during(&world, newer, older).await;
+    assert_eq!(world.rows("SELECT text, version FROM note").await, ["new|5"]);
+    assert_eq!(world.rows(last).await, ["superseded|-"]);
+    let newest = "UPDATE note SET text = 'newest', version = 9 WHERE id = 1";
+    let between = by(&world, "ann", "update note id=1 text=between version=7");
+    deliver_during(&world, newest, between).await;
+    assert_eq!(world.rows("SELECT text, version FROM note").await, ["newest|9"]);
+    assert_eq!(world.rows(last).await, ["superseded|-"]);
+    let delete = by(&world, "ann", "delete note id=1");
+    deliver_during(&world, "DELETE FROM note WHERE id = 1", delete).await;
+    assert_eq!(world.rows(last).await, ["unchanged|-"]);
+}
+
+#[tokio::test]
+async fn a_precondition_that_holds_does_not_hide_a_refusal() {
+    let world = world(NOTES).await;
+    world.apply_writes(vec![by(&world, "ann", "insert note id=1 text=a shared=true")]).await;
+    for text in ["update note id=1 text=b", "delete note id=1"] {
+        let precondition = Some(Precondition::IfMatch("*".into()));
+        let write = Write { precondition, ..by(&world, "bob", text) };
+        let address = format!("/_sync/writes/{}", write.id);
+        world.apply_writes(vec![write]).await;
+        assert_eq!(read(&world, "bob", &address).await.json()["rule"], "row-security", "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_estimate_does_not_tell_the_values_of_hidden_rows() {
+    let world = world(NOTES).await;
+    world
+        .run("INSERT INTO note SELECT n, 'bob', 'secret' FROM generate_series(1, 1000) AS n; ANALYZE note")
+        .await;
+    for count in ["planned", "estimated"] {
+        let prefer = format!("count={count}");
+        let event = event("GET", "/note?text=eq.secret", &[("prefer", &prefer)], &[]);
+        let response = world.lookup(with_token(event, &claims("ann"))).await;
+        assert_eq!(response.header("content-range"), "*/0");
+        assert_eq!(response.header("preference-applied"), "count=exact");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_write_of_another_caller() {
+    let world = world(NOTES).await;
+    let write = by(&world, "bob", "insert note id=1 owner=ann text=refused");
+    let address = format!("/note?after={}", write.id);
+    world.apply_writes(vec![write]).await;
+    assert_eq!(read(&world, "bob", &address).await.status, 409);
+    assert_eq!(read(&world, "ann", &address).await.status, 503);
 }
 
 #[tokio::test]

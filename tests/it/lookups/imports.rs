@@ -72,7 +72,8 @@ async fn an_import_shows_its_progress_and_its_estimated_end() {
     };
     assert_eq!(
         one(1).await,
-        json!({"id": "00000000-0000-0000-0000-000000000001", "table": "staff", "bucket": "uploads",
+        json!({"id": "00000000-0000-0000-0000-000000000001", "table": "staff", "caller": null,
+            "caller": null, "bucket": "uploads",
             "key": "imports/staff/1.csv", "version": "v1", "state": "running", "error": null,
             "options": {"mode": "insert"}, "bytes_total": 4000, "bytes_read": 1000, "progress_percent": 25.0,
             "rows_read": 150, "rows_written": 140, "rows_unchanged": 0, "rows_superseded": 10, "rows_rejected": 0,

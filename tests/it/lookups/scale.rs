@@ -45,7 +45,7 @@ async fn look_ups_by_key_and_pages_use_the_index_on_a_million_rows() {
     let one = QueryString::of_row(table, &[]).unwrap();
     let head = Head {
         counts: false,
-        after: vec![WriteRef { id: uuid::Uuid::now_v7(), fingerprint: None }],
+        after: vec![WriteRef { id: uuid::Uuid::now_v7(), fingerprint: None, caller: None }],
     };
     for (name, query) in [
         ("by key", by_key(relation, &key, &one, Form::Json, &Head::default()).0),

@@ -4,17 +4,13 @@ WITH input AS MATERIALIZED (
 ), fresh AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
-), stored AS MATERIALIZED (
-  SELECT fresh.write_key
-  FROM fresh JOIN "public"."owned" AS target ON target."id" = fresh.c1
 ), written AS (
   DELETE FROM "public"."owned" AS target USING fresh WHERE target."id" = fresh.c1
   RETURNING fresh.write_key
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, outcome, CASE WHEN outcome = 'row-security' THEN json_build_object('table', 'owned', 'operation', 'delete', 'row', json_object(ARRAY['id'], ARRAY[fresh.c1::text]))::text END AS payload
   FROM (SELECT *, CASE WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied'
-    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'row-security'
-    ELSE 'unchanged' END AS outcome FROM fresh) AS fresh
+    WHEN sync.sees('SELECT EXISTS (SELECT FROM "public"."owned" AS target WHERE target."id" = ($1)[1]::integer)', ARRAY[fresh.c1::text]) THEN 'row-security' ELSE 'unchanged' END AS outcome FROM fresh) AS fresh
 )
 SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])

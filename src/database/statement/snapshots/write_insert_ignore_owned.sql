@@ -7,7 +7,7 @@ WITH input AS MATERIALIZED (
 ), written AS (
   INSERT INTO "public"."owned" AS target ("id", "note")
   SELECT fresh.c1, fresh.c2 FROM fresh ON CONFLICT DO NOTHING
-  RETURNING target."id" AS k1
+  RETURNING 1
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM fresh) THEN 'applied' WHEN (SELECT count(*) FROM written) > 0 THEN 'unknown' ELSE 'unchanged' END AS outcome, NULL::text AS payload
   FROM fresh

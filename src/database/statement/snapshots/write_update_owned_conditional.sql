@@ -4,10 +4,6 @@ WITH input AS MATERIALIZED (
 ), fresh AS MATERIALIZED (
   SELECT * FROM input
   WHERE (SELECT true FROM sync.write AS settled WHERE settled.id = input.write_id LIMIT 1) IS NULL
-), stored AS MATERIALIZED (
-  SELECT fresh.write_key
-  FROM fresh JOIN "public"."owned" AS target ON target."id" = fresh.c1 AND (fresh.precondition = '*' OR strpos(fresh.precondition, '"' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note") AS image) || '"') > 0)
-  FOR UPDATE OF target
 ), written AS (
   UPDATE "public"."owned" AS target SET "note" = fresh.c2
   FROM fresh WHERE target."id" = fresh.c1 AND (fresh.precondition = '*' OR strpos(fresh.precondition, '"' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note") AS image) || '"') > 0)
@@ -15,8 +11,7 @@ WITH input AS MATERIALIZED (
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, outcome, CASE WHEN outcome IN ('precondition-failed', 'row-security') THEN json_build_object('table', 'owned', 'operation', 'update', 'row', json_object(ARRAY['If-Match', 'id', 'note'], ARRAY[fresh.precondition, fresh.c1::text, fresh.c2::text]))::text END AS payload
   FROM (SELECT *, CASE WHEN write_key IN (SELECT written.write_key FROM written) THEN 'applied'
-    WHEN write_key IN (SELECT stored.write_key FROM stored) THEN 'row-security'
-    ELSE 'precondition-failed' END AS outcome FROM fresh) AS fresh
+    WHEN sync.sees('SELECT EXISTS (SELECT FROM "public"."owned" AS target WHERE target."id" = ($1)[1]::integer AND (($1)[2] = ''*'' OR strpos(($1)[2], ''"'' || (SELECT sync.row_tag(image) FROM (SELECT target."id", target."note") AS image) || ''"'') > 0))', ARRAY[fresh.c1::text, fresh.precondition]) THEN 'row-security' ELSE 'precondition-failed' END AS outcome FROM fresh) AS fresh
 )
 SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])

@@ -51,10 +51,10 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(sync.import_lock(:import_id::uu
 
 /// The rows of a chunk that the database refused, as this transaction recorded them.
 const REFUSED: &str =
-    "SELECT coalesce(json_agg(json_build_array(record, sqlstate, column_name, reason)), '[]')::text
+    "SELECT coalesce(json_agg(json_build_array(record, rule, sqlstate, column_name, reason)), '[]')::text
 FROM (
   SELECT * FROM sync.import_reject
-  WHERE import_id = :import_id::uuid AND lane = 0 AND rule = 'database' AND record > :after::bigint
+  WHERE import_id = :import_id::uuid AND lane = 0 AND rule IN ('database', 'row-security') AND record > :after::bigint
   ORDER BY record LIMIT 1000
 ) AS refused";
 
@@ -315,7 +315,7 @@ impl Whole<'_> {
         transaction: &Transaction<'_>,
         part: &Part,
     ) -> Result<Vec<Reject>, SyncError> {
-        type Refused = (u64, Option<String>, Option<String>, String);
+        type Refused = (u64, String, Option<String>, Option<String>, String);
         let entry = self.loader.entry;
         let mut origins = part.rows().map(PartRow::origin).peekable();
         let mut after = origins.peek().map_or(0, |origin| origin.record.saturating_sub(1));
@@ -326,9 +326,9 @@ impl Whole<'_> {
             let page: Vec<Refused> = field::json(&page).ok_or_else(|| entry.unreadable())?;
             let Some((last, ..)) = page.last() else { return Ok(rejects) };
             after = *last;
-            for (record, sqlstate, column, reason) in page {
+            for (record, rule, sqlstate, column, reason) in page {
                 if let Some(origin) = origins.find(|origin| origin.record == record) {
-                    let rejection = Rejection::by_rule("database", reason);
+                    let rejection = Rejection::by_rule(&rule, reason);
                     rejects.push(Reject {
                         origin,
                         rejection: Rejection { sqlstate, column, ..rejection },
