@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS sync.write (
     caller text,
     -- True if row policies decided on the write by the claims of its caller.
     with_claims boolean,
+    -- The id of the request that brought the write: Lambda's, which logs and problems have too.
+    request_id uuid,
     CHECK (outcome <> 'rejected' OR rule IS NOT NULL)
 );
 
@@ -56,6 +58,11 @@ BEGIN
         SELECT FROM pg_attribute WHERE attrelid = 'sync.write'::regclass AND attname = 'with_claims' AND NOT attisdropped
     ) THEN
         ALTER TABLE sync.write ADD COLUMN caller text, ADD COLUMN with_claims boolean;
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'sync.write'::regclass AND attname = 'request_id' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE sync.write ADD COLUMN request_id uuid;
     END IF;
 END
 $$;

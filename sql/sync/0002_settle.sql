@@ -567,18 +567,20 @@ $$;
 -- `columns` are the ids, the times of acceptance (milliseconds since 1970), the keys and the fingerprints of the writes,
 -- and the columns of the table, which are shorter than the others if updates were folded. The statement returns six arrays:
 -- ids, times, keys, fingerprints, outcomes, payloads. An outcome is 'applied', 'unchanged', 'superseded', or the rule by
--- which the write is rejected. `callers` are the principals of the writes, or the one of all. `claims` are those of their
--- caller under row security.
+-- which the write is rejected. `callers` are the principals of the writes, and `request_ids` their requests, or the one of all.
+-- `claims` are those of their caller under row security.
 --
 -- PostgreSQL takes the limit of a statement when it starts. So each set limits the next one (sync.limit_time), and the first
 -- set of a transaction does only that: it has no statement.
 DROP FUNCTION IF EXISTS sync.settle(text, text, text, text[], integer);
+DROP FUNCTION IF EXISTS sync.settle(text, text, text, text[], text[], text, integer);
 CREATE OR REPLACE FUNCTION sync.settle(
     statement text,
     table_path text,
     operation text,
     columns text[],
     callers text[],
+    request_ids uuid[],
     claims text,
     time_ms integer
 )
@@ -592,7 +594,15 @@ BEGIN
     IF statement IS NOT NULL THEN
         PERFORM sync.set_claims(claims);
         EXECUTE statement INTO result USING columns;
-        RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result, columns[1], callers, claims);
+        IF EXISTS (
+            SELECT FROM unnest(result[5]::text[]) AS outcome WHERE outcome NOT IN ('applied', 'unchanged', 'superseded')
+        ) THEN
+            -- The set is bisected then, after which the worker reads what was rejected, and logs it. Without this error it
+            -- would have to ask after each set, at the price of a call.
+            RAISE EXCEPTION 'a write is rejected by a rule' USING ERRCODE = 'data_exception';
+        END IF;
+        RETURN QUERY SELECT * FROM sync.entries(table_path, operation, result, columns[1], callers, request_ids,
+            claims);
     END IF;
     PERFORM sync.limit_time(time_ms);
 END
@@ -627,14 +637,18 @@ AS $$
 $$;
 
 -- Returns the rows of the ledger for the result of a statement. The result may have a seventh array: the ids of the
--- Idempotency-Keys of writes that are rejected under ids of their own. `ids`, `callers` and `claims` are those of the set.
+-- Idempotency-Keys of writes that are rejected under ids of their own. `ids`, `callers`, `request_ids` and `claims` are those
+-- of the set.
 DROP FUNCTION IF EXISTS sync.entries(text, text, text[]);
+DROP FUNCTION IF EXISTS sync.entries(text, text, text[], text, text[]);
+DROP FUNCTION IF EXISTS sync.entries(text, text, text[], text, text[], text);
 CREATE OR REPLACE FUNCTION sync.entries(
     table_path text,
     operation text,
     result text[],
     ids text,
     callers text[],
+    request_ids uuid[],
     claims text
 )
 RETURNS SETOF sync.write
@@ -645,25 +659,31 @@ AS $$
         settled.rule, NULL::text, sync.reason(settled.rule), NULL::text, NULL::text, settled.payload,
         to_timestamp(settled.accepted_at_ms::double precision / 1000), clock_timestamp(), settled.fingerprint,
         settled.idempotency_id, CASE WHEN cardinality(callers) = 1 THEN callers[1] ELSE sent.caller END,
-        CASE WHEN claims IS NOT NULL THEN true END
+        CASE WHEN claims IS NOT NULL THEN true END,
+        CASE WHEN cardinality(request_ids) = 1 THEN request_ids[1] ELSE sent.request_id END
     FROM (
         SELECT *, CASE WHEN outcome NOT IN ('applied', 'unchanged', 'superseded') THEN outcome END AS rule
         FROM unnest(result[1]::uuid[], result[2]::bigint[], result[3]::text[], result[4]::text[], result[5]::text[],
             result[6]::text[], result[7]::uuid[])
             AS of_result (id, accepted_at_ms, key, fingerprint, outcome, payload, idempotency_id)
     ) AS settled
-    LEFT JOIN unnest(CASE WHEN cardinality(callers) > 1 THEN ids::uuid[] END, callers) AS sent (id, caller)
+    LEFT JOIN unnest(
+        CASE WHEN greatest(cardinality(callers), cardinality(request_ids)) > 1 THEN ids::uuid[] END, callers, request_ids
+    ) AS sent (id, caller, request_id)
         ON sent.id = coalesce(settled.idempotency_id, settled.id)
 $$;
 
 -- Does the same as sync.settle for a set with bad rows (sync.bisect). They are rejected with PostgreSQL's reason.
 DROP FUNCTION IF EXISTS sync.settle_bisected(text, text, text, text[], text[], text[], boolean, text, text, integer);
+DROP FUNCTION IF EXISTS sync.settle_bisected(text, text, text, text[], text[], text, text[], text[], boolean, text, text,
+    integer);
 CREATE OR REPLACE FUNCTION sync.settle_bisected(
     statement text,
     table_path text,
     operation text,
     columns text[],
     callers text[],
+    request_ids uuid[],
     claims text,
     column_names text[],
     types text[],
@@ -691,7 +711,7 @@ BEGIN
     LOOP
         IF attempt.sqlstate IS NULL THEN
             RETURN QUERY SELECT * FROM sync.entries(table_path, operation, attempt.result, columns[1], callers,
-                claims);
+                request_ids, claims);
         ELSE
             refused := refused || attempt;
         END IF;
@@ -707,7 +727,8 @@ BEGIN
                 'row', json_object(column_names, write.cells[5 :]))::text,
             to_timestamp(write.cells[2]::bigint / 1000.0), clock_timestamp(), write.fingerprint, settled.id,
             CASE WHEN cardinality(callers) = 1 THEN callers[1] ELSE callers[write.row_number] END,
-            CASE WHEN claims IS NOT NULL THEN true END
+            CASE WHEN claims IS NOT NULL THEN true END,
+            CASE WHEN cardinality(request_ids) = 1 THEN request_ids[1] ELSE request_ids[write.row_number] END
         FROM (
             SELECT row.*, of_row.cells, of_row.cells[1]::uuid AS id, of_row.cells[4] AS fingerprint
             FROM unnest(refused) AS row
@@ -823,7 +844,7 @@ BEGIN
                 ] || ARRAY(SELECT ARRAY[cell]::text FROM unnest(write.cells) AS cell);
                 settled := settled || ARRAY(
                     SELECT entry FROM sync.entries((write.entry).table_name, (write.entry).operation, result,
-                        NULL, ARRAY[(write.entry).caller], write.claims) AS entry);
+                        NULL, ARRAY[(write.entry).caller], ARRAY[(write.entry).request_id], write.claims) AS entry);
             END LOOP;
             refused := ARRAY(SELECT (row.entry).id FROM unnest(waiting) AS row);
             -- A row that one caller may not see can be that of another one.

@@ -48,7 +48,7 @@ pub fn of(
         RowSecurity::Off => None,
         RowSecurity::Claims => Some(checked(&Value::Object(claims))?.into()),
     };
-    Ok(Caller { principal, claims })
+    Ok(Caller { principal, claims, request_id: None })
 }
 
 /// Returns the claims as JSON. A policy that reads U+0000 would fail for each row.
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn an_open_api_has_no_principal_and_no_claims() {
         let caller = caller(&Value::Null, Some("Bearer x.y.z"), RowSecurity::Claims);
-        assert_eq!(caller, Caller { principal: None, claims: Some("{}".into()) });
+        assert_eq!(caller, Caller { claims: Some("{}".into()), ..Caller::default() });
     }
 
     #[test]

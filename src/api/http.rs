@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::api::caller::{self, RowSecurity};
 use crate::api::problem::{Kind, Problem};
@@ -168,6 +169,9 @@ fn body(body: Option<String>, is_text: bool, has_coding: bool) -> Result<Vec<u8>
     }
 }
 
+/// The media type of problems.
+const PROBLEM: &str = "application/problem+json";
+
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -192,6 +196,19 @@ impl Response {
         Self::new(status, "application/json", body)
     }
 
+    /// Adds the member `request_id` to a problem, so that its request is found in the logs.
+    #[must_use]
+    pub fn of_request(mut self, request_id: Option<Uuid>) -> Self {
+        let is_problem = self.headers.get(CONTENT_TYPE).is_some_and(|value| value == PROBLEM);
+        if let Some(id) = request_id.filter(|_| is_problem)
+            && self.body.ends_with('}')
+        {
+            self.body.truncate(self.body.len() - 1);
+            self.body.push_str(&format!(r#","request_id":"{id}"}}"#));
+        }
+        self
+    }
+
     /// Adds a header, unless its value is not text.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
@@ -205,7 +222,7 @@ impl Response {
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         let body = serde_json::to_string(&problem).expect("a problem is plain data");
-        let response = Self::new(problem.status, "application/problem+json", body);
+        let response = Self::new(problem.status, PROBLEM, body);
         match problem.retry_after {
             Some(seconds) => response.with_header(RETRY_AFTER, &seconds.to_string()),
             None => response,

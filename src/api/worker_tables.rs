@@ -31,6 +31,7 @@ pub static WRITE: LazyLock<Table> = LazyLock::new(|| {
             column("accepted_at", ColumnType::TimestampTz, false),
             column("settled_at", ColumnType::TimestampTz, false),
             column("caller", text(), true),
+            column("request_id", ColumnType::Uuid, true),
         ],
     )
 });
@@ -85,7 +86,7 @@ pub fn write_columns(records: Records) -> String {
     OR (SELECT of_rows AND (sqlstate IS DISTINCT FROM '23503' OR of_neighbours) FROM {readable}) THEN reason
     WHEN reason IS NOT NULL THEN 'The message is withheld, since sync_reader may not read all that it can hold: see '
       || 'the column reason of sync.write.' END AS reason,
-  constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at, caller"
+  constraint_name AS \"constraint\", column_name AS \"column\", accepted_at, settled_at, caller, request_id"
     )
 }
 

@@ -4,6 +4,9 @@
 //! token, so only a caller who knows its effect may retry it (see
 //! [`crate::database::transaction`]).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_rdsdata::Client;
@@ -11,7 +14,7 @@ use aws_sdk_rdsdata::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_rdsdata::primitives::Blob;
 use aws_sdk_rdsdata::types::{ArrayValue, Field as SdkField, SqlParameter};
 
-use crate::domain::error::{DataApiError, DataApiFault, SqlState};
+use crate::domain::error::{DataApiError, DataApiFault, Disposition, SqlState};
 use crate::domain::field::{ArrayField, Field, Parameter, Record};
 
 /// A client of a cluster's Data API.
@@ -19,6 +22,25 @@ use crate::domain::field::{ArrayField, Field, Parameter, Record};
 pub struct DataApi {
     client: Client,
     target: DatabaseTarget,
+    /// Its clones count together.
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    calls: AtomicU64,
+    retries: AtomicU64,
+    throttles: AtomicU64,
+}
+
+/// The use of the Data API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    pub calls: u64,
+    /// The calls that failed with a fault that may pass, so that their work is tried again.
+    pub retries: u64,
+    /// Those of them that the service limited.
+    pub throttles: u64,
 }
 
 /// The cluster, the secret of a database user, and the database.
@@ -39,12 +61,44 @@ impl DataApi {
         let config = aws_sdk_rdsdata::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .build();
-        Self { client: Client::from_conf(config), target }
+        Self { client: Client::from_conf(config), target, counters: Arc::default() }
     }
 
     /// Returns the database that the client uses.
     pub fn target(&self) -> &DatabaseTarget {
         &self.target
+    }
+
+    /// Returns the use since it was taken last.
+    pub fn take_use(&self) -> Use {
+        let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
+        let Counters { calls, retries, throttles } = &*self.counters;
+        Use { calls: take(calls), retries: take(retries), throttles: take(throttles) }
+    }
+
+    /// Counts a call, and translates its error.
+    fn counted<T, E, R>(
+        &self,
+        operation: &'static str,
+        commits: bool,
+        result: Result<T, SdkError<E, R>>,
+    ) -> Result<T, DataApiError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let result = result.map_err(|error| data_api_error(operation, commits, &error));
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        count(&self.counters.calls);
+        if let Err(error) = &result {
+            if error.disposition() == Disposition::Retry {
+                count(&self.counters.retries);
+            }
+            if error.fault == DataApiFault::Throttling {
+                count(&self.counters.throttles);
+            }
+        }
+        result
     }
 
     /// Runs one statement, and returns its records. Without a transaction, the statement commits
@@ -76,7 +130,7 @@ impl DataApi {
         parameters: Vec<Parameter>,
         continue_after_timeout: bool,
     ) -> Result<Vec<Record>, DataApiError> {
-        let output = self
+        let response = self
             .client
             .execute_statement()
             .resource_arn(&self.target.cluster_arn)
@@ -87,8 +141,8 @@ impl DataApi {
             .set_parameters(Some(sql_parameters(parameters)))
             .set_continue_after_timeout(continue_after_timeout.then_some(true))
             .send()
-            .await
-            .map_err(|error| data_api_error("ExecuteStatement", transaction.is_none(), &error))?;
+            .await;
+        let output = self.counted("ExecuteStatement", transaction.is_none(), response)?;
         let records = output.records.unwrap_or_default();
         Ok(records.into_iter().map(|record| record.into_iter().map(field).collect()).collect())
     }
@@ -102,7 +156,8 @@ impl DataApi {
         sql: &str,
         sets: Vec<Vec<Parameter>>,
     ) -> Result<(), DataApiError> {
-        self.client
+        let response = self
+            .client
             .batch_execute_statement()
             .resource_arn(&self.target.cluster_arn)
             .secret_arn(&self.target.secret_arn)
@@ -111,22 +166,22 @@ impl DataApi {
             .sql(sql)
             .set_parameter_sets(Some(sets.into_iter().map(sql_parameters).collect()))
             .send()
-            .await
-            .map_err(|error| data_api_error("BatchExecuteStatement", false, &error))?;
+            .await;
+        self.counted("BatchExecuteStatement", false, response)?;
         Ok(())
     }
 
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<TransactionId, DataApiError> {
-        let output = self
+        let response = self
             .client
             .begin_transaction()
             .resource_arn(&self.target.cluster_arn)
             .secret_arn(&self.target.secret_arn)
             .database(&self.target.database)
             .send()
-            .await
-            .map_err(|error| data_api_error("BeginTransaction", false, &error))?;
+            .await;
+        let output = self.counted("BeginTransaction", false, response)?;
         output.transaction_id.map(TransactionId).ok_or(DataApiError {
             operation: "BeginTransaction",
             commits: false,
@@ -137,27 +192,29 @@ impl DataApi {
 
     /// Commits the transaction. After an error that is not PostgreSQL's own, the result is unknown.
     pub async fn commit(&self, transaction: &TransactionId) -> Result<(), DataApiError> {
-        self.client
+        let response = self
+            .client
             .commit_transaction()
             .resource_arn(&self.target.cluster_arn)
             .secret_arn(&self.target.secret_arn)
             .transaction_id(&transaction.0)
             .send()
-            .await
-            .map_err(|error| data_api_error("CommitTransaction", true, &error))?;
+            .await;
+        self.counted("CommitTransaction", true, response)?;
         Ok(())
     }
 
     /// Rolls the transaction back.
     pub async fn rollback(&self, transaction: &TransactionId) -> Result<(), DataApiError> {
-        self.client
+        let response = self
+            .client
             .rollback_transaction()
             .resource_arn(&self.target.cluster_arn)
             .secret_arn(&self.target.secret_arn)
             .transaction_id(&transaction.0)
             .send()
-            .await
-            .map_err(|error| data_api_error("RollbackTransaction", false, &error))?;
+            .await;
+        self.counted("RollbackTransaction", false, response)?;
         Ok(())
     }
 }

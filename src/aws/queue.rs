@@ -1,12 +1,15 @@
 //! SQS: sends messages, up to ten in one call, and sets the time of their next delivery.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, MessageSystemAttributeNameForSends,
+    MessageSystemAttributeValue, SendMessageBatchRequestEntry,
+};
 
 use crate::domain::error::{ServiceError, ServiceFault};
 use crate::domain::write::Message;
@@ -47,8 +50,15 @@ impl Queue {
     /// that SQS did not confirm.
     ///
     /// The caller may send these again: SQS drops a message whose deduplication id it has seen
-    /// within five minutes.
-    pub async fn send(&self, messages: &[&Message]) -> Vec<(usize, Reason)> {
+    /// within five minutes. With a trace, Lambda links the invocation that gets the messages to it.
+    pub async fn send(&self, messages: &[&Message], trace: Option<&str>) -> Vec<(usize, Reason)> {
+        let trace = trace.and_then(|header| {
+            let value = MessageSystemAttributeValue::builder();
+            value.data_type("String").string_value(header).build().ok()
+        });
+        let trace = trace.map(|value| {
+            HashMap::from([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)])
+        });
         let mut request = self.client.send_message_batch().queue_url(&self.url);
         for (index, message) in messages.iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
@@ -56,6 +66,7 @@ impl Queue {
                 .message_group_id(&message.group)
                 .message_deduplication_id(&message.deduplication_id)
                 .message_body(&message.body)
+                .set_message_system_attributes(trace.clone())
                 .build()
                 .expect("an entry with an id and a body is complete");
             request = request.entries(entry);

@@ -9,7 +9,7 @@ use aurora_sync::functions::runtime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
-    runtime::init_logs(&config.log_level());
+    runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
     let tables = runtime::load_tables(&config, &sdk_config).await?;
     let function = Apply {
@@ -17,8 +17,8 @@ async fn main() -> anyhow::Result<()> {
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
     };
-    runtime::serve(async |event, deadline| {
-        apply::handle(&function, event, now_ms(), deadline).await
+    runtime::serve(async |event, invocation| {
+        apply::handle(&function, event, now_ms(), invocation.deadline).await
     })
     .await
 }

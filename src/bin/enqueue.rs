@@ -8,7 +8,7 @@ use aurora_sync::functions::runtime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
-    runtime::init_logs(&config.log_level());
+    runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
     let tables = runtime::load_tables(&config, &sdk_config).await?;
     let function = Enqueue {
@@ -17,6 +17,8 @@ async fn main() -> anyhow::Result<()> {
         partitions: config.partitions()?,
         row_security: config.row_security()?,
     };
-    runtime::serve(async |event, deadline| Ok(enqueue::handle(&function, event, deadline).await))
-        .await
+    runtime::serve(
+        async |event, invocation| Ok(enqueue::handle(&function, event, invocation).await),
+    )
+    .await
 }

@@ -9,7 +9,7 @@ use aurora_sync::functions::runtime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
-    runtime::init_logs(&config.log_level());
+    runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
     let tables = runtime::load_tables(&config, &sdk_config).await?;
     let function = Import {
@@ -25,5 +25,8 @@ async fn main() -> anyhow::Result<()> {
         full_invocation: import::FULL_INVOCATION,
         heartbeat_every: import::HEARTBEAT_EVERY,
     };
-    runtime::serve(async |event, deadline| import::handle(&function, event, deadline).await).await
+    runtime::serve(async |event, invocation| {
+        import::handle(&function, event, invocation.deadline).await
+    })
+    .await
 }

@@ -8,7 +8,7 @@ use aurora_sync::functions::runtime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
-    runtime::init_logs(&config.log_level());
+    runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
     let tables = runtime::load_tables(&config, &sdk_config).await?;
     let function = Lookup {
@@ -16,6 +16,6 @@ async fn main() -> anyhow::Result<()> {
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         row_security: config.row_security()?,
     };
-    runtime::serve(async |event, deadline| Ok(lookup::handle(&function, event, deadline).await))
+    runtime::serve(async |event, invocation| Ok(lookup::handle(&function, event, invocation).await))
         .await
 }

@@ -13,7 +13,7 @@ use aurora_sync::functions::runtime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
-    runtime::init_logs(&config.log_level());
+    runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
     let data_api = DataApi::new(&sdk_config, config.data_api_target()?);
     let function = Deployment {
@@ -26,8 +26,8 @@ async fn main() -> anyhow::Result<()> {
         },
     };
     let cloudformation = CloudFormation::new();
-    runtime::serve(async |event, deadline| {
-        migrate::handle(&function, &cloudformation, event, deadline).await
+    runtime::serve(async |event, invocation| {
+        migrate::handle(&function, &cloudformation, event, invocation.deadline).await
     })
     .await
 }

@@ -9,12 +9,15 @@ use serde::de::IgnoredAny;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
-    runtime::init_logs(&config.log_level());
+    runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
     let function = Prune {
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         retention_days: config.ledger_retention_days()?,
         step_rows: STEP_ROWS,
     };
-    runtime::serve(async |_event: IgnoredAny, deadline| prune::run(&function, deadline).await).await
+    runtime::serve(async |_event: IgnoredAny, invocation| {
+        prune::run(&function, invocation.deadline).await
+    })
+    .await
 }

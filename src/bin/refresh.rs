@@ -8,18 +8,18 @@ use aurora_sync::functions::runtime;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
-    runtime::init_logs(&config.log_level());
+    runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
     let function = Refresh {
         data_api: DataApi::new(&sdk_config, config.data_api_target()?),
         objects: Objects::new(&sdk_config),
         bucket: config.catalog_bucket()?,
     };
-    runtime::serve(async |event: Option<Event>, deadline| {
+    runtime::serve(async |event: Option<Event>, invocation| {
         if event.unwrap_or_default().check {
-            refresh::check(&function, deadline).await
+            refresh::check(&function, invocation.deadline).await
         } else {
-            refresh::run(&function, deadline).await
+            refresh::run(&function, invocation.deadline).await
         }
     })
     .await

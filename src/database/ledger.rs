@@ -40,7 +40,8 @@ ON CONFLICT (message_group) DO UPDATE SET write_ids = EXCLUDED.write_ids, caller
   blocked_at = CASE WHEN known.cause = EXCLUDED.cause AND known.write_ids && EXCLUDED.write_ids
     THEN known.blocked_at ELSE EXCLUDED.blocked_at END";
 
-const REJECTED: &str = "SELECT id::text, table_name, rule, sqlstate, caller FROM sync.write
+const REJECTED: &str =
+    "SELECT id::text, table_name, rule, sqlstate, caller, request_id::text FROM sync.write
 WHERE id = ANY(:id::uuid[]) AND outcome = 'rejected'";
 
 const SETTLED_FINGERPRINTS: &str =
@@ -77,17 +78,17 @@ AND (
 /// its id, an entry gets an id of its own.
 const RECORD: &str = "INSERT INTO sync.write (id, table_name, key, operation, outcome, rule, sqlstate, reason,
   constraint_name, column_name, payload, fingerprint, accepted_at, idempotency_id, caller,
-  with_claims)
+  with_claims, request_id)
 SELECT CASE WHEN known.id IS NULL THEN entry.id ELSE sync.reused_id(entry.id, entry.fingerprint) END,
   entry.table_name, entry.key, entry.operation, 'rejected', entry.rule, entry.sqlstate, entry.reason,
   entry.constraint_name, entry.column_name, entry.payload, entry.fingerprint, to_timestamp(accepted_at_ms / 1000.0),
-  known.id, entry.caller, nullif(entry.with_claims, false)
+  known.id, entry.caller, nullif(entry.with_claims, false), entry.request_id
 FROM unnest(:id::uuid[], :table_name::text[], :key::text[], :operation::text[],
   :rule::text[], :sqlstate::text[], :reason::text[], :constraint_name::text[], :column_name::text[],
   :payload::text[], :fingerprint::text[], :accepted_at_ms::bigint[], :caller::text[],
-  :with_claims::boolean[])
+  :with_claims::boolean[], :request_id::uuid[])
   AS entry (id, table_name, key, operation, rule, sqlstate, reason, constraint_name,
-    column_name, payload, fingerprint, accepted_at_ms, caller, with_claims)
+    column_name, payload, fingerprint, accepted_at_ms, caller, with_claims, request_id)
 LEFT JOIN LATERAL (
   SELECT id FROM sync.write WHERE id = entry.id AND fingerprint IS DISTINCT FROM entry.fingerprint
     AND entry.fingerprint IS NOT NULL
@@ -99,7 +100,7 @@ ON CONFLICT (id) DO NOTHING";
 pub fn settle_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle(:statement::text, :table_path::text, :operation::text,
-  {}, :callers::text[], :claims::text, :time_ms::integer)",
+  {}, :callers::text[], :request_ids::uuid[], :claims::text, :time_ms::integer)",
         columns_array(columns)
     )
 }
@@ -109,8 +110,8 @@ pub fn settle_bisected_sql(columns: usize) -> String {
     format!(
         "{SETTLE} sync.settle_bisected(:statement::text, :table_path::text, :operation::text,
   {},
-  :callers::text[], :claims::text, :column_names::text[], :types::text[], :is_immediate::boolean, :of_table::text,
-  :adds::text, :time_ms::integer)",
+  :callers::text[], :request_ids::uuid[], :claims::text, :column_names::text[], :types::text[], :is_immediate::boolean,
+  :of_table::text, :adds::text, :time_ms::integer)",
         columns_array(columns)
     )
 }
@@ -149,6 +150,7 @@ pub struct Entry {
     accepted_at_ms: i64,
     caller: Option<String>,
     with_claims: bool,
+    request_id: Option<Uuid>,
 }
 
 impl Entry {
@@ -164,6 +166,7 @@ impl Entry {
             accepted_at_ms: write.accepted_at_ms.clamp(0, TIME_MS_MAX),
             caller: write.caller.principal.as_deref().map(storable),
             with_claims: write.caller.claims.is_some(),
+            request_id: write.caller.request_id,
         }
     }
 
@@ -181,6 +184,7 @@ impl Entry {
             accepted_at_ms: sent_at_ms.clamp(0, TIME_MS_MAX),
             caller: None,
             with_claims: false,
+            request_id: None,
         }
     }
 
@@ -295,6 +299,8 @@ pub struct Rejected {
     pub rule: String,
     pub sqlstate: Option<String>,
     pub caller: Option<String>,
+    /// The request that brought it.
+    pub request_id: Option<String>,
 }
 
 /// Returns the writes that are rejected.
@@ -312,6 +318,7 @@ pub async fn rejected(
             rule: text(record, 2).unwrap_or_default(),
             sqlstate: text(record, 3),
             caller: text(record, 4),
+            request_id: text(record, 5),
         })
         .collect())
 }
@@ -370,6 +377,8 @@ fn fitting(entries: &[Entry]) -> usize {
 
 fn parameters(entries: &[Entry]) -> Vec<Parameter> {
     let ids: Vec<_> = entries.iter().map(|entry| entry.id.to_string()).collect();
+    let request_ids = entries.iter().map(|entry| entry.request_id.map(|id| id.to_string()));
+    let request_ids: Vec<_> = request_ids.collect();
     let of_rejection = |pick: fn(&Rejection) -> Option<&str>| {
         entries.iter().map(move |entry| pick(&entry.rejection))
     };
@@ -391,5 +400,6 @@ fn parameters(entries: &[Entry]) -> Vec<Parameter> {
             "with_claims",
             entries.iter().map(|entry| Some(if entry.with_claims { "true" } else { "false" })),
         ),
+        text_column("request_id", request_ids.iter().map(Option::as_deref)),
     ]
 }

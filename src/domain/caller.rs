@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 /// The caller of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
@@ -13,6 +15,8 @@ pub struct Caller {
     /// The claims under row security: a JSON object. Transactions set them as
     /// `request.jwt.claims`.
     pub claims: Option<Arc<str>>,
+    /// The id of the request: that of the Lambda invocation, which its log lines have.
+    pub request_id: Option<Uuid>,
 }
 
 /// The most bytes of a caller's claims, as JSON. A message holds them besides its writes. API

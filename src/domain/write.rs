@@ -224,6 +224,9 @@ pub struct MessageBody {
     /// The claims of the caller, an object, under row security.
     #[serde(default)]
     claims: Option<Box<RawValue>>,
+    /// The id of the request.
+    #[serde(default)]
+    request_id: Option<Uuid>,
     writes: Vec<Write>,
 }
 
@@ -234,7 +237,8 @@ impl MessageBody {
         if claims.as_ref().is_some_and(|claims: &Arc<str>| !claims.starts_with('{')) {
             return None;
         }
-        let caller = Arc::new(Caller { principal: self.caller, claims });
+        let caller =
+            Arc::new(Caller { principal: self.caller, claims, request_id: self.request_id });
         let with_caller = |write| Write { caller: Arc::clone(&caller), ..write };
         Some(self.writes.into_iter().map(with_caller).collect())
     }
@@ -249,7 +253,7 @@ pub enum Version {
     /// Writes that may have preconditions.
     #[serde(rename = "2")]
     Two,
-    /// Writes of a known caller, with or without claims.
+    /// Writes of a known caller, with or without claims, or of a known request.
     #[serde(rename = "3")]
     Three,
 }
@@ -327,13 +331,16 @@ impl Packer {
         if self.ids.is_empty() {
             return None;
         }
-        let Caller { principal, claims } = &*self.caller;
+        let Caller { principal, claims, request_id } = &*self.caller;
         let mut head = String::new();
         if let Some(principal) = principal {
             head.push_str(&format!(r#""caller":{},"#, json!(principal)));
         }
         if let Some(claims) = claims {
             head.push_str(&format!(r#""claims":{claims},"#));
+        }
+        if let Some(request_id) = request_id {
+            head.push_str(&format!(r#""request_id":"{request_id}","#));
         }
         let version = match (head.is_empty(), self.has_preconditions) {
             (false, _) => "3",
@@ -486,7 +493,8 @@ mod tests {
         let claims = r#"{"sub":"it's \"42\"\uffff"}"#.to_owned() + "\u{ffff}";
         let claims = claims.replace("\u{ffff}", "").replace("}", ",\"name\":\"\u{ffff}\"}");
         for claims in [None, Some(claims.as_str().into())] {
-            let caller = Caller { principal: Some("https://id.example|\"42\"".into()), claims };
+            let principal = Some("https://id.example|\"42\"".into());
+            let caller = Caller { principal, claims, request_id: Some(Uuid::nil()) };
             let caller = Arc::new(caller);
             let writes = [1, 2].map(|n| Write { caller: Arc::clone(&caller), ..write(n, "x") });
             let message = &pack(writes.to_vec(), 1)[0];

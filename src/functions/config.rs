@@ -147,6 +147,12 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
         self.required("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned())
     }
 
+    /// Reads `METRICS_NAMESPACE`: the namespace of the metrics. Returns `aurora-sync` if it is not
+    /// set.
+    pub fn metrics_namespace(&self) -> String {
+        self.required("METRICS_NAMESPACE").unwrap_or_else(|_| "aurora-sync".to_owned())
+    }
+
     fn required(&self, name: &'static str) -> Result<String, ConfigError> {
         (self.0)(name).filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
     }

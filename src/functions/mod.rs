@@ -1,6 +1,7 @@
 //! The seven Lambda functions, one use case each, with their configuration and runtime.
 
 pub mod config;
+pub mod metrics;
 pub mod runtime;
 pub mod tables;
 

@@ -9,6 +9,7 @@ use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{Disposition, SyncError};
 use crate::domain::field::{Field, parameter};
+use crate::functions::metrics;
 
 /// The least days for which the ledger keeps a settled write: 14 in the queue, 14 in the
 /// dead-letter queue (`MessageRetentionPeriod` in `template.yaml`), and one for clocks and
@@ -45,11 +46,13 @@ pub struct Prune {
 /// An outage is not an error: the next invocation continues.
 pub async fn run(prune: &Prune, deadline: Deadline) -> Result<u64, SyncError> {
     let mut pruned = 0;
+    let mut unfinished_prunings = 1;
     while !deadline.remaining().is_zero() {
         match step(prune, deadline).await {
             Ok(rows) => {
                 pruned += rows;
                 if rows < u64::from(prune.step_rows) {
+                    unfinished_prunings = 0;
                     break;
                 }
             }
@@ -60,7 +63,8 @@ pub async fn run(prune: &Prune, deadline: Deadline) -> Result<u64, SyncError> {
             Err(error) => return Err(error),
         }
     }
-    tracing::info!(pruned, days = prune.retention_days, "ledger pruned");
+    let days = prune.retention_days;
+    metrics::line!(info, prune.data_api, pruned, days, unfinished_prunings, "ledger pruned");
     Ok(pruned)
 }
 

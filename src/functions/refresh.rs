@@ -4,6 +4,7 @@ use aurora_sync_catalog::Catalog;
 use aurora_sync_catalog::drift::{self, Difference};
 use serde::{Deserialize, Serialize};
 
+use super::metrics;
 use super::tables::CATALOG_KEY;
 use crate::aws::data_api::DataApi;
 use crate::aws::objects::{Fetched, Objects};
@@ -74,7 +75,7 @@ pub async fn run(refresh: &Refresh, deadline: Deadline) -> Result<Refreshed, Syn
             stored => {
                 stored?;
                 let differences = differences(old.as_ref(), &new);
-                log(&differences, &new);
+                log(refresh, &differences, &new);
                 return Ok(report(old.as_ref(), &new, &differences));
             }
         }
@@ -116,12 +117,12 @@ fn differences(old: Option<&Catalog>, new: &Catalog) -> Vec<Difference> {
     old.map(|old| drift::between(old, new)).unwrap_or_default()
 }
 
-fn log(differences: &[Difference], new: &Catalog) {
+fn log(refresh: &Refresh, differences: &[Difference], new: &Catalog) {
     let version = new.version();
     for difference in differences {
         if difference.breaks_requests() {
             // `template.yaml` counts these lines, and raises an alarm.
-            tracing::warn!(%difference, version, "tables changed under the API");
+            tracing::warn!(target: metrics::TARGET, %difference, version, "tables changed under the API");
         } else {
             tracing::info!(%difference, version, "tables changed");
         }
@@ -129,7 +130,8 @@ fn log(differences: &[Difference], new: &Catalog) {
     for remark in new.remarks() {
         tracing::warn!(table = remark.table, remark = remark.text, "table not offered as granted");
     }
-    tracing::info!(tables = new.tables().len(), version, "tables read");
+    let tables = new.tables().len();
+    metrics::line!(info, refresh.data_api, tables, version, "tables read");
 }
 
 fn report(old: Option<&Catalog>, new: &Catalog, differences: &[Difference]) -> Refreshed {

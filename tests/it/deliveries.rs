@@ -206,7 +206,7 @@ async fn messages_that_are_retried_later_come_again_after_their_backoff() {
     let bodies = [write(&world.catalog, "insert staff id=0010 name=x")];
     let message = &aurora_sync::domain::write::pack(bodies.to_vec(), 1)[0];
     let sender = Queue::new(&queue.sdk_config, queue.url.clone());
-    assert!(sender.send(&[message]).await.is_empty());
+    assert!(sender.send(&[message], None).await.is_empty());
     let mut received = queue.receive().await;
     assert_eq!(received.records.len(), 1);
     // `apply` sees that the message has been in flight twice.

@@ -5,6 +5,7 @@ use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::now_ms;
 use aurora_sync::functions::apply::{self, Apply};
 use aurora_sync::functions::lookup::{self, Lookup};
+use aurora_sync::functions::runtime::Invocation;
 use aurora_sync::functions::tables::Tables;
 use aurora_sync_catalog::{Catalog, Changes};
 use tokio_postgres::Client;
@@ -209,7 +210,7 @@ async fn postgresql_refuses_what_is_not_offered() {
                 let address = format!("/{table}?select={column}");
                 let request = serde_json::from_value(event("GET", &address, &[])).unwrap();
                 let response: HttpResponse =
-                    lookup::handle(&lookup, request, deadline()).await.into();
+                    lookup::handle(&lookup, request, Invocation::until(deadline())).await.into();
                 let reads = |name: &str| {
                     offered.is_some_and(|table| table.column(name).unwrap().access.read)
                 };

@@ -10,6 +10,7 @@ use aurora_sync::domain::deadline::now_ms;
 use aurora_sync::functions::apply::{self, Apply};
 use aurora_sync::functions::enqueue::{self, Enqueue};
 use aurora_sync::functions::refresh::{self, Refresh};
+use aurora_sync::functions::runtime::Invocation;
 use aurora_sync::functions::tables::Tables;
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
@@ -79,7 +80,8 @@ impl Site {
             request["body"] = Value::Null;
         }
         let request = serde_json::from_value(request).unwrap();
-        let response: HttpResponse = enqueue::handle(&enqueue, request, deadline()).await.into();
+        let response: HttpResponse =
+            enqueue::handle(&enqueue, request, Invocation::until(deadline())).await.into();
         assert_eq!(response.status, 202, "{}", response.body);
         let id = response.json()["id"].as_str().unwrap().to_owned();
         let mut sent = self.aws.take_writes();

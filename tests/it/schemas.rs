@@ -11,6 +11,7 @@ use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::key::Key;
 use aurora_sync::functions::enqueue::{self, Enqueue};
 use aurora_sync::functions::import;
+use aurora_sync::functions::runtime::Invocation;
 use aurora_sync_catalog::{ForeignKey, ReadOnly, Table};
 use aws_sdk_s3::primitives::ByteStream;
 use hyper::Method;
@@ -184,7 +185,8 @@ impl Site {
         let headers = [("content-type", "application/json")];
         let request = event("POST", &table.path(), &headers, &Value::Object(row.clone()));
         let request = serde_json::from_value(request).unwrap();
-        let response: HttpResponse = enqueue::handle(&enqueue, request, deadline()).await.into();
+        let response: HttpResponse =
+            enqueue::handle(&enqueue, request, Invocation::until(deadline())).await.into();
         if response.status != 202 {
             return Err(format!("{row:?} is refused: {}", response.body));
         }

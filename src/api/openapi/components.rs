@@ -76,6 +76,8 @@ fn write_status() -> Value {
             "column": text(),
             "accepted_at": text(),
             "settled_at": text(),
+            "caller": text(),
+            "request_id": text(),
             "row": { "type": "string" },
             "blocked": {
                 "type": "object",
@@ -179,6 +181,7 @@ fn problem() -> Value {
                 "description": "The writes of the request that were accepted nevertheless.",
             },
             "retry_after": { "type": "integer" },
+            "request_id": { "type": "string", "description": "The id of the request in the logs." },
             "writes": {
                 "type": "array",
                 "items": {

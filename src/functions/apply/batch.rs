@@ -16,6 +16,7 @@ use crate::domain::key::{Key, canonical};
 use crate::domain::rejection::Rejection;
 use crate::domain::row;
 use crate::domain::write::{MessageBody, Operation, Version, Write};
+use crate::functions::metrics;
 
 /// One message of a delivery.
 #[derive(Debug)]
@@ -29,8 +30,12 @@ pub(super) struct Message {
     pub(super) receive_count: u32,
     /// The time at which it was sent, in milliseconds since 1970, by the clock of SQS.
     sent_at_ms: i64,
+    /// The time at which the request of its writes was accepted.
+    accepted_at_ms: Option<i64>,
     /// The principal of the caller of all its writes.
     principal: Option<String>,
+    /// The request that brought them.
+    request_id: Option<Uuid>,
     writes: Vec<Write>,
     /// The writes, or the body, that are rejected without a statement.
     entries: Vec<Entry>,
@@ -67,7 +72,9 @@ impl Message {
             sent_at_ms: attribute("SentTimestamp")
                 .and_then(|sent| sent.parse().ok())
                 .unwrap_or_default(),
+            accepted_at_ms: None,
             principal: None,
+            request_id: None,
             writes: Vec::new(),
             entries: Vec::new(),
             rejected: Vec::new(),
@@ -79,18 +86,22 @@ impl Message {
         let body = message.body.as_deref().unwrap_or_default();
         match decode(body) {
             Ok(writes) => {
+                read.accepted_at_ms = writes.first().map(|write| write.accepted_at_ms);
                 let caller = writes.first().map(|write| &write.caller);
                 read.principal =
                     caller.and_then(|caller| caller.principal.as_deref().map(storable));
+                read.request_id = caller.and_then(|caller| caller.request_id);
                 for write in writes {
                     read.add(catalog, write, now_ms);
                 }
             }
             Err(_) if is_new(read.sent_at_ms, now_ms) && is_of_another_version(body) => {
-                read.not_yet_known = Some("unreadable");
+                read.not_yet_known = Some(UNREADABLE);
             }
             Err(reason) => {
-                read.entries.push(unreadable(&read.id, &reason, body, read.sent_at_ms));
+                let entry = unreadable(&read.id, &reason, body, read.sent_at_ms);
+                read.rejected.push((entry.id(), UNREADABLE.to_owned()));
+                read.entries.push(entry);
             }
         }
         Some(read)
@@ -123,6 +134,11 @@ impl Message {
         }
     }
 
+    /// Returns the time at which the request of its writes was accepted.
+    pub(super) fn accepted_at_ms(&self) -> Option<i64> {
+        self.accepted_at_ms
+    }
+
     /// Returns the principal of its caller.
     pub(super) fn principal(&self) -> Option<String> {
         self.principal.clone()
@@ -144,7 +160,8 @@ impl Message {
     pub(super) fn log_rejected(&self) {
         for (id, rule) in &self.rejected {
             let caller = self.principal.as_deref();
-            tracing::warn!(write_id = %id, rule, caller, "write rejected");
+            let accepted_by = self.request_id.map(tracing::field::display);
+            tracing::warn!(target: metrics::TARGET, write_id = %id, rule, caller, accepted_by, "write rejected");
         }
     }
 
@@ -164,6 +181,7 @@ impl Message {
     }
 }
 
+const UNREADABLE: &str = "unreadable";
 const UNKNOWN_TABLE: &str = "unknown-table";
 const UNKNOWN_COLUMN: &str = "unknown-column";
 
@@ -195,7 +213,6 @@ fn decode(body: &str) -> Result<Vec<Write>, String> {
 fn unreadable(message_id: &str, reason: &str, body: &str, sent_at_ms: i64) -> Entry {
     let id = Uuid::parse_str(message_id)
         .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()));
-    tracing::warn!(%id, reason, "message is unreadable");
     let reason = format!("the body is not a message of this worker: {reason}");
     Entry::unreadable(id, reason, body, sent_at_ms)
 }
@@ -241,7 +258,9 @@ impl<'a> Batch<'a> {
                 return true;
             }
             let caller = write.caller.principal.as_deref();
-            tracing::warn!(write_id = %write.id, rule = OVERTAKEN, caller, "write rejected");
+            let accepted_by = write.caller.request_id.map(tracing::field::display);
+            let (id, rule) = (write.id, OVERTAKEN);
+            tracing::warn!(target: metrics::TARGET, write_id = %id, rule, caller, accepted_by, "write rejected");
             let rejection = Rejection::by_rule(OVERTAKEN, OVERTAKEN_REASON);
             self.entries.push(Entry::rejected(write, rejection));
             false
@@ -281,19 +300,16 @@ fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
         return Err(Rejection::by_rule(UNKNOWN_TABLE, reason));
     };
     if !(0..=TIME_MS_MAX).contains(&write.accepted_at_ms) {
-        return Err(Rejection::by_rule("unreadable", "accepted_at_ms is not a time"));
+        return Err(Rejection::by_rule(UNREADABLE, "accepted_at_ms is not a time"));
     }
     if write.fingerprint.as_deref().is_some_and(|fingerprint| fingerprint.contains('\0')) {
-        return Err(Rejection::by_rule("unreadable", "the fingerprint contains U+0000"));
+        return Err(Rejection::by_rule(UNREADABLE, "the fingerprint contains U+0000"));
     }
     let precondition = write.precondition.as_ref();
     if precondition
         .is_some_and(|known| !known.suits(write.operation) || known.value().contains('\0'))
     {
-        return Err(Rejection::by_rule(
-            "unreadable",
-            "the precondition is not one of the operation",
-        ));
+        return Err(Rejection::by_rule(UNREADABLE, "the precondition is not one of the operation"));
     }
     if !table.permits(write.operation.changes()) {
         let reason = format!(

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use aurora_sync_catalog::Catalog;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::batch::{Batch, Message};
 use self::settle::{in_order_of_steps, settle};
@@ -25,6 +25,7 @@ use crate::database::transaction::awake;
 use crate::domain::backoff::delay;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, Disposition, SyncError};
+use crate::functions::metrics::{self, Values};
 use crate::functions::tables::Tables;
 
 /// The resources of the function.
@@ -47,6 +48,7 @@ pub async fn handle(
     now_ms: i64,
     deadline: Deadline,
 ) -> Result<SqsBatchResponse, SyncError> {
+    let received_at = Instant::now();
     let (mut catalog, outage) = match apply.tables.current(deadline).await {
         Ok(catalog) => (catalog, None),
         Err(error) => (Arc::default(), Some(error)),
@@ -60,10 +62,9 @@ pub async fn handle(
         messages = read(&newer, &event.records, now_ms)?;
         catalog = newer;
     }
-    let writes = Batch::of(&messages).writes.len();
-    tracing::info!(messages = messages.len(), writes, "batch received");
     if let Some(error) = outage {
         let unsettled = left(&error, &messages);
+        log_settled(apply, &messages, &unsettled, (received_at, now_ms));
         postpone(apply, &unsettled).await;
         return Ok(response(&unsettled));
     }
@@ -81,7 +82,7 @@ pub async fn handle(
         unsettled = apply_all(apply, &newer, &read_again, deadline).await;
         log_rejected(&read_again, &unsettled);
     }
-    tracing::info!(messages = messages.len() - unsettled.len(), "batch settled");
+    log_settled(apply, &messages, &unsettled, (received_at, now_ms));
     if !unsettled.is_empty() {
         tokio::join!(postpone(apply, &unsettled), record_blocked(apply, &unsettled));
     }
@@ -105,6 +106,38 @@ fn log_rejected(messages: &[Message], unsettled: &[Unsettled<'_>]) {
     let is_settled =
         |message: &&Message| unsettled.iter().all(|left| left.message.id != message.id);
     messages.iter().filter(is_settled).for_each(Message::log_rejected);
+}
+
+/// Logs the number of the writes that came for the first time and of those that are settled, and how
+/// long ago each settled message was accepted.
+///
+/// `enqueue` logs no line for what it accepts, since a line for each request costs too much.
+fn log_settled(
+    apply: &Apply,
+    messages: &[Message],
+    unsettled: &[Unsettled<'_>],
+    (received_at, received_at_ms): (Instant, i64),
+) {
+    let taken_ms = i64::try_from(received_at.elapsed().as_millis()).unwrap_or_default();
+    let now_ms = received_at_ms.saturating_add(taken_ms);
+    let is_left = |message: &&Message| unsettled.iter().any(|left| left.message.id == message.id);
+    let settled: Vec<_> = messages.iter().filter(|message| !is_left(message)).collect();
+    let settled_writes: usize = settled.iter().map(|message| message.ids().count()).sum();
+    let new = messages.iter().filter(|message| message.receive_count <= 1);
+    let accepted_writes: usize = new.map(|message| message.ids().count()).sum();
+    let accepted = settled.iter().filter_map(|message| message.accepted_at_ms());
+    let waited = accepted.map(|at_ms| u64::try_from(now_ms.saturating_sub(at_ms)));
+    let seconds = waited.map(|ms| Duration::from_millis(ms.unwrap_or_default()).as_secs_f64());
+    let seconds: Vec<_> = seconds.collect();
+    metrics::line!(
+        info,
+        apply.data_api,
+        messages = messages.len(),
+        accepted_writes,
+        settled_writes,
+        settling_seconds = %Values(&seconds),
+        "batch settled"
+    );
 }
 
 /// A message that is left for another delivery.
@@ -363,7 +396,7 @@ fn left<'a>(
     let is_blocked = |unsettled: &&Unsettled<'_>| unsettled.disposition != Disposition::Retry;
     let messages = left.iter().filter(is_blocked).count();
     if messages > 0 {
-        tracing::error!(%error, messages, "messages blocked");
+        tracing::error!(target: metrics::TARGET, %error, messages, "messages blocked");
     }
     let messages = left.len() - messages;
     if messages > 0 {

@@ -18,11 +18,13 @@ use crate::database::plan::CALL_BYTES_MAX;
 use crate::database::plan::writes::{Folding, Group, Step, plan};
 use crate::database::statement::{self, Identity};
 use crate::database::transaction::{BegunAhead, Transaction};
+use crate::domain::caller::Caller;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::SyncError;
 use crate::domain::field::{Parameter, encoded_len, null, parameter, storable};
 use crate::domain::value::array_literal::array_literal;
 use crate::domain::write::{Precondition, Write};
+use crate::functions::metrics;
 
 /// Settles a batch.
 ///
@@ -203,7 +205,11 @@ impl<'a> Settling<'a> {
             number_column("accepted_at_ms", writes.iter().map(|write| write.accepted_at_ms)),
             text_column("keys", keys.iter().map(Option::as_deref)),
             text_column("fingerprints", writes.iter().map(|write| write.fingerprint.as_deref())),
-            parameter("callers", callers(&writes)),
+            parameter("callers", one_or_all(&writes, |caller| caller.principal.clone())),
+            parameter(
+                "request_ids",
+                one_or_all(&writes, |caller| Some(caller.request_id?.to_string())),
+            ),
             match &group.claims {
                 Some(claims) => parameter("claims", &**claims),
                 None => null("claims"),
@@ -323,13 +329,13 @@ fn column_names(group: &Group) -> String {
     array_literal(group.precondition.into_iter().chain(columns).map(Some))
 }
 
-/// Returns the literal of the writes' principals, or of one if it is that of all.
-fn callers(writes: &[&Write]) -> String {
-    let principals = || writes.iter().map(|write| write.caller.principal.as_deref().map(storable));
-    let mut distinct = principals().collect::<Vec<_>>();
+/// Returns the literal of a property of the writes' requests, or of one if it is that of all.
+fn one_or_all(writes: &[&Write], of: impl Fn(&Caller) -> Option<String>) -> String {
+    let texts = || writes.iter().map(|write| of(&write.caller).as_deref().map(storable));
+    let mut distinct = texts().collect::<Vec<_>>();
     distinct.dedup();
-    let principals = if distinct.len() == 1 { distinct } else { principals().collect() };
-    array_literal(principals.iter().map(Option::as_deref))
+    let texts = if distinct.len() == 1 { distinct } else { texts().collect() };
+    array_literal(texts.iter().map(Option::as_deref))
 }
 
 /// Tells if some change stands for several writes.
@@ -340,11 +346,13 @@ fn folds(steps: &[Step]) -> bool {
 async fn log_rejected(transaction: &Transaction<'_>, writes: &[&Write]) -> Result<(), SyncError> {
     for rejected in ledger::rejected(transaction, writes.iter().map(|write| write.id)).await? {
         tracing::warn!(
+            target: metrics::TARGET,
             write_id = %rejected.id,
             table = rejected.table,
             sqlstate = rejected.sqlstate,
             rule = rejected.rule,
             caller = rejected.caller,
+            accepted_by = rejected.request_id,
             "write rejected"
         );
     }

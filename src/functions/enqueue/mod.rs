@@ -28,6 +28,7 @@ use crate::aws::queue::{Queue, Reason};
 use crate::domain::deadline::{Deadline, now_ms};
 use crate::domain::fault::FieldFault;
 use crate::domain::write::{Write, pack};
+use crate::functions::runtime::Invocation;
 use crate::functions::tables::{self, Tables};
 
 /// The longest time that a request waits for the queue. API Gateway ends a request after 30 s (API
@@ -52,17 +53,25 @@ pub struct Enqueue {
 pub async fn handle(
     enqueue: &Enqueue,
     event: ApiGatewayV2httpRequest,
-    deadline: Deadline,
+    invocation: Invocation,
 ) -> ApiGatewayV2httpResponse {
-    let deadline = deadline.min(Deadline::after(SEND_WITHIN));
+    let deadline = invocation.deadline.min(Deadline::after(SEND_WITHIN));
     let response = match Request::from_event(event, enqueue.row_security) {
-        Ok(request) => respond(enqueue, &request, deadline).await,
+        Ok(mut request) => {
+            request.caller.request_id = invocation.request_id;
+            respond(enqueue, &request, invocation.trace.as_deref(), deadline).await
+        }
         Err(problem) => problem.into(),
     };
-    response.into()
+    response.of_request(invocation.request_id).into()
 }
 
-async fn respond(enqueue: &Enqueue, request: &Request, deadline: Deadline) -> Response {
+async fn respond(
+    enqueue: &Enqueue,
+    request: &Request,
+    trace: Option<&str>,
+    deadline: Deadline,
+) -> Response {
     let catalog = match enqueue.tables.current(deadline).await {
         Ok(catalog) => catalog,
         Err(error) => return tables::unavailable(&error).into(),
@@ -78,7 +87,7 @@ async fn respond(enqueue: &Enqueue, request: &Request, deadline: Deadline) -> Re
         accepted = accept(&newer, request, now_ms());
     }
     match accepted {
-        Ok(accepted) => queue(enqueue, &request.route, accepted, deadline).await,
+        Ok(accepted) => queue(enqueue, &request.route, accepted, trace, deadline).await,
         Err(refusal) => refuse(refusal),
     }
 }
@@ -97,13 +106,14 @@ async fn queue(
     enqueue: &Enqueue,
     route: &Route,
     accepted: Accepted,
+    trace: Option<&str>,
     deadline: Deadline,
 ) -> Response {
     let Accepted { writes, faults, is_list, applied } = accepted;
     let entries: Vec<_> =
         writes.iter().map(|(item, write)| entry(route, *item, write, is_list)).collect();
     let writes = writes.into_iter().map(|(_, write)| write).collect();
-    let sent = send(&enqueue.queue, pack(writes, enqueue.partitions), deadline).await;
+    let sent = send(&enqueue.queue, pack(writes, enqueue.partitions), trace, deadline).await;
     if let Some(reason) = sent.reason {
         return not_confirmed(entries, &sent, reason);
     }

@@ -25,7 +25,12 @@ pub(super) struct Sent {
 ///
 /// A message whose response was lost is sent again. The queue drops the second one by its
 /// deduplication id.
-pub(super) async fn send(queue: &Queue, messages: Vec<Message>, deadline: Deadline) -> Sent {
+pub(super) async fn send(
+    queue: &Queue,
+    messages: Vec<Message>,
+    trace: Option<&str>,
+    deadline: Deadline,
+) -> Sent {
     let mut groups: BTreeMap<String, VecDeque<Message>> = BTreeMap::new();
     for message in messages {
         groups.entry(message.group.clone()).or_default().push_back(message);
@@ -35,7 +40,7 @@ pub(super) async fn send(queue: &Queue, messages: Vec<Message>, deadline: Deadli
         // The first message of each group.
         let round: Vec<Message> = groups.values_mut().filter_map(VecDeque::pop_front).collect();
         for batch in batches(&round) {
-            let lost = send_batch(queue, batch, deadline, &mut sent).await;
+            let lost = send_batch((queue, trace), batch, deadline, &mut sent).await;
             for group in lost {
                 groups.remove(group);
             }
@@ -48,7 +53,7 @@ pub(super) async fn send(queue: &Queue, messages: Vec<Message>, deadline: Deadli
 /// Sends a batch until the queue has confirmed all of it or the time is over. Returns the groups
 /// that stay unconfirmed.
 async fn send_batch<'a>(
-    queue: &Queue,
+    (queue, trace): (&Queue, Option<&str>),
     batch: Vec<&'a Message>,
     deadline: Deadline,
     sent: &mut Sent,
@@ -63,7 +68,7 @@ async fn send_batch<'a>(
     let mut open = batch;
     loop {
         // A call that hangs must not delay the response of the request.
-        let unconfirmed = match timeout(deadline.remaining(), queue.send(&open)).await {
+        let unconfirmed = match timeout(deadline.remaining(), queue.send(&open, trace)).await {
             Ok(unconfirmed) => unconfirmed.into_iter().collect(),
             Err(_) => all(&open, Reason::Unavailable),
         };

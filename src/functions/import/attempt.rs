@@ -8,7 +8,7 @@ use aurora_sync_catalog::{Catalog, Table};
 use csv_stream::records::RECORD_BYTES_MAX;
 use serde_json::json;
 
-use super::claim::{ClaimResult, ImportEntry, Progress, Worker};
+use super::claim::{ClaimResult, ImportEntry, Progress, Rows, Worker};
 use super::load::loader::Loader;
 use super::load::replace::not_deleted;
 use super::load::whole::Whole;
@@ -28,6 +28,7 @@ use crate::domain::error::SyncError;
 use crate::domain::fault::nearest;
 use crate::domain::field::storable;
 use crate::domain::load_mode::LoadMode;
+use crate::functions::metrics;
 
 /// The most messages that an import sends to itself. Before each one at least one chunk was loaded.
 /// Lambda would stop such a function after some 16 of them; `template.yaml` allows it
@@ -50,6 +51,8 @@ pub(super) struct Attempt<'a> {
     pub import: &'a Import,
     pub request: &'a ImportRequest,
     pub worker: Worker<'a>,
+    /// The time for which the message has waited.
+    pub wait_seconds: u64,
     /// The format of the file, as soon as it is known.
     pub format: RefCell<Option<Format>>,
 }
@@ -144,7 +147,14 @@ impl Attempt<'_> {
             Err(Stop::OutOfTime { .. }) if continuation < CONTINUATIONS_MAX => {
                 let body = source::continuation_body(&request.source, continuation + 1);
                 import.queue.send_one(&body).await?;
-                tracing::info!(%import_id, "import continues in another invocation");
+                metrics::line!(
+                    info,
+                    import.data_api,
+                    %import_id,
+                    import_wait_seconds = self.wait_seconds,
+                    continued_imports = 1,
+                    "import continues in another invocation"
+                );
                 return Ok(Again::Never);
             }
             Err(Stop::OutOfTime { .. }) => {
@@ -154,13 +164,64 @@ impl Attempt<'_> {
         };
         // The report comes before the state, so that a client that sees the end finds the report.
         self.report(state, error.as_deref()).await?;
-        if !worker.entry.end(state, error.as_deref()).await? {
+        let Some(rows) = worker.entry.end(state, error.as_deref()).await? else {
             // A newer file has ended it meanwhile, and the report must say so: the next claim finds
             // it.
             return Box::pin(self.claim_and_load()).await;
-        }
-        tracing::info!(%import_id, state, "import ended");
+        };
+        self.log_end(error.is_some(), rows);
         Ok(Again::Never)
+    }
+
+    /// Logs the end of the import, at the level of what a person has to do.
+    fn log_end(&self, has_failed: bool, rows: Rows) {
+        let import_id = self.worker.entry.import_id;
+        let table = &self.request.source.table;
+        let data_api = &self.import.data_api;
+        let (read_rows, rejected_rows) = (rows.read, rows.rejected);
+        let import_wait_seconds = self.wait_seconds;
+        if has_failed {
+            metrics::line!(
+                error,
+                data_api,
+                %import_id,
+                table,
+                read_rows,
+                written_rows = rows.written,
+                unchanged_rows = rows.unchanged,
+                superseded_rows = rows.superseded,
+                rejected_rows,
+                import_wait_seconds,
+                failed_imports = 1,
+                "import failed"
+            );
+        } else if rejected_rows > 0 && rejected_rows == read_rows {
+            metrics::line!(
+                warn,
+                data_api,
+                %import_id,
+                table,
+                read_rows,
+                rejected_rows,
+                import_wait_seconds,
+                failed_imports = 1,
+                "import rejected all rows"
+            );
+        } else {
+            metrics::line!(
+                info,
+                data_api,
+                %import_id,
+                table,
+                read_rows,
+                written_rows = rows.written,
+                unchanged_rows = rows.unchanged,
+                superseded_rows = rows.superseded,
+                rejected_rows,
+                import_wait_seconds,
+                "import completed"
+            );
+        }
     }
 
     async fn report(&self, state: &str, error: Option<&str>) -> Result<(), SyncError> {
@@ -272,7 +333,7 @@ async fn load_rows(
     let error = if counted != records {
         // A defect of the worker. Nobody may rely on the counts then.
         let import_id = entry.import_id;
-        tracing::error!(%import_id, records, counted, "rows of the file are not conserved");
+        tracing::error!(target: metrics::TARGET, %import_id, records, counted, "rows of the file are not conserved");
         format!(
             "the file has {records} records, but {counted} are accounted for: a defect of aurora-sync, \
              please report it; the rows that were loaded stay"

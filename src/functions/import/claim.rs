@@ -47,6 +47,16 @@ pub(super) enum ClaimResult {
     Ended { import_state: String, import_error: Option<String>, is_reported: bool },
 }
 
+/// The rows of an import that has ended, by what became of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    pub read: u64,
+    pub written: u64,
+    pub unchanged: u64,
+    pub superseded: u64,
+    pub rejected: u64,
+}
+
 /// The settings of an import, and its progress.
 #[derive(Debug, Deserialize)]
 pub(super) struct Progress {
@@ -86,7 +96,7 @@ const END: &str = "UPDATE sync.import
 SET state = :state::text, error = :error::text, finished_at = clock_timestamp(), reported_at = clock_timestamp(),
   bytes_read = CASE WHEN :state::text = 'completed' THEN coalesce(bytes_total, 0) ELSE bytes_read END
 WHERE id = :import_id::uuid AND state = 'running'
-RETURNING id::text";
+RETURNING rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected";
 
 /// Records why the import cannot continue now, and releases it from the worker. The error of an
 /// import that was rolled back stays: it is the reason of its end.
@@ -230,13 +240,27 @@ impl ImportEntry<'_> {
         self.data_api.execute(None, RECORD_BYTES_READ, parameters).await.map(drop)
     }
 
-    /// Ends the import, after its report is written. Returns `false` if another worker has ended
-    /// it.
-    pub(super) async fn end(&self, state: &str, error: Option<&str>) -> Result<bool, SyncError> {
+    /// Ends the import, after its report is written, and returns its rows. Returns `None` if
+    /// another worker has ended it.
+    pub(super) async fn end(
+        &self,
+        state: &str,
+        error: Option<&str>,
+    ) -> Result<Option<Rows>, SyncError> {
         let error = optional("error", error.map(storable));
         let ended = self.run(END, vec![self.id(), parameter("state", state), error]).await?;
         self.clear().await?;
-        Ok(!ended.is_empty())
+        let rows = |record: &Record| {
+            let rows = |index: usize| u64::try_from(record.get(index)?.as_long()?).ok();
+            Some(Rows {
+                read: rows(0)?,
+                written: rows(1)?,
+                unchanged: rows(2)?,
+                superseded: rows(3)?,
+                rejected: rows(4)?,
+            })
+        };
+        ended.first().map(|record| rows(record).ok_or_else(|| self.unreadable())).transpose()
     }
 
     /// Records that an import which another worker ended has its report.

@@ -31,8 +31,9 @@ use crate::aws::data_api::DataApi;
 use crate::aws::objects::Objects;
 use crate::aws::queue::Queue;
 use crate::domain::backoff;
-use crate::domain::deadline::Deadline;
+use crate::domain::deadline::{Deadline, now_ms};
 use crate::domain::error::{Disposition, SyncError};
+use crate::functions::metrics;
 use crate::functions::tables::Tables;
 
 /// The resources and the settings of the function.
@@ -86,8 +87,16 @@ pub async fn handle(
         };
         let receive_count = message.attributes.get("ApproximateReceiveCount");
         let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
+        let sent_at_ms = message.attributes.get("SentTimestamp");
+        let sent_at_ms = sent_at_ms.and_then(|sent| sent.parse::<i64>().ok());
+        let wait_ms = sent_at_ms.map_or(0, |sent| now_ms().saturating_sub(sent).max(0));
+        let delivery = Delivery {
+            message_id: &id,
+            receive_count,
+            wait_seconds: wait_ms.unsigned_abs() / 1_000,
+        };
         let body = message.body.as_deref().unwrap_or_default();
-        let work = import_message(import, (&id, receive_count), body, deadline);
+        let work = import_message(import, delivery, body, deadline);
         let done = Box::pin(heartbeat.during(work)).await;
         let again_after = match &done {
             Ok(Again::Never) => continue,
@@ -112,13 +121,24 @@ enum Again {
     After(Duration),
 }
 
+/// One delivery of a message.
+#[derive(Debug, Clone, Copy)]
+struct Delivery<'a> {
+    message_id: &'a str,
+    /// The number of its deliveries, this one included.
+    receive_count: u32,
+    /// The time since it was sent.
+    wait_seconds: u64,
+}
+
 /// Imports the files that one message names.
 async fn import_message(
     import: &Import,
-    (message_id, receive_count): (&str, u32),
+    delivery: Delivery<'_>,
     body: &str,
     deadline: Deadline,
 ) -> Result<Again, SyncError> {
+    let Delivery { message_id, receive_count, wait_seconds } = delivery;
     let notification = match source::read(body) {
         Ok(notification) => notification,
         Err(error) => {
@@ -136,17 +156,33 @@ async fn import_message(
         let import_id = request.source.import_id();
         let entry = ImportEntry { data_api: &import.data_api, import_id, deadline };
         let worker = Worker { entry, id: worker_id, message_id };
-        let attempt = Attempt { import, request, worker, format: RefCell::default() };
+        let format = RefCell::default();
+        let attempt = Attempt { import, request, worker, wait_seconds, format };
         match Box::pin(attempt.run()).await {
             Ok(Again::Never) => {}
             Ok(again) => return Ok(again),
             Err(error) => {
                 record_obstacle(worker, &error).await;
                 if error.disposition_of_delivery(receive_count) == Disposition::Retry {
-                    tracing::warn!(%error, %import_id, "import is retried later");
+                    metrics::line!(
+                        warn,
+                        import.data_api,
+                        %error,
+                        %import_id,
+                        import_wait_seconds = wait_seconds,
+                        "import is retried later"
+                    );
                     return Ok(Again::WithBackoff);
                 }
-                tracing::error!(%error, %import_id, "import blocked");
+                metrics::line!(
+                    error,
+                    import.data_api,
+                    %error,
+                    %import_id,
+                    import_wait_seconds = wait_seconds,
+                    blocked_imports = 1,
+                    "import blocked"
+                );
                 return Err(error);
             }
         }

@@ -3,6 +3,7 @@
 use csv_stream::reader::ReadError;
 
 use crate::domain::error::{DataApiError, ServiceError, ServiceFault, SyncError, chain};
+use crate::functions::metrics;
 
 /// The reason for which reading or loading stops.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl Stop {
             }
             // A defect of the worker. Nobody may rely on the counts then.
             Self::Error(SyncError::Database(ref error)) if error.has_lost_rows() => {
+                tracing::error!(target: metrics::TARGET, "rows of the file are not conserved");
                 "not all rows of a chunk are accounted for: a defect of aurora-sync, please report it; the rows that \
                  were loaded before stay"
             }

@@ -30,6 +30,7 @@ use crate::api::query::Relation;
 use crate::api::{methods, openapi};
 use crate::aws::data_api::DataApi;
 use crate::domain::deadline::Deadline;
+use crate::functions::runtime::Invocation;
 use crate::functions::tables::{self, Tables};
 
 /// The longest time of a request. API Gateway ends it after 30 s (API Gateway, "Quotas for HTTP
@@ -48,13 +49,15 @@ pub struct Lookup {
 pub async fn handle(
     lookup: &Lookup,
     event: ApiGatewayV2httpRequest,
-    deadline: Deadline,
+    invocation: Invocation,
 ) -> ApiGatewayV2httpResponse {
-    let deadline = deadline.min(Deadline::after(RESPOND_WITHIN));
+    let request_id = invocation.request_id;
+    let deadline = invocation.deadline.min(Deadline::after(RESPOND_WITHIN));
     let response = match Request::from_event(event, lookup.row_security) {
-        Err(problem) => problem.into(),
+        Err(problem) => Response::from(problem).of_request(request_id),
         Ok(request) => {
             let response = respond_with_tables(lookup, &request, deadline).await;
+            let response = response.of_request(request_id);
             representation::of(&request, response)
         }
     };

@@ -73,6 +73,8 @@ struct Entry {
     settled_at: String,
     /// The principal who sent the write.
     caller: Option<String>,
+    /// The id of the request that brought the write.
+    request_id: Option<Uuid>,
     /// A link to the row, if the write left it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     row: Option<String>,

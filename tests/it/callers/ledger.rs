@@ -26,7 +26,6 @@ async fn each_outcome_has_the_caller_of_its_write() {
             by("ann", "insert staff id=0011 name=a"),
             by("bob", "insert staff id=0012 name=b"),
             write(&world.catalog, "insert staff id=0013 name=c"),
-            by("bob", "update staff id=0099 name=d"),
         ])
         .await;
     assert_eq!(world.server.counters().all_calls(), 3);
@@ -35,6 +34,7 @@ async fn each_outcome_has_the_caller_of_its_write() {
         .apply_writes(vec![
             by("ann", "insert staff id=0011 name=e"),
             by("bob", "insert staff id=0014 name=f"),
+            by("bob", "update staff id=0099 name=d"),
             // Refused without a statement.
             Write { table: "nowhere".into(), ..by("eve", "insert staff id=0015 name=g") },
         ])
@@ -45,9 +45,9 @@ async fn each_outcome_has_the_caller_of_its_write() {
             "0011|applied|https://id.example|ann",
             "0012|applied|https://id.example|bob",
             "0013|applied|-",
-            "0099|rejected|https://id.example|bob",
             "0011|rejected|https://id.example|ann",
             "0014|applied|https://id.example|bob",
+            "0099|rejected|https://id.example|bob",
             "0015|rejected|https://id.example|eve",
         ]
     );

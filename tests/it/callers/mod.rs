@@ -44,6 +44,7 @@ fn caller(subject: &str) -> Arc<Caller> {
     Arc::new(Caller {
         principal: Some(format!("https://id.example|{subject}")),
         claims: Some(claims(subject).to_string().into()),
+        request_id: None,
     })
 }
 

@@ -453,6 +453,7 @@ async fn policies_of_supabase_work_as_they_are() {
         write.caller = std::sync::Arc::new(aurora_sync::domain::caller::Caller {
             principal: None,
             claims: Some(claims.to_string().into()),
+            request_id: None,
         });
         write
     };

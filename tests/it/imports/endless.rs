@@ -12,6 +12,7 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use serde_json::json;
 
 use crate::support::fake_aws::{CallFault, FakeAws};
+use crate::support::logs::{Log, metrics};
 use crate::support::{World, deadline, sqs_event};
 
 const T: &str = "CREATE TABLE t (k integer PRIMARY KEY, v text)";
@@ -109,8 +110,11 @@ async fn an_import_whose_download_stalls_continues_in_another_invocation() {
     // The first call requests the head.
     dropped.aws.inject(4, CallFault::Hang);
     let soon = Deadline::after(Duration::from_secs(8));
+    let log = Log::from_level("error");
     let response = dropped.deliver(&dropped.message, soon).await;
     assert!(response.batch_item_failures.is_empty());
+    let line = log.line("import continues in another invocation");
+    assert!(metrics(&line).contains(&"continued_imports".to_owned()), "{line}");
     assert_eq!(dropped.state().await, "running|-");
     let sent = dropped.aws.take_sent();
     assert_eq!(sent.len(), 1);

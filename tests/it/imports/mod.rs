@@ -10,6 +10,7 @@ mod files;
 mod changing;
 mod endless;
 mod withheld;
+mod logs;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
+use crate::support::logs::Log;
 use crate::support::services::Bucket;
 use crate::support::{MEASUREMENT, STAFF, World, deadline, sample, sqs_event};
 
@@ -338,7 +340,9 @@ async fn a_chunk_with_unaccounted_rows_fails_the_import() {
     let mut importer = miscounting("NEW.rows_written := NEW.rows_written - 1").await;
     importer.import.lanes = 1;
     let file = "id,name\n0004,a\n0005,b\n0006,c\n0007,d\n";
+    let log = Log::from_level("error");
     assert_eq!(importer.load("staff", &[], file).await, "failed|2|2|0|0|0|0");
+    assert!(!log.lines("rows of the file are not conserved").is_empty());
     assert!(importer.error().await.starts_with("not all rows of a chunk are accounted for"));
     assert_eq!(importer.world.rows("SELECT count(*) FROM staff").await, ["5"]);
 }
@@ -349,7 +353,9 @@ async fn a_file_with_unaccounted_rows_fails_the_import() {
     let mut importer = miscounting(change).await;
     importer.import.lanes = 1;
     let file = "id,name\n0004,a\n0005,b\n0006,c\n0007,d\n";
+    let log = Log::from_level("error");
     assert_eq!(importer.load("staff", &[], file).await, "failed|3|3|0|0|0|0");
+    assert!(!log.lines("rows of the file are not conserved").is_empty());
     let error = importer.error().await;
     assert!(error.starts_with("the file has 4 records, but 3 are accounted for"), "{error}");
 }

@@ -1,5 +1,7 @@
 //! The parts of random histories that writes and imports share: seeds, faults, other sessions.
 
+use aurora_sync::functions::config::Config;
+use aurora_sync::functions::runtime;
 use std::time::Duration;
 
 use data_api_server::Rule;
@@ -15,7 +17,7 @@ pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
         Some(seed) => {
             // A replay shows the log of the function.
             static LOGS: std::sync::Once = std::sync::Once::new();
-            LOGS.call_once(|| aurora_sync::functions::runtime::init_logs("info"));
+            LOGS.call_once(|| runtime::init_logs(&Config::from_env()));
             seed..seed + 1
         }
         None => 0..number("AURORA_SYNC_SEEDS").unwrap_or(count),

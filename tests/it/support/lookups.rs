@@ -2,6 +2,7 @@
 
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::lookup;
+use aurora_sync::functions::runtime::Invocation;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::Value;
 use url::Url;
@@ -25,7 +26,7 @@ impl World {
         let function = self.lookup_function();
         let event: ApiGatewayV2httpRequest =
             serde_json::from_value(event(method, address, headers)).unwrap();
-        lookup::handle(&function, event, deadline).await.into()
+        lookup::handle(&function, event, Invocation::until(deadline)).await.into()
     }
 
     /// Reads all rows of an address, page by page. Returns them with the sizes of the pages.

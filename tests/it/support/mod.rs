@@ -6,6 +6,7 @@ pub(crate) mod faulty_store;
 pub(crate) mod flaky_queue;
 pub(crate) mod histories;
 pub(crate) mod http_api;
+pub(crate) mod logs;
 pub(crate) mod lookups;
 pub(crate) mod process;
 pub(crate) mod services;
@@ -29,6 +30,7 @@ use aurora_sync::functions::import::read::chunk;
 use aurora_sync::functions::import::read::options::Defaults;
 use aurora_sync::functions::lookup::{self, Lookup};
 use aurora_sync::functions::migrate::{self, Migrate, MigrateError};
+use aurora_sync::functions::runtime::Invocation;
 use aurora_sync::functions::tables::Tables;
 use aurora_sync_catalog::Catalog;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -287,7 +289,7 @@ impl World {
     pub(crate) async fn lookup(&self, event: Value) -> HttpResponse {
         let function = self.lookup_function();
         let event: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
-        lookup::handle(&function, event, deadline()).await.into()
+        lookup::handle(&function, event, Invocation::until(deadline())).await.into()
     }
 
     /// Returns `import` with its objects on this S3.

@@ -6,6 +6,7 @@ use aurora_sync::api::caller::RowSecurity;
 use aurora_sync::aws::queue::Queue;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::enqueue::{self, Enqueue};
+use aurora_sync::functions::runtime::Invocation;
 use aurora_sync::functions::tables::Tables;
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -50,7 +51,12 @@ impl WriteApi {
 
     pub(crate) async fn respond(&self, event: Value) -> ApiGatewayV2httpResponse {
         let deadline = Deadline::after(self.within);
-        enqueue::handle(&self.enqueue, serde_json::from_value(event).unwrap(), deadline).await
+        enqueue::handle(
+            &self.enqueue,
+            serde_json::from_value(event).unwrap(),
+            Invocation::until(deadline),
+        )
+        .await
     }
 
     /// Takes all writes out of the queue, message by message.

@@ -1,2 +1,2 @@
 INSERT INTO sync.write SELECT * FROM sync.settle(:statement::text, :table_path::text, :operation::text,
-  ARRAY[:ids::text, :accepted_at_ms::text, :keys::text, :fingerprints::text, :c1::text, :c2::text], :callers::text[], :claims::text, :time_ms::integer)
+  ARRAY[:ids::text, :accepted_at_ms::text, :keys::text, :fingerprints::text, :c1::text, :c2::text], :callers::text[], :request_ids::uuid[], :claims::text, :time_ms::integer)

@@ -27,6 +27,7 @@ use crate::functions::import::read::opened::{self, Opened};
 use crate::functions::import::read::options::Limit;
 use crate::functions::import::read::part::{Part, PartRow, Reject};
 use crate::functions::import::stop::Stop;
+use crate::functions::metrics;
 
 const COUNTS: &str = "SELECT json_build_object('read', coalesce(sum(rows_read), 0),
   'written', coalesce(sum(rows_written), 0), 'unchanged', coalesce(sum(rows_unchanged), 0),
@@ -264,7 +265,7 @@ impl Whole<'_> {
         if counts.read != records {
             // This cannot happen. If it does, nothing may be committed.
             let import_id = self.loader.entry.import_id;
-            tracing::error!(%import_id, records, "rows of the file are not conserved");
+            tracing::error!(target: metrics::TARGET, %import_id, records, "rows of the file are not conserved");
             let error = "not all records of the file are accounted for: a defect of aurora-sync, please report it";
             return Err(Stop::Failed(error.to_owned()));
         }
