@@ -2,8 +2,8 @@
 //!
 //! `apply`, `import`, `prune` and `refresh` log one line for each invocation in the embedded metric
 //! format, which can hold several values of a metric. Metric filters of `template.yaml` count other
-//! lines. CloudWatch Logs reads both, so that no function calls another service. `enqueue` and
-//! `lookup` log no line for a good request: it would cost more than the work of `apply`.
+//! lines. CloudWatch Logs reads both, so that no function calls another service. `enqueue` logs
+//! no line for a good request: it would cost more than those of `apply`.
 //! `docs/reference/metrics.md` lists the metrics.
 
 use std::fmt;

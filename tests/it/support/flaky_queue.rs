@@ -27,6 +27,9 @@ pub(crate) enum Behavior {
     Fail { status: u16, code: &'static str },
 }
 
+/// The bodies of the calls.
+type Calls = Arc<Mutex<Vec<Value>>>;
+
 type Behaviors = Arc<Mutex<VecDeque<Behavior>>>;
 
 /// A queue behind the proxy: the same URL at another endpoint.
@@ -34,6 +37,7 @@ type Behaviors = Arc<Mutex<VecDeque<Behavior>>>;
 pub(crate) struct FlakyQueue {
     pub sdk_config: SdkConfig,
     behaviors: Behaviors,
+    calls: Calls,
     _server: HttpServer,
 }
 
@@ -43,9 +47,17 @@ impl FlakyQueue {
     pub(crate) async fn before(upstream: &str, behaviors: &[Behavior]) -> Self {
         let behaviors: Behaviors = Arc::new(Mutex::new(behaviors.iter().copied().collect()));
         let (upstream, shared) = (upstream.trim_end_matches('/').to_owned(), behaviors.clone());
-        let handle = move |request| respond(upstream.clone(), shared.clone(), request);
+        let calls = Calls::default();
+        let seen = calls.clone();
+        let handle =
+            move |request| respond(upstream.clone(), shared.clone(), seen.clone(), request);
         let server = HttpServer::start(handle).await.unwrap();
-        Self { sdk_config: sdk_config(&server.url()), behaviors, _server: server }
+        Self { sdk_config: sdk_config(&server.url()), behaviors, calls, _server: server }
+    }
+
+    /// Returns the bodies of the calls so far.
+    pub(crate) fn calls(&self) -> Vec<Value> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the number of behaviors that no call has had.
@@ -57,10 +69,12 @@ impl FlakyQueue {
 async fn respond(
     upstream: String,
     behaviors: Behaviors,
+    calls: Calls,
     request: Request<Incoming>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let (mut head, body) = request.into_parts();
     let mut call: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
+    calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
     let behavior = {
         let mut behaviors = behaviors.lock().unwrap_or_else(PoisonError::into_inner);
         let behavior = behaviors.front().copied().unwrap();

@@ -104,8 +104,6 @@ impl FifoQueue {
         loop {
             let receive = self.client.receive_message().queue_url(&self.url);
             let receive = receive.max_number_of_messages(10);
-            let receive =
-                receive.message_system_attribute_names(MessageSystemAttributeName::AwsTraceHeader);
             let received = receive.send().await.unwrap().messages.unwrap_or_default();
             if !received.is_empty() || Instant::now() >= deadline {
                 let mut event = super::sqs_event(
@@ -118,11 +116,6 @@ impl FifoQueue {
                 );
                 for (record, message) in event.records.iter_mut().zip(received) {
                     record.receipt_handle = message.receipt_handle;
-                    let attributes = message.attributes.unwrap_or_default();
-                    let attributes = attributes
-                        .into_iter()
-                        .map(|(name, value)| (name.as_str().to_owned(), value));
-                    record.attributes.extend(attributes);
                 }
                 return event;
             }

@@ -7,9 +7,9 @@ WITH input AS MATERIALIZED (
 ), written AS (
   INSERT INTO "public"."owned" AS target ("id", "note")
   SELECT fresh.c1, fresh.c2 FROM fresh ON CONFLICT DO NOTHING
-  RETURNING 1
+  RETURNING target."id" AS k1
 ), settled AS (
-  SELECT write_id, accepted_at_ms, write_key, fingerprint, CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM fresh) THEN 'applied' WHEN (SELECT count(*) FROM written) > 0 THEN 'unknown' ELSE 'unchanged' END AS outcome, NULL::text AS payload
+  SELECT write_id, accepted_at_ms, write_key, fingerprint, CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM fresh) OR (SELECT count(*) FROM written) = (SELECT count(*) FILTER (WHERE (fresh.c1) IN (SELECT written.k1 FROM written)) FROM fresh) AND (fresh.c1) IN (SELECT written.k1 FROM written) THEN 'applied' WHEN NOT (SELECT count(*) FROM written) = (SELECT count(*) FILTER (WHERE (fresh.c1) IN (SELECT written.k1 FROM written)) FROM fresh) THEN 'unknown' ELSE 'unchanged' END AS outcome, NULL::text AS payload
   FROM fresh
 )
 SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,

@@ -12,7 +12,7 @@ WITH input AS MATERIALIZED (
   RETURNING target."id" AS k1
 ), settled AS (
   SELECT write_id, accepted_at_ms, write_key, fingerprint, outcome, CASE WHEN outcome = 'row-security' THEN json_build_object('table', 'owned', 'operation', 'upsert', 'row', json_object(ARRAY['id', 'note'], ARRAY[fresh.c1::text, fresh.c2::text]))::text END AS payload
-  FROM (SELECT *, CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM fresh) THEN 'applied' WHEN (SELECT count(*) FROM written) > 0 THEN 'unknown' ELSE 'unchanged' END AS outcome FROM fresh) AS fresh
+  FROM (SELECT *, CASE WHEN (SELECT count(*) FROM written) = (SELECT count(*) FROM fresh) OR (SELECT count(*) FROM written) = (SELECT count(*) FILTER (WHERE (fresh.c1) IN (SELECT written.k1 FROM written)) FROM fresh) AND (fresh.c1) IN (SELECT written.k1 FROM written) THEN 'applied' WHEN NOT (SELECT count(*) FROM written) = (SELECT count(*) FILTER (WHERE (fresh.c1) IN (SELECT written.k1 FROM written)) FROM fresh) THEN 'unknown' ELSE 'unchanged' END AS outcome FROM fresh) AS fresh
 )
 SELECT sync.checked_outcomes(ARRAY[array_agg(write_id)::text, array_agg(accepted_at_ms)::text, array_agg(write_key)::text,
   array_agg(fingerprint)::text, array_agg(outcome)::text, array_agg(payload)::text])
