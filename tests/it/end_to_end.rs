@@ -56,6 +56,7 @@ async fn the_tutorials_requests_work_on_the_deployed_template() {
     an_array_is_accepted_item_by_item(&stack).await;
     look_ups_pass_the_gateway_unchanged(&stack).await;
     a_schema_change_needs_no_deployment(&stack).await;
+    one_id_leads_from_a_request_to_its_log_line(&stack).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,6 +252,32 @@ async fn an_array_is_accepted_item_by_item(stack: &Stack) {
 /// Changes the table behind the back of the functions, as a migration tool does. A request that
 /// names the new column is accepted and applied at once; the description follows; and a table that
 /// is not granted stays unreachable.
+/// Follows a write that is rejected from its status to the line of `apply`.
+async fn one_id_leads_from_a_request_to_its_log_line(stack: &Stack) {
+    let json = ("content-type", "application/json");
+    let response = stack.request(Method::PUT, "/staff/none", &[json], r#"{"name":"x"}"#).await;
+    let response = response.unwrap();
+    assert_eq!(response.status, 202, "{}", response.text());
+    let location = response.header("location").unwrap();
+    assert_eq!(settled(stack, "/staff/none", location).await, "rejected");
+    let (_, status) = stack.follow("/staff/none", location).await.unwrap();
+    let id = status.json().unwrap()["request_id"].clone();
+    let rejected = |line: &Value| line["message"] == "write rejected" && line["accepted_by"] == id;
+    // The emulator has the lines of an invocation after its end.
+    let mut lines: Vec<Value> = Vec::new();
+    while !lines.iter().any(rejected) {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let log = std::fs::read_to_string(stack.function_log()).unwrap();
+        let json = log.lines().filter_map(|line| line.find('{').and_then(|at| line.get(at..)));
+        lines = json.filter_map(|json| serde_json::from_str(json).ok()).collect();
+    }
+    let settled = lines.iter().find(|line| line["message"] == "batch settled").unwrap();
+    let metrics = &settled["_aws"]["CloudWatchMetrics"][0];
+    assert!(metrics["Namespace"].as_str().unwrap().starts_with("aurora-sync/"), "{settled}");
+    let refused = stack.request(Method::PUT, "/staff/none", &[json], "{}").await.unwrap();
+    assert!(refused.json().unwrap()["request_id"].is_string(), "{}", refused.text());
+}
+
 async fn a_schema_change_needs_no_deployment(stack: &Stack) {
     let client = connect(&stack.addresses().database_url).await.unwrap();
     let sql = "ALTER TABLE staff ADD COLUMN email text; CREATE TABLE closed (id int PRIMARY KEY);";

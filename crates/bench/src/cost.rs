@@ -414,7 +414,7 @@ async fn requests(
     Ok(sample)
 }
 
-/// The cost of a month in which nothing happens: alarms, secrets, the schedules of `prune` and
+/// The cost of a month in which nothing happens: alarms, the dashboard, secrets, the schedules of `prune` and
 /// `refresh`, the queues' pollers and a gigabyte of data. The database is at zero capacity.
 pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64)> {
     // Two event source mappings with long polls of 20 s and five pollers each (AWS Lambda guide,
@@ -422,6 +422,9 @@ pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64
     let polls = 5.0 * 30.0 * 86_400.0 / 20.0;
     vec![
         ("Alarms", prices.usd("alarm_month") * float(alarms)),
+        ("The dashboard", prices.usd("dashboard_month")),
+        // Each of the two reports its calls of the Data API once a day.
+        ("The metric of prune and refresh", prices.usd("metric_month") * 2.0 / 24.0),
         // Of the owner, the reader and the writer.
         ("The secrets of three users", 3.0 * prices.usd("secret_month")),
         (

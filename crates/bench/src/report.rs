@@ -578,7 +578,7 @@ mod tests {
 
     #[test]
     fn alarms_in_loops_are_counted() {
-        assert_eq!(alarms(), 13);
+        assert_eq!(alarms(), 24);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 
 use aurora_sync::functions::import::read::options;
+use aurora_sync::functions::metrics::EMBEDDED;
 
 use super::{code, files};
 
@@ -185,19 +186,30 @@ fn every_problem_type_is_documented_with_its_status() {
     assert_eq!(documented, kinds);
 }
 
+/// Returns the log lines of the functions that make metrics: the arguments of their macros.
+fn metric_lines() -> Vec<String> {
+    let source: String = files("src", "rs").into_iter().map(|(_, text)| code(&text)).collect();
+    let lines = ["tracing::error!(", "tracing::warn!(", "tracing::info!(", "metrics::line!("];
+    let lines = lines.iter().flat_map(|name| {
+        let lines = source.split(name).skip(1).filter_map(|rest| rest.split_once(");"));
+        let lines = lines.map(|(line, _)| line.trim_end_matches([',', ' ', '\n']).to_owned());
+        lines.filter(|line| *name == "metrics::line!(" || line.contains("target: metrics::TARGET"))
+    });
+    lines.collect()
+}
+
+/// Returns the names that a log line gives to its fields.
+fn fields(line: &str) -> Vec<&str> {
+    let arguments = line.split(',').map(|argument| argument.trim().trim_start_matches('%'));
+    arguments.map(|argument| argument.split(" =").next().unwrap().trim()).collect()
+}
+
 /// Compares each metric filter of the template with the log lines of the functions: there is a line
-/// that the filter counts, and the line has the field that the metric adds up.
+/// that the filter counts, at whatever level, and the line has the field that the metric adds up.
 #[test]
 fn metric_filters_match_log_lines() {
     let template = fs::read_to_string("template.yaml").unwrap();
-    let source: String = files("src", "rs").into_iter().map(|(_, text)| code(&text)).collect();
-    let log_lines: Vec<&str> = ["tracing::error!(", "tracing::warn!(", "tracing::info!("]
-        .iter()
-        .flat_map(|name| source.split(name).skip(1))
-        .filter_map(|rest| {
-            rest.split_once(");").map(|(line, _)| line.trim_end_matches([',', ' ', '\n']))
-        })
-        .collect();
+    let log_lines = metric_lines();
     let mut filters = 0;
     for filter in template.split("FilterPattern: '{ $.message = \"").skip(1) {
         filters += 1;
@@ -206,33 +218,97 @@ fn metric_filters_match_log_lines() {
         let value = value.lines().next().unwrap();
         let literal = format!("\"{message}\"");
         let lines = log_lines.iter().filter(|line| line.ends_with(&literal));
-        let is_counted = |line: &str| match value.strip_prefix("$.") {
-            Some(field) => line.split(',').any(|argument| argument.trim().starts_with(field)),
+        let is_counted = |line: &&String| match value.strip_prefix("$.") {
+            Some(field) => fields(line).iter().any(|found| found.starts_with(field)),
             None => true,
         };
-        let counted = lines.clone().filter(|line| is_counted(line)).count();
+        let counted = lines.clone().filter(is_counted).count();
         assert!(counted > 0 && counted == lines.count(), "{message}: {value}");
     }
     assert_eq!(filters, template.matches("FilterPattern:").count(), "a filter of another form");
     assert!(filters > 0);
 }
 
-/// Compares the alarms on metrics of the product's own namespace with the metric filters: a filter
-/// makes each metric.
+/// The macro of these lines adds the use of the Data API itself.
 #[test]
-fn alarms_name_metrics_that_a_filter_makes() {
-    let template = fs::read_to_string("template.yaml").unwrap();
-    let metrics = |namespace: &str| -> Vec<String> {
-        let found = template.split(namespace).skip(1).map(|rest| {
-            let (_, metric) = rest.split_once("MetricName: ").unwrap();
-            metric.lines().next().unwrap().to_owned()
-        });
-        found.collect()
-    };
-    let made = metrics("MetricNamespace: aurora-sync\n");
-    let watched = metrics(" Namespace: aurora-sync\n");
-    assert!(!watched.is_empty());
-    for metric in watched {
-        assert!(made.contains(&metric), "no filter makes {metric}");
+fn every_embedded_metric_is_the_field_of_a_log_line() {
+    let lines = metric_lines();
+    for (name, _) in EMBEDDED.iter().filter(|(name, _)| !name.starts_with("data_api_")) {
+        assert!(lines.iter().any(|line| fields(line).contains(name)), "no line has {name}");
     }
+}
+
+const NAMESPACE: &str = "aurora-sync/${AWS::StackName}";
+
+/// Returns the metrics of the product: those of metric filters, and those in log lines.
+fn own_metrics(template: &str) -> Vec<String> {
+    let of_filters = metric_names(template, &format!("MetricNamespace: !Sub {NAMESPACE}\n"));
+    let embedded = EMBEDDED.iter().map(|(name, _)| (*name).to_owned());
+    of_filters.into_iter().chain(embedded).collect()
+}
+
+/// Returns the names of the metrics that follow the lines of a namespace.
+fn metric_names(template: &str, namespace: &str) -> Vec<String> {
+    let found = template.split(namespace).skip(1).map(|rest| {
+        let (_, metric) = rest.split_once("MetricName: ").unwrap();
+        metric.lines().next().unwrap().to_owned()
+    });
+    found.collect()
+}
+
+#[test]
+fn alarms_and_the_dashboard_name_metrics_that_exist() {
+    let template = fs::read_to_string("template.yaml").unwrap();
+    let made = own_metrics(&template);
+    let mut watched = metric_names(&template, &format!(" Namespace: !Sub {NAMESPACE}\n"));
+    assert!(watched.len() > 5, "{watched:?}");
+    let dashboard = block(&template, "Dashboard");
+    let own = format!("[\"{NAMESPACE}\", \"");
+    let shown = dashboard.split(&own).skip(1);
+    watched.extend(shown.map(|rest| rest.split('"').next().unwrap().to_owned()));
+    for metric in watched {
+        assert!(made.contains(&metric), "nothing makes {metric}");
+    }
+    let (_, body) = dashboard.split_once("DashboardBody: !Sub |\n").unwrap();
+    serde_json::from_str::<serde_json::Value>(body).unwrap();
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let template = fs::read_to_string("template.yaml").unwrap();
+    let rows = table("docs/reference/metrics.md");
+    let mut documented: Vec<_> =
+        rows.iter().flat_map(|row| quoted(&row[0])).map(str::to_owned).collect();
+    let mut made = own_metrics(&template);
+    documented.sort_unstable();
+    made.sort_unstable();
+    assert_eq!(documented, made);
+}
+
+/// Each alarm has its row in the runbook, and its text names the command that shows more.
+#[test]
+fn every_alarm_is_in_the_runbook_and_names_a_command() {
+    let template = fs::read_to_string("template.yaml").unwrap();
+    let rows = table("docs/guide/operate.md");
+    let mut documented: Vec<_> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+    let mut alarms = Vec::new();
+    for alarm in template.split("Type: AWS::CloudWatch::Alarm\n").skip(1) {
+        let (_, text) = alarm.split_once("AlarmDescription: ").unwrap();
+        assert!(text.lines().take(5).any(|line| line.contains("Run:")), "{text}");
+    }
+    let mut names = Vec::new();
+    for line in template.lines() {
+        let name = line.trim().trim_start_matches("- ");
+        if let Some(list) = name.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
+            names = list.split(", ").collect();
+        } else if let Some(name) = name.strip_suffix("Alarm:") {
+            match name.strip_prefix("${").and_then(|name| name.split_once('}')) {
+                Some((_, rest)) => alarms.extend(names.iter().map(|name| format!("{name}{rest}"))),
+                None => alarms.push(name.to_owned()),
+            }
+        }
+    }
+    alarms.sort_unstable();
+    documented.sort_unstable();
+    assert_eq!(documented, alarms);
 }
