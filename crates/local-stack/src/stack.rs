@@ -182,9 +182,10 @@ impl Stack {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        let tokens = match options.takes_tokens {
-            true => Some(TokenIssuer::start(&python, folder.path()).await?),
-            false => None,
+        let tokens = if options.takes_tokens {
+            Some(TokenIssuer::start(&python, folder.path()).await?)
+        } else {
+            None
         };
         let token_url = tokens.as_ref().map(|tokens| tokens.url().to_owned());
         if let Some(url) = &token_url {

@@ -62,7 +62,7 @@ async fn run(world: &World, seed: u64) {
         }
         // A kill drops the invocation.
         let time = Duration::from_millis(random.u64(1..400));
-        let _ = timeout(time, world.apply(delivery(&messages))).await;
+        drop(timeout(time, world.apply(delivery(&messages))).await);
         world.server.faults().clear();
         wait_for_no_transaction(world, Duration::from_mins(6)).await;
         if settled().await == count.to_string() {

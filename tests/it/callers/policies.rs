@@ -105,7 +105,7 @@ async fn deliver_during(world: &World, change: &str, write: Write) {
         }
         other.end().await;
     };
-    tokio::join!(delivered, commit);
+    Box::pin(async { tokio::join!(delivered, commit) }).await;
 }
 
 #[tokio::test]

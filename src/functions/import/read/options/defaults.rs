@@ -26,7 +26,7 @@ pub struct Defaults {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Prefix {
-    prefix: String,
+    begin: String,
     /// The options by name.
     options: Vec<(String, String)>,
     /// The claims of its files under row security, as JSON.
@@ -82,16 +82,16 @@ impl Defaults {
                 let text = text(&name, &value, &prefix).map_err(DefaultsError::Option)?;
                 texts.extend(text.map(|text| (name, text)));
             }
-            prefixes.push(Prefix { prefix, options: texts, claims });
+            prefixes.push(Prefix { begin: prefix, options: texts, claims });
         }
-        prefixes.sort_by_key(|prefix| prefix.prefix.len());
+        prefixes.sort_by_key(|prefix| prefix.begin.len());
         Ok(Self { prefixes })
     }
 
     /// Returns the claims of a key: those of the longest prefix that has some. No metadata of a file
     /// can change them.
     pub(in crate::functions::import) fn claims_of(&self, key: &str) -> Option<&str> {
-        let prefixes = self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.prefix));
+        let prefixes = self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.begin));
         prefixes.filter_map(|prefix| prefix.claims.as_deref()).next_back()
     }
 
@@ -99,10 +99,10 @@ impl Defaults {
     /// precedence.
     pub(super) fn of(&self, key: &str) -> Settings {
         let mut settings = Settings::default();
-        for prefix in self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.prefix)) {
+        for prefix in self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.begin)) {
             for (name, text) in &prefix.options {
                 // `parse` has checked it.
-                let set = settings.set(name, text, Some(&prefix.prefix));
+                let set = settings.set(name, text, Some(&prefix.begin));
                 debug_assert!(set.is_ok(), "{set:?}");
             }
         }
