@@ -105,7 +105,9 @@ async fn a_row_policy_rejects_only_its_row() {
     }
     let rows: [&[_]; 2] = [&[("id", "1"), ("a", "bad")], &[("id", "2"), ("a", "good")]];
     assert!(!is_left(&insert(&world, &rows).await));
-    assert_eq!(world.rows(LEDGER).await, ["1|rejected|42501", "2|applied|-"]);
+    assert_eq!(world.rows(LEDGER).await, ["1|rejected|-", "2|applied|-"]);
+    let rule = "SELECT rule FROM sync.write WHERE outcome = 'rejected'";
+    assert_eq!(world.rows(rule).await, ["row-security"]);
     // A missing privilege is a fault of the deployment, not of the row.
     world.rows("ALTER TABLE guarded OWNER TO postgres").await;
     assert!(is_left(&insert(&world, &[&[("id", "3"), ("a", "good")]]).await));
