@@ -414,8 +414,9 @@ async fn requests(
     Ok(sample)
 }
 
-/// The cost of a month in which nothing happens: alarms, the dashboard, secrets, the schedules of `prune` and
-/// `refresh`, the queues' pollers and a gigabyte of data. The database is at zero capacity.
+/// The cost of a month in which nothing happens: alarms, the dashboard, secrets, the schedules of
+/// `prune` and `refresh`, the queues' pollers and a gigabyte of data. The database is at zero
+/// capacity.
 pub(crate) fn idle_month(prices: &Prices, alarms: u64) -> Vec<(&'static str, f64)> {
     // Two event source mappings with long polls of 20 s and five pollers each (AWS Lambda guide,
     // "Using Lambda with Amazon SQS": empty receives are billed).

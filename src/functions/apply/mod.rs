@@ -108,8 +108,8 @@ fn log_rejected(messages: &[Message], unsettled: &[Unsettled<'_>]) {
     messages.iter().filter(is_settled).for_each(Message::log_rejected);
 }
 
-/// Logs the number of the writes that came for the first time and of those that are settled, and how
-/// long ago each settled message was accepted.
+/// Logs the number of the writes that came for the first time and of those that are settled, and
+/// how long ago each settled message was accepted.
 ///
 /// `enqueue` logs no line for what it accepts, since a line for each request costs too much.
 fn log_settled(
