@@ -60,7 +60,8 @@ pub(super) enum Ids {
 
 impl Ids {
     /// Makes the ids of a request with a key. Keys of different principals are independent, and one
-    /// key of a role stays the same whatever its session. `path_key` is empty if the path names no row.
+    /// key of a role stays the same whatever its session. `path_key` is empty if the path names no
+    /// row.
     pub(super) fn derived(
         principal: Option<&str>,
         method: &Method,

@@ -88,8 +88,8 @@ impl Defaults {
         Ok(Self { prefixes })
     }
 
-    /// Returns the claims of a key: those of the longest prefix that has some. No metadata of a file
-    /// can change them.
+    /// Returns the claims of a key: those of the longest prefix that has some. No metadata of a
+    /// file can change them.
     pub(in crate::functions::import) fn claims_of(&self, key: &str) -> Option<&str> {
         let prefixes = self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.begin));
         prefixes.filter_map(|prefix| prefix.claims.as_deref()).next_back()
