@@ -22,7 +22,7 @@ class Tokens(unittest.TestCase):
         with closing(Client(API_URL, token=lambda: token(sub="ann"))) as api:
             staff: StaffTable = api.table("staff")
             staff.insert({"id": "1702", "name": "By token"}).settled()
-            self.assertEqual(staff.row("1702").get()["name"], "By token")
+            self.assertEqual(staff.row("1702").get()[0]["name"], "By token")
         bearer = {"authorization": f"Bearer {token(sub='ann')}"}
         listed = httpx.get(f"{API_URL}/_sync/writes?select=caller&limit=1", headers=bearer)
         self.assertEqual(listed.json(), [{"caller": f"{TOKEN_URL}|ann"}])

@@ -14,7 +14,7 @@ test("a write with a token is settled, and is that of its subject", async () => 
   const staff = new Client<paths>(API_URL, { token: () => token({ sub: "ann" }) }).table("staff");
   const write = await staff.insert({ id: "1701", name: "By token" });
   await write.settled();
-  const row = await staff.row("1701").get();
+  const { row } = await staff.row("1701").get();
   assert.equal(row.name, "By token");
   const bearer = { authorization: `Bearer ${await token({ sub: "ann" })}` };
   const listed = await fetch(`${API_URL}/_sync/writes?select=caller&limit=1`, { headers: bearer });
