@@ -1,6 +1,6 @@
 //! Messages of the imports queue, in every envelope that AWS puts around them.
 
-use aurora_sync::functions::import::read::source::{ImportRequest, Notification, read};
+use aurora_sync::functions::import::read::source::{ImportRequest, Notification, Source, read};
 
 use crate::support::sample;
 
@@ -16,15 +16,17 @@ fn one_upload_has_one_import_id_in_every_envelope() {
         panic!("{direct:?}")
     };
     assert_eq!(source.object.key, "imports/staff/new staff (november).csv");
-    for (name, continuation) in
-        [("sqs-import-sns", 0), ("sqs-import-eventbridge", 0), ("sqs-import-continuation", 2)]
-    {
+    let uploader = Some("AWS:AIDAEXAMPLE7EXAMPLE17");
+    assert_eq!(source.uploader.as_deref(), uploader);
+    for (name, continuation, uploader) in [
+        ("sqs-import-sns", 0, uploader),
+        // EventBridge tells the account only.
+        ("sqs-import-eventbridge", 0, Some("123456789012")),
+        ("sqs-import-continuation", 2, uploader),
+    ] {
         let found = notification(name);
-        assert_eq!(
-            found.requests,
-            [ImportRequest { source: source.clone(), continuation }],
-            "{name}"
-        );
+        let source = Source { uploader: uploader.map(str::to_owned), ..source.clone() };
+        assert_eq!(found.requests, [ImportRequest { source, continuation }], "{name}");
         assert_eq!(found.requests[0].source.import_id(), source.import_id());
     }
 }
