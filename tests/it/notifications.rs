@@ -25,8 +25,9 @@ fn one_upload_has_one_import_id_in_every_envelope() {
         ("sqs-import-continuation", 2, uploader),
     ] {
         let found = notification(name);
-        let source = Source { uploader: uploader.map(str::to_owned), ..source.clone() };
-        assert_eq!(found.requests, [ImportRequest { source, continuation }], "{name}");
+        let uploader = uploader.map(str::to_owned);
+        let request = ImportRequest { source: Source { uploader, ..source.clone() }, continuation };
+        assert_eq!(found.requests, [request], "{name}");
         assert_eq!(found.requests[0].source.import_id(), source.import_id());
     }
 }
