@@ -297,7 +297,7 @@ async fn a_message_of_a_newer_deployment_waits_for_an_hour() {
     for (name, value, rule) in [
         ("table", serde_json::json!("new"), "unknown-table"),
         ("row", serde_json::json!([["id", "0011"], ["new", "x"]]), "unknown-column"),
-        ("version", serde_json::json!("3"), "unreadable"),
+        ("version", serde_json::json!("4"), "unreadable"),
     ] {
         let first = Envelope::raw(name, "a", &newer(name, value, &world));
         let good = write(&world.catalog, "upsert staff id=0010 name=later");
