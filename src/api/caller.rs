@@ -206,6 +206,11 @@ mod tests {
         };
         assert_eq!(of("us-east-1:a"), "cognito-identity.amazonaws.com|us-east-1:a");
         assert_ne!(of("us-east-1:a"), of("us-east-1:b"));
+        // The unique id is that of the role, which they share.
+        let identity = json!({ "amr": [], "identityId": "us-east-1:a" });
+        let iam = json!({ "userArn": arn, "userId": "AROAPOOL:x", "cognitoIdentity": identity });
+        let expected = json!({ "principal": of("us-east-1:a") });
+        assert_eq!(claims_of(&json!({ "iam": iam }), None), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{NOTES, by, claims, read, with_token, world};
 use crate::support::http_api::CALLER;
 use crate::support::write_api::{WriteApi, row_event};
-use crate::support::writes::write;
+use crate::support::writes::{ACCEPTED_AT_MS, Envelope, event, write};
 use crate::support::{STAFF, World};
 
 const CALLERS: &str = "SELECT key, outcome, caller FROM sync.write ORDER BY accepted_at, id";
@@ -153,4 +153,24 @@ async fn only_the_caller_of_a_blocked_write_sees_its_cause() {
     assert_eq!(response.batch_item_failures.len(), 1);
     assert_eq!(read(&world, "ann", &address).await.json()["blocked"]["cause"], "42501");
     assert_eq!(read(&world, "bob", &address).await.json()["blocked"], json!(null));
+}
+
+#[tokio::test]
+async fn a_write_without_effect_does_not_overtake_that_of_another_caller() {
+    const MINUTE_MS: i64 = 60_000;
+    let world = world(NOTES).await;
+    world.run("INSERT INTO note VALUES (1, 'ann', 'first')").await;
+    let ann = by(&world, "ann", "update note id=1 text=second");
+    let mut bob = by(&world, "bob", "delete note id=1");
+    bob.accepted_at_ms += MINUTE_MS;
+    let bob = Envelope { sent_at_ms: bob.accepted_at_ms, ..Envelope::of("bob", "a", vec![bob]) };
+    let redriven = Envelope::of("ann", "a", vec![ann]);
+    let redriven = Envelope { sent_at_ms: ACCEPTED_AT_MS + 60 * MINUTE_MS, ..redriven };
+    for message in [bob, redriven] {
+        let response = world.apply(event(&[message])).await.unwrap();
+        assert!(response.batch_item_failures.is_empty());
+    }
+    let outcomes = "SELECT outcome, rule FROM sync.write ORDER BY accepted_at";
+    assert_eq!(world.rows(outcomes).await, ["applied|-", "unchanged|-"]);
+    assert_eq!(world.rows("SELECT text FROM note").await, ["second"]);
 }
