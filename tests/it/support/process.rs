@@ -68,6 +68,7 @@ impl Function {
             ("CLUSTER_ARN", target.cluster_arn),
             ("SECRET_ARN", target.secret_arn),
             ("DATABASE", target.database),
+            ("ROW_SECURITY", "none".into()),
             ("LOG_LEVEL", "warn".into()),
             ("AWS_ENDPOINT_URL_S3", aws.url.clone()),
             ("CATALOG_BUCKET", CATALOG.into()),
@@ -78,26 +79,33 @@ impl Function {
         Self { program, environment, invocations, process: None, _server: server }
     }
 
-    fn start(&mut self) {
-        if self.process.is_none() {
-            let process = Command::new(self.program)
-                .env_clear()
-                .envs(self.environment.iter().map(|(name, value)| (name, value)))
-                .stdout(Stdio::null())
-                .stderr(Stdio::inherit())
-                .kill_on_drop(true)
-                .spawn();
-            self.process = Some(process.unwrap());
-        }
+    fn start(&self) -> Child {
+        Command::new(self.program)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
     }
 
-    /// Returns the ids of the messages that are left, or `None` if the invocation died.
+    /// Returns the ids of the messages that are left, or `None` if the invocation failed.
+    ///
+    /// Panics if the program ends by itself.
     pub(crate) async fn invoke(&mut self, event: &SqsEvent) -> Option<Vec<String>> {
-        self.start();
+        let started = self.process.take().unwrap_or_else(|| self.start());
+        let process = self.process.insert(started);
         let (response, answered) = oneshot::channel();
         let event = serde_json::to_string(event).unwrap();
-        self.invocations.send((event, response)).await.unwrap();
-        let response = answered.await.ok()?;
+        let respond = async {
+            self.invocations.send((event, response)).await.unwrap();
+            answered.await
+        };
+        let response = tokio::select! {
+            response = respond => response.ok()?,
+            status = process.wait() => panic!("{} ended by itself: {}", self.program, status.unwrap()),
+        };
         let left = response["batchItemFailures"].as_array()?;
         Some(left.iter().map(|left| left["itemIdentifier"].as_str().unwrap().to_owned()).collect())
     }
