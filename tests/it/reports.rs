@@ -82,7 +82,6 @@ fn format() -> Format {
         line_end: LineEnd::CrLf,
         header: Some(b"id;age".to_vec()),
         columns: vec!["id".into(), "age".into()],
-        has_error_column: false,
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::domain::write::{Precondition, Write};
+use aurora_sync::functions::lookup;
+use aurora_sync::functions::runtime::Invocation;
 use serde_json::json;
 
 use super::{NOTES, by, claims, outcomes, read, rows, with_token, world};
-use crate::support::World;
 use crate::support::histories::OtherSession;
 use crate::support::http_api::{event, token};
 use crate::support::writes::write;
+use crate::support::{HttpResponse, World};
 
 #[tokio::test]
 async fn two_callers_in_one_delivery_change_only_their_own_rows() {
@@ -461,4 +464,22 @@ async fn policies_of_supabase_work_as_they_are() {
     assert_eq!(world.rows("SELECT team_id FROM my_table WHERE id = 1").await, ["10"]);
     world.apply_writes(vec![with_claims("aal2")]).await;
     assert_eq!(world.rows("SELECT team_id FROM my_table WHERE id = 1").await, ["30"]);
+}
+
+#[tokio::test]
+async fn a_look_up_that_takes_too_long_leaves_no_transaction_open() {
+    let slow = "CREATE FUNCTION slow() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM pg_sleep(60); RETURN true; END $$;
+        CREATE POLICY slow ON note FOR SELECT USING (slow());
+        INSERT INTO note VALUES (1, 'bob', 'a', false)";
+    let world = world(&format!("{NOTES} {slow}")).await;
+    let event = with_token(event("GET", "/note", &[], &[]), &claims("ann"));
+    let soon = Invocation::until(Deadline::after(Duration::from_secs(3)));
+    let request = serde_json::from_value(event).unwrap();
+    let response: HttpResponse =
+        lookup::handle(&world.lookup_function(), request, soon).await.into();
+    assert_eq!(response.status, 504, "{}", response.body);
+    let open = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()";
+    assert_eq!(world.rows(open).await, ["0"]);
 }

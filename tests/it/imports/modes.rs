@@ -145,9 +145,7 @@ async fn replace_deletes_nothing_if_a_row_is_rejected() {
     let importer = filled().await;
     let options = [("mode", "replace"), ("max-deletes", "100%")];
     assert_eq!(importer.load("t", &options, "k,v\n1,new\nx,bad\n").await, "failed|2|1|0|0|1|0");
-    assert!(
-        importer.error().await.starts_with("1 rows were rejected, so that nothing was deleted")
-    );
+    assert!(importer.error().await.starts_with("1 row was rejected, so that nothing was deleted"));
     assert_eq!(importer.world.rows(ROWS).await, ["1|new", "2|old", "3|old", "4|old"]);
     // A `replace` with rejected.csv would delete all good rows.
     let rejected = importer.result("t", "rejected.csv").await.unwrap().replace("x,", "9,");

@@ -225,7 +225,8 @@ fn check(limit: Limit, missing: u64, rows: u64) -> Result<(), Stop> {
 /// Returns the error for a file with rejected rows. Their keys may be unknown, so that they could
 /// be deleted by mistake.
 pub(in crate::functions::import) fn not_deleted(rejected: u64) -> String {
-    format!("{rejected} rows were rejected, so that nothing was deleted")
+    let rows = if rejected == 1 { "row was" } else { "rows were" };
+    format!("{rejected} {rows} rejected, so that nothing was deleted")
 }
 
 /// Returns the reason to stop after an error in the one transaction of an import: it cannot

@@ -37,7 +37,6 @@ pub struct Layout<'a> {
     has_comparable_keys: bool,
     /// The index of the version column in `columns`, if rows are compared with those in the table.
     version: Option<usize>,
-    has_error_column: bool,
     /// The bytes by which the cells of a row may be longer than its fields.
     growth_bytes: usize,
 }
@@ -129,18 +128,12 @@ impl<'a> Layout<'a> {
             growth_bytes: 4 * columns.iter().filter(is_boolean).count(),
             fields,
             columns,
-            has_error_column,
         })
     }
 
     /// Returns the columns of the cells of each row.
     pub fn columns(&self) -> Vec<&'a Column> {
         self.columns.clone()
-    }
-
-    /// Returns `true` if the file has the column `_error`, as a file of rejected rows has.
-    pub fn has_error_column(&self) -> bool {
-        self.has_error_column
     }
 
     /// Checks a record. Returns its row, or the reason of its rejection.

@@ -62,7 +62,6 @@ pub(in crate::functions::import) async fn open<'a>(
         line_end: file.reader.line_end().unwrap_or(LineEnd::Lf),
         header: header.map(|header| header.raw),
         columns: options.columns.clone().unwrap_or_default(),
-        has_error_column: layout.has_error_column(),
     };
     let Progress { chunk, position, record, lanes, limits, .. } = *progress;
     let mut opened = Opened {

@@ -21,8 +21,6 @@ pub struct Format {
     pub header: Option<Vec<u8>>,
     /// The names of the fields in the option `columns`; empty without that option.
     pub columns: Vec<String>,
-    /// `true` if the file has the column `_error`: it is a `rejected.csv` itself.
-    pub has_error_column: bool,
 }
 
 /// The writer of a `rejected.csv`.

@@ -12,7 +12,6 @@ fn format(header: &str) -> Format {
         line_end: LineEnd::Lf,
         header: Some(header.as_bytes().to_vec()),
         columns: Vec::new(),
-        has_error_column: false,
     }
 }
 
@@ -206,7 +205,6 @@ proptest! {
             line_end,
             header: Some(first.raw.clone()),
             columns: Vec::new(),
-            has_error_column: header.contains("_error"),
         };
         let reason = if reason.trim().is_empty() { "why" } else { reason.as_str() };
         let raws: Vec<_> = rejected.iter().map(|record| (record.raw.as_slice(), reason)).collect();
