@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use hyper::Request;
+use hyper::{Method, Request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::aws::Signer;
 use crate::http::{Http, HttpResponse};
@@ -57,6 +57,60 @@ pub(crate) enum ApiError {
     Never(anyhow::Error),
 }
 
+impl ApiError {
+    /// Returns the error, whether or not a later request may succeed.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Later(error) | Self::Never(error) => error,
+        }
+    }
+}
+
+/// A page of a list of the API.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    /// The path of the next page, if there is one.
+    pub(crate) next: Option<String>,
+}
+
+/// Returns the path of the next page: the link holds its query.
+fn next_page(path: &str, link: &str) -> Option<String> {
+    let (reference, rest) = link.strip_prefix('<')?.split_once('>')?;
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    (rest.contains("rel=\"next\"") && reference.starts_with('?'))
+        .then(|| format!("{path}{reference}"))
+}
+
+/// Percent-encodes a value of a query, or a segment of a path.
+pub(crate) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, VALUE).to_string()
+}
+
+/// Explains a refusal by its problem details, or else by its body.
+pub(crate) fn refusal(response: &HttpResponse) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        title: String,
+        detail: String,
+        #[serde(default)]
+        errors: Vec<Fault>,
+    }
+    #[derive(Deserialize)]
+    struct Fault {
+        pointer: String,
+        detail: String,
+    }
+    match serde_json::from_slice::<Problem>(&response.body) {
+        Ok(problem) => {
+            let faults = problem.errors.iter();
+            let faults = faults.map(|fault| format!("; {}: {}", fault.pointer, fault.detail));
+            format!("{}: {}{}", problem.title, problem.detail, faults.collect::<String>())
+        }
+        Err(_) => String::from_utf8_lossy(&response.body).into_owned(),
+    }
+}
+
 /// A client of one deployment.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -80,11 +134,39 @@ impl Api {
         self.get(&format!("/_sync/imports/{id}")).await
     }
 
-    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, ApiError> {
-        let request = Request::get(format!("{}{path}", self.url)).body(Bytes::new());
-        let request = request.map_err(|error| ApiError::Never(error.into()))?;
-        let response = self.send(request, true).await?;
+    /// Reads a path of the API, which begins with a slash.
+    pub(crate) async fn get<T: for<'de> Deserialize<'de>>(
+        &self,
+        path: &str,
+    ) -> Result<T, ApiError> {
+        let response = self.request(Method::GET, path, &[], Bytes::new()).await?;
         self.read(path, &response)
+    }
+
+    /// Reads a page of a list.
+    pub(crate) async fn page<T: for<'de> Deserialize<'de>>(
+        &self,
+        path: &str,
+    ) -> Result<Page<T>, ApiError> {
+        let response = self.request(Method::GET, path, &[], Bytes::new()).await?;
+        let next = next_page(path, response.header("link"));
+        Ok(Page { items: self.read(path, &response)?, next })
+    }
+
+    /// Sends a signed request to a path of the API, and returns its response of whatever status.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<HttpResponse, ApiError> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).map_err(|error| ApiError::Never(error.into()))?;
+        self.send(request, true).await
     }
 
     /// Sends a request, signed or not, and returns its response of whatever status.
@@ -109,7 +191,7 @@ impl Api {
     ) -> Result<T, ApiError> {
         let url = format!("{}{path}", self.url);
         let HttpResponse { status, body, .. } = response;
-        let said = || anyhow!("GET {url} responds {status}: {}", String::from_utf8_lossy(body));
+        let said = || anyhow!("GET {url} responds {status}: {}", refusal(response));
         match status {
             200 => serde_json::from_slice(body)
                 .with_context(|| format!("GET {url} responds something that is not expected here"))
@@ -120,5 +202,30 @@ impl Api {
             ))),
             _ => Err(ApiError::Never(said())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_the_same_path_with_the_query_of_the_link() {
+        let next = |link| next_page("/_sync/writes?limit=2", link);
+        let link = "<?limit=2&cursor=ab>; rel=\"next\"";
+        assert_eq!(next(link).as_deref(), Some("/_sync/writes?limit=2&cursor=ab"));
+        assert_eq!(next(""), None);
+    }
+
+    #[test]
+    fn a_refusal_names_the_faults_of_its_problem() {
+        let response = |body: &'static str| HttpResponse {
+            status: 422,
+            headers: hyper::HeaderMap::new(),
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        let problem = r#"{"title":"Invalid","detail":"One fault.","errors":[{"pointer":"/age","detail":"a number"}]}"#;
+        assert_eq!(refusal(&response(problem)), "Invalid: One fault.; /age: a number");
+        assert_eq!(refusal(&response("gone")), "gone");
     }
 }

@@ -11,6 +11,8 @@ mod deployment;
 mod doctor;
 mod follow;
 mod http;
+#[expect(dead_code, reason = "the commands that use all of it follow")]
+mod operations;
 mod import;
 mod outcome;
 mod probe;

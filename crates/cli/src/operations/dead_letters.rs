@@ -1,0 +1,1 @@
+//! The dead-letter queues of writes and imports: list, show, redrive, discard.
