@@ -2,6 +2,7 @@
 
 pub(crate) mod data_api;
 pub(crate) mod deployed;
+pub(crate) mod messages;
 pub(crate) mod storage;
 
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MetadataDirective};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -27,6 +28,9 @@ use tokio::task::JoinSet;
 
 /// Parts that are under way at a time.
 const PARTS_AT_ONCE: usize = 4;
+
+/// The most bytes that S3 copies at once ("CopyObject").
+const COPIED_BYTES_MAX: i64 = 5 * 1024 * 1024 * 1024;
 
 /// Credentials that end within this time are asked for anew.
 const RENEWED_BEFORE: Duration = Duration::from_mins(2);
@@ -338,6 +342,39 @@ impl Objects {
         let completed = complete.upload_id(id).multipart_upload(parts).send().await;
         let completed = completed.map_err(explained)?;
         uploaded(completed.version_id, completed.e_tag)
+    }
+
+    /// Copies an object onto itself with its metadata, so that S3 notifies of it again. Fails if
+    /// another version than this one, or another `ETag`, is there now.
+    pub(crate) async fn upload_again(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: &str,
+    ) -> anyhow::Result<Uploaded> {
+        let cannot = || format!("cannot upload s3://{bucket}/{key} again");
+        let head = self.client.head_object().bucket(bucket).key(key).send().await;
+        let head = head.map_err(explained).with_context(cannot)?;
+        let current = uploaded(head.version_id, head.e_tag.clone())?;
+        if current.version != version {
+            anyhow::bail!("{}: a newer file is in its place, which has its own import", cannot());
+        }
+        if head.content_length.unwrap_or_default() > COPIED_BYTES_MAX {
+            anyhow::bail!("{}: S3 copies 5 GiB at most. Upload the file itself", cannot());
+        }
+        let source = format!(
+            "{bucket}/{}",
+            percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC)
+        );
+        let copy = self.client.copy_object().bucket(bucket).key(key).copy_source(source);
+        let copy = copy
+            .metadata_directive(MetadataDirective::Replace)
+            .set_metadata(head.metadata)
+            .set_content_type(head.content_type)
+            .set_content_encoding(head.content_encoding)
+            .set_copy_source_if_match(head.e_tag);
+        let copied = copy.send().await.map_err(explained).with_context(cannot)?;
+        uploaded(copied.version_id, copied.copy_object_result.and_then(|copied| copied.e_tag))
     }
 
     /// Reads an object; `None` where it is not there.

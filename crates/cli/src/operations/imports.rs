@@ -1,11 +1,20 @@
 //! Imports: list, show, cancel, load again.
 
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::{Deployed, query};
 use crate::api::{ApiError, Page, encoded};
+
+/// The time for which an end or a beginning is waited for.
+const WAITED: Duration = Duration::from_secs(45);
+
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// An import, as `GET /_sync/imports` lists it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,6 +66,12 @@ pub(crate) struct Reject {
     pub(crate) raw: Option<String>,
 }
 
+impl Import {
+    pub(crate) fn is_running(&self) -> bool {
+        self.state == "running"
+    }
+}
+
 /// The conditions of a list. All that are given must hold.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
@@ -100,4 +115,80 @@ pub(crate) async fn rejects(
 ) -> anyhow::Result<Page<Reject>> {
     let path = format!("/_sync/imports/{}/rejects?limit={limit}", encoded(id));
     deployed.api.page(&path).await.map_err(ApiError::into_error)
+}
+
+/// Cancels a running import, and returns it. It stops before its next set of rows, and the rows
+/// that were committed stay. It is still running in the result if its end took too long to wait
+/// for.
+pub(crate) async fn cancel(deployed: &Deployed, id: &str) -> anyhow::Result<Import> {
+    let mut import = show(deployed, id).await?;
+    if !import.is_running() {
+        bail!("the import {id} has {}: there is nothing to cancel", import.state);
+    }
+    invoke(deployed, id, &json!({ "cancel": import.id })).await?;
+    let until = Instant::now() + WAITED;
+    loop {
+        import = show(deployed, id).await?;
+        if !import.is_running() || Instant::now() > until {
+            return Ok(import);
+        }
+        sleep(ASK_EVERY).await;
+    }
+}
+
+/// Has the function of the imports do a task, outside of its queue: the files that wait there do
+/// not delay it.
+pub(super) async fn invoke(deployed: &Deployed, id: &str, task: &Value) -> anyhow::Result<()> {
+    let function = deployed.name("ImportFunction", "IMPORT_FUNCTION")?;
+    let message = json!({
+        "messageId": id,
+        "body": task.to_string(),
+        "attributes": {},
+        "messageAttributes": {},
+    });
+    let event = json!({ "Records": [message] }).to_string();
+    let response = deployed.aws.invoke(&function, &event).await?;
+    if let Some(error) = response.error {
+        bail!("the function {function} failed: {error}");
+    }
+    let response: Value = serde_json::from_slice(&response.payload).unwrap_or_default();
+    let is_done = response["batchItemFailures"].as_array().is_none_or(Vec::is_empty);
+    if !is_done {
+        bail!(
+            "the function {function} cannot do it now: its log says why. If it is of an older version of aurora-sync, \
+             deploy this one"
+        );
+    }
+    Ok(())
+}
+
+/// Has the file of an import that has ended loaded again, with the same options, by a copy of its
+/// object onto itself. Returns the new import, or nothing if it has not begun in time.
+///
+/// Fails if the file is gone, or a newer one is in its place.
+pub(crate) async fn retry(deployed: &Deployed, old: &Import) -> anyhow::Result<Option<String>> {
+    if old.is_running() {
+        bail!("the import {} is running: it goes on by itself, or cancel it first", old.id);
+    }
+    let known = imports_of(deployed, &old.key).await?;
+    let objects = deployed.aws.objects();
+    let version = objects.upload_again(&old.bucket, &old.key, &old.version).await?.version;
+    let until = Instant::now() + WAITED;
+    loop {
+        let imports = deployed.api.imports_of(&old.key).await.map_err(ApiError::into_error);
+        let imports = imports.context("the file was uploaded again, but its import is not seen")?;
+        let new = imports
+            .into_iter()
+            .find(|import| import.version == version && !known.contains(&import.id));
+        match new {
+            Some(new) => return Ok(Some(new.id)),
+            None if Instant::now() > until => return Ok(None),
+            None => sleep(ASK_EVERY).await,
+        }
+    }
+}
+
+async fn imports_of(deployed: &Deployed, key: &str) -> anyhow::Result<Vec<String>> {
+    let imports = deployed.api.imports_of(key).await.map_err(ApiError::into_error)?;
+    Ok(imports.into_iter().map(|import| import.id).collect())
 }

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use hyper::Method;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::{Deployed, query};
-use crate::api::{ApiError, Page};
+use crate::api::{ApiError, Page, encoded, refusal};
 
 /// A settled write, as `GET /_sync/writes` lists it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -134,4 +138,159 @@ pub(crate) async fn next(deployed: &Deployed, path: &str) -> anyhow::Result<Page
 /// `ID?fingerprint=…`, as its status URL ends.
 pub(crate) async fn show(deployed: &Deployed, id: &str) -> anyhow::Result<Status> {
     deployed.api.get(&format!("/_sync/writes/{id}")).await.map_err(ApiError::into_error)
+}
+
+/// A payload that was sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Resent {
+    /// The rejected write.
+    pub(crate) resend_of: String,
+    /// The new write.
+    pub(crate) id: String,
+    /// The id with the fingerprint of the payload, for [`show`].
+    #[serde(skip)]
+    pub(crate) status_id: String,
+}
+
+/// Sends the payload of a rejected write again, or another row in its place, under a new id that
+/// names the old one. The same payload has the same new id each time, so that only the first
+/// sending has an effect. The precondition of the old write is left out.
+///
+/// Fails if the write is not rejected, if its payload is withheld, and if the API refuses the row.
+pub(crate) async fn resend(
+    deployed: &Deployed,
+    rejected: &Status,
+    edited_row: Option<&str>,
+) -> anyhow::Result<Resent> {
+    let id = &rejected.id;
+    if rejected.outcome != "rejected" {
+        bail!("the write {id} is {}: only a rejected one can be sent again", rejected.outcome);
+    }
+    let payload = rejected.payload.as_ref().with_context(|| {
+        format!(
+            "the payload of the write {id} is withheld, since sync_reader may not read all of its columns: see \
+             the column payload of sync.write"
+        )
+    })?;
+    let table = rejected.text("table").context("the write names no table")?;
+    let operation = rejected.text("operation").unwrap_or_default();
+    let row = edited_row.unwrap_or(payload.row.get());
+    let request = request(table, operation, row).with_context(|| {
+        format!("the write {id} is \"{operation}\", which cannot be sent again")
+    })?;
+    let key = idempotency_key(id, edited_row);
+    let mut headers = vec![("content-type", "application/json"), ("idempotency-key", key.as_str())];
+    headers.extend(request.prefer.map(|preference| ("prefer", preference)));
+    let body = Bytes::from(request.body);
+    let sent = deployed.api.request(request.method, &request.path, &headers, body).await;
+    let response = sent.map_err(ApiError::into_error)?;
+    if response.status != 202 {
+        bail!("the API does not accept the payload of {id}: {}", refusal(&response));
+    }
+    let accepted: Accepted = serde_json::from_slice(&response.body)
+        .context("the API accepts the payload with a response of another form")?;
+    let accepted = match accepted {
+        Accepted::One(accepted) => Some(accepted),
+        Accepted::List { writes } => writes.into_iter().next(),
+    };
+    let accepted = accepted.context("the API accepts the payload without an id")?;
+    let status_id = accepted.status.rsplit('/').next().unwrap_or_default().to_owned();
+    Ok(Resent { resend_of: id.clone(), id: accepted.id, status_id })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Accepted {
+    List { writes: Vec<AcceptedWrite> },
+    One(AcceptedWrite),
+}
+
+#[derive(Debug, Deserialize)]
+struct AcceptedWrite {
+    id: String,
+    status: String,
+}
+
+/// Returns the name of a request that sends a payload again. The worker reads the id in it
+/// (`src/functions/enqueue/idempotency.rs`).
+fn idempotency_key(id: &str, edited_row: Option<&str>) -> String {
+    match edited_row {
+        None => format!("\"resend of {id}\""),
+        Some(row) => {
+            let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, row.as_bytes());
+            format!("\"resend of {id} edited {hash}\"")
+        }
+    }
+}
+
+/// A request for one write.
+#[derive(Debug, PartialEq, Eq)]
+struct WriteRequest {
+    method: Method,
+    path: String,
+    prefer: Option<&'static str>,
+    body: String,
+}
+
+/// Returns the request for an operation, as the ledger names it. The body names the row of an
+/// update or a delete, since not every key can be in a path.
+fn request(table: &str, operation: &str, row: &str) -> Option<WriteRequest> {
+    let path = format!("/{}", encoded(table));
+    let (method, prefer, is_list) = match operation {
+        "insert" => (Method::POST, None, false),
+        "upsert" => (Method::POST, Some("resolution=merge-duplicates"), false),
+        "insert_ignore" => (Method::POST, Some("resolution=ignore-duplicates"), false),
+        "update" => (Method::PATCH, None, true),
+        "delete" => (Method::DELETE, None, true),
+        _ => return None,
+    };
+    let body = if is_list { format!("[{row}]") } else { row.to_owned() };
+    Some(WriteRequest { method, path, prefer, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operation_has_its_request() {
+        let found = |operation| {
+            let request = request("a b", operation, "{}")?;
+            assert_eq!(request.path, "/a%20b");
+            Some((request.method.to_string(), request.prefer, request.body))
+        };
+        let expected =
+            |method: &str, prefer, body: &str| Some((method.to_owned(), prefer, body.to_owned()));
+        assert_eq!(found("insert"), expected("POST", None, "{}"));
+        assert_eq!(found("upsert"), expected("POST", Some("resolution=merge-duplicates"), "{}"));
+        assert_eq!(
+            found("insert_ignore"),
+            expected("POST", Some("resolution=ignore-duplicates"), "{}")
+        );
+        assert_eq!(found("update"), expected("PATCH", None, "[{}]"));
+        assert_eq!(found("delete"), expected("DELETE", None, "[{}]"));
+        assert_eq!(found("unreadable"), None);
+    }
+
+    #[test]
+    fn the_key_of_a_resend_names_the_old_write_and_differs_for_each_edited_row() {
+        assert_eq!(idempotency_key("a", None), "\"resend of a\"");
+        let edited = |row| idempotency_key("a", Some(row));
+        assert!(edited("{}").starts_with("\"resend of a edited "));
+        assert_eq!(edited("{}"), edited("{}"));
+        assert_ne!(edited("{}"), edited("{\"b\":1}"));
+    }
+
+    #[test]
+    fn a_filter_is_the_conditions_that_are_given() {
+        let filter = Filter {
+            outcome: Some("rejected".into()),
+            since: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+            ..Filter::default()
+        };
+        assert_eq!(
+            query(&filter.conditions()),
+            "outcome=eq.rejected&settled_at=gte.2026-01-01T00%3A00%3A00Z"
+        );
+    }
 }

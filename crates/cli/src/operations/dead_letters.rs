@@ -1,1 +1,0 @@
-//! The dead-letter queues of writes and imports: list, show, redrive, discard.
