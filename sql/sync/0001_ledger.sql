@@ -107,6 +107,16 @@ BEGIN
 END
 $$;
 
+-- The writes whose payload was sent before (`aurora-sync writes resend`), each recorded with its outcome.
+CREATE TABLE IF NOT EXISTS sync.resend (
+    id uuid PRIMARY KEY,
+    -- The rejected write that had the payload.
+    resend_of uuid NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE INDEX IF NOT EXISTS resend_of ON sync.resend (resend_of);
+
 -- Tells which records about a table may be shown to those who read as sync_reader, by the table's name in URLs: records with
 -- values of a whole row, with its key only, and errors that name its neighbours, the tables that its foreign keys connect. A
 -- table that is gone shows nothing. One whose rows are chosen by row security shows only records that the reader made himself.

@@ -106,6 +106,8 @@ CREATE TABLE IF NOT EXISTS sync.import (
     caller text,
     -- The claims that its transactions set for row policies. NULL without row security.
     claims jsonb,
+    -- The error with which it ends before its next set, since an operator cancelled it.
+    cancellation text,
     -- No row of a file is lost or counted twice.
     CONSTRAINT import_conserves_rows
         CHECK (rows_read = rows_written + rows_unchanged + rows_superseded + rows_rejected)
@@ -117,6 +119,11 @@ BEGIN
         SELECT FROM pg_attribute WHERE attrelid = 'sync.import'::regclass AND attname = 'claims' AND NOT attisdropped
     ) THEN
         ALTER TABLE sync.import ADD COLUMN caller text, ADD COLUMN claims jsonb;
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'sync.import'::regclass AND attname = 'cancellation' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE sync.import ADD COLUMN cancellation text;
     END IF;
 END
 $$;
@@ -277,6 +284,13 @@ BEGIN
             RETURNING * INTO import;
         END IF;
     END IF;
+    IF import.state = 'running' AND import.cancellation IS NOT NULL THEN
+        -- Waits for the transactions of other workers that are in progress; later ones see that it is cancelled.
+        PERFORM pg_advisory_xact_lock(sync.import_lock(claimed_id));
+        UPDATE sync.import SET state = 'failed', finished_at = clock_timestamp(), error = cancellation
+        WHERE id = claimed_id
+        RETURNING * INTO import;
+    END IF;
     FOR other_id IN
         SELECT id FROM sync.import AS other
         WHERE other.bucket = claimed_bucket AND other.object_key = claimed_object_key AND other.state = 'running'
@@ -314,6 +328,33 @@ BEGIN
 END
 $$;
 
+-- Cancels a running import, and returns it. It ends at once if none of its transactions is in progress. Otherwise its worker
+-- finds the cancellation before its next set. The import is abandoned if no worker is there to write its report.
+CREATE OR REPLACE FUNCTION sync.cancel_import(cancelled_id uuid, reason text)
+RETURNS TABLE (
+    bucket text,
+    object_key text,
+    object_version text,
+    sequencer text,
+    table_name text,
+    is_abandoned boolean
+)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE sync.import SET cancellation = coalesce(cancellation, reason) WHERE id = cancelled_id AND state = 'running';
+    IF FOUND AND pg_try_advisory_xact_lock(sync.import_lock(cancelled_id)) THEN
+        UPDATE sync.import SET state = 'failed', finished_at = clock_timestamp(), error = cancellation
+        WHERE id = cancelled_id;
+    END IF;
+    RETURN QUERY
+        SELECT bucket, object_key, object_version, sequencer, table_name,
+            worker IS NULL OR held_at < clock_timestamp() - interval '3 minutes'
+        FROM sync.import WHERE id = cancelled_id AND cancellation IS NOT NULL;
+END
+$$;
+
 -- Tells if the event of the first sequencer came before that of the second (Amazon S3 User Guide, "Event message
 -- structure": hexadecimal, the shorter padded with zeros on the right, compared as texts). False if one is no sequencer.
 CREATE OR REPLACE FUNCTION sync.is_older(a text, b text)
@@ -335,7 +376,7 @@ DECLARE
     own_claims jsonb;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(sync.import_lock(entered_id));
-    SELECT claims INTO own_claims FROM sync.import WHERE id = entered_id AND state = 'running';
+    SELECT claims INTO own_claims FROM sync.import WHERE id = entered_id AND state = 'running' AND cancellation IS NULL;
     IF NOT FOUND THEN
         -- The worker looks for this name.
         RAISE EXCEPTION 'import % is not running: constraint "sync_import_is_running"', entered_id

@@ -48,7 +48,7 @@ pub fn of(
         RowSecurity::Off => None,
         RowSecurity::Claims => Some(checked(&Value::Object(claims))?.into()),
     };
-    Ok(Caller { principal, claims, request_id: None })
+    Ok(Caller { principal, claims, request_id: None, resend_of: None })
 }
 
 /// Returns the claims as JSON. A policy that reads U+0000 would fail for each row.

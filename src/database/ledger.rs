@@ -95,6 +95,11 @@ LEFT JOIN LATERAL (
 ) AS known ON true
 ON CONFLICT (id) DO NOTHING";
 
+/// A write that is settled already keeps its record.
+const RECORD_RESENDS: &str = "INSERT INTO sync.resend (id, resend_of)
+SELECT id, resend_of FROM unnest(:id::uuid[], :resend_of::uuid[]) AS sent (id, resend_of)
+ON CONFLICT (id) DO NOTHING";
+
 /// Returns the SQL text that runs a statement over a set of writes without bad rows, and records
 /// their outcomes.
 pub fn settle_sql(columns: usize) -> String {
@@ -151,6 +156,7 @@ pub struct Entry {
     caller: Option<String>,
     with_claims: bool,
     request_id: Option<Uuid>,
+    resend_of: Option<Uuid>,
 }
 
 impl Entry {
@@ -167,6 +173,7 @@ impl Entry {
             caller: write.caller.principal.as_deref().map(storable),
             with_claims: write.caller.claims.is_some(),
             request_id: write.caller.request_id,
+            resend_of: write.caller.resend_of,
         }
     }
 
@@ -185,11 +192,17 @@ impl Entry {
             caller: None,
             with_claims: false,
             request_id: None,
+            resend_of: None,
         }
     }
 
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// Returns the write and the rejected one whose payload it has, if it was sent again.
+    pub fn resend(&self) -> Option<(Uuid, Uuid)> {
+        Some((self.id, self.resend_of?))
     }
 
     pub fn fingerprint(&self) -> Option<&str> {
@@ -280,6 +293,23 @@ pub async fn overtaken(
         text_column("caller", callers.iter().map(Option::as_deref)),
     ];
     Ok(ids_of(&data_api.execute(None, OVERTAKEN, parameters).await?))
+}
+
+/// Records which writes have the payloads of which rejected ones, if any have.
+pub async fn record_resends(
+    transaction: &Transaction<'_>,
+    resends: &[(Uuid, Uuid)],
+) -> Result<(), SyncError> {
+    if resends.is_empty() {
+        return Ok(());
+    }
+    let (ids, resend_of): (Vec<_>, Vec<_>) =
+        resends.iter().map(|(id, old)| (id.to_string(), old.to_string())).unzip();
+    let parameters = vec![
+        text_column("id", ids.iter().map(|id| Some(id.as_str()))),
+        text_column("resend_of", resend_of.iter().map(|id| Some(id.as_str()))),
+    ];
+    transaction.execute(RECORD_RESENDS, parameters).await.map(drop)
 }
 
 fn id_column(ids: impl IntoIterator<Item = Uuid>) -> Parameter {

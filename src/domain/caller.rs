@@ -17,6 +17,8 @@ pub struct Caller {
     pub claims: Option<Arc<str>>,
     /// The id of the request: that of the Lambda invocation, which its log lines have.
     pub request_id: Option<Uuid>,
+    /// The rejected write whose payload the request sends again.
+    pub resend_of: Option<Uuid>,
 }
 
 /// The most bytes of a caller's claims, as JSON. A message holds them besides its writes. API

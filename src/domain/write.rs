@@ -227,6 +227,13 @@ pub struct MessageBody {
     /// The id of the request.
     #[serde(default)]
     request_id: Option<Uuid>,
+    /// The rejected write whose payload the request sends again.
+    #[serde(default)]
+    resend_of: Option<Uuid>,
+    /// `true` if an operator took the message out of the dead-letter queue and discards its writes:
+    /// they are rejected.
+    #[serde(default)]
+    pub discarded: bool,
     writes: Vec<Write>,
 }
 
@@ -237,8 +244,12 @@ impl MessageBody {
         if claims.as_ref().is_some_and(|claims: &Arc<str>| !claims.starts_with('{')) {
             return None;
         }
-        let caller =
-            Arc::new(Caller { principal: self.caller, claims, request_id: self.request_id });
+        let caller = Arc::new(Caller {
+            principal: self.caller,
+            claims,
+            request_id: self.request_id,
+            resend_of: self.resend_of,
+        });
         let with_caller = |write| Write { caller: Arc::clone(&caller), ..write };
         Some(self.writes.into_iter().map(with_caller).collect())
     }
@@ -256,6 +267,9 @@ pub enum Version {
     /// Writes of a known caller, with or without claims, or of a known request.
     #[serde(rename = "3")]
     Three,
+    /// Writes whose payload was sent before, or that are discarded.
+    #[serde(rename = "4")]
+    Four,
 }
 
 /// A message to send.
@@ -331,7 +345,7 @@ impl Packer {
         if self.ids.is_empty() {
             return None;
         }
-        let Caller { principal, claims, request_id } = &*self.caller;
+        let Caller { principal, claims, request_id, resend_of } = &*self.caller;
         let mut head = String::new();
         if let Some(principal) = principal {
             head.push_str(&format!(r#""caller":{},"#, json!(principal)));
@@ -342,7 +356,11 @@ impl Packer {
         if let Some(request_id) = request_id {
             head.push_str(&format!(r#""request_id":"{request_id}","#));
         }
+        if let Some(resend_of) = resend_of {
+            head.push_str(&format!(r#""resend_of":"{resend_of}","#));
+        }
         let version = match (head.is_empty(), self.has_preconditions) {
+            _ if resend_of.is_some() => "4",
             (false, _) => "3",
             (true, true) => "2",
             (true, false) => "1",
@@ -493,7 +511,8 @@ mod tests {
         let claims = "{\"sub\":\"it's \\\"42\\\"\",\"name\":\"\u{ffff}\"}";
         for claims in [None, Some(claims.into())] {
             let principal = Some("https://id.example|\"42\"".into());
-            let caller = Caller { principal, claims, request_id: Some(Uuid::nil()) };
+            let request_id = Some(Uuid::nil());
+            let caller = Caller { principal, claims, request_id, resend_of: None };
             let caller = Arc::new(caller);
             let writes = [1, 2].map(|n| Write { caller: Arc::clone(&caller), ..write(n, "x") });
             let message = &pack(writes.to_vec(), 1)[0];
@@ -511,6 +530,14 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_sent_again_names_the_old_write_in_a_version_of_its_own() {
+        let caller = Arc::new(Caller { resend_of: Some(Uuid::from_u128(7)), ..Caller::default() });
+        let message = &pack(vec![Write { caller, ..write(1, "x") }], 1)[0];
+        assert!(message.body.starts_with(r#"{"version":"4","resend_of":"#), "{}", message.body);
+        assert_eq!(of_message(message)[0].caller.resend_of, Some(Uuid::from_u128(7)));
+    }
+
+    #[test]
     fn claims_that_are_no_object_are_refused() {
         for claims in ["[]", "\"x\"", "1"] {
             let body = format!(r#"{{"version":"3","claims":{claims},"writes":[]}}"#);
@@ -521,7 +548,7 @@ mod tests {
 
     #[test]
     fn a_message_of_another_version_is_refused() {
-        let body = r#"{"version":"4","writes":[]}"#;
+        let body = r#"{"version":"5","writes":[]}"#;
         assert!(serde_json::from_str::<MessageBody>(body).is_err());
     }
 }

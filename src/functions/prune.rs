@@ -27,6 +27,8 @@ const PRUNE: &str = "WITH old AS (
   DELETE FROM sync.write USING old WHERE write.id = old.id RETURNING 1
 ), forgotten AS (
   DELETE FROM sync.blocked WHERE tried_at < clock_timestamp() - make_interval(days => :days::integer)
+), forgotten_resends AS (
+  DELETE FROM sync.resend WHERE recorded_at < clock_timestamp() - make_interval(days => :days::integer)
 )
 SELECT count(*) FROM pruned";
 

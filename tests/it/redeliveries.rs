@@ -297,7 +297,7 @@ async fn a_message_of_a_newer_deployment_waits_for_an_hour() {
     for (name, value, rule) in [
         ("table", serde_json::json!("new"), "unknown-table"),
         ("row", serde_json::json!([["id", "0011"], ["new", "x"]]), "unknown-column"),
-        ("version", serde_json::json!("4"), "unreadable"),
+        ("version", serde_json::json!("5"), "unreadable"),
     ] {
         let first = Envelope::raw(name, "a", &newer(name, value, &world));
         let good = write(&world.catalog, "upsert staff id=0010 name=later");
@@ -328,4 +328,33 @@ async fn a_message_that_no_version_sends_is_rejected_at_once() {
         assert_eq!(left(&response), [""; 0], "{body}");
     }
     assert_eq!(world.rows("SELECT count(*) FROM sync.write").await, ["5"]);
+}
+
+#[tokio::test]
+async fn a_discarded_message_is_settled_as_rejected_and_keeps_its_payloads() {
+    let world = World::with(STAFF).await;
+    let mut write = write(&world.catalog, "upsert staff id=0010 name=x");
+    write.caller = std::sync::Arc::new(aurora_sync::domain::caller::Caller {
+        principal: Some("me".into()),
+        ..Default::default()
+    });
+    let kept = Envelope::of("a", "a", vec![write]);
+    let discarded = kept.body.replacen(r#""version":"3""#, r#""version":"4","discarded":true"#, 1);
+    let discarded = Envelope { body: discarded, ..kept.clone() };
+    // What is discarded stays so when its message is redriven too.
+    for message in [&discarded, &kept, &discarded] {
+        assert_eq!(
+            left(&world.apply(event(std::slice::from_ref(message))).await.unwrap()),
+            [""; 0]
+        );
+    }
+    assert_eq!(world.rows("SELECT count(*) FROM staff WHERE id = '0010'").await, ["0"]);
+    assert_eq!(
+        world
+            .rows(
+                "SELECT key, outcome, rule, caller, payload::json->'row'->>'name' FROM sync.write"
+            )
+            .await,
+        ["0010|rejected|discarded|me|x"]
+    );
 }

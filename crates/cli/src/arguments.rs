@@ -2,6 +2,12 @@
 
 #![allow(clippy::doc_markdown, reason = "the docs are the text of --help")]
 
+pub(crate) mod dead_letters;
+pub(crate) mod general;
+pub(crate) mod imports;
+pub(crate) mod place;
+pub(crate) mod writes;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,8 +24,52 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Import(Box<Import>),
+    Imports(imports::Imports),
+    Writes(writes::Writes),
+    Tail(writes::Tail),
+    #[command(name = "dlq")]
+    DeadLetters(dead_letters::DeadLetters),
+    Tables(general::Tables),
     Refresh(Refresh),
     Doctor(Doctor),
+    Use(general::Use),
+    Completions(general::Completions),
+    Man(general::Man),
+}
+
+impl Command {
+    /// Returns the account of a command that works with a deployment.
+    pub(crate) fn account_mut(&mut self) -> Option<&mut Account> {
+        use dead_letters::DeadLettersCommand as Dead;
+        use imports::ImportsCommand as Imports;
+        use writes::WritesCommand as Writes;
+        let place = match self {
+            Self::Import(import) => return Some(&mut import.deployment.account),
+            Self::Refresh(refresh) => return Some(&mut refresh.account),
+            Self::Doctor(doctor) => return Some(&mut doctor.account),
+            Self::Imports(imports) => match &mut imports.command {
+                Imports::List(list) => &mut list.place,
+                Imports::Show(show) => &mut show.place,
+                Imports::Cancel(cancel) => &mut cancel.place,
+                Imports::Retry(retry) => &mut retry.place,
+            },
+            Self::Writes(writes) => match &mut writes.command {
+                Writes::List(list) => &mut list.place,
+                Writes::Show(show) => &mut show.place,
+                Writes::Resend(resend) => &mut resend.place,
+            },
+            Self::Tail(tail) => &mut tail.place,
+            Self::DeadLetters(dead) => match &mut dead.command {
+                Dead::List(list) => &mut list.place,
+                Dead::Show(show) => &mut show.place,
+                Dead::Redrive(redrive) => &mut redrive.take.place,
+                Dead::Discard(discard) => &mut discard.take.place,
+            },
+            Self::Tables(tables) => &mut tables.place,
+            Self::Use(_) | Self::Completions(_) | Self::Man(_) => return None,
+        };
+        Some(&mut place.account)
+    }
 }
 
 /// Check whether a deployment is well, and say what to do where it is not

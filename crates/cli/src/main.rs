@@ -1,5 +1,5 @@
-//! `aurora-sync`: loads files and reports their rows; has the tables read again; checks a
-//! deployment.
+//! `aurora-sync`: loads files and reports their rows; shows and mends writes, imports and dead
+//! letters; has the tables read again; checks a deployment.
 //!
 //! A client of the deployed functions: knows the buckets, the API and a function. Only the probe
 //! calls the database.
@@ -7,11 +7,11 @@
 mod api;
 mod arguments;
 mod aws;
+mod commands;
 mod deployment;
 mod doctor;
 mod follow;
 mod http;
-#[expect(dead_code, reason = "the commands that use all of it follow")]
 mod operations;
 mod import;
 mod outcome;
@@ -25,15 +25,31 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Command};
+use self::commands::{completions, dead_letters, imports, remember, tables, writes};
+use self::outcome::Outcome;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Import(arguments) => import::run(&arguments).await.into(),
-        Command::Refresh(arguments) => refresh::run(&arguments).await.into(),
-        Command::Doctor(arguments) if arguments.probing.probe => {
-            probe::run(&arguments).await.into()
-        }
-        Command::Doctor(arguments) => doctor::run(&arguments).await.into(),
+    let mut command = Arguments::parse().command;
+    if let Some(account) = command.account_mut() {
+        remember::fill_in(account);
+    }
+    Box::pin(run(command)).await.into()
+}
+
+async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Import(arguments) => import::run(&arguments).await,
+        Command::Imports(arguments) => imports::run(&arguments.command).await,
+        Command::Writes(arguments) => writes::run(&arguments.command).await,
+        Command::Tail(arguments) => writes::tail(&arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::run(&arguments.command).await,
+        Command::Tables(arguments) => tables::run(&arguments).await,
+        Command::Refresh(arguments) => refresh::run(&arguments).await,
+        Command::Doctor(arguments) if arguments.probing.probe => probe::run(&arguments).await,
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
+        Command::Use(arguments) => remember::run(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => completions::man(&arguments),
     }
 }

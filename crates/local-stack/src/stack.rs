@@ -113,6 +113,8 @@ pub struct Addresses {
     pub catalog_bucket: String,
     /// The function that reads the tables again.
     pub refresh_function: String,
+    /// The function that imports files.
+    pub import_function: String,
     pub writes_queue_url: String,
     pub writes_dead_letter_queue_url: String,
     pub imports_queue_url: String,
@@ -215,6 +217,7 @@ impl Stack {
             results_bucket: deployed.output("ResultsBucket")?,
             catalog_bucket: deployed.output("CatalogBucket")?,
             refresh_function: deployed.output("RefreshFunction")?,
+            import_function: deployed.output("ImportFunction")?,
             writes_queue_url: deployed.output("WritesQueueUrl")?,
             writes_dead_letter_queue_url: deployed.output("WritesDeadLetterQueueUrl")?,
             imports_queue_url: deployed.output("ImportsQueueUrl")?,

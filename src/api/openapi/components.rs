@@ -78,6 +78,16 @@ fn write_status() -> Value {
             "settled_at": text(),
             "caller": text(),
             "request_id": text(),
+            "payload": {
+                "type": "object",
+                "properties": {
+                    "row": { "type": "object", "description": "The row of a rejected write, as a request takes it." },
+                    "precondition": { "type": "string" },
+                },
+                "required": ["row"],
+            },
+            "resend_of": { "type": "string", "format": "uuid" },
+            "resent_as": { "type": "array", "items": { "type": "string", "format": "uuid" } },
             "row": { "type": "string" },
             "blocked": {
                 "type": "object",

@@ -85,14 +85,18 @@ impl Message {
         };
         let body = message.body.as_deref().unwrap_or_default();
         match decode(body) {
-            Ok(writes) => {
+            Ok((writes, is_discarded)) => {
                 read.accepted_at_ms = writes.first().map(|write| write.accepted_at_ms);
                 let caller = writes.first().map(|write| &write.caller);
                 read.principal =
                     caller.and_then(|caller| caller.principal.as_deref().map(storable));
                 read.request_id = caller.and_then(|caller| caller.request_id);
                 for write in writes {
-                    read.add(catalog, write, now_ms);
+                    if is_discarded {
+                        read.reject(&write, Rejection::by_rule(DISCARDED, DISCARDED_REASON));
+                    } else {
+                        read.add(catalog, write, now_ms);
+                    }
                 }
             }
             Err(_) if is_new(read.sent_at_ms, now_ms) && is_of_another_version(body) => {
@@ -123,15 +127,20 @@ impl Message {
                 self.unknown.push(write.id);
             }
             Err(rejection) => {
-                self.rejected.push((write.id, rejection.rule.clone()));
                 let rejection = Rejection {
                     reason: storable(&rejection.reason),
                     column: rejection.column.as_deref().map(storable),
                     ..rejection
                 };
-                self.entries.push(Entry::rejected(&write, rejection));
+                self.reject(&write, rejection);
             }
         }
+    }
+
+    /// Adds the entry of a rejection without a statement.
+    fn reject(&mut self, write: &Write, rejection: Rejection) {
+        self.rejected.push((write.id, rejection.rule.clone()));
+        self.entries.push(Entry::rejected(write, rejection));
     }
 
     /// Returns the time at which the request of its writes was accepted.
@@ -201,11 +210,14 @@ fn is_of_another_version(body: &str) -> bool {
         .is_ok_and(|body| serde_json::from_value::<Version>(body.version.into()).is_err())
 }
 
-/// Returns the writes of a body, or the reason why it is not a message of the worker.
-fn decode(body: &str) -> Result<Vec<Write>, String> {
+/// Returns the writes of a body, with `true` if they are discarded, or the reason why it is not a
+/// message of the worker.
+fn decode(body: &str) -> Result<(Vec<Write>, bool), String> {
     let message = serde_json::from_str::<MessageBody>(body)
         .map_err(|error| format!("see its line {}, column {}", error.line(), error.column()))?;
-    message.into_writes().ok_or_else(|| "its claims are not an object".to_owned())
+    let is_discarded = message.discarded;
+    let writes = message.into_writes().ok_or_else(|| "its claims are not an object".to_owned())?;
+    Ok((writes, is_discarded))
 }
 
 /// Returns the entry of a body that is not a message of the worker. It is rejected with its text,
@@ -216,6 +228,10 @@ fn unreadable(message_id: &str, reason: &str, body: &str, sent_at_ms: i64) -> En
     let reason = format!("the body is not a message of this worker: {reason}");
     Entry::unreadable(id, reason, body, sent_at_ms)
 }
+
+const DISCARDED: &str = "discarded";
+const DISCARDED_REASON: &str = "an operator discarded this write from the dead-letter queue; if its payload is still \
+                                right, send it again";
 
 const OVERTAKEN: &str = "overtaken";
 const OVERTAKEN_REASON: &str = "a later write of this key was settled while this one was in the dead-letter queue; \

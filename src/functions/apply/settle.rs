@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::batch::Batch;
 use crate::aws::data_api::DataApi;
 use crate::database::batch::{self, Attempt, Work};
-use crate::database::ledger;
+use crate::database::ledger::{self, Entry};
 use crate::database::parameter_set::{column_literals, number_column, text_column};
 use crate::database::plan::CALL_BYTES_MAX;
 use crate::database::plan::writes::{Folding, Group, Step, plan};
@@ -60,6 +60,7 @@ impl Work for Settling<'_> {
 
     async fn run(&self, transaction: &Transaction<'_>, attempt: Attempt) -> Result<(), SyncError> {
         ledger::record(transaction, &self.batch.entries).await?;
+        ledger::record_resends(transaction, &self.resends()).await?;
         let (writes, steps) = self.steps(transaction, attempt).await?;
         for (sql, sets) in self.calls(&writes, &steps, attempt, transaction.time_ms())? {
             transaction.change_rows(&sql, sets).await?;
@@ -101,6 +102,13 @@ impl Work for Settling<'_> {
 type Call = (String, Vec<Vec<Parameter>>);
 
 impl<'a> Settling<'a> {
+    /// Returns the writes whose payload was sent before, with the rejected writes that had it.
+    fn resends(&self) -> Vec<(Uuid, Uuid)> {
+        let writes = self.batch.writes.iter();
+        let writes = writes.filter_map(|write| Some((write.id, write.caller.resend_of?)));
+        writes.chain(self.batch.entries.iter().filter_map(Entry::resend)).collect()
+    }
+
     /// Returns the steps of the batch, and the writes to which they point.
     async fn steps(
         &self,

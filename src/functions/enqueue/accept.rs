@@ -105,9 +105,11 @@ pub(super) fn accept(
     let named = parameters::columns(request, table)?;
     let precondition = precondition::of(request, table)?;
     let path_key = path_key.map(|path| offered::key(table, path)).transpose()?;
+    let mut caller = request.caller.clone();
     let ids = match idempotency::key(&request.headers)? {
         None => Ids::New,
         Some(key) => {
+            caller.resend_of = idempotency::resend_of(&key);
             let path_key = path_key.as_ref().map(Key::to_string).unwrap_or_default();
             let principal = request.caller.principal.as_deref();
             Ids::derived(principal, &request.method, &table.path(), &path_key, &key)
@@ -120,7 +122,7 @@ pub(super) fn accept(
         named,
         ids,
         precondition,
-        caller: Arc::new(request.caller.clone()),
+        caller: Arc::new(caller),
         now_ms,
     };
     if operation == Operation::Delete && context.path_key.is_some() {

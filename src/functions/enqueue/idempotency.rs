@@ -28,6 +28,13 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
+/// Returns the rejected write that a key names. `aurora-sync writes resend` sends such keys:
+/// `resend of <id>`, and more after a blank where the payload is another one.
+pub(super) fn resend_of(key: &str) -> Option<Uuid> {
+    let id = key.strip_prefix("resend of ")?.split(' ').next()?;
+    Uuid::try_parse(id).ok()
+}
+
 /// Parses a string of RFC 8941 and ignores its parameters. Also accepts the text without quotes,
 /// which most clients send.
 fn parse(text: &str) -> Option<String> {
@@ -125,6 +132,17 @@ mod tests {
         }
         // API Gateway joins two lines.
         check(Some(b"\"a\",\"a\""), Err(()));
+    }
+
+    #[test]
+    fn a_key_can_name_the_write_that_is_sent_again() {
+        let id = "619f51b2-9b16-8599-871f-dc163fa3f7a1";
+        let named = |key: String| resend_of(&key).map(|id| id.to_string());
+        assert_eq!(named(format!("resend of {id}")).as_deref(), Some(id));
+        assert_eq!(named(format!("resend of {id} edited 1")).as_deref(), Some(id));
+        for other in [id.to_owned(), "resend of x".to_owned(), format!("resend {id}")] {
+            assert_eq!(named(other), None);
+        }
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Attempt<'_> {
         Ok(self.postponed())
     }
 
+    /// Registers the import, if it is not known yet.
+    pub(super) async fn register(&self) -> Result<(), SyncError> {
+        self.worker.claim(self.request, self.claims()).await.map(drop)
+    }
+
     /// Postpones the message. The jitter separates two messages of one import.
     fn postponed(&self) -> Again {
         Again::After(WHILE_OTHERS_WORK + backoff::jitter(self.worker.message_id))

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::read::chunk::Limits;
 use super::read::source::{ImportRequest, Source};
 use crate::aws::data_api::DataApi;
+use crate::aws::objects::ObjectName;
 use crate::database::transaction::awake;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, SyncError};
@@ -77,9 +78,39 @@ pub(super) struct Progress {
     pub lane_next: Vec<u32>,
 }
 
+/// An import that was cancelled.
+#[derive(Debug, Deserialize)]
+pub(super) struct Cancelled {
+    bucket: String,
+    object_key: String,
+    object_version: String,
+    sequencer: String,
+    table_name: String,
+    /// No worker is there to write its report.
+    pub is_abandoned: bool,
+}
+
+impl Cancelled {
+    /// Returns the request of the import, as far as its end needs it.
+    pub(super) fn request(self) -> ImportRequest {
+        let object = ObjectName {
+            bucket: self.bucket,
+            key: self.object_key,
+            version_id: Some(self.object_version),
+            etag: None,
+        };
+        let source =
+            Source { object, table: self.table_name, sequencer: self.sequencer, uploader: None };
+        ImportRequest { source, continuation: 0 }
+    }
+}
+
 const CLAIM: &str = "SELECT row_to_json(claimed)::text FROM sync.claim_import(
   :import_id::uuid, :bucket::text, :object_key::text, :object_version::text, :sequencer::text, :table_name::text,
   :continuation::integer, :worker::uuid, :message_id::text, :caller::text, :claims::jsonb) AS claimed";
+
+const CANCEL: &str = "SELECT row_to_json(cancelled)::text
+FROM sync.cancel_import(:import_id::uuid, :error::text) AS cancelled";
 
 /// Sets the options and limits of the import, unless they are set, so that each worker reads and
 /// cuts the file in the same way. Removes the error of an earlier attempt.
@@ -194,6 +225,15 @@ impl Worker<'_> {
 }
 
 impl ImportEntry<'_> {
+    /// Cancels the import if it is running, with this error. Returns `None` for any other.
+    pub(super) async fn cancel(&self, error: &str) -> Result<Option<Cancelled>, SyncError> {
+        let records = self.run(CANCEL, vec![self.id(), parameter("error", error)]).await?;
+        if records.is_empty() {
+            return Ok(None);
+        }
+        json(&records).map(Some).ok_or_else(|| self.unreadable())
+    }
+
     /// Sets the options and limits of the import, unless they are set, and returns those that hold,
     /// with the progress.
     pub(super) async fn describe(

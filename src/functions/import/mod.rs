@@ -9,6 +9,7 @@ pub mod read;
 pub mod load;
 pub mod report;
 mod attempt;
+mod cancel;
 mod claim;
 mod heartbeat;
 mod stop;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use self::attempt::Attempt;
 pub use self::attempt::CONTINUATIONS_MAX;
+use self::cancel::Cancel;
 use self::claim::{ImportEntry, Worker};
 pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;
 use self::heartbeat::Heartbeat;
@@ -139,6 +141,9 @@ async fn import_message(
     deadline: Deadline,
 ) -> Result<Again, SyncError> {
     let Delivery { message_id, receive_count, wait_seconds } = delivery;
+    if let Some(cancel) = Cancel::read(body) {
+        return Box::pin(cancel::run(import, delivery, cancel, deadline)).await;
+    }
     let notification = match source::read(body) {
         Ok(notification) => notification,
         Err(error) => {

@@ -9,6 +9,7 @@ mod rows;
 mod body;
 mod preferences;
 mod consistency;
+mod payload;
 mod write_status;
 mod writes;
 mod imports;

@@ -10,6 +10,7 @@ use aurora_sync_catalog::{Catalog, Table};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::payload::ShownPayload;
 use super::reader::Reader;
 use crate::api::http::{Request, Response, Route};
 use crate::api::link;
@@ -32,11 +33,15 @@ const HINT: &str = "CASE WHEN sqlstate = '23505' AND operation = 'insert' AND EX
 fn write_status(records: Records) -> String {
     let columns = write_columns(records);
     let may_see = records.condition("caller");
+    let readable = records.readable();
     let may_see_blocked = records.condition("callers[array_position(write_ids, :id::uuid)]");
     format!(
         "SELECT
   (SELECT row_to_json(found)::text FROM (
-    SELECT :id::uuid AS id, {columns}, {HINT} AS hint, id AS own_id
+    SELECT :id::uuid AS id, {columns}, {HINT} AS hint, id AS own_id,
+      CASE WHEN outcome = 'rejected' AND (SELECT of_rows FROM {readable}) THEN payload END AS payload,
+      (SELECT resend_of FROM sync.resend WHERE resend.id = :id::uuid) AS resend_of,
+      (SELECT json_agg(resend.id ORDER BY recorded_at) FROM sync.resend WHERE resend.resend_of = :id::uuid) AS resent_as
     FROM sync.write
     WHERE {may_see} AND id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
       AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint::text)
@@ -75,6 +80,17 @@ struct Entry {
     caller: Option<String>,
     /// The id of the request that brought the write.
     request_id: Option<Uuid>,
+    /// The payload of a rejected write, as the ledger has it.
+    #[serde(default, skip_serializing)]
+    payload: Option<String>,
+    #[serde(rename = "payload", skip_deserializing, skip_serializing_if = "Option::is_none")]
+    shown_payload: Option<ShownPayload>,
+    /// The rejected write whose payload was sent again as this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resend_of: Option<Uuid>,
+    /// The writes as which the payload of this one was sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resent_as: Option<Vec<Uuid>>,
     /// A link to the row, if the write left it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     row: Option<String>,
@@ -147,6 +163,10 @@ pub(super) async fn respond(
     let Some(mut settled) = parsed::<Entry>(record, 0)? else {
         return pending(id, payloads, parsed(record, 2)?);
     };
+    settled.shown_payload = settled
+        .payload
+        .as_deref()
+        .and_then(|payload| ShownPayload::of(catalog.table(settled.table.as_deref()?)?, payload));
     settled.row = row(catalog, &request.route, &settled);
     payloads.retain(|payload| payload.own_id != settled.own_id);
     settled.detail = (!has_fingerprint && !payloads.is_empty()).then_some(SEVERAL_PAYLOADS);

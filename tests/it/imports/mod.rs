@@ -9,6 +9,7 @@ mod identity;
 mod files;
 mod changing;
 mod endless;
+mod cancelling;
 mod withheld;
 mod logs;
 

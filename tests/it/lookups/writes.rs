@@ -268,3 +268,47 @@ async fn no_page_leaves_out_a_payload_of_an_idempotency_key() {
         assert_eq!(count, 3, "{order}");
     }
 }
+
+#[tokio::test]
+async fn the_status_of_a_rejected_write_has_the_payload_as_a_request_takes_it() {
+    let world = World::with(
+        "CREATE TABLE t (id bigint PRIMARY KEY, doc jsonb, amount numeric, tags text[], CHECK (amount < 10))",
+    )
+    .await;
+    let mut rejected = write(&world.catalog, "insert t id=9007199254740993 amount=10.50");
+    rejected.row.push(("doc".into(), Some("{\"a\": [1.10]}".into())));
+    rejected.row.push(("tags".into(), Some("{x,NULL}".into())));
+    let id = rejected.id;
+    world.apply_writes(vec![rejected]).await;
+    let status = world.read(&format!("/_sync/writes/{id}"), &[]).await;
+    assert!(
+        status.body.contains(
+            r#""payload":{"row":{"amount":"10.50","doc":{"a": [1.10]},"id":"9007199254740993","tags":"{x,NULL}"}}"#
+        ),
+        "{}",
+        status.json()
+    );
+    world.run("REVOKE SELECT ON t FROM sync_reader; GRANT SELECT (id) ON t TO sync_reader").await;
+    assert_eq!(status(&world, id).await.get("payload"), None);
+}
+
+#[tokio::test]
+async fn the_statuses_of_a_rejected_write_and_of_its_resend_name_each_other() {
+    let world = World::with(STAFF).await;
+    let rejected = write(&world.catalog, "insert staff id=0001 name=again");
+    let old = rejected.id;
+    world.apply_writes(vec![rejected]).await;
+    assert_eq!(status(&world, old).await["outcome"], "rejected");
+    let mut again = write(&world.catalog, "insert staff id=0100 name=again");
+    again.caller = std::sync::Arc::new(aurora_sync::domain::caller::Caller {
+        resend_of: Some(old),
+        ..Default::default()
+    });
+    let new = again.id;
+    for _ in 0..2 {
+        world.apply_writes(vec![again.clone()]).await;
+    }
+    let of_new = status(&world, new).await;
+    assert_eq!((&of_new["outcome"], &of_new["resend_of"]), (&json!("applied"), &json!(old)));
+    assert_eq!(status(&world, old).await["resent_as"], json!([new]));
+}

@@ -62,11 +62,7 @@ pub(crate) fn findings(line: &Line) -> Vec<Finding> {
             CHECK,
             format!("{name}: messages in the dead-letter queue: {left}"),
             "SQS does not deliver them any more. They are deleted 14 days after their move.",
-            &format!(
-                "remove the cause, which the log of the function names, then \
-                 aws sqs start-message-move-task --source-arn {}",
-                dead.arn
-            ),
+            &format!("see the causes: aurora-sync dlq list --queue {name}"),
         ));
     }
     let minutes = oldest_s.map(|seconds| seconds / 60.0);

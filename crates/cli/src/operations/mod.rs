@@ -30,7 +30,6 @@ pub(crate) struct Place {
 pub(crate) struct Deployed {
     pub(crate) aws: Aws,
     pub(crate) api: Api,
-    pub(crate) api_url: String,
     pub(crate) stack: Option<String>,
     outputs: HashMap<String, String>,
 }
@@ -51,9 +50,9 @@ impl Deployed {
         let outputs = aws.outputs_of(place.stack.as_deref()).await.map_err(NotFound::Failed)?;
         let api_url = deployment::api_url(place.api_url.as_ref(), &outputs, environment)
             .map_err(NotFound::Unknown)?;
-        let api = aws.signer(&api_url).and_then(|signer| Api::new(api_url.clone(), signer));
+        let api = aws.signer(&api_url).and_then(|signer| Api::new(api_url, signer));
         let api = api.map_err(NotFound::Failed)?;
-        Ok(Self { aws, api, api_url, stack: place.stack.clone(), outputs })
+        Ok(Self { aws, api, stack: place.stack.clone(), outputs })
     }
 
     /// Returns a name that the stack has as an output, or the environment as a variable.

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use local_stack::Stack;
 use local_stack::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use serde_json::Value;
 
 /// The command in a folder of its own, with what `cargo local up` writes to `.local/env`.
 pub(crate) struct Cli {
@@ -22,6 +23,11 @@ impl Cli {
             ("UPLOADS_BUCKET", addresses.uploads_bucket.clone()),
             ("RESULTS_BUCKET", addresses.results_bucket.clone()),
             ("REFRESH_FUNCTION", addresses.refresh_function.clone()),
+            ("IMPORT_FUNCTION", addresses.import_function.clone()),
+            ("WRITES_QUEUE_URL", addresses.writes_queue_url.clone()),
+            ("WRITES_DEAD_LETTER_QUEUE_URL", addresses.writes_dead_letter_queue_url.clone()),
+            ("IMPORTS_QUEUE_URL", addresses.imports_queue_url.clone()),
+            ("IMPORTS_DEAD_LETTER_QUEUE_URL", addresses.imports_dead_letter_queue_url.clone()),
             ("AWS_ENDPOINT_URL", addresses.endpoint_url.clone()),
             ("AWS_ENDPOINT_URL_RDS_DATA", addresses.data_api_endpoint_url.clone()),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
@@ -46,6 +52,13 @@ impl Cli {
     /// Runs `aurora-sync import` with these words, and gives its exit status and what it said.
     pub(crate) fn import(&self, words: &str, input: &str) -> (i32, String, String) {
         self.run("import", words, input)
+    }
+
+    /// Runs a command that must succeed with this exit status, and returns its JSON.
+    pub(crate) fn json(&self, expected: i32, name: &str, words: &str) -> Value {
+        let (status, said, progress) = self.run(name, &format!("{words} --json"), "");
+        assert_eq!(status, expected, "{name} {words}: {said}{progress}");
+        serde_json::from_str(&said).unwrap_or_else(|_| panic!("{name} {words}: {said}{progress}"))
     }
 
     pub(crate) fn run(&self, name: &str, words: &str, input: &str) -> (i32, String, String) {

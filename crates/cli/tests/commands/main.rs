@@ -4,6 +4,7 @@
 
 mod cli;
 mod doctor;
+mod operators;
 mod probe;
 
 use std::collections::HashMap;

@@ -135,6 +135,7 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, &str)> {
         ("RESULTS_BUCKET", &addresses.results_bucket),
         ("CATALOG_BUCKET", &addresses.catalog_bucket),
         ("REFRESH_FUNCTION", &addresses.refresh_function),
+        ("IMPORT_FUNCTION", &addresses.import_function),
         ("WRITES_QUEUE_URL", &addresses.writes_queue_url),
         ("WRITES_DEAD_LETTER_QUEUE_URL", &addresses.writes_dead_letter_queue_url),
         ("IMPORTS_QUEUE_URL", &addresses.imports_queue_url),

@@ -1,0 +1,96 @@
+//! The command line of `imports`.
+
+#![allow(clippy::doc_markdown, reason = "the docs are the text of --help")]
+
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use super::place::{EXIT_OF_READ, Place, time};
+
+/// List imports, show one, cancel one that runs, or load a file again
+#[derive(Debug, clap::Args)]
+pub(crate) struct Imports {
+    #[command(subcommand)]
+    pub(crate) command: ImportsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportsCommand {
+    List(ImportsList),
+    Show(ImportsShow),
+    Cancel(ImportsCancel),
+    Retry(ImportsRetry),
+}
+
+/// List imports, the newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_OF_READ)]
+pub(crate) struct ImportsList {
+    /// The table
+    #[arg(long, short)]
+    pub(crate) table: Option<String>,
+    /// How far they are
+    #[arg(long, value_parser = ["running", "completed", "failed"])]
+    pub(crate) state: Option<String>,
+    /// Begun at this time or later: an age such as 30m, 1h or 2d, or a time of RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) since: Option<Timestamp>,
+    /// The most imports
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// Print a JSON array of the imports, as GET /_sync/imports has them
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Show an import and its first rejected rows
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_OF_READ)]
+pub(crate) struct ImportsShow {
+    /// The id of the import
+    pub(crate) id: String,
+    /// Print JSON: import, rejects
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Cancel an import that runs
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The import ends as failed before its next set of rows. The rows that were loaded \
+    before stay, and its report counts them.\n\n\
+    Exit status: 0 it has ended, 1 it could not be cancelled, 2 the command line is wrong, 3 it is \
+    cancelled, and has not ended yet."
+)]
+pub(crate) struct ImportsCancel {
+    /// The id of the import
+    pub(crate) id: String,
+    /// Print the import as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Load the file of an import that has ended again, with the same options
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The object is copied onto itself, so that S3 notifies of it again. Rows that were \
+    loaded before are unchanged in the modes upsert and ignore, rejected as duplicates in the mode insert, \
+    and inserted twice if the table has no key.\n\n\
+    Exit status: 0 the new import has begun, 1 the file could not be uploaded again, 2 the command line \
+    is wrong, 3 the file is uploaded, and its import has not begun yet."
+)]
+pub(crate) struct ImportsRetry {
+    /// The id of the import
+    pub(crate) id: String,
+    /// Print JSON: retry_of, id
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}

@@ -1,0 +1,227 @@
+//! `aurora-sync imports`.
+
+use serde_json::json;
+
+use super::output::{Cell, Colour, columns, counted, has_colours, printable, second};
+use super::{deployed, ended, print_json};
+use crate::arguments::imports::{
+    ImportsCancel, ImportsCommand, ImportsList, ImportsRetry, ImportsShow,
+};
+use crate::operations::Deployed;
+use crate::operations::imports::{self, Filter, Import, Reject};
+use crate::outcome::Outcome;
+use crate::progress::{error_line, grouped, line};
+
+/// The most imports of a page.
+const PAGE_MAX: u32 = 1_000;
+
+/// Rejected rows that are shown.
+const REJECTS_SHOWN: u32 = 10;
+
+pub(crate) async fn run(command: &ImportsCommand) -> Outcome {
+    let place = match command {
+        ImportsCommand::List(arguments) => &arguments.place,
+        ImportsCommand::Show(arguments) => &arguments.place,
+        ImportsCommand::Cancel(arguments) => &arguments.place,
+        ImportsCommand::Retry(arguments) => &arguments.place,
+    };
+    let deployed = match deployed(place).await {
+        Ok(deployed) => deployed,
+        Err(outcome) => return outcome,
+    };
+    ended(match command {
+        ImportsCommand::List(arguments) => list(&deployed, arguments).await,
+        ImportsCommand::Show(arguments) => show(&deployed, arguments).await,
+        ImportsCommand::Cancel(arguments) => cancel(&deployed, arguments).await,
+        ImportsCommand::Retry(arguments) => retry(&deployed, arguments).await,
+    })
+}
+
+async fn list(deployed: &Deployed, arguments: &ImportsList) -> anyhow::Result<Outcome> {
+    let ImportsList { table, state, since, .. } = arguments;
+    let filter = Filter { table: table.clone(), state: state.clone(), since: *since };
+    let limit = arguments.limit.max(1);
+    let mut page = imports::list(deployed, &filter, limit.min(PAGE_MAX)).await?;
+    let mut found = page.items;
+    while found.len() < limit as usize
+        && let Some(next) = page.next
+    {
+        page = imports::next(deployed, &next).await?;
+        found.append(&mut page.items);
+    }
+    found.truncate(limit as usize);
+    if arguments.json {
+        print_json(&found)?;
+    } else if found.is_empty() {
+        error_line("no import meets the conditions");
+    } else {
+        line(&columns(&found.iter().map(row).collect::<Vec<_>>(), has_colours()));
+    }
+    Ok(Outcome::Good)
+}
+
+fn state(import: &Import) -> Cell {
+    let colour = match import.state.as_str() {
+        "failed" => Colour::Red,
+        "running" => Colour::Yellow,
+        _ if import.rows_rejected > 0 => Colour::Yellow,
+        _ => Colour::Green,
+    };
+    Cell::coloured(&import.state, colour)
+}
+
+fn row(import: &Import) -> Vec<Cell> {
+    let mut rows = counted(import.rows_read, "row");
+    if import.rows_rejected > 0 {
+        rows.push_str(&format!(", {} rejected", grouped(import.rows_rejected)));
+    }
+    vec![
+        second(&import.started_at).into(),
+        state(import),
+        printable(&import.key).into(),
+        rows.into(),
+        import.id.clone().into(),
+        printable(import.error.as_deref().unwrap_or_default()).into(),
+    ]
+}
+
+async fn show(deployed: &Deployed, arguments: &ImportsShow) -> anyhow::Result<Outcome> {
+    let import = imports::show(deployed, &arguments.id).await?;
+    let rejects = match import.rows_rejected {
+        0 => Vec::new(),
+        _ => imports::rejects(deployed, &import.id, REJECTS_SHOWN).await?.items,
+    };
+    if arguments.json {
+        print_json(&json!({ "import": import, "rejects": rejects }))?;
+    } else {
+        line(&text(&import, &rejects, has_colours()));
+    }
+    Ok(Outcome::Good)
+}
+
+fn text(import: &Import, rejects: &[Reject], has_colours: bool) -> String {
+    let mut rows: Vec<Vec<Cell>> = vec![
+        vec!["id".into(), import.id.clone().into()],
+        vec!["file".into(), printable(&format!("s3://{}/{}", import.bucket, import.key)).into()],
+        vec!["state".into(), state(import)],
+    ];
+    let mut add = |name: &str, value: String| rows.push(vec![name.into(), value.into()]);
+    if let Some(error) = &import.error {
+        add("error", printable(error));
+    }
+    if let Some(percent) = import.progress_percent.filter(|_| import.is_running()) {
+        add("progress", format!("{percent:.1} %"));
+    }
+    for (name, number) in [
+        ("read", import.rows_read),
+        ("written", import.rows_written),
+        ("unchanged", import.rows_unchanged),
+        ("superseded", import.rows_superseded),
+        ("rejected", import.rows_rejected),
+    ] {
+        add(name, grouped(number));
+    }
+    if import.rows_deleted > 0 {
+        add("deleted", grouped(import.rows_deleted));
+    }
+    add("options", import.options.to_string());
+    add("started", second(&import.started_at));
+    if let Some(finished) = &import.finished_at {
+        add("finished", second(finished));
+    }
+    if let Some(caller) = &import.caller {
+        add("caller", printable(caller));
+    }
+    let mut text = columns(&rows, has_colours);
+    if !rejects.is_empty() {
+        text.push_str("\nthe first rejected rows");
+    }
+    for Reject { line, column, reason, .. } in rejects {
+        let column = column.as_ref().map(|column| format!("{column}: ")).unwrap_or_default();
+        text.push_str(
+            &printable(&format!("  line {line}: {column}{reason}")).replacen("  ", "\n  ", 1),
+        );
+    }
+    text
+}
+
+async fn cancel(deployed: &Deployed, arguments: &ImportsCancel) -> anyhow::Result<Outcome> {
+    let import = imports::cancel(deployed, &arguments.id).await?;
+    if arguments.json {
+        print_json(&import)?;
+    } else if import.is_running() {
+        line(&format!("import {} is cancelled, and ends before its next rows", import.id));
+    } else if import.state == "completed" {
+        line(&format!("import {} had loaded all rows before it could be cancelled", import.id));
+    } else {
+        line(&format!(
+            "import {} is cancelled; {} of it were loaded before, and stay",
+            import.id,
+            counted(import.rows_written, "row")
+        ));
+    }
+    Ok(if import.is_running() { Outcome::Attention } else { Outcome::Good })
+}
+
+async fn retry(deployed: &Deployed, arguments: &ImportsRetry) -> anyhow::Result<Outcome> {
+    let old = imports::show(deployed, &arguments.id).await?;
+    let new = imports::retry(deployed, &old).await?;
+    if arguments.json {
+        print_json(&json!({ "retry_of": old.id, "id": new }))?;
+    } else {
+        if old.rows_written > 0 {
+            error_line(&format!(
+                "{} of it were loaded before: {}",
+                counted(old.rows_written, "row"),
+                loaded_again(old.options["mode"].as_str().unwrap_or("upsert"))
+            ));
+        }
+        line(&match &new {
+            Some(id) => format!("import {id} loads {} again", printable(&old.key)),
+            None => {
+                format!("{} is uploaded again; its import has not begun yet", printable(&old.key))
+            }
+        });
+    }
+    Ok(if new.is_some() { Outcome::Good } else { Outcome::Attention })
+}
+
+/// Tells what becomes of the rows that were loaded before, by the mode.
+fn loaded_again(mode: &str) -> &'static str {
+    match mode {
+        "insert" => "they are rejected as duplicates, or inserted twice if the table has no key",
+        "ignore" => "they are unchanged",
+        "delete" => "their rows are deleted already, and they are unchanged",
+        _ => {
+            "they are unchanged where nobody has changed their rows, and else the file's values are written again"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_is_shown_with_its_counts_and_first_rejects() {
+        let import: Import = serde_json::from_value(json!({
+            "id": "i", "table": "t", "bucket": "b", "key": "imports/t/a.csv", "version": "v",
+            "state": "failed", "error": "it was cancelled", "options": {"mode": "upsert"}, "bytes_read": 1,
+            "rows_read": 1200, "rows_written": 1199, "rows_unchanged": 0, "rows_superseded": 0,
+            "rows_rejected": 1, "rows_deleted": 0, "started_at": "2026-11-29T00:00:00Z",
+        }))
+        .unwrap();
+        let reject: Reject = serde_json::from_value(json!({
+            "record": 3, "line": 4, "column": "age", "rule": "format", "reason": "expected an integer",
+        }))
+        .unwrap();
+        let text = text(&import, &[reject], false);
+        assert!(text.starts_with("id          i\nfile        s3://b/imports/t/a.csv\n"), "{text}");
+        assert!(text.contains("\nerror       it was cancelled\n"), "{text}");
+        assert!(text.contains("\nread        1,200\n"), "{text}");
+        assert!(
+            text.ends_with("\nthe first rejected rows\n  line 4: age: expected an integer"),
+            "{text}"
+        );
+    }
+}

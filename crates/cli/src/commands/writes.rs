@@ -1,0 +1,373 @@
+//! `aurora-sync writes` and `aurora-sync tail`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::output::{Cell, Colour, columns, counted, has_colours, printable, second};
+use super::{deployed, edit, ended, is_agreed, print_json};
+use crate::arguments::writes::{Filter, List, Resend, Show, Tail, WritesCommand};
+use crate::operations::Deployed;
+use crate::operations::writes::{self, Order, Status, Write};
+use crate::outcome::{Outcome, failed, wrong_usage};
+use crate::progress::{error_line, line};
+
+/// The most writes of a page.
+const PAGE_MAX: u32 = 1_000;
+
+/// The time for which the outcomes of writes that were sent again are waited for.
+const SETTLED_WITHIN: Duration = Duration::from_mins(1);
+
+/// The time between two looks at what settles.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A transaction takes its times before it commits. So a write can be seen later than one with a
+/// later time.
+const SEEN_WITHIN: SignedDuration = SignedDuration::from_secs(120);
+
+pub(crate) async fn run(command: &WritesCommand) -> Outcome {
+    match command {
+        WritesCommand::List(arguments) => match deployed(&arguments.place).await {
+            Ok(deployed) => ended(list(&deployed, arguments).await),
+            Err(outcome) => outcome,
+        },
+        WritesCommand::Show(arguments) => match deployed(&arguments.place).await {
+            Ok(deployed) => ended(show(&deployed, arguments).await),
+            Err(outcome) => outcome,
+        },
+        WritesCommand::Resend(arguments) => {
+            if arguments.ids.is_empty() == arguments.filter.is_empty() {
+                return wrong_usage(&anyhow::anyhow!(
+                    "give either the ids of the writes, or conditions such as --since 1d"
+                ));
+            }
+            match deployed(&arguments.place).await {
+                Ok(deployed) => ended(resend(&deployed, arguments).await),
+                Err(outcome) => outcome,
+            }
+        }
+    }
+}
+
+fn filter(filter: &Filter) -> writes::Filter {
+    let Filter { outcome, table, key, rule, caller, since, until } = filter.clone();
+    writes::Filter { outcome, table, key, rule, caller, since, until }
+}
+
+/// Reads writes page by page.
+async fn read(
+    deployed: &Deployed,
+    filter: &writes::Filter,
+    order: Order,
+    limit: u32,
+) -> anyhow::Result<Vec<Write>> {
+    let mut page = writes::list(deployed, filter, order, limit.min(PAGE_MAX)).await?;
+    let mut found = page.items;
+    while found.len() < limit as usize
+        && let Some(next) = page.next
+    {
+        page = writes::next(deployed, &next).await?;
+        found.append(&mut page.items);
+    }
+    found.truncate(limit as usize);
+    Ok(found)
+}
+
+async fn list(deployed: &Deployed, arguments: &List) -> anyhow::Result<Outcome> {
+    let limit = arguments.limit.max(1);
+    let found = read(deployed, &filter(&arguments.filter), Order::NewestFirst, limit).await?;
+    if arguments.json {
+        print_json(&found)?;
+    } else if found.is_empty() {
+        error_line("no settled write meets the conditions");
+    } else {
+        line(&columns(&found.iter().map(row).collect::<Vec<_>>(), has_colours()));
+        if found.len() == limit as usize {
+            error_line(&format!("there may be more than {limit}: see --limit"));
+        }
+    }
+    Ok(Outcome::Good)
+}
+
+fn colour(outcome: &str) -> Colour {
+    match outcome {
+        "applied" => Colour::Green,
+        "rejected" => Colour::Red,
+        "pending" => Colour::Yellow,
+        _ => Colour::Plain,
+    }
+}
+
+fn row(write: &Write) -> Vec<Cell> {
+    let mut why = match (&write.rule, &write.sqlstate) {
+        (Some(rule), Some(sqlstate)) => format!("{rule} {sqlstate}"),
+        (Some(rule), None) => rule.clone(),
+        (None, _) => String::new(),
+    };
+    if let Some(reason) = &write.reason {
+        why.push_str(&format!(": {reason}"));
+    }
+    vec![
+        second(&write.settled_at).into(),
+        Cell::coloured(&write.outcome, colour(&write.outcome)),
+        write.operation.clone().into(),
+        printable(write.table.as_deref().unwrap_or("-")).into(),
+        printable(write.key.as_deref().unwrap_or("-")).into(),
+        write.id.clone().into(),
+        printable(&why).into(),
+    ]
+}
+
+/// Returns the id of a write from its status URL too.
+fn id(text: &str) -> &str {
+    text.trim_end_matches('/').rsplit('/').next().unwrap_or(text)
+}
+
+async fn show(deployed: &Deployed, arguments: &Show) -> anyhow::Result<Outcome> {
+    let status = writes::show(deployed, id(&arguments.id)).await?;
+    if arguments.json {
+        print_json(&status)?;
+    } else {
+        line(&text(&status, has_colours()));
+    }
+    Ok(Outcome::Good)
+}
+
+/// Formats a status, a member a line.
+fn text(status: &Status, has_colours: bool) -> String {
+    let mut rows: Vec<Vec<Cell>> = vec![
+        vec!["id".into(), status.id.clone().into()],
+        vec!["outcome".into(), Cell::coloured(&status.outcome, colour(&status.outcome))],
+    ];
+    for (name, value) in &status.rest {
+        let value = match value {
+            serde_json::Value::Null => continue,
+            serde_json::Value::String(text) => printable(text),
+            other => other.to_string(),
+        };
+        rows.push(vec![name.clone().into(), value.into()]);
+    }
+    if let Some(old) = &status.resend_of {
+        rows.push(vec!["resend_of".into(), old.clone().into()]);
+    }
+    if !status.resent_as.is_empty() {
+        rows.push(vec!["resent_as".into(), status.resent_as.join(", ").into()]);
+    }
+    if let Some(payload) = &status.payload {
+        if let Some(precondition) = &payload.precondition {
+            rows.push(vec!["precondition".into(), printable(precondition).into()]);
+        }
+        rows.push(vec!["row".into(), printable(payload.row.get()).into()]);
+    } else if status.outcome == "rejected" {
+        let withheld = "withheld, since sync_reader may not read all of its columns: see the column payload of sync.write";
+        rows.push(vec!["row".into(), withheld.into()]);
+    }
+    columns(&rows, has_colours)
+}
+
+/// What became of a write that was to be sent again.
+#[derive(Debug, Serialize)]
+struct Sent {
+    resend_of: String,
+    /// The new write, if it was sent.
+    id: Option<String>,
+    /// The outcome of the new write.
+    outcome: Option<String>,
+    rule: Option<String>,
+    reason: Option<String>,
+    /// The error, if it was not sent.
+    error: Option<String>,
+    #[serde(skip)]
+    status_id: String,
+}
+
+async fn resend(deployed: &Deployed, arguments: &Resend) -> anyhow::Result<Outcome> {
+    let ids = if arguments.ids.is_empty() {
+        let mut filter = filter(&arguments.filter);
+        if filter.outcome.as_ref().is_some_and(|outcome| outcome != "rejected") {
+            return Ok(wrong_usage(&anyhow::anyhow!("only rejected writes can be sent again")));
+        }
+        filter.outcome = Some("rejected".to_owned());
+        let found = read(deployed, &filter, Order::OldestFirst, u32::MAX).await?;
+        found.into_iter().map(|write| write.id).collect()
+    } else {
+        arguments.ids.iter().map(|text| id(text).to_owned()).collect::<Vec<_>>()
+    };
+    if ids.is_empty() {
+        error_line("no rejected write meets the conditions");
+    }
+    if ids.len() > 1 {
+        let question = format!("Send {} again?", counted(ids.len() as u64, "rejected write"));
+        match is_agreed(&question, arguments.yes) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Outcome::Usage),
+            Err(error) => return Ok(wrong_usage(&error)),
+        }
+    }
+    let mut all = Vec::new();
+    for id in ids {
+        all.push(send(deployed, &id, arguments.edit).await);
+    }
+    follow(deployed, &mut all).await?;
+    if arguments.json {
+        print_json(&all)?;
+    } else if !all.is_empty() {
+        line(&columns(&all.iter().map(sent_row).collect::<Vec<_>>(), has_colours()));
+    }
+    Ok(all.iter().map(sent_outcome).max().unwrap_or(Outcome::Good))
+}
+
+async fn send(deployed: &Deployed, id: &str, is_edited: bool) -> Sent {
+    let sent = async {
+        let status = writes::show(deployed, id).await?;
+        let row = match &status.payload {
+            Some(payload) if is_edited => {
+                Some(edit::row(&payload.row)?.context("the file is empty: not sent")?)
+            }
+            _ => None,
+        };
+        writes::resend(deployed, &status, row.as_deref()).await
+    };
+    let nothing = Sent {
+        resend_of: id.to_owned(),
+        id: None,
+        outcome: None,
+        rule: None,
+        reason: None,
+        error: None,
+        status_id: String::new(),
+    };
+    match sent.await {
+        Ok(sent) => Sent {
+            id: Some(sent.id),
+            status_id: sent.status_id,
+            outcome: Some("pending".to_owned()),
+            ..nothing
+        },
+        Err(error) => Sent { error: Some(format!("{error:#}")), ..nothing },
+    }
+}
+
+/// Reads the outcomes of the new writes, until all are settled or the time is over.
+async fn follow(deployed: &Deployed, all: &mut [Sent]) -> anyhow::Result<()> {
+    let until = Instant::now() + SETTLED_WITHIN;
+    loop {
+        let is_pending = |sent: &&mut Sent| sent.outcome.as_deref() == Some("pending");
+        let mut are_pending = false;
+        for sent in all.iter_mut().filter(is_pending) {
+            let status = writes::show(deployed, &sent.status_id).await?;
+            are_pending |= status.outcome == "pending";
+            let text = |name: &str| status.text(name).map(str::to_owned);
+            (sent.rule, sent.reason) = (text("rule"), text("reason"));
+            sent.outcome = Some(status.outcome);
+        }
+        if !are_pending || Instant::now() > until {
+            return Ok(());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn sent_row(sent: &Sent) -> Vec<Cell> {
+    let outcome = sent.outcome.as_deref().unwrap_or("not sent");
+    let colour = if sent.error.is_some() { Colour::Red } else { colour(outcome) };
+    let why = match (&sent.error, &sent.rule, &sent.reason) {
+        (Some(error), ..) => error.clone(),
+        (None, Some(rule), reason) => format!("{rule}: {}", reason.as_deref().unwrap_or_default()),
+        _ => String::new(),
+    };
+    vec![
+        sent.resend_of.clone().into(),
+        Cell::coloured(outcome, colour),
+        sent.id.clone().unwrap_or_else(|| "-".to_owned()).into(),
+        printable(&why).into(),
+    ]
+}
+
+fn sent_outcome(sent: &Sent) -> Outcome {
+    match sent.outcome.as_deref() {
+        None => Outcome::Failed,
+        Some("rejected" | "pending") => Outcome::Attention,
+        Some(_) => Outcome::Good,
+    }
+}
+
+pub(crate) async fn tail(arguments: &Tail) -> Outcome {
+    match deployed(&arguments.place).await {
+        Ok(deployed) => follow_all(&deployed, arguments)
+            .await
+            .map_or_else(|error| failed(&error), |()| Outcome::Good),
+        Err(outcome) => outcome,
+    }
+}
+
+/// Prints the writes that settle, each once, until none has settled for a while.
+async fn follow_all(deployed: &Deployed, arguments: &Tail) -> anyhow::Result<()> {
+    let mut filter = filter(&arguments.filter);
+    let since = filter.since.unwrap_or_else(Timestamp::now);
+    let mut newest = since;
+    // The printed writes, with their times.
+    let mut printed: HashMap<(String, String), Timestamp> = HashMap::new();
+    let mut last = Instant::now();
+    while last.elapsed() < arguments.idle {
+        filter.since = Some(since.max(newest.checked_sub(SEEN_WITHIN)?));
+        let found = read(deployed, &filter, Order::OldestFirst, u32::MAX).await?;
+        let mut rows = Vec::new();
+        for write in &found {
+            let at: Timestamp = write.settled_at.parse()?;
+            let is_new = printed.insert((write.id.clone(), write.settled_at.clone()), at).is_none();
+            newest = newest.max(at);
+            if !is_new {
+                continue;
+            }
+            last = Instant::now();
+            if arguments.json {
+                print_json(write)?;
+            } else {
+                rows.push(row(write));
+            }
+        }
+        if !rows.is_empty() {
+            line(&columns(&rows, has_colours()));
+        }
+        let oldest = newest.checked_sub(SEEN_WITHIN)?;
+        printed.retain(|_, at| *at >= oldest);
+        sleep(LOOK_EVERY).await;
+    }
+    error_line(&format!(
+        "no write has settled for {} s: stopped, so that the database can pause. See --idle",
+        arguments.idle.as_secs()
+    ));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_can_be_given_as_the_url_of_its_status() {
+        assert_eq!(id("01a2"), "01a2");
+        assert_eq!(id("https://x/_sync/writes/01a2?fingerprint=f"), "01a2?fingerprint=f");
+    }
+
+    #[test]
+    fn a_rejected_write_shows_its_row_or_says_that_it_is_withheld() {
+        let shown = |json: &str| text(&serde_json::from_str(json).unwrap(), false);
+        let with = shown(
+            r#"{"id":"a","outcome":"rejected","rule":"database","key":null,"resent_as":["b","c"],
+                "payload":{"row":{"id":"1"},"precondition":"If-Match: *"}}"#,
+        );
+        assert_eq!(
+            with,
+            "id            a\noutcome       rejected\nrule          database\nresent_as     b, c\n\
+             precondition  If-Match: *\nrow           {\"id\":\"1\"}"
+        );
+        assert!(shown(r#"{"id":"a","outcome":"rejected"}"#).contains("row      withheld"));
+        assert_eq!(shown(r#"{"id":"a","outcome":"pending"}"#), "id       a\noutcome  pending");
+    }
+}
