@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Command};
-use self::commands::{completions, dead_letters, imports, remember, tables, writes};
+use self::commands::{completions, dead_letters, imports, remember, tables, tail, writes};
 use self::outcome::Outcome;
 
 #[tokio::main]
@@ -42,7 +42,7 @@ async fn run(command: Command) -> Outcome {
         Command::Import(arguments) => import::run(&arguments).await,
         Command::Imports(arguments) => imports::run(&arguments.command).await,
         Command::Writes(arguments) => writes::run(&arguments.command).await,
-        Command::Tail(arguments) => writes::tail(&arguments).await,
+        Command::Tail(arguments) => tail::run(&arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(&arguments.command).await,
         Command::Tables(arguments) => tables::run(&arguments).await,
         Command::Refresh(arguments) => refresh::run(&arguments).await,

@@ -5,6 +5,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod imports;
 pub(crate) mod remember;
 pub(crate) mod tables;
+pub(crate) mod tail;
 pub(crate) mod writes;
 mod edit;
 mod output;

@@ -1,19 +1,17 @@
-//! `aurora-sync writes` and `aurora-sync tail`.
+//! `aurora-sync writes`.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::output::{Cell, Colour, columns, counted, has_colours, printable, second};
 use super::{deployed, edit, ended, is_agreed, print_json};
-use crate::arguments::writes::{Filter, List, Resend, Show, Tail, WritesCommand};
+use crate::arguments::writes::{Filter, List, Resend, Show, WritesCommand};
 use crate::operations::Deployed;
 use crate::operations::writes::{self, Order, Status, Write};
-use crate::outcome::{Outcome, failed, wrong_usage};
+use crate::outcome::{Outcome, wrong_usage};
 use crate::progress::{error_line, line};
 
 /// The most writes of a page.
@@ -22,12 +20,8 @@ const PAGE_MAX: u32 = 1_000;
 /// The time for which the outcomes of writes that were sent again are waited for.
 const SETTLED_WITHIN: Duration = Duration::from_mins(1);
 
-/// The time between two looks at what settles.
+/// The time between two looks at what is pending.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// A transaction takes its times before it commits. So a write can be seen later than one with a
-/// later time.
-const SEEN_WITHIN: SignedDuration = SignedDuration::from_secs(120);
 
 pub(crate) async fn run(command: &WritesCommand) -> Outcome {
     match command {
@@ -53,13 +47,14 @@ pub(crate) async fn run(command: &WritesCommand) -> Outcome {
     }
 }
 
-fn filter(filter: &Filter) -> writes::Filter {
+/// Returns the conditions of a list.
+pub(super) fn filter(filter: &Filter) -> writes::Filter {
     let Filter { outcome, table, key, rule, caller, since, until } = filter.clone();
     writes::Filter { outcome, table, key, rule, caller, since, until }
 }
 
 /// Reads writes page by page.
-async fn read(
+pub(super) async fn read(
     deployed: &Deployed,
     filter: &writes::Filter,
     order: Order,
@@ -102,7 +97,8 @@ fn colour(outcome: &str) -> Colour {
     }
 }
 
-fn row(write: &Write) -> Vec<Cell> {
+/// Returns the columns of a write.
+pub(super) fn row(write: &Write) -> Vec<Cell> {
     let mut why = match (&write.rule, &write.sqlstate) {
         (Some(rule), Some(sqlstate)) => format!("{rule} {sqlstate}"),
         (Some(rule), None) => rule.clone(),
@@ -294,55 +290,6 @@ fn sent_outcome(sent: &Sent) -> Outcome {
         Some("rejected" | "pending") => Outcome::Attention,
         Some(_) => Outcome::Good,
     }
-}
-
-pub(crate) async fn tail(arguments: &Tail) -> Outcome {
-    match deployed(&arguments.place).await {
-        Ok(deployed) => follow_all(&deployed, arguments)
-            .await
-            .map_or_else(|error| failed(&error), |()| Outcome::Good),
-        Err(outcome) => outcome,
-    }
-}
-
-/// Prints the writes that settle, each once, until none has settled for a while.
-async fn follow_all(deployed: &Deployed, arguments: &Tail) -> anyhow::Result<()> {
-    let mut filter = filter(&arguments.filter);
-    let since = filter.since.unwrap_or_else(Timestamp::now);
-    let mut newest = since;
-    // The printed writes, with their times.
-    let mut printed: HashMap<(String, String), Timestamp> = HashMap::new();
-    let mut last = Instant::now();
-    while last.elapsed() < arguments.idle {
-        filter.since = Some(since.max(newest.checked_sub(SEEN_WITHIN)?));
-        let found = read(deployed, &filter, Order::OldestFirst, u32::MAX).await?;
-        let mut rows = Vec::new();
-        for write in &found {
-            let at: Timestamp = write.settled_at.parse()?;
-            let is_new = printed.insert((write.id.clone(), write.settled_at.clone()), at).is_none();
-            newest = newest.max(at);
-            if !is_new {
-                continue;
-            }
-            last = Instant::now();
-            if arguments.json {
-                print_json(write)?;
-            } else {
-                rows.push(row(write));
-            }
-        }
-        if !rows.is_empty() {
-            line(&columns(&rows, has_colours()));
-        }
-        let oldest = newest.checked_sub(SEEN_WITHIN)?;
-        printed.retain(|_, at| *at >= oldest);
-        sleep(LOOK_EVERY).await;
-    }
-    error_line(&format!(
-        "no write has settled for {} s: stopped, so that the database can pause. See --idle",
-        arguments.idle.as_secs()
-    ));
-    Ok(())
 }
 
 #[cfg(test)]

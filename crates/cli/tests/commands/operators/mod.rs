@@ -1,5 +1,8 @@
 //! The stories of those who operate a deployment: rejected writes, dead letters, imports.
 
+mod dead_letters;
+mod imports;
+
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client as Sqs;
@@ -79,9 +82,9 @@ async fn an_operator_mends_writes_dead_letters_and_imports() {
         rejected_writes_are_sent_again_after_a_fix(&operator);
         an_edited_write_and_one_with_a_precondition_are_sent_again(&operator);
         tail_prints_what_settles_and_stops(&operator);
-        a_dead_letter_queue_of_three_causes_is_emptied(&operator);
-        a_file_in_the_dead_letter_queue_is_discarded_or_loaded(&operator);
-        an_import_is_cancelled_and_loaded_again(&operator);
+        dead_letters::a_dead_letter_queue_of_three_causes_is_emptied(&operator);
+        dead_letters::a_file_in_the_dead_letter_queue_is_discarded_or_loaded(&operator);
+        imports::an_import_is_cancelled_and_loaded_again(&operator);
         a_remembered_stack_is_used(&operator);
         completions_and_man_pages_name_the_commands(&operator);
     })
@@ -198,194 +201,6 @@ fn tail_prints_what_settles_and_stops(operator: &Operator) {
     assert_eq!(lines.len(), 5, "{said}");
     assert!(lines.iter().all(|write| write["outcome"] == "rejected"), "{said}");
     assert!(progress.contains("no write has settled for 2 s: stopped"), "{progress}");
-}
-
-/// Returns a message of one write that was accepted an hour ago.
-fn message(id: &str, operation: &str, row: &[(&str, &str)]) -> String {
-    let accepted_at_ms = jiff_ms() - 3_600_000;
-    let write = json!({
-        "id": id, "table": "staff", "operation": operation, "key": null, "row": row,
-        "accepted_at_ms": accepted_at_ms,
-    });
-    json!({ "version": "1", "writes": [write] }).to_string()
-}
-
-fn jiff_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap()
-}
-
-fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator) {
-    let cli = &operator.cli;
-    assert_eq!(cli.json(0, "dlq", "list")[0]["messages_total"], 0);
-    let url = operator.stack.addresses().writes_dead_letter_queue_url.clone();
-    let id = |n: u32| format!("01900000-0000-7000-8000-00000000000{n}");
-    // Two of a key in their order, one whose row was changed since, and one that is to be dropped.
-    let first = message(&id(1), "upsert", &[("id", "2101"), ("name", "first")]);
-    let second = message(&id(2), "upsert", &[("id", "2101"), ("name", "second")]);
-    let overtaken = message(&id(3), "update", &[("id", "2003"), ("name", "older")]);
-    let dropped = message(&id(4), "upsert", &[("id", "2102"), ("name", "dropped"), ("age", "40")]);
-    for (group, body) in [("right", &first), ("right", &second), ("right", &overtaken)] {
-        operator.bury(&url, Some(group), body);
-    }
-    operator.bury(&url, Some("full"), &dropped);
-    operator.bury(&url, Some("odd"), "no message");
-    let blocked = |group: &str, ids: &[String], cause: &str| {
-        format!(
-            "INSERT INTO sync.blocked (message_group, write_ids, cause) VALUES ('{group}', '{{{}}}', '{cause}')",
-            ids.join(",")
-        )
-    };
-    run_sql(&operator.stack, &blocked("right", &[id(1), id(2), id(3)], "42501"));
-    run_sql(&operator.stack, &blocked("full", &[id(4)], "53100"));
-
-    let listed = cli.json(3, "dlq", "list --queue writes");
-    let groups: Vec<_> = listed[0]["groups"].as_array().unwrap().iter().collect();
-    let found = |cause: &str| {
-        let group = groups.iter().find(|group| group["cause"].as_str().unwrap().starts_with(cause));
-        let group = group.unwrap_or_else(|| panic!("{cause}: {listed}"));
-        (group["table"].clone(), group["messages"].clone(), group["items"].clone())
-    };
-    assert_eq!(found("42501"), (json!("staff"), json!(3), json!(3)));
-    assert_eq!(found("53100"), (json!("staff"), json!(1), json!(1)));
-    assert_eq!(found("unknown: the log"), (Value::Null, json!(1), json!(0)));
-    assert_eq!(listed[0]["is_partial"], false, "{listed}");
-    let shown = cli.json(0, "dlq", &format!("show --id {}", id(4)));
-    assert_eq!(shown[0]["items"][0]["write"]["row"]["name"], "dropped", "{shown}");
-
-    let (status, _, said) = cli.run("dlq", "redrive", "");
-    assert_eq!(status, 2);
-    assert!(said.contains("say which dead letters: give --all, or"), "{said}");
-    let (status, _, said) = cli.run("dlq", "redrive --cause 42501", "");
-    assert_eq!(status, 2, "{said}");
-    assert!(said.contains("Redrive 3 writes in 3 messages?"), "{said}");
-    let (status, _, said) = cli.run("dlq", "redrive --id nothing --yes", "");
-    assert_eq!((status, said.as_str()), (1, "error: no dead letter has the id nothing\n"));
-
-    let taken = cli.json(0, "dlq", "redrive --cause 42501 --yes");
-    assert_eq!((&taken[0]["messages"], &taken[0]["left"]), (&json!(3), &json!(2)), "{taken}");
-    let outcome = |n| operator.settled(&id(n))["outcome"].as_str().unwrap().to_owned();
-    assert_eq!([outcome(1), outcome(2)], ["applied", "applied"]);
-    assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2101'"), ["second"]);
-    assert_eq!(operator.settled(&id(3))["rule"], "overtaken");
-    assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2003'"), ["Cy"]);
-
-    let (status, said, progress) = cli.run("dlq", "discard --queue writes --yes", "");
-    assert_eq!(status, 0, "{progress}");
-    assert_eq!(said, "writes: 2 messages with 1 write discarded; 0 left\n");
-    let status = operator.settled(&id(4));
-    assert_eq!((&status["outcome"], &status["rule"]), (&json!("rejected"), &json!("discarded")));
-    assert_eq!(status["payload"]["row"]["name"], "dropped", "{status}");
-    assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2102'"), [""; 0]);
-    // The payload that was discarded can be sent again.
-    let sent = cli.json(0, "writes", &format!("resend {}", id(4)));
-    assert_eq!(sent[0]["outcome"], "applied", "{sent}");
-    let unreadable = "SELECT payload FROM sync.write WHERE rule = 'unreadable'";
-    let until = Instant::now() + WAIT_MAX;
-    while operator.rows(unreadable) != ["no message"] {
-        assert!(Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    assert_eq!(cli.json(0, "dlq", "list")[0]["messages_total"], 0);
-}
-
-/// Waits for an import of a file, and returns it.
-fn import_of(cli: &Cli, file: &str, state: &str) -> Value {
-    let until = Instant::now() + WAIT_MAX;
-    loop {
-        let imports = cli.json(0, "imports", &format!("list --state {state}"));
-        let mut imports = imports.as_array().unwrap().iter();
-        if let Some(import) = imports.find(|import| import["key"].as_str().unwrap().ends_with(file))
-        {
-            return import.clone();
-        }
-        assert!(Instant::now() < until, "{file} is not {state}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-fn a_file_in_the_dead_letter_queue_is_discarded_or_loaded(operator: &Operator) {
-    let (cli, addresses) = (&operator.cli, operator.stack.addresses());
-    let notification = |name: &str| {
-        json!({ "Records": [{
-            "eventName": "ObjectCreated:Put",
-            "s3": {
-                "bucket": { "name": addresses.uploads_bucket },
-                "object": { "key": format!("imports/staff/{name}"), "eTag": "e", "sequencer": "01" },
-            },
-        }] })
-        .to_string()
-    };
-    for name in ["dropped.csv", "gone.csv"] {
-        operator.bury(&addresses.imports_dead_letter_queue_url, None, &notification(name));
-    }
-    let listed = cli.json(3, "dlq", "list --queue imports");
-    assert_eq!(listed[0]["groups"][0]["table"], "staff", "{listed}");
-    let shown = cli.json(0, "dlq", "show --queue imports");
-    let message = shown.as_array().unwrap().iter().find(|letter| {
-        letter["items"][0]["file"]["key"].as_str().unwrap().ends_with("dropped.csv")
-    });
-    let id = message.unwrap()["id"].as_str().unwrap();
-    let taken = cli.json(0, "dlq", &format!("discard --id {id} --yes"));
-    assert_eq!((&taken[0]["queue"], &taken[0]["messages"]), (&json!("imports"), &json!(1)));
-    let import = import_of(cli, "dropped.csv", "failed");
-    let error = import["error"].as_str().unwrap();
-    assert!(error.starts_with("an operator discarded the file"), "{error}");
-    let taken = cli.json(0, "dlq", "redrive --all --yes");
-    assert_eq!((&taken[0]["messages"], &taken[0]["left"]), (&json!(1), &json!(0)), "{taken}");
-    let import = import_of(cli, "gone.csv", "failed");
-    assert!(import["error"].as_str().unwrap().contains("no longer exists"), "{import}");
-}
-
-fn an_import_is_cancelled_and_loaded_again(operator: &Operator) {
-    let cli = &operator.cli;
-    // Each chunk of 40,000 records takes a while, so that the import runs when it is cancelled.
-    run_sql(
-        &operator.stack,
-        "CREATE TABLE slow (k integer PRIMARY KEY, v integer);
-         GRANT SELECT ON slow TO sync_reader;
-         GRANT SELECT, INSERT, UPDATE, DELETE ON slow TO sync_writer;
-         CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS
-             'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
-         CREATE TRIGGER nap BEFORE INSERT ON slow FOR EACH STATEMENT EXECUTE FUNCTION nap();",
-    );
-    cli.json(0, "refresh", "");
-    let mut file = String::from("k,v\n");
-    for n in 0..1_200_000 {
-        file.push_str(&format!("{n},1\n"));
-    }
-    cli.write("slow.csv", &file);
-    std::thread::scope(|scope| {
-        let following = scope.spawn(|| cli.import("slow.csv --table slow", ""));
-        let import = import_of(cli, "slow.csv", "running");
-        let id = import["id"].as_str().unwrap();
-        let (status, said, progress) = cli.run("imports", &format!("cancel {id}"), "");
-        assert_eq!(status, 0, "{said}{progress}");
-        assert!(
-            said.contains(" is cancelled; ") && said.contains(" loaded before, and stay"),
-            "{said}"
-        );
-        let (status, said, progress) = following.join().unwrap();
-        assert_eq!(status, 1, "{said}{progress}");
-        assert!(said.contains("error: an operator cancelled the import"), "{said}{progress}");
-        let shown = cli.json(0, "imports", &format!("show {id}"));
-        let written = shown["import"]["rows_written"].as_u64().unwrap();
-        assert!(written < 1_200_000, "{shown}");
-        let rows = operator.rows("SELECT count(*)::text FROM slow");
-        assert_eq!(rows, [written.to_string()]);
-        let (status, _, said) = cli.run("imports", &format!("cancel {id}"), "");
-        assert_eq!(status, 1);
-        assert!(said.contains("has failed: there is nothing to cancel"), "{said}");
-
-        run_sql(&operator.stack, "DROP TRIGGER nap ON slow");
-        let again = cli.json(0, "imports", &format!("retry {id}"));
-        assert_eq!(again["retry_of"], id, "{again}");
-        let import = import_of(cli, "slow.csv", "completed");
-        assert_eq!((&import["id"], &import["rows_read"]), (&again["id"], &json!(1_200_000)));
-        assert_eq!(import["rows_unchanged"].as_u64(), Some(written), "{import}");
-        let (status, said, _) = cli.run("imports", "list --table slow", "");
-        assert_eq!((status, said.lines().count()), (0, 2), "{said}");
-    });
 }
 
 fn a_remembered_stack_is_used(operator: &Operator) {
