@@ -309,7 +309,8 @@ pub async fn record_resends(
         text_column("id", ids.iter().map(|id| Some(id.as_str()))),
         text_column("resend_of", resend_of.iter().map(|id| Some(id.as_str()))),
     ];
-    transaction.execute(RECORD_RESENDS, parameters).await.map(drop)
+    transaction.execute(RECORD_RESENDS, parameters).await?;
+    Ok(())
 }
 
 fn id_column(ids: impl IntoIterator<Item = Uuid>) -> Parameter {

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod imports;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client as Sqs;
@@ -21,6 +22,8 @@ struct Operator {
     stack: Stack,
     cli: Cli,
     sqs: Sqs,
+    /// The number of messages that were put into dead-letter queues.
+    buried: AtomicU32,
 }
 
 impl Operator {
@@ -61,7 +64,8 @@ impl Operator {
     /// Puts a message into a dead-letter queue.
     fn bury(&self, queue_url: &str, group: Option<&str>, body: &str) {
         let send = self.sqs.send_message().queue_url(queue_url).message_body(body);
-        let deduplication_id = group.map(|group| format!("{group}{}", body.len()));
+        let number = self.buried.fetch_add(1, Ordering::Relaxed);
+        let deduplication_id = group.map(|group| format!("{group}-{number}"));
         let send = send
             .set_message_group_id(group.map(str::to_owned))
             .set_message_deduplication_id(deduplication_id);
@@ -75,7 +79,7 @@ async fn an_operator_mends_writes_dead_letters_and_imports() {
     let stack = Stack::start(Options::new(functions).unwrap()).await.unwrap();
     tokio::task::spawn_blocking(move || {
         let sqs = Sqs::new(&stack.sdk_config());
-        let operator = Operator { cli: Cli::of(&stack), stack, sqs };
+        let operator = Operator { cli: Cli::of(&stack), stack, sqs, buried: AtomicU32::new(0) };
         run_sql(&operator.stack, "ALTER TABLE staff ADD COLUMN doc jsonb");
         operator.cli.json(0, "refresh", "");
         the_tables_are_listed_with_their_rights(&operator);
