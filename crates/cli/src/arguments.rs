@@ -287,7 +287,7 @@ pub(crate) struct Deployment {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct Account {
-    /// The CloudFormation stack, whose outputs have the names
+    /// The CloudFormation stack, whose outputs have the names, else the one that "use" remembers
     #[arg(long, value_name = "NAME")]
     pub(crate) stack: Option<String>,
     /// A profile of ~/.aws/config

@@ -52,11 +52,11 @@ pub(crate) struct DeadList {
 #[command(after_help = "Shows the values of the writes.\n\n\
     Exit status: 0 they are printed, 1 they could not be read, 2 the command line is wrong.")]
 pub(crate) struct DeadShow {
-    #[command(flatten)]
-    pub(crate) selected: Selected,
     /// Print a JSON array: queue, id, group, sent_at, cause, table, items, unreadable
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) selected: Selected,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -117,8 +117,6 @@ pub(crate) struct DeadDiscard {
 /// The options of redrive and discard.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Take {
-    #[command(flatten)]
-    pub(crate) selected: Selected,
     /// All dead letters, or all that meet the conditions
     #[arg(long)]
     pub(crate) all: bool,
@@ -128,6 +126,8 @@ pub(crate) struct Take {
     /// Print a JSON array: queue, messages, items, left
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) selected: Selected,
     #[command(flatten)]
     pub(crate) place: Place,
 }

@@ -27,14 +27,14 @@ pub(crate) enum WritesCommand {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_OF_READ)]
 pub(crate) struct List {
-    #[command(flatten)]
-    pub(crate) filter: Filter,
     /// The most writes
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) limit: u32,
     /// Print a JSON array of the writes, as GET /_sync/writes has them
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) filter: Filter,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -104,8 +104,6 @@ pub(crate) struct Resend {
     /// The ids of rejected writes
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
-    #[command(flatten)]
-    pub(crate) filter: Filter,
     /// Open the row of each write in $VISUAL or $EDITOR first
     #[arg(long)]
     pub(crate) edit: bool,
@@ -115,6 +113,8 @@ pub(crate) struct Resend {
     /// Print a JSON array: resend_of, id, outcome, rule, reason, error
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) filter: Filter,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -128,14 +128,14 @@ pub(crate) struct Resend {
     is wrong."
 )]
 pub(crate) struct Tail {
-    #[command(flatten)]
-    pub(crate) filter: Filter,
     /// Stop after this time without a write
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "4m")]
     pub(crate) idle: Duration,
     /// Print a line of JSON for each write
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) filter: Filter,
     #[command(flatten)]
     pub(crate) place: Place,
 }

@@ -90,7 +90,7 @@ pub(crate) async fn list(
     let equal = [("table", &filter.table), ("state", &filter.state)];
     let equal = equal.into_iter();
     let equal = equal.filter_map(|(name, value)| Some((name, format!("eq.{}", value.as_ref()?))));
-    let since = filter.since.map(|time| ("started_at", format!("gte.{time}")));
+    let since = filter.since.map(|time| ("started_at", format!("gte.{time:.6}")));
     let limit = ("limit", limit.to_string());
     let conditions: Vec<_> = equal.chain(since).chain([limit]).collect();
     next(deployed, &format!("/_sync/imports?{}", query(&conditions))).await

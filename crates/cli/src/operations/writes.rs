@@ -101,8 +101,8 @@ impl Filter {
         let equal = equal
             .into_iter()
             .filter_map(|(name, value)| value.as_ref().map(|value| (name, format!("eq.{value}"))));
-        let since = self.since.map(|time| ("settled_at", format!("gte.{time}")));
-        let until = self.until.map(|time| ("settled_at", format!("lt.{time}")));
+        let since = self.since.map(|time| ("settled_at", format!("gte.{time:.6}")));
+        let until = self.until.map(|time| ("settled_at", format!("lt.{time:.6}")));
         equal.chain(since).chain(until).collect()
     }
 }
@@ -290,7 +290,7 @@ mod tests {
         };
         assert_eq!(
             query(&filter.conditions()),
-            "outcome=eq.rejected&settled_at=gte.2026-01-01T00%3A00%3A00Z"
+            "outcome=eq.rejected&settled_at=gte.2026-01-01T00%3A00%3A00.000000Z"
         );
     }
 }
