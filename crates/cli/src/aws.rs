@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 /// Parts that are under way at a time.
 const PARTS_AT_ONCE: usize = 4;
 
-/// The most bytes that S3 copies at once ("CopyObject").
+/// The most bytes that S3 copies at once (Amazon S3 API Reference, "Copy an object").
 const COPIED_BYTES_MAX: i64 = 5 * 1024 * 1024 * 1024;
 
 /// Credentials that end within this time are asked for anew.

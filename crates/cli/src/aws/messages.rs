@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{
 use super::{Aws, explained};
 
 /// The most messages of a call, as SQS permits.
-const BATCH_MAX: usize = 10;
+const BATCH_MAX: u8 = 10;
 
 /// The time in seconds for which a call waits for messages: it then asks all servers of the queue.
 const WAIT_S: i32 = 1;
@@ -61,7 +61,7 @@ impl Messages {
     pub(crate) async fn receive(&self, hidden_s: i32) -> anyhow::Result<Vec<Message>> {
         let receive = self.client.receive_message().queue_url(&self.url);
         let receive = receive
-            .max_number_of_messages(BATCH_MAX as i32)
+            .max_number_of_messages(BATCH_MAX.into())
             .wait_time_seconds(WAIT_S)
             .visibility_timeout(hidden_s)
             .message_system_attribute_names(MessageSystemAttributeName::All);
@@ -75,7 +75,7 @@ impl Messages {
 
     /// Shows messages to others again, at once.
     pub(crate) async fn release(&self, messages: &[Message]) -> anyhow::Result<()> {
-        for batch in messages.chunks(BATCH_MAX) {
+        for batch in messages.chunks(BATCH_MAX.into()) {
             let entries = batch.iter().enumerate().map(|(index, message)| {
                 ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(index.to_string())

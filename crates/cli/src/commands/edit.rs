@@ -46,10 +46,10 @@ fn readable(row: &RawValue) -> String {
     let Ok(members) = serde_json::from_str::<Members>(row.get()) else {
         return row.get().to_owned();
     };
-    let member = |(name, value): (&String, &Box<RawValue>)| {
-        format!("  {}: {}", serde_json::Value::from(name.as_str()), value.get())
+    let member = |name: &str, value: &RawValue| {
+        format!("  {}: {}", serde_json::Value::from(name), value.get())
     };
-    let members: Vec<_> = members.iter().map(member).collect();
+    let members: Vec<_> = members.iter().map(|(name, value)| member(name, value)).collect();
     format!("{{\n{}\n}}\n", members.join(",\n"))
 }
 

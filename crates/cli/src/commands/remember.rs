@@ -72,8 +72,8 @@ fn read(path: &PathBuf) -> anyhow::Result<Option<String>> {
 
 /// Fills in the stack that is remembered, if nothing else says where aurora-sync is deployed.
 pub(crate) fn fill_in(account: &mut Account) {
-    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    if account.stack.is_some() || PLACES.iter().any(|name| is_set(&name)) {
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    if account.stack.is_some() || PLACES.iter().any(|name| is_set(name)) {
         return;
     }
     let Some(path) = file(|name| env::var(name).ok()) else { return };

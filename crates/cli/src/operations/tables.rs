@@ -17,6 +17,7 @@ pub(crate) struct Offer {
 }
 
 /// A table by its name in URLs, and the rights of the two roles on it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a right of its own")]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -35,6 +36,7 @@ pub(crate) struct Table {
 }
 
 /// A column of a table.
+#[expect(clippy::struct_excessive_bools, reason = "each is a right of its own")]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Column {
     pub(crate) name: String,
@@ -56,7 +58,7 @@ pub(crate) async fn read(deployed: &Deployed) -> anyhow::Result<Offer> {
     Ok(offer(&document))
 }
 
-/// Reads an offer from a description in OpenAPI.
+/// Reads an offer from a description in `OpenAPI`.
 fn offer(document: &Value) -> Offer {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let no_paths = Map::new();
@@ -154,7 +156,7 @@ fn kind(schema: &Value) -> String {
     let Some(kind) = kind else { return "any".to_owned() };
     let named = match (kind, schema["format"].as_str()) {
         ("string", None) => "text",
-        ("string", Some(format)) | ("number", Some(format)) => format,
+        ("string" | "number", Some(format)) => format,
         (kind, _) => kind,
     };
     if let Some(labels) = schema["enum"].as_array() {
