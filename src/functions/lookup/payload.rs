@@ -22,8 +22,8 @@ pub(super) struct ShownPayload {
 }
 
 impl ShownPayload {
-    /// Reads a payload of the ledger. Returns `None` if it names a column that look-ups do not read,
-    /// or is not a row.
+    /// Reads a payload of the ledger. Returns `None` if it names a column that look-ups do not
+    /// read, or is not a row.
     pub(super) fn of(table: &Table, payload: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Stored {

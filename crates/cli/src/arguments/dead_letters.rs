@@ -39,8 +39,8 @@ pub(crate) struct DeadList {
     /// One queue only
     #[arg(long, value_name = "QUEUE")]
     pub(crate) queue: Option<QueueName>,
-    /// Print a JSON array: queue, messages_total, is_partial, groups (cause, table, messages, items,
-    /// oldest_at)
+    /// Print a JSON array: queue, messages_total, is_partial, groups (cause, table, messages,
+    /// items, oldest_at)
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -65,13 +65,13 @@ pub(crate) struct DeadShow {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Which dead letters")]
 pub(crate) struct Selected {
-    /// Of one queue only
+    /// One queue only
     #[arg(long, value_name = "QUEUE")]
     pub(crate) queue: Option<QueueName>,
     /// Whose cause begins with this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) cause: Option<String>,
-    /// Of one table
+    /// One table only
     #[arg(long, short)]
     pub(crate) table: Option<String>,
     /// The ids of messages, or of writes in them

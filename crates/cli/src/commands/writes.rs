@@ -165,7 +165,7 @@ fn text(status: &Status, has_colours: bool) -> String {
     columns(&rows, has_colours)
 }
 
-/// What became of a write that was to be sent again.
+/// The result for a write that was to be sent again.
 #[derive(Debug, Serialize)]
 struct Sent {
     resend_of: String,

@@ -121,8 +121,8 @@ fn writes(body: &str) -> Option<Vec<Item>> {
     Some(body.writes.into_iter().map(item).collect())
 }
 
-/// Reads the files of a notification of S3, of `EventBridge`, of either in an envelope of SNS, or of
-/// the message with which an import continues.
+/// Reads the files of a notification of S3, of `EventBridge`, of either in an envelope of SNS, or
+/// of the message with which an import continues.
 fn files(body: &str) -> Option<Vec<Item>> {
     let value: Value = serde_json::from_str(body).ok()?;
     if let Some(message) = value["Message"].as_str() {
