@@ -45,6 +45,7 @@ fn caller(subject: &str) -> Arc<Caller> {
         principal: Some(format!("https://id.example|{subject}")),
         claims: Some(claims(subject).to_string().into()),
         request_id: None,
+        resend_of: None,
     })
 }
 

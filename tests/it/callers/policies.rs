@@ -457,6 +457,7 @@ async fn policies_of_supabase_work_as_they_are() {
             principal: None,
             claims: Some(claims.to_string().into()),
             request_id: None,
+            resend_of: None,
         });
         write
     };
