@@ -141,11 +141,19 @@ pub(crate) struct Refresh {
     pub(crate) account: Account,
 }
 
-/// Upload files, follow their imports and print the reports
+/// Check files, upload them, follow their imports and print the reports
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 all rows are good, 1 an import failed or could not be followed, \
-    2 the command line is wrong, 3 imports completed with rejected rows."
+    after_help = "The table, the options, the header and the first rows are checked before anything is \
+    uploaded. A large upload that was interrupted is resumed by the same command.\n\n\
+    Examples:\n  \
+    aurora-sync import staff.csv --table staff\n  \
+    aurora-sync import june.csv july.csv -t sales --delimiter semicolon --numbers 1.234,5\n  \
+    aurora-sync import all.csv.gz -t staff --mode replace --dry-run\n  \
+    aurora-sync import staff.csv -t staff --rejected bad.csv   # mend bad.csv, then import it\n\n\
+    Exit status: 0 all rows are good, 1 an import failed or could not be followed, \
+    2 the command line or a file is wrong and nothing was uploaded, 3 imports completed with rejected rows, \
+    130 it was interrupted."
 )]
 pub(crate) struct Import {
     /// CSV files, compressed (gzip, zstd, bzip2) or not, loaded one after the other; - is standard
@@ -153,76 +161,85 @@ pub(crate) struct Import {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The table that the rows are for
-    #[arg(long, short)]
+    #[arg(long, short, value_name = "TABLE", help_heading = "Options")]
     pub(crate) table: String,
-    /// The object's name under imports/TABLE/, instead of the file's; for one file
-    #[arg(long)]
+    /// The object's name under imports/TABLE/, for one file [default: the name of the file]
+    #[arg(long, value_name = "NAME", help_heading = "Options")]
     pub(crate) name: Option<String>,
-    #[command(flatten)]
-    pub(crate) options: Options,
-    /// Save the rejected rows here, to fix and import again; for one file
-    #[arg(long, value_name = "PATH")]
+    /// Upload the files without a check
+    #[arg(long, help_heading = "Options")]
+    pub(crate) no_check: bool,
+    /// Save the rejected rows here, to mend and import again; for one file
+    #[arg(long, value_name = "PATH", help_heading = "Options")]
     pub(crate) rejected: Option<PathBuf>,
     /// Print report.json instead of a summary, a line for each file
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     pub(crate) json: bool,
-    /// Stop following after this time; the import itself goes on
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Stop following after this time; the import itself goes on [default: no limit]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Options")]
     pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) options: Options,
     #[command(flatten)]
     pub(crate) deployment: Deployment,
 }
 
-/// How the file is written and what is done with its rows: docs/reference/options.md.
+/// The format of the file, and what becomes of its rows: docs/reference/options.md.
 #[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Options of the import")]
 pub(crate) struct Options {
-    /// upsert, insert, ignore, replace or delete
-    #[arg(long)]
+    /// upsert, insert, ignore, replace or delete [default: upsert]
+    #[arg(long, value_name = "MODE", help_heading = ROWS)]
     pub(crate) mode: Option<String>,
-    /// One character, or tab, comma, semicolon, pipe, space
-    #[arg(long)]
+    /// One character, or tab, comma, semicolon, pipe, space [default: comma]
+    #[arg(long, value_name = "MARK", help_heading = FORMAT)]
     pub(crate) delimiter: Option<String>,
-    /// One character, or none
-    #[arg(long)]
+    /// One character, or none [default: "]
+    #[arg(long, value_name = "MARK", help_heading = FORMAT)]
     pub(crate) quote: Option<String>,
-    /// The character that takes the next one as it is, within quotes
-    #[arg(long)]
+    /// The character that takes the next one as it is, within quotes [default: none]
+    #[arg(long, value_name = "MARK", help_heading = FORMAT)]
     pub(crate) escape: Option<String>,
-    /// Lines that begin with this character are skipped
-    #[arg(long)]
+    /// Lines that begin with this character are skipped [default: none]
+    #[arg(long, value_name = "MARK", help_heading = FORMAT)]
     pub(crate) comment: Option<String>,
-    /// Such as utf-8, shift_jis, windows-1252
-    #[arg(long)]
+    /// Such as utf-8, shift_jis, windows-1252 [default: utf-8, or that of the byte order mark]
+    #[arg(long, value_name = "NAME", help_heading = FORMAT)]
     pub(crate) encoding: Option<String>,
-    /// The text that is NULL besides an empty field
-    #[arg(long)]
+    /// The text that is NULL besides an empty field, such as \N [default: none]
+    #[arg(long, value_name = "TEXT", help_heading = FORMAT)]
     pub(crate) null: Option<String>,
-    /// The first record names the columns, or not
-    #[arg(long, value_name = "true|false")]
+    /// The first record names the columns, or not [default: true]
+    #[arg(long, value_name = "true|false", help_heading = FORMAT)]
     pub(crate) header: Option<String>,
-    /// The columns of the fields, separated by commas
-    #[arg(long)]
+    /// The columns of the fields, separated by commas [default: those of the header]
+    #[arg(long, value_name = "NAME,NAME…", help_heading = FORMAT)]
     pub(crate) columns: Option<String>,
-    /// Columns that the table does not have: ignore or refuse them
-    #[arg(long)]
+    /// Columns that the table does not have: ignore or refuse them [default: refuse]
+    #[arg(long, value_name = "ignore|refuse", help_heading = FORMAT)]
     pub(crate) extra_columns: Option<String>,
-    /// How numbers are written: plain, 1,234.5 or 1.234,5
-    #[arg(long)]
+    /// How numbers are written: plain, 1,234.5 or 1.234,5 [default: plain]
+    #[arg(long, value_name = "FORM", help_heading = FORMAT)]
     pub(crate) numbers: Option<String>,
-    /// Fail as soon as more rows are rejected: a number, or a percentage such as 5%
-    #[arg(long)]
+    /// Fail as soon as more rows are rejected: a number, or a percentage such as 5% [default: no
+    /// limit]
+    #[arg(long, value_name = "LIMIT", help_heading = ROWS)]
     pub(crate) max_rejects: Option<String>,
-    /// With mode replace, fail rather than delete more rows: a number, or a percentage
-    #[arg(long)]
+    /// With mode replace, fail rather than delete more rows: a number, or a percentage [default:
+    /// 10%]
+    #[arg(long, value_name = "LIMIT", help_heading = ROWS)]
     pub(crate) max_deletes: Option<String>,
-    /// All rows or none
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set, require_equals = true)]
+    /// All rows or none [default: false]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set, require_equals = true, help_heading = ROWS)]
     pub(crate) atomic: Option<String>,
-    /// Check everything and write nothing
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set, require_equals = true)]
+    /// Check everything and write nothing [default: false]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false", action = ArgAction::Set, require_equals = true, help_heading = ROWS)]
     pub(crate) dry_run: Option<String>,
 }
+
+/// The headings of the options of an import. Defaults of the bucket's prefix come before those that
+/// are shown.
+const FORMAT: &str = "Format of the file";
+const ROWS: &str = "What becomes of the rows";
 
 impl Options {
     /// Returns the given options by their documented names.

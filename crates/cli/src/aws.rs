@@ -10,6 +10,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
@@ -55,7 +56,9 @@ impl Aws {
             .build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
         if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
+            // The credentials of the environment would come before those of the profile.
+            let provider = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+            loader = loader.profile_name(profile).credentials_provider(provider);
         }
         if let Some(region) = region {
             loader = loader.region(Region::new(region.to_owned()));
@@ -226,29 +229,76 @@ pub(crate) struct UploadTarget {
     pub(crate) metadata: Vec<(&'static str, String)>,
 }
 
+impl UploadTarget {
+    fn cannot(&self) -> String {
+        format!("cannot upload to s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// An upload in parts that has begun.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    id: String,
+    /// The first parts, which have arrived.
+    parts: Vec<CompletedPart>,
+    bytes: u64,
+}
+
+impl Begun {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the bytes that have arrived, from the first one on.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 /// Bytes of a file, part by part.
 pub(crate) trait Parts {
     /// The next part; `None` at the end. Only the last is smaller than the others.
     async fn next(&mut self) -> anyhow::Result<Option<Bytes>>;
 }
 
+/// Parts that were taken already, and the others.
+struct WithHead<'a, P> {
+    head: std::array::IntoIter<Bytes, 2>,
+    rest: &'a mut P,
+}
+
+impl<P: Parts> Parts for WithHead<'_, P> {
+    async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        match self.head.next() {
+            Some(part) => Ok(Some(part)),
+            None => self.rest.next().await,
+        }
+    }
+}
+
 impl Objects {
     /// Writes an object of one part, or of several at a time; tells `sent` how many bytes have
-    /// arrived.
+    /// arrived. After an error nothing is left of it.
     pub(crate) async fn upload(
         &self,
         target: &UploadTarget,
         parts: &mut impl Parts,
         sent: impl Fn(u64),
     ) -> anyhow::Result<Uploaded> {
-        let cannot = || format!("cannot upload to s3://{}/{}", target.bucket, target.key);
         let first = parts.next().await?.unwrap_or_default();
-        let second = parts.next().await?;
-        let uploaded = match second {
-            None => self.put(target, first, sent).await,
-            Some(second) => self.in_parts(target, first, second, parts, sent).await,
+        let Some(second) = parts.next().await? else {
+            return self.put(target, first, sent).await.with_context(|| target.cannot());
         };
-        uploaded.with_context(cannot)
+        let begun = self.begin(target).await?;
+        let id = begun.id.clone();
+        let mut parts = WithHead { head: [first, second].into_iter(), rest: parts };
+        let finished = self.finish(target, begun, &mut parts, sent).await;
+        if finished.is_err() {
+            // A lifecycle rule of the bucket removes the rest.
+            let abort = self.client.abort_multipart_upload().bucket(&target.bucket);
+            drop(abort.key(&target.key).upload_id(id).send().await);
+        }
+        finished
     }
 
     async fn put(
@@ -265,47 +315,88 @@ impl Objects {
         uploaded(put.version_id, put.e_tag)
     }
 
-    async fn in_parts(
+    /// Begins an upload in parts.
+    pub(crate) async fn begin(&self, target: &UploadTarget) -> anyhow::Result<Begun> {
+        let begun = async {
+            let create =
+                self.client.create_multipart_upload().bucket(&target.bucket).key(&target.key);
+            let created = create.set_metadata(Some(metadata(target))).send().await;
+            created.map_err(explained)?.upload_id.context("S3 names no upload")
+        };
+        let id = begun.await.with_context(|| target.cannot())?;
+        Ok(Begun { id, parts: Vec::new(), bytes: 0 })
+    }
+
+    /// Finds an upload that was begun before, with the first parts of this size that have arrived.
+    /// Returns `None` if S3 does not know it any more.
+    pub(crate) async fn resume(
         &self,
         target: &UploadTarget,
-        first: Bytes,
-        second: Bytes,
+        id: &str,
+        part_bytes: u64,
+    ) -> anyhow::Result<Option<Begun>> {
+        let list = self.client.list_parts().bucket(&target.bucket).key(&target.key).upload_id(id);
+        let mut pages = list.into_paginator().send();
+        let mut begun = Begun { id: id.to_owned(), parts: Vec::new(), bytes: 0 };
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(error)
+                    if error.as_service_error().and_then(ProvideErrorMetadata::code)
+                        == Some("NoSuchUpload") =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => return Err(explained(error)).with_context(|| target.cannot()),
+            };
+            for part in page.parts.unwrap_or_default() {
+                let number = i32::try_from(begun.parts.len() + 1).ok();
+                let len = part.size.and_then(|size| u64::try_from(size).ok());
+                if part.part_number != number || len != Some(part_bytes) {
+                    return Ok(Some(begun));
+                }
+                begun.bytes += part_bytes;
+                let part = CompletedPart::builder()
+                    .set_part_number(number)
+                    .set_e_tag(part.e_tag)
+                    .set_checksum_crc32(part.checksum_crc32)
+                    .set_checksum_crc32_c(part.checksum_crc32_c)
+                    .set_checksum_crc64_nvme(part.checksum_crc64_nvme);
+                begun.parts.push(part.build());
+            }
+        }
+        Ok(Some(begun))
+    }
+
+    /// Sends the parts after those that have arrived, and completes the object. After an error the
+    /// upload can be resumed.
+    pub(crate) async fn finish(
+        &self,
+        target: &UploadTarget,
+        begun: Begun,
         parts: &mut impl Parts,
         sent: impl Fn(u64),
     ) -> anyhow::Result<Uploaded> {
-        let create = self.client.create_multipart_upload().bucket(&target.bucket).key(&target.key);
-        let created = create.set_metadata(Some(metadata(target))).send().await;
-        let created = created.map_err(explained)?;
-        let id = created.upload_id.context("S3 names no upload")?;
-        let completed = match self.send_parts(target, &id, [first, second], parts, sent).await {
-            Ok(sent) => self.complete(target, &id, sent).await,
-            Err(error) => Err(error),
+        let id = begun.id.clone();
+        let finished = async {
+            let parts = self.send_parts(target, begun, parts, sent).await?;
+            self.complete(target, &id, parts).await
         };
-        if completed.is_err() {
-            // A lifecycle rule of the bucket removes the rest.
-            let abort = self.client.abort_multipart_upload().bucket(&target.bucket);
-            drop(abort.key(&target.key).upload_id(&id).send().await);
-        }
-        completed
+        finished.await.with_context(|| target.cannot())
     }
 
     async fn send_parts(
         &self,
         target: &UploadTarget,
-        id: &str,
-        head: [Bytes; 2],
+        begun: Begun,
         parts: &mut impl Parts,
         sent: impl Fn(u64),
     ) -> anyhow::Result<Vec<CompletedPart>> {
-        let mut head = head.into_iter();
         let mut under_way = JoinSet::new();
-        let mut done = Vec::new();
-        let mut number = 0;
+        let mut done = begun.parts;
+        let mut number = i32::try_from(done.len())?;
         loop {
-            let next = match head.next() {
-                Some(part) => Some(part),
-                None => parts.next().await?,
-            };
+            let next = parts.next().await?;
             if next.is_none() || under_way.len() == PARTS_AT_ONCE {
                 match under_way.join_next().await {
                     Some(part) => {
@@ -321,7 +412,7 @@ impl Objects {
             under_way.spawn(send_part(
                 self.client.clone(),
                 target.clone(),
-                id.to_owned(),
+                begun.id.clone(),
                 number,
                 bytes,
             ));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::api::{Api, ApiError, Import};
+use crate::import::stage::Stage;
 use crate::progress::{Progress, grouped, rounded};
 
 /// The time between two requests: short at first, since most files are small.
@@ -28,10 +29,10 @@ impl Patience {
         Self { began: Instant::now(), timeout }
     }
 
-    fn check(self) -> anyhow::Result<()> {
+    fn check(self, stage: &Stage) -> anyhow::Result<()> {
         match self.timeout {
             Some(timeout) if self.began.elapsed() >= timeout => {
-                bail!("not done within {} s; the import goes on by itself", timeout.as_secs())
+                bail!("not done within {} s: {}", timeout.as_secs(), stage.rest())
             }
             _ => Ok(()),
         }
@@ -103,7 +104,7 @@ impl Follower<'_> {
 
     /// The longer it takes, the longer may be waited.
     async fn wait(&self, began: Instant) -> anyhow::Result<()> {
-        self.patience.check()?;
+        self.patience.check(&self.progress.stage())?;
         let [first, last] = ASK_EVERY;
         tokio::time::sleep((began.elapsed() / 20).clamp(first, last)).await;
         Ok(())
@@ -119,7 +120,7 @@ impl Follower<'_> {
                 Err(ApiError::Later(error)) if began.elapsed() > SILENT_MAX => return Err(error),
                 Err(ApiError::Later(error)) => {
                     self.progress.at(None, &format!("waiting for the API: {error:#}"));
-                    self.patience.check()?;
+                    self.patience.check(&self.progress.stage())?;
                     tokio::time::sleep(ASK_EVERY[1]).await;
                 }
             }

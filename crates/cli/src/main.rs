@@ -15,6 +15,7 @@ mod http;
 mod operations;
 mod import;
 mod outcome;
+mod preview;
 mod probe;
 mod refresh;
 mod progress;

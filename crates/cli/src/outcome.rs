@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     Failed,
     /// The command line is wrong: nothing was begun.
     Usage,
+    /// The user interrupted it.
+    Interrupted,
 }
 
 impl From<Outcome> for ExitCode {
@@ -22,6 +24,8 @@ impl From<Outcome> for ExitCode {
             Outcome::Failed => 1,
             Outcome::Usage => 2,
             Outcome::Attention => 3,
+            // 128 and the number of SIGINT, as shells have it.
+            Outcome::Interrupted => 130,
         })
     }
 }

@@ -6,8 +6,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::import::stage::Stage;
+
 /// The time between two lines where standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The time between two drawings of the bar, whose clock moves meanwhile.
+const DRAWN_EVERY: Duration = Duration::from_secs(1);
 
 const COLUMNS: u64 = 1_000;
 
@@ -17,20 +22,39 @@ pub(crate) struct Progress {
     name: String,
     bar: Option<ProgressBar>,
     last_line: Mutex<Option<Instant>>,
+    stage: Mutex<Stage>,
 }
 
 impl Progress {
     pub(crate) fn new(name: &str) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(COLUMNS);
-            let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}");
+            let style = ProgressStyle::with_template("{prefix} [{bar:30.cyan}] {elapsed} {msg}");
             bar.set_style(
                 style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
             );
             bar.set_prefix(name.to_owned());
+            bar.enable_steady_tick(DRAWN_EVERY);
             bar
         });
-        Self { name: name.to_owned(), bar, last_line: Mutex::new(None) }
+        let stage = Mutex::new(Stage::Checked);
+        Self { name: name.to_owned(), bar, last_line: Mutex::new(None), stage }
+    }
+
+    /// Records how far the file has come.
+    pub(crate) fn enter(&self, stage: Stage) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Removes the bar, before the results are printed.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 
     /// Shows how much is done, from 0 to 1 where that is known. Leaves out updates that come too
@@ -69,9 +93,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }
 

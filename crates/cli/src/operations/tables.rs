@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Deployed;
-use crate::api::ApiError;
+use crate::api::{Api, ApiError};
 
 /// The offer of the API.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,7 +54,12 @@ pub(crate) struct Column {
 
 /// Reads the offer from the API's description of itself, which has the tables read again.
 pub(crate) async fn read(deployed: &Deployed) -> anyhow::Result<Offer> {
-    let document: Value = deployed.api.get("/").await.map_err(ApiError::into_error)?;
+    of(&deployed.api).await
+}
+
+/// Reads the offer of an API.
+pub(crate) async fn of(api: &Api) -> anyhow::Result<Offer> {
+    let document: Value = api.get("/").await.map_err(ApiError::into_error)?;
     Ok(offer(&document))
 }
 

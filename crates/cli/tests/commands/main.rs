@@ -6,6 +6,7 @@ mod cli;
 mod doctor;
 mod operators;
 mod probe;
+mod uploads;
 
 use std::collections::HashMap;
 
@@ -25,6 +26,10 @@ async fn a_file_is_uploaded_followed_and_reported() {
         what_fails_is_status_1(&cli);
         an_unknown_deployment_is_status_2(&cli);
         a_large_file_goes_in_parts(&cli);
+        uploads::a_file_that_would_fail_is_not_uploaded(&cli);
+        uploads::an_unknown_profile_is_refused(&cli);
+        uploads::an_upload_that_was_interrupted_is_resumed(&cli);
+        uploads::ctrl_c_names_the_import_and_the_commands_for_it(&cli);
         the_outputs_of_a_stack_name_the_buckets(&cli);
         doctor_names_a_change_until_a_refresh(&cli, &stack);
         doctor_names_what_cannot_be_reached(&cli);
@@ -65,12 +70,13 @@ fn rejected_rows_are_status_3_and_come_back_to_be_fixed(cli: &Cli) {
 
 fn what_fails_is_status_1(cli: &Cli) {
     cli.write("wrong.csv", "id,nmae\n1006,x\n");
-    let (status, said, _) = cli.import("wrong.csv june.csv --table staff", "");
+    let (status, said, progress) = cli.import("wrong.csv june.csv --table staff --no-check", "");
     // The files after it are imported all the same.
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("error: the header names \"nmae\""), "{said}");
     assert!(said.contains("june.csv: import "), "{said}");
-    let (status, said, _) = cli.import("wrong.csv --table stuff", "");
+    assert!(progress.contains("[2/2] june.csv: import "), "{progress}");
+    let (status, said, _) = cli.import("wrong.csv --table stuff --no-check", "");
     assert_eq!(status, 1);
     assert!(said.contains("there is no table \"stuff\""), "{said}");
 }

@@ -1,0 +1,238 @@
+//! `aurora-sync import`: checks files, uploads them, follows their imports, prints the reports.
+
+mod check;
+mod files;
+mod resume;
+pub(crate) mod stage;
+mod upload;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
+
+use self::files::{Head, Named};
+use self::stage::Stage;
+use crate::api::{Api, Import};
+use crate::arguments;
+use crate::aws::{Aws, Objects, UploadTarget};
+use crate::deployment::Deployment;
+use crate::follow::{Follower, Patience};
+use crate::operations::tables::{self, Table};
+use crate::outcome::{Outcome, failed, wrong_usage};
+use crate::preview;
+use crate::progress::{Progress, error_line, line};
+use crate::report::Report;
+
+/// The report is written before the import has ended, but for one whose end was cut short: that
+/// one's comes with the next delivery.
+const REPORT_WITHIN: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
+    let files = match files::named(arguments) {
+        Ok(files) => files,
+        Err(error) => return wrong_usage(&error),
+    };
+    let account = &arguments.deployment.account;
+    let aws = Aws::load(account.profile.as_deref(), account.region.as_deref()).await;
+    let outputs = match aws.outputs_of(account.stack.as_deref()).await {
+        Ok(outputs) => outputs,
+        Err(error) => return failed(&error),
+    };
+    let deployment =
+        match Deployment::find(&arguments.deployment, &outputs, |name| std::env::var(name).ok()) {
+            Ok(deployment) => deployment,
+            Err(error) => return wrong_usage(&error),
+        };
+    let api = aws
+        .signer(&deployment.api_url)
+        .and_then(|signer| Api::new(deployment.api_url.clone(), signer));
+    let api = match api {
+        Ok(api) => api,
+        Err(error) => return failed(&error),
+    };
+    let importer = Importer { arguments, deployment, api, objects: aws.objects() };
+    match Box::pin(importer.check_all(&files)).await {
+        Ok(heads) => importer.import_all(&files, &heads).await,
+        Err(outcome) => outcome,
+    }
+}
+
+struct Importer<'a> {
+    arguments: &'a arguments::Import,
+    deployment: Deployment,
+    api: Api,
+    objects: Objects,
+}
+
+impl Importer<'_> {
+    /// Checks the table and all files before anything is uploaded. Returns the beginnings of the
+    /// files.
+    async fn check_all(&self, files: &[Named]) -> Result<Vec<Head>, Outcome> {
+        let name = &self.arguments.table;
+        let mut table = None;
+        if !self.arguments.no_check {
+            let offer = tables::of(&self.api).await;
+            let offer = offer.map_err(|error| failed(&error))?;
+            let found = check::table(&offer, name).map_err(|error| wrong_usage(&anyhow!(error)))?;
+            table = Some(found.clone());
+        }
+        let mut heads = Vec::new();
+        let mut are_refused = false;
+        for file in files {
+            let head = files::head(file).await.map_err(|error| wrong_usage(&error))?;
+            if let Some(table) = &table
+                && let Some(reason) = self.refusal(&head, table)
+            {
+                error_line(&format!("error: {} was not uploaded: {reason}", file.name));
+                are_refused = true;
+            }
+            heads.push(head);
+        }
+        if are_refused {
+            error_line(
+                "nothing was uploaded; to upload it as it is, for example because the bucket's defaults name its \
+                 options: --no-check",
+            );
+            return Err(Outcome::Usage);
+        }
+        Ok(heads)
+    }
+
+    fn refusal(&self, head: &Head, table: &Table) -> Option<String> {
+        let beginning = preview::Head { bytes: &head.bytes, is_whole: head.is_whole };
+        check::refusal(&preview::preview(beginning, table, &self.arguments.options.given()))
+    }
+
+    /// Imports the files one after the other, until all are done or the user interrupts it.
+    async fn import_all(&self, files: &[Named], heads: &[Head]) -> Outcome {
+        let patience = Patience::new(self.arguments.timeout);
+        let mut outcome = Outcome::Good;
+        for (number, (file, head)) in (1..).zip(files.iter().zip(heads)) {
+            let place = if files.len() > 1 {
+                format!("[{number}/{}] ", files.len())
+            } else {
+                String::new()
+            };
+            let progress = Progress::new(&format!("{place}{}", file.name));
+            let ended = tokio::select! {
+                ended = Box::pin(self.import(file, head, &progress, patience)) => ended,
+                signal = tokio::signal::ctrl_c() => {
+                    if let Err(error) = signal {
+                        return failed(&anyhow::Error::from(error).context("cannot wait for Ctrl-C"));
+                    }
+                    progress.note(&format!("interrupted: {}", progress.stage().rest()));
+                    let left = files.len() - number;
+                    if left > 0 {
+                        error_line(&format!("not begun: {left} of {} files", files.len()));
+                    }
+                    return Outcome::Interrupted;
+                }
+            };
+            drop(progress);
+            outcome = outcome.max(ended.unwrap_or_else(|error| failed(&error)));
+        }
+        outcome
+    }
+
+    async fn import(
+        &self,
+        file: &Named,
+        head: &Head,
+        progress: &Progress,
+        patience: Patience,
+    ) -> anyhow::Result<Outcome> {
+        let follower = Follower { api: &self.api, progress, patience };
+        let options = self.arguments.options.given();
+        let table = &self.arguments.table;
+        let target = UploadTarget {
+            bucket: self.deployment.uploads_bucket.clone(),
+            key: format!("imports/{table}/{}", file.name),
+            metadata: options.into_iter().map(|(name, value)| (name, value.to_owned())).collect(),
+        };
+        // Also finds out whether the API can be asked, before anything is uploaded.
+        let known = follower.known(&target.key).await?;
+        let uploaded = upload::upload(&self.objects, &target, file, head, progress).await;
+        let uploaded = uploaded.with_context(|| progress.stage().rest())?;
+        progress.enter(Stage::Uploaded { table: table.clone() });
+        let import = follower.begun(&target.key, &uploaded.version, &known).await?;
+        progress.enter(Stage::Begun { id: import.id.clone() });
+        progress.note(&format!("import {} began", import.id));
+        let import = follower.ended(import).await?;
+        progress.enter(Stage::Ended { id: import.id.clone() });
+        let report = self.report(&import).await?;
+        progress.clear();
+        self.show_report(file, &import, report).await
+    }
+
+    /// The text of the report, once it is there.
+    async fn report(&self, import: &Import) -> anyhow::Result<Option<String>> {
+        let key = format!("{}/{}/report.json", self.arguments.table, import.id);
+        let deadline = tokio::time::Instant::now() + REPORT_WITHIN;
+        loop {
+            if let Some(mut body) = self.objects.get(&self.deployment.results_bucket, &key).await? {
+                let mut text = Vec::new();
+                while let Some(bytes) = body.next().await? {
+                    text.extend_from_slice(&bytes);
+                }
+                return Ok(Some(String::from_utf8(text).context("report.json is not UTF-8")?));
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn show_report(
+        &self,
+        file: &Named,
+        import: &Import,
+        report: Option<String>,
+    ) -> anyhow::Result<Outcome> {
+        let bucket = &self.deployment.results_bucket;
+        let folder = format!("{}/{}", self.arguments.table, import.id);
+        let Some(report) = report else {
+            let error = import.error.as_deref().unwrap_or("the API has its counts");
+            bail!(
+                "import {} {}, but s3://{bucket}/{folder}/report.json is not there: {error}",
+                import.id,
+                import.state
+            );
+        };
+        let parsed: Report = serde_json::from_str(&report).with_context(|| {
+            format!("s3://{bucket}/{folder}/report.json is not a report that is known here")
+        })?;
+        if self.arguments.json {
+            let value: serde_json::Value = serde_json::from_str(&report)?;
+            line(&value.to_string());
+        } else {
+            line(&format!("{}: import {}", file.name, import.id));
+            line(parsed.text(bucket).trim_end());
+            line(&format!("report: s3://{bucket}/{folder}/report.json"));
+        }
+        if let (Some(path), Some(key)) = (&self.arguments.rejected, &parsed.rejected_file) {
+            self.save(key, path).await?;
+            error_line(&format!("{}: rejected rows are in {}", file.name, path.display()));
+        }
+        Ok(match parsed.state.as_str() {
+            "completed" if parsed.rows.rejected == 0 => Outcome::Good,
+            "completed" => Outcome::Attention,
+            _ => Outcome::Failed,
+        })
+    }
+
+    /// Saves an object of the results bucket, byte by byte as it is there.
+    async fn save(&self, key: &str, path: &Path) -> anyhow::Result<()> {
+        let cannot = || format!("cannot write {}", path.display());
+        let body = self.objects.get(&self.deployment.results_bucket, key).await?;
+        let mut body = body.with_context(|| format!("{key} is not in the results bucket"))?;
+        let mut file = File::create(path).await.with_context(cannot)?;
+        while let Some(bytes) = body.next().await? {
+            file.write_all(&bytes).await.with_context(cannot)?;
+        }
+        file.flush().await.with_context(cannot)
+    }
+}

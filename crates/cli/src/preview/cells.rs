@@ -1,0 +1,116 @@
+//! Checks single fields against their columns, as far as that needs neither the database nor much
+//! code: the dry run checks everything.
+//!
+//! Pure.
+
+use csv_stream::records::{Content, RECORD_BYTES_MAX};
+use serde_json::Value;
+
+use super::Fault;
+use super::numbers::Numbers;
+use crate::operations::tables::Column;
+
+/// Returns the faults of the fields of a record.
+pub(super) fn faults(
+    fields: &[Option<String>],
+    columns: &[Option<&Column>],
+    numbers: Numbers,
+    null: Option<&str>,
+) -> Vec<Fault> {
+    let pairs = fields.iter().zip(columns).enumerate();
+    pairs
+        .filter_map(|(index, (text, column))| {
+            let text = text.as_deref().filter(|text| Some(*text) != null);
+            let reason = fault(text, (*column)?, numbers, null)?;
+            Some(Fault { field: Some(index), reason })
+        })
+        .collect()
+}
+
+/// Returns the fault of a field; `None` as its text is NULL.
+pub(super) fn fault(
+    text: Option<&str>,
+    column: &Column,
+    numbers: Numbers,
+    null: Option<&str>,
+) -> Option<String> {
+    // Of another kind, a quoted empty field is NULL too.
+    let takes_empty = matches!(kind(column), Some("string") | None);
+    let text = text.filter(|text| (!text.is_empty() || takes_empty) && Some(*text) != null);
+    let Some(text) = text else {
+        return (!column.is_nullable)
+            .then(|| "expected a value: the column is NOT NULL".to_owned());
+    };
+    let expected = of_schema(text, column, numbers)?;
+    Some(format!("expected {expected}"))
+}
+
+/// Returns the kind of a column's values in JSON; `None` is any.
+pub(super) fn kind(column: &Column) -> Option<&str> {
+    match &column.schema["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
+        kind => kind.as_str(),
+    }
+}
+
+/// Returns the expectation that a text does not meet.
+fn of_schema(text: &str, column: &Column, numbers: Numbers) -> Option<String> {
+    let schema = &column.schema;
+    match kind(column)? {
+        "integer" | "number" => of_number(text, column, numbers),
+        "boolean" => {
+            let text = text.trim().to_ascii_lowercase();
+            let words = ["true", "false", "yes", "no", "on", "off", "1", "0"];
+            let is_fit = words.iter().any(|word| !text.is_empty() && word.starts_with(&text));
+            (!is_fit).then(|| "true or false".to_owned())
+        }
+        "string" => {
+            if let Some(labels) = schema["enum"].as_array() {
+                let labels: Vec<_> = labels.iter().filter_map(Value::as_str).collect();
+                return (!labels.contains(&text)).then(|| format!("one of {}", labels.join(", ")));
+            }
+            let length = schema["maxLength"].as_u64()?;
+            // A char ignores blanks at its end, and a varchar does not.
+            let count = text.trim_end_matches(' ').chars().count() as u64;
+            (count > length).then(|| format!("at most {length} characters, not {count}"))
+        }
+        _ => None,
+    }
+}
+
+fn of_number(text: &str, column: &Column, numbers: Numbers) -> Option<String> {
+    let Some(plain) = numbers.plain(text) else {
+        return Some(format!("a number, written as {}", numbers.word()));
+    };
+    let schema = &column.schema;
+    let (low, high) = match (kind(column), schema["format"].as_str()) {
+        (Some("integer"), Some("int32")) => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        (Some("integer"), Some(_)) => (i64::MIN, i64::MAX),
+        (Some("integer"), None) => (schema["minimum"].as_i64()?, schema["maximum"].as_i64()?),
+        _ => return None,
+    };
+    // PostgreSQL reads other forms of integers than these digits.
+    let is_decimal = plain.trim_start_matches(['-', '+']).starts_with(|c: char| c.is_ascii_digit())
+        && !plain.contains(['x', 'o', 'b', '_']);
+    let is_fit = plain.parse::<i64>().is_ok_and(|number| (low..=high).contains(&number));
+    (is_decimal && !is_fit).then(|| format!("an integer from {low} to {high}"))
+}
+
+/// Returns the reason why a record has no fields.
+pub(super) fn unreadable(content: &Content) -> String {
+    match content {
+        Content::Fields(_) => "it can be read".to_owned(),
+        Content::TooLong { .. } => {
+            format!(
+                "the record is over {RECORD_BYTES_MAX} bytes; close its quote, or set quote=none"
+            )
+        }
+        Content::Malformed { byte_offset } => {
+            format!("byte {byte_offset} is no character of the encoding; set encoding")
+        }
+        Content::Unclosed => "a quote is never closed; close it, or set quote=none".to_owned(),
+        Content::Misquoted { field } => {
+            format!("text follows the closing quote of field {}; double the quotes", field + 1)
+        }
+    }
+}

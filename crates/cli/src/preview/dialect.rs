@@ -1,0 +1,121 @@
+//! Proposes the delimiter and the quote of a file.
+//!
+//! Pure. The names of the table's columns are the best evidence: a header that names them was cut
+//! in the right places.
+
+use csv_stream::dialect::Dialect;
+use csv_stream::encoding::Encoding;
+use csv_stream::records::{Content, Record};
+
+use super::given::{Given, word_of};
+use super::layout::column;
+use super::{Proposal, records};
+use crate::operations::tables::Table;
+
+/// The delimiters that are tried, the likeliest first.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// The quotes that are tried, the likeliest first.
+const QUOTES: [Option<u8>; 3] = [Some(b'"'), Some(b'\''), None];
+
+/// The records by which a dialect is judged.
+const JUDGED: usize = 200;
+
+/// The evidence for a dialect: the greatest wins, and among equals the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Evidence {
+    /// Names of the first record that are columns.
+    columns: usize,
+    /// Hundredths of the records that can be read and have the fields of the first one, if that has
+    /// several.
+    regular: usize,
+    /// Hundredths of the fields that no quotes surround.
+    unquoted: usize,
+}
+
+/// Returns the dialect that is given or, where it is not, proposed.
+pub(super) fn of(
+    content: &[u8],
+    encoding: Encoding,
+    is_whole: bool,
+    table: &Table,
+    given: &Given,
+) -> (Dialect, Vec<Proposal>) {
+    let base = Dialect {
+        escape: given.escape,
+        comment: given.comment,
+        null: given.null.clone(),
+        ..Dialect::default()
+    };
+    let delimiters = given.delimiter.map_or(DELIMITERS.to_vec(), |delimiter| vec![delimiter]);
+    let quotes = given.quote.map_or(QUOTES.to_vec(), |quote| vec![quote]);
+    let mut best: Option<(Evidence, Dialect)> = None;
+    for quote in quotes {
+        for delimiter in &delimiters {
+            let dialect = Dialect { delimiter: *delimiter, quote, ..base.clone() };
+            let records = records(content, encoding, &dialect, is_whole, JUDGED);
+            let evidence = evidence(&records, table, given);
+            if best.as_ref().is_none_or(|(most, _)| evidence > *most) {
+                best = Some((evidence, dialect));
+            }
+        }
+    }
+    let dialect = best.map_or(base, |(_, dialect)| dialect);
+    let proposals = proposals(&dialect, given);
+    (dialect, proposals)
+}
+
+fn proposals(dialect: &Dialect, given: &Given) -> Vec<Proposal> {
+    let mut proposals = Vec::new();
+    if given.delimiter.is_none() && dialect.delimiter != b',' {
+        proposals.push(Proposal {
+            option: "delimiter",
+            value: word_of(dialect.delimiter),
+            why: "it cuts the first records into the same number of fields".to_owned(),
+        });
+    }
+    if given.quote.is_none() && dialect.quote != Some(b'"') {
+        let (value, why) = match dialect.quote {
+            Some(quote) => (word_of(quote), "it surrounds fields"),
+            None => ("none".to_owned(), "quotes stand alone, as ordinary characters do"),
+        };
+        proposals.push(Proposal { option: "quote", value, why: why.to_owned() });
+    }
+    proposals
+}
+
+fn evidence(records: &[Record], table: &Table, given: &Given) -> Evidence {
+    let Some(Content::Fields(first)) = records.first().map(|record| &record.content) else {
+        return Evidence { columns: 0, regular: 0, unquoted: 0 };
+    };
+    let names = first.iter().flatten();
+    let columns = if given.header == Some(false) {
+        0
+    } else {
+        names.filter(|name| column(table, name.trim()).is_some()).count()
+    };
+    let of_one = |record: &&Record| match &record.content {
+        Content::Fields(fields) => fields.len() == first.len(),
+        _ => false,
+    };
+    let regular = records.iter().filter(of_one).count() * 100 / records.len();
+    let mut fields = 0;
+    let mut quoted = 0;
+    for record in records {
+        if let Content::Fields(found) = &record.content {
+            fields += found.len();
+            quoted += found.iter().flatten().filter(|text| is_surrounded(text)).count();
+        }
+    }
+    Evidence {
+        columns,
+        regular: if first.len() > 1 || columns > 0 { regular } else { 0 },
+        unquoted: 100 - quoted * 100 / fields.max(1),
+    }
+}
+
+/// Returns whether a quote that was not read as one surrounds a field.
+fn is_surrounded(text: &str) -> bool {
+    let ends = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    ends('\'') || ends('"')
+}
