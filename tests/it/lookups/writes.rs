@@ -280,13 +280,13 @@ async fn the_status_of_a_rejected_write_has_the_payload_as_a_request_takes_it() 
     rejected.row.push(("tags".into(), Some("{x,NULL}".into())));
     let id = rejected.id;
     world.apply_writes(vec![rejected]).await;
-    let status = world.read(&format!("/_sync/writes/{id}"), &[]).await;
+    let response = world.read(&format!("/_sync/writes/{id}"), &[]).await;
     assert!(
-        status.body.contains(
+        response.body.contains(
             r#""payload":{"row":{"amount":"10.50","doc":{"a": [1.10]},"id":"9007199254740993","tags":"{x,NULL}"}}"#
         ),
         "{}",
-        status.json()
+        response.json()
     );
     world.run("REVOKE SELECT ON t FROM sync_reader; GRANT SELECT (id) ON t TO sync_reader").await;
     assert_eq!(status(&world, id).await.get("payload"), None);
