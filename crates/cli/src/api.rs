@@ -124,6 +124,11 @@ impl Api {
         Ok(Self { url, signer, http: Http::new()? })
     }
 
+    /// Returns the address of the API, without a slash at its end.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The imports of an object, the newest first.
     pub(crate) async fn imports_of(&self, key: &str) -> Result<Vec<Import>, ApiError> {
         let key = utf8_percent_encode(key, VALUE);

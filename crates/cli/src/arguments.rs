@@ -6,6 +6,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod general;
 pub(crate) mod imports;
 pub(crate) mod place;
+pub(crate) mod studio;
 pub(crate) mod writes;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Tables(general::Tables),
     Refresh(Refresh),
     Doctor(Doctor),
+    Studio(Box<studio::Studio>),
     Use(general::Use),
     Completions(general::Completions),
     Man(general::Man),
@@ -47,6 +49,7 @@ impl Command {
             Self::Import(import) => return Some(&mut import.deployment.account),
             Self::Refresh(refresh) => return Some(&mut refresh.account),
             Self::Doctor(doctor) => return Some(&mut doctor.account),
+            Self::Studio(studio) => return Some(&mut studio.deployment.account),
             Self::Imports(imports) => match &mut imports.command {
                 Imports::List(list) => &mut list.place,
                 Imports::Show(show) => &mut show.place,

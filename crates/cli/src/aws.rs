@@ -442,6 +442,7 @@ impl Objects {
         bucket: &str,
         key: &str,
         version: &str,
+        left_out: &[&str],
     ) -> anyhow::Result<Uploaded> {
         let cannot = || format!("cannot upload s3://{bucket}/{key} again");
         let head = self.client.head_object().bucket(bucket).key(key).send().await;
@@ -457,10 +458,12 @@ impl Objects {
             "{bucket}/{}",
             percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC)
         );
+        let mut metadata = head.metadata.unwrap_or_default();
+        metadata.retain(|name, _| !left_out.contains(&name.as_str()));
         let copy = self.client.copy_object().bucket(bucket).key(key).copy_source(source);
         let copy = copy
             .metadata_directive(MetadataDirective::Replace)
-            .set_metadata(head.metadata)
+            .set_metadata(Some(metadata))
             .set_content_type(head.content_type)
             .set_content_encoding(head.content_encoding)
             .set_copy_source_if_match(head.e_tag);

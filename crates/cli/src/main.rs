@@ -20,6 +20,7 @@ mod probe;
 mod refresh;
 mod progress;
 mod report;
+mod studio;
 
 use std::process::ExitCode;
 
@@ -52,5 +53,6 @@ async fn run(command: Command) -> Outcome {
         Command::Use(arguments) => remember::run(&arguments),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man(arguments) => completions::man(&arguments),
+        Command::Studio(arguments) => studio::run(&arguments).await,
     }
 }

@@ -158,22 +158,38 @@ impl Aws {
     /// `None` without a figure of the last ten minutes.
     pub(crate) async fn oldest_message_s(&self, queue_arn: &str) -> anyhow::Result<Option<f64>> {
         let name = queue_arn.rsplit(':').next().unwrap_or_default();
-        let now = Timestamp::now().as_second();
-        let found = self
-            .cloudwatch(
-                "GetMetricStatistics",
-                &json!({
-                    "Namespace": "AWS/SQS",
-                    "MetricName": "ApproximateAgeOfOldestMessage",
-                    "Dimensions": [{ "Name": "QueueName", "Value": name }],
-                    "StartTime": now - METRIC_SPAN_S,
-                    "EndTime": now + 60,
-                    "Period": 60,
-                    "Statistics": ["Maximum"],
-                }),
-            )
+        self.latest("AWS/SQS", "ApproximateAgeOfOldestMessage", ("QueueName", name))
             .await
-            .context("cannot read the age of the oldest message")?;
+            .context("cannot read the age of the oldest message")
+    }
+
+    /// Returns the capacity of a cluster of Aurora Serverless v2 in ACU, as CloudWatch has seen it
+    /// last: 0 while it is paused. `None` without a figure of the last ten minutes.
+    pub(crate) async fn capacity_of(&self, cluster_arn: &str) -> anyhow::Result<Option<f64>> {
+        let name = cluster_arn.rsplit(':').next().unwrap_or_default();
+        self.latest("AWS/RDS", "ServerlessDatabaseCapacity", ("DBClusterIdentifier", name))
+            .await
+            .context("cannot read the capacity of the cluster")
+    }
+
+    /// Returns the last maximum of a metric.
+    async fn latest(
+        &self,
+        namespace: &str,
+        metric: &str,
+        (dimension, value): (&str, &str),
+    ) -> anyhow::Result<Option<f64>> {
+        let now = Timestamp::now().as_second();
+        let input = json!({
+            "Namespace": namespace,
+            "MetricName": metric,
+            "Dimensions": [{ "Name": dimension, "Value": value }],
+            "StartTime": now - METRIC_SPAN_S,
+            "EndTime": now + 60,
+            "Period": 60,
+            "Statistics": ["Maximum"],
+        });
+        let found = self.cloudwatch("GetMetricStatistics", &input).await?;
         let points = found["Datapoints"].as_array().into_iter().flatten();
         let at = |point: &Value| point["Timestamp"].as_f64().unwrap_or_default();
         let last = points.max_by(|a, b| at(a).total_cmp(&at(b)));

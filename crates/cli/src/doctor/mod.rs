@@ -10,7 +10,8 @@ mod tables;
 
 use std::collections::HashMap;
 
-use self::finding::{Finding, outcome, text};
+pub(crate) use self::finding::{Finding, Severity};
+use self::finding::{outcome, text};
 use crate::arguments;
 use crate::aws::Aws;
 use crate::deployment;
@@ -31,8 +32,26 @@ pub(crate) async fn run(arguments: &arguments::Doctor) -> Outcome {
         Ok(places) => places,
         Err(error) => return wrong_usage(&error),
     };
+    let stack = account.stack.as_deref();
+    let findings = check(&aws, &function, api_url, stack, &outputs).await;
+    line(&if arguments.json {
+        serde_json::to_string(&findings).unwrap_or_default()
+    } else {
+        text(&findings).trim_end().to_owned()
+    });
+    outcome(&findings)
+}
+
+/// Checks a deployment by all that names its parts.
+pub(crate) async fn check(
+    aws: &Aws,
+    function: &str,
+    api_url: String,
+    stack: Option<&str>,
+    outputs: &HashMap<String, String>,
+) -> Vec<Finding> {
     // First, because `GET /` has the tables read again.
-    let compared = refresh::invoke(&aws, &function, Task::Check).await;
+    let compared = refresh::invoke(aws, function, Task::Check).await;
     let mut findings = tables::findings(&compared);
     let checked = compared.ok().and_then(|compared| compared.checked);
     if let Some(checked) = &checked {
@@ -40,9 +59,9 @@ pub(crate) async fn run(arguments: &arguments::Doctor) -> Outcome {
         findings.extend(roles::of_blocked(&checked.blocked));
     }
     let refresh_version = checked.as_ref().map(|checked| checked.worker.as_str());
-    findings.extend(api::findings(&aws, api_url, refresh_version).await);
-    match &account.stack {
-        Some(stack) => findings.extend(stack::findings(&aws, stack, &outputs).await),
+    findings.extend(api::findings(aws, api_url, refresh_version).await);
+    match stack {
+        Some(stack) => findings.extend(stack::findings(aws, stack, outputs).await),
         None => findings.push(Finding::skipped(
             "queues",
             "queues, buckets, functions and quotas are not checked",
@@ -50,12 +69,7 @@ pub(crate) async fn run(arguments: &arguments::Doctor) -> Outcome {
             "aurora-sync doctor --stack NAME",
         )),
     }
-    line(&if arguments.json {
-        serde_json::to_string(&findings).unwrap_or_default()
-    } else {
-        text(&findings).trim_end().to_owned()
-    });
-    outcome(&findings)
+    findings
 }
 
 fn api_url(

@@ -172,7 +172,7 @@ pub(crate) async fn retry(deployed: &Deployed, old: &Import) -> anyhow::Result<O
     }
     let known = imports_of(deployed, &old.key).await?;
     let objects = deployed.aws.objects();
-    let version = objects.upload_again(&old.bucket, &old.key, &old.version).await?.version;
+    let version = objects.upload_again(&old.bucket, &old.key, &old.version, &[]).await?.version;
     let until = Instant::now() + WAITED;
     loop {
         let imports = deployed.api.imports_of(&old.key).await.map_err(ApiError::into_error);

@@ -80,7 +80,8 @@ fn of_schema(text: &str, column: &Column, numbers: Numbers) -> Option<String> {
 
 fn of_number(text: &str, column: &Column, numbers: Numbers) -> Option<String> {
     let Some(plain) = numbers.plain(text) else {
-        return Some(format!("a number, written as {}", numbers.word()));
+        let example = if numbers == Numbers::Plain { "1234.5" } else { numbers.word() };
+        return Some(format!("a number, written as {example}"));
     };
     let schema = &column.schema;
     let (low, high) = match (kind(column), schema["format"].as_str()) {

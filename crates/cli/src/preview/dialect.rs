@@ -21,9 +21,19 @@ const QUOTES: [Option<u8>; 3] = [Some(b'"'), Some(b'\''), None];
 /// The records by which a dialect is judged.
 const JUDGED: usize = 200;
 
-/// The evidence for a dialect: the greatest wins, and among equals the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The evidence for a dialect.
+#[derive(Debug, Clone, Copy)]
 struct Evidence {
+    strength: Strength,
+    /// At least a tenth of the fields begin with an apostrophe.
+    has_other_quotes: bool,
+    /// At least two records have text after a closing quote, or one never closes its quote.
+    is_misquoted: bool,
+}
+
+/// The strength of an evidence: the greatest wins, and among equals the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Strength {
     /// Names of the first record that are columns.
     columns: usize,
     /// Hundredths of the records that can be read and have the fields of the first one, if that has
@@ -51,11 +61,18 @@ pub(super) fn of(
     let quotes = given.quote.map_or(QUOTES.to_vec(), |quote| vec![quote]);
     let mut best: Option<(Evidence, Dialect)> = None;
     for quote in quotes {
+        // Other quotes need evidence that a few fields cannot give by chance.
+        if let Some((evidence, dialect)) = &best
+            && dialect.quote == Some(b'"')
+            && !(if quote.is_some() { evidence.has_other_quotes } else { evidence.is_misquoted })
+        {
+            continue;
+        }
         for delimiter in &delimiters {
             let dialect = Dialect { delimiter: *delimiter, quote, ..base.clone() };
             let records = records(content, encoding, &dialect, is_whole, JUDGED);
             let evidence = evidence(&records, table, given);
-            if best.as_ref().is_none_or(|(most, _)| evidence > *most) {
+            if best.as_ref().is_none_or(|(most, _)| evidence.strength > most.strength) {
                 best = Some((evidence, dialect));
             }
         }
@@ -85,8 +102,30 @@ fn proposals(dialect: &Dialect, given: &Given) -> Vec<Proposal> {
 }
 
 fn evidence(records: &[Record], table: &Table, given: &Given) -> Evidence {
+    let count = |is_so: fn(&Content) -> bool| {
+        records.iter().filter(|record| is_so(&record.content)).count()
+    };
+    let misquoted = count(|content| matches!(content, Content::Misquoted { .. }));
+    let unclosed = count(|content| matches!(content, Content::Unclosed | Content::TooLong { .. }));
+    let (mut fields, mut quoted, mut others) = (0, 0, 0);
+    for record in records {
+        if let Content::Fields(found) = &record.content {
+            fields += found.len();
+            quoted += found.iter().flatten().filter(|text| is_surrounded(text)).count();
+            // A delimiter within such quotes has cut them.
+            others += found.iter().flatten().filter(|text| text.starts_with('\'')).count();
+        }
+    }
+    Evidence {
+        strength: strength(records, table, given, quoted * 100 / fields.max(1)),
+        has_other_quotes: others > 0 && others * 10 >= fields,
+        is_misquoted: misquoted >= 2 || unclosed >= 1,
+    }
+}
+
+fn strength(records: &[Record], table: &Table, given: &Given, quoted: usize) -> Strength {
     let Some(Content::Fields(first)) = records.first().map(|record| &record.content) else {
-        return Evidence { columns: 0, regular: 0, unquoted: 0 };
+        return Strength::default();
     };
     let names = first.iter().flatten();
     let columns = if given.header == Some(false) {
@@ -99,18 +138,10 @@ fn evidence(records: &[Record], table: &Table, given: &Given) -> Evidence {
         _ => false,
     };
     let regular = records.iter().filter(of_one).count() * 100 / records.len();
-    let mut fields = 0;
-    let mut quoted = 0;
-    for record in records {
-        if let Content::Fields(found) = &record.content {
-            fields += found.len();
-            quoted += found.iter().flatten().filter(|text| is_surrounded(text)).count();
-        }
-    }
-    Evidence {
+    Strength {
         columns,
         regular: if first.len() > 1 || columns > 0 { regular } else { 0 },
-        unquoted: 100 - quoted * 100 / fields.max(1),
+        unquoted: 100 - quoted,
     }
 }
 

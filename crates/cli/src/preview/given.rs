@@ -18,6 +18,7 @@ const NAMES: [(&str, u8); 6] = [
 
 /// The options; `None` is one that is not given.
 #[derive(Debug, Default)]
+#[expect(clippy::option_option, reason = "a given quote can be none")]
 pub(super) struct Given {
     pub(super) mode: Option<String>,
     pub(super) delimiter: Option<u8>,
@@ -97,6 +98,7 @@ fn mark(text: &str) -> Option<u8> {
     })
 }
 
+#[expect(clippy::option_option, reason = "a given mark can be none")]
 fn mark_or_none(text: &str) -> Option<Option<u8>> {
     if text.eq_ignore_ascii_case("none") { Some(None) } else { mark(text).map(Some) }
 }
@@ -113,7 +115,7 @@ fn flag(text: &str) -> Option<bool> {
 fn names(text: &str) -> Vec<String> {
     let mut records = csv_stream::records::Records::new(
         csv_stream::dialect::Dialect::default(),
-        csv_stream::encoding::Encoding { charset: for_utf_8(), has_mark: false },
+        csv_stream::encoding::Encoding { charset: encoding_rs::UTF_8, has_mark: false },
     );
     let mut found = Vec::new();
     records.push(text.as_bytes(), &mut found);
@@ -124,8 +126,4 @@ fn names(text: &str) -> Vec<String> {
         }
         _ => Vec::new(),
     }
-}
-
-fn for_utf_8() -> Charset {
-    encoding_rs::UTF_8
 }

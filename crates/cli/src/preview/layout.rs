@@ -40,7 +40,7 @@ impl<'t> Layout<'t> {
             }
             Some(_) => None,
         };
-        let has_header = given.header.unwrap_or_else(|| !layout.is_row(first.as_deref(), table));
+        let has_header = given.header.unwrap_or_else(|| !is_row(first.as_deref(), table));
         let names = if has_header {
             let header = records.remove(0);
             let Some(names) = first else {
@@ -57,20 +57,6 @@ impl<'t> Layout<'t> {
         layout.assign(&names, table, given);
         layout.check_missing(table, given);
         layout
-    }
-
-    /// Returns whether the first record is a row: none of its names is a column, and all of its
-    /// fields could be those of the columns that a row can have.
-    fn is_row(&self, first: Option<&[String]>, table: &Table) -> bool {
-        let Some(first) = first else { return false };
-        let columns: Vec<_> = written(table).collect();
-        first.len() == columns.len()
-            && first.iter().all(|name| column(table, name).is_none())
-            && first.iter().zip(&columns).all(|(text, column)| {
-                let text = Some(text.as_str()).filter(|text| !text.is_empty());
-                cells::fault(text, column, Numbers::Plain, None).is_none()
-            })
-            && columns.iter().any(|column| Numbers::are_of(column))
     }
 
     fn propose_no_header(&mut self, table: &Table, given: &Given) -> Vec<String> {
@@ -150,6 +136,20 @@ impl<'t> Layout<'t> {
             )));
         }
     }
+}
+
+/// Returns whether the first record is a row: none of its names is a column, and all of its
+/// fields could be those of the columns that a row can have.
+fn is_row(first: Option<&[String]>, table: &Table) -> bool {
+    let Some(first) = first else { return false };
+    let columns: Vec<_> = written(table).collect();
+    first.len() == columns.len()
+        && first.iter().all(|name| column(table, name).is_none())
+        && first.iter().zip(&columns).all(|(text, column)| {
+            let text = Some(text.as_str()).filter(|text| !text.is_empty());
+            cells::fault(text, column, Numbers::Plain, None).is_none()
+        })
+        && columns.iter().any(|column| Numbers::are_of(column))
 }
 
 /// Returns the column of this name: exactly or, if none has it, in another case.

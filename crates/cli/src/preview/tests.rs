@@ -77,7 +77,7 @@ fn the_delimiter_is_the_one_that_finds_the_columns() {
 fn quotes_are_proposed_by_what_surrounds_fields() {
     let found = of("id,name\n0001,'A, B'\n0002,'C, D'\n", &[]);
     assert_eq!(proposed(&found), ["quote='"]);
-    let found = of("id,name\n0001,5\" pipe\n0002,\"6\" pipe\n0003,a\n0004,b\n", &[]);
+    let found = of("id,name\n0001,5\" pipe\n0002,\"6\" pipe\n0003,\"7\" pipe\n0004,b\n", &[]);
     assert_eq!(proposed(&found), ["quote=none"]);
     assert_eq!(problems(&found), Vec::<&str>::new());
 }
@@ -161,11 +161,12 @@ fn columns_that_are_unknown_or_missing_stop_the_import() {
 fn bad_fields_and_records_are_named_with_their_lines() {
     let text = "id,name,age\n00001,Ada,old\n0002,Bob\n0003,\"C\" c,4\n0004,Di,99999999999\n";
     let found = of(text, &[]);
+    assert_eq!(proposed(&found), Vec::<String>::new());
     assert_eq!(
         problems(&found),
         [
             "line 2, id: expected at most 4 characters, not 5",
-            "line 2, age: expected a number, written as plain",
+            "line 2, age: expected a number, written as 1234.5",
             "line 3: expected 3 fields, found 2",
             "line 4: text follows the closing quote of field 2; double the quotes",
             "line 5, age: expected an integer from -2147483648 to 2147483647",
