@@ -1,5 +1,6 @@
 //! The commands of `cargo local`.
 
+mod page;
 pub mod demo;
 pub mod up;
 pub mod migrate;

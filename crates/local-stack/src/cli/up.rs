@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, test_kill_process};
 use tokio::process::Command;
 
-use super::print;
+use super::{page, print};
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use crate::deploy::sdk_config;
 use crate::example;
@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Take tokens instead of signed requests. The stack starts an issuer that signs any claims
     #[arg(long)]
     tokens: bool,
+    /// Open the page of `aurora-sync studio` in a browser
+    #[arg(long, conflicts_with = "tokens")]
+    open: bool,
 }
 
 pub fn parse_parameter(text: &str) -> Result<(String, String), String> {
@@ -94,8 +97,15 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let mut stack = Stack::start(options).await?;
     let example = example(stack.addresses()).await?;
     let aws = aws_command(stack.python_bin()).await;
-    env_file.write(&environment(stack.addresses()))?;
-    print(&introduction(&stack, &env_file.path, example.as_ref(), &aws));
+    let variables = environment(stack.addresses());
+    env_file.write(&variables)?;
+    // It ends when it is dropped.
+    let page = match stack.addresses().token_url {
+        None => page::start(&variables, arguments.open).await?,
+        Some(_) => None,
+    };
+    let page_url = page.as_ref().map(|page| page.url.as_str());
+    print(&introduction(&stack, &env_file.path, example.as_ref(), &aws, page_url));
     loop {
         stack.check()?;
         tokio::time::sleep(CHECK_EVERY).await;
@@ -155,7 +165,13 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, &str)> {
     variables
 }
 
-fn introduction(stack: &Stack, env_file: &Path, example: Option<&Example>, aws: &str) -> String {
+fn introduction(
+    stack: &Stack,
+    env_file: &Path,
+    example: Option<&Example>,
+    aws: &str,
+    page_url: Option<&str>,
+) -> String {
     let Addresses {
         api_url,
         uploads_bucket,
@@ -166,6 +182,8 @@ fn introduction(stack: &Stack, env_file: &Path, example: Option<&Example>, aws: 
         ..
     } = stack.addresses();
     let env_file = quoted(&env_file.display().to_string());
+    let page =
+        page_url.unwrap_or("with the next `up`, after cargo build --package aurora-sync-cli");
     let curl = match token_url {
         None => format!(
             "curl --aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}"
@@ -212,6 +230,7 @@ aurora-sync is up. Ctrl-C stops it.
   AWS          {endpoint_url}
   Data API     {data_api_endpoint_url}
   PostgreSQL   {database_url}
+  page         {page}
 
 In another terminal:
 
