@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
@@ -54,16 +55,26 @@ impl Aws {
         let http_client = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(http_client.clone());
         if let Some(profile) = profile {
-            // The credentials of the environment would come before those of the profile.
-            let provider = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
-            loader = loader.profile_name(profile).credentials_provider(provider);
+            loader = loader.profile_name(profile);
         }
         if let Some(region) = region {
             loader = loader.region(Region::new(region.to_owned()));
         }
-        Self { config: loader.load().await }
+        let config = loader.load().await;
+        let Some(profile) = profile else { return Self { config } };
+        // The credentials of the environment would come before those of the profile.
+        let services = ProviderConfig::empty()
+            .with_http_client(http_client)
+            .with_region(config.region().cloned());
+        let provider = ProfileFileCredentialsProvider::builder()
+            .profile_name(profile)
+            .configure(&services)
+            .build();
+        let provider = SharedCredentialsProvider::new(provider);
+        Self { config: config.into_builder().credentials_provider(provider).build() }
     }
 
     /// The outputs of a stack; none without a stack.

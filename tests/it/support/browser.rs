@@ -69,6 +69,57 @@ impl Browser {
         self.command(Method::POST, "/execute/async", &call).await
     }
 
+    /// Types keys into the element that a selector finds.
+    pub(crate) async fn type_into(&self, selector: &str, text: &str) {
+        let path = format!("/element/{}/value", self.element(selector).await);
+        self.command(Method::POST, &path, &json!({ "text": text })).await;
+    }
+
+    pub(crate) async fn click(&self, selector: &str) {
+        let path = format!("/element/{}/click", self.element(selector).await);
+        self.command(Method::POST, &path, &json!({})).await;
+    }
+
+    /// Presses and releases keys where the focus is, one after the other. Special keys are those of
+    /// WebDriver's table, such as U+E004 for Tab.
+    pub(crate) async fn press(&self, keys: &str) {
+        let strokes = keys.chars().flat_map(|key| {
+            ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }))
+        });
+        let keyboard =
+            json!({ "type": "key", "id": "keyboard", "actions": strokes.collect::<Vec<_>>() });
+        self.command(Method::POST, "/actions", &json!({ "actions": [keyboard] })).await;
+    }
+
+    /// Sets the size of the page in pixels, and whether it is dark.
+    pub(crate) async fn resize(&self, width: u32, height: u32, is_dark: bool) {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size).await;
+        let scheme = if is_dark { "dark" } else { "light" };
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", &media).await;
+    }
+
+    /// Returns a picture of the page as `WebP` in Base64.
+    pub(crate) async fn picture(&self) -> String {
+        let picture = self
+            .devtools("Page.captureScreenshot", &json!({ "format": "webp", "quality": 80 }))
+            .await;
+        picture["data"].as_str().unwrap().to_owned()
+    }
+
+    async fn devtools(&self, name: &str, parameters: &Value) -> Value {
+        let call = json!({ "cmd": name, "params": parameters });
+        self.command(Method::POST, "/goog/cdp/execute", &call).await
+    }
+
+    async fn element(&self, selector: &str) -> String {
+        let wanted = json!({ "using": "css selector", "value": selector });
+        let found = self.command(Method::POST, "/element", &wanted).await;
+        found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned()
+    }
+
     /// Ends the browser. Without it, the browser would outlive its driver.
     pub(crate) async fn close(self) {
         self.command(Method::DELETE, "", &json!({})).await;

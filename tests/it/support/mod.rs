@@ -1,5 +1,6 @@
 //! The environment of a test: its own database behind its own Data API server.
 
+#[expect(dead_code, reason = "the tests of the command use the rest")]
 pub(crate) mod browser;
 pub(crate) mod fake_aws;
 pub(crate) mod faulty_store;

@@ -6,6 +6,7 @@ mod cli;
 mod doctor;
 mod operators;
 mod probe;
+mod studio;
 mod uploads;
 
 use std::collections::HashMap;

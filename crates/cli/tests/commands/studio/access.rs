@@ -1,0 +1,69 @@
+//! The pages for people who see little, or nothing: the rules that axe-core knows.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{Studio, WIDTHS};
+use local_stack::workspace;
+
+/// The version of axe-core, which npm installs into an ignored folder.
+const AXE: &str = "axe-core@4.14.1";
+
+const PAGES: [&str; 9] = [
+    "/",
+    "/tables",
+    "/tables/staff",
+    "/tables/staff/new",
+    "/tables/staff/row?key=0001",
+    "/imports",
+    "/imports/new",
+    "/writes",
+    "/dead-letters",
+];
+
+/// Runs behind the text of axe-core, as the policy of the pages forbids to evaluate a text.
+const CHECK: &str = "
+    const done = arguments[0];
+    window.axe.run(document).then(found => done(found.violations.map(violation =>
+        violation.id + ': ' + violation.nodes.map(node => node.html).join(' ; '))));
+";
+
+fn axe() -> String {
+    let folder: PathBuf = workspace::root().unwrap().join(".local/axe");
+    let script = folder.join("node_modules/axe-core/axe.min.js");
+    if !script.exists() {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-save", "--prefix"]).arg(&folder).arg(AXE);
+        let is_installed = npm.status().is_ok_and(|status| status.success());
+        assert!(is_installed, "the test of accessibility needs npm, to install {AXE}");
+    }
+    std::fs::read_to_string(script).unwrap()
+}
+
+pub(super) async fn the_pages_are_accessible(studio: &Studio) {
+    let check = format!("{};\n{CHECK}", axe());
+    let mut pages: Vec<String> = PAGES.iter().map(|path| (*path).to_owned()).collect();
+    for list in ["/imports", "/writes?outcome=rejected"] {
+        studio.go_to(list).await;
+        let first = "document.querySelector('tbody a').getAttribute('href')";
+        pages.push(studio.eval(first).await.as_str().unwrap().to_owned());
+    }
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    for path in &pages {
+        for is_dark in [false, true] {
+            for width in WIDTHS {
+                studio.browser.resize(width, 900, is_dark).await;
+                studio.go_to(path).await;
+                let found = studio.browser.run(&check, &[]).await;
+                let found = found.as_array().unwrap().clone();
+                wrong
+                    .extend(found.iter().map(|found| format!("{path} {width} {is_dark}: {found}")));
+                checked += 1;
+                // A page is as wide as its window: what is wider scrolls within it.
+                let overflow = "document.documentElement.scrollWidth > innerWidth";
+                assert_eq!(studio.eval(overflow).await, false, "{path} at {width}");
+            }
+        }
+    }
+    assert!(checked == 66 && wrong.is_empty(), "{checked}: {wrong:#?}");
+}
