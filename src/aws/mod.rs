@@ -4,6 +4,7 @@
 
 pub mod cloudformation;
 pub mod data_api;
+pub mod event_bus;
 pub mod functions;
 pub mod objects;
 pub mod queue;

@@ -12,9 +12,11 @@ async fn main() -> anyhow::Result<()> {
     runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
     let tables = runtime::load_tables(&config, &sdk_config).await?;
+    let data_api = DataApi::new(&sdk_config, config.data_api_target()?);
     let function = Apply {
         tables,
-        data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+        outbox: runtime::outbox(&config, &sdk_config, &data_api),
+        data_api,
         queue: Queue::new(&sdk_config, config.writes_queue_url()?),
     };
     runtime::serve(async |event, invocation| {

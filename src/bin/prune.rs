@@ -11,8 +11,10 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::from_env();
     runtime::init_logs(&config);
     let sdk_config = aws::sdk_config().await;
+    let data_api = DataApi::new(&sdk_config, config.data_api_target()?);
     let function = Prune {
-        data_api: DataApi::new(&sdk_config, config.data_api_target()?),
+        outbox: runtime::outbox(&config, &sdk_config, &data_api),
+        data_api,
         retention_days: config.ledger_retention_days()?,
         step_rows: STEP_ROWS,
     };

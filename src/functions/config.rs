@@ -101,6 +101,11 @@ impl<V: Fn(&str) -> Option<String>> Config<V> {
         self.required("REFRESH_FUNCTION")
     }
 
+    /// Reads `EVENT_BUS`: the name of the bus of events. Returns `None` if it is not set.
+    pub fn event_bus(&self) -> Option<String> {
+        self.required("EVENT_BUS").ok()
+    }
+
     /// Reads `PARTITIONS`: the number of message groups of each table, from 1 to 10,000.
     pub fn partitions(&self) -> Result<u32, ConfigError> {
         let name = "PARTITIONS";

@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 pub const TARGET: &str = "metric";
 
 /// The fields that are metrics in the embedded metric format, with their units.
-pub const EMBEDDED: [(&str, &str); 16] = [
+pub const EMBEDDED: [(&str, &str); 17] = [
     ("accepted_writes", "Count"),
     ("settled_writes", "Count"),
     ("settling_seconds", "Seconds"),
@@ -33,6 +33,7 @@ pub const EMBEDDED: [(&str, &str); 16] = [
     ("continued_imports", "Count"),
     ("import_wait_seconds", "Seconds"),
     ("unfinished_prunings", "Count"),
+    ("unpublished_events", "Count"),
     ("data_api_calls", "Count"),
     ("data_api_retries", "Count"),
     ("data_api_throttles", "Count"),

@@ -4,6 +4,7 @@ pub mod config;
 pub mod metrics;
 pub mod runtime;
 pub mod tables;
+pub mod outbox;
 
 pub mod enqueue;
 pub mod apply;

@@ -3,6 +3,9 @@
 //! A row must outlive every delivery of its message, from the queue and then from the dead-letter
 //! queue. Steps are small, so that locks and transactions do not grow with the backlog. The next
 //! invocation continues where one ends.
+//!
+//! Publishes the events that their own functions could not publish, too. Those that nobody could
+//! publish are deleted after the same time.
 
 use crate::aws::data_api::DataApi;
 use crate::database::transaction::awake;
@@ -10,6 +13,7 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error::{Disposition, SyncError};
 use crate::domain::field::{Field, parameter};
 use crate::functions::metrics;
+use crate::functions::outbox::Outbox;
 
 /// The least days for which the ledger keeps a settled write: 14 in the queue, 14 in the
 /// dead-letter queue (`MessageRetentionPeriod` in `template.yaml`), and one for clocks and
@@ -29,6 +33,8 @@ const PRUNE: &str = "WITH old AS (
   DELETE FROM sync.blocked WHERE tried_at < clock_timestamp() - make_interval(days => :days::integer)
 ), forgotten_resends AS (
   DELETE FROM sync.resend WHERE recorded_at < clock_timestamp() - make_interval(days => :days::integer)
+), untold AS (
+  DELETE FROM sync.event WHERE created_at < clock_timestamp() - make_interval(days => :days::integer)
 )
 SELECT count(*) FROM pruned";
 
@@ -36,6 +42,8 @@ SELECT count(*) FROM pruned";
 #[derive(Debug)]
 pub struct Prune {
     pub data_api: DataApi,
+    /// The outbox of the events that were not published, if there is a bus.
+    pub outbox: Option<Outbox>,
     /// The days to keep a settled write, at least [`RETENTION_DAYS_MIN`].
     /// [`crate::functions::config`] checks it.
     pub retention_days: u32,
@@ -64,6 +72,9 @@ pub async fn run(prune: &Prune, deadline: Deadline) -> Result<u64, SyncError> {
             }
             Err(error) => return Err(error),
         }
+    }
+    if let Some(outbox) = &prune.outbox {
+        outbox.publish_rest(deadline).await;
     }
     let days = prune.retention_days;
     metrics::line!(info, prune.data_api, pruned, days, unfinished_prunings, "ledger pruned");

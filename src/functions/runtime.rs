@@ -17,12 +17,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 use uuid::Uuid;
 
 use crate::aws::SdkConfig;
+use crate::aws::data_api::DataApi;
+use crate::aws::event_bus::EventBus;
 use crate::aws::functions::Function;
 use crate::aws::objects::Objects;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{SyncError, chain};
 use crate::functions::config::{Config, ConfigError};
 use crate::functions::metrics::{self, JsonLines};
+use crate::functions::outbox::Outbox;
 use crate::functions::tables::Tables;
 
 /// The part of an invocation's time that is kept for its response.
@@ -62,6 +65,17 @@ pub async fn load_tables<V: Fn(&str) -> Option<String>>(
     let tables = Tables::stored(objects, config.catalog_bucket()?, Some(refresh));
     tables.load().await;
     Ok(tables)
+}
+
+/// Makes the outbox, if the deployment has an event bus.
+pub fn outbox<V: Fn(&str) -> Option<String>>(
+    config: &Config<V>,
+    sdk_config: &SdkConfig,
+    data_api: &DataApi,
+) -> Option<Outbox> {
+    let bus = config.event_bus()?;
+    let bus = EventBus::new(sdk_config, bus, data_api.target().cluster_arn.clone());
+    Some(Outbox::new(data_api.clone(), bus))
 }
 
 /// One invocation of a function.

@@ -159,6 +159,7 @@ async fn postgresql_refuses_what_is_not_offered() {
     let apply = Apply {
         tables: Tables::fixed(everything.clone()),
         data_api: world.writer.clone(),
+        outbox: None,
         queue: queue(),
     };
     let lookup = Lookup { tables: Tables::fixed(everything.clone()), ..world.lookup_function() };

@@ -30,6 +30,7 @@ mod introspection;
 mod exposure;
 mod schema_changes;
 mod pruning;
+mod events;
 mod metrics;
 mod plans;
 mod bench;

@@ -171,6 +171,7 @@ async fn pruning_that_does_not_end_in_its_time_is_counted() {
     let world = World::with(STAFF).await;
     let function = Prune {
         data_api: world.data_api.clone(),
+        outbox: None,
         retention_days: RETENTION_DAYS_MIN,
         step_rows: 10,
     };

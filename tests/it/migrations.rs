@@ -25,7 +25,7 @@ use crate::support::writes::write;
 use crate::support::{STAFF, World, deadline, sample, sdk_config};
 
 /// The number of the worker's own files.
-const OWN: usize = 3;
+const OWN: usize = 4;
 
 const APPLIED: &str = "SELECT name FROM sync.migration ORDER BY name";
 
@@ -38,7 +38,8 @@ async fn each_file_is_applied_once() {
             "0001_tables.sql",
             "sync/0001_ledger.sql",
             "sync/0002_settle.sql",
-            "sync/0003_imports.sql"
+            "sync/0003_imports.sql",
+            "sync/0004_events.sql"
         ]
     );
     let again = world.migrated(None).await.unwrap();
@@ -209,7 +210,15 @@ async fn a_database_without_files_of_the_user_gets_the_workers_own_schema() {
     let mut migrate = world.migrate();
     migrate.sql_folder.push("missing");
     let done = migrate::run(&migrate, None, deadline()).await.unwrap();
-    assert_eq!(done, ["sync/0001_ledger.sql", "sync/0002_settle.sql", "sync/0003_imports.sql"]);
+    assert_eq!(
+        done,
+        [
+            "sync/0001_ledger.sql",
+            "sync/0002_settle.sql",
+            "sync/0003_imports.sql",
+            "sync/0004_events.sql"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -19,7 +19,8 @@ async fn ledger(ages: &str) -> World {
 }
 
 fn function(world: &World, step_rows: u32) -> Prune {
-    Prune { data_api: world.data_api.clone(), retention_days: RETENTION_DAYS_MIN, step_rows }
+    let data_api = world.data_api.clone();
+    Prune { data_api, outbox: None, retention_days: RETENTION_DAYS_MIN, step_rows }
 }
 
 #[tokio::test]

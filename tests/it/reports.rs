@@ -1,7 +1,5 @@
 //! `report.json` and `rejected.csv`, made of the rows that the database has of an import.
 
-use std::process::Command;
-
 use aurora_sync::aws::objects::ObjectName;
 use aurora_sync::functions::import::Import;
 use aurora_sync::functions::import::read::source::Source;
@@ -12,6 +10,7 @@ use csv_stream::records::LineEnd;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::support::events::schema_fault;
 use crate::support::services::Bucket;
 use crate::support::{STAFF, World, deadline};
 
@@ -85,19 +84,8 @@ fn format() -> Format {
     }
 }
 
-/// A script that validates a report against its JSON schema.
-const VALIDATE: &str = "import json, sys, jsonschema as j
-schema = json.load(open('docs/reference/report.schema.json'))
-j.Draft202012Validator.check_schema(schema)
-j.Draft202012Validator(schema).validate(json.load(open(sys.argv[1])))";
-
 async fn fault(report: &Value) -> Option<String> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), report.to_string()).unwrap();
-    let python = local_stack::python_interpreter().await.unwrap();
-    let output = Command::new(python).args(["-c", VALIDATE]).arg(file.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (!output.status.success()).then_some(said)
+    schema_fault("docs/reference/report.schema.json", report).await
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Site {
         let (bucket, aws) = (Bucket::new().await, FakeAws::new().await);
         let tables = Tables::stored(Objects::new(&bucket.sdk_config), bucket.name.clone(), None);
         let queue = Queue::new(&aws.sdk_config, aws.queue_url());
-        let apply = Apply { tables, data_api: world.writer.clone(), queue };
+        let apply = Apply { tables, data_api: world.writer.clone(), outbox: None, queue };
         let site = Self { world, bucket, aws, apply };
         Box::pin(site.refresh()).await;
         site.apply.tables.load().await;

@@ -26,6 +26,7 @@ use crate::domain::backoff::delay;
 use crate::domain::deadline::Deadline;
 use crate::domain::error::{DataApiError, Disposition, SyncError};
 use crate::functions::metrics::{self, Values};
+use crate::functions::outbox::Outbox;
 use crate::functions::tables::Tables;
 
 /// The resources of the function.
@@ -33,6 +34,8 @@ use crate::functions::tables::Tables;
 pub struct Apply {
     pub tables: Tables,
     pub data_api: DataApi,
+    /// The outbox of the events about rejected writes, if they are published.
+    pub outbox: Option<Outbox>,
     /// The queue of the messages. The function sets the time after which it delivers a message
     /// again.
     pub queue: Queue,
@@ -86,6 +89,7 @@ pub async fn handle(
     if !unsettled.is_empty() {
         tokio::join!(postpone(apply, &unsettled), record_blocked(apply, &unsettled));
     }
+    publish(apply, &messages, deadline).await;
     Ok(response(&unsettled))
 }
 
@@ -138,6 +142,17 @@ fn log_settled(
         settling_seconds = %Values(&seconds),
         "batch settled"
     );
+}
+
+/// Publishes the events of a delivery: those that it has made, and those that an earlier delivery
+/// of its messages has left.
+async fn publish(apply: &Apply, messages: &[Message], deadline: Deadline) {
+    let Some(outbox) = &apply.outbox else { return };
+    let is_repeated = messages.iter().any(|message| message.receive_count > 1);
+    if outbox.take_new() || is_repeated {
+        let ids: Vec<_> = messages.iter().flat_map(Message::ids).collect();
+        outbox.publish_of(&ids, deadline).await;
+    }
 }
 
 /// A message that is left for another delivery.
@@ -218,7 +233,8 @@ struct Settler<'a> {
 
 impl Settler<'_> {
     async fn settle(self, batch: &Batch<'_>, deadline: Deadline) -> Result<(), SyncError> {
-        settle(self.catalog, &self.apply.data_api, batch, deadline).await
+        let Apply { data_api, outbox, .. } = self.apply;
+        settle(self.catalog, data_api, outbox.as_ref(), batch, deadline).await
     }
 }
 

@@ -25,6 +25,7 @@ use crate::domain::field::{Parameter, encoded_len, null, parameter, storable};
 use crate::domain::value::array_literal::array_literal;
 use crate::domain::write::{Precondition, Write};
 use crate::functions::metrics;
+use crate::functions::outbox::Outbox;
 
 /// Settles a batch.
 ///
@@ -32,10 +33,11 @@ use crate::functions::metrics;
 pub(super) async fn settle(
     catalog: &Catalog,
     data_api: &DataApi,
+    outbox: Option<&Outbox>,
     batch: &Batch<'_>,
     deadline: Deadline,
 ) -> Result<(), SyncError> {
-    let settling = Settling { catalog, data_api, batch };
+    let settling = Settling { catalog, data_api, outbox, batch };
     batch::run(data_api, deadline, &BegunAhead::default(), &settling).await
 }
 
@@ -52,6 +54,7 @@ pub(super) fn in_order_of_steps<'a>(catalog: &Catalog, writes: &[&'a Write]) -> 
 struct Settling<'a> {
     catalog: &'a Catalog,
     data_api: &'a DataApi,
+    outbox: Option<&'a Outbox>,
     batch: &'a Batch<'a>,
 }
 
@@ -74,7 +77,7 @@ impl Work for Settling<'_> {
         if attempt.is_bisected() {
             log_rejected(transaction, &writes).await?;
         }
-        Ok(())
+        self.tell_rejected(transaction, attempt).await
     }
 
     /// Looks for all writes, since one transaction settles all or none. Those under an
@@ -107,6 +110,22 @@ impl<'a> Settling<'a> {
         let writes = self.batch.writes.iter();
         let writes = writes.filter_map(|write| Some((write.id, write.caller.resend_of?)));
         writes.chain(self.batch.entries.iter().filter_map(Entry::resend)).collect()
+    }
+
+    /// Makes the event of the rejected writes, if events are published. Whole sets reject nothing.
+    async fn tell_rejected(
+        &self,
+        transaction: &Transaction<'_>,
+        attempt: Attempt,
+    ) -> Result<(), SyncError> {
+        let Batch { writes, entries } = self.batch;
+        match self.outbox {
+            Some(outbox) if attempt.is_bisected() || !entries.is_empty() => {
+                let ids = writes.iter().map(|write| write.id);
+                outbox.tell_rejected(transaction, ids.chain(entries.iter().map(Entry::id))).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the steps of the batch, and the writes to which they point.

@@ -128,8 +128,9 @@ impl Attempt<'_> {
                 if !is_reported {
                     worker.entry.count_committed().await?;
                     self.report(&import_state, import_error.as_deref()).await?;
-                    worker.entry.set_reported().await?;
+                    worker.entry.set_reported(import.outbox.is_some()).await?;
                 }
+                self.publish().await;
                 return Ok(Again::Never);
             }
         }
@@ -169,13 +170,23 @@ impl Attempt<'_> {
         };
         // The report comes before the state, so that a client that sees the end finds the report.
         self.report(state, error.as_deref()).await?;
-        let Some(rows) = worker.entry.end(state, error.as_deref()).await? else {
+        let Some(rows) = worker.entry.end(state, error.as_deref(), import.outbox.is_some()).await?
+        else {
             // A newer file has ended it meanwhile, and the report must say so: the next claim finds
             // it.
             return Box::pin(self.claim_and_load()).await;
         };
         self.log_end(error.is_some(), rows);
+        self.publish().await;
         Ok(Again::Never)
+    }
+
+    /// Publishes the event of the import, which has ended.
+    async fn publish(&self) {
+        let ImportEntry { import_id, deadline, .. } = self.worker.entry;
+        if let Some(outbox) = &self.import.outbox {
+            outbox.publish_of(&[import_id], deadline).await;
+        }
     }
 
     /// Logs the end of the import, at the level of what a person has to do.

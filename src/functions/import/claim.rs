@@ -123,11 +123,8 @@ const DESCRIBE: &str = include_str!("describe.sql");
 const COUNT: &str =
     "SELECT json_build_array(read, rejected)::text FROM sync.count_import(:import_id::uuid)";
 
-const END: &str = "UPDATE sync.import
-SET state = :state::text, error = :error::text, finished_at = clock_timestamp(), reported_at = clock_timestamp(),
-  bytes_read = CASE WHEN :state::text = 'completed' THEN coalesce(bytes_total, 0) ELSE bytes_read END
-WHERE id = :import_id::uuid AND state = 'running'
-RETURNING rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected";
+const END: &str = "SELECT read, written, unchanged, superseded, rejected
+FROM sync.end_import(:import_id::uuid, :state::text, :error::text, :tells::boolean)";
 
 /// Records why the import cannot continue now, and releases it from the worker. The error of an
 /// import that was rolled back stays: it is the reason of its end.
@@ -157,8 +154,7 @@ const FORGET_REJECTS: &str =
     "WITH kind AS (DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid)
 DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid";
 
-const REPORTED: &str =
-    "UPDATE sync.import SET reported_at = clock_timestamp() WHERE id = :import_id::uuid";
+const REPORTED: &str = "SELECT FROM sync.set_import_reported(:import_id::uuid, :tells::boolean)";
 
 /// The rows that one statement deletes, as it may run for 45 s.
 const CLEAR_ROWS: i64 = 30_000;
@@ -280,15 +276,17 @@ impl ImportEntry<'_> {
         self.data_api.execute(None, RECORD_BYTES_READ, parameters).await.map(drop)
     }
 
-    /// Ends the import, after its report is written, and returns its rows. Returns `None` if
-    /// another worker has ended it.
+    /// Ends the import, after its report is written, makes its event if that is told, and returns
+    /// its rows. Returns `None` if another worker has ended it.
     pub(super) async fn end(
         &self,
         state: &str,
         error: Option<&str>,
+        is_told: bool,
     ) -> Result<Option<Rows>, SyncError> {
         let error = optional("error", error.map(storable));
-        let ended = self.run(END, vec![self.id(), parameter("state", state), error]).await?;
+        let parameters = vec![self.id(), parameter("state", state), error, tells(is_told)];
+        let ended = self.run(END, parameters).await?;
         self.clear().await?;
         let rows = |record: &Record| {
             let rows = |index: usize| u64::try_from(record.get(index)?.as_long()?).ok();
@@ -303,9 +301,10 @@ impl ImportEntry<'_> {
         ended.first().map(|record| rows(record).ok_or_else(|| self.unreadable())).transpose()
     }
 
-    /// Records that an import which another worker ended has its report.
-    pub(super) async fn set_reported(&self) -> Result<(), SyncError> {
-        self.run(REPORTED, vec![self.id()]).await.map(drop)
+    /// Records that an import which another worker ended has its report, and makes its event if
+    /// that is told.
+    pub(super) async fn set_reported(&self, is_told: bool) -> Result<(), SyncError> {
+        self.run(REPORTED, vec![self.id(), tells(is_told)]).await.map(drop)
     }
 
     /// Deletes the keys of the import, which only a running import needs.
@@ -347,4 +346,9 @@ impl ImportEntry<'_> {
     pub(super) fn unreadable(&self) -> SyncError {
         SyncError::Inconsistent(format!("import {} is not in sync.import", self.import_id))
     }
+}
+
+/// Returns the parameter `tells`.
+fn tells(is_told: bool) -> Parameter {
+    parameter("tells", is_told.to_string())
 }

@@ -36,6 +36,7 @@ use crate::domain::backoff;
 use crate::domain::deadline::{Deadline, now_ms};
 use crate::domain::error::{Disposition, SyncError};
 use crate::functions::metrics;
+use crate::functions::outbox::Outbox;
 use crate::functions::tables::Tables;
 
 /// The resources and the settings of the function.
@@ -43,6 +44,8 @@ use crate::functions::tables::Tables;
 pub struct Import {
     pub tables: Tables,
     pub data_api: DataApi,
+    /// The outbox of the events about ended imports, if they are published.
+    pub outbox: Option<Outbox>,
     pub objects: Objects,
     /// The queue of the messages.
     pub queue: Queue,

@@ -10,10 +10,11 @@ use sha2::{Digest, Sha256};
 use super::error::MigrateError;
 
 /// The worker's own files, in their order. Each statement of them can be repeated.
-const OWN: [(&str, &str); 3] = [
+const OWN: [(&str, &str); 4] = [
     ("sync/0001_ledger.sql", include_str!("../../../sql/sync/0001_ledger.sql")),
     ("sync/0002_settle.sql", include_str!("../../../sql/sync/0002_settle.sql")),
     ("sync/0003_imports.sql", include_str!("../../../sql/sync/0003_imports.sql")),
+    ("sync/0004_events.sql", include_str!("../../../sql/sync/0004_events.sql")),
 ];
 
 /// A file of SQL.

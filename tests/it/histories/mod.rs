@@ -10,16 +10,19 @@ mod model;
 mod queue;
 mod writes;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aurora_sync::domain::deadline::{Deadline, now_ms};
-use aurora_sync::functions::apply;
+use aurora_sync::functions::apply::{self, Apply};
 use aws_lambda_events::sqs::SqsEvent;
 use data_api_server::Operation;
+use serde_json::Value;
 
 use self::model::Model;
 use self::queue::{Queue, messages};
 use self::writes::{TABLES, requests};
+use crate::support::events::{outbox, prune_telling};
 use crate::support::fake_aws::FakeAws;
 use crate::support::histories::{
     OtherSession, fault, hang, seeds, wait_for_calls, wait_for_no_transaction,
@@ -54,8 +57,9 @@ async fn every_accepted_write_is_settled_once_under_faults() {
 /// Runs every fourth seed from `first` on.
 async fn every_fourth_seed(first: u64) {
     let world = World::with(&format!("{STAFF};{TABLES}")).await;
+    let mut runner = InProcess::new(true).await;
     for seed in seeds(SEEDS).filter(|seed| seed % 4 == first) {
-        run(&world, seed, &mut InProcess { has_deadlines: true }).await;
+        run(&world, seed, &mut runner).await;
     }
 }
 
@@ -92,11 +96,21 @@ trait Runner {
 
     /// Ends the function as `kill -9` does, during a delivery.
     async fn kill(&mut self);
+
+    /// Checks the end of a history besides its rows and its ledger.
+    async fn check(&mut self, _world: &World, _about: &dyn Fn() -> String) {}
 }
 
-/// `apply` in the process of the test. A kill drops its future.
+/// `apply` in the process of the test, which publishes events. A kill drops its future.
 struct InProcess {
     has_deadlines: bool,
+    aws: FakeAws,
+}
+
+impl InProcess {
+    async fn new(has_deadlines: bool) -> Self {
+        Self { has_deadlines, aws: FakeAws::new().await }
+    }
 }
 
 impl Runner for InProcess {
@@ -112,12 +126,30 @@ impl Runner for InProcess {
         event: SqsEvent,
         deadline: Deadline,
     ) -> Option<Vec<String>> {
-        let function = world.apply_function();
+        let outbox = Some(outbox(world, &self.aws));
+        let function = Apply { outbox, ..world.apply_function() };
         let response = apply::handle(&function, event, now_ms(), deadline).await.ok()?;
         Some(response.batch_item_failures.into_iter().map(|left| left.item_identifier).collect())
     }
 
     async fn kill(&mut self) {}
+
+    /// Checks that an event tells of each rejected write, and of no other. Those that a fault left
+    /// in the outbox are published by `prune`.
+    async fn check(&mut self, world: &World, about: &dyn Fn() -> String) {
+        world.rows("UPDATE sync.event SET created_at = created_at - interval '61 seconds'").await;
+        prune_telling(world, &self.aws).await;
+        assert_eq!(world.rows("SELECT count(*) FROM sync.event").await, ["0"], "{}", about());
+        let mut told = BTreeSet::new();
+        for entry in self.aws.take_events() {
+            let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+            let writes = detail["writes"].as_array().unwrap().iter();
+            told.extend(writes.map(|write| write["id"].as_str().unwrap().to_owned()));
+        }
+        let rejected = "SELECT id::text FROM sync.write WHERE outcome = 'rejected'";
+        let rejected: BTreeSet<_> = world.rows(rejected).await.into_iter().collect();
+        assert_eq!(told, rejected, "{}", about());
+    }
 }
 
 impl Runner for Function {
@@ -165,7 +197,9 @@ async fn run<R: Runner>(world: &World, seed: u64, runner: &mut R) {
             wait_for_no_transaction(world, UNTIL_NEXT_DELIVERY).await;
         }
     }
-    model.check(world, &|| format!("seed {seed}\n{}\n{messages:#?}", log.join("\n"))).await;
+    let about = || format!("seed {seed}\n{}\n{messages:#?}", log.join("\n"));
+    model.check(world, &about).await;
+    runner.check(world, &about).await;
 }
 
 /// The faults of one delivery.
@@ -288,7 +322,7 @@ async fn a_seed_repeats_its_history() {
     for _ in 0..2 {
         world.server.counters().reset();
         // The progress until a deadline depends on the clock.
-        run(&world, 8, &mut InProcess { has_deadlines: false }).await;
+        run(&world, 8, &mut InProcess::new(false).await).await;
         let calls =
             [Operation::Begin, Operation::BatchExecute, Operation::Execute, Operation::Commit]
                 .map(|operation| world.server.counters().calls(operation));

@@ -134,6 +134,7 @@ impl ImportEnv {
         Import {
             tables: self.world.tables(),
             data_api: self.world.writer.clone(),
+            outbox: None,
             objects: Objects::new(&self.aws.sdk_config),
             queue: Sqs::new(&self.aws.sdk_config, self.aws.queue_url()),
             results_bucket: RESULTS.into(),

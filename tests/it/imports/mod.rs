@@ -12,6 +12,7 @@ mod endless;
 mod cancelling;
 mod withheld;
 mod logs;
+mod told;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! S3 and SQS in memory behind HTTP, fast enough for thousands of histories, with faults on demand.
+//! S3, SQS and EventBridge in memory behind HTTP, fast enough for thousands of histories, with
+//! faults on demand.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,10 @@ struct State {
     grouped: Vec<(String, String)>,
     /// The receipt handles of the hidden messages, with their seconds.
     hidden: Vec<(String, u64)>,
+    /// The entries that the event bus has taken.
+    events: Vec<Value>,
+    /// The number of entries that the bus refuses from now on.
+    refused_events: usize,
     calls: u64,
     /// Faults by the number of the call.
     mishaps: HashMap<u64, CallFault>,
@@ -121,6 +126,16 @@ impl FakeAws {
     /// Returns the receipt handles of the hidden messages with their seconds, in order.
     pub(crate) fn hidden(&self) -> Vec<(String, u64)> {
         self.locked(|state| state.hidden.clone())
+    }
+
+    /// Returns the entries that the event bus has taken since the last call.
+    pub(crate) fn take_events(&self) -> Vec<Value> {
+        self.locked(|state| std::mem::take(&mut state.events))
+    }
+
+    /// Lets the event bus refuse the next entries, whatever the rest of their call.
+    pub(crate) fn refuse_events(&self, count: usize) {
+        self.locked(|state| state.refused_events = count);
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -262,10 +277,30 @@ fn sqs(state: &mut State, target: &str, body: &[u8]) -> anyhow::Result<Response<
             let done: Vec<_> = entries.map(|entry| json!({ "Id": entry["Id"] })).collect();
             json!({ "Successful": done, "Failed": [] })
         }
+        "AWSEvents.PutEvents" => put_events(state, &call),
         other => anyhow::bail!("{other} is not of this queue"),
     };
     let response = Response::builder().header("content-type", "application/x-amz-json-1.0");
     Ok(response.body(Full::new(result.to_string().into()))?)
+}
+
+/// Takes entries within the limits of EventBridge.
+fn put_events(state: &mut State, call: &Value) -> Value {
+    let entries = call["Entries"].as_array().unwrap();
+    let bytes = entries.iter().map(|entry| entry["Detail"].as_str().unwrap().len() + 14);
+    assert!(entries.len() <= 10 && bytes.sum::<usize>() <= 256 * 1024, "{}", entries.len());
+    let mut results = Vec::new();
+    for entry in entries {
+        if state.refused_events > 0 {
+            state.refused_events -= 1;
+            results.push(json!({ "ErrorCode": "InternalFailure", "ErrorMessage": "no" }));
+        } else {
+            state.events.push(entry.clone());
+            results.push(json!({ "EventId": uuid::Uuid::now_v7() }));
+        }
+    }
+    let failed = results.iter().filter(|result| result.get("ErrorCode").is_some()).count();
+    json!({ "FailedEntryCount": failed, "Entries": results })
 }
 
 fn read(

@@ -2,6 +2,7 @@
 
 #[expect(dead_code, reason = "the tests of the command use the rest")]
 pub(crate) mod browser;
+pub(crate) mod events;
 pub(crate) mod fake_aws;
 pub(crate) mod faulty_store;
 pub(crate) mod flaky_queue;
@@ -274,7 +275,7 @@ impl World {
     pub(crate) fn apply_function(&self) -> Apply {
         let url = self.server.url();
         let queue = Queue::new(&sdk_config(&url), format!("{url}/queue"));
-        Apply { tables: self.tables(), data_api: self.writer.clone(), queue }
+        Apply { tables: self.tables(), data_api: self.writer.clone(), outbox: None, queue }
     }
 
     /// Delivers writes to `apply` in one batch.
@@ -298,6 +299,7 @@ impl World {
         Import {
             tables: self.tables(),
             data_api: self.writer.clone(),
+            outbox: None,
             objects: Objects::new(s3),
             queue: Queue::new(s3, "http://localhost:1/queue".to_owned()),
             results_bucket: results_bucket.into(),
