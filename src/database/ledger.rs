@@ -12,6 +12,7 @@ use crate::database::parameter_set::{number_column, text_column};
 use crate::database::plan::CALL_BYTES_MAX;
 use crate::database::transaction::Transaction;
 use crate::domain::error::{DataApiError, SyncError};
+use crate::domain::fault::shortened;
 use crate::domain::field::{Parameter, Record, storable};
 use crate::domain::key::Key;
 use crate::domain::rejection::Rejection;
@@ -164,11 +165,11 @@ impl Entry {
         Self {
             id: write.id,
             fingerprint: write.fingerprint.as_deref().map(storable),
-            table: Some(storable(&write.table)),
+            table: Some(storable(&shortened(&write.table, TABLE_CHARS_MAX))),
             key: write.key.as_ref().map(|key| storable(&key.to_string())),
             operation: write.operation.as_str(),
             rejection,
-            payload: Some(storable(&payload(write))),
+            payload: Some(kept(&payload(write))),
             accepted_at_ms: write.accepted_at_ms.clamp(0, TIME_MS_MAX),
             caller: write.caller.principal.as_deref().map(storable),
             with_claims: write.caller.claims.is_some(),
@@ -186,7 +187,7 @@ impl Entry {
             key: None,
             operation: "unreadable",
             rejection: Rejection::by_rule("unreadable", reason),
-            payload: Some(storable(body)),
+            payload: Some(kept(body)),
             fingerprint: None,
             accepted_at_ms: sent_at_ms.clamp(0, TIME_MS_MAX),
             caller: None,
@@ -194,6 +195,12 @@ impl Entry {
             request_id: None,
             resend_of: None,
         }
+    }
+
+    /// Replaces the payload, for a write whose row the worker does not have as cells.
+    #[must_use]
+    pub fn with_payload(self, payload: &str) -> Self {
+        Self { payload: Some(kept(payload)), ..self }
     }
 
     pub fn id(&self) -> Uuid {
@@ -215,6 +222,24 @@ impl Entry {
             + encoded_len(self.key.as_deref())
             + encoded_len(self.caller.as_deref())
             + encoded_len(Some(&self.rejection.reason))
+    }
+}
+
+/// The longest name of a table that is kept, in characters. Names of PostgreSQL are far shorter.
+const TABLE_CHARS_MAX: usize = 1_000;
+
+/// The most bytes of a payload in a call of the Data API. A message of 1 MiB, the largest one of
+/// SQS, can take more than a whole call.
+const PAYLOAD_BYTES_MAX: usize = CALL_BYTES_MAX / 2;
+
+/// The length to which a payload is cut that takes more, in characters: 6 bytes each at most.
+const PAYLOAD_CHARS_MAX: usize = PAYLOAD_BYTES_MAX / 8;
+
+/// Returns a payload as the ledger can keep it.
+fn kept(payload: &str) -> String {
+    match encoded_len(Some(payload)) {
+        0..=PAYLOAD_BYTES_MAX => storable(payload),
+        _ => storable(&shortened(payload, PAYLOAD_CHARS_MAX)),
     }
 }
 

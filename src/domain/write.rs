@@ -46,6 +46,16 @@ impl Operation {
         }
     }
 
+    /// Returns the operation for a row with this key. A row without one has no existing row to
+    /// meet.
+    #[must_use]
+    pub fn of_row(self, key: Option<&Key>) -> Self {
+        match self {
+            Self::Upsert | Self::InsertIgnore if key.is_none() => Self::Insert,
+            other => other,
+        }
+    }
+
     /// Returns the changes of rows that the operation can make.
     pub fn changes(self) -> Changes {
         match self {
@@ -289,7 +299,7 @@ pub struct Message {
 pub const MESSAGE_BYTES_MAX: usize = 240 * 1024;
 
 /// The most writes of a message, so that one message is only a part of a batch.
-const MESSAGE_WRITES_MAX: usize = 500;
+pub const MESSAGE_WRITES_MAX: usize = 500;
 
 /// Packs writes into messages of one group and one caller each, and keeps the order within each
 /// group.

@@ -35,6 +35,7 @@ mod metrics;
 mod plans;
 mod bench;
 mod end_to_end;
+mod producers;
 mod browser;
 mod package;
 mod links;

@@ -5,17 +5,17 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use aurora_sync_catalog::{Catalog, ColumnType, Table};
+use aurora_sync_catalog::Catalog;
 use aws_lambda_events::sqs::SqsMessage;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::database::ledger::{Entry, TIME_MS_MAX};
+use super::check::{UNKNOWN_COLUMN, UNKNOWN_TABLE, UNREADABLE, check};
+use super::producer::{self, ProducerMessage};
+use crate::database::ledger::Entry;
 use crate::domain::field::storable;
-use crate::domain::key::{Key, canonical};
 use crate::domain::rejection::Rejection;
-use crate::domain::row;
-use crate::domain::write::{MessageBody, Operation, Version, Write};
+use crate::domain::write::{MessageBody, Version, Write};
 use crate::functions::metrics;
 
 /// One message of a delivery.
@@ -84,16 +84,21 @@ impl Message {
             id,
         };
         let body = message.body.as_deref().unwrap_or_default();
+        if producer::is_of_producer(body) {
+            match ProducerMessage::read(body, read.sent_at_ms) {
+                Ok(message) => read.take_producer(catalog, &message, now_ms),
+                Err(reason) => read.add_unreadable(&reason, body),
+            }
+            return Some(read);
+        }
         match decode(body) {
             Ok((writes, is_discarded)) => {
-                read.accepted_at_ms = writes.first().map(|write| write.accepted_at_ms);
-                let caller = writes.first().map(|write| &write.caller);
-                read.principal =
-                    caller.and_then(|caller| caller.principal.as_deref().map(storable));
-                read.request_id = caller.and_then(|caller| caller.request_id);
+                if let Some(write) = writes.first() {
+                    read.describe(write);
+                }
                 for write in writes {
                     if is_discarded {
-                        read.reject(&write, Rejection::by_rule(DISCARDED, DISCARDED_REASON));
+                        read.reject(&write, Rejection::by_rule(DISCARDED, DISCARDED_REASON), None, now_ms);
                     } else {
                         read.add(catalog, write, now_ms);
                     }
@@ -103,12 +108,47 @@ impl Message {
                 read.not_yet_known = Some(UNREADABLE);
             }
             Err(reason) => {
-                let entry = unreadable(&read.id, &reason, body, read.sent_at_ms);
-                read.rejected.push((entry.id(), UNREADABLE.to_owned()));
-                read.entries.push(entry);
+                read.add_unreadable(
+                    &format!("the body is not a message of this worker: {reason}"),
+                    body,
+                );
             }
         }
         Some(read)
+    }
+
+    /// Takes what all writes of the message share from one of them.
+    fn describe(&mut self, write: &Write) {
+        self.accepted_at_ms = Some(write.accepted_at_ms);
+        self.principal = write.caller.principal.as_deref().map(storable);
+        self.request_id = write.caller.request_id;
+    }
+
+    /// Adds the writes of another producer, or the entries of their rejections.
+    fn take_producer(&mut self, catalog: &Catalog, message: &ProducerMessage<'_>, now_ms: i64) {
+        for item in message.items() {
+            match message.write(catalog, item) {
+                Ok(write) => {
+                    self.describe(&write);
+                    self.add(catalog, write, now_ms);
+                }
+                Err(faulty) => {
+                    let (write, rejection, payload) = *faulty;
+                    self.describe(&write);
+                    self.meets_other_tables = true;
+                    self.reject(&write, rejection, Some(payload), now_ms);
+                }
+            }
+        }
+    }
+
+    /// Adds the entry of a body that nobody can read. It is rejected with its text, so that it is
+    /// not delivered again and again.
+    fn add_unreadable(&mut self, reason: &str, body: &str) {
+        let id = Uuid::parse_str(&self.id)
+            .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, self.id.as_bytes()));
+        self.rejected.push((id, UNREADABLE.to_owned()));
+        self.entries.push(Entry::unreadable(id, reason.to_owned(), body, self.sent_at_ms));
     }
 
     /// Adds a write, or the entry of its rejection.
@@ -117,30 +157,39 @@ impl Message {
         self.meets_other_tables |= checked.is_err();
         match checked {
             Ok(()) => self.writes.push(write),
-            Err(Rejection { rule, .. })
-                if is_new(write.accepted_at_ms.min(self.sent_at_ms), now_ms)
-                    && let Some(rule) = [UNKNOWN_TABLE, UNKNOWN_COLUMN]
-                        .into_iter()
-                        .find(|known| *known == rule) =>
-            {
-                self.not_yet_known = Some(rule);
-                self.unknown.push(write.id);
-            }
-            Err(rejection) => {
-                let rejection = Rejection {
-                    reason: storable(&rejection.reason),
-                    column: rejection.column.as_deref().map(storable),
-                    ..rejection
-                };
-                self.reject(&write, rejection);
-            }
+            Err(rejection) => self.reject(&write, rejection, None, now_ms),
         }
     }
 
-    /// Adds the entry of a rejection without a statement.
-    fn reject(&mut self, write: &Write, rejection: Rejection) {
+    /// Adds the entry of a rejected write, unless a deployment that is under way may bring its
+    /// table or column. `payload` is that of the entry, if the write does not have it.
+    fn reject(
+        &mut self,
+        write: &Write,
+        rejection: Rejection,
+        payload: Option<String>,
+        now_ms: i64,
+    ) {
+        let waits =
+            [UNKNOWN_TABLE, UNKNOWN_COLUMN].into_iter().find(|rule| *rule == rejection.rule);
+        if let Some(rule) = waits
+            && is_new(write.accepted_at_ms.min(self.sent_at_ms), now_ms)
+        {
+            self.not_yet_known = Some(rule);
+            self.unknown.push(write.id);
+            return;
+        }
         self.rejected.push((write.id, rejection.rule.clone()));
-        self.entries.push(Entry::rejected(write, rejection));
+        let rejection = Rejection {
+            reason: storable(&rejection.reason),
+            column: rejection.column.as_deref().map(storable),
+            ..rejection
+        };
+        let entry = Entry::rejected(write, rejection);
+        self.entries.push(match payload {
+            Some(payload) => entry.with_payload(&payload),
+            None => entry,
+        });
     }
 
     /// Returns the time at which the request of its writes was accepted.
@@ -190,10 +239,6 @@ impl Message {
     }
 }
 
-const UNREADABLE: &str = "unreadable";
-const UNKNOWN_TABLE: &str = "unknown-table";
-const UNKNOWN_COLUMN: &str = "unknown-column";
-
 /// Returns `true` if a message of that time may come from a deployment that is under way. The
 /// clocks of SQS and of the function hardly differ.
 fn is_new(sent_at_ms: i64, now_ms: i64) -> bool {
@@ -218,15 +263,6 @@ fn decode(body: &str) -> Result<(Vec<Write>, bool), String> {
     let is_discarded = message.discarded;
     let writes = message.into_writes().ok_or_else(|| "its claims are not an object".to_owned())?;
     Ok((writes, is_discarded))
-}
-
-/// Returns the entry of a body that is not a message of the worker. It is rejected with its text,
-/// so that it is not delivered again and again.
-fn unreadable(message_id: &str, reason: &str, body: &str, sent_at_ms: i64) -> Entry {
-    let id = Uuid::parse_str(message_id)
-        .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, message_id.as_bytes()));
-    let reason = format!("the body is not a message of this worker: {reason}");
-    Entry::unreadable(id, reason, body, sent_at_ms)
 }
 
 const DISCARDED: &str = "discarded";
@@ -301,138 +337,4 @@ fn in_order_of_acceptance(mut groups: Vec<VecDeque<&Write>>) -> Vec<&Write> {
         writes.extend(group.pop_front());
     }
     writes
-}
-
-/// Checks that a statement can hold the write, and puts its columns into the table's order.
-///
-/// `enqueue` has checked it too. But messages can be sent by hand, and a table can change
-/// meanwhile.
-fn check(catalog: &Catalog, write: &mut Write) -> Result<(), Rejection> {
-    let Some(table) = catalog.table(&write.table) else {
-        let reason = format!(
-            "the API offers no table \"{}\" any more: it was dropped or renamed, or its rights were revoked",
-            write.table
-        );
-        return Err(Rejection::by_rule(UNKNOWN_TABLE, reason));
-    };
-    if !(0..=TIME_MS_MAX).contains(&write.accepted_at_ms) {
-        return Err(Rejection::by_rule(UNREADABLE, "accepted_at_ms is not a time"));
-    }
-    if write.fingerprint.as_deref().is_some_and(|fingerprint| fingerprint.contains('\0')) {
-        return Err(Rejection::by_rule(UNREADABLE, "the fingerprint contains U+0000"));
-    }
-    let precondition = write.precondition.as_ref();
-    if precondition
-        .is_some_and(|known| !known.suits(write.operation) || known.value().contains('\0'))
-    {
-        return Err(Rejection::by_rule(UNREADABLE, "the precondition is not one of the operation"));
-    }
-    if !table.permits(write.operation.changes()) {
-        let reason = format!(
-            "sync_writer has no right to {} rows of the table",
-            write.operation.as_str().replace('_', " ")
-        );
-        return Err(Rejection::by_rule("read-only", reason));
-    }
-    check_columns(table, write)?;
-    let index = |name: &str| table.columns.iter().position(|column| column.name == name);
-    write.row.sort_by_key(|(name, _)| index(name));
-    if write.row.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err(Rejection::by_rule("duplicate-member", "the row has a column twice"));
-    }
-    if let Some((column, fault)) = Key::non_canonical(table, |name| write.cell(name).flatten()) {
-        let rejection =
-            Rejection::by_rule(&fault.rule.to_string(), format!("expected {}", fault.expected));
-        return Err(Rejection { column: Some(column.to_owned()), ..rejection });
-    }
-    // The key of the message is not trusted.
-    let key = Key::of_row(table, |name| write.cell(name).flatten());
-    if write.operation != Operation::Insert
-        && let (Some(named), Some(found)) = (&write.key, &key)
-        && !is_same_row(table, named, found)
-    {
-        let reason = "the primary key of the table has changed since the write was accepted; by the new one, the \
-                      write would be about another row";
-        return Err(Rejection::by_rule("other-key", reason));
-    }
-    write.key = key;
-    set_time_zones(table, write);
-    if write.key.is_none() && (write.operation != Operation::Insert || write.precondition.is_some())
-    {
-        return Err(Rejection::by_rule("required", "the row has no key"));
-    }
-    if write.operation == Operation::Delete {
-        write.row.retain(|(name, _)| table.primary_key.contains(name));
-    }
-    let sets_nothing = write.row.iter().all(|(name, _)| table.primary_key.contains(name));
-    if write.row.is_empty() || (write.operation == Operation::Update && sets_nothing) {
-        return Err(Rejection::by_rule("empty", "the write sets no column"));
-    }
-    if matches!(write.operation, Operation::Update | Operation::Upsert)
-        && let Some(version) = &table.version_column
-        && write.cell(version).flatten().is_none()
-    {
-        let rejection = Rejection::by_rule(
-            "required",
-            "the version decides if the row is newer, so it needs a value",
-        );
-        return Err(Rejection { column: Some(version.clone()), ..rejection });
-    }
-    Ok(())
-}
-
-/// Returns whether the key that a write was accepted with names the row that its columns name now.
-fn is_same_row(table: &Table, named: &Key, found: &Key) -> bool {
-    named.parts().count() == found.parts().count()
-        && table.key_columns().zip(named.parts().zip(found.parts())).all(
-            |(column, (named, found))| {
-                // The type may have changed too.
-                named == found || canonical(&column.column_type, named).as_deref() == Some(found)
-            },
-        )
-}
-
-/// Replaces the times in a key by their canonical texts, which have a time zone. A text without one
-/// would depend on the time zone of the database.
-fn set_time_zones(table: &Table, write: &mut Write) {
-    let Some(key) = &write.key else { return };
-    for (column, part) in table.key_columns().zip(key.parts()) {
-        if column.column_type != ColumnType::TimestampTz {
-            continue;
-        }
-        if let Some((_, cell)) = write.row.iter_mut().find(|(name, _)| *name == column.name) {
-            *cell = Some(part.to_owned());
-        }
-    }
-}
-
-/// Checks that the table has the columns of the write, and that they can be written.
-fn check_columns(table: &Table, write: &Write) -> Result<(), Rejection> {
-    for (name, value) in &write.row {
-        let rejection = |rule: &str, reason: &str| Rejection {
-            column: Some(name.clone()),
-            ..Rejection::by_rule(rule, reason)
-        };
-        match table.column(name) {
-            None => return Err(rejection(UNKNOWN_COLUMN, &row::unknown_column(table, name))),
-            // An identity column cannot be written, but as the key it names a row.
-            Some(column)
-                if table.is_key(column)
-                    && matches!(write.operation, Operation::Update | Operation::Delete) => {}
-            Some(column) if column.is_generated() => {
-                return Err(rejection("generated", "the database makes this value"));
-            }
-            Some(column)
-                if write.operation != Operation::Delete
-                    && !table.accepts(column, write.operation.changes()) =>
-            {
-                return Err(rejection("read-only", "sync_writer has no right to write the column"));
-            }
-            Some(_) => {}
-        }
-        if value.as_deref().is_some_and(|value| value.contains('\0')) {
-            return Err(rejection("unsupported-character", "PostgreSQL's text cannot hold U+0000"));
-        }
-    }
-    Ok(())
 }

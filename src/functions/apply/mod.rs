@@ -6,6 +6,8 @@
 //! and no other, and raises an alarm.
 
 mod batch;
+mod check;
+mod producer;
 mod settle;
 
 use std::collections::{BTreeMap, HashSet};

@@ -339,11 +339,7 @@ impl ItemContext<'_> {
 
     fn finish(&self, number: usize, row: CheckedRow) -> Write {
         let table = self.columns.table.path();
-        let operation = match self.operation {
-            // A row without a key has no existing row to meet.
-            Operation::Upsert | Operation::InsertIgnore if row.key.is_none() => Operation::Insert,
-            other => other,
-        };
+        let operation = self.operation.of_row(row.key.as_ref());
         // No row has a key that the database has yet to make.
         let precondition = self.precondition.clone().filter(|_| row.key.is_some());
         let fingerprint = match self.ids {
