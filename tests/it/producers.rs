@@ -84,6 +84,19 @@ async fn an_id_that_is_sent_twice_has_one_effect_and_another_payload_is_rejected
     );
 }
 
+#[tokio::test]
+async fn a_write_that_an_operator_discards_is_rejected() {
+    let world = World::with(STAFF).await;
+    let mut body = message("e1", "insert", &json!({ "id": "0010", "name": "a" }));
+    body["discarded"] = json!(true);
+    assert_eq!(schema_fault(SCHEMA, &body).await, None);
+    assert_eq!(
+        outcome(&world, "m1", &body.to_string()).await,
+        ["staff|insert|rejected|discarded|-"]
+    );
+    assert_eq!(world.rows("SELECT count(*) FROM staff WHERE id = '0010'").await, ["0"]);
+}
+
 /// The rules are those of the problem details of the API.
 #[tokio::test]
 async fn a_faulty_row_is_rejected_by_the_rule_of_the_api_and_its_neighbours_are_applied() {

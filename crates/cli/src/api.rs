@@ -201,6 +201,8 @@ impl Api {
             200 => serde_json::from_slice(body)
                 .with_context(|| format!("GET {url} responds something that is not expected here"))
                 .map_err(ApiError::Never),
+            // The database resumes from a pause, which is worth waiting for.
+            503 => Err(ApiError::Later(anyhow!("{}", refusal(response)))),
             429 | 500.. => Err(ApiError::Later(said())),
             403 => Err(ApiError::Never(said().context(
                 "the API refuses the request: your credentials need execute-api:Invoke on it",

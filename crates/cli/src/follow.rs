@@ -119,7 +119,7 @@ impl Follower<'_> {
                 Err(ApiError::Never(error)) => return Err(error),
                 Err(ApiError::Later(error)) if began.elapsed() > SILENT_MAX => return Err(error),
                 Err(ApiError::Later(error)) => {
-                    self.progress.at(None, &format!("waiting for the API: {error:#}"));
+                    self.progress.at(None, &format!("waiting: {error:#}"));
                     self.patience.check(&self.progress.stage())?;
                     tokio::time::sleep(ASK_EVERY[1]).await;
                 }

@@ -97,11 +97,7 @@ impl Message {
                     read.describe(write);
                 }
                 for write in writes {
-                    if is_discarded {
-                        read.reject(&write, Rejection::by_rule(DISCARDED, DISCARDED_REASON), None, now_ms);
-                    } else {
-                        read.add(catalog, write, now_ms);
-                    }
+                    read.add_or_discard(catalog, write, is_discarded, now_ms);
                 }
             }
             Err(_) if is_new(read.sent_at_ms, now_ms) && is_of_another_version(body) => {
@@ -130,7 +126,7 @@ impl Message {
             match message.write(catalog, item) {
                 Ok(write) => {
                     self.describe(&write);
-                    self.add(catalog, write, now_ms);
+                    self.add_or_discard(catalog, write, message.is_discarded, now_ms);
                 }
                 Err(faulty) => {
                     let (write, rejection, payload) = *faulty;
@@ -149,6 +145,16 @@ impl Message {
             .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, self.id.as_bytes()));
         self.rejected.push((id, UNREADABLE.to_owned()));
         self.entries.push(Entry::unreadable(id, reason.to_owned(), body, self.sent_at_ms));
+    }
+
+    /// Adds a write, or the entry of its rejection if an operator discards it.
+    fn add_or_discard(&mut self, catalog: &Catalog, write: Write, is_discarded: bool, now_ms: i64) {
+        if is_discarded {
+            let rejection = Rejection::by_rule(DISCARDED, DISCARDED_REASON);
+            self.reject(&write, rejection, None, now_ms);
+        } else {
+            self.add(catalog, write, now_ms);
+        }
     }
 
     /// Adds a write, or the entry of its rejection.

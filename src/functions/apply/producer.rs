@@ -54,6 +54,8 @@ struct Body<'a> {
     caller: Option<String>,
     #[serde(borrow, default)]
     claims: Option<&'a RawValue>,
+    #[serde(default)]
+    discarded: bool,
     #[serde(borrow)]
     writes: Vec<Item<'a>>,
 }
@@ -78,6 +80,8 @@ pub(super) struct ProducerMessage<'a> {
     items: Vec<Item<'a>>,
     accepted_at_ms: i64,
     caller: Arc<Caller>,
+    /// `true` if an operator discards the writes: they are rejected.
+    pub(super) is_discarded: bool,
 }
 
 impl<'a> ProducerMessage<'a> {
@@ -87,7 +91,7 @@ impl<'a> ProducerMessage<'a> {
         let body: Body<'_> = serde_json::from_str(body).map_err(|error| {
             refused(&format!("see its line {}, column {}", error.line(), error.column()))
         })?;
-        let Body { accepted_at, caller, claims, writes: items, .. } = body;
+        let Body { accepted_at, caller, claims, discarded, writes: items, .. } = body;
         if items.is_empty() || items.len() > MESSAGE_WRITES_MAX {
             return Err(refused(&format!("it must have 1 to {MESSAGE_WRITES_MAX} writes")));
         }
@@ -114,11 +118,12 @@ impl<'a> ProducerMessage<'a> {
         let accepted_at_ms =
             accepted_at.map_or(sent_at_ms, |at| at.as_millisecond().min(sent_at_ms));
         let claims = claims.map(|claims| Arc::from(claims.get()));
-        let caller = Caller { principal: caller, claims, request_id: None };
+        let caller = Caller { principal: caller, claims, request_id: None, resend_of: None };
         Ok(Self {
             items,
             accepted_at_ms: accepted_at_ms.clamp(0, TIME_MS_MAX),
             caller: Arc::new(caller),
+            is_discarded: discarded,
         })
     }
 

@@ -17,6 +17,9 @@ use crate::aws::messages::Message;
 /// that does not know it does not apply the message.
 const DISCARDED_VERSION: &str = "4";
 
+/// The version of the messages of other producers, as JSON.
+const PRODUCER_VERSION: &str = "\"public-1\"";
+
 /// A message of a dead-letter queue, decoded.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct DeadLetter {
@@ -93,7 +96,8 @@ fn time(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
 }
 
-/// Reads the writes of a message of the worker, of any version that has these members.
+/// Reads the writes of a message: of the worker, of any version that has these members, or of
+/// another producer (`docs/reference/writes.schema.json`).
 fn writes(body: &str) -> Option<Vec<Item>> {
     #[derive(Deserialize)]
     struct Body {
@@ -104,8 +108,16 @@ fn writes(body: &str) -> Option<Vec<Item>> {
         id: String,
         table: String,
         operation: String,
-        row: Vec<(String, Value)>,
+        row: Row,
+        #[serde(default)]
         accepted_at_ms: i64,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Row {
+        Pairs(Vec<(String, Value)>),
+        /// That of another producer.
+        Members(serde_json::Map<String, Value>),
     }
     let body: Body = serde_json::from_str(body).ok()?;
     let item = |write: Encoded| Item {
@@ -113,7 +125,10 @@ fn writes(body: &str) -> Option<Vec<Item>> {
         table: write.table,
         write: Some(Write {
             operation: write.operation,
-            row: write.row.into_iter().collect(),
+            row: match write.row {
+                Row::Pairs(pairs) => pairs.into_iter().collect(),
+                Row::Members(members) => members.into_iter().collect(),
+            },
             accepted_at: time(write.accepted_at_ms),
         }),
         file: None,
@@ -166,7 +181,11 @@ fn file(bucket: &Value, object: &Value, key: impl Fn(&Value) -> Option<String>) 
 pub(super) fn discarded(body: &str) -> Option<String> {
     writes(body)?;
     let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(body).ok()?;
-    members.insert("version".to_owned(), to_raw_value(DISCARDED_VERSION).ok()?);
+    let is_of_producer =
+        members.get("version").is_some_and(|version| version.get() == PRODUCER_VERSION);
+    if !is_of_producer {
+        members.insert("version".to_owned(), to_raw_value(DISCARDED_VERSION).ok()?);
+    }
     members.insert("discarded".to_owned(), to_raw_value(&true).ok()?);
     serde_json::to_string(&members).ok()
 }
@@ -188,6 +207,19 @@ mod tests {
             "{marked}"
         );
         assert_eq!(discarded(r#"{"version":"3"}"#), None);
+    }
+
+    #[test]
+    fn the_writes_of_another_producer_are_read_and_discarded_in_their_own_format() {
+        let body = r#"{"version":"public-1","writes":[{"id":"a","table":"t","operation":"insert","row":{"x":1}}]}"#;
+        let items = writes(body).unwrap();
+        let write = items[0].write.as_ref().unwrap();
+        assert_eq!((items[0].table.as_str(), json!(write.row)), ("t", json!({ "x": 1 })));
+        let marked = discarded(body).unwrap();
+        assert!(
+            marked.contains(r#""discarded":true"#) && marked.contains(r#""public-1""#),
+            "{marked}"
+        );
     }
 
     #[test]
