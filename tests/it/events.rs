@@ -39,7 +39,12 @@ async fn one_event_tells_of_all_rejected_writes_of_a_delivery_and_holds_no_value
     let principal = "https://id.example|ann";
     let claims = Some(json!({ "sub": "ann", "email": "secret-claim" }).to_string().into());
     let request_id = Some(uuid::Uuid::from_u128(7));
-    let caller = Arc::new(Caller { principal: Some(principal.to_owned()), claims, request_id });
+    let caller = Arc::new(Caller {
+        principal: Some(principal.to_owned()),
+        claims,
+        request_id,
+        resend_of: None,
+    });
     let texts = [
         "insert staff id=0001 name=secret-name",
         "insert staff id=0010 name=good",
@@ -69,7 +74,7 @@ async fn one_event_tells_of_all_rejected_writes_of_a_delivery_and_holds_no_value
         }
         for write in detail["writes"].as_array().unwrap() {
             assert_eq!(write["caller"], principal);
-            assert_eq!(write["request_id"], request_id.unwrap().to_string());
+            assert_eq!(write["request_id"], json!(request_id));
         }
         assert_eq!(detail["count"], detail["writes"].as_array().unwrap().len());
         assert_eq!(detail["complete"], true);

@@ -309,7 +309,7 @@ mod tests {
             is_partial: false,
             letters: Vec::new(),
         };
-        let asked = |action| question(&[looked.clone()], &Selection::default(), action);
+        let asked = |action| question(std::slice::from_ref(&looked), &Selection::default(), action);
         assert_eq!(asked(Action::Redrive), "Redrive nothing that can be seen?");
         assert!(asked(Action::Discard).ends_with("The writes are rejected, and the imports fail."));
     }

@@ -57,8 +57,8 @@ pub(crate) fn an_upload_that_was_interrupted_is_resumed(cli: &Cli) {
 }
 
 pub(crate) fn ctrl_c_names_the_import_and_the_commands_for_it(cli: &Cli) {
-    let rows: String = (0..200_000).map(|number| format!("{:04},x\n", number % 10_000)).collect();
-    cli.write("long.csv", &format!("id,name\n{rows}"));
+    let rows: Vec<_> = (0..200_000).map(|number| format!("{:04},x\n", number % 10_000)).collect();
+    cli.write("long.csv", &format!("id,name\n{}", rows.concat()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_aurora-sync"));
     command.args(["import", "long.csv", "--table", "staff"]).current_dir(cli.path());
     command.env_clear().envs(&cli.environment).env("HOME", cli.path());

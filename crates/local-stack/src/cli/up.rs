@@ -33,6 +33,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(500);
 
 /// The options of `cargo local up`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
     /// Build the functions as they are deployed on AWS: slow to build, fast to run
     #[arg(long)]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use self::browser::Browser;
 use crate::cli::Cli;
 
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// The widths at which a person looks at the pages.
 const WIDTHS: [u32; 3] = [400, 900, 1400];
