@@ -38,11 +38,11 @@ async fn one_event_tells_of_all_rejected_writes_of_a_delivery_and_holds_no_value
     let (world, aws) = (World::with(STAFF).await, FakeAws::new().await);
     let principal = "https://id.example|ann";
     let claims = Some(json!({ "sub": "ann", "email": "secret-claim" }).to_string().into());
-    let request_id = Some(uuid::Uuid::from_u128(7));
+    let request_id = uuid::Uuid::from_u128(7);
     let caller = Arc::new(Caller {
         principal: Some(principal.to_owned()),
         claims,
-        request_id,
+        request_id: Some(request_id),
         resend_of: None,
     });
     let texts = [
@@ -74,7 +74,7 @@ async fn one_event_tells_of_all_rejected_writes_of_a_delivery_and_holds_no_value
         }
         for write in detail["writes"].as_array().unwrap() {
             assert_eq!(write["caller"], principal);
-            assert_eq!(write["request_id"], json!(request_id));
+            assert_eq!(write["request_id"], request_id.to_string());
         }
         assert_eq!(detail["count"], detail["writes"].as_array().unwrap().len());
         assert_eq!(detail["complete"], true);

@@ -163,7 +163,7 @@ async fn hostile_messages_are_rejected_and_hold_up_no_other_group() {
         with(&|body| drop(body["writes"][0].as_object_mut().unwrap().remove("table"))),
         with(&|body| drop(body["writes"][0].as_object_mut().unwrap().remove("row"))),
         with(&|body| body["version"] = json!("public-2")),
-        with(&|body| body["version"] = json!("4")),
+        with(&|body| body["version"] = json!("5")),
         with(&|body| body["version"] = json!(1)),
     ];
     for document in &documents {
