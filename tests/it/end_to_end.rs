@@ -158,6 +158,7 @@ async fn wrong_requests_get_problems(stack: &Stack) {
 
 /// Follows a link of a response to the request for this path, until the write is settled.
 async fn settled(stack: &Stack, path: &str, status: &str) -> String {
+    let started = std::time::Instant::now();
     loop {
         let (url, status) = stack.follow(path, status).await.unwrap();
         assert_eq!(status.status, 200, "{url}: {}", status.text());
@@ -165,6 +166,7 @@ async fn settled(stack: &Stack, path: &str, status: &str) -> String {
             "pending" => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             outcome => return outcome.to_owned(),
         }
+        assert!(started.elapsed() < std::time::Duration::from_mins(5), "{url}: {}", status.text());
     }
 }
 
@@ -265,7 +267,9 @@ async fn one_id_leads_from_a_request_to_its_log_line(stack: &Stack) {
     let rejected = |line: &Value| line["message"] == "write rejected" && line["accepted_by"] == id;
     // The emulator has the lines of an invocation after its end.
     let mut lines: Vec<Value> = Vec::new();
+    let started = std::time::Instant::now();
     while !lines.iter().any(rejected) {
+        assert!(started.elapsed() < std::time::Duration::from_mins(5), "no line of {id}");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         let log = std::fs::read_to_string(stack.function_log()).unwrap();
         let json = log.lines().filter_map(|line| line.find('{').and_then(|at| line.get(at..)));

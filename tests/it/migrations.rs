@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::support::fake_aws::{CATALOG, FakeAws};
 use crate::support::writes::write;
-use crate::support::{STAFF, World, deadline, sample, sdk_config};
+use crate::support::{STAFF, World, deadline, sample, sdk_config, until};
 
 /// The number of the worker's own files.
 const OWN: usize = 4;
@@ -344,12 +344,6 @@ async fn old_snapshot(world: &World) -> tokio_postgres::Client {
 /// Returns the number of calls that took too long.
 fn timeouts(world: &World) -> u64 {
     world.server.counters().exceptions("StatementTimeoutException")
-}
-
-async fn until(is_done: impl AsyncFn() -> bool) {
-    while !is_done().await {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 #[tokio::test]

@@ -250,9 +250,7 @@ async fn an_abandoned_upload_leaves_nothing() {
     upload.push(&content(PART_BYTES + 1)).await.unwrap();
     assert_eq!(uploads().await, 1);
     drop(upload);
-    while uploads().await > 0 {
-        tokio::task::yield_now().await;
-    }
+    crate::support::until(async || uploads().await == 0).await;
     assert!(objects.head(&name(&bucket.name, "k")).await.is_err());
 }
 

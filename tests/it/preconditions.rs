@@ -527,9 +527,7 @@ async fn a_change_that_another_session_has_just_made_fails_the_precondition() {
             let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
                 WHERE datname = current_database() AND wait_event_type = 'Lock')";
             let commit_when_waited_for = async {
-                while world.rows(waiting).await != ["true"] {
-                    tokio::task::yield_now().await;
-                }
+                crate::support::until(async || world.rows(waiting).await == ["true"]).await;
                 transaction.commit().await.unwrap();
             };
             tokio::join!(world.apply_writes(vec![write]), commit_when_waited_for);

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use aurora_sync::api::caller::RowSecurity;
 use aurora_sync::aws::queue::Queue;
@@ -425,7 +424,6 @@ async fn the_deployed_template_works_on_a_database_that_exists() {
     let file = ByteStream::from_static(b"id,first_name,last_name\n8,Grace,Hopper\n");
     let put = s3.put_object().bucket(&stack.addresses().uploads_bucket);
     put.key("imports/actor/a.csv").body(file).send().await.unwrap();
-    while get("/actor?id=eq.8").await.as_array().unwrap().is_empty() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    crate::support::until(async || !get("/actor?id=eq.8").await.as_array().unwrap().is_empty())
+        .await;
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
+use crate::commands::output::{Colour, counted, painted};
 use crate::progress::{grouped, rounded};
 
 /// Rejects that are shown of those in the report.
@@ -53,8 +54,8 @@ pub(crate) struct Reject {
 }
 
 impl Report {
-    /// The text of it, `results` being where its files are.
-    pub(crate) fn text(&self, results_bucket: &str) -> String {
+    /// Formats the report for people.
+    pub(crate) fn text(&self, results_bucket: &str, has_colours: bool) -> String {
         let mut text = String::new();
         let mut line = |line: String| {
             // Writing to a string does not fail.
@@ -63,9 +64,15 @@ impl Report {
         let rate = self
             .rows_per_second
             .map_or_else(String::new, |rate| format!(", {} rows/s", rounded(rate)));
-        line(format!("{} in {} s{rate}", self.state, rounded(self.duration_seconds)));
+        let colour = match self.state.as_str() {
+            "completed" if self.rows.rejected == 0 => Colour::Green,
+            "completed" => Colour::Yellow,
+            _ => Colour::Red,
+        };
+        let state = painted(&self.state, colour, has_colours);
+        line(format!("{state} in {} s{rate}", rounded(self.duration_seconds)));
         if let Some(error) = &self.error {
-            line(format!("error: {error}"));
+            line(painted(&format!("error: {error}"), Colour::Red, has_colours));
         }
         if self.dry_run {
             line("dry run: nothing was written".to_owned());
@@ -84,7 +91,9 @@ impl Report {
             counts.push(("deleted", self.rows_deleted));
         }
         for (name, count) in counts {
-            line(format!("  {name:<11}{:>15}", grouped(count)));
+            let is_bad = name == "rejected" && count > 0;
+            let colour = if is_bad { Colour::Yellow } else { Colour::Plain };
+            line(painted(&format!("  {name:<11}{:>15}", grouped(count)), colour, has_colours));
         }
         if !self.rejected_by_rule.is_empty() {
             line("rejected by rule".to_owned());
@@ -104,10 +113,8 @@ impl Report {
             line(format!("  line {}: {}", reject.line, reject.why()));
         }
         if let Some(key) = &self.rejected_file {
-            let rows = grouped(self.rejected_file_rows);
-            line(format!(
-                "{rows} rejected rows, to fix and import again: s3://{results_bucket}/{key}"
-            ));
+            let rows = counted(self.rejected_file_rows, "rejected row");
+            line(format!("{rows}, to fix and import again: s3://{results_bucket}/{key}"));
         }
         text
     }
@@ -148,7 +155,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            report.text("results"),
+            report.text("results", false),
             "completed in 12 s, 82 rows/s\n\
              dry run: nothing was written\n  \
                read                 1,010\n  \
@@ -166,5 +173,7 @@ mod tests {
                line 3: no (SQLSTATE 23514)\n\
              5 rejected rows, to fix and import again: s3://results/staff/1/rejected.csv\n"
         );
+        let coloured = report.text("results", true);
+        assert!(coloured.starts_with("\u{1b}[33mcompleted\u{1b}[0m in"), "{coloured}");
     }
 }

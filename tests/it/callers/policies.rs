@@ -12,7 +12,7 @@ use super::{NOTES, by, claims, outcomes, read, rows, with_token, world};
 use crate::support::histories::OtherSession;
 use crate::support::http_api::{event, token};
 use crate::support::writes::write;
-use crate::support::{HttpResponse, World};
+use crate::support::{HttpResponse, World, until};
 
 #[tokio::test]
 async fn two_callers_in_one_delivery_change_only_their_own_rows() {
@@ -103,9 +103,7 @@ async fn deliver_during(world: &World, change: &str, write: Write) {
     let commit = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while world.rows(waiting).await == ["0"] {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(async || world.rows(waiting).await != ["0"]).await;
         other.end().await;
     };
     Box::pin(async { tokio::join!(delivered, commit) }).await;

@@ -230,9 +230,7 @@ async fn run<R: Runner>(
 /// Ends the transaction of the other session after the import has begun.
 async fn end_once_begun(other: Option<OtherSession>) {
     let Some(other) = other else { return };
-    while !other.sees("SELECT FROM sync.import").await {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    crate::support::until(async || other.sees("SELECT FROM sync.import").await).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     other.end().await;
 }
@@ -351,9 +349,7 @@ async fn deliver_under<R: Runner>(
             Service::S3AndSqs => {
                 let calls = aws.calls() + call;
                 aws.inject(call, CallFault::Hang);
-                while aws.calls() < calls {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
+                crate::support::until(async || aws.calls() >= calls).await;
             }
         }
     };

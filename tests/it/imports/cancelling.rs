@@ -38,9 +38,7 @@ async fn a_cancelled_import_stops_before_its_next_set_and_counts_what_it_has_loa
         .unwrap();
     let cancelled = async {
         let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 20261129 AND NOT granted";
-        while importer.world.rows(waits).await == ["0"] {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        crate::support::until(async || importer.world.rows(waits).await != ["0"]).await;
         cancel(&importer).await;
         assert!(importer.world.rows(STATE).await[0].starts_with("running|"));
         session.batch_execute("SELECT pg_advisory_unlock(20261129)").await.unwrap();

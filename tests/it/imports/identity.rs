@@ -152,7 +152,7 @@ async fn the_report_and_the_state_agree_when_a_newer_file_comes_before_the_end()
     session
         .batch_execute(
             "CREATE FUNCTION wait_at_end() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-               IF current_query() LIKE 'UPDATE sync.import%SET state%'
+               IF current_query() LIKE '%sync.end_import(%'
                  AND NOT EXISTS (SELECT FROM sync.import WHERE state = 'failed') THEN
                  PERFORM pg_advisory_xact_lock(20261128);
                END IF;
@@ -165,9 +165,7 @@ async fn the_report_and_the_state_agree_when_a_newer_file_comes_before_the_end()
         .unwrap();
     let newer = async {
         let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 20261128 AND NOT granted";
-        while importer.world.rows(waits).await == ["0"] {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        crate::support::until(async || importer.world.rows(waits).await != ["0"]).await;
         importer.notify(key, "0123456789abcdef0123456789abcdef", "0B").await;
         session.batch_execute("SELECT pg_advisory_unlock(20261128)").await.unwrap();
     };
@@ -344,7 +342,7 @@ async fn two_concurrent_files_for_one_table_both_survive_an_outage() {
     let begun = "SELECT count(*) FROM sync.import WHERE state = 'running' AND EXISTS (
         SELECT FROM sync.import_chunk WHERE import_id = import.id)";
     assert_eq!(importer.world.rows(begun).await, ["2"]);
-    while notify().await > 0 {}
+    crate::support::until(async || notify().await == 0).await;
     let counts = "SELECT state, rows_read, rows_written + rows_unchanged, rows_superseded, rows_rejected FROM sync.import";
     assert_eq!(importer.world.rows(counts).await, ["completed|200|200|0|0"; 2]);
     let rows = "SELECT count(*), count(*) FILTER (WHERE k < 100 AND v = 'one'),
@@ -366,7 +364,8 @@ async fn replace_keeps_rows_that_others_insert_after_the_import_began() {
     assert_eq!(response.batch_item_failures.len(), 1);
     importer.world.server.faults().clear();
     importer.world.rows("INSERT INTO t VALUES (7, 'written meanwhile')").await;
-    while !importer.notify(key, &etag, "01").await.batch_item_failures.is_empty() {}
+    let is_over = async || importer.notify(key, &etag, "01").await.batch_item_failures.is_empty();
+    crate::support::until(is_over).await;
     assert_eq!(importer.world.rows("SELECT k FROM t ORDER BY k").await, ["1", "2", "7"]);
     assert_eq!(
         importer.world.rows("SELECT state, rows_deleted FROM sync.import").await,

@@ -36,9 +36,7 @@ async fn session(importer: &Importer) -> Client {
 async fn waits(other: &Client) {
     let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock')";
-    while !other.query_one(waiting, &[]).await.unwrap().get::<_, bool>(0) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    crate::support::until(async || other.query_one(waiting, &[]).await.unwrap().get(0)).await;
 }
 
 /// Returns an importer whose table has this many rows, from 1.

@@ -69,9 +69,7 @@ pub(crate) fn hang(call: u64) -> Rule {
 }
 
 pub(crate) async fn wait_for_calls(world: &World, calls: u64) {
-    while world.server.counters().all_calls() < calls {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    super::until(async || world.server.counters().all_calls() >= calls).await;
 }
 
 /// Waits until the service has ended all transactions that were cut off. An idle transaction ends
@@ -79,10 +77,14 @@ pub(crate) async fn wait_for_calls(world: &World, calls: u64) {
 pub(crate) async fn wait_for_no_transaction(world: &World, time: Duration) {
     const OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
         AND xact_start IS NOT NULL AND pid <> pg_backend_pid()";
-    while world.rows(OPEN).await != ["0"] {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        world.server.pass(time);
-    }
+    super::until(async || {
+        let is_over = world.rows(OPEN).await == ["0"];
+        if !is_over {
+            world.server.pass(time);
+        }
+        is_over
+    })
+    .await;
 }
 
 /// Another session, with an open transaction.

@@ -15,7 +15,7 @@ pub(crate) mod services;
 pub(crate) mod write_api;
 pub(crate) mod writes;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aurora_sync::api::caller::RowSecurity;
 use aurora_sync::aws::data_api::{DataApi, DatabaseTarget};
@@ -97,6 +97,18 @@ pub(crate) struct World {
     /// The folder of the user's files.
     sql_folder: TempDir,
     target: DatabaseTarget,
+}
+
+/// Waits until a condition holds. Panics after five minutes, so that no test waits forever.
+pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(
+            started.elapsed() < Duration::from_mins(5),
+            "what the test waits for does not come"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 impl World {

@@ -8,7 +8,7 @@ pub(crate) mod tables;
 pub(crate) mod tail;
 pub(crate) mod writes;
 mod edit;
-mod output;
+pub(crate) mod output;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 

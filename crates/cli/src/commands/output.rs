@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 
 /// A colour, by its code in a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Colour {
+pub(crate) enum Colour {
     Plain,
     Green,
     Yellow,
@@ -33,7 +33,7 @@ impl<T: Into<String>> From<T> for Cell {
 
 /// Returns `true` if standard output takes colours: it is a terminal, and `NO_COLOR` is not set
 /// (no-color.org).
-pub(super) fn has_colours() -> bool {
+pub(crate) fn has_colours() -> bool {
     let is_refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stdout().is_terminal() && !is_refused
 }
@@ -58,7 +58,8 @@ pub(super) fn columns(rows: &[Vec<Cell>], has_colours: bool) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn painted(text: &str, colour: Colour, has_colours: bool) -> String {
+/// Gives a text a colour, if there are colours.
+pub(crate) fn painted(text: &str, colour: Colour, has_colours: bool) -> String {
     let code = match colour {
         _ if !has_colours => return text.to_owned(),
         Colour::Plain => return text.to_owned(),
@@ -97,7 +98,7 @@ pub(super) fn age(time: &str, now: jiff::Timestamp) -> String {
 }
 
 /// Formats a number with its noun, `1 write` or `2 writes`.
-pub(super) fn counted(number: u64, noun: &str) -> String {
+pub(crate) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", crate::progress::grouped(number))
 }

@@ -18,6 +18,7 @@ use self::stage::Stage;
 use crate::api::{Api, Import};
 use crate::arguments;
 use crate::aws::{Aws, Objects, UploadTarget};
+use crate::commands::output::has_colours;
 use crate::deployment::Deployment;
 use crate::follow::{Follower, Patience};
 use crate::operations::tables::{self, Table};
@@ -210,7 +211,7 @@ impl Importer<'_> {
             line(&value.to_string());
         } else {
             line(&format!("{}: import {}", file.name, import.id));
-            line(parsed.text(bucket).trim_end());
+            line(parsed.text(bucket, has_colours()).trim_end());
             line(&format!("report: s3://{bucket}/{folder}/report.json"));
         }
         if let (Some(path), Some(key)) = (&self.arguments.rejected, &parsed.rejected_file) {

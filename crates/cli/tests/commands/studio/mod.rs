@@ -7,12 +7,13 @@ mod files;
 mod guests;
 mod rows;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use local_stack::{Options, Profile, Stack, build_functions, workspace};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 
 use self::browser::Browser;
 use crate::cli::Cli;
@@ -47,10 +48,12 @@ impl Studio {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        lines.read_line(&mut address).await.unwrap();
         let origin = address.split_once("/?token=").unwrap().0.to_owned();
         let browser = Browser::open().await;
         browser.go_to(address.trim()).await;
@@ -115,8 +118,7 @@ impl Studio {
 
     async fn close(mut self) {
         self.browser.close().await;
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.process.kill().await.unwrap();
     }
 }
 
