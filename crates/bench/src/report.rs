@@ -521,21 +521,26 @@ calls, bytes and processor time, others published the prices, and the formulas a
 `cargo local bench --only cost --write-docs` writes this page.
 ";
 
-/// Returns the number of alarms in the template. An alarm in an `Fn::ForEach` counts once for each
-/// name in its list.
+/// Returns the number of alarms that a stack has by default, without `EventBus`. One in an
+/// `Fn::ForEach` counts once for each name in its list.
 fn alarms() -> u64 {
     let template = fs::read_to_string(workspace::root().unwrap_or_default().join("template.yaml"))
         .unwrap_or_default();
     let mut repeats = 1;
     let mut alarms = 0;
-    for line in template.lines() {
+    let mut lines = template.lines().peekable();
+    while let Some(line) = lines.next() {
         let text = line.trim_start();
         let is_resource = line.len() - text.len() == 2 && !text.starts_with('#');
         if is_resource {
             repeats = 1;
         } else if let Some(names) = line.strip_prefix("    - [") {
             repeats = names.split(',').count() as u64;
-        } else if text == "Type: AWS::CloudWatch::Alarm" {
+        } else if text == "Type: AWS::CloudWatch::Alarm"
+            && !lines
+                .peek()
+                .is_some_and(|next| next.trim_start().ends_with("Condition: HasEventBus"))
+        {
             alarms += repeats;
         }
     }

@@ -150,10 +150,10 @@ pub(crate) struct Refresh {
     after_help = "The table, the options, the header and the first rows are checked before anything is \
     uploaded. A large upload that was interrupted is resumed by the same command.\n\n\
     Examples:\n  \
-    aurora-sync import staff.csv --table staff\n  \
+    aurora-sync import items.csv --table items\n  \
     aurora-sync import june.csv july.csv -t sales --delimiter semicolon --numbers 1.234,5\n  \
-    aurora-sync import all.csv.gz -t staff --mode replace --dry-run\n  \
-    aurora-sync import staff.csv -t staff --rejected bad.csv   # mend bad.csv, then import it\n\n\
+    aurora-sync import all.csv.gz -t items --mode replace --dry-run\n  \
+    aurora-sync import items.csv -t items --rejected bad.csv   # mend bad.csv, then import it\n\n\
     Exit status: 0 all rows are good, 1 an import failed or could not be followed, \
     2 the command line or a file is wrong and nothing was uploaded, 3 imports completed with rejected rows, \
     130 it was interrupted."

@@ -51,7 +51,9 @@ pub(crate) struct Uploaded {
 }
 
 impl Aws {
-    pub(crate) async fn load(profile: Option<&str>, region: Option<&str>) -> Self {
+    /// Loads the configuration. Fails if a profile is named that has no credentials: those of the
+    /// environment are not meant then.
+    pub(crate) async fn load(profile: Option<&str>, region: Option<&str>) -> anyhow::Result<Self> {
         let http_client = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
@@ -64,8 +66,7 @@ impl Aws {
             loader = loader.region(Region::new(region.to_owned()));
         }
         let config = loader.load().await;
-        let Some(profile) = profile else { return Self { config } };
-        // The credentials of the environment would come before those of the profile.
+        let Some(profile) = profile else { return Ok(Self { config }) };
         let services = ProviderConfig::empty()
             .with_http_client(http_client)
             .with_region(config.region().cloned());
@@ -73,8 +74,13 @@ impl Aws {
             .profile_name(profile)
             .configure(&services)
             .build();
+        provider.provide_credentials().await.map_err(anyhow::Error::from).with_context(|| {
+            format!(
+                "the profile {profile} has no credentials; is it in ~/.aws/config or ~/.aws/credentials?"
+            )
+        })?;
         let provider = SharedCredentialsProvider::new(provider);
-        Self { config: config.into_builder().credentials_provider(provider).build() }
+        Ok(Self { config: config.into_builder().credentials_provider(provider).build() })
     }
 
     /// The outputs of a stack; none without a stack.

@@ -67,7 +67,10 @@ pub(crate) enum Task {
 
 pub(crate) async fn run(arguments: &arguments::Refresh) -> Outcome {
     let account = &arguments.account;
-    let aws = Aws::load(account.profile.as_deref(), account.region.as_deref()).await;
+    let aws = match Aws::load(account.profile.as_deref(), account.region.as_deref()).await {
+        Ok(aws) => aws,
+        Err(error) => return failed(&error),
+    };
     let outputs = match aws.outputs_of(account.stack.as_deref()).await {
         Ok(outputs) => outputs,
         Err(error) => return failed(&error),

@@ -150,8 +150,8 @@ mod tests {
                 })
                 .collect(),
         };
-        let error = table(&offer(&["staff", "orders"]), "stuff").unwrap_err();
-        assert_eq!(error, "the API offers no table stuff; did you mean staff?");
+        let error = table(&offer(&["items", "orders"]), "itens").unwrap_err();
+        assert_eq!(error, "the API offers no table itens; did you mean items?");
         assert!(table(&offer(&["orders"]), "stuff").unwrap_err().contains("GRANT"));
         assert!(table(&offer(&["orders"]), "orders").is_ok());
     }

@@ -10,18 +10,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use hyper::Method;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
 use self::files::{Head, Named};
 use self::stage::Stage;
-use crate::api::{Api, Import};
+use crate::api::{Api, ApiError, Import, encoded};
 use crate::arguments;
 use crate::aws::{Aws, Objects, UploadTarget};
 use crate::commands::output::has_colours;
 use crate::deployment::Deployment;
 use crate::follow::{Follower, Patience};
-use crate::operations::tables::{self, Table};
+use crate::operations::tables::{self, Offer, Table};
 use crate::outcome::{Outcome, failed, wrong_usage};
 use crate::preview;
 use crate::progress::{Progress, error_line, line};
@@ -37,7 +39,10 @@ pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
         Err(error) => return wrong_usage(&error),
     };
     let account = &arguments.deployment.account;
-    let aws = Aws::load(account.profile.as_deref(), account.region.as_deref()).await;
+    let aws = match Aws::load(account.profile.as_deref(), account.region.as_deref()).await {
+        Ok(aws) => aws,
+        Err(error) => return failed(&error),
+    };
     let outputs = match aws.outputs_of(account.stack.as_deref()).await {
         Ok(outputs) => outputs,
         Err(error) => return failed(&error),
@@ -75,8 +80,7 @@ impl Importer<'_> {
         let name = &self.arguments.table;
         let mut table = None;
         if !self.arguments.no_check {
-            let offer = tables::of(&self.api).await;
-            let offer = offer.map_err(|error| failed(&error))?;
+            let offer = self.offer_with(name).await.map_err(|error| failed(&error))?;
             let found = check::table(&offer, name).map_err(|error| wrong_usage(&anyhow!(error)))?;
             table = Some(found.clone());
         }
@@ -100,6 +104,19 @@ impl Importer<'_> {
             return Err(Outcome::Usage);
         }
         Ok(heads)
+    }
+
+    /// Reads the tables that the API offers. One that is new is known after a request for it: the
+    /// function reads the tables again before it refuses it.
+    async fn offer_with(&self, table: &str) -> anyhow::Result<Offer> {
+        let offer = tables::of(&self.api).await?;
+        if check::table(&offer, table).is_ok() {
+            return Ok(offer);
+        }
+        let path = format!("/{}?limit=1", encoded(table));
+        let asked = self.api.request(Method::GET, &path, &[], Bytes::new()).await;
+        asked.map_err(ApiError::into_error)?;
+        tables::of(&self.api).await
     }
 
     fn refusal(&self, head: &Head, table: &Table) -> Option<String> {

@@ -47,6 +47,7 @@ impl Deployed {
     /// Finds a deployment by the flags, else by the outputs of the stack, else by the environment.
     pub(crate) async fn find(place: &Place) -> Result<Self, NotFound> {
         let aws = Aws::load(place.profile.as_deref(), place.region.as_deref()).await;
+        let aws = aws.map_err(NotFound::Failed)?;
         let outputs = aws.outputs_of(place.stack.as_deref()).await.map_err(NotFound::Failed)?;
         let api_url = deployment::api_url(place.api_url.as_ref(), &outputs, environment)
             .map_err(NotFound::Unknown)?;

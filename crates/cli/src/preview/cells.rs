@@ -7,7 +7,7 @@ use csv_stream::records::{Content, RECORD_BYTES_MAX};
 use serde_json::Value;
 
 use super::Fault;
-use super::numbers::Numbers;
+use super::form::{Numbers, kind};
 use crate::operations::tables::Column;
 
 /// Returns the faults of the fields of a record.
@@ -43,14 +43,6 @@ pub(super) fn fault(
     };
     let expected = of_schema(text, column, numbers)?;
     Some(format!("expected {expected}"))
-}
-
-/// Returns the kind of a column's values in JSON; `None` is any.
-pub(super) fn kind(column: &Column) -> Option<&str> {
-    match &column.schema["type"] {
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
-        kind => kind.as_str(),
-    }
 }
 
 /// Returns the expectation that a text does not meet.

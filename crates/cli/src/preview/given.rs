@@ -4,7 +4,7 @@
 
 use csv_stream::encoding::{Charset, for_label};
 
-use super::numbers::Numbers;
+use super::form::Numbers;
 use super::{Problem, stops};
 
 const NAMES: [(&str, u8); 6] = [

@@ -4,8 +4,8 @@
 
 use csv_stream::records::{Content, Record};
 
+use super::form::Numbers;
 use super::given::Given;
-use super::numbers::Numbers;
 use super::{Field, Problem, Proposal, cells, stops};
 use crate::operations::tables::{Column, Table};
 

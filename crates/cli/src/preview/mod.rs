@@ -7,6 +7,7 @@
 mod cells;
 mod dialect;
 mod encoding;
+mod form;
 mod given;
 mod layout;
 mod numbers;
@@ -16,9 +17,9 @@ use csv_stream::encoding::{Encoding, MARK_BYTES_MAX};
 use csv_stream::reader::ReadError;
 use csv_stream::records::{Content, Record, Records};
 
+use self::form::Numbers;
 use self::given::Given;
 use self::layout::Layout;
-use self::numbers::Numbers;
 use crate::operations::tables::{Column, Table};
 
 /// The bytes of a file that a preview needs. More are not looked at.

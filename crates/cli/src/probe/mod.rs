@@ -38,7 +38,10 @@ pub(crate) async fn run(arguments: &arguments::Doctor) -> Outcome {
         Err(error) => return wrong_usage(&error),
     };
     let account = &arguments.account;
-    let aws = Aws::load(account.profile.as_deref(), account.region.as_deref()).await;
+    let aws = match Aws::load(account.profile.as_deref(), account.region.as_deref()).await {
+        Ok(aws) => aws,
+        Err(error) => return failed(&error),
+    };
     let deployed = match deployed(&aws, account.stack.as_deref()).await {
         Ok(deployed) => deployed,
         Err(error) => return failed(&error),

@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use maud::{Markup, html};
 
-use super::imports::is_dry_run;
 use super::page::{badge, facts, time};
 use super::site::Site;
 use crate::operations::imports::Import;
@@ -33,6 +32,10 @@ impl Loaded {
         let report = report.with_context(|| format!("{key} is no report that is known here"))?;
         Ok(Self { import, report: Some(report) })
     }
+}
+
+pub(super) fn is_dry_run(import: &Import) -> bool {
+    import.options["dry-run"] == true
 }
 
 /// Shows how far a running import is.

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::fragment::{Fragment, Then};
-use super::import_report::{Loaded, progress, report};
+use super::import_report::{Loaded, is_dry_run, progress, report};
 use super::page::{Area, badge, crumbs, live as live_part, notice, page, time};
 use super::site::{Failure, Shared};
 use super::upload::following;
@@ -81,10 +81,6 @@ fn line(import: &Import) -> Markup {
             td.num { (grouped(import.rows_rejected)) }
         }
     }
-}
-
-pub(super) fn is_dry_run(import: &Import) -> bool {
-    import.options["dry-run"] == true
 }
 
 /// Returns the name of a file under the folder of its table.

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use self::sheet::{Mended, RejectedRow, Sheet};
-use super::imports::{file_of, is_dry_run};
+use super::import_report::is_dry_run;
+use super::imports::file_of;
 use super::page::{Area, crumbs, hidden, notice, page};
 use super::site::{Failure, Shared, Site};
 use super::upload::{Whole, upload};

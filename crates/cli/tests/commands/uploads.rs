@@ -1,4 +1,4 @@
-//! What `aurora-sync import` does before an import begins, and when it is interrupted.
+//! The beginning of `aurora-sync import`, and its interruption.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
