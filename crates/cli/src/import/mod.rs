@@ -9,7 +9,7 @@ mod upload;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use hyper::Method;
 use tokio::fs::File;
@@ -23,7 +23,7 @@ use crate::aws::{Aws, Objects, UploadTarget};
 use crate::commands::output::has_colours;
 use crate::deployment::Deployment;
 use crate::follow::{Follower, Patience};
-use crate::operations::tables::{self, Offer, Table};
+use crate::operations::tables::{self, Table};
 use crate::outcome::{Outcome, failed, wrong_usage};
 use crate::preview;
 use crate::progress::{Progress, error_line, line};
@@ -77,46 +77,50 @@ impl Importer<'_> {
     /// Checks the table and all files before anything is uploaded. Returns the beginnings of the
     /// files.
     async fn check_all(&self, files: &[Named]) -> Result<Vec<Head>, Outcome> {
-        let name = &self.arguments.table;
-        let mut table = None;
-        if !self.arguments.no_check {
-            let offer = self.offer_with(name).await.map_err(|error| failed(&error))?;
-            let found = check::table(&offer, name).map_err(|error| wrong_usage(&anyhow!(error)))?;
-            table = Some(found.clone());
-        }
         let mut heads = Vec::new();
-        let mut are_refused = false;
         for file in files {
-            let head = files::head(file).await.map_err(|error| wrong_usage(&error))?;
-            if let Some(table) = &table
-                && let Some(reason) = self.refusal(&head, table)
-            {
-                error_line(&format!("error: {} was not uploaded: {reason}", file.name));
-                are_refused = true;
-            }
-            heads.push(head);
+            heads.push(files::head(file).await.map_err(|error| wrong_usage(&error))?);
         }
-        if are_refused {
-            error_line(
-                "nothing was uploaded; to upload it as it is, for example because the bucket's defaults name its \
-                 options: --no-check",
-            );
-            return Err(Outcome::Usage);
+        if self.arguments.no_check {
+            return Ok(heads);
         }
-        Ok(heads)
+        let mut refusals = self.refusals(files, &heads).await.map_err(|error| failed(&error))?;
+        if !refusals.is_empty() {
+            self.look_again().await.map_err(|error| failed(&error))?;
+            refusals = self.refusals(files, &heads).await.map_err(|error| failed(&error))?;
+        }
+        if refusals.is_empty() {
+            return Ok(heads);
+        }
+        for refusal in refusals {
+            error_line(&format!("error: {refusal}"));
+        }
+        error_line(
+            "nothing was uploaded; to upload it as it is, for example because the bucket's defaults name its \
+             options: --no-check",
+        );
+        Err(Outcome::Usage)
     }
 
-    /// Reads the tables that the API offers. One that is new is known after a request for it: the
-    /// function reads the tables again before it refuses it.
-    async fn offer_with(&self, table: &str) -> anyhow::Result<Offer> {
+    /// Returns why files are not to be uploaded.
+    async fn refusals(&self, files: &[Named], heads: &[Head]) -> anyhow::Result<Vec<String>> {
         let offer = tables::of(&self.api).await?;
-        if check::table(&offer, table).is_ok() {
-            return Ok(offer);
-        }
-        let path = format!("/{}?limit=1", encoded(table));
+        let table = match check::table(&offer, &self.arguments.table) {
+            Ok(table) => table,
+            Err(error) => return Ok(vec![error]),
+        };
+        let of_file = |(file, head): (&Named, &Head)| {
+            let reason = self.refusal(head, table)?;
+            Some(format!("{} was not uploaded: {reason}", file.name))
+        };
+        Ok(files.iter().zip(heads).filter_map(of_file).collect())
+    }
+
+    /// Has the API look for a schema change: it reads its tables again before it refuses a name.
+    async fn look_again(&self) -> anyhow::Result<()> {
+        let path = format!("/{}?select=aurora_sync_check", encoded(&self.arguments.table));
         let asked = self.api.request(Method::GET, &path, &[], Bytes::new()).await;
-        asked.map_err(ApiError::into_error)?;
-        tables::of(&self.api).await
+        asked.map(drop).map_err(ApiError::into_error)
     }
 
     fn refusal(&self, head: &Head, table: &Table) -> Option<String> {
