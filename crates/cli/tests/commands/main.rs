@@ -43,7 +43,7 @@ async fn a_file_is_uploaded_followed_and_reported() {
 
 fn good_rows_are_status_0(cli: &Cli) {
     let (status, said, progress) =
-        cli.import("- --table staff --timeout 60", "id,name\n1001,Ada\n1002,Bob\n");
+        cli.import("- --table staff --timeout 240", "id,name\n1001,Ada\n1002,Bob\n");
     assert_eq!(status, 0, "{said}{progress}");
     assert!(said.starts_with("stdin.csv: import "), "{said}");
     assert!(said.contains("  written                  2\n"), "{said}");

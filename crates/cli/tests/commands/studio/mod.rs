@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use self::browser::Browser;
 use crate::cli::Cli;
 
-const WAIT_MAX: Duration = Duration::from_mins(1);
+const WAIT_MAX: Duration = Duration::from_mins(4);
 
 /// The widths at which a person looks at the pages.
 const WIDTHS: [u32; 3] = [400, 900, 1400];
