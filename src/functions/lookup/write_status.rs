@@ -41,7 +41,9 @@ fn write_status(records: Records) -> String {
     SELECT :id::uuid AS id, {columns}, {HINT} AS hint, id AS own_id,
       CASE WHEN outcome = 'rejected' AND (SELECT of_rows FROM {readable}) THEN payload END AS payload,
       (SELECT resend_of FROM sync.resend WHERE resend.id = :id::uuid) AS resend_of,
-      (SELECT json_agg(resend.id ORDER BY recorded_at) FROM sync.resend WHERE resend.resend_of = :id::uuid) AS resent_as
+      (SELECT json_agg(resend.id ORDER BY recorded_at) FROM sync.resend
+        WHERE resend.resend_of = :id::uuid AND EXISTS (SELECT FROM sync.write AS again WHERE again.id = resend.id AND {may_see})
+      ) AS resent_as
     FROM sync.write
     WHERE {may_see} AND id IN (:id::uuid, sync.reused_id(:id::uuid, :fingerprint::text))
       AND (:fingerprint::text IS NULL OR fingerprint = :fingerprint::text)

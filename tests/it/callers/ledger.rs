@@ -174,3 +174,23 @@ async fn a_write_without_effect_does_not_overtake_that_of_another_caller() {
     assert_eq!(world.rows(outcomes).await, ["applied|-", "unchanged|-"]);
     assert_eq!(world.rows("SELECT text FROM note").await, ["second"]);
 }
+
+#[tokio::test]
+async fn a_status_names_no_resend_of_another_caller() {
+    let world = world(NOTES).await;
+    // Bob may not write a row of ann, so that each of his writes to it is rejected.
+    let refused = by(&world, "bob", "insert note id=1 owner=ann");
+    let old = refused.id;
+    world.apply_writes(vec![refused]).await;
+    let again = |subject: &str| {
+        let mut again = by(&world, subject, "insert note id=2 text=again");
+        std::sync::Arc::make_mut(&mut again.caller).resend_of = Some(old);
+        again
+    };
+    let (ann, bob) = (again("ann"), again("bob"));
+    let of_bob = bob.id;
+    world.apply_writes(vec![ann, bob]).await;
+    assert_eq!(world.rows("SELECT count(*) FROM sync.resend").await, ["2"]);
+    let status = read(&world, "bob", &format!("/_sync/writes/{old}")).await.json();
+    assert_eq!(status["resent_as"], json!([of_bob]), "{status}");
+}
