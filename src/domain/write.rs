@@ -34,6 +34,10 @@ pub enum Operation {
     Delete,
 }
 
+/// The version of messages that other producers send, which no version of the worker's own messages
+/// is like. The payload of such a write that was rejected before it had cells names it as `format`.
+pub const PUBLIC_VERSION: &str = "public-1";
+
 impl Operation {
     /// Returns the name in messages and in the ledger.
     pub fn as_str(self) -> &'static str {

@@ -21,10 +21,9 @@ use crate::domain::fault::Faults;
 use crate::domain::rejection::Rejection;
 use crate::domain::row::{self, Columns, JsonRow};
 use crate::domain::value::kind_of_json;
-use crate::domain::write::{MESSAGE_BYTES_MAX, MESSAGE_WRITES_MAX, Operation, Write, fingerprint};
-
-/// The version of the format, which no version of the worker's own format is like.
-const VERSION: &str = "public-1";
+use crate::domain::write::{
+    MESSAGE_BYTES_MAX, MESSAGE_WRITES_MAX, Operation, PUBLIC_VERSION as VERSION, Write, fingerprint,
+};
 
 /// The longest id of a write, in characters.
 const ID_CHARACTERS_MAX: usize = 255;
@@ -183,7 +182,7 @@ impl<'a> ProducerMessage<'a> {
         let fingerprint = Some(fingerprint(table, *operation, None, &raw, None));
         // The row stays a text: it may be too deep for a tree.
         let payload = format!(
-            r#"{{"table":{},"operation":"{}","row":{}}}"#,
+            r#"{{"format":"{VERSION}","table":{},"operation":"{}","row":{}}}"#,
             json!(table),
             operation.as_str(),
             row.get()

@@ -8,7 +8,7 @@ use aurora_sync_catalog::{ColumnType, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::domain::write::{IF_MATCH, IF_NONE_MATCH};
+use crate::domain::write::{IF_MATCH, IF_NONE_MATCH, PUBLIC_VERSION};
 
 /// A payload that a reader may see.
 #[derive(Debug, Serialize)]
@@ -27,18 +27,23 @@ impl ShownPayload {
     pub(super) fn of(table: &Table, payload: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Stored {
-            row: BTreeMap<String, Option<String>>,
+            format: Option<String>,
+            row: BTreeMap<String, Box<RawValue>>,
         }
-        let Stored { row } = serde_json::from_str(payload).ok()?;
+        let Stored { format, row } = serde_json::from_str(payload).ok()?;
+        // The row of another producer is already as a request takes it.
+        let is_as_sent = format.as_deref() == Some(PUBLIC_VERSION);
+        let text = |value: &RawValue| serde_json::from_str::<Option<String>>(value.get()).ok();
         let mut shown = Self { row: BTreeMap::new(), precondition: None };
         for (name, value) in row {
             match table.column(&name) {
                 Some(column) if column.is_readable() => {
-                    let value = raw(&column.column_type, value)?;
+                    let value =
+                        if is_as_sent { value } else { raw(&column.column_type, text(&value)?)? };
                     shown.row.insert(name, value);
                 }
-                None if name == IF_MATCH || name == IF_NONE_MATCH => {
-                    let value = value.unwrap_or_default();
+                None if !is_as_sent && (name == IF_MATCH || name == IF_NONE_MATCH) => {
+                    let value = text(&value)?.unwrap_or_default();
                     shown.precondition = Some(format!("{name}: {value}"));
                 }
                 _ => return None,
@@ -77,6 +82,19 @@ mod tests {
                 r#"{"row":{"doc":{"a":1.10},"id":"9007199254740993","name":null},"precondition":"If-Match: \"ab\""}"#
             )
         );
+    }
+
+    #[test]
+    fn the_payload_of_another_producer_is_shown_as_it_was_sent() {
+        let stored = |row: &str| {
+            format!(r#"{{"format":"public-1","table":"t","operation":"insert","row":{row}}}"#)
+        };
+        assert_eq!(
+            shown(&stored(r#"{"id":1.10,"doc":"1"}"#)).as_deref(),
+            Some(r#"{"row":{"doc":"1","id":1.10}}"#)
+        );
+        assert_eq!(shown(&stored(r#"{"id":1,"If-Match":"x"}"#)), None);
+        assert_eq!(shown(&stored("[1]")), None);
     }
 
     #[test]
