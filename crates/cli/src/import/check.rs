@@ -136,19 +136,7 @@ mod tests {
         let offer = |names: &[&str]| Offer {
             version: String::new(),
             catalog_version: String::new(),
-            tables: names
-                .iter()
-                .map(|name| Table {
-                    name: (*name).to_owned(),
-                    comment: None,
-                    key: Vec::new(),
-                    columns: Vec::new(),
-                    is_read: true,
-                    is_inserted: true,
-                    is_updated: true,
-                    is_deleted: true,
-                })
-                .collect(),
+            tables: names.iter().map(|name| Table::named(name, "id", Vec::new())).collect(),
         };
         let error = table(&offer(&["items", "orders"]), "itens").unwrap_err();
         assert_eq!(error, "the API offers no table itens; did you mean items?");

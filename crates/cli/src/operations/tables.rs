@@ -52,6 +52,39 @@ pub(crate) struct Column {
     pub(crate) schema: Value,
 }
 
+/// Tables of tests: all rights, and a key of one column.
+#[cfg(test)]
+impl Table {
+    pub(crate) fn named(name: &str, key: &str, columns: Vec<Column>) -> Self {
+        Self {
+            name: name.to_owned(),
+            comment: None,
+            key: vec![key.to_owned()],
+            columns,
+            is_read: true,
+            is_inserted: true,
+            is_updated: true,
+            is_deleted: true,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Column {
+    pub(crate) fn named(name: &str, is_nullable: bool, schema: Value) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: String::new(),
+            is_nullable,
+            is_required: !is_nullable,
+            is_read: true,
+            is_inserted: true,
+            is_updated: true,
+            schema,
+        }
+    }
+}
+
 /// Reads the offer from the API's description of itself, which has the tables read again.
 pub(crate) async fn read(deployed: &Deployed) -> anyhow::Result<Offer> {
     of(&deployed.api).await

@@ -1,36 +1,18 @@
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 
-fn column(name: &str, is_nullable: bool, schema: Value) -> Column {
-    Column {
-        name: name.to_owned(),
-        kind: String::new(),
-        is_nullable,
-        is_required: !is_nullable,
-        is_read: true,
-        is_inserted: true,
-        is_updated: true,
-        schema,
-    }
-}
-
 fn staff() -> Table {
-    Table {
-        name: "staff".to_owned(),
-        comment: None,
-        key: vec!["id".to_owned()],
-        columns: vec![
-            column("id", false, json!({ "type": "string", "maxLength": 4 })),
-            column("name", false, json!({ "type": "string" })),
-            column("age", true, json!({ "type": ["integer", "null"], "format": "int32" })),
-            column("pay", true, json!({ "type": ["number", "null"] })),
+    Table::named(
+        "staff",
+        "id",
+        vec![
+            Column::named("id", false, json!({ "type": "string", "maxLength": 4 })),
+            Column::named("name", false, json!({ "type": "string" })),
+            Column::named("age", true, json!({ "type": ["integer", "null"], "format": "int32" })),
+            Column::named("pay", true, json!({ "type": ["number", "null"] })),
         ],
-        is_read: true,
-        is_inserted: true,
-        is_updated: true,
-        is_deleted: true,
-    }
+    )
 }
 
 fn of_bytes(bytes: &[u8], given: &[(&str, &str)]) -> Preview {

@@ -49,11 +49,26 @@ pub(crate) fn an_upload_that_was_interrupted_is_resumed(cli: &Cli) {
     let (status, _, progress) = interrupted.import(&format!("{path} --table staff"), "");
     assert_eq!(status, 1, "{progress}");
     assert!(progress.contains("the same command uploads the rest"), "{progress}");
+    // One that S3 does not know any more begins anew.
+    forge_upload_id(cli);
+    let (status, _, progress) = interrupted.import(&format!("{path} --table staff"), "");
+    assert_eq!(status, 1, "{progress}");
+    assert!(!progress.contains("were uploaded before"), "{progress}");
     interrupted.environment.remove("AWS_ENDPOINT_URL_S3");
     let (status, said, progress) = interrupted.import(&format!("{path} --table staff"), "");
     assert_eq!(status, 0, "{said}{progress}");
     assert!(progress.contains("32.00 MiB were uploaded before"), "{progress}");
     assert!(said.contains("  read                   105\n"), "{said}");
+}
+
+/// Replaces the id of the upload that is remembered.
+fn forge_upload_id(cli: &Cli) {
+    let folder = cli.path().join("aurora-sync/uploads");
+    let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let mut record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    record["upload_id"] = "gone".into();
+    std::fs::write(file, record.to_string()).unwrap();
 }
 
 pub(crate) fn ctrl_c_names_the_import_and_the_commands_for_it(cli: &Cli) {

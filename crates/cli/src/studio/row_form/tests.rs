@@ -2,35 +2,17 @@ use serde_json::json;
 
 use super::*;
 
-fn column(name: &str, is_nullable: bool, schema: Value) -> Column {
-    Column {
-        name: name.to_owned(),
-        kind: String::new(),
-        is_nullable,
-        is_required: !is_nullable,
-        is_read: true,
-        is_inserted: true,
-        is_updated: true,
-        schema,
-    }
-}
-
 fn table() -> Table {
-    Table {
-        name: "t".into(),
-        comment: None,
-        key: vec!["id".into()],
-        columns: vec![
-            column("id", false, json!({ "type": "string" })),
-            column("n", true, json!({ "type": ["integer", "null"] })),
-            column("j", true, json!({ "description": "Any JSON value." })),
-            column("c", true, json!({ "description": "PostgreSQL's citext." })),
+    Table::named(
+        "t",
+        "id",
+        vec![
+            Column::named("id", false, json!({ "type": "string" })),
+            Column::named("n", true, json!({ "type": ["integer", "null"] })),
+            Column::named("j", true, json!({ "description": "Any JSON value." })),
+            Column::named("c", true, json!({ "description": "PostgreSQL's citext." })),
         ],
-        is_read: true,
-        is_inserted: true,
-        is_updated: true,
-        is_deleted: true,
-    }
+    )
 }
 
 fn sent(is_new: bool, form: &[(&str, &str)]) -> Result<String, Problems> {
