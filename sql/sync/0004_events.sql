@@ -1,7 +1,7 @@
 -- Events that tell others what happened. Each is made by the transaction that it tells of, so that neither stands alone.
 --
 -- A worker makes events only if its deployment has an event bus. After the commit it publishes them, and deletes them then. If
--- it dies in between, its messages are delivered again, and that delivery publishes them. docs/reference/events.md describes
+-- it dies in between, its messages are delivered again, and that delivery publishes them. docs/guide/events.md describes
 -- them.
 
 -- The events that are not published yet.

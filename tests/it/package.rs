@@ -2,7 +2,7 @@
 //! the AWS command line uploads what is in it, and no cargo runs.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ephemeral_postgres::{Postgres, connect};
 use hyper::Method;
@@ -48,11 +48,13 @@ async fn a_packaged_folder_serves_an_existing_database_after_two_grants() {
     };
     // A function that has just refused a table looks for it again a second later.
     let when_offered = async |method: Method, path: &str, body: &'static str| {
+        let started = Instant::now();
         loop {
             match request(method.clone(), path, body).await {
                 refused if refused.status == 404 => sleep(Duration::from_millis(50)).await,
                 response => break response,
             }
+            assert!(started.elapsed() < Duration::from_mins(5), "{path} is not offered");
         }
     };
     // Nothing is reachable before somebody grants it.

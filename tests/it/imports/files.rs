@@ -351,7 +351,10 @@ async fn an_interrupted_compressed_file_is_loaded_to_its_end() {
         let loaded = importer.world.rows("SELECT count(*) FROM t").await;
         let loaded: usize = loaded[0].parse().unwrap();
         assert!((1..900).contains(&loaded), "{name}: {loaded}");
-        while !importer.notify(&key, &etag, "01").await.batch_item_failures.is_empty() {}
+        crate::support::until(async || {
+            importer.notify(&key, &etag, "01").await.batch_item_failures.is_empty()
+        })
+        .await;
         let last = importer.world.rows(LAST).await;
         assert_eq!(last, ["completed|1000|990|0|0|10|0"], "{name}");
         let rows = "SELECT count(*), count(*) FILTER (WHERE v = 'row ' || k) FROM t";

@@ -295,9 +295,10 @@ async fn a_file_is_retried_later_after_an_outage_and_continues_at_its_checkpoint
     let response = importer.notify("imports/staff/a.csv", &etag, "01").await;
     assert_eq!(response.batch_item_failures.len(), 1);
     importer.world.fault("commit drop-answer");
-    while !importer.notify("imports/staff/a.csv", &etag, "01").await.batch_item_failures.is_empty()
-    {
-    }
+    crate::support::until(async || {
+        importer.notify("imports/staff/a.csv", &etag, "01").await.batch_item_failures.is_empty()
+    })
+    .await;
     assert_eq!(importer.world.rows(COUNTS).await, ["completed|10000|9996|0|0|4"]);
     assert_eq!(
         importer.world.rows("SELECT count(*) FROM staff WHERE age IS NOT NULL").await,
