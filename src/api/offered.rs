@@ -3,9 +3,9 @@
 //! Pure. A table that is not offered is like one that does not exist: no problem names it.
 
 use aurora_sync_catalog::{Catalog, Table};
+use wording::nearest;
 
 use crate::api::problem::{Kind, Problem};
-use crate::domain::fault::nearest;
 use crate::domain::key::Key;
 
 /// The most tables that a problem lists.

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
+use wording::shortened;
 
 use crate::aws::data_api::DataApi;
 use crate::database::parameter_set::{number_column, text_column};
 use crate::database::plan::CALL_BYTES_MAX;
 use crate::database::transaction::Transaction;
 use crate::domain::error::{DataApiError, SyncError};
-use crate::domain::fault::shortened;
 use crate::domain::field::{Parameter, Record, storable};
 use crate::domain::key::Key;
 use crate::domain::rejection::Rejection;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+pub use import_options::CLAIMS_BYTES_MAX;
 use uuid::Uuid;
 
 /// The caller of a request.
@@ -20,8 +21,3 @@ pub struct Caller {
     /// The rejected write whose payload the request sends again.
     pub resend_of: Option<Uuid>,
 }
-
-/// The most bytes of a caller's claims, as JSON. A message holds them besides its writes. API
-/// Gateway takes 10,240 bytes of headers (API Gateway, "Quotas for HTTP APIs"), so that a token has
-/// fewer.
-pub const CLAIMS_BYTES_MAX: usize = 16 * 1024;

@@ -1,50 +1,18 @@
-//! The load mode of an import.
+//! The changes of rows that a load mode can make.
 //!
-//! Pure. The option `mode` sets it. Each mode has its SQL templates in
-//! `src/database/statement/load/`.
+//! Pure. Each mode has its SQL templates in `src/database/statement/load/`.
 
 use aurora_sync_catalog::{Changes, Table};
+use import_options::LoadMode;
 
-/// The way in which an import changes the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoadMode {
-    /// Inserts new rows and updates existing ones.
-    Upsert,
-    /// Inserts new rows and rejects existing ones.
-    Insert,
-    /// Inserts new rows and leaves existing ones unchanged.
-    Ignore,
-    /// Upserts, and deletes at the end the rows that the file does not contain.
-    Replace,
-    /// Deletes rows by their keys.
-    Delete,
-}
-
-impl LoadMode {
-    /// All modes, in the order of the documentation.
-    pub const ALL: [Self; 5] =
-        [Self::Upsert, Self::Insert, Self::Ignore, Self::Replace, Self::Delete];
-
-    /// Returns the value of the option.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Upsert => "upsert",
-            Self::Insert => "insert",
-            Self::Ignore => "ignore",
-            Self::Replace => "replace",
-            Self::Delete => "delete",
-        }
-    }
-
-    /// Returns the changes of rows that the mode can make in a table.
-    pub fn changes(self, table: &Table) -> Changes {
-        match self {
-            // A row without a key has no existing row to meet.
-            Self::Upsert if table.primary_key.is_empty() => Changes::INSERT,
-            Self::Upsert => Changes::UPSERT,
-            Self::Insert | Self::Ignore => Changes::INSERT,
-            Self::Replace => Changes::ALL,
-            Self::Delete => Changes::DELETE,
-        }
+/// Returns the changes of rows that a mode can make in a table.
+pub fn changes(mode: LoadMode, table: &Table) -> Changes {
+    match mode {
+        // A row without a key has no existing row to meet.
+        LoadMode::Upsert if table.primary_key.is_empty() => Changes::INSERT,
+        LoadMode::Upsert => Changes::UPSERT,
+        LoadMode::Insert | LoadMode::Ignore => Changes::INSERT,
+        LoadMode::Replace => Changes::ALL,
+        LoadMode::Delete => Changes::DELETE,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure. A rejection is an outcome, not an error.
 
-use super::fault::shortened;
+use wording::shortened;
 
 /// The longest reason, in characters, since each rejected row stores one.
 pub const REASON_CHARS_MAX: usize = 1_000;

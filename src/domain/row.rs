@@ -8,9 +8,10 @@ mod json;
 use std::collections::HashMap;
 
 use aurora_sync_catalog::{Column, Table};
+use wording::nearest;
 
 pub use self::json::JsonRow;
-use crate::domain::fault::{Faults, FieldFault, nearest, pointer_step};
+use crate::domain::fault::{Faults, FieldFault, pointer_step};
 use crate::domain::key::{Key, canonical};
 use crate::domain::value;
 use crate::domain::write::{Cell, Operation};

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use import_options::{Defaults, DefaultsError};
+
 use crate::api::caller::RowSecurity;
 use crate::aws::data_api::DatabaseTarget;
 use crate::database::roles::{READER, WRITER};
-use crate::functions::import::read::options::{Defaults, DefaultsError};
 use crate::functions::prune::RETENTION_DAYS_MIN;
 
 /// An environment variable that is missing or invalid.

@@ -10,10 +10,10 @@ use aurora_sync::database::statement::replace::{count_missing, delete_missing, d
 use aurora_sync::database::statement::{Identity, settle};
 use aurora_sync::domain::field::Parameter;
 use aurora_sync::domain::key::Key;
-use aurora_sync::domain::load_mode::LoadMode;
 use aurora_sync::domain::value::array_literal::array_literal;
 use aurora_sync::domain::write::{IF_MATCH, IF_NONE_MATCH, Operation};
 use aurora_sync_catalog::{Column, Table};
+use import_options::LoadMode;
 use serde_json::Value;
 use uuid::Uuid;
 

@@ -6,6 +6,7 @@ pub(crate) mod messages;
 pub(crate) mod storage;
 
 use std::collections::HashMap;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::Client;
@@ -25,6 +27,7 @@ use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
 use hyper::Request;
+use import_options::Defaults;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -41,6 +44,22 @@ const RENEWED_BEFORE: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(crate) struct Aws {
     config: SdkConfig,
+}
+
+/// The values of a stack, by name.
+#[derive(Debug, Default)]
+pub(crate) struct StackValues {
+    pub(crate) outputs: HashMap<String, String>,
+    pub(crate) parameters: HashMap<String, String>,
+}
+
+impl StackValues {
+    /// Returns the default options of files by prefix: the parameter `ImportDefaults`.
+    pub(crate) fn import_defaults(&self) -> Defaults {
+        // One that cannot be read would have failed when it was deployed.
+        let json = self.parameters.get("ImportDefaults");
+        json.and_then(|json| Defaults::parse(json).ok()).unwrap_or_default()
+    }
 }
 
 /// The identity of one upload of an object.
@@ -83,23 +102,33 @@ impl Aws {
         Ok(Self { config: config.into_builder().credentials_provider(provider).build() })
     }
 
-    /// The outputs of a stack; none without a stack.
-    pub(crate) async fn outputs_of(
-        &self,
-        stack: Option<&str>,
-    ) -> anyhow::Result<HashMap<String, String>> {
-        let Some(stack) = stack else { return Ok(HashMap::new()) };
+    /// The outputs and parameters of a stack; none without a stack.
+    pub(crate) async fn values_of(&self, stack: Option<&str>) -> anyhow::Result<StackValues> {
+        let Some(stack) = stack else { return Ok(StackValues::default()) };
         let client = aws_sdk_cloudformation::Client::new(&self.config);
         let found = client.describe_stacks().stack_name(stack).send().await;
         let found = found
             .map_err(explained)
             .with_context(|| format!("cannot read the outputs of the stack {stack}"))?;
-        let outputs = found
-            .stacks
-            .unwrap_or_default()
-            .into_iter()
-            .flat_map(|stack| stack.outputs.unwrap_or_default());
-        Ok(outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect())
+        let mut values = StackValues::default();
+        for stack in found.stacks.unwrap_or_default() {
+            let outputs = stack.outputs.unwrap_or_default().into_iter();
+            let outputs = outputs.filter_map(|one| Some((one.output_key?, one.output_value?)));
+            values.outputs.extend(outputs);
+            let parameters = stack.parameters.unwrap_or_default().into_iter();
+            let parameters =
+                parameters.filter_map(|one| Some((one.parameter_key?, one.parameter_value?)));
+            values.parameters.extend(parameters);
+        }
+        Ok(values)
+    }
+
+    /// The outputs of a stack; none without a stack.
+    pub(crate) async fn outputs_of(
+        &self,
+        stack: Option<&str>,
+    ) -> anyhow::Result<HashMap<String, String>> {
+        Ok(self.values_of(stack).await?.outputs)
     }
 
     /// Invokes a function with an event, and waits for its response.
@@ -168,11 +197,40 @@ where
     R: fmt::Debug + Send + Sync + 'static,
 {
     let service = error.as_service_error().map(|error| (error.code(), error.message()));
-    match service {
-        Some((Some(code), Some(message))) => anyhow!("{code}: {message}"),
-        Some((Some(code), None)) => anyhow!("{code}"),
-        _ => error.into(),
+    if let Some((Some(code), message)) = service {
+        let message = message.map_or_else(String::new, |message| format!(": {message}"));
+        let help = help(code).map_or_else(String::new, |help| format!(" ({help})"));
+        return anyhow!("{code}{message}{help}");
     }
+    let error = anyhow::Error::from(error);
+    if error.chain().any(|cause| cause.is::<CredentialsError>()) {
+        return anyhow!(
+            "there are no AWS credentials; give --profile, set AWS_PROFILE, or log in with the AWS CLI"
+        );
+    }
+    error
+}
+
+/// Returns what helps against an error of AWS.
+fn help(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
+            "the credentials have expired: log in again"
+        }
+        "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
+            "AWS does not know the credentials: is it the right --profile?"
+        }
+        "SignatureDoesNotMatch" => "the secret access key is not that of the access key",
+        "AccessDenied" | "AccessDeniedException" => {
+            "the caller lacks a permission: see \"Permissions\" in the guide, or use another --profile"
+        }
+        "NoSuchBucket" => "is it the right --stack or --bucket, and the right account?",
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" => "give the --region of the bucket",
+        "ResourceNotFoundException" | "ValidationError" => {
+            "is it the right --stack, --region and account?"
+        }
+        _ => return None,
+    })
 }
 
 /// The region in the name of an API's host.
@@ -345,7 +403,8 @@ impl Objects {
     }
 
     /// Finds an upload that was begun before, with the first parts of this size that have arrived.
-    /// Returns `None` if S3 does not know it any more.
+    /// Returns `None` if S3 does not know it any more, or if
+    /// the caller may not list its parts.
     pub(crate) async fn resume(
         &self,
         target: &UploadTarget,
@@ -359,8 +418,10 @@ impl Objects {
             let page = match page {
                 Ok(page) => page,
                 Err(error)
-                    if error.as_service_error().and_then(ProvideErrorMetadata::code)
-                        == Some("NoSuchUpload") =>
+                    if matches!(
+                        error.as_service_error().and_then(ProvideErrorMetadata::code),
+                        Some("NoSuchUpload" | "AccessDenied")
+                    ) =>
                 {
                     return Ok(None);
                 }
@@ -459,7 +520,7 @@ impl Objects {
         bucket: &str,
         key: &str,
         version: &str,
-        left_out: &[&str],
+        options: &[(&str, &str)],
     ) -> anyhow::Result<Uploaded> {
         let cannot = || format!("cannot upload s3://{bucket}/{key} again");
         let head = self.client.head_object().bucket(bucket).key(key).send().await;
@@ -476,7 +537,7 @@ impl Objects {
             percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC)
         );
         let mut metadata = head.metadata.unwrap_or_default();
-        metadata.retain(|name, _| !left_out.contains(&name.as_str()));
+        metadata.extend(options.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let copy = self.client.copy_object().bucket(bucket).key(key).copy_source(source);
         let copy = copy
             .metadata_directive(MetadataDirective::Replace)

@@ -17,8 +17,7 @@ mod statement;
 mod page;
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
-
-use crate::domain::fault::nearest;
+use wording::nearest;
 
 pub use form::Form;
 pub use page::{Page, Shape};

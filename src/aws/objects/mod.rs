@@ -64,6 +64,13 @@ pub struct ObjectHead {
     pub metadata: BTreeMap<String, String>,
 }
 
+impl ObjectHead {
+    /// Returns the metadata with its values decoded.
+    pub fn decoded_metadata(&self) -> BTreeMap<String, String> {
+        self.metadata.iter().map(|(name, value)| (name.clone(), decoded(value))).collect()
+    }
+}
+
 impl Objects {
     /// Makes a client.
     pub fn new(config: &SdkConfig) -> Self {
@@ -217,6 +224,16 @@ impl Objects {
     }
 }
 
+/// Decodes a metadata value: S3 sends a value that is not ASCII as encoded words (RFC 2047).
+fn decoded(raw: &str) -> String {
+    if !raw.contains("=?") {
+        return raw.to_owned();
+    }
+    let header = [b"value: ", raw.as_bytes()].concat();
+    mailparse::parse_header(&header)
+        .map_or_else(|_| raw.to_owned(), |(header, _)| header.get_value())
+}
+
 fn service_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ServiceError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -276,5 +293,13 @@ mod tests {
         ] {
             assert_eq!(fault(code, status), expected, "{code:?} {status:?}");
         }
+    }
+
+    #[test]
+    fn metadata_that_is_not_ascii_comes_as_encoded_words() {
+        assert_eq!(decoded("=?UTF-8?B?54Sh44GX?="), "無し");
+        assert_eq!(decoded("=?UTF-8?Q?=E7=84=A1=E3=81=97?="), "無し");
+        assert_eq!(decoded("=?x"), "=?x");
+        assert_eq!(decoded("plain"), "plain");
     }
 }

@@ -7,10 +7,10 @@
 //! number of rows that it overwrites.
 
 use aurora_sync_catalog::{Column, Table, quote_identifier};
+use import_options::LoadMode;
 
 use super::{StatementTarget, array_type, is_newer};
 use crate::domain::key;
-use crate::domain::load_mode::LoadMode;
 use crate::domain::write::Operation;
 
 /// The most rows of one set. A larger set is hardly faster, and more work is lost if one of its

@@ -6,6 +6,7 @@ use std::path::Path;
 use aurora_sync_catalog::notation::table;
 use aurora_sync_catalog::{Catalog, Column, Table};
 use expect_test::expect_file;
+use import_options::LoadMode;
 
 use super::chunk::{add_rejects_sql, load_bisected_sql, load_sql, reject_sql};
 use super::load::Load;
@@ -14,7 +15,6 @@ use super::{Identity, settle};
 use crate::api::query::{Form, Head, QueryString, Relation, by_key, list};
 use crate::database::ledger;
 use crate::domain::key::Key;
-use crate::domain::load_mode::LoadMode;
 use crate::domain::write::{IF_MATCH, IF_NONE_MATCH, Operation};
 
 /// Tables with a key of two columns and each kind of cast, with a version, with a trigger, with row

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use aurora_sync_catalog::{Catalog, Table};
 use csv_stream::records::RECORD_BYTES_MAX;
-use serde_json::json;
+use import_options::{Defaults, LoadMode, Options};
+use serde_json::{Value, json};
+use wording::nearest;
 
 use super::claim::{ClaimResult, ImportEntry, Progress, Rows, Worker};
 use super::load::loader::Loader;
 use super::load::replace::not_deleted;
 use super::load::whole::Whole;
 use super::load::{lanes, replace};
+use super::read::chunk::Limits;
 use super::read::file::FileSource;
 use super::read::opened::{self, Opened};
-use super::read::options::{self, Defaults, Options};
 use super::read::source::{self, ImportRequest, Source};
 use super::report::{self, Format};
 use super::stop::Stop;
@@ -25,9 +27,8 @@ use crate::aws::objects::ObjectName;
 use crate::database::statement::load::keeps_order;
 use crate::domain::backoff;
 use crate::domain::error::SyncError;
-use crate::domain::fault::nearest;
 use crate::domain::field::storable;
-use crate::domain::load_mode::LoadMode;
+use crate::domain::load_mode;
 use crate::functions::metrics;
 
 /// The most messages that an import sends to itself. Before each one at least one chunk was loaded.
@@ -127,6 +128,7 @@ impl Attempt<'_> {
                 // Its worker did not know of the end, or died.
                 if !is_reported {
                     worker.entry.count_committed().await?;
+                    self.find_format().await?;
                     self.report(&import_state, import_error.as_deref()).await?;
                     worker.entry.set_reported(import.outbox.is_some()).await?;
                 }
@@ -194,49 +196,31 @@ impl Attempt<'_> {
         let import_id = self.worker.entry.import_id;
         let table = &self.request.source.table;
         let data_api = &self.import.data_api;
-        let (read_rows, rejected_rows) = (rows.read, rows.rejected);
         let import_wait_seconds = self.wait_seconds;
+        macro_rules! log {
+            ($level:ident, $failed_imports:literal, $text:literal) => {
+                metrics::line!(
+                    $level,
+                    data_api,
+                    %import_id,
+                    table,
+                    read_rows = rows.read,
+                    written_rows = rows.written,
+                    unchanged_rows = rows.unchanged,
+                    superseded_rows = rows.superseded,
+                    rejected_rows = rows.rejected,
+                    import_wait_seconds,
+                    failed_imports = $failed_imports,
+                    $text
+                );
+            };
+        }
         if has_failed {
-            metrics::line!(
-                error,
-                data_api,
-                %import_id,
-                table,
-                read_rows,
-                written_rows = rows.written,
-                unchanged_rows = rows.unchanged,
-                superseded_rows = rows.superseded,
-                rejected_rows,
-                import_wait_seconds,
-                failed_imports = 1,
-                "import failed"
-            );
-        } else if rejected_rows > 0 && rejected_rows == read_rows {
-            metrics::line!(
-                warn,
-                data_api,
-                %import_id,
-                table,
-                read_rows,
-                rejected_rows,
-                import_wait_seconds,
-                failed_imports = 1,
-                "import rejected all rows"
-            );
+            log!(error, 1, "import failed");
+        } else if rows.rejected > 0 && rows.rejected == rows.read {
+            log!(warn, 1, "import rejected all rows");
         } else {
-            metrics::line!(
-                info,
-                data_api,
-                %import_id,
-                table,
-                read_rows,
-                written_rows = rows.written,
-                unchanged_rows = rows.unchanged,
-                superseded_rows = rows.superseded,
-                rejected_rows,
-                import_wait_seconds,
-                "import completed"
-            );
+            log!(info, 0, "import completed");
         }
     }
 
@@ -247,30 +231,64 @@ impl Attempt<'_> {
         report::write(self.import, &self.request.source, import_id, end, deadline).await
     }
 
+    /// Finds the format of the file, which its worker knew, if the import has rejected rows. There
+    /// is no `rejected.csv` of a file that is gone, replaced or not readable.
+    async fn find_format(&self) -> Result<(), SyncError> {
+        let (import, object, entry) = (self.import, &self.request.source.object, self.worker.entry);
+        let Some(stored) = entry.options_with_rejects().await? else { return Ok(()) };
+        let options = options_of(&stored, &object.key)?;
+        let find = async || {
+            let head = import.objects.head(object).await?;
+            let file = self.file(object, head.size_bytes, &options, import.limits);
+            opened::format(file).await
+        };
+        match find().await.map_err(Stop::of_import) {
+            Ok(format) => *self.format.borrow_mut() = Some(format),
+            Err(Stop::Failed(_)) => {
+                tracing::info!(import_id = %entry.import_id, "rejected.csv is left out")
+            }
+            Err(Stop::OutOfTime { .. }) => return Err(SyncError::OutOfTime),
+            Err(Stop::Error(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn file<'f>(
+        &'f self,
+        object: &'f ObjectName,
+        size_bytes: u64,
+        options: &'f Options,
+        limits: Limits,
+    ) -> FileSource<'f> {
+        FileSource {
+            objects: &self.import.objects,
+            object,
+            size_bytes,
+            options,
+            until: lanes::reading_until(self.worker.entry.deadline),
+            full_invocation: self.import.full_invocation,
+            chunk_bytes_max: 4 * (limits.bytes + RECORD_BYTES_MAX) as u64,
+        }
+    }
+
     /// Reads the file, and loads the rows that are not loaded yet.
     async fn load_file(&self, catalog: &Catalog) -> Result<(), Stop> {
         let (import, source, entry) = (self.import, &self.request.source, self.worker.entry);
         let table = table_of(catalog, source)?;
         let head = import.objects.head(&source.object).await?;
-        let declared = options::read(&import.defaults, &source.object.key, &head.metadata)
-            .map_err(|error| error.to_string())?;
+        let declared =
+            import_options::read(&import.defaults, &source.object.key, &head.decoded_metadata())
+                .map_err(|error| error.to_string())?;
         let lanes = lanes_of(table, &declared, import.lanes);
         let progress =
             entry.describe(&declared.to_json(), head.size_bytes, lanes, import.limits).await?;
-        let options = options_of(&progress, &source.object.key)?;
+        let options = options_of(&progress.options, &source.object.key)?;
         check_rights(table, options.mode)?;
         check_policies(table, &options)?;
         // From now on only this version of the object is read.
         let etag = source.object.etag.clone().or(head.etag);
-        let file = FileSource {
-            objects: &import.objects,
-            object: &ObjectName { etag, ..source.object.clone() },
-            size_bytes: head.size_bytes,
-            options: &options,
-            until: lanes::reading_until(entry.deadline),
-            full_invocation: import.full_invocation,
-            chunk_bytes_max: 4 * (progress.limits.bytes + RECORD_BYTES_MAX) as u64,
-        };
+        let object = ObjectName { etag, ..source.object.clone() };
+        let file = self.file(&object, head.size_bytes, &options, progress.limits);
         let opened = opened::open(file, table, &progress).await?;
         *self.format.borrow_mut() = Some(opened.format.clone());
         let loader = Loader {
@@ -377,11 +395,12 @@ fn too_long() -> String {
 }
 
 /// Returns the options with which the import began, whatever the configuration is now.
-fn options_of(progress: &Progress, key: &str) -> Result<Options, SyncError> {
-    let stored = json!({ "imports/": progress.options }).to_string();
+fn options_of(options: &Value, key: &str) -> Result<Options, SyncError> {
+    let stored = json!({ "imports/": options }).to_string();
     let stored = Defaults::parse(&stored).map_err(|error| error.to_string());
-    let read =
-        |stored: Defaults| options::read(&stored, key, &BTreeMap::new()).map_err(|e| e.to_string());
+    let read = |stored: Defaults| {
+        import_options::read(&stored, key, &BTreeMap::new()).map_err(|e| e.to_string())
+    };
     stored.and_then(read).map_err(|error| {
         SyncError::Inconsistent(format!("the options in sync.import cannot be read: {error}"))
     })
@@ -408,7 +427,8 @@ fn table_of<'a>(catalog: &'a Catalog, source: &Source) -> Result<&'a Table, Stri
 fn check_rights(table: &Table, mode: LoadMode) -> Result<(), String> {
     // Without a key, the header's check says more.
     let needs_key = matches!(mode, LoadMode::Replace | LoadMode::Delete);
-    if table.permits(mode.changes(table)) || (needs_key && table.primary_key.is_empty()) {
+    if table.permits(load_mode::changes(mode, table)) || (needs_key && table.primary_key.is_empty())
+    {
         return Ok(());
     }
     let rights = match mode {

@@ -93,16 +93,25 @@ pub(super) struct Cancelled {
 impl Cancelled {
     /// Returns the request of the import, as far as its end needs it.
     pub(super) fn request(self) -> ImportRequest {
-        let object = ObjectName {
-            bucket: self.bucket,
-            key: self.object_key,
-            version_id: Some(self.object_version),
-            etag: None,
-        };
+        let version = Some(self.object_version);
+        // `sync.import` has the ETag if the bucket keeps no versions.
+        let (etag, version_id) =
+            if version.as_deref().is_some_and(is_etag) { (version, None) } else { (None, version) };
+        let object = ObjectName { bucket: self.bucket, key: self.object_key, version_id, etag };
+
         let source =
             Source { object, table: self.table_name, sequencer: self.sequencer, uploader: None };
         ImportRequest { source, continuation: 0 }
     }
+}
+
+/// Returns `true` for the `ETag` of an object: an MD5 sum, and the number of parts if there are
+/// several. No version id of S3 has been seen in this form.
+fn is_etag(version: &str) -> bool {
+    let (sum, parts) = version.split_once('-').unwrap_or((version, "1"));
+    sum.len() == 32
+        && sum.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && parts.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 const CLAIM: &str = "SELECT row_to_json(claimed)::text FROM sync.claim_import(
@@ -153,6 +162,11 @@ WHERE id = :import_id::uuid AND state = 'running'";
 const FORGET_REJECTS: &str =
     "WITH kind AS (DELETE FROM sync.import_reject_kind WHERE import_id = :import_id::uuid)
 DELETE FROM sync.import_reject WHERE import_id = :import_id::uuid";
+
+const OPTIONS: &str = "SELECT coalesce((
+  SELECT options FROM sync.import WHERE id = :import_id::uuid
+    AND EXISTS (SELECT FROM sync.import_reject WHERE import_id = :import_id::uuid)
+), 'null')::text";
 
 const REPORTED: &str = "SELECT FROM sync.set_import_reported(:import_id::uuid, :tells::boolean)";
 
@@ -299,6 +313,11 @@ impl ImportEntry<'_> {
             })
         };
         ended.first().map(|record| rows(record).ok_or_else(|| self.unreadable())).transpose()
+    }
+
+    /// Returns the options of an import that has kept rejects; `None` if it has none.
+    pub(super) async fn options_with_rejects(&self) -> Result<Option<Value>, SyncError> {
+        self.read(OPTIONS, vec![self.id()]).await
     }
 
     /// Records that an import which another worker ended has its report, and makes its event if

@@ -18,6 +18,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use import_options::Defaults;
 use uuid::Uuid;
 
 use self::attempt::Attempt;
@@ -26,7 +27,6 @@ use self::cancel::Cancel;
 use self::claim::{ImportEntry, Worker};
 pub use self::heartbeat::EVERY as HEARTBEAT_EVERY;
 use self::heartbeat::Heartbeat;
-use self::read::options::Defaults;
 use self::read::{chunk, source};
 use crate::api::caller::RowSecurity;
 use crate::aws::data_api::DataApi;

@@ -238,7 +238,6 @@ fn cause(cause: &str) -> &'static str {
         "2200H" => {
             "A sequence of the table is exhausted. The writes wait until it can count on; the log of the function apply names it."
         }
-        "53100" => "The disk of the database is full. The writes wait until there is room.",
         _ => {
             "An error that is not about a row blocks this write, or one before it. The writes wait until it is fixed; the log of \
              the function apply says what it is."

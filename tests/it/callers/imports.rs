@@ -1,7 +1,7 @@
 //! Under row security a file is loaded under the claims of its prefix, or of its uploader.
 
-use aurora_sync::functions::import::read::options::Defaults;
 use aurora_sync::functions::import::{self, Import};
+use import_options::Defaults;
 use serde_json::{Value, json};
 
 use super::{NOTES, claims, read, rows, with_token, world};

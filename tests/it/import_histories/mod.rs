@@ -19,10 +19,10 @@ use aurora_sync::aws::objects::Objects;
 use aurora_sync::aws::queue::Queue as Sqs;
 use aurora_sync::domain::deadline::Deadline;
 use aurora_sync::functions::import::read::chunk::Limits;
-use aurora_sync::functions::import::read::options::Defaults;
 use aurora_sync::functions::import::read::source::{self, Source};
 use aurora_sync::functions::import::{self, Import};
 use aws_lambda_events::sqs::SqsEvent;
+use import_options::Defaults;
 use serde_json::{Value, json};
 
 use self::file::{File, Size, row};

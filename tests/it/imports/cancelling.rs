@@ -62,22 +62,25 @@ async fn an_import_without_a_worker_ends_and_is_reported_at_once() {
     let mut importer = Importer::in_chunks(T, 2).await;
     importer.import.lanes = 1;
     importer.world.fault("batch@2.. fail-before=ServiceUnavailableError");
-    let response = importer.drop_file("imports/t/a.csv", "k,v\n1,a\n2,a\n3,a\n").await;
+    let file = "k,v\n1,a\nx,a\n3,a\n";
+    let response = importer.drop_file("imports/t/a.csv", file).await;
     assert_eq!(response.batch_item_failures.len(), 1);
     importer.world.server.faults().clear();
     cancel(&importer).await;
     let reported =
         "SELECT state, rows_read, rows_written, error, reported_at IS NOT NULL FROM sync.import";
-    assert_eq!(importer.world.rows(reported).await, [format!("failed|2|2|{CANCELLED}|true")]);
+    assert_eq!(importer.world.rows(reported).await, [format!("failed|2|1|{CANCELLED}|true")]);
+    let rejected = importer.result("t", "rejected.csv").await.unwrap();
+    assert!(rejected.starts_with("k,v,_error\nx,a,"), "{rejected}");
     let report: Value =
         serde_json::from_str(&importer.result("t", "report.json").await.unwrap()).unwrap();
     assert_eq!((&report["error"], &report["rows"]["read"]), (&CANCELLED.into(), &2.into()));
     // Its message comes again, and a second cancellation has no effect.
-    let etag = importer.bucket.put("imports/t/a.csv", "k,v\n1,a\n2,a\n3,a\n").await;
+    let etag = importer.bucket.put("imports/t/a.csv", file).await;
     assert!(importer.notify("imports/t/a.csv", &etag, "01").await.batch_item_failures.is_empty());
     cancel(&importer).await;
-    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["2"]);
-    assert_eq!(importer.world.rows(reported).await, [format!("failed|2|2|{CANCELLED}|true")]);
+    assert_eq!(importer.world.rows("SELECT count(*) FROM t").await, ["1"]);
+    assert_eq!(importer.world.rows(reported).await, [format!("failed|2|1|{CANCELLED}|true")]);
 }
 
 #[tokio::test]

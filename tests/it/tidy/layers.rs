@@ -233,12 +233,25 @@ fn crates_for_other_projects_do_not_depend_on_the_worker() {
     assert!(own.contains("aurora-sync"));
     for (folder, allowed) in [
         ("csv-stream", &[][..]),
+        ("wording", &[]),
+        ("import-options", &["csv-stream", "wording"]),
+        (
+            "cli",
+            &[
+                "csv-stream",
+                "import-options",
+                "wording",
+                "data-api-server",
+                "ephemeral-postgres",
+                "local-stack",
+            ],
+        ),
         ("ephemeral-postgres", &[]),
         ("data-api-server", &["ephemeral-postgres"]),
     ] {
         let manifest = fs::read_to_string(format!("crates/{folder}/Cargo.toml")).unwrap();
         let found = dependencies(&manifest);
-        assert!(found.len() > 3, "{found:?}");
+        assert!(!found.is_empty(), "{folder}");
         for name in found.into_iter().filter(|name| own.contains(*name)) {
             assert!(allowed.contains(&name), "{folder} must not depend on {name}");
         }

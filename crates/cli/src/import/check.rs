@@ -1,7 +1,9 @@
 //! Checks a file before its upload: its table, its options, its header and its first records.
 //!
-//! Pure. The worker has the last word. A check only refuses a file that would fail, or of which no
-//! record that was looked at would be loaded.
+//! Pure. The worker has the last word. A check refuses a file that would fail, whose content asks
+//! for other options, or of which no record that was looked at would be loaded.
+
+use wording::nearest;
 
 use crate::operations::tables::{Offer, Table};
 use crate::preview::{Gravity, Preview, Proposal};
@@ -14,18 +16,12 @@ pub(super) fn table<'a>(offer: &'a Offer, name: &str) -> Result<&'a Table, Strin
     if let Some(table) = offer.tables.iter().find(|table| table.name == name) {
         return Ok(table);
     }
-    let names = offer.tables.iter().map(|table| table.name.as_str());
-    let near = names.max_by(|a, b| likeness(a, name).total_cmp(&likeness(b, name)));
-    let hint = match near.filter(|near| likeness(near, name) > 0.7) {
+    let hint = match nearest(name, offer.tables.iter().map(|table| table.name.as_str())) {
         Some(near) => format!("did you mean {near}?"),
         None => "aurora-sync tables lists those that are; a new one needs a GRANT to sync_writer"
             .to_owned(),
     };
     Err(format!("the API offers no table {name}; {hint}"))
-}
-
-fn likeness(one: &str, other: &str) -> f64 {
-    strsim::jaro_winkler(one, other)
 }
 
 /// Returns why a file is not to be uploaded, with the options that would help; `None` if it can be.

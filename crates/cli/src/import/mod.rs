@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use hyper::Method;
+use import_options::{Defaults, Settings};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
@@ -43,15 +44,16 @@ pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
         Ok(aws) => aws,
         Err(error) => return failed(&error),
     };
-    let outputs = match aws.outputs_of(account.stack.as_deref()).await {
-        Ok(outputs) => outputs,
+    let stack = match aws.values_of(account.stack.as_deref()).await {
+        Ok(stack) => stack,
         Err(error) => return failed(&error),
     };
-    let deployment =
-        match Deployment::find(&arguments.deployment, &outputs, |name| std::env::var(name).ok()) {
-            Ok(deployment) => deployment,
-            Err(error) => return wrong_usage(&error),
-        };
+    let deployment = match Deployment::find(&arguments.deployment, &stack.outputs, |name| {
+        std::env::var(name).ok()
+    }) {
+        Ok(deployment) => deployment,
+        Err(error) => return wrong_usage(&error),
+    };
     let api = aws
         .signer(&deployment.api_url)
         .and_then(|signer| Api::new(deployment.api_url.clone(), signer));
@@ -59,7 +61,8 @@ pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
         Ok(api) => api,
         Err(error) => return failed(&error),
     };
-    let importer = Importer { arguments, deployment, api, objects: aws.objects() };
+    let (defaults, objects) = (stack.import_defaults(), aws.objects());
+    let importer = Importer { arguments, deployment, defaults, api, objects };
     match Box::pin(importer.check_all(&files)).await {
         Ok(heads) => importer.import_all(&files, &heads).await,
         Err(outcome) => outcome,
@@ -69,6 +72,8 @@ pub(crate) async fn run(arguments: &arguments::Import) -> Outcome {
 struct Importer<'a> {
     arguments: &'a arguments::Import,
     deployment: Deployment,
+    /// The options of files by prefix.
+    defaults: Defaults,
     api: Api,
     objects: Objects,
 }
@@ -96,8 +101,7 @@ impl Importer<'_> {
             error_line(&format!("error: {refusal}"));
         }
         error_line(
-            "nothing was uploaded; to upload it as it is, for example because the bucket's defaults name its \
-             options: --no-check",
+            "nothing was uploaded; --no-check uploads it as it is, and the import judges it",
         );
         Err(Outcome::Usage)
     }
@@ -110,7 +114,7 @@ impl Importer<'_> {
             Err(error) => return Ok(vec![error]),
         };
         let of_file = |(file, head): (&Named, &Head)| {
-            let reason = self.refusal(head, table)?;
+            let reason = self.refusal(file, head, table)?;
             Some(format!("{} was not uploaded: {reason}", file.name))
         };
         Ok(files.iter().zip(heads).filter_map(of_file).collect())
@@ -123,9 +127,16 @@ impl Importer<'_> {
         asked.map(drop).map_err(ApiError::into_error)
     }
 
-    fn refusal(&self, head: &Head, table: &Table) -> Option<String> {
+    fn refusal(&self, file: &Named, head: &Head, table: &Table) -> Option<String> {
         let beginning = preview::Head { bytes: &head.bytes, is_whole: head.is_whole };
-        check::refusal(&preview::preview(beginning, table, &self.arguments.options.given()))
+        let given = self.arguments.options.given();
+        let given = Settings::read(&self.defaults, &self.key(file), given.into_iter());
+        check::refusal(&preview::preview(beginning, table, &given))
+    }
+
+    /// Returns the key of a file in the bucket of uploads.
+    fn key(&self, file: &Named) -> String {
+        format!("imports/{}/{}", self.arguments.table, file.name)
     }
 
     /// Imports the files one after the other, until all are done or the user interrupts it.
@@ -171,7 +182,7 @@ impl Importer<'_> {
         let table = &self.arguments.table;
         let target = UploadTarget {
             bucket: self.deployment.uploads_bucket.clone(),
-            key: format!("imports/{table}/{}", file.name),
+            key: self.key(file),
             metadata: options.into_iter().map(|(name, value)| (name, value.to_owned())).collect(),
         };
         // Also finds out whether the API can be asked, before anything is uploaded.

@@ -4,10 +4,11 @@
 //! Pure.
 
 use csv_stream::records::{Content, RECORD_BYTES_MAX};
+use import_options::Numbers;
 use serde_json::Value;
 
 use super::Fault;
-use super::form::{Numbers, kind};
+use super::form::{kind, plain};
 use crate::operations::tables::Column;
 
 /// Returns the faults of the fields of a record.
@@ -71,8 +72,8 @@ fn of_schema(text: &str, column: &Column, numbers: Numbers) -> Option<String> {
 }
 
 fn of_number(text: &str, column: &Column, numbers: Numbers) -> Option<String> {
-    let Some(plain) = numbers.plain(text) else {
-        let example = if numbers == Numbers::Plain { "1234.5" } else { numbers.word() };
+    let Some(plain) = plain(numbers, text) else {
+        let example = if numbers == Numbers::Plain { "1234.5" } else { numbers.as_str() };
         return Some(format!("a number, written as {example}"));
     };
     let schema = &column.schema;

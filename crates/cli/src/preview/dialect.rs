@@ -6,8 +6,8 @@
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::Encoding;
 use csv_stream::records::{Content, Record};
+use import_options::{Settings, character_word};
 
-use super::given::{Given, word_of};
 use super::layout::column;
 use super::{Proposal, records};
 use crate::operations::tables::Table;
@@ -49,16 +49,12 @@ pub(super) fn of(
     encoding: Encoding,
     is_whole: bool,
     table: &Table,
-    given: &Given,
+    given: &Settings,
 ) -> (Dialect, Vec<Proposal>) {
-    let base = Dialect {
-        escape: given.escape,
-        comment: given.comment,
-        null: given.null.clone(),
-        ..Dialect::default()
-    };
-    let delimiters = given.delimiter.map_or(DELIMITERS.to_vec(), |delimiter| vec![delimiter]);
-    let quotes = given.quote.map_or(QUOTES.to_vec(), |quote| vec![quote]);
+    let base = &given.options.dialect;
+    let is_set = |option| given.is_set(option);
+    let delimiters = if is_set("delimiter") { vec![base.delimiter] } else { DELIMITERS.to_vec() };
+    let quotes = if is_set("quote") { vec![base.quote] } else { QUOTES.to_vec() };
     let mut best: Option<(Evidence, Dialect)> = None;
     for quote in quotes {
         // Other quotes need evidence that a few fields cannot give by chance.
@@ -77,23 +73,23 @@ pub(super) fn of(
             }
         }
     }
-    let dialect = best.map_or(base, |(_, dialect)| dialect);
+    let dialect = best.map_or_else(|| base.clone(), |(_, dialect)| dialect);
     let proposals = proposals(&dialect, given);
     (dialect, proposals)
 }
 
-fn proposals(dialect: &Dialect, given: &Given) -> Vec<Proposal> {
+fn proposals(dialect: &Dialect, given: &Settings) -> Vec<Proposal> {
     let mut proposals = Vec::new();
-    if given.delimiter.is_none() && dialect.delimiter != b',' {
+    if !given.is_set("delimiter") && dialect.delimiter != b',' {
         proposals.push(Proposal {
             option: "delimiter",
-            value: word_of(dialect.delimiter),
+            value: character_word(dialect.delimiter),
             why: "it cuts the first records into the same number of fields".to_owned(),
         });
     }
-    if given.quote.is_none() && dialect.quote != Some(b'"') {
+    if !given.is_set("quote") && dialect.quote != Some(b'"') {
         let (value, why) = match dialect.quote {
-            Some(quote) => (word_of(quote), "it surrounds fields"),
+            Some(quote) => (character_word(quote), "it surrounds fields"),
             None => ("none".to_owned(), "quotes stand alone, as ordinary characters do"),
         };
         proposals.push(Proposal { option: "quote", value, why: why.to_owned() });
@@ -101,7 +97,7 @@ fn proposals(dialect: &Dialect, given: &Given) -> Vec<Proposal> {
     proposals
 }
 
-fn evidence(records: &[Record], table: &Table, given: &Given) -> Evidence {
+fn evidence(records: &[Record], table: &Table, given: &Settings) -> Evidence {
     let count = |is_so: fn(&Content) -> bool| {
         records.iter().filter(|record| is_so(&record.content)).count()
     };
@@ -123,12 +119,12 @@ fn evidence(records: &[Record], table: &Table, given: &Given) -> Evidence {
     }
 }
 
-fn strength(records: &[Record], table: &Table, given: &Given, quoted: usize) -> Strength {
+fn strength(records: &[Record], table: &Table, given: &Settings, quoted: usize) -> Strength {
     let Some(Content::Fields(first)) = records.first().map(|record| &record.content) else {
         return Strength::default();
     };
     let names = first.iter().flatten();
-    let columns = if given.header == Some(false) {
+    let columns = if !given.options.has_header {
         0
     } else {
         names.filter(|name| column(table, name.trim()).is_some()).count()

@@ -6,8 +6,8 @@ use csv_stream::encoding::Encoding;
 use csv_stream::inflate::{Compression, Inflater};
 use csv_stream::reader::{Next, ReadError, Reader};
 use encoding_rs::{UTF_8, UTF_16BE, UTF_16LE};
+use import_options::Settings;
 
-use super::given::Given;
 use super::{CONTENT_BYTES, Head, Proposal};
 
 /// Returns the beginning of a file's content, decompressed, and whether that is all of it.
@@ -46,10 +46,11 @@ fn refuse_foreign(bytes: &[u8]) -> Result<(), ReadError> {
 pub(super) fn of(
     content: &[u8],
     is_whole: bool,
-    given: &Given,
+    given: &Settings,
 ) -> Result<(Encoding, Option<Proposal>), String> {
-    let encoding = Encoding::of(given.encoding, content).map_err(|error| error.to_string())?;
-    if given.encoding.is_some() || encoding.has_mark {
+    let encoding =
+        Encoding::of(given.options.encoding, content).map_err(|error| error.to_string())?;
+    if given.options.encoding.is_some() || encoding.has_mark {
         return Ok((encoding, None));
     }
     let Some(charset) = guess(content, is_whole) else { return Ok((encoding, None)) };

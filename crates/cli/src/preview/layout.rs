@@ -3,9 +3,10 @@
 //! Pure.
 
 use csv_stream::records::{Content, Record};
+use import_options::{LoadMode, Numbers, Settings};
+use wording::{nearest, shortened};
 
-use super::form::Numbers;
-use super::given::Given;
+use super::form::is_number;
 use super::{Field, Problem, Proposal, cells, stops};
 use crate::operations::tables::{Column, Table};
 
@@ -23,7 +24,7 @@ pub(super) struct Layout<'t> {
 
 impl<'t> Layout<'t> {
     /// Finds the columns, and takes the header out of the records.
-    pub(super) fn of(records: &mut Vec<Record>, table: &'t Table, given: &Given) -> Self {
+    pub(super) fn of(records: &mut Vec<Record>, table: &'t Table, given: &Settings) -> Self {
         let mut layout = Self {
             fields: Vec::new(),
             columns: Vec::new(),
@@ -40,7 +41,11 @@ impl<'t> Layout<'t> {
             }
             Some(_) => None,
         };
-        let has_header = given.header.unwrap_or_else(|| !is_row(first.as_deref(), table));
+        let has_header = if given.is_set("header") {
+            given.options.has_header
+        } else {
+            !is_row(first.as_deref(), table)
+        };
         let names = if has_header {
             let header = records.remove(0);
             let Some(names) = first else {
@@ -49,7 +54,7 @@ impl<'t> Layout<'t> {
                 return layout;
             };
             layout.named(names, given)
-        } else if let Some(columns) = &given.columns {
+        } else if let Some(columns) = &given.options.columns {
             columns.clone()
         } else {
             layout.propose_no_header(table, given)
@@ -59,9 +64,9 @@ impl<'t> Layout<'t> {
         layout
     }
 
-    fn propose_no_header(&mut self, table: &Table, given: &Given) -> Vec<String> {
+    fn propose_no_header(&mut self, table: &Table, given: &Settings) -> Vec<String> {
         let names: Vec<_> = written(table).map(|column| column.name.clone()).collect();
-        if given.header.is_none() {
+        if !given.is_set("header") {
             self.proposed.push(Proposal {
                 option: "header",
                 value: "false".to_owned(),
@@ -78,8 +83,8 @@ impl<'t> Layout<'t> {
     }
 
     /// Returns the names of the option `columns`, which replace those of the header.
-    fn named(&mut self, header: Vec<String>, given: &Given) -> Vec<String> {
-        let Some(mut columns) = given.columns.clone() else { return header };
+    fn named(&mut self, header: Vec<String>, given: &Settings) -> Vec<String> {
+        let Some(mut columns) = given.options.columns.clone() else { return header };
         let is_error = |name: Option<&String>| name.is_some_and(|name| name == ERROR_COLUMN);
         if header.len() == columns.len() + 1 && is_error(header.last()) {
             columns.push(ERROR_COLUMN.to_owned());
@@ -94,31 +99,37 @@ impl<'t> Layout<'t> {
         columns
     }
 
-    fn assign(&mut self, names: &[String], table: &'t Table, given: &Given) {
+    fn assign(&mut self, names: &[String], table: &'t Table, given: &Settings) {
+        let mut known = Vec::new();
         for (index, name) in names.iter().enumerate() {
             let found = column(table, name);
-            let twice = found.is_some_and(|found| self.columns.contains(&Some(found)));
+            let twice = found.is_some_and(|found| known.contains(&found));
+            known.extend(found);
+            let is_loaded = match found {
+                Some(found) => is_loaded(found, table, given),
+                None => Ok(false),
+            };
             let problem = match found {
                 _ if name == ERROR_COLUMN => None,
                 Some(_) if twice => Some(format!("the header names {name:?} twice; keep one")),
-                Some(found) => refused(found, table, given),
-                None if given.ignores_extra_columns => None,
+                Some(_) => is_loaded.clone().err(),
+                None if given.options.ignores_extra_columns => None,
                 None => Some(unknown(name, index, table)),
             };
             self.problems.extend(problem.map(stops));
-            let loaded = found.filter(|_| name != ERROR_COLUMN && !twice);
-            let loaded = loaded.filter(|found| refused(found, table, given).is_none());
+            let is_loaded = is_loaded == Ok(true) && name != ERROR_COLUMN && !twice;
+            let loaded = found.filter(|_| is_loaded);
             self.columns.push(loaded);
             let column = loaded.map(|column| column.name.clone());
             self.fields.push(Field { name: name.clone(), column });
         }
     }
 
-    fn check_missing(&mut self, table: &'t Table, given: &Given) {
-        let is_delete = given.has_mode("delete");
+    fn check_missing(&mut self, table: &'t Table, given: &Settings) {
+        let is_delete = given.options.mode == LoadMode::Delete;
         let is_needed = |column: &&Column| {
             let is_key = table.key.contains(&column.name);
-            let is_of_replace = is_key && given.has_mode("replace");
+            let is_of_replace = is_key && given.options.mode == LoadMode::Replace;
             if is_delete { is_key } else { column.is_required || is_of_replace }
         };
         let missing: Vec<_> = table
@@ -149,7 +160,7 @@ fn is_row(first: Option<&[String]>, table: &Table) -> bool {
             let text = Some(text.as_str()).filter(|text| !text.is_empty());
             cells::fault(text, column, Numbers::Plain, None).is_none()
         })
-        && columns.iter().any(|column| Numbers::are_of(column))
+        && columns.iter().any(|column| is_number(column))
 }
 
 /// Returns the column of this name: exactly or, if none has it, in another case.
@@ -165,15 +176,21 @@ fn written(table: &Table) -> impl Iterator<Item = &Column> {
     table.columns.iter().filter(|column| column.is_inserted)
 }
 
-/// Returns the reason why a column cannot be loaded, if there is one.
-fn refused(column: &Column, table: &Table, given: &Given) -> Option<String> {
+/// Returns whether the field of a column is loaded, as the worker decides it. Fails if the column
+/// must not be in the file.
+fn is_loaded(column: &Column, table: &Table, given: &Settings) -> Result<bool, String> {
     let is_key = table.key.contains(&column.name);
-    let is_ignored = given.ignores_extra_columns && !is_key;
-    if given.has_mode("delete") || column.is_inserted || is_ignored {
-        return None;
+    if given.options.mode == LoadMode::Delete {
+        return Ok(is_key);
+    }
+    if column.is_inserted {
+        return Ok(true);
+    }
+    if given.options.ignores_extra_columns && !is_key {
+        return Ok(false);
     }
     let name = &column.name;
-    Some(format!(
+    Err(format!(
         "the column {name:?} cannot be loaded, since the database makes its values or sync_writer \
          may not write it; set extra-columns to ignore"
     ))
@@ -186,16 +203,9 @@ fn unknown(name: &str, index: usize, table: &Table) -> String {
             "field {field} of the header has no name; name it, or set extra-columns to ignore"
         );
     }
-    let near = table
-        .columns
-        .iter()
-        .map(|column| {
-            (strsim::damerau_levenshtein(&name.to_lowercase(), &column.name.to_lowercase()), column)
-        })
-        .filter(|(distance, column)| *distance <= 1 + column.name.chars().count() / 4)
-        .min_by_key(|(distance, _)| *distance);
-    let near = near.map_or_else(String::new, |(_, column)| format!(" (is it {}?)", column.name));
-    let shown: String = name.chars().take(64).collect();
+    let near = nearest(name, table.columns.iter().map(|column| column.name.as_str()));
+    let near = near.map_or_else(String::new, |near| format!(" (is it {near}?)"));
+    let shown = shortened(name, 64);
     format!(
         "the header names {shown:?}, which is no column of {}{near}; rename it, or set \
          extra-columns to ignore",

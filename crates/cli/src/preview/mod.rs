@@ -8,7 +8,6 @@ mod cells;
 mod dialect;
 mod encoding;
 mod form;
-mod given;
 mod layout;
 mod numbers;
 
@@ -16,9 +15,8 @@ use csv_stream::dialect::Dialect;
 use csv_stream::encoding::{Encoding, MARK_BYTES_MAX};
 use csv_stream::reader::ReadError;
 use csv_stream::records::{Content, Record, Records};
+use import_options::{Numbers, OptionFault, Settings};
 
-use self::form::Numbers;
-use self::given::Given;
 use self::layout::Layout;
 use crate::operations::tables::{Column, Table};
 
@@ -115,9 +113,13 @@ pub(crate) enum Gravity {
     Rejects,
 }
 
-/// Previews a file for a table, with the options that are given by their documented names.
-pub(crate) fn preview(head: Head<'_>, table: &Table, given: &[(&str, &str)]) -> Preview {
-    let (given, mut problems) = Given::read(given);
+/// Previews a file for a table, with the options that are given for it, and their errors.
+pub(crate) fn preview(
+    head: Head<'_>,
+    table: &Table,
+    (given, faults): &(Settings, Vec<OptionFault>),
+) -> Preview {
+    let mut problems: Vec<_> = faults.iter().map(|fault| stops(fault.to_string())).collect();
     let mut proposed = Vec::new();
     let mut found = Preview::empty();
     let (content, is_whole) = match encoding::inflated(head) {
@@ -127,7 +129,7 @@ pub(crate) fn preview(head: Head<'_>, table: &Table, given: &[(&str, &str)]) -> 
             return found;
         }
     };
-    let encoding = match encoding::of(&content, is_whole, &given) {
+    let encoding = match encoding::of(&content, is_whole, given) {
         Ok((encoding, proposal)) => {
             proposed.extend(proposal);
             encoding
@@ -137,13 +139,13 @@ pub(crate) fn preview(head: Head<'_>, table: &Table, given: &[(&str, &str)]) -> 
             return found;
         }
     };
-    let (dialect, proposals) = dialect::of(&content, encoding, is_whole, table, &given);
+    let (dialect, proposals) = dialect::of(&content, encoding, is_whole, table, given);
     proposed.extend(proposals);
     let mut records = records(&content, encoding, &dialect, is_whole, RECORDS_READ);
-    let layout = Layout::of(&mut records, table, &given);
+    let layout = Layout::of(&mut records, table, given);
     proposed.extend(layout.proposed);
     problems.extend(layout.problems);
-    let numbers = numbers::of(&records, &layout.columns, &given);
+    let numbers = numbers::of(&records, &layout.columns, given);
     proposed.extend(numbers.proposed);
     let checked = check(&records, &layout.columns, numbers.numbers, numbers.null.as_deref());
     problems.extend(rejected(&checked, &layout.fields));
@@ -156,19 +158,6 @@ pub(crate) fn preview(head: Head<'_>, table: &Table, given: &[(&str, &str)]) -> 
         records_read: records.len(),
         is_whole: is_whole && records.len() < RECORDS_READ,
         records: checked.into_iter().take(RECORDS_SHOWN).collect(),
-    }
-}
-
-/// Returns the dialect that options by their documented names give.
-pub(crate) fn dialect_of(given: &[(&str, &str)]) -> Dialect {
-    let (given, _) = Given::read(given);
-    let standard = Dialect::default();
-    Dialect {
-        delimiter: given.delimiter.unwrap_or(standard.delimiter),
-        quote: given.quote.unwrap_or(standard.quote),
-        escape: given.escape,
-        comment: given.comment,
-        null: given.null,
     }
 }
 

@@ -1,3 +1,4 @@
+use import_options::Defaults;
 use serde_json::json;
 
 use super::*;
@@ -16,7 +17,12 @@ fn staff() -> Table {
 }
 
 fn of_bytes(bytes: &[u8], given: &[(&str, &str)]) -> Preview {
-    preview(Head { bytes, is_whole: true }, &staff(), given)
+    of_head(Head { bytes, is_whole: true }, given)
+}
+
+fn of_head(head: Head<'_>, given: &[(&str, &str)]) -> Preview {
+    let given = Settings::read(&Defaults::none(), "imports/staff/a.csv", given.iter().copied());
+    preview(head, &staff(), &given)
 }
 
 fn of(text: &str, given: &[(&str, &str)]) -> Preview {
@@ -94,7 +100,7 @@ fn a_mark_or_an_option_decides_about_the_encoding() {
 #[test]
 fn a_character_that_the_head_cuts_off_is_no_problem() {
     let bytes = b"id,name\n0001,Ada\n0002,\xc3";
-    let found = preview(Head { bytes, is_whole: false }, &staff(), &[]);
+    let found = of_head(Head { bytes, is_whole: false }, &[]);
     assert_eq!((proposed(&found), found.records.len()), (vec![], 1));
     assert!(!found.is_whole);
 }
@@ -115,6 +121,17 @@ fn a_text_for_null_is_proposed_by_the_columns_of_numbers() {
     let found = of("id,name,age\n0001,NA,\\N\n", &[]);
     assert_eq!(proposed(&found), ["null=\\N"]);
     assert_eq!(problems(&found), Vec::<&str>::new());
+}
+
+#[test]
+fn a_few_odd_numbers_among_many_are_no_reason_for_an_option() {
+    for odd in ["NA", "\"1,234\""] {
+        let mut text = "id,name,age\n".to_owned();
+        for number in 0..300 {
+            text.push_str(&format!("{number:04},x,{}\n", if number == 7 { odd } else { "1" }));
+        }
+        assert_eq!(proposed(&of(&text, &[])), Vec::<String>::new(), "{odd}");
+    }
 }
 
 #[test]
@@ -168,8 +185,35 @@ fn files_that_are_no_csv_are_named() {
 #[test]
 fn options_with_wrong_values_stop_the_import() {
     let found = of("id,name\n0001,Ada\n", &[("delimiter", "komma"), ("header", "no")]);
-    assert!(problems(&found)[0].starts_with("delimiter is \"komma\"; expected one ASCII"));
-    assert_eq!(problems(&found)[1], "header is \"no\"; expected true or false");
+    assert!(problems(&found)[0].starts_with("delimiter=\"komma\": expected one ASCII"));
+    assert_eq!(problems(&found)[1], "header=\"no\": expected one of true, false");
+}
+
+#[test]
+fn options_that_contradict_each_other_stop_the_import() {
+    let found = of("id,name\n0001,Ada\n", &[("quote", ";"), ("delimiter", ";")]);
+    assert!(found.is_stopped());
+    assert!(problems(&found)[0].contains("another character than that of"), "{found:?}");
+}
+
+#[test]
+fn a_default_of_the_prefix_counts_as_given() {
+    let defaults =
+        r#"{"imports/staff/": {"delimiter": ";", "columns": "id,name", "header": false}}"#;
+    let defaults = Defaults::parse(defaults).unwrap();
+    let given = Settings::read(&defaults, "imports/staff/a.csv", std::iter::empty());
+    let head = Head { bytes: b"0001;Ada\n", is_whole: true };
+    let found = preview(head, &staff(), &given);
+    assert_eq!((proposed(&found), problems(&found)), (vec![], vec![]));
+    assert_eq!(found.records[0].fields[1].as_deref(), Some("Ada"));
+}
+
+#[test]
+fn only_the_key_of_a_file_that_deletes_rows_is_checked() {
+    let found = of("id,name,age\n0001,,old\n", &[("mode", "delete")]);
+    assert_eq!((proposed(&found), problems(&found)), (vec![], vec![]));
+    let columns: Vec<_> = found.fields.iter().map(|field| field.column.as_deref()).collect();
+    assert_eq!(columns, [Some("id"), None, None]);
 }
 
 #[test]

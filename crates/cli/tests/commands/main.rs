@@ -19,7 +19,9 @@ use crate::cli::{Cli, run_sql};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_uploaded_followed_and_reported() {
     let functions = build_functions(&workspace::root().unwrap(), Profile::Dev).await.unwrap();
-    let stack = Stack::start(Options::new(functions).unwrap()).await.unwrap();
+    let mut options = Options::new(functions).unwrap();
+    options.parameters.push(("ImportDefaults".into(), uploads::IMPORT_DEFAULTS.into()));
+    let stack = Stack::start(options).await.unwrap();
     tokio::task::spawn_blocking(move || {
         let cli = Cli::of(&stack);
         good_rows_are_status_0(&cli);
@@ -28,6 +30,8 @@ async fn a_file_is_uploaded_followed_and_reported() {
         an_unknown_deployment_is_status_2(&cli);
         a_large_file_goes_in_parts(&cli);
         uploads::a_file_that_would_fail_is_not_uploaded(&cli);
+        let api = stack.addresses().api_url.clone();
+        uploads::a_default_of_the_stack_is_no_reason_to_refuse_a_file(&cli, &api);
         uploads::an_unknown_profile_is_refused(&cli);
         uploads::an_upload_that_was_interrupted_is_resumed(&cli);
         uploads::ctrl_c_names_the_import_and_the_commands_for_it(&cli);

@@ -16,7 +16,14 @@ pub(crate) fn a_file_that_would_fail_is_not_uploaded(cli: &Cli) {
         ("wrong.csv good.csv --table staff", "error: wrong.csv was not uploaded: "),
         ("semicolons.csv --table staff", "--delimiter semicolon"),
         ("good.csv --table stuff", "the API offers no table stuff; did you mean staff?"),
-        ("good.csv --table staff --header perhaps", "header is \"perhaps\""),
+        (
+            "good.csv --table staff --header perhaps",
+            "header=\"perhaps\": expected one of true, false",
+        ),
+        (
+            "good.csv --table staff --quote , --atomic true",
+            "another character than that of delimiter",
+        ),
     ] {
         let (status, said, progress) = cli.import(words, "");
         assert_eq!(status, 2, "{words}: {said}{progress}");
@@ -25,6 +32,19 @@ pub(crate) fn a_file_that_would_fail_is_not_uploaded(cli: &Cli) {
     assert_eq!(imports(), before);
     let (status, said, progress) =
         cli.import("semicolons.csv --table staff --delimiter semicolon", "");
+    assert_eq!(status, 0, "{said}{progress}");
+}
+
+/// The default of a prefix, which the stack of the test has.
+pub(crate) const IMPORT_DEFAULTS: &str = r#"{"imports/staff/semi": {"delimiter": ";"}}"#;
+
+pub(crate) fn a_default_of_the_stack_is_no_reason_to_refuse_a_file(cli: &Cli, api: &str) {
+    cli.write("semi.csv", "id;name\n1009;x\n");
+    let import = |words: &str| cli.import(&format!("semi.csv --table staff {words}"), "");
+    // Without the stack, nothing tells its defaults.
+    let (status, _, progress) = import("");
+    assert!(status == 2 && progress.contains("--delimiter semicolon"), "{progress}");
+    let (status, said, progress) = import(&format!("--stack aurora-sync --api {api}"));
     assert_eq!(status, 0, "{said}{progress}");
 }
 

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
+use import_options::Limit;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::loader::{Loader, Slot};
@@ -16,7 +17,6 @@ use crate::domain::deadline::Deadline;
 use crate::functions::import::claim::{ImportEntry, Progress};
 use crate::functions::import::read::chunk::{Chunk, ChunkEnd};
 use crate::functions::import::read::opened::Opened;
-use crate::functions::import::read::options::Limit;
 use crate::functions::import::read::part::Part;
 use crate::functions::import::stop::Stop;
 

@@ -5,6 +5,7 @@
 
 use aurora_sync_catalog::{Column, Table};
 use csv_stream::encoding::Encoding;
+use import_options::Options;
 
 use super::rejects::{self, FileRow};
 use super::sets::{Set, Unfolded, by_key, column_parameters, fold, sets};
@@ -20,7 +21,6 @@ use crate::domain::rejection::Rejection;
 use crate::domain::value::array_literal::array_literal;
 use crate::functions::import::claim::ImportEntry;
 use crate::functions::import::read::chunk::ChunkEnd;
-use crate::functions::import::read::options::Options;
 use crate::functions::import::read::part::{Part, PartRow, Reject};
 
 /// Fewest rows of a set, however long sets take.

@@ -5,6 +5,7 @@
 //! deleting go through the table in stretches. Each stretch is a transaction that records its end,
 //! from which another invocation can continue.
 
+use import_options::Limit;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -17,7 +18,6 @@ use crate::database::transaction::{End, Transaction, in_transaction};
 use crate::domain::error::{DataApiError, DataApiFault, SyncError};
 use crate::domain::field::{Parameter, json, optional, parameter};
 use crate::functions::import::claim::ImportEntry;
-use crate::functions::import::read::options::Limit;
 use crate::functions::import::stop::Stop;
 
 /// Begins the counting, as the whole file is loaded.

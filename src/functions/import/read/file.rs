@@ -5,9 +5,9 @@ use std::time::Duration;
 use csv_stream::encoding::Encoding;
 use csv_stream::reader::{Next, ReadError, Reader};
 use csv_stream::records::{FilePosition, Record};
+use import_options::Options;
 use tokio::time::timeout;
 
-use super::options::Options;
 use crate::aws::objects::{ObjectName, Objects, RangeReader};
 use crate::domain::deadline::Deadline;
 use crate::functions::import::stop::Stop;

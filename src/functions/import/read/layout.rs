@@ -9,12 +9,12 @@ use std::borrow::Cow;
 
 use aurora_sync_catalog::{Column, ColumnType, Table};
 use csv_stream::records::{Content, Fields, RECORD_BYTES_MAX, Record};
+use import_options::{LoadMode, Numbers, Options};
+use wording::{nearest, shortened};
 
-use super::options::{Numbers, Options};
 use crate::database::parameter_set::PackedCells;
-use crate::domain::fault::{nearest, shortened};
 use crate::domain::key::{self, Key};
-use crate::domain::load_mode::LoadMode;
+use crate::domain::load_mode;
 use crate::domain::rejection::Rejection;
 use crate::domain::row::unknown_column;
 use crate::domain::value;
@@ -184,7 +184,7 @@ impl<'a> Layout<'a> {
     /// Returns a number without its separators of groups, and any other text as it is.
     fn plain_number<'t>(&self, column: &Column, text: &'t str) -> Result<Cow<'t, str>, Rejection> {
         let numbers = self.numbers;
-        if numbers == Numbers::Plain || !Numbers::are_of(&column.column_type) {
+        if numbers == Numbers::Plain || !is_number(&column.column_type) {
             return Ok(Cow::Borrowed(text));
         }
         let written_as = || misread(column, &format!(", written as {}", numbers.as_str()));
@@ -262,6 +262,21 @@ fn has_empty(column_type: &ColumnType) -> bool {
     )
 }
 
+/// Returns `true` if values of this type have the declared form of numbers. Arrays do not: commas
+/// separate their elements.
+fn is_number(column_type: &ColumnType) -> bool {
+    use ColumnType as Type;
+    matches!(
+        column_type,
+        Type::SmallInt
+            | Type::Integer
+            | Type::BigInt
+            | Type::Numeric { .. }
+            | Type::Real
+            | Type::DoublePrecision
+    )
+}
+
 /// Returns the column that a field names, or `None` if the field is left out.
 fn named<'a>(
     table: &'a Table,
@@ -299,7 +314,7 @@ fn is_loaded(table: &Table, column: &Column, options: &Options) -> Result<bool, 
     if options.mode == LoadMode::Delete {
         return Ok(is_key);
     }
-    if table.accepts(column, options.mode.changes(table)) {
+    if table.accepts(column, load_mode::changes(options.mode, table)) {
         return Ok(true);
     }
     if options.ignores_extra_columns && !is_key {

@@ -25,14 +25,24 @@ pub(in crate::functions::import) struct Opened<'a> {
     chunk: Chunk,
 }
 
-/// Reads the header, and goes to the checkpoint.
-///
-/// Fails if the header does not fit the table or the options, or if the file is empty.
-pub(in crate::functions::import) async fn open<'a>(
-    source: FileSource<'a>,
-    table: &'a Table,
-    progress: &Progress,
-) -> Result<Opened<'a>, Stop> {
+/// A file whose header was read.
+#[derive(Debug)]
+struct Begun<'a> {
+    file: File<'a>,
+    /// `None` if the file has no header, or no record at all.
+    header: Option<Record>,
+    /// The records that came with the header.
+    records: Vec<Record>,
+    may_have_more: bool,
+    format: Format,
+}
+
+/// Reads the header, and returns the format of the file.
+pub(in crate::functions::import) async fn format(source: FileSource<'_>) -> Result<Format, Stop> {
+    Ok(begin(source).await?.format)
+}
+
+async fn begin(source: FileSource<'_>) -> Result<Begun<'_>, Stop> {
     let options = source.options;
     let mut file = File::open(source, None);
     let mut records = Vec::new();
@@ -42,6 +52,30 @@ pub(in crate::functions::import) async fn open<'a>(
         may_have_more = may_have_more && read_some(&mut file, &mut records).await?;
     }
     let header = (options.has_header && !records.is_empty()).then(|| records.remove(0));
+    let encoding = match file.reader.encoding() {
+        Some(encoding) => encoding,
+        None => Encoding::of(options.encoding, &[]).map_err(ReadError::from)?,
+    };
+    let format = Format {
+        dialect: options.dialect.clone(),
+        encoding,
+        line_end: file.reader.line_end().unwrap_or(LineEnd::Lf),
+        header: header.as_ref().map(|header| header.raw.clone()),
+        columns: options.columns.clone().unwrap_or_default(),
+    };
+    Ok(Begun { file, header, records, may_have_more, format })
+}
+
+/// Reads the header, and goes to the checkpoint.
+///
+/// Fails if the header does not fit the table or the options, or if the file is empty.
+pub(in crate::functions::import) async fn open<'a>(
+    source: FileSource<'a>,
+    table: &'a Table,
+    progress: &Progress,
+) -> Result<Opened<'a>, Stop> {
+    let options = source.options;
+    let Begun { file, header, records, may_have_more, format } = begin(source).await?;
     let layout = match (&header, &options.columns) {
         (Some(header), _) => Layout::from_header(table, header, options)?,
         (None, Some(columns)) if !options.has_header => {
@@ -51,17 +85,6 @@ pub(in crate::functions::import) async fn open<'a>(
             let error = "the file is empty; its first line must name the columns";
             return Err(Stop::Failed(error.to_owned()));
         }
-    };
-    let encoding = match file.reader.encoding() {
-        Some(encoding) => encoding,
-        None => Encoding::of(options.encoding, &[]).map_err(ReadError::from)?,
-    };
-    let format = Format {
-        dialect: options.dialect.clone(),
-        encoding,
-        line_end: file.reader.line_end().unwrap_or(LineEnd::Lf),
-        header: header.map(|header| header.raw),
-        columns: options.columns.clone().unwrap_or_default(),
     };
     let Progress { chunk, position, record, lanes, limits, .. } = *progress;
     let mut opened = Opened {
@@ -79,7 +102,7 @@ pub(in crate::functions::import) async fn open<'a>(
         opened.may_have_more = position.is_some();
         if let Some((byte_offset, line)) = position {
             let position = FilePosition { byte_offset, line };
-            opened.file = File::open(source, Some((encoding, position)));
+            opened.file = File::open(source, Some((opened.format.encoding, position)));
         }
     }
     Ok(opened)

@@ -8,6 +8,7 @@ mod rejects;
 
 use std::collections::BTreeMap;
 
+use import_options::is_of_rows;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -16,7 +17,6 @@ use self::rejected::RejectedFile;
 use self::rejects::RejectPages;
 use super::Import;
 use super::claim::ImportEntry;
-use super::read::options::is_of_rows;
 use super::read::source::Source;
 use crate::aws::objects::Upload;
 use crate::database::statement::chunk::REJECTS_KEPT;

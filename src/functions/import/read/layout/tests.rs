@@ -332,13 +332,13 @@ fn a_row_costs_four_allocations_whatever_its_number_of_fields() {
 
 /// Reads a file as the examples of docs/guide/import.md do, and returns its cells and rejects.
 fn example(columns: &str, metadata: &[(&str, &str)], file: &[u8]) -> Vec<String> {
-    use crate::functions::import::read::options::{self, Defaults};
     use csv_stream::reader::{Next, Reader};
+    use import_options::{self, Defaults};
 
     let table = table(columns);
     let metadata =
         metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let options = options::read(&Defaults::none(), "imports/t/a", &metadata).unwrap();
+    let options = import_options::read(&Defaults::none(), "imports/t/a", &metadata).unwrap();
     let mut reader = Reader::new(options.dialect.clone(), options.encoding);
     let mut records = Vec::new();
     reader.push(file);

@@ -6,9 +6,13 @@
 use csv_stream::dialect::Dialect;
 use serde_json::{Map, Value};
 
-use super::value::ValueFault;
-use super::{OptionFault, Settings};
-use crate::domain::caller::CLAIMS_BYTES_MAX;
+use crate::value::ValueFault;
+use crate::{OptionFault, Settings};
+
+/// The most bytes of the claims of a caller or of a prefix, as JSON. A message holds them besides
+/// its writes. API Gateway takes 10,240 bytes of headers (API Gateway, "Quotas for HTTP APIs"), so that
+/// a token has fewer.
+pub const CLAIMS_BYTES_MAX: usize = 16 * 1024;
 
 /// The prefix of all files.
 const ROOT: &str = "imports/";
@@ -90,14 +94,14 @@ impl Defaults {
 
     /// Returns the claims of a key: those of the longest prefix that has some. No metadata of a
     /// file can change them.
-    pub(in crate::functions::import) fn claims_of(&self, key: &str) -> Option<&str> {
+    pub fn claims_of(&self, key: &str) -> Option<&str> {
         let prefixes = self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.begin));
         prefixes.filter_map(|prefix| prefix.claims.as_deref()).next_back()
     }
 
     /// Returns the options of a key. For each option, the longest prefix that declares it has
     /// precedence.
-    pub(super) fn of(&self, key: &str) -> Settings {
+    pub(crate) fn of(&self, key: &str) -> Settings {
         let mut settings = Settings::default();
         for prefix in self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.begin)) {
             for (name, text) in &prefix.options {

@@ -1,26 +1,30 @@
 //! The options of an import. Those in the metadata of the object have precedence over those of its
 //! prefix, and these over the defaults.
 //!
-//! Pure. docs/reference/options.md describes the options.
+//! Pure. The worker and the command read them by this code, so that a file is refused before its
+//! upload for the reasons for which its import would fail. docs/reference/options.md describes the
+//! options.
 
 mod contradictions;
 mod defaults;
 mod foreign;
+mod mode;
 mod numbers;
+mod settings;
 mod value;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::Charset;
 use serde_json::Value;
 
-pub use self::defaults::{Defaults, DefaultsError};
+pub use self::defaults::{CLAIMS_BYTES_MAX, Defaults, DefaultsError};
+pub use self::mode::LoadMode;
 pub use self::numbers::Numbers;
+pub use self::settings::{OptionFault, OptionsError, Settings, read};
 use self::value::ValueFault;
-use crate::domain::fault::shortened;
-use crate::domain::load_mode::LoadMode;
+pub use self::value::character_word;
 
 /// A limit of rows, as a number or as a percentage.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -205,127 +209,6 @@ pub const ALL: [ImportOption; 15] = [
 /// Returns `true` for an option that is about each row, and not about the whole file as limits are.
 pub fn is_of_rows(name: &str) -> bool {
     ALL.iter().any(|option| option.name == name) && !name.starts_with("max-")
-}
-
-/// An error of one option.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionFault {
-    /// The name of the option, as the user wrote it.
-    pub option: String,
-    /// The value, as the user wrote it; `None` if the option is not set.
-    pub value: Option<String>,
-    /// The prefix that declares the option; `None` if the metadata of the object does.
-    pub prefix: Option<String>,
-    /// The correct form, as in "expected …".
-    pub expected: String,
-    /// The name or value that the user probably meant.
-    pub nearest: Option<String>,
-}
-
-/// The most characters of a user's text that a fault repeats.
-const REPEATED_MAX: usize = 60;
-
-impl fmt::Display for OptionFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shortened(&self.option, REPEATED_MAX))?;
-        if let Some(value) = &self.value {
-            write!(f, "={:?}", shortened(value, REPEATED_MAX))?;
-        }
-        if let Some(prefix) = &self.prefix {
-            write!(f, " (the default of {prefix})")?;
-        }
-        write!(f, ": expected {}", self.expected)?;
-        match &self.nearest {
-            Some(nearest) => write!(f, "; did you mean \"{nearest}\"?"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// All errors of the options of a file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the options of the file are not valid: {}", listed(.faults))]
-pub struct OptionsError {
-    pub faults: Vec<OptionFault>,
-}
-
-fn listed(faults: &[OptionFault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// Options, and the source of each that is set.
-#[derive(Debug, Default)]
-struct Settings {
-    options: Options,
-    /// The text of each option that is set, and the prefix that declares it, if one does.
-    set: BTreeMap<&'static str, (String, Option<String>)>,
-}
-
-impl Settings {
-    /// Sets one option. Fails if there is none of this name, or if its value is not valid.
-    fn set(&mut self, name: &str, text: &str, prefix: Option<&str>) -> Result<(), OptionFault> {
-        let prefix = prefix.map(str::to_owned);
-        let set = match ALL.into_iter().find(|option| option.name == name) {
-            Some(option) => {
-                self.set.insert(option.name, (text.to_owned(), prefix.clone()));
-                (option.set)(&mut self.options, text)
-            }
-            None => Err(unknown(name)),
-        };
-        set.map_err(|fault| fault.of(name, Some(text.to_owned()), prefix))
-    }
-}
-
-/// Returns the fault of an unknown name.
-fn unknown(name: &str) -> ValueFault {
-    if foreign::is_of_encryption(name) {
-        return ValueFault::expected(
-            "no encryption by the sender, as only the sender could read the file; let S3 encrypt the object",
-        );
-    }
-    ValueFault::one_of(name, &ALL.map(|option| option.name))
-}
-
-/// Reads the options of the object with this key. `metadata` is its user-defined metadata as S3
-/// sends it, without `x-amz-meta-`.
-///
-/// Fails with all errors if an option is unknown, has a value that is not valid, or contradicts
-/// another.
-pub fn read(
-    defaults: &Defaults,
-    key: &str,
-    metadata: &BTreeMap<String, String>,
-) -> Result<Options, OptionsError> {
-    let mut settings = defaults.of(key);
-    let mut faults = Vec::new();
-    for (name, raw) in metadata {
-        let value = decoded(raw);
-        if !foreign::is_foreign(name, &value) {
-            faults.extend(settings.set(name, &value, None).err());
-        }
-    }
-    // Contradictions can be found only among valid values.
-    if faults.is_empty() {
-        faults = contradictions::of(&settings);
-    }
-    if !faults.is_empty() {
-        return Err(OptionsError { faults });
-    }
-    let mut options = settings.options;
-    // A quote as the escape character means doubled quotes, which are always allowed.
-    options.dialect.escape =
-        options.dialect.escape.filter(|mark| Some(*mark) != options.dialect.quote);
-    Ok(options)
-}
-
-/// Decodes a metadata value: S3 sends a value that is not ASCII as encoded words (RFC 2047).
-fn decoded(raw: &str) -> String {
-    if !raw.contains("=?") {
-        return raw.to_owned();
-    }
-    let header = [b"value: ", raw.as_bytes()].concat();
-    mailparse::parse_header(&header)
-        .map_or_else(|_| raw.to_owned(), |(header, _)| header.get_value())
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@
 
 use csv_stream::dialect::Dialect;
 
-use super::value::ValueFault;
-use super::{LoadMode, OptionFault, Settings};
+use crate::value::ValueFault;
+use crate::{LoadMode, OptionFault, Settings};
 
 /// Returns the contradictions, each as the fault of one of its options, with the change that ends
 /// it.
-pub(super) fn of(settings: &Settings) -> Vec<OptionFault> {
+pub(crate) fn of(settings: &Settings) -> Vec<OptionFault> {
     let options = &settings.options;
     let mut faults = equal_characters(settings);
     let mut add = |option: &str, expected: &str| faults.push(fault(settings, option, expected));

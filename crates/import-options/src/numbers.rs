@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use aurora_sync_catalog::ColumnType;
-
 /// The form of the numbers in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbers {
@@ -19,8 +17,8 @@ pub enum Numbers {
 }
 
 impl Numbers {
-    pub(in crate::functions::import) const ALL: [Self; 3] =
-        [Self::Plain, Self::CommaGroups, Self::PointGroups];
+    /// All forms, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::CommaGroups, Self::PointGroups];
 
     /// Returns the value of the option `numbers`.
     pub fn as_str(self) -> &'static str {
@@ -29,20 +27,6 @@ impl Numbers {
             Self::CommaGroups => "1,234.5",
             Self::PointGroups => "1.234,5",
         }
-    }
-
-    /// Returns `true` if values of this type have this form. Arrays do not: commas separate their
-    /// elements.
-    pub fn are_of(column_type: &ColumnType) -> bool {
-        matches!(
-            column_type,
-            ColumnType::SmallInt
-                | ColumnType::Integer
-                | ColumnType::BigInt
-                | ColumnType::Numeric { .. }
-                | ColumnType::Real
-                | ColumnType::DoublePrecision
-        )
     }
 
     /// Returns the number in the form that PostgreSQL reads, or `None` if its separators are not as

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -247,16 +249,6 @@ fn options_of_prefixes_that_are_not_valid_stop_the_deployment() {
     );
     check(r#"{"imports/t/": {"columns": [1]}}"#, "expected the names of the columns");
     check(r#"{"imports/t/": {"null": {}}}"#, "expected one value");
-}
-
-#[test]
-fn metadata_that_is_not_ascii_comes_as_encoded_words() {
-    let null = |value: &str| read_metadata(&[("null", value)]).unwrap().dialect.null;
-    assert_eq!(null("=?UTF-8?B?54Sh44GX?=").as_deref(), Some("無し"));
-    assert_eq!(null("=?UTF-8?Q?=E7=84=A1=E3=81=97?=").as_deref(), Some("無し"));
-    assert_eq!(null("=?x").as_deref(), Some("=?x"));
-    let columns = read_metadata(&[("columns", "=?UTF-8?B?aWQs5ZCN5YmN?=")]).unwrap().columns;
-    assert_eq!(columns, Some(vec!["id".into(), "名前".into()]));
 }
 
 fn characters() -> impl Strategy<Value = String> {

@@ -4,8 +4,9 @@
 
 use csv_stream::encoding::{Charset, for_label};
 
-use super::{Limit, LoadMode, Numbers, OptionFault};
-use crate::domain::fault::nearest;
+use wording::nearest;
+
+use crate::{Limit, LoadMode, Numbers, OptionFault};
 
 /// The names of characters, some of which are hard to write into metadata.
 const CHARACTER_NAMES: [(&str, u8); 6] = [
@@ -21,24 +22,24 @@ const NONE: &str = "none";
 
 /// The correct form of a value, and the value that the user probably meant.
 #[derive(Debug)]
-pub(super) struct ValueFault {
-    pub(super) expected: String,
-    pub(super) nearest: Option<String>,
+pub(crate) struct ValueFault {
+    pub(crate) expected: String,
+    pub(crate) nearest: Option<String>,
 }
 
 impl ValueFault {
-    pub(super) fn expected(expected: impl Into<String>) -> Self {
+    pub(crate) fn expected(expected: impl Into<String>) -> Self {
         Self { expected: expected.into(), nearest: None }
     }
 
     /// Makes the fault of a text that is none of these words.
-    pub(super) fn one_of(text: &str, words: &[&str]) -> Self {
+    pub(crate) fn one_of(text: &str, words: &[&str]) -> Self {
         Self::expected(format!("one of {}", words.join(", "))).near(text, words)
     }
 
     /// Makes it the fault of an option, with the value and the prefix that declares it, if there
     /// are any.
-    pub(super) fn of(
+    pub(crate) fn of(
         self,
         option: &str,
         value: Option<String>,
@@ -55,7 +56,7 @@ impl ValueFault {
 }
 
 /// Reads one of these words, in any case.
-pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, ValueFault> {
+pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, ValueFault> {
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -64,19 +65,19 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, ValueF
 }
 
 /// Reads `true` or `false`.
-pub(super) fn flag(text: &str) -> Result<bool, ValueFault> {
+pub(crate) fn flag(text: &str) -> Result<bool, ValueFault> {
     word(text, &[("true", true), ("false", false)])
 }
 
-pub(super) fn mode(text: &str) -> Result<LoadMode, ValueFault> {
+pub(crate) fn mode(text: &str) -> Result<LoadMode, ValueFault> {
     word(text, &LoadMode::ALL.map(|mode| (mode.as_str(), mode)))
 }
 
-pub(super) fn numbers(text: &str) -> Result<Numbers, ValueFault> {
+pub(crate) fn numbers(text: &str) -> Result<Numbers, ValueFault> {
     word(text, &Numbers::ALL.map(|numbers| (numbers.as_str(), numbers)))
 }
 
-pub(super) fn charset(text: &str) -> Result<Charset, ValueFault> {
+pub(crate) fn charset(text: &str) -> Result<Charset, ValueFault> {
     const COMMON: [&str; 7] =
         ["utf-8", "utf-16", "shift_jis", "windows-1252", "iso-8859-1", "euc-jp", "gb18030"];
     for_label(text).ok_or_else(|| {
@@ -97,7 +98,7 @@ fn character(text: &str) -> Option<u8> {
     })
 }
 
-pub(super) fn delimiter(text: &str) -> Result<u8, ValueFault> {
+pub(crate) fn delimiter(text: &str) -> Result<u8, ValueFault> {
     character(text).ok_or_else(|| {
         ValueFault::expected(
             "one ASCII character that is neither letter nor digit, or tab, comma, semicolon, pipe or space",
@@ -107,7 +108,7 @@ pub(super) fn delimiter(text: &str) -> Result<u8, ValueFault> {
 }
 
 /// Reads a character, or `none`.
-pub(super) fn mark(text: &str) -> Result<Option<u8>, ValueFault> {
+pub(crate) fn mark(text: &str) -> Result<Option<u8>, ValueFault> {
     if text.eq_ignore_ascii_case(NONE) {
         return Ok(None);
     }
@@ -116,7 +117,7 @@ pub(super) fn mark(text: &str) -> Result<Option<u8>, ValueFault> {
 }
 
 /// Returns the text of a character, as [`mark`] reads it.
-pub(super) fn character_name(character: Option<u8>) -> String {
+pub(crate) fn character_name(character: Option<u8>) -> String {
     match character {
         None => NONE.to_owned(),
         Some(b'\t') => "tab".to_owned(),
@@ -125,8 +126,15 @@ pub(super) fn character_name(character: Option<u8>) -> String {
     }
 }
 
+/// Returns the name of a character or, if it has none, its text: a shell takes it without quotes
+/// more often.
+pub fn character_word(character: u8) -> String {
+    let named = CHARACTER_NAMES.iter().find(|(_, named)| *named == character);
+    named.map_or_else(|| char::from(character).to_string(), |(name, _)| (*name).to_owned())
+}
+
 /// Reads names that are separated by commas. A name with a comma or a quote is in quotes.
-pub(super) fn columns(text: &str) -> Result<Vec<String>, ValueFault> {
+pub(crate) fn columns(text: &str) -> Result<Vec<String>, ValueFault> {
     let fault =
         || ValueFault::expected("the names of the columns, separated by commas, such as id,name");
     let mut reader = csv::ReaderBuilder::new();
@@ -138,7 +146,7 @@ pub(super) fn columns(text: &str) -> Result<Vec<String>, ValueFault> {
 }
 
 /// Reads a number of rows, such as `100`, or a percentage, such as `5%`.
-pub(super) fn limit(text: &str) -> Result<Limit, ValueFault> {
+pub(crate) fn limit(text: &str) -> Result<Limit, ValueFault> {
     let percent = text.strip_suffix('%').map(str::trim_end);
     let number = percent.unwrap_or(text);
     // A number may have neither a sign nor an exponent.

@@ -6,7 +6,7 @@
 const FOREIGN: &str = include_str!("foreign.txt");
 
 /// Returns `true` if another program wrote this metadata.
-pub(super) fn is_foreign(name: &str, value: &str) -> bool {
+pub(crate) fn is_foreign(name: &str, value: &str) -> bool {
     // rclone and s3fs write the permissions of a file under "mode". No value of that option is a
     // number.
     let is_permissions =
@@ -20,7 +20,7 @@ pub(super) fn is_foreign(name: &str, value: &str) -> bool {
 
 /// Returns `true` for metadata of the S3 Encryption Client: the content is encrypted with a key
 /// that only the sender has.
-pub(super) fn is_of_encryption(name: &str) -> bool {
+pub(crate) fn is_of_encryption(name: &str) -> bool {
     const NAMES: [&str; 7] = ["key", "key-v2", "iv", "matdesc", "cek-alg", "wrap-alg", "tag-len"];
     name.strip_prefix("x-amz-")
         .is_some_and(|name| NAMES.contains(&name) || name.starts_with("unencrypted-content"))
