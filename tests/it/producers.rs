@@ -97,6 +97,41 @@ async fn a_write_that_an_operator_discards_is_rejected() {
     assert_eq!(world.rows("SELECT count(*) FROM staff WHERE id = '0010'").await, ["0"]);
 }
 
+/// The messages are new: another write to an unknown table or column waits for an hour.
+#[tokio::test]
+async fn a_faulty_write_that_an_operator_discards_is_rejected_as_discarded_at_once() {
+    let world = World::with(STAFF).await;
+    let row = json!({ "id": "0010", "name": "a" });
+    let mut dropped = message("e1", "insert", &row);
+    dropped["writes"][0]["table"] = json!("dropped");
+    let unknown_column = message("e1", "insert", &json!({ "id": "0010", "nme": "a" }));
+    let number = message("e1", "insert", &json!(7));
+    for mut body in [dropped, unknown_column, number] {
+        body["discarded"] = json!(true);
+        world.rows("DELETE FROM sync.write").await;
+        let response = world.apply(event(&[sent("m1", "g", &body.to_string())])).await.unwrap();
+        assert!(response.batch_item_failures.is_empty(), "{body}");
+        assert_eq!(
+            world.rows("SELECT outcome, rule, payload::json ->> 'row' FROM sync.write").await,
+            [format!("rejected|discarded|{}", body["writes"][0]["row"])]
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_writes_of_a_discarded_message_are_rejected_with_the_faulty_one_among_them() {
+    let world = World::with(STAFF).await;
+    let mut body = message("e1", "insert", &json!({ "id": "0010", "name": "a" }));
+    let faulty = message("e2", "insert", &json!(7));
+    body["writes"].as_array_mut().unwrap().push(faulty["writes"][0].clone());
+    body["discarded"] = json!(true);
+    assert_eq!(
+        outcome(&world, "m1", &body.to_string()).await,
+        ["staff|insert|rejected|discarded|-", "staff|insert|rejected|discarded|-"]
+    );
+    assert_eq!(world.rows("SELECT count(*) FROM staff WHERE id = '0010'").await, ["0"]);
+}
+
 /// The rules are those of the problem details of the API.
 #[tokio::test]
 async fn a_faulty_row_is_rejected_by_the_rule_of_the_api_and_its_neighbours_are_applied() {

@@ -120,7 +120,8 @@ impl Message {
         self.request_id = write.caller.request_id;
     }
 
-    /// Adds the writes of another producer, or the entries of their rejections.
+    /// Adds the writes of another producer, or the entries of their rejections. If an operator
+    /// discards them, no fault of a row and no unknown table matters.
     fn take_producer(&mut self, catalog: &Catalog, message: &ProducerMessage<'_>, now_ms: i64) {
         for item in message.items() {
             match message.write(catalog, item) {
@@ -129,9 +130,10 @@ impl Message {
                     self.add_or_discard(catalog, write, message.is_discarded, now_ms);
                 }
                 Err(faulty) => {
-                    let (write, rejection, payload) = *faulty;
+                    let (write, fault, payload) = *faulty;
                     self.describe(&write);
-                    self.meets_other_tables = true;
+                    self.meets_other_tables |= !message.is_discarded;
+                    let rejection = if message.is_discarded { discarded() } else { fault };
                     self.reject(&write, rejection, Some(payload), now_ms);
                 }
             }
@@ -150,8 +152,7 @@ impl Message {
     /// Adds a write, or the entry of its rejection if an operator discards it.
     fn add_or_discard(&mut self, catalog: &Catalog, write: Write, is_discarded: bool, now_ms: i64) {
         if is_discarded {
-            let rejection = Rejection::by_rule(DISCARDED, DISCARDED_REASON);
-            self.reject(&write, rejection, None, now_ms);
+            self.reject(&write, discarded(), None, now_ms);
         } else {
             self.add(catalog, write, now_ms);
         }
@@ -274,6 +275,10 @@ fn decode(body: &str) -> Result<(Vec<Write>, bool), String> {
 const DISCARDED: &str = "discarded";
 const DISCARDED_REASON: &str = "an operator discarded this write from the dead-letter queue; if its payload is still \
                                 right, send it again";
+
+fn discarded() -> Rejection {
+    Rejection::by_rule(DISCARDED, DISCARDED_REASON)
+}
 
 const OVERTAKEN: &str = "overtaken";
 const OVERTAKEN_REASON: &str = "a later write of this key was settled while this one was in the dead-letter queue; \

@@ -39,8 +39,8 @@ pub(crate) struct DeadList {
     /// One queue only
     #[arg(long, value_name = "QUEUE")]
     pub(crate) queue: Option<QueueName>,
-    /// Print a JSON array: queue, messages_total, is_partial, groups (cause, table, messages,
-    /// items, oldest_at)
+    /// Print a JSON array: queue, messages_total, is_partial, causes_error (only if the causes
+    /// cannot be read), groups (cause, table, messages, items, oldest_at)
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -68,7 +68,7 @@ pub(crate) struct Selected {
     /// One queue only
     #[arg(long, value_name = "QUEUE")]
     pub(crate) queue: Option<QueueName>,
-    /// Whose cause begins with this text
+    /// Only dead letters whose cause begins with this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) cause: Option<String>,
     /// One table only

@@ -10,7 +10,8 @@ use crate::arguments::dead_letters::{
 };
 use crate::operations::Deployed;
 use crate::operations::dead_letters::{
-    Action, DeadLetter, Looked, Moved, Queue, Selection, Summary, check_ids, look, summaries, take,
+    Action, CauseChoice, DeadLetter, Looked, Moved, Queue, REDRIVEN_FILES, Selection, Summary,
+    TableChoice, check, look, summaries, take,
 };
 use crate::outcome::{Outcome, wrong_usage};
 use crate::progress::{Progress, error_line, line};
@@ -65,13 +66,16 @@ struct Listed {
     queue: Queue,
     messages_total: u64,
     is_partial: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causes_error: Option<String>,
     groups: Vec<Summary>,
 }
 
 impl Listed {
     fn of(looked: &Looked) -> Self {
         let Looked { queue, messages_total, is_partial, .. } = *looked;
-        Self { queue, messages_total, is_partial, groups: summaries(looked) }
+        let causes_error = looked.causes_error.clone();
+        Self { queue, messages_total, is_partial, causes_error, groups: summaries(looked) }
     }
 }
 
@@ -90,7 +94,7 @@ async fn list(deployed: &Deployed, arguments: &DeadList) -> anyhow::Result<Outco
 fn text(listed: &[Listed], now: Timestamp, has_colours: bool) -> String {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut notes = Vec::new();
-    for Listed { queue, messages_total, is_partial, groups } in listed {
+    for Listed { queue, messages_total, is_partial, causes_error, groups } in listed {
         let name = queue.as_str();
         let at_least = if *is_partial { "at least " } else { "" };
         for group in groups {
@@ -115,6 +119,9 @@ fn text(listed: &[Listed], now: Timestamp, has_colours: bool) -> String {
         } else if groups.is_empty() {
             notes.push(format!("{name}: no dead letter"));
         }
+        if let Some(error) = causes_error {
+            notes.push(format!("{name}: the causes are not known: {}", printable(error)));
+        }
     }
     let rows = (!rows.is_empty()).then(|| columns(&rows, has_colours));
     rows.into_iter().chain(notes).collect::<Vec<_>>().join("\n")
@@ -130,13 +137,17 @@ fn item(queue: Queue) -> &'static str {
 
 fn selection(selected: &Selected) -> Selection {
     let Selected { cause, table, ids, .. } = selected.clone();
-    Selection { cause, table, ids }
+    Selection {
+        cause: cause.map_or(CauseChoice::Any, CauseChoice::BeginsWith),
+        table: table.map_or(TableChoice::Any, TableChoice::Is),
+        ids,
+    }
 }
 
 async fn show(deployed: &Deployed, arguments: &DeadShow) -> anyhow::Result<Outcome> {
     let selection = selection(&arguments.selected);
     let looked = look_at(deployed, arguments.selected.queue).await?;
-    check_ids(&selection, &looked)?;
+    check(&selection, &looked)?;
     let letters = looked.iter().flat_map(|looked| &looked.letters);
     let letters: Vec<_> = letters.filter(|letter| selection.selects(letter)).collect();
     if arguments.json {
@@ -145,6 +156,9 @@ async fn show(deployed: &Deployed, arguments: &DeadShow) -> anyhow::Result<Outco
         error_line("no dead letter meets the conditions");
     } else {
         line(&letters.iter().map(|letter| letter_text(letter)).collect::<Vec<_>>().join("\n"));
+    }
+    for error in looked.iter().filter_map(|looked| looked.causes_error.as_ref()) {
+        error_line(&format!("the causes are not known: {}", printable(error)));
     }
     if looked.iter().any(|looked| looked.is_partial) {
         error_line("not all dead letters can be seen: SQS shows ten of a message group at most");
@@ -190,7 +204,7 @@ async fn take_all(
 ) -> anyhow::Result<Outcome> {
     let selection = selection(&arguments.selected);
     let looked = look_at(deployed, arguments.selected.queue).await?;
-    check_ids(&selection, &looked)?;
+    check(&selection, &looked)?;
     if !arguments.yes {
         let question = question(&looked, &selection, action);
         match is_agreed(&question, false) {
@@ -257,11 +271,7 @@ fn question(looked: &[Looked], selection: &Selection, action: Action) -> String 
             let has_files = looked
                 .iter()
                 .any(|looked| looked.queue == Queue::Imports && !looked.letters.is_empty());
-            let files = if has_files {
-                " A file is loaded as if it was uploaded now, over rows that were changed since."
-            } else {
-                ""
-            };
+            let files = if has_files { format!(" {REDRIVEN_FILES}") } else { String::new() };
             format!("Redrive {what}?{files}")
         }
         Action::Discard => {
@@ -280,6 +290,7 @@ mod tests {
             queue: Queue::Writes,
             messages_total: 12,
             is_partial,
+            causes_error: None,
             groups: vec![Summary {
                 queue: Queue::Writes,
                 cause: "42501".into(),
@@ -290,8 +301,13 @@ mod tests {
             }],
         };
         let now = "2026-11-29T12:00:00Z".parse().unwrap();
-        let none =
-            Listed { queue: Queue::Imports, messages_total: 0, is_partial: false, groups: vec![] };
+        let none = Listed {
+            queue: Queue::Imports,
+            messages_total: 0,
+            is_partial: false,
+            causes_error: None,
+            groups: vec![],
+        };
         assert_eq!(
             text(&[listed(false), none], now, false),
             "writes  10 messages  11 writes  staff  oldest 2 d  42501\nimports: no dead letter"
@@ -302,11 +318,25 @@ mod tests {
     }
 
     #[test]
+    fn the_list_says_why_causes_are_not_known() {
+        let listed = Listed {
+            queue: Queue::Writes,
+            messages_total: 1,
+            is_partial: true,
+            causes_error: Some("no answer".to_owned()),
+            groups: vec![],
+        };
+        let said = text(&[listed], Timestamp::UNIX_EPOCH, false);
+        assert!(said.ends_with("\nwrites: the causes are not known: no answer"), "{said}");
+    }
+
+    #[test]
     fn the_question_names_what_is_done() {
         let looked = Looked {
             queue: Queue::Writes,
             messages_total: 0,
             is_partial: false,
+            causes_error: None,
             letters: Vec::new(),
         };
         let asked = |action| question(std::slice::from_ref(&looked), &Selection::default(), action);

@@ -9,7 +9,8 @@ use super::page::{Area, badge, crumbs, hidden, page, time};
 use super::site::{Failure, Shared, Site};
 use crate::api::encoded;
 use crate::operations::dead_letters::{
-    Action, DeadLetter, Looked, Moved, Queue, Selection, Summary, look, summaries, take,
+    Action, CauseChoice, DeadLetter, Looked, Moved, Queue, REDRIVEN_FILES, Selection, Summary,
+    TableChoice, look, summaries, take,
 };
 
 /// The messages of a queue, as a form or an address chooses them.
@@ -17,6 +18,8 @@ use crate::operations::dead_letters::{
 pub(super) struct Choice {
     cause: Option<String>,
     table: Option<String>,
+    /// Only messages that cannot be read.
+    unreadable: Option<String>,
     id: Option<String>,
 }
 
@@ -26,26 +29,64 @@ pub(super) struct Act {
     action: String,
     cause: Option<String>,
     table: Option<String>,
+    unreadable: Option<String>,
     id: Option<String>,
     /// The action was confirmed on a page that names it.
     sure: Option<String>,
 }
 
 impl Choice {
-    fn selection(&self) -> Selection {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        Selection {
-            cause: given(&self.cause),
-            table: given(&self.table),
-            ids: given(&self.id).into_iter().collect(),
+    /// Chooses the messages of a row of the overview.
+    fn of(summary: &Summary) -> Self {
+        Self {
+            cause: Some(summary.cause.clone()),
+            table: summary.table.clone(),
+            unreadable: summary.table.is_none().then(|| "1".to_owned()),
+            id: None,
         }
     }
 
+    fn selection(&self) -> Selection {
+        let table = match &self.table {
+            Some(table) => TableChoice::Is(table.clone()),
+            None if self.unreadable.is_some() => TableChoice::Unreadable,
+            None => TableChoice::Any,
+        };
+        let cause = self.cause.clone().map_or(CauseChoice::Any, CauseChoice::Is);
+        Selection { cause, table, ids: self.id.iter().cloned().collect() }
+    }
+
+    /// Returns the names and values of what is given.
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("cause", &self.cause),
+            ("table", &self.table),
+            ("unreadable", &self.unreadable),
+            ("id", &self.id),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
+
     fn fields(&self) -> Markup {
-        html! {
-            @for (name, value) in [("cause", &self.cause), ("table", &self.table), ("id", &self.id)] {
-                @if let Some(value) = value { (hidden(name, value)) }
-            }
+        html! { @for (name, value) in self.pairs() { (hidden(name, value)) } }
+    }
+
+    fn query(&self) -> String {
+        let pairs = self.pairs().map(|(name, value)| format!("{name}={}", encoded(value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
+    /// Names the messages.
+    fn name(&self) -> String {
+        let of = match (&self.id, &self.table) {
+            (Some(id), _) => return format!("message {id}"),
+            (None, Some(table)) => format!("all of {table}"),
+            (None, None) if self.unreadable.is_some() => "all that cannot be read".to_owned(),
+            (None, None) => "all".to_owned(),
+        };
+        match &self.cause {
+            Some(cause) => format!("{of} with the cause {cause:?}"),
+            None => of,
         }
     }
 }
@@ -63,8 +104,8 @@ async fn overview(site: &Site, done: Option<String>) -> Result<Markup, Failure> 
     let body = html! {
         @if let Some(done) = done { div.notice.is-good role="status" { p { (done) } } }
         p.lead {
-            "Messages that SQS stopped delivering after many attempts. Remove the cause, and then redrive them. Each of "
-            "them is still applied once, in the order of its key."
+            "Messages that SQS stopped delivering after many attempts. Remove the cause, and then redrive them. A write "
+            "is applied once, or rejected if a later one of its key was applied. " (REDRIVEN_FILES)
         }
         @for looked in &looked { (queue(looked)) }
     };
@@ -82,6 +123,9 @@ fn queue(looked: &Looked) -> Markup {
                     "SQS shows ten messages of a message group at most. The others follow when these are redriven or "
                     "discarded."
                 }
+            }
+            @if let Some(error) = &looked.causes_error {
+                p.note { "The causes are not known: " (error) }
             }
             @if looked.messages_total == 0 {
                 p.empty { "No dead letters." }
@@ -107,16 +151,7 @@ fn queue(looked: &Looked) -> Markup {
 
 fn line(summary: &Summary) -> Markup {
     let table = summary.table.clone().unwrap_or_else(|| "unreadable".to_owned());
-    let choice =
-        Choice { cause: Some(summary.cause.clone()), table: summary.table.clone(), id: None };
-    let query = format!(
-        "cause={}{}",
-        encoded(&summary.cause),
-        summary
-            .table
-            .as_ref()
-            .map_or_else(String::new, |table| format!("&table={}", encoded(table)))
-    );
+    let choice = Choice::of(summary);
     html! {
         tr {
             th.wide scope="row" { (summary.cause) }
@@ -125,7 +160,7 @@ fn line(summary: &Summary) -> Markup {
             td.num { (summary.items) }
             td { (time(&summary.oldest_at)) }
             td.acts {
-                a href={ "/dead-letters/" (summary.queue.as_str()) "?" (query) }
+                a href={ "/dead-letters/" (summary.queue.as_str()) "?" (choice.query()) }
                     aria-label={ "Show those of " (table) ", " (summary.cause) } { "Show" }
                 (button(summary.queue, Action::Redrive, &choice))
                 (button(summary.queue, Action::Discard, &choice))
@@ -141,17 +176,38 @@ fn word(action: Action) -> &'static str {
     }
 }
 
+/// Returns the label of an action's button, and its class.
+fn label(action: Action) -> (&'static str, &'static str) {
+    match action {
+        Action::Redrive => ("Redrive", ""),
+        Action::Discard => ("Discard", "is-bad"),
+    }
+}
+
+/// Returns the effect of an action, if a person has to confirm it.
+fn effect(queue: Queue, action: Action) -> Option<&'static str> {
+    match (action, queue) {
+        (Action::Redrive, Queue::Writes) => None,
+        (Action::Redrive, Queue::Imports) => Some(REDRIVEN_FILES),
+        (Action::Discard, Queue::Writes) => Some(
+            "Their writes are rejected as discarded. Their payloads are kept, and can be sent again.",
+        ),
+        (Action::Discard, Queue::Imports) => {
+            Some("Their imports fail, and say that they were discarded. The files stay.")
+        }
+    }
+}
+
 /// Makes the button that asks for an action.
 fn button(queue: Queue, action: Action, choice: &Choice) -> Markup {
-    let (label, class) = match action {
-        Action::Redrive => ("Redrive", ""),
-        Action::Discard => ("Discard…", "is-bad"),
-    };
-    let about = choice.table.as_deref().unwrap_or("unreadable messages");
+    let (label, class) = label(action);
+    let dots = if effect(queue, action).is_some() { "…" } else { "" };
     html! {
         form.inline method="post" action="/dead-letters" {
             (hidden("queue", queue.as_str())) (hidden("action", word(action))) (choice.fields())
-            button.is-small class=(class) type="submit" aria-label={ (label) " " (about) } { (label) }
+            button.is-small class=(class) type="submit" aria-label={ (label) (dots) " " (choice.name()) } {
+                (label) (dots)
+            }
         }
     }
 }
@@ -163,9 +219,12 @@ pub(super) async fn act(State(site): Shared, Form(act): Form<Act>) -> Result<Mar
         "discard" => Action::Discard,
         other => return Err(Failure::wrong(format!("{other:?} is no action on dead letters."))),
     };
-    let choice = Choice { cause: act.cause, table: act.table, id: act.id };
-    if action == Action::Discard && act.sure.is_none() {
-        return Ok(confirm(queue, &choice));
+    let Act { cause, table, unreadable, id, sure, .. } = act;
+    let choice = Choice { cause, table, unreadable, id };
+    if sure.is_none()
+        && let Some(effect) = effect(queue, action)
+    {
+        return Ok(confirm(queue, action, effect, &choice));
     }
     let moved = Box::pin(take(&site.deployed, queue, &choice.selection(), action, |_| {})).await?;
     let Moved { messages, items, left } = moved;
@@ -181,31 +240,22 @@ pub(super) async fn act(State(site): Shared, Form(act): Form<Act>) -> Result<Mar
     .await
 }
 
-fn confirm(queue: Queue, choice: &Choice) -> Markup {
-    let what = match (&choice.id, &choice.table, &choice.cause) {
-        (Some(id), ..) => format!("message {id}"),
-        (None, Some(table), Some(cause)) => format!("all of {table} with the cause {cause:?}"),
-        (None, Some(table), None) => format!("all of {table}"),
-        _ => "all that cannot be read".to_owned(),
-    };
-    let effect = match queue {
-        Queue::Writes => {
-            "Their writes are rejected as discarded. Their payloads are kept, and can be sent again."
-        }
-        Queue::Imports => "Their imports fail, and say that they were discarded. The files stay.",
-    };
+/// Makes the page that names the effect of an action before it begins.
+fn confirm(queue: Queue, action: Action, effect: &str, choice: &Choice) -> Markup {
+    let (label, class) = label(action);
+    let name = choice.name();
     let body = html! {
         (crumbs(&[("/dead-letters", "Dead letters")]))
         p.lead { (effect) }
         form method="post" action="/dead-letters" {
-            (hidden("queue", queue.as_str())) (hidden("action", "discard")) (hidden("sure", "1")) (choice.fields())
+            (hidden("queue", queue.as_str())) (hidden("action", word(action))) (hidden("sure", "1")) (choice.fields())
             div.actions {
-                button.is-bad type="submit" { "Discard " (what) }
+                button class=(class) type="submit" { (label) " " (name) }
                 a.button href="/dead-letters" { "Keep them" }
             }
         }
     };
-    page(Area::DeadLetters, &format!("Discard {what}?"), &body)
+    page(Area::DeadLetters, &format!("{label} {name}?"), &body)
 }
 
 pub(super) async fn show(
@@ -258,4 +308,52 @@ fn letter(letter: &DeadLetter) -> Markup {
 fn named(name: &str) -> Result<Queue, Failure> {
     let found = Queue::ALL.into_iter().find(|queue| queue.as_str() == name);
     found.ok_or_else(|| Failure::not_found(format!("There is no queue {name:?}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(table: Option<&str>) -> Summary {
+        Summary {
+            queue: Queue::Writes,
+            cause: "42501".to_owned(),
+            table: table.map(str::to_owned),
+            messages: 1,
+            items: 1,
+            oldest_at: "2026-11-27T12:00:00Z".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_row_of_the_overview_selects_its_cause_and_its_table_or_unreadable_messages() {
+        for (table, selected, query) in [
+            (Some("t"), TableChoice::Is("t".to_owned()), "cause=42501&table=t"),
+            (None, TableChoice::Unreadable, "cause=42501&unreadable=1"),
+        ] {
+            let choice = Choice::of(&summary(table));
+            let selection = choice.selection();
+            assert_eq!(selection.cause, CauseChoice::Is("42501".to_owned()));
+            assert_eq!(selection.table, selected);
+            assert_eq!(choice.query(), query);
+        }
+    }
+
+    #[test]
+    fn a_redrive_of_files_is_confirmed_on_a_page_that_names_its_effect() {
+        let effect = effect(Queue::Imports, Action::Redrive).unwrap();
+        let choice = Choice { table: Some("t".to_owned()), ..Choice::default() };
+        let page = confirm(Queue::Imports, Action::Redrive, effect, &choice).into_string();
+        assert!(page.contains("over rows that were changed since"), "{page}");
+        assert!(page.contains(r#"name="action" value="redrive""#), "{page}");
+        assert!(page.contains("Redrive all of t</button>"), "{page}");
+    }
+
+    #[test]
+    fn a_redrive_of_writes_begins_at_once_and_a_discard_is_confirmed() {
+        assert_eq!(effect(Queue::Writes, Action::Redrive), None);
+        for queue in Queue::ALL {
+            assert!(effect(queue, Action::Discard).is_some(), "{queue:?}");
+        }
+    }
 }

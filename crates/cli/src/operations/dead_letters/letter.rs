@@ -176,17 +176,34 @@ fn file(bucket: &Value, object: &Value, key: impl Fn(&Value) -> Option<String>) 
     Some(Item { id: String::new(), table, write: None, file: Some(file) })
 }
 
+/// The members of a JSON object, each as it was sent: a value may be too deep for a tree.
+type Members = BTreeMap<String, Box<RawValue>>;
+
+fn is_of_producer(members: &Members) -> bool {
+    members.get("version").is_some_and(|version| version.get() == PRODUCER_VERSION)
+}
+
 /// Marks the body of a message of writes, so that they are settled as discarded. Returns `None` for
-/// a body that is no message of the worker.
+/// a body that is no JSON object, which the worker rejects in any case.
 pub(super) fn discarded(body: &str) -> Option<String> {
-    writes(body)?;
-    let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(body).ok()?;
-    let is_of_producer =
-        members.get("version").is_some_and(|version| version.get() == PRODUCER_VERSION);
-    if !is_of_producer {
+    let mut members: Members = serde_json::from_str(body).ok()?;
+    if !is_of_producer(&members) {
         members.insert("version".to_owned(), to_raw_value(DISCARDED_VERSION).ok()?);
     }
     members.insert("discarded".to_owned(), to_raw_value(&true).ok()?);
+    serde_json::to_string(&members).ok()
+}
+
+/// Adds the time at which it was sent to a message of another producer that has no time of its own.
+/// Otherwise its writes would count as sent now, and overwrite later ones. Returns `None` for any
+/// other message.
+pub(super) fn with_time(body: &str, sent_at_ms: i64) -> Option<String> {
+    let mut members: Members = serde_json::from_str(body).ok()?;
+    let has_time = members.get("accepted_at").is_some_and(|time| time.get() != "null");
+    if has_time || !is_of_producer(&members) {
+        return None;
+    }
+    members.insert("accepted_at".to_owned(), to_raw_value(&time(sent_at_ms)).ok()?);
     serde_json::to_string(&members).ok()
 }
 
@@ -206,7 +223,36 @@ mod tests {
             marked.contains("12345678901234567890.10") && marked.contains(r"\uffff"),
             "{marked}"
         );
-        assert_eq!(discarded(r#"{"version":"3"}"#), None);
+    }
+
+    #[test]
+    fn each_json_object_is_discarded_whatever_its_rows_are() {
+        let deep = format!("{}1{}", "[".repeat(1_000), "]".repeat(1_000));
+        for row in ["7", r#""x""#, "null", deep.as_str()] {
+            let body = format!(r#"{{"version":"public-1","writes":[{{"id":"a","row":{row}}}]}}"#);
+            let marked = discarded(&body).unwrap();
+            assert!(marked.starts_with(r#"{"discarded":true,"version":"public-1","#), "{marked}");
+            assert!(marked.contains(&format!(r#""row":{row}"#)), "{marked}");
+        }
+        assert!(discarded(r#"{"version":"3"}"#).is_some());
+        for body in ["no JSON", "[]", "7", ""] {
+            assert_eq!(discarded(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_redriven_message_of_another_producer_keeps_the_time_at_which_it_was_sent() {
+        let redriven = |more: &str| {
+            let body =
+                format!(r#"{{"version":"public-1",{more}"writes":[{{"row":{{"x":1.0}}}}]}}"#);
+            with_time(&body, 1_763_856_000_123)
+        };
+        let expected = r#"{"accepted_at":"2025-11-23T00:00:00.123Z","version":"public-1","writes":[{"row":{"x":1.0}}]}"#;
+        assert_eq!(redriven("").as_deref(), Some(expected));
+        assert_eq!(redriven(r#""accepted_at":null,"#).as_deref(), Some(expected));
+        assert_eq!(redriven(r#""accepted_at":"2025-11-22T00:00:00Z","#), None);
+        assert_eq!(with_time(r#"{"version":"3","writes":[]}"#, 0), None);
+        assert_eq!(with_time("no JSON", 0), None);
     }
 
     #[test]

@@ -33,6 +33,16 @@ const LOOKED_WITHIN: Duration = Duration::from_secs(40);
 /// The cause that nothing has recorded.
 pub(crate) const UNKNOWN: &str = "unknown: the log of the function says it";
 
+/// The cause while causes cannot be read. The reason is in [`Looked`].
+const NOT_READ: &str = "not known: it cannot be read";
+
+const NO_CAUSES: &str = "the causes of dead letters cannot be read, so none is selected by its cause; try again, or \
+                         select by queue, table or id";
+
+/// The effect of a redrive on files.
+pub(crate) const REDRIVEN_FILES: &str =
+    "A file is loaded as if it was uploaded now, over rows that were changed since.";
+
 /// One of the two queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,6 +91,8 @@ pub(crate) struct Looked {
     /// There are messages that are not in `letters`: SQS shows ten of a message group at most, and
     /// none that somebody else looks at.
     pub(crate) is_partial: bool,
+    /// The reason for which causes are not known, if they cannot be read.
+    pub(crate) causes_error: Option<String>,
     pub(crate) letters: Vec<DeadLetter>,
 }
 
@@ -101,20 +113,50 @@ pub(crate) struct Summary {
 /// The messages to redrive or discard: those that meet all that is given, or all messages.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Selection {
-    /// A cause, as [`Summary`] has it, or the beginning of one.
-    pub(crate) cause: Option<String>,
-    pub(crate) table: Option<String>,
+    pub(crate) cause: CauseChoice,
+    pub(crate) table: TableChoice,
     /// Ids of messages, or of writes and imports in them. Empty: any.
     pub(crate) ids: Vec<String>,
+}
+
+/// The causes of a [`Selection`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum CauseChoice {
+    #[default]
+    Any,
+    /// This cause only, as [`Summary`] has it.
+    Is(String),
+    /// All causes that begin with this text.
+    BeginsWith(String),
+}
+
+/// The tables of a [`Selection`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum TableChoice {
+    /// Any table, and messages that cannot be read.
+    #[default]
+    Any,
+    /// This table only.
+    Is(String),
+    /// Only messages that cannot be read.
+    Unreadable,
 }
 
 impl Selection {
     /// Returns `true` if the message is selected.
     pub(crate) fn selects(&self, letter: &DeadLetter) -> bool {
         let has = |id: &String| letter.id == *id || letter.items.iter().any(|item| item.id == *id);
-        self.cause.as_ref().is_none_or(|cause| letter.cause.starts_with(cause))
-            && (self.table.is_none() || self.table == letter.table)
-            && (self.ids.is_empty() || self.ids.iter().any(has))
+        let has_cause = match &self.cause {
+            CauseChoice::Any => true,
+            CauseChoice::Is(cause) => letter.cause == *cause,
+            CauseChoice::BeginsWith(text) => letter.cause.starts_with(text),
+        };
+        let has_table = match &self.table {
+            TableChoice::Any => true,
+            TableChoice::Is(table) => letter.table.as_ref() == Some(table),
+            TableChoice::Unreadable => letter.table.is_none(),
+        };
+        has_cause && has_table && (self.ids.is_empty() || self.ids.iter().any(has))
     }
 }
 
@@ -144,7 +186,13 @@ pub(crate) async fn look(deployed: &Deployed, queue: Queue) -> anyhow::Result<Lo
     let dead = queue.dead(deployed)?;
     let messages_total = dead.count().await?;
     if messages_total == 0 {
-        return Ok(Looked { queue, messages_total, is_partial: false, letters: Vec::new() });
+        return Ok(Looked {
+            queue,
+            messages_total,
+            is_partial: false,
+            causes_error: None,
+            letters: Vec::new(),
+        });
     }
     let mut messages: Vec<Message> = Vec::new();
     let received = receive_all(&dead, &mut messages).await;
@@ -152,11 +200,24 @@ pub(crate) async fn look(deployed: &Deployed, queue: Queue) -> anyhow::Result<Lo
     received?;
     released?;
     let mut causes = Causes::default();
+    let mut causes_error = None;
     let mut letters = Vec::new();
     for message in &messages {
-        letters.push(causes.explained(deployed, DeadLetter::of(queue, message)).await);
+        let mut letter = DeadLetter::of(queue, message);
+        // After an error, no further cause is asked for: each could fail after a long time.
+        if causes_error.is_none() {
+            match causes.of(deployed, &letter).await {
+                Ok(cause) => letter.cause = cause,
+                Err(error) => causes_error = Some(format!("{error:#}")),
+            }
+        }
+        if causes_error.is_some() {
+            NOT_READ.clone_into(&mut letter.cause);
+        }
+        letters.push(letter);
     }
-    Ok(Looked { queue, messages_total, is_partial: messages_total > letters.len() as u64, letters })
+    let is_partial = messages_total > letters.len() as u64;
+    Ok(Looked { queue, messages_total, is_partial, causes_error, letters })
 }
 
 async fn receive_all(dead: &Messages, messages: &mut Vec<Message>) -> anyhow::Result<()> {
@@ -196,7 +257,8 @@ pub(crate) fn summaries(looked: &Looked) -> Vec<Summary> {
 }
 
 /// Takes the selected messages out of a dead-letter queue, in the order of each message group.
-/// Tells `moved` after each message how far it is.
+/// Tells `moved` after each message how far it is. Fails if a cause is selected and causes cannot
+/// be read.
 pub(crate) async fn take(
     deployed: &Deployed,
     queue: Queue,
@@ -221,24 +283,22 @@ pub(crate) async fn take(
                 return anyhow::Ok(());
             }
             for (index, message) in received.iter().enumerate() {
-                let letter = DeadLetter::of(queue, message);
-                let letter = match selection.cause {
-                    None => letter,
-                    Some(_) => causes.explained(deployed, letter).await,
-                };
-                if !selection.selects(&letter) {
-                    kept.insert(message.id.clone(), message.clone());
-                    continue;
+                match mover.take_selected(&dead, message, selection, &mut causes).await {
+                    Ok(Some(letter)) => {
+                        gone.insert(message.id.clone());
+                        done.messages += 1;
+                        done.items += letter.items.len() as u64;
+                        moved(done);
+                    }
+                    Ok(None) => {
+                        kept.insert(message.id.clone(), message.clone());
+                    }
+                    Err(error) => {
+                        let rest = received.iter().skip(index);
+                        kept.extend(rest.map(|message| (message.id.clone(), message.clone())));
+                        return Err(error);
+                    }
                 }
-                if let Err(error) = mover.take(&dead, message, &letter).await {
-                    let rest = received.iter().skip(index);
-                    kept.extend(rest.map(|message| (message.id.clone(), message.clone())));
-                    return Err(error);
-                }
-                gone.insert(message.id.clone());
-                done.messages += 1;
-                done.items += letter.items.len() as u64;
-                moved(done);
             }
         }
     };
@@ -262,6 +322,25 @@ struct Mover<'a> {
 }
 
 impl Mover<'_> {
+    /// Does the task for a message if it is selected, and returns the message then.
+    async fn take_selected(
+        &self,
+        dead: &Messages,
+        message: &Message,
+        selection: &Selection,
+        causes: &mut Causes,
+    ) -> anyhow::Result<Option<DeadLetter>> {
+        let mut letter = DeadLetter::of(self.queue, message);
+        if selection.cause != CauseChoice::Any {
+            letter.cause = causes.of(self.deployed, &letter).await.context(NO_CAUSES)?;
+        }
+        if !selection.selects(&letter) {
+            return Ok(None);
+        }
+        self.take(dead, message, &letter).await?;
+        Ok(Some(letter))
+    }
+
     async fn take(
         &self,
         dead: &Messages,
@@ -272,11 +351,13 @@ impl Mover<'_> {
         match (self.action, self.queue) {
             // The id is not that of the first send, which SQS may still remember.
             (Action::Redrive, _) => {
+                let body = letter::with_time(&message.body, message.sent_at_ms);
+                let body = body.as_deref().unwrap_or(&message.body);
                 let deduplication_id = format!("redrive-{id}");
-                self.main.send(message.group.as_deref(), &deduplication_id, &message.body).await?;
+                self.main.send(message.group.as_deref(), &deduplication_id, body).await?;
             }
             (Action::Discard, Queue::Writes) => {
-                // A body that cannot be read is settled as rejected in any case.
+                // A body that is no JSON object is settled as rejected in any case.
                 let body = letter::discarded(&message.body);
                 let body = body.as_deref().unwrap_or(&message.body);
                 let deduplication_id = format!("discard-{id}");
@@ -295,8 +376,15 @@ impl Mover<'_> {
     }
 }
 
-/// Fails if ids are selected that are in none of the messages.
-pub(crate) fn check_ids(selection: &Selection, looked: &[Looked]) -> anyhow::Result<()> {
+/// Fails if a cause is selected and causes cannot be read, or if ids are selected that are in none
+/// of the messages.
+pub(crate) fn check(selection: &Selection, looked: &[Looked]) -> anyhow::Result<()> {
+    let causes_error = looked.iter().find_map(|looked| looked.causes_error.as_ref());
+    if selection.cause != CauseChoice::Any
+        && let Some(error) = causes_error
+    {
+        bail!("{NO_CAUSES}: {error}");
+    }
     let letters = || looked.iter().flat_map(|looked| &looked.letters);
     for id in &selection.ids {
         let alone = Selection { ids: vec![id.clone()], ..Selection::default() };
@@ -314,7 +402,11 @@ pub(crate) fn check_ids(selection: &Selection, looked: &[Looked]) -> anyhow::Res
 
 #[cfg(test)]
 mod tests {
+    use import_options::Defaults;
+
     use super::*;
+    use crate::api::Api;
+    use crate::aws::Aws;
 
     fn letter(id: &str, cause: &str, table: &str, sent_at: &str) -> DeadLetter {
         DeadLetter {
@@ -336,7 +428,13 @@ mod tests {
             letter("2", "42501", "b", "2026-01-03T00:00:00Z"),
             letter("3", "42501", "b", "2026-01-01T00:00:00Z"),
         ];
-        let looked = Looked { queue: Queue::Writes, messages_total: 3, is_partial: false, letters };
+        let looked = Looked {
+            queue: Queue::Writes,
+            messages_total: 3,
+            is_partial: false,
+            causes_error: None,
+            letters,
+        };
         let found: Vec<_> = summaries(&looked)
             .into_iter()
             .map(|found| (found.table.unwrap_or_default(), found.messages, found.oldest_at))
@@ -355,8 +453,8 @@ mod tests {
         let letter = letter("1", "42501", "a", "");
         let selects = |cause: Option<&str>, table: Option<&str>, ids: &[&str]| {
             let selection = Selection {
-                cause: cause.map(str::to_owned),
-                table: table.map(str::to_owned),
+                cause: cause.map_or(CauseChoice::Any, |text| CauseChoice::BeginsWith(text.into())),
+                table: table.map_or(TableChoice::Any, |table| TableChoice::Is(table.into())),
                 ids: ids.iter().map(|id| (*id).to_owned()).collect(),
             };
             selection.selects(&letter)
@@ -366,5 +464,68 @@ mod tests {
         assert!(!selects(Some("53"), Some("a"), &["1"]));
         assert!(!selects(None, Some("b"), &[]));
         assert!(!selects(None, None, &["2"]));
+    }
+
+    #[test]
+    fn the_selection_of_unreadable_messages_selects_no_readable_one_of_their_cause() {
+        let readable = letter("1", UNKNOWN, "a", "");
+        let unreadable = DeadLetter { table: None, ..letter("2", UNKNOWN, "", "") };
+        let selected = |table| {
+            let cause = CauseChoice::Is(UNKNOWN.to_owned());
+            let selection = Selection { cause, table, ids: Vec::new() };
+            [&readable, &unreadable].map(|letter| selection.selects(letter))
+        };
+        assert_eq!(selected(TableChoice::Unreadable), [false, true]);
+        assert_eq!(selected(TableChoice::Is("a".to_owned())), [true, false]);
+        assert_eq!(selected(TableChoice::Any), [true, true]);
+    }
+
+    #[test]
+    fn one_cause_does_not_select_another_that_begins_with_it() {
+        let short = letter("1", "the file has gone", "a", "");
+        let long = letter("2", "the file has gone, and its folder", "a", "");
+        let selected = |cause| {
+            let selection = Selection { cause, ..Selection::default() };
+            [&short, &long].map(|letter| selection.selects(letter))
+        };
+        assert_eq!(selected(CauseChoice::Is(short.cause.clone())), [true, false]);
+        assert_eq!(selected(CauseChoice::BeginsWith(short.cause.clone())), [true, true]);
+    }
+
+    /// Returns a deployment whose outputs name nothing.
+    async fn deployed() -> Deployed {
+        let aws = Aws::load(None, Some("eu-central-1")).await.unwrap();
+        let url = "https://api.invalid".to_owned();
+        let signer = aws.signer(&url).unwrap();
+        Deployed {
+            aws,
+            api: Api::new(url, signer).unwrap(),
+            stack: Some("bare".to_owned()),
+            outputs: HashMap::new(),
+            import_defaults: Defaults::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cause_that_cannot_be_read_is_an_error_and_not_an_unknown_cause() {
+        let letter = letter("1", UNKNOWN, "a", "");
+        let error = Causes::default().of(&deployed().await, &letter).await.unwrap_err();
+        assert!(format!("{error:#}").contains("has no output RefreshFunction"), "{error:#}");
+    }
+
+    #[test]
+    fn nothing_is_selected_by_its_cause_if_causes_cannot_be_read() {
+        let looked = [Looked {
+            queue: Queue::Writes,
+            messages_total: 1,
+            is_partial: false,
+            causes_error: Some("no answer".to_owned()),
+            letters: vec![letter("1", NOT_READ, "a", "")],
+        }];
+        let cause = CauseChoice::BeginsWith("unknown".to_owned());
+        let error = check(&Selection { cause, ..Selection::default() }, &looked).unwrap_err();
+        assert_eq!(error.to_string(), format!("{NO_CAUSES}: no answer"));
+        let by_id = Selection { ids: vec!["1".to_owned()], ..Selection::default() };
+        assert!(check(&by_id, &looked).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::imports::import_of;
 use super::{Operator, WAIT_MAX};
-use crate::cli::run_sql;
+use crate::cli::{Cli, run_sql};
 
 /// Returns a message of one write that was accepted an hour ago.
 fn message(id: &str, operation: &str, row: &[(&str, &str)]) -> String {
@@ -38,6 +38,15 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
     }
     operator.bury(&url, Some("full"), &dropped);
     operator.bury(&url, Some("odd"), "no message");
+    // The command cannot read one of its rows, and the worker can apply the other one.
+    let other = json!({
+        "version": "public-1",
+        "writes": [
+            { "id": id(5), "table": "staff", "operation": "upsert", "row": 7 },
+            { "id": id(6), "table": "staff", "operation": "upsert", "row": { "id": "2104", "name": "x" } },
+        ],
+    });
+    operator.bury(&url, Some("other"), &other.to_string());
     let blocked = |group: &str, ids: &[String], cause: &str| {
         format!(
             "INSERT INTO sync.blocked (message_group, write_ids, cause) VALUES ('{group}', '{{{}}}', '{cause}')",
@@ -56,7 +65,7 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
     };
     assert_eq!(found("42501"), (json!("staff"), json!(3), json!(3)));
     assert_eq!(found("53100"), (json!("staff"), json!(1), json!(1)));
-    assert_eq!(found("unknown: the log"), (Value::Null, json!(1), json!(0)));
+    assert_eq!(found("unknown: the log"), (Value::Null, json!(2), json!(0)));
     assert_eq!(listed[0]["is_partial"], false, "{listed}");
     let shown = cli.json(0, "dlq", &format!("show --id {}", id(4)));
     assert_eq!(shown[0]["items"][0]["write"]["row"]["name"], "dropped", "{shown}");
@@ -71,20 +80,25 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
     assert_eq!((status, said.as_str()), (1, "error: no dead letter has the id nothing\n"));
 
     let taken = cli.json(0, "dlq", "redrive --cause 42501 --yes");
-    assert_eq!((&taken[0]["messages"], &taken[0]["left"]), (&json!(3), &json!(2)), "{taken}");
+    assert_eq!((&taken[0]["messages"], &taken[0]["left"]), (&json!(3), &json!(3)), "{taken}");
     let outcome = |n| operator.settled(&id(n))["outcome"].as_str().unwrap().to_owned();
     assert_eq!([outcome(1), outcome(2)], ["applied", "applied"]);
     assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2101'"), ["second"]);
     assert_eq!(operator.settled(&id(3))["rule"], "overtaken");
     assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2003'"), ["Cy"]);
 
+    nothing_is_taken_by_its_cause_while_causes_cannot_be_read(operator);
     let (status, said, progress) = cli.run("dlq", "discard --queue writes --yes", "");
     assert_eq!(status, 0, "{progress}");
-    assert_eq!(said, "writes: 2 messages with 1 write discarded; 0 left\n");
+    assert_eq!(said, "writes: 3 messages with 1 write discarded; 0 left\n");
     let status = operator.settled(&id(4));
     assert_eq!((&status["outcome"], &status["rule"]), (&json!("rejected"), &json!("discarded")));
     assert_eq!(status["payload"]["row"]["name"], "dropped", "{status}");
     assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2102'"), [""; 0]);
+    for n in [5, 6] {
+        assert_eq!(operator.settled(&id(n))["rule"], "discarded", "{n}");
+    }
+    assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2104'"), [""; 0]);
     // The payload that was discarded can be sent again.
     let sent = cli.json(0, "writes", &format!("resend {}", id(4)));
     assert_eq!(sent[0]["outcome"], "applied", "{sent}");
@@ -95,6 +109,19 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(cli.json(0, "dlq", "list")[0]["messages_total"], 0);
+}
+
+fn nothing_is_taken_by_its_cause_while_causes_cannot_be_read(operator: &Operator) {
+    let mut environment = operator.cli.environment.clone();
+    environment.insert("REFRESH_FUNCTION", "nothing".to_owned());
+    let cli = Cli { folder: tempfile::tempdir().unwrap(), environment };
+    let (status, said, progress) = cli.run("dlq", "list --queue writes", "");
+    assert_eq!(status, 3, "{said}{progress}");
+    assert!(said.contains("writes: the causes are not known: "), "{said}");
+    let (status, said, progress) = cli.run("dlq", "discard --cause unknown --yes", "");
+    assert_eq!((status, said.as_str()), (1, ""), "{progress}");
+    assert!(progress.contains("so none is selected by its cause; try again, or"), "{progress}");
+    assert_eq!(cli.json(3, "dlq", "list --queue writes")[0]["messages_total"], 3);
 }
 
 pub(super) fn a_file_in_the_dead_letter_queue_is_discarded_or_loaded(operator: &Operator) {
