@@ -1,5 +1,5 @@
 //! Builds the seven programs that the template deploys, for this machine or for Lambda, and zips
-//! them.
+//! them. Builds the command `aurora-sync`, too.
 //!
 //! Knows nothing of their work; each is a path to an executable.
 
@@ -32,6 +32,9 @@ const LAMBDA_TOOLS: Kit = Kit {
 pub const BINARIES: [&str; 7] =
     ["enqueue", "apply", "import", "lookup", "migrate", "prune", "refresh"];
 
+/// The name of the command.
+const COMMAND: &str = "aurora-sync";
+
 /// The paths of the programs.
 #[derive(Debug, Clone)]
 pub struct Functions {
@@ -45,6 +48,19 @@ pub struct Functions {
 }
 
 impl Functions {
+    fn of(built: &[(String, PathBuf)]) -> anyhow::Result<Self> {
+        let path = |name| path_of(built, name);
+        Ok(Self {
+            enqueue: path("enqueue")?,
+            apply: path("apply")?,
+            import: path("import")?,
+            lookup: path("lookup")?,
+            migrate: path("migrate")?,
+            prune: path("prune")?,
+            refresh: path("refresh")?,
+        })
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let paths = [
             &self.enqueue,
@@ -77,7 +93,16 @@ pub async fn build_functions(workspace: &Path, profile: Profile) -> anyhow::Resu
         Profile::Dev => cargo.args(["--package", "local"]),
         Profile::Release => cargo.arg("--release"),
     };
-    run(cargo, workspace).await
+    build_all(cargo, workspace).await
+}
+
+/// Builds the command `aurora-sync`, and returns its path.
+pub(crate) async fn build_command(workspace: &Path) -> anyhow::Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // With the package of `cargo local`, for the same reason.
+    cargo.args(["build", "--package", "local", "--package", "aurora-sync-cli", "--bin", COMMAND]);
+    let built = run(cargo, workspace).await?;
+    path_of(&built, COMMAND)
 }
 
 /// Builds the seven programs for Lambda with one run of cargo, so that each dependency is compiled
@@ -95,14 +120,19 @@ pub(crate) async fn build_for_lambda(
         .env("PATH", std::env::join_paths(folders).context("the PATH cannot be passed on")?)
         .args(["zigbuild", "--release", "--target"])
         .arg(format!("{}.{GLIBC}", architecture.target()));
-    run(cargo, workspace).await
+    build_all(cargo, workspace).await
 }
 
-async fn run(mut cargo: Command, workspace: &Path) -> anyhow::Result<Functions> {
+async fn build_all(mut cargo: Command, workspace: &Path) -> anyhow::Result<Functions> {
+    cargo.args(["--bins", "--package", "aurora-sync"]);
+    Functions::of(&run(cargo, workspace).await?)
+}
+
+/// Runs cargo, and returns the names and paths of the programs that it has built.
+async fn run(mut cargo: Command, workspace: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     cargo
         .kill_on_drop(true)
         .current_dir(workspace)
-        .args(["--bins", "--package", "aurora-sync"])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
@@ -119,13 +149,13 @@ async fn run(mut cargo: Command, workspace: &Path) -> anyhow::Result<Functions> 
     let cargo = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
     let output = cargo.wait_with_output().await.context("cannot wait for cargo")?;
     if !output.status.success() {
-        bail!("cargo could not build the functions; its messages are above");
+        bail!("cargo could not build the programs; its messages are above");
     }
     let messages = String::from_utf8(output.stdout).context("cargo's messages are not UTF-8")?;
     executables(&messages)
 }
 
-fn executables(messages: &str) -> anyhow::Result<Functions> {
+fn executables(messages: &str) -> anyhow::Result<Vec<(String, PathBuf)>> {
     #[derive(Deserialize)]
     struct Message {
         target: Option<Target>,
@@ -143,19 +173,12 @@ fn executables(messages: &str) -> anyhow::Result<Functions> {
             found.push((target.name, executable));
         }
     }
-    let path = |binary: &str| {
-        let executable = found.iter().find(|(name, _)| name == binary);
-        executable.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {binary}"))
-    };
-    Ok(Functions {
-        enqueue: path("enqueue")?,
-        apply: path("apply")?,
-        import: path("import")?,
-        lookup: path("lookup")?,
-        migrate: path("migrate")?,
-        prune: path("prune")?,
-        refresh: path("refresh")?,
-    })
+    Ok(found)
+}
+
+fn path_of(built: &[(String, PathBuf)], name: &str) -> anyhow::Result<PathBuf> {
+    let program = built.iter().find(|(built, _)| built == name);
+    program.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {name}"))
 }
 
 /// Zips a program as Lambda wants it, under the name `bootstrap`, and the files of a folder below
@@ -211,11 +234,13 @@ mod tests {
         let mut messages = vec![message("serde", None)];
         messages.extend(BINARIES.map(|name| message(name, Some(format!("/t/{name}")))));
         messages.push("{\"reason\":\"build-finished\",\"success\":true}".to_owned());
-        let functions = executables(&messages.join("\n")).unwrap();
+        let built = executables(&messages.join("\n")).unwrap();
+        let functions = Functions::of(&built).unwrap();
         for (binary, path) in functions.iter() {
             assert_eq!(path, Path::new("/t").join(binary));
         }
-        let error = executables("{\"reason\":\"build-finished\"}").unwrap_err();
+        let none = executables("{\"reason\":\"build-finished\"}").unwrap();
+        let error = Functions::of(&none).unwrap_err();
         assert_eq!(error.to_string(), "cargo built no enqueue");
     }
 

@@ -21,7 +21,7 @@ enum Command {
     Demo,
     /// Run the whole stack until Ctrl-C
     Up(up::Arguments),
-    /// Bring a database to what sql/ says, through the RDS Data API
+    /// Apply the files of sql/ to a database, through the RDS Data API
     Migrate(migrate::Arguments),
     /// Build the functions for Lambda, into a folder that is deployed without Rust
     Package(package::Arguments),

@@ -23,8 +23,8 @@ pub struct Arguments {
     /// The processors to build for
     #[arg(long, value_name = "NAME", default_value = "arm64")]
     architecture: Choice,
-    /// The folder of your files that a deployment applies. Without it, put them into the folder
-    /// `migrate/sql` of what is made, or have none
+    /// The folder of the SQL files that a deployment applies. Without it, put them into
+    /// `functions/arm64/migrate/sql` (or `functions/x86_64/…`) of the made folder, or have none
     #[arg(long, value_name = "FOLDER")]
     sql: Option<PathBuf>,
 }

@@ -18,7 +18,7 @@ use super::{page, print};
 use crate::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use crate::deploy::sdk_config;
 use crate::example;
-use crate::functions::{Profile, build_functions};
+use crate::functions::{Profile, build_command, build_functions};
 use crate::progress::step;
 use crate::stack::{Addresses, Database, Options, Stack};
 use crate::{needs, workspace};
@@ -41,8 +41,8 @@ pub struct Arguments {
     /// Keep the data of the database for the next `up --keep`
     #[arg(long, conflicts_with = "database_url")]
     keep: bool,
-    /// Use this running PostgreSQL, and apply no files unless --sql names some. The schema sync and
-    /// two roles are made in it
+    /// Use this running PostgreSQL, and apply no files unless --sql names some. The schema sync, two
+    /// roles and two users are made in it
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// The folder of the files to apply; `sql` of this checkout by default
@@ -81,6 +81,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     needs::check().await?;
     let root = workspace::root()?;
     let functions = step("building the functions", build_functions(&root, profile)).await?;
+    // The page signs its requests.
+    let command = if arguments.tokens {
+        None
+    } else {
+        Some(step("building the page", build_command(&root)).await?)
+    };
     let defaults = Options::new(functions)?;
     let (database, sql) = match arguments.database_url {
         Some(url) => (Database::Running(url), arguments.sql),
@@ -101,10 +107,18 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let variables = environment(stack.addresses());
     env_file.write(&variables)?;
     // It ends when it is dropped.
-    let page = match stack.addresses().token_url {
-        None => page::start(&variables, arguments.open).await?,
-        Some(_) => None,
+    let page = match &command {
+        Some(command) => match page::start(command, &variables, arguments.open).await {
+            Ok(page) => Some(page),
+            Err(error) if !arguments.open => {
+                tracing::warn!("{error:#}");
+                None
+            }
+            Err(error) => return Err(error),
+        },
+        None => None,
     };
+
     let page_url = page.as_ref().map(|page| page.url.as_str());
     print(&introduction(&stack, &env_file.path, example.as_ref(), &aws, page_url));
     loop {
@@ -183,8 +197,7 @@ fn introduction(
         ..
     } = stack.addresses();
     let env_file = quoted(&env_file.display().to_string());
-    let page =
-        page_url.unwrap_or("with the next `up`, after cargo build --package aurora-sync-cli");
+    let page = page_url.unwrap_or("none");
     let curl = match token_url {
         None => format!(
             "curl --aws-sigv4 aws:amz:{REGION}:execute-api --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}"
