@@ -75,7 +75,7 @@ impl Command {
     }
 }
 
-/// Check whether a deployment is well, and say what to do where it is not
+/// Check a deployment, and say how to fix what is wrong
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The checks change nothing, but they wake up a paused database.\n\n\
     Exit status: 0 all is well, 1 something does not work, 2 the command line is wrong, 3 there are \
@@ -137,7 +137,7 @@ pub(crate) struct Refresh {
     /// The function that reads the tables, else $REFRESH_FUNCTION
     #[arg(long, value_name = "NAME")]
     pub(crate) function: Option<String>,
-    /// Print JSON: version, tables, changes, remarks
+    /// Print JSON: version, stored_before, tables, changes, remarks
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::api::{Api, ApiError, Import};
+use crate::commands::output::printable;
 use crate::import::stage::Stage;
 use crate::progress::{Progress, grouped, rounded};
 
@@ -15,7 +16,11 @@ const ASK_EVERY: [Duration; 2] = [Duration::from_millis(250), Duration::from_sec
 const SILENT_MAX: Duration = Duration::from_mins(3);
 
 /// After this time without an import, a hint is given.
-const BEGINS_WITHIN: Duration = Duration::from_mins(1);
+pub(crate) const BEGINS_WITHIN: Duration = Duration::from_mins(1);
+
+/// The hint.
+pub(crate) const NOT_BEGUN: &str = "no import has begun for a minute: other files may be before it, \
+     or the bucket and the API are not of one deployment";
 
 /// Until when an import is followed.
 #[derive(Debug, Clone, Copy)]
@@ -73,10 +78,7 @@ impl Follower<'_> {
             self.progress.at(None, "waiting for its import to begin");
             if !is_hinted && began.elapsed() > BEGINS_WITHIN {
                 is_hinted = true;
-                self.progress.note(
-                    "no import has begun for a minute: other files may be before it, or the bucket and the API \
-                     are not of one deployment",
-                );
+                self.progress.note(NOT_BEGUN);
             }
             self.wait(began).await?;
         }
@@ -91,7 +93,7 @@ impl Follower<'_> {
             if import.error != reported {
                 reported.clone_from(&import.error);
                 if let Some(error) = &reported {
-                    self.progress.note(error);
+                    self.progress.note(&printable(error));
                 }
             }
             self.progress
@@ -110,21 +112,47 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Asks until there is an answer, as long as the API is only away for a while.
     async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, ApiError>) -> anyhow::Result<T> {
-        let began = Instant::now();
-        loop {
-            match ask().await {
-                Ok(answer) => return Ok(answer),
-                Err(ApiError::Never(error)) => return Err(error),
-                Err(ApiError::Later(error)) if began.elapsed() > SILENT_MAX => return Err(error),
-                Err(ApiError::Later(error)) => {
-                    self.progress.at(None, &format!("waiting: {error:#}"));
-                    self.patience.check(&self.progress.stage())?;
-                    tokio::time::sleep(ASK_EVERY[1]).await;
-                }
+        let waits = |error: &anyhow::Error| {
+            self.progress.at(None, &waiting(error));
+            self.patience.check(&self.progress.stage())
+        };
+        patiently(ask, waits).await
+    }
+}
+
+/// Asks until there is an answer, as long as the API is only away for a while. Tells `waits` the
+/// error before each pause, which can end it.
+pub(crate) async fn patiently<T>(
+    ask: impl AsyncFn() -> Result<T, ApiError>,
+    mut waits: impl FnMut(&anyhow::Error) -> anyhow::Result<()>,
+) -> anyhow::Result<T> {
+    let began = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(ApiError::Never(error)) => return Err(error),
+            Err(ApiError::Later(error)) if began.elapsed() > SILENT_MAX => return Err(error),
+            Err(ApiError::Later(error)) => {
+                waits(&error)?;
+                tokio::time::sleep(ASK_EVERY[1]).await;
             }
         }
+    }
+}
+
+/// Says that an answer is waited for, and why.
+pub(crate) fn waiting(error: &anyhow::Error) -> String {
+    format!("waiting: {}", printable(&format!("{error:#}")))
+}
+
+/// Returns an answer, or nothing if the API is only away for a while. For a loop that asks again in
+/// any case.
+pub(crate) fn unless_away<T>(answer: Result<T, ApiError>) -> anyhow::Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ApiError::Later(_)) => Ok(None),
+        Err(ApiError::Never(error)) => Err(error),
     }
 }
 
@@ -154,7 +182,25 @@ fn how_far(import: &Import) -> String {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::anyhow;
+
     use super::*;
+
+    #[test]
+    fn an_api_that_is_away_for_a_while_has_no_answer_yet() {
+        assert_eq!(unless_away(Ok(1)).unwrap(), Some(1));
+        assert_eq!(unless_away::<u8>(Err(ApiError::Later(anyhow!("503")))).unwrap(), None);
+        assert!(unless_away::<u8>(Err(ApiError::Never(anyhow!("403")))).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_with_an_answer_or_when_the_caller_ends_it() {
+        let answer = patiently(async || Ok("answer"), |_| Err(anyhow!("no pause is needed")));
+        assert_eq!(answer.await.unwrap(), "answer");
+        let away = async || Err::<(), _>(ApiError::Later(anyhow!("503\u{1b}")));
+        let ended = patiently(away, |error| Err(anyhow!("{}", waiting(error))));
+        assert_eq!(ended.await.unwrap_err().to_string(), "waiting: 503\u{fffd}");
+    }
 
     #[test]
     fn what_is_not_known_is_left_out() {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use crate::commands::output::{Colour, counted, painted};
+use crate::commands::output::{Colour, counted, painted, printable};
 use crate::progress::{grouped, rounded};
 
 /// Rejects that are shown of those in the report.
@@ -72,7 +72,8 @@ impl Report {
         let state = painted(&self.state, colour, has_colours);
         line(format!("{state} in {} s{rate}", rounded(self.duration_seconds)));
         if let Some(error) = &self.error {
-            line(painted(&format!("error: {error}"), Colour::Red, has_colours));
+            let error = format!("error: {}", printable(error));
+            line(painted(&error, Colour::Red, has_colours));
         }
         if self.dry_run {
             line("dry run: nothing was written".to_owned());
@@ -100,11 +101,8 @@ impl Report {
         }
         for Kind { rule, sqlstate, column, count } in &self.rejected_by_rule {
             let details: Vec<_> = [sqlstate, column].into_iter().flatten().cloned().collect();
-            line(
-                format!("  {rule:<11}{:>15}  {}", grouped(*count), details.join(" "))
-                    .trim_end()
-                    .to_owned(),
-            );
+            let details = printable(&details.join(" "));
+            line(format!("  {rule:<11}{:>15}  {details}", grouped(*count)).trim_end().to_owned());
         }
         if !self.rejects.is_empty() {
             line("the first rejected rows".to_owned());
@@ -125,13 +123,9 @@ impl Reject {
         let column = self.column.as_ref().map_or_else(String::new, |column| format!("{column}: "));
         let sqlstate = self.sqlstate.as_ref();
         let sqlstate = sqlstate.map_or_else(String::new, |state| format!(" (SQLSTATE {state})"));
-        // One line each, and nothing that a terminal would take for an order.
-        let reason: String = self
-            .reason
-            .chars()
-            .map(|character| if character.is_control() { ' ' } else { character })
-            .collect();
-        format!("{column}{reason}{sqlstate}")
+        // One line each, since a reason can have several.
+        let reason = self.reason.replace(['\r', '\n'], " ");
+        printable(&format!("{column}{reason}{sqlstate}"))
     }
 }
 
@@ -175,5 +169,8 @@ mod tests {
         );
         let coloured = report.text("results", true);
         assert!(coloured.starts_with("\u{1b}[33mcompleted\u{1b}[0m in"), "{coloured}");
+        let failed = Report { state: "failed".into(), error: Some("a\u{1b}[2J".into()), ..report };
+        let failed = failed.text("results", false);
+        assert!(failed.contains("\nerror: a\u{fffd}[2J\n"), "{failed}");
     }
 }

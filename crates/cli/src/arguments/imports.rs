@@ -29,13 +29,13 @@ pub(crate) struct ImportsList {
     /// The table
     #[arg(long, short)]
     pub(crate) table: Option<String>,
-    /// How far they are
+    /// The state of the imports
     #[arg(long, value_parser = ["running", "completed", "failed"])]
     pub(crate) state: Option<String>,
     /// Begun at this time or later: an age such as 30m, 1h or 2d, or a time of RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) since: Option<Timestamp>,
-    /// The most imports
+    /// List at most this number of imports
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) limit: u32,
     /// Print a JSON array of the imports, as GET /_sync/imports has them

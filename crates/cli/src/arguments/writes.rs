@@ -27,7 +27,7 @@ pub(crate) enum WritesCommand {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_OF_READ)]
 pub(crate) struct List {
-    /// The most writes
+    /// List at most this number of writes
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) limit: u32,
     /// Print a JSON array of the writes, as GET /_sync/writes has them
@@ -43,7 +43,7 @@ pub(crate) struct List {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Which writes")]
 pub(crate) struct Filter {
-    /// How they ended
+    /// The outcome of the writes
     #[arg(long, value_parser = ["applied", "unchanged", "superseded", "rejected"])]
     pub(crate) outcome: Option<String>,
     /// The table
@@ -92,14 +92,16 @@ pub(crate) struct Show {
 /// Send the payloads of rejected writes again, under new ids that name the old ones
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Give ids, or conditions. The oldest write is sent first. A write that had a \
-    precondition (If-Match) is sent without it. The new id follows from the old one, so that a second \
+    after_help = "Give ids, or conditions. Conditions skip a write that was sent again before: its \
+    payload can be older than the one that was mended. The oldest write is sent first. A write that had \
+    a precondition (If-Match) is sent without it. The new id follows from the old one, so that a second \
     resend of the same payload has no second effect: if the new write was rejected too, resend that \
     one.\n\n\
     Exit status: 0 all are applied, unchanged or superseded, 1 a write could not be sent, 2 the \
     command line is wrong, or you did not agree; nothing was sent, 3 some are rejected again, or still \
     pending."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Resend {
     /// The ids of rejected writes
     #[arg(value_name = "ID")]
@@ -107,6 +109,9 @@ pub(crate) struct Resend {
     /// Open the row of each write in $VISUAL or $EDITOR first
     #[arg(long)]
     pub(crate) edit: bool,
+    /// With conditions: also send the writes that were sent again before
+    #[arg(long)]
+    pub(crate) again: bool,
     /// Send several without asking
     #[arg(long)]
     pub(crate) yes: bool,
@@ -123,7 +128,7 @@ pub(crate) struct Resend {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Each look reads from the database. So tail stops after a while without a write, \
-    and the database can pause.\n\n\
+    and the database can pause. It waits for an API that does not respond, three minutes at most.\n\n\
     Exit status: 0 nothing was settled for a while, 1 the writes could not be read, 2 the command line \
     is wrong."
 )]

@@ -178,9 +178,11 @@ async fn retry(deployed: &Deployed, arguments: &ImportsRetry) -> anyhow::Result<
         }
         line(&match &new {
             Some(id) => format!("import {id} loads {} again", printable(&old.key)),
-            None => {
-                format!("{} is uploaded again; its import has not begun yet", printable(&old.key))
-            }
+            None => format!(
+                "{} is uploaded again, and its import begins by itself; to find it: aurora-sync imports list --table {}",
+                printable(&old.key),
+                printable(&old.table)
+            ),
         });
     }
     Ok(if new.is_some() { Outcome::Good } else { Outcome::Attention })

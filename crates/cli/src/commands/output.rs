@@ -72,7 +72,7 @@ pub(crate) fn painted(text: &str, colour: Colour, has_colours: bool) -> String {
 
 /// Replaces control characters, which a terminal could take for commands. They come from values of
 /// others.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let safe = |character: char| if character.is_control() { '\u{fffd}' } else { character };
     text.chars().map(safe).collect()
 }

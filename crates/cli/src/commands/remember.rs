@@ -5,13 +5,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::json;
 
 use super::{ended, print_json};
 use crate::arguments::Account;
 use crate::arguments::general::Use;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, WrongUsage};
 use crate::progress::{error_line, line};
 
 /// The variables that say where aurora-sync is deployed. If one is set, no stack is remembered.
@@ -23,13 +23,15 @@ pub(crate) fn run(arguments: &Use) -> Outcome {
 }
 
 fn remember(arguments: &Use) -> anyhow::Result<Outcome> {
+    if let Some(stack) = &arguments.stack
+        && (stack.is_empty() || stack.contains(char::is_whitespace))
+    {
+        return Err(WrongUsage(format!("{stack:?} is not the name of a stack")).into());
+    }
     let path = file(|name| env::var(name).ok())
         .context("no place for the file is known: set XDG_CONFIG_HOME or HOME")?;
     let shown = path.display();
     if let Some(stack) = &arguments.stack {
-        if stack.trim().is_empty() || stack.contains(char::is_whitespace) {
-            bail!("{stack:?} is not the name of a stack");
-        }
         let cannot = || format!("cannot write {shown}");
         fs::create_dir_all(path.parent().unwrap_or(&path)).with_context(cannot)?;
         fs::write(&path, format!("{stack}\n")).with_context(cannot)?;
@@ -90,6 +92,14 @@ pub(crate) fn fill_in(account: &mut Account) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_no_stack_can_have_is_wrong_usage() {
+        for name in ["", " ", "a b"] {
+            let arguments = Use { stack: Some(name.to_owned()), forget: false, json: false };
+            assert_eq!(run(&arguments), Outcome::Usage, "{name:?}");
+        }
+    }
 
     #[test]
     fn the_file_is_in_the_folder_for_settings() {

@@ -10,6 +10,7 @@ use super::output::{columns, has_colours};
 use super::writes::{filter, read, row};
 use super::{deployed, print_json};
 use crate::arguments::writes::Tail;
+use crate::follow::{patiently, waiting};
 use crate::operations::Deployed;
 use crate::operations::writes::Order;
 use crate::outcome::{Outcome, failed};
@@ -41,7 +42,15 @@ async fn follow_all(deployed: &Deployed, arguments: &Tail) -> anyhow::Result<()>
     let mut last = Instant::now();
     while last.elapsed() < arguments.idle {
         filter.since = Some(since.max(newest.checked_sub(SEEN_WITHIN)?));
-        let found = read(deployed, &filter, Order::OldestFirst, u32::MAX).await?;
+        let mut is_said = false;
+        let waits = |error: &anyhow::Error| {
+            if !std::mem::replace(&mut is_said, true) {
+                error_line(&waiting(error));
+            }
+            Ok(())
+        };
+        let look = async || read(deployed, &filter, Order::OldestFirst, u32::MAX).await;
+        let found = patiently(look, waits).await?;
         let mut rows = Vec::new();
         for write in &found {
             let at: Timestamp = write.settled_at.parse()?;

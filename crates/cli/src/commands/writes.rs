@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::output::{Cell, Colour, columns, counted, has_colours, printable, second};
 use super::{deployed, edit, ended, is_agreed, print_json};
+use crate::api::ApiError;
 use crate::arguments::writes::{Filter, List, Resend, Show, WritesCommand};
+use crate::follow::unless_away;
 use crate::operations::Deployed;
 use crate::operations::writes::{self, Order, Status, Write};
 use crate::outcome::{Outcome, wrong_usage};
@@ -59,13 +62,14 @@ pub(super) async fn read(
     filter: &writes::Filter,
     order: Order,
     limit: u32,
-) -> anyhow::Result<Vec<Write>> {
-    let mut page = writes::list(deployed, filter, order, limit.min(PAGE_MAX)).await?;
+) -> Result<Vec<Write>, ApiError> {
+    let first = writes::first(filter, order, limit.min(PAGE_MAX));
+    let mut page = writes::page(deployed, &first).await?;
     let mut found = page.items;
     while found.len() < limit as usize
         && let Some(next) = page.next
     {
-        page = writes::next(deployed, &next).await?;
+        page = writes::page(deployed, &next).await?;
         found.append(&mut page.items);
     }
     found.truncate(limit as usize);
@@ -74,7 +78,8 @@ pub(super) async fn read(
 
 async fn list(deployed: &Deployed, arguments: &List) -> anyhow::Result<Outcome> {
     let limit = arguments.limit.max(1);
-    let found = read(deployed, &filter(&arguments.filter), Order::NewestFirst, limit).await?;
+    let found = read(deployed, &filter(&arguments.filter), Order::NewestFirst, limit).await;
+    let found = found.map_err(ApiError::into_error)?;
     if arguments.json {
         print_json(&found)?;
     } else if found.is_empty() {
@@ -181,14 +186,30 @@ struct Sent {
     status_id: String,
 }
 
+impl Sent {
+    fn failed(resend_of: String, error: &anyhow::Error) -> Self {
+        Self {
+            resend_of,
+            id: None,
+            outcome: None,
+            rule: None,
+            reason: None,
+            error: Some(format!("{error:#}")),
+            status_id: String::new(),
+        }
+    }
+}
+
 async fn resend(deployed: &Deployed, arguments: &Resend) -> anyhow::Result<Outcome> {
-    let ids = if arguments.ids.is_empty() {
+    let has_conditions = arguments.ids.is_empty();
+    let ids = if has_conditions {
         let mut filter = filter(&arguments.filter);
         if filter.outcome.as_ref().is_some_and(|outcome| outcome != "rejected") {
             return Ok(wrong_usage(&anyhow::anyhow!("only rejected writes can be sent again")));
         }
         filter.outcome = Some("rejected".to_owned());
-        let found = read(deployed, &filter, Order::OldestFirst, u32::MAX).await?;
+        let found = read(deployed, &filter, Order::OldestFirst, u32::MAX).await;
+        let found = found.map_err(ApiError::into_error)?;
         found.into_iter().map(|write| write.id).collect()
     } else {
         arguments.ids.iter().map(|text| id(text).to_owned()).collect::<Vec<_>>()
@@ -196,55 +217,79 @@ async fn resend(deployed: &Deployed, arguments: &Resend) -> anyhow::Result<Outco
     if ids.is_empty() {
         error_line("no rejected write meets the conditions");
     }
-    if ids.len() > 1 {
-        let question = format!("Send {} again?", counted(ids.len() as u64, "rejected write"));
-        match is_agreed(&question, arguments.yes) {
+    let mut all = Vec::new();
+    let mut statuses = Vec::new();
+    for id in ids {
+        match writes::show(deployed, &id).await {
+            Ok(status) => statuses.push(status),
+            Err(error) => all.push(Sent::failed(id, &error)),
+        }
+    }
+    let (statuses, skipped) = to_send(statuses, has_conditions && !arguments.again);
+    if skipped > 0 {
+        let skipped = counted(skipped as u64, "write");
+        error_line(&format!("skipped {skipped}, sent again before; --again sends such writes too"));
+    }
+    if statuses.len() > 1 {
+        match is_agreed(&question(statuses.len() as u64), arguments.yes) {
             Ok(true) => {}
             Ok(false) => return Ok(Outcome::Usage),
             Err(error) => return Ok(wrong_usage(&error)),
         }
     }
-    let mut all = Vec::new();
-    for id in ids {
-        all.push(send(deployed, &id, arguments.edit).await);
+    for status in &statuses {
+        all.push(send(deployed, status, arguments.edit).await);
     }
-    follow(deployed, &mut all).await?;
+    let followed = follow(deployed, &mut all).await;
+    // The ids of the new writes are printed in any case.
     if arguments.json {
         print_json(&all)?;
     } else if !all.is_empty() {
         line(&columns(&all.iter().map(sent_row).collect::<Vec<_>>(), has_colours()));
     }
+    followed?;
     Ok(all.iter().map(sent_outcome).max().unwrap_or(Outcome::Good))
 }
 
-async fn send(deployed: &Deployed, id: &str, is_edited: bool) -> Sent {
+/// Returns the writes to send, the oldest first, and the number of those that are left out because
+/// they were sent again before.
+fn to_send(mut statuses: Vec<Status>, skips_resent: bool) -> (Vec<Status>, usize) {
+    let found = statuses.len();
+    if skips_resent {
+        statuses.retain(|status| status.resent_as.is_empty());
+    }
+    let accepted_at = |status: &Status| status.text("accepted_at")?.parse::<Timestamp>().ok();
+    statuses.sort_by_key(accepted_at);
+    let skipped = found - statuses.len();
+    (statuses, skipped)
+}
+
+fn question(count: u64) -> String {
+    let writes = counted(count, "rejected write");
+    format!("An old value can overwrite a newer one. Send {writes} again?")
+}
+
+async fn send(deployed: &Deployed, status: &Status, is_edited: bool) -> Sent {
     let sent = async {
-        let status = writes::show(deployed, id).await?;
         let row = match &status.payload {
             Some(payload) if is_edited => {
                 Some(edit::row(&payload.row)?.context("the file is empty: not sent")?)
             }
             _ => None,
         };
-        writes::resend(deployed, &status, row.as_deref()).await
-    };
-    let nothing = Sent {
-        resend_of: id.to_owned(),
-        id: None,
-        outcome: None,
-        rule: None,
-        reason: None,
-        error: None,
-        status_id: String::new(),
+        writes::resend(deployed, status, row.as_deref()).await
     };
     match sent.await {
         Ok(sent) => Sent {
+            resend_of: sent.resend_of,
             id: Some(sent.id),
             status_id: sent.status_id,
             outcome: Some("pending".to_owned()),
-            ..nothing
+            rule: None,
+            reason: None,
+            error: None,
         },
-        Err(error) => Sent { error: Some(format!("{error:#}")), ..nothing },
+        Err(error) => Sent::failed(status.id.clone(), &error),
     }
 }
 
@@ -255,7 +300,10 @@ async fn follow(deployed: &Deployed, all: &mut [Sent]) -> anyhow::Result<()> {
         let is_pending = |sent: &&mut Sent| sent.outcome.as_deref() == Some("pending");
         let mut are_pending = false;
         for sent in all.iter_mut().filter(is_pending) {
-            let status = writes::show(deployed, &sent.status_id).await?;
+            let Some(status) = unless_away(writes::status(deployed, &sent.status_id).await)? else {
+                are_pending = true;
+                break;
+            };
             are_pending |= status.outcome == "pending";
             let text = |name: &str| status.text(name).map(str::to_owned);
             (sent.rule, sent.reason) = (text("rule"), text("reason"));
@@ -300,6 +348,33 @@ mod tests {
     fn an_id_can_be_given_as_the_url_of_its_status() {
         assert_eq!(id("01a2"), "01a2");
         assert_eq!(id("https://x/_sync/writes/01a2?fingerprint=f"), "01a2?fingerprint=f");
+    }
+
+    #[test]
+    fn the_oldest_write_is_sent_first_and_one_that_was_sent_again_is_skipped() {
+        let found = || -> Vec<Status> {
+            serde_json::from_str(
+                r#"[{"id":"b","outcome":"rejected","accepted_at":"2026-11-23T09:30:00.5+00:00"},
+                    {"id":"a","outcome":"rejected","accepted_at":"2026-11-23T10:00:00+09:00"},
+                    {"id":"c","outcome":"rejected","accepted_at":"2026-11-23T10:00:00Z","resent_as":["d"]}]"#,
+            )
+            .unwrap()
+        };
+        let ids = |statuses: &[Status]| {
+            statuses.iter().map(|status| status.id.as_str()).collect::<String>()
+        };
+        let (statuses, skipped) = to_send(found(), true);
+        assert_eq!((ids(&statuses).as_str(), skipped), ("ab", 1));
+        let (statuses, skipped) = to_send(found(), false);
+        assert_eq!((ids(&statuses).as_str(), skipped), ("abc", 0));
+    }
+
+    #[test]
+    fn the_question_warns_of_newer_values() {
+        assert_eq!(
+            question(2),
+            "An old value can overwrite a newer one. Send 2 rejected writes again?"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Deployed, query};
 use crate::api::{ApiError, Page, encoded};
+use crate::follow::unless_away;
 
 /// The time for which an end or a beginning is waited for.
 const WAITED: Duration = Duration::from_secs(45);
@@ -103,8 +104,11 @@ pub(crate) async fn next(deployed: &Deployed, path: &str) -> anyhow::Result<Page
 
 /// Reads an import.
 pub(crate) async fn show(deployed: &Deployed, id: &str) -> anyhow::Result<Import> {
-    let path = format!("/_sync/imports/{}", encoded(id));
-    deployed.api.get(&path).await.map_err(ApiError::into_error)
+    read(deployed, id).await.map_err(ApiError::into_error)
+}
+
+async fn read(deployed: &Deployed, id: &str) -> Result<Import, ApiError> {
+    deployed.api.get(&format!("/_sync/imports/{}", encoded(id))).await
 }
 
 /// Reads the first page of the rejected rows of an import, in the order of the file.
@@ -118,8 +122,7 @@ pub(crate) async fn rejects(
 }
 
 /// Cancels a running import, and returns it. It stops before its next set of rows, and the rows
-/// that were committed stay. It is still running in the result if its end took too long to wait
-/// for.
+/// that were committed stay. It is still running in the result if its end was not seen in time.
 pub(crate) async fn cancel(deployed: &Deployed, id: &str) -> anyhow::Result<Import> {
     let mut import = show(deployed, id).await?;
     if !import.is_running() {
@@ -128,7 +131,10 @@ pub(crate) async fn cancel(deployed: &Deployed, id: &str) -> anyhow::Result<Impo
     invoke(deployed, id, &json!({ "cancel": import.id })).await?;
     let until = Instant::now() + WAITED;
     loop {
-        import = show(deployed, id).await?;
+        let found = unless_away(read(deployed, id).await);
+        let found =
+            found.with_context(|| format!("the import {id} is cancelled; its end is not seen"))?;
+        import = found.unwrap_or(import);
         if !import.is_running() || Instant::now() > until {
             return Ok(import);
         }
@@ -163,7 +169,7 @@ pub(super) async fn invoke(deployed: &Deployed, id: &str, task: &Value) -> anyho
 }
 
 /// Has the file of an import that has ended loaded again, with the same options, by a copy of its
-/// object onto itself. Returns the new import, or nothing if it has not begun in time.
+/// object onto itself. Returns the new import, or nothing if its beginning was not seen in time.
 ///
 /// Fails if the file is gone, or a newer one is in its place.
 pub(crate) async fn retry(deployed: &Deployed, old: &Import) -> anyhow::Result<Option<String>> {
@@ -175,9 +181,10 @@ pub(crate) async fn retry(deployed: &Deployed, old: &Import) -> anyhow::Result<O
     let version = objects.upload_again(&old.bucket, &old.key, &old.version, &[]).await?.version;
     let until = Instant::now() + WAITED;
     loop {
-        let imports = deployed.api.imports_of(&old.key).await.map_err(ApiError::into_error);
+        let imports = unless_away(deployed.api.imports_of(&old.key).await);
         let imports = imports.context("the file was uploaded again, but its import is not seen")?;
         let new = imports
+            .unwrap_or_default()
             .into_iter()
             .find(|import| import.version == version && !known.contains(&import.id));
         match new {

@@ -8,11 +8,12 @@ pub(crate) mod writes;
 
 use std::collections::HashMap;
 
-use anyhow::{Context, bail};
+use import_options::Defaults;
 
 use crate::api::Api;
 use crate::aws::Aws;
 use crate::deployment;
+use crate::outcome::WrongUsage;
 
 /// The place of a deployment, as a command line gives it.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,8 @@ pub(crate) struct Deployed {
     pub(crate) api: Api,
     pub(crate) stack: Option<String>,
     outputs: HashMap<String, String>,
+    /// The options of files by prefix.
+    pub(crate) import_defaults: Defaults,
 }
 
 /// The reason for which a deployment was not found.
@@ -48,24 +51,31 @@ impl Deployed {
     pub(crate) async fn find(place: &Place) -> Result<Self, NotFound> {
         let aws = Aws::load(place.profile.as_deref(), place.region.as_deref()).await;
         let aws = aws.map_err(NotFound::Failed)?;
-        let outputs = aws.outputs_of(place.stack.as_deref()).await.map_err(NotFound::Failed)?;
+        let values = aws.values_of(place.stack.as_deref()).await.map_err(NotFound::Failed)?;
+        let (import_defaults, outputs) = (values.import_defaults(), values.outputs);
         let api_url = deployment::api_url(place.api_url.as_ref(), &outputs, environment)
             .map_err(NotFound::Unknown)?;
         let api = aws.signer(&api_url).and_then(|signer| Api::new(api_url, signer));
         let api = api.map_err(NotFound::Failed)?;
-        Ok(Self { aws, api, stack: place.stack.clone(), outputs })
+        Ok(Self { aws, api, stack: place.stack.clone(), outputs, import_defaults })
     }
 
-    /// Returns a name that the stack has as an output, or the environment as a variable.
+    /// Returns a name that the stack has as an output, or the environment as a variable. A missing
+    /// name is a [`WrongUsage`].
     pub(crate) fn name(&self, output: &str, variable: &str) -> anyhow::Result<String> {
         if let Some(found) = self.outputs.get(output) {
             return Ok(found.clone());
         }
         if let Some(stack) = &self.stack {
-            bail!("the stack {stack} has no output {output}; deploy this version of aurora-sync");
+            let missing = format!(
+                "the stack {stack} has no output {output}; deploy this version of aurora-sync"
+            );
+            return Err(WrongUsage(missing).into());
         }
-        environment(variable)
-            .with_context(|| format!("give --stack NAME, or set {variable} in the environment"))
+        environment(variable).ok_or_else(|| {
+            let missing = format!("give --stack NAME, or set {variable} in the environment");
+            WrongUsage(missing).into()
+        })
     }
 }
 

@@ -121,23 +121,38 @@ pub(crate) async fn list(
     order: Order,
     limit: u32,
 ) -> anyhow::Result<Page<Write>> {
+    next(deployed, &first(filter, order, limit)).await
+}
+
+/// Reads the page at this path, that of [`Page::next`].
+pub(crate) async fn next(deployed: &Deployed, path: &str) -> anyhow::Result<Page<Write>> {
+    page(deployed, path).await.map_err(ApiError::into_error)
+}
+
+/// Returns the path of the first page.
+pub(crate) fn first(filter: &Filter, order: Order, limit: u32) -> String {
     let mut conditions = filter.conditions();
     if order == Order::OldestFirst {
         conditions.push(("order", "settled_at.asc".to_owned()));
     }
     conditions.push(("limit", limit.to_string()));
-    next(deployed, &format!("/_sync/writes?{}", query(&conditions))).await
+    format!("/_sync/writes?{}", query(&conditions))
 }
 
-/// Reads the page at this path, that of [`Page::next`].
-pub(crate) async fn next(deployed: &Deployed, path: &str) -> anyhow::Result<Page<Write>> {
-    deployed.api.page(path).await.map_err(ApiError::into_error)
+/// Reads the page at this path. An error says whether a later request may succeed.
+pub(crate) async fn page(deployed: &Deployed, path: &str) -> Result<Page<Write>, ApiError> {
+    deployed.api.page(path).await
 }
 
 /// Reads the status of a write. A write under an Idempotency-Key can have a fingerprint:
 /// `ID?fingerprint=…`, as its status URL ends.
 pub(crate) async fn show(deployed: &Deployed, id: &str) -> anyhow::Result<Status> {
-    deployed.api.get(&format!("/_sync/writes/{id}")).await.map_err(ApiError::into_error)
+    status(deployed, id).await.map_err(ApiError::into_error)
+}
+
+/// Reads the status of a write as [`show`] does. An error says whether a later request may succeed.
+pub(crate) async fn status(deployed: &Deployed, id: &str) -> Result<Status, ApiError> {
+    deployed.api.get(&format!("/_sync/writes/{id}")).await
 }
 
 /// A payload that was sent again.

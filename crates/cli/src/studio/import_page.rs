@@ -2,31 +2,14 @@
 
 use axum::body::Bytes;
 use axum::extract::{Query, State};
+use import_options::Settings;
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::page::{Area, crumbs, page};
-use super::site::{Failure, Shared};
+use super::site::{Failure, Shared, Site};
 use crate::operations::tables::Table;
 use crate::preview::{Gravity, HEAD_BYTES, Head, Preview, ShownRecord, preview as of_file};
-
-/// The options of an import that a form has, besides those that have fields of their own.
-pub(super) const OPTIONS: [&str; 15] = [
-    "mode",
-    "delimiter",
-    "quote",
-    "escape",
-    "comment",
-    "encoding",
-    "null",
-    "header",
-    "columns",
-    "extra-columns",
-    "numbers",
-    "max-rejects",
-    "max-deletes",
-    "atomic",
-    "dry-run",
-];
 
 /// Fields that are texts: the option, its label, and an example or the default.
 const TEXTS: [(&str, &str, &str); 9] = [
@@ -57,25 +40,49 @@ const MODES: [(&str, &str); 5] = [
     ("delete", "delete the rows of the file"),
 ];
 
-/// Returns the options of a query or a form that are not their defaults, by their documented names.
+/// Returns the options that a form sends, by their documented names. What the form shows counts,
+/// whatever the defaults of the stack are. They decide where a text field is empty.
 pub(super) fn options(pairs: &[(String, String)]) -> Vec<(&'static str, String)> {
     let value = |name: &'static str| {
         let found = pairs.iter().find(|(found, _)| found == name);
-        let value = found.map(|(_, value)| value.as_str())?;
-        let value = match (name, value) {
-            ("header", "is a row") => "false",
-            ("atomic", "all or none") => "true",
-            ("header" | "atomic", "names the columns" | "one by one")
-            | ("numbers", "plain")
-            | ("extra-columns", "refuse")
-            | ("mode", "upsert") => return None,
+        let value = match (name, found.map_or("", |(_, value)| value.as_str())) {
+            ("dry-run", "") => "false",
+            (_, "") => return None,
+            ("header", "is a row") | ("atomic", "one by one") => "false",
+            ("header", "names the columns") | ("atomic", "all or none") => "true",
             ("delimiter", "\t") => "tab",
             ("delimiter", " ") => "space",
             (_, value) => value,
         };
-        (!value.is_empty()).then(|| (name, value.to_owned()))
+        Some((name, value.to_owned()))
     };
-    OPTIONS.into_iter().filter_map(value).collect()
+    import_options::ALL.iter().filter_map(|option| value(option.name)).collect()
+}
+
+/// Returns the options that a preview takes as given. It can propose another value for a choice
+/// that is as it was before anybody chose.
+fn given<'o>(
+    options: &'o [(&'static str, String)],
+    defaults: &'o Settings,
+) -> impl Iterator<Item = (&'o str, &'o str)> {
+    let all = options.iter().map(|(name, value)| (*name, value.as_str()));
+    all.filter(|(name, value)| {
+        let is_unchosen = matches!(
+            (*name, *value),
+            ("mode", "upsert")
+                | ("header", "true")
+                | ("numbers", "plain")
+                | ("extra-columns", "refuse")
+                | ("atomic", "false")
+        );
+        defaults.is_set(name) || !is_unchosen
+    })
+}
+
+/// Returns the defaults of the stack for a file of a table.
+fn defaults(site: &Site, table: &str, name: &str) -> Settings {
+    let key = format!("imports/{table}/{name}");
+    Settings::read(&site.deployed.import_defaults, &key, std::iter::empty()).0
 }
 
 pub(super) async fn show(
@@ -85,6 +92,8 @@ pub(super) async fn show(
     let offer = site.offer().await?;
     let chosen = query.iter().find(|(name, _)| name == "table").map(|(_, value)| value.as_str());
     let tables: Vec<_> = offer.tables.iter().filter(|table| table.is_inserted).collect();
+    let shown = chosen.or(tables.first().map(|table| table.name.as_str()));
+    let defaults = defaults(&site, shown.unwrap_or_default(), "");
     let body = html! {
         (crumbs(&[("/imports", "Imports")]))
         @if tables.is_empty() {
@@ -101,18 +110,20 @@ pub(super) async fn show(
                     }
                     label { span { "Mode" }
                         select name="mode" {
-                            @for (word, words) in MODES { option value=(word) { (word) ": " (words) } }
+                            @for (word, words) in MODES {
+                                option value=(word) selected[word == defaults.options.mode.as_str()] { (word) ": " (words) }
+                            }
                         }
                     }
                 }
                 div.drop data-drop="" {
                     label for="file" { strong { "Choose a CSV file" } " or drop it here" }
                     input #file type="file" aria-describedby="file-note";
-                    p.note #file-note { "Plain, or compressed with gzip, zstd or bzip2. It stays on this machine until you import it." }
+                    p.note #file-note { "Plain, or compressed with gzip, zstd or bzip2. The preview stays on this machine. A dry run and an import upload the file." }
                 }
                 details.panel {
                     summary { "Options" }
-                    div.options { (settings()) }
+                    div.options { (settings(&defaults)) }
                 }
                 div #preview aria-live="polite" {}
                 div.actions {
@@ -127,19 +138,36 @@ pub(super) async fn show(
     Ok(page(Area::Import, "Import a file", &body))
 }
 
-fn settings() -> Markup {
+/// Shows the options with the defaults of the stack.
+fn settings(defaults: &Settings) -> Markup {
+    let of_stack = defaults.options.to_json();
+    let is_chosen = |name: &str, value: &str| {
+        let pair = (name.to_owned(), value.to_owned());
+        let chosen = options(&[pair]).into_iter().find(|(found, _)| *found == name);
+        chosen.is_some_and(|(_, value)| text(&of_stack[name]) == value)
+    };
     html! {
         @for (name, label, values) in CHOICES {
             label { span { (label) }
-                select name=(name) { @for value in values { option value=(value) { (value) } } }
+                select name=(name) {
+                    @for value in values { option value=(value) selected[is_chosen(name, value)] { (value) } }
+                }
             }
         }
         @for (name, label, example) in TEXTS {
             label { span { (label) }
-                input type="text" name=(name) placeholder=(example) spellcheck="false";
+                @if defaults.is_set(name) {
+                    input type="text" name=(name) placeholder={ "default of the stack: " (text(&of_stack[name])) } spellcheck="false";
+                } @else {
+                    input type="text" name=(name) placeholder=(example) spellcheck="false";
+                }
             }
         }
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Answers a preview of the first bytes of a file.
@@ -157,7 +185,10 @@ pub(super) async fn preview(
         is_whole: field("whole") == "true" && bytes.len() <= HEAD_BYTES,
     };
     let options = options(&query);
-    let given: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let defaults = defaults(&site, &table.name, field("name"));
+    let key = format!("imports/{}/{}", table.name, field("name"));
+    let given = given(&options, &defaults);
+    let given = Settings::read(&site.deployed.import_defaults, &key, given);
     Ok(shown(&table, &of_file(head, &table, &given)))
 }
 
@@ -255,27 +286,46 @@ fn record_row(record: &ShownRecord) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::options;
+    use import_options::Defaults;
+
+    use super::*;
 
     #[test]
-    fn defaults_are_no_options() {
-        let pairs: Vec<_> = [
+    fn a_form_sends_what_it_shows() {
+        let pairs = [
             ("mode", "upsert"),
             ("header", "is a row"),
             ("numbers", "plain"),
-            ("atomic", "all or none"),
+            ("atomic", "one by one"),
             ("delimiter", "\t"),
             ("quote", ""),
             ("table", "staff"),
-            ("dry-run", "true"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
-        let found: Vec<_> = options(&pairs);
+        ];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let found = options(&pairs);
         let found: Vec<_> = found.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(
             found,
-            [("delimiter", "tab"), ("header", "false"), ("atomic", "true"), ("dry-run", "true")]
+            [
+                ("mode", "upsert"),
+                ("delimiter", "tab"),
+                ("header", "false"),
+                ("numbers", "plain"),
+                ("atomic", "false"),
+                ("dry-run", "false"),
+            ]
         );
+    }
+
+    #[test]
+    fn a_choice_that_differs_from_the_default_of_the_stack_counts_as_given() {
+        let options = [("mode", "upsert".to_owned()), ("numbers", "plain".to_owned())];
+        let names = |json: &str| {
+            let defaults = Defaults::parse(json).unwrap();
+            let defaults = Settings::read(&defaults, "imports/t/", std::iter::empty()).0;
+            given(&options, &defaults).map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("{}"), Vec::<String>::new());
+        assert_eq!(names(r#"{"imports/t/": {"mode": "replace"}}"#), ["mode"]);
     }
 }

@@ -89,8 +89,12 @@ pub(super) fn report(loaded: &Loaded) -> Markup {
                 a.button href={ "/imports/" (import.id) "/rejected.csv" } { "Download them" }
             }
             @if is_dry_run && import.state == "completed" {
-                form.inline method="post" action={ "/imports/" (import.id) "/load" } {
-                    button type="submit" { "Load the good rows into " (import.table) }
+                                @if deletes(import) {
+                    a.button href={ "/imports/" (import.id) "/load" } { "Load the good rows into " (import.table) "…" }
+                } @else {
+                    form.inline method="post" action={ "/imports/" (import.id) "/load" } {
+                        button type="submit" { "Load the good rows into " (import.table) }
+                    }
                 }
             }
         }
@@ -98,6 +102,11 @@ pub(super) fn report(loaded: &Loaded) -> Markup {
         @if let Some(report) = report { (by_rule(&report.rejected_by_rule, import.rows_rejected)) }
         (facts(&described(import)))
     }
+}
+
+/// Returns true if the mode of the import deletes rows.
+fn deletes(import: &Import) -> bool {
+    matches!(import.options["mode"].as_str(), Some("replace" | "delete"))
 }
 
 fn described(import: &Import) -> Vec<(&'static str, Markup)> {
@@ -118,7 +127,8 @@ fn described(import: &Import) -> Vec<(&'static str, Markup)> {
     shown
 }
 
-fn counts(import: &Import) -> Markup {
+/// Shows the numbers of rows.
+pub(super) fn counts(import: &Import) -> Markup {
     let mut all = vec![
         ("Read", import.rows_read),
         ("Written", import.rows_written),

@@ -1,20 +1,23 @@
 //! The pages of imports: the list, one that runs, and one that has ended.
 
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::fragment::{Fragment, Then};
-use super::import_report::{Loaded, is_dry_run, progress, report};
+use super::import_report::{Loaded, counts, is_dry_run, progress, report};
 use super::page::{Area, badge, crumbs, live as live_part, notice, page, time};
 use super::site::{Failure, Shared};
 use super::upload::following;
 use crate::api::{ApiError, encoded};
+use crate::follow::{BEGINS_WITHIN, NOT_BEGUN};
 use crate::operations::imports::{self, Filter, Import};
 use crate::progress::grouped;
 
@@ -24,6 +27,8 @@ const LIMIT: u32 = 50;
 pub(super) struct OfUpload {
     key: String,
     version: String,
+    /// The time at which the page began to wait, in seconds of Unix time.
+    since: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,25 +95,37 @@ pub(super) fn file_of(import: &Import) -> &str {
 }
 
 /// Shows a file whose import has not begun, until it begins.
-pub(super) fn begun(Query(OfUpload { key, version }): Query<OfUpload>) -> Ready<Markup> {
+pub(super) fn begun(Query(OfUpload { key, version, .. }): Query<OfUpload>) -> Ready<Markup> {
     let name = key.rsplit('/').next().unwrap_or_default();
-    let source = format!("/live/upload?key={}&version={}", encoded(&key), encoded(&version));
+    let since = Timestamp::now().as_second();
+    let (key, version) = (encoded(&key), encoded(&version));
+    let source = format!("/live/upload?key={key}&version={version}&since={since}");
     let body = html! {
         (crumbs(&[("/imports", "Imports")]))
-        (live_part(&source, &notice("busy", "Uploaded. The import begins in a moment.")))
+        (live_part(&source, &waiting(Duration::ZERO)))
     };
     ready(page(Area::Import, name, &body))
 }
 
 pub(super) async fn live_upload(
     State(site): Shared,
-    Query(OfUpload { key, version }): Query<OfUpload>,
+    Query(OfUpload { key, version, since }): Query<OfUpload>,
 ) -> Result<Fragment, Failure> {
     let found = site.deployed.api.imports_of(&key).await.map_err(ApiError::into_error)?;
     let ours = found.into_iter().find(|import| import.version == version);
     let then = ours.map_or(Then::Again, |import| Then::Go(format!("/imports/{}", import.id)));
-    let content = notice("busy", "Uploaded. The import begins in a moment.");
-    Ok(Fragment { content, then })
+    let waited_s = since.map_or(0, |since| Timestamp::now().as_second().saturating_sub(since));
+    let waited = Duration::from_secs(u64::try_from(waited_s).unwrap_or_default());
+    Ok(Fragment { content: waiting(waited), then })
+}
+
+/// Says that the import of a file is still to begin, with a hint after a while.
+fn waiting(waited: Duration) -> Markup {
+    if waited > BEGINS_WITHIN {
+        notice("busy", &format!("Uploaded; {NOT_BEGUN}."))
+    } else {
+        notice("busy", "Uploaded. The import begins in a moment.")
+    }
 }
 
 pub(super) async fn show(State(site): Shared, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -118,9 +135,7 @@ pub(super) async fn show(State(site): Shared, Path(id): Path<String>) -> Result<
         html! {
             (crumbs(&[("/imports", "Imports")]))
             (live_part(&format!("/live/import?id={}", encoded(&id)), &progress(&import)))
-            form.inline method="post" action={ "/imports/" (id) "/cancel" } {
-                button.is-bad type="submit" { "Cancel the import of " (name) }
-            }
+                        a.button.is-bad href={ "/imports/" (id) "/cancel" } { "Cancel the import of " (name) }
         }
     } else {
         let loaded = Loaded::read(&site, import).await?;
@@ -139,12 +154,58 @@ pub(super) async fn live(
     Ok(Fragment { content: progress(&import), then })
 }
 
+/// Asks before the file of a dry run is loaded in a mode that deletes rows.
+pub(super) async fn confirm_load(
+    State(site): Shared,
+    Path(id): Path<String>,
+) -> Result<Markup, Failure> {
+    let import = imports::show(&site.deployed, &id).await?;
+    let (name, table) = (file_of(&import), &import.table);
+    let effect = match import.options["mode"].as_str() {
+        Some("replace") => format!("and delete the rows of {table} that are not in the file"),
+        _ => format!("and delete its rows from {table}"),
+    };
+    let body = html! {
+        (crumbs(&[("/imports", "Imports"), (format!("/imports/{id}").as_str(), name)]))
+        p.lead { "This is what the dry run counted. The import counts anew." }
+        (counts(&import))
+        form method="post" action={ "/imports/" (id) "/load" } {
+            div.actions {
+                button.is-bad type="submit" { "Load " (name) " " (effect) }
+                a.button href={ "/imports/" (id) } { "Do not load it" }
+            }
+        }
+    };
+    Ok(page(Area::Import, &format!("Load {name}?"), &body))
+}
+
 /// Loads the file of a dry run.
 pub(super) async fn load(State(site): Shared, Path(id): Path<String>) -> Result<Redirect, Failure> {
     let import = imports::show(&site.deployed, &id).await?;
     let Import { bucket, key, version, .. } = &import;
-    let uploaded = Box::pin(site.objects.upload_again(bucket, key, version, &["dry-run"])).await?;
+    let uploaded =
+        Box::pin(site.objects.upload_again(bucket, key, version, &[("dry-run", "false")])).await?;
     Ok(Redirect::to(&following(key, &uploaded.version)))
+}
+
+/// Asks before an import is cancelled.
+pub(super) async fn confirm_cancel(
+    State(site): Shared,
+    Path(id): Path<String>,
+) -> Result<Markup, Failure> {
+    let import = imports::show(&site.deployed, &id).await?;
+    let name = file_of(&import);
+    let body = html! {
+        (crumbs(&[("/imports", "Imports"), (format!("/imports/{id}").as_str(), name)]))
+        p.lead { "The rows that were loaded stay. The rest of the file is not loaded." }
+        form method="post" action={ "/imports/" (id) "/cancel" } {
+            div.actions {
+                button.is-bad type="submit" { "Cancel the import of " (name) }
+                a.button href={ "/imports/" (id) } { "Let it go on" }
+            }
+        }
+    };
+    Ok(page(Area::Import, &format!("Cancel the import of {name}?"), &body))
 }
 
 pub(super) async fn cancel(
@@ -176,4 +237,16 @@ pub(super) async fn rejected_file(
         (CONTENT_DISPOSITION, "attachment; filename=\"rejected.csv\""),
     ];
     Ok((headers, Body::from(bytes)).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_given_if_no_import_begins_for_a_minute() {
+        let shown = |seconds| waiting(Duration::from_secs(seconds)).into_string();
+        assert!(shown(60).contains("The import begins in a moment"));
+        assert!(shown(61).contains("the bucket and the API are not of one deployment"));
+    }
 }

@@ -11,6 +11,7 @@ use csv_stream::dialect::Dialect;
 use csv_stream::encoding::for_label;
 use csv_stream::reader::{Next, Reader};
 use csv_stream::records::Content;
+use import_options::{Defaults, Settings};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -22,7 +23,6 @@ use super::site::{Failure, Shared, Site};
 use super::upload::{Whole, upload};
 use crate::api::{ApiError, Page, encoded};
 use crate::operations::imports::{self, Import, Reject};
-use crate::preview::dialect_of;
 use crate::progress::grouped;
 
 /// The rejected rows of a page.
@@ -85,7 +85,8 @@ fn options(import: &Import) -> Vec<(&'static str, String)> {
 fn dialect(import: &Import) -> Dialect {
     let options = import.options.as_object().into_iter().flatten();
     let options = options.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
-    dialect_of(&options.collect::<Vec<_>>())
+    // The worker has read them before.
+    Settings::read(&Defaults::none(), "", options).0.options.dialect
 }
 
 /// Returns the names of the fields: those of the options, or those of the header, which the file of
@@ -184,11 +185,24 @@ fn line(sheet: &Sheet, row: &RejectedRow) -> Markup {
                 @let is_wrong = *field == Some(index);
                 @let id = format!("c{record}-{index}");
                 @let name = sheet.names.get(index).map_or("beyond the last column", String::as_str);
+                @let label = format!("{name}, line {line}");
+                @let invalid = is_wrong.then_some("true");
+                @let problem = is_wrong.then(|| format!("{id}-problem"));
+                @let text = cell.as_deref().unwrap_or_default();
+                @let breaks = sheet::breaks(text);
                 td class=[is_wrong.then_some("is-bad")] {
-                    input id=(id) type="text" name={ "f" (record) ":" (index) } autocomplete="off"
-                        value=(cell.clone().unwrap_or_default()) spellcheck="false"
-                        aria-label={ (name) ", line " (line) } aria-invalid=[is_wrong.then_some("true")]
-                        aria-describedby=[is_wrong.then(|| format!("{id}-problem"))];
+                    // A browser takes the line breaks out of an input.
+                    @if breaks.is_empty() {
+                        input id=(id) type="text" name={ "f" (record) ":" (index) } autocomplete="off"
+                            value=(text) spellcheck="false" aria-label=(label) aria-invalid=[invalid]
+                            aria-describedby=[problem];
+                    } @else {
+                        textarea id=(id) name={ "f" (record) ":" (index) } rows="3" spellcheck="false"
+                            aria-label=(label) aria-invalid=[invalid] aria-describedby=[problem] {
+                            "\n" (text)
+                        }
+                        (hidden(&format!("b{record}:{index}"), &breaks))
+                    }
                     @if cell.as_deref() == Some("") { (hidden(&format!("e{record}:{index}"), "1")) }
                     @if is_wrong { span.problem id={ (id) "-problem" } { (reason) } }
                 }
@@ -205,5 +219,26 @@ fn unmendable(href: &str, rows: &[&RejectedRow]) -> Markup {
             a href={ (href) "/rejected.csv" } { "Download the rejected rows" } ", and import the corrected file."
         }
         ul { @for row in rows { li { "Line " (row.line) ": " (row.reason) } } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_with_line_breaks_has_several_lines() {
+        let row = RejectedRow {
+            record: 7,
+            line: 8,
+            reason: "too long".into(),
+            field: None,
+            cells: vec![Some("a\rb".into()), Some("c".into())],
+        };
+        let sheet = Sheet { names: vec!["x".into(), "y".into()], rows: Vec::new() };
+        let page = line(&sheet, &row).into_string();
+        assert!(page.contains("<textarea id=\"c7-0\" name=\"f7:0\""), "{page}");
+        assert!(page.contains("name=\"b7:0\" value=\"r\""), "{page}");
+        assert!(page.contains("<input id=\"c7-1\" type=\"text\" name=\"f7:1\""), "{page}");
     }
 }

@@ -13,7 +13,7 @@ use crate::api::{ApiError, encoded};
 use crate::doctor::{self, Finding, Severity};
 use crate::progress::{grouped, rounded};
 
-/// The minutes over which rates are counted.
+/// The minutes over which the rate is counted.
 const RATE_MINUTES: i64 = 10;
 
 /// A figure of the page.
@@ -69,8 +69,13 @@ async fn shown(site: &Site, ledger: Option<Vec<Figure>>, findings: Option<Vec<Fi
         }
         section aria-labelledby="ledger" {
             h2 #ledger { "Writes and imports" }
-            @if let Some(found) = &ledger { (figures_of(found)) }
-            @else { p.note { "The database has these. To read them wakes it up if it is paused." } }
+            @if let Some(found) = &ledger {
+                (figures_of(found))
+                p.note {
+                    "Settled a minute is the mean of the last " (RATE_MINUTES) " minutes. The ledger gets a write when it \
+                     is settled, so it cannot count the accepted ones. The metric " code { "accepted_writes" } " counts them."
+                }
+            } @else { p.note { "The database has these. To read them wakes it up if it is paused." } }
             form.inline method="post" action="/overview/figures" {
                 button type="submit" { (if ledger.is_some() { "Read again" } else { "Read the figures" }) }
             }
@@ -169,16 +174,13 @@ async fn of_ledger(site: &Site) -> anyhow::Result<Vec<Figure>> {
     let minutes = since(RATE_MINUTES)?;
     let day = since(24 * 60)?;
     let settled = count(site, &format!("/_sync/writes?settled_at={minutes}")).await?;
-    let accepted =
-        count(site, &format!("/_sync/writes?settled_at={minutes}&accepted_at={minutes}")).await?;
     let rejected =
         count(site, &format!("/_sync/writes?outcome=eq.rejected&settled_at={day}")).await?;
     let running = count(site, "/_sync/imports?state=eq.running").await?;
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let rate = |count: u64| rounded(count as f64 / RATE_MINUTES as f64);
+    let rate = settled as f64 / RATE_MINUTES as f64;
     Ok(vec![
-        Figure::of("Accepted a minute", rate(accepted)),
-        Figure::of("Settled a minute", rate(settled)),
+        Figure::of("Settled a minute", rounded(rate)),
         Figure::count("Rejected in a day", rejected, "/writes?outcome=rejected&since=1d", true),
         Figure::count("Running imports", running, "/imports", false),
     ])

@@ -199,7 +199,9 @@ fn control(column: &Column, id: &str, text: &str, is_wrong: bool) -> Markup {
     let described = format!("{id}-problem");
     let invalid = is_wrong.then_some("true");
     let labels = column.schema["enum"].as_array();
-    let is_long = row_key::is_json(column) || text.contains('\n') || text.chars().count() > 80;
+    // A browser takes the line breaks out of an input.
+    let is_long =
+        row_key::is_json(column) || text.contains(['\n', '\r']) || text.chars().count() > 80;
     html! {
         @if let Some(labels) = labels {
             select id=(id) name=(name) aria-describedby=(described) aria-invalid=[invalid] {

@@ -20,6 +20,8 @@ use crate::operations::tables::Table;
 #[derive(Debug, Deserialize)]
 pub(super) struct OfKey {
     key: String,
+    /// The write that has changed the row. The page shows its outcome.
+    write: Option<String>,
 }
 
 /// The form of a row as it is shown.
@@ -29,13 +31,15 @@ struct Sheet<'a> {
     row: Option<(&'a str, &'a str)>,
     inputs: Inputs,
     problems: Problems,
-    /// The write that was accepted from this form.
+    /// The write that was accepted from a form of the row.
     sent: Option<String>,
+    /// The form has the row as it was before the write.
+    is_old: bool,
 }
 
 impl Sheet<'_> {
     fn page(&self) -> Markup {
-        let Self { table, row, inputs, problems, sent } = self;
+        let Self { table, row, inputs, problems, sent, is_old } = self;
         let href = format!("/tables/{}", encoded(&table.name));
         let title = match row {
             Some((key, _)) => format!("Row {key} of {}", table.name),
@@ -45,7 +49,8 @@ impl Sheet<'_> {
         let body = html! {
             (crumbs(&[("/tables", "Tables"), (&href, &table.name)]))
             @if let Some(id) = sent {
-                (live(&format!("/live/write?id={}", encoded(id)), &notice("busy", "Accepted. The write is on its way.")))
+                @let source = format!("/live/write?{}id={}", if *is_old { "form=1&" } else { "" }, encoded(id));
+                (live(&source, &notice("busy", "Accepted. The write is on its way.")))
             }
             @if let Some(problem) = &problems.whole {
                 div.notice.is-bad role="alert" { p { (problem) } }
@@ -76,9 +81,8 @@ pub(super) async fn new(State(site): Shared, Path(name): Path<String>) -> Result
         return Err(Failure::wrong(format!("sync_writer may not insert into {name}.")));
     }
     let inputs = row_form::of_new(&table);
-    let sheet =
-        Sheet { table: &table, row: None, inputs, problems: Problems::default(), sent: None };
-    Ok(sheet.page())
+    let problems = Problems::default();
+    Ok(Sheet { table: &table, row: None, inputs, problems, sent: None, is_old: false }.page())
 }
 
 pub(super) async fn insert(
@@ -96,13 +100,13 @@ pub(super) async fn insert(
         etag: None,
     });
     let (sent, problems) = send(&site, write).await?;
-    Ok(Sheet { table: &table, row: None, inputs, problems, sent }.page())
+    Ok(Sheet { table: &table, row: None, inputs, problems, sent, is_old: false }.page())
 }
 
 pub(super) async fn edit(
     State(site): Shared,
     Path(name): Path<String>,
-    Query(OfKey { key }): Query<OfKey>,
+    Query(OfKey { key, write: sent }): Query<OfKey>,
 ) -> Result<Markup, Failure> {
     let table = site.table(&name).await?;
     let (row, etag) = existing(&site, &name, &key).await?;
@@ -119,8 +123,8 @@ pub(super) async fn edit(
         return Ok(page(Area::Tables, &format!("Row {key} of {name}"), &body));
     }
     let inputs = row_form::of_row(&table, &row);
-    let row = Some((key.as_str(), etag.as_str()));
-    Ok(Sheet { table: &table, row, inputs, problems: Problems::default(), sent: None }.page())
+    let (row, problems) = (Some((key.as_str(), etag.as_str())), Problems::default());
+    Ok(Sheet { table: &table, row, inputs, problems, sent, is_old: false }.page())
 }
 
 pub(super) async fn update(
@@ -139,13 +143,14 @@ pub(super) async fn update(
         etag: Some(etag.to_owned()),
     });
     let (sent, problems) = send(&site, write).await?;
-    Ok(Sheet { table: &table, row: Some((key, etag)), inputs, problems, sent }.page())
+    let row = Some((key, etag));
+    Ok(Sheet { table: &table, row, inputs, problems, sent, is_old: true }.page())
 }
 
 pub(super) async fn confirm(
     State(site): Shared,
     Path(name): Path<String>,
-    Query(OfKey { key }): Query<OfKey>,
+    Query(OfKey { key, .. }): Query<OfKey>,
 ) -> Result<Markup, Failure> {
     let table = site.table(&name).await?;
     let (row, etag) = existing(&site, &name, &key).await?;

@@ -30,6 +30,8 @@ pub(super) struct OfId {
     id: String,
     /// The part is on the write's own page, which has more news then.
     own: Option<String>,
+    /// The part is on a form of the row, which is out of date once the write is applied.
+    form: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,15 +56,24 @@ pub(super) async fn show(State(site): Shared, Path(id): Path<String>) -> Result<
 /// Answers a part of a page that follows a write.
 pub(super) async fn live(
     State(site): Shared,
-    Query(OfId { id, own }): Query<OfId>,
+    Query(OfId { id, own, form }): Query<OfId>,
 ) -> Result<Fragment, Failure> {
     let status = writes::show(&site.deployed, &id).await?;
-    let then = match (status.outcome.as_str(), &own) {
+    let outcome = status.outcome.as_str();
+    let row = row_page(&status).filter(|_| form.is_some() && outcome != "rejected");
+    let then = match (outcome, row) {
         ("pending", _) => Then::Again,
-        (_, Some(_)) => Then::Go(format!("/writes/{}", encoded(&id))),
+        _ if own.is_some() => Then::Go(format!("/writes/{}", encoded(&id))),
+        (_, Some(page)) => Then::Go(format!("{page}&write={}", encoded(&id))),
         (_, None) => Then::End,
     };
     Ok(Fragment { content: news(&status, own.is_some()), then })
+}
+
+/// Returns the page of a write's row, if its key is known.
+fn row_page(status: &Status) -> Option<String> {
+    let (table, key) = (status.text("table")?, status.text("key")?);
+    Some(format!("/tables/{}/row?key={}", encoded(table), encoded(key)))
 }
 
 pub(super) async fn resend(
@@ -101,7 +112,7 @@ fn news(status: &Status, is_own_page: bool) -> Markup {
                 @match status.outcome.as_str() {
                     "pending" => "The write is accepted and on its way.",
                     "applied" => "The row is as the write wanted it.",
-                    "unchanged" => "The row was as the write wants it already, or a trigger left it out.",
+                    "unchanged" => (unchanged(status.text("operation"))),
                     "superseded" => "The row has a newer version.",
                     _ => "The write cannot be applied.",
                 }
@@ -117,13 +128,24 @@ fn news(status: &Status, is_own_page: bool) -> Markup {
             }
             p.links {
                 @if !is_own_page { a href={ "/writes/" (status.id) } { "The write" } }
-                @if let (Some(table), Some(key)) = (status.text("table"), status.text("key"))
+                @if let Some(page) = row_page(status)
                     && matches!(status.outcome.as_str(), "applied" | "unchanged" | "rejected" | "superseded")
                     && status.text("operation") != Some("delete") {
-                    a href={ "/tables/" (encoded(table)) "/row?key=" (encoded(key)) } { "The row as it is now" }
+                    a href=(page) { "The row as it is now" }
                 }
             }
         }
+    }
+}
+
+/// Says why a write of this operation has changed nothing.
+fn unchanged(operation: Option<&str>) -> &'static str {
+    match operation {
+        Some("insert_ignore") => {
+            "A row with this key was there and is left alone, or a trigger left the new one out."
+        }
+        Some("delete") => "The row was not there, or a trigger kept it.",
+        _ => "The row was as the write wants it already, or a trigger left it out.",
     }
 }
 
@@ -194,7 +216,28 @@ fn pretty(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::pretty;
+    use super::*;
+
+    fn status(operation: &str, outcome: &str) -> Status {
+        let status = serde_json::json!({
+            "id": "a", "table": "a b", "key": "1,2", "operation": operation, "outcome": outcome,
+        });
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn an_unchanged_write_says_what_its_operation_found() {
+        let shown = |operation| news(&status(operation, "unchanged"), true).into_string();
+        assert!(shown("insert_ignore").contains("A row with this key was there and is left alone"));
+        assert!(shown("delete").contains("The row was not there"));
+        assert!(shown("upsert").contains("The row was as the write wants it already"));
+    }
+
+    #[test]
+    fn a_write_leads_to_its_row() {
+        let page = row_page(&status("update", "applied"));
+        assert_eq!(page.as_deref(), Some("/tables/a%20b/row?key=1%2C2"));
+    }
 
     #[test]
     fn a_row_stands_on_several_lines_and_keeps_its_digits() {

@@ -4,26 +4,41 @@
 
 // News: a part of the page asks for its content until there is no more. A page that nobody looks
 // at does not ask, so that it keeps no database awake.
-const SHORTEST = 300, LONGEST = 5000;
+const SHORTEST = 300, LONGEST = 5000, FAILURES_MAX = 5;
 
 const visible = () => new Promise(resolve => {
   if (!document.hidden) return resolve();
   document.addEventListener('visibilitychange', () => resolve(), { once: true });
 });
 
+function notice(text, isBad) {
+  const box = document.createElement('div'), line = document.createElement('p');
+  box.className = 'notice ' + (isBad ? 'is-bad' : 'is-busy');
+  line.textContent = text;
+  box.append(line);
+  return box;
+}
+
 async function follow(part) {
+  const ended = 'The command has ended. Start aurora-sync studio again, and open its new address.';
+  const end = () => { part.append(notice(ended, true)); };
+  let failures = 0;
   for (let pause = SHORTEST; ; pause = Math.min(pause * 1.3, LONGEST)) {
     await new Promise(resolve => setTimeout(resolve, pause));
     await visible();
-    let response;
-    try { response = await fetch(part.dataset.live); } catch { continue; }
-    if (!response.ok) {
-      if (response.status === 403) return;
+    let response, content;
+    try {
+      response = await fetch(part.dataset.live);
+      content = await response.text();
+    } catch {
+      if (++failures >= FAILURES_MAX) return end();
       continue;
     }
+    failures = 0;
+    if (response.status === 403) return end();
+    if (!response.ok) continue;
     const next = response.headers.get('live-go');
     if (next) return location.replace(next);
-    const content = await response.text();
     if (part.innerHTML !== content) part.innerHTML = content;
     place(part);
     if (response.headers.has('live-end')) return;
@@ -59,7 +74,7 @@ if (form) {
   const input = form.querySelector('#file'), shown = form.querySelector('#preview');
   const progress = form.querySelector('#progress'), zone = form.querySelector('[data-drop]');
   const senders = form.querySelectorAll('[data-send]');
-  let file = null, asked = 0;
+  let file = null, asked = 0, isStopped = true, isSending = false;
 
   const query = more => {
     const pairs = new URLSearchParams(more);
@@ -70,14 +85,12 @@ if (form) {
   };
 
   const say = (text, isBad) => {
-    progress.replaceChildren();
-    const box = document.createElement('div'), line = document.createElement('p');
-    box.className = 'notice ' + (isBad ? 'is-bad' : 'is-busy');
-    line.textContent = text;
-    box.append(line);
-    progress.append(box);
+    const box = notice(text, isBad);
+    progress.replaceChildren(box);
     return box;
   };
+
+  const allow = () => senders.forEach(button => { button.disabled = isStopped || isSending; });
 
   async function preview() {
     if (!file) return;
@@ -86,7 +99,7 @@ if (form) {
     let response;
     try {
       const head = await file.slice(0, HEAD).arrayBuffer();
-      response = await fetch('/imports/preview?' + query({ whole }), { method: 'POST', body: head });
+      response = await fetch('/imports/preview?' + query({ whole, name: file.name }), { method: 'POST', body: head });
     } catch { return say('The file cannot be read. Choose it again.', true); }
     const content = await response.text();
     // Only the last of several answers counts.
@@ -94,13 +107,13 @@ if (form) {
     if (!response.ok) return say('No preview: ' + new DOMParser().parseFromString(content, 'text/html').querySelector('.notice')?.textContent, true);
     shown.innerHTML = content;
     // What is shown is read with the proposals: the file must not be sent without them.
-    const isStopped = shown.querySelector('[data-stopped], [data-accept]') !== null;
-    senders.forEach(button => { button.disabled = isStopped; });
+    isStopped = shown.querySelector('[data-stopped], [data-accept]') !== null;
+    allow();
     shown.querySelector('[data-accept]')?.addEventListener('click', accept);
   }
 
-  // Takes the proposals over into the form.
-  function accept() {
+  // Takes the proposals over into the form. The new preview has no button to keep the focus.
+  async function accept() {
     const words = { header: { false: 'is a row', true: 'names the columns' } };
     for (const item of shown.querySelectorAll('[data-option]')) {
       const { option, value } = item.dataset;
@@ -108,8 +121,10 @@ if (form) {
       if (field) field.value = words[option]?.[value] ?? value;
     }
     form.querySelector('details').open = true;
-    preview();
-    form.querySelector('[data-send]').focus();
+    await preview();
+    if (document.activeElement !== document.body) return;
+    shown.tabIndex = -1;
+    (isStopped ? shown : senders[0]).focus();
   }
 
   function choose(chosen) {
@@ -120,6 +135,8 @@ if (form) {
   }
 
   function send(button) {
+    isSending = true;
+    allow();
     const more = { name: file.name };
     if (button.dataset.send === 'dry-run') more['dry-run'] = 'true';
     const request = new XMLHttpRequest();
@@ -129,9 +146,12 @@ if (form) {
     bar.max = 100;
     bar.setAttribute('aria-label', 'Upload');
     box.append(bar);
-    senders.forEach(other => { other.disabled = true; });
     request.upload.onprogress = event => { bar.value = 100 * event.loaded / event.total; };
-    const fail = text => { say(text, true); senders.forEach(other => { other.disabled = false; }); };
+    const fail = text => {
+      say(text, true);
+      isSending = false;
+      allow();
+    };
     request.onload = () => {
       if (request.status === 200) return location.assign(request.responseText);
       const page = new DOMParser().parseFromString(request.responseText, 'text/html');

@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use csv_stream::dialect::Dialect;
 use csv_stream::encoding::{Encoding, for_label};
@@ -107,8 +107,9 @@ pub(super) struct Mended {
 
 /// Makes a file of the grid that a browser sends. Fails if a row has text beyond its last column.
 pub(super) fn mended(form: &[(String, String)]) -> Result<Mended, String> {
-    let find =
-        |name: &str| form.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+    let values = form.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let values: HashMap<&str, &str> = values.collect();
+    let find = |name: &str| values.get(name).copied();
     let header = find("names").ok_or("The form does not name its columns.")?;
     let columns = cells(header, &Dialect::default()).map_or(0, |cells| cells.len());
     let mut csv = format!("{header}\n");
@@ -117,6 +118,8 @@ pub(super) fn mended(form: &[(String, String)]) -> Result<Mended, String> {
         let mut fields = Vec::new();
         while let Some(text) = find(&format!("f{number}:{}", fields.len())) {
             let is_empty_text = find(&format!("e{number}:{}", fields.len())).is_some();
+            let breaks = find(&format!("b{number}:{}", fields.len())).unwrap_or_default();
+            let text = with_breaks(text, breaks);
             fields.push((!text.is_empty() || is_empty_text).then_some(text));
         }
         if fields.iter().skip(columns).flatten().next().is_some() {
@@ -126,11 +129,46 @@ pub(super) fn mended(form: &[(String, String)]) -> Result<Mended, String> {
             ));
         }
         fields.resize(columns, None);
-        csv.push_str(&record(fields.into_iter()));
+        csv.push_str(&record(fields.iter().map(Option::as_deref)));
         csv.push('\n');
         rows += 1;
     }
     Ok(Mended { csv, rows })
+}
+
+/// Returns the kinds of the line breaks of a text in their order: `n`, `r`, or `c` for both
+/// characters. Empty if the text is one line.
+pub(super) fn breaks(text: &str) -> String {
+    let mut kinds = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        match character {
+            '\n' => kinds.push('n'),
+            '\r' if rest.next_if_eq(&'\n').is_some() => kinds.push('c'),
+            '\r' => kinds.push('r'),
+            _ => {}
+        }
+    }
+    kinds
+}
+
+/// Gives a text the line breaks that its cell had: browsers send all of them as CRLF. A further
+/// line break is as the last one.
+fn with_breaks(text: &str, kinds: &str) -> String {
+    let mut kinds = kinds.chars();
+    let Some(mut kind) = kinds.next() else { return text.to_owned() };
+    let mut lines = text.split("\r\n");
+    let mut restored = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        restored.push_str(match kind {
+            'n' => "\n",
+            'r' => "\r",
+            _ => "\r\n",
+        });
+        restored.push_str(line);
+        kind = kinds.next().unwrap_or(kind);
+    }
+    restored
 }
 
 /// Writes a record in RFC 4180. One that would be an empty line has its NULL as an empty text,
@@ -213,6 +251,27 @@ mod tests {
         ]);
         let csv = "id,\"a,b\",c\n\"x\"\"y\",,\"\"\nz,,\n".to_owned();
         assert_eq!(found, Ok(Mended { csv, rows: 2 }));
+    }
+
+    #[test]
+    fn a_cell_keeps_its_line_breaks() {
+        // Lines can be changed, added and taken away.
+        for (was, sent, expected) in [
+            ("a\nb", "a\r\nb", "a\nb"),
+            ("a\rb", "a\r\nB", "a\rB"),
+            ("a\r\nb", "a\r\nb", "a\r\nb"),
+            ("\na\r\n\rb", "\r\na\r\n\r\nb", "\na\r\n\rb"),
+            ("a\nb", "a\r\nb\r\nc", "a\nb\nc"),
+            ("a\nb", "ab", "ab"),
+            ("a", "a", "a"),
+        ] {
+            let kinds = breaks(was);
+            let row = [("names", "id"), ("row", "7"), ("f7:0", sent), ("b7:0", kinds.as_str())];
+            let csv = form(&row).unwrap().csv;
+            let (_, record) = csv.split_once('\n').unwrap();
+            let fields = cells(record, &Dialect::default()).unwrap();
+            assert_eq!(fields, [Some(expected.to_owned())], "{was:?}");
+        }
     }
 
     #[test]

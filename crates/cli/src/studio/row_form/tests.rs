@@ -94,3 +94,17 @@ fn problems_stand_at_their_fields() {
         "{page}"
     );
 }
+
+#[test]
+fn a_value_with_any_line_break_has_several_lines() {
+    let shown = |text: &str| {
+        let table = table();
+        let input = Input { text: text.to_owned(), ..Input::default() };
+        let inputs: Inputs = [("c".to_owned(), input)].into();
+        fields(&table, true, &inputs, &Problems::default()).into_string()
+    };
+    for text in ["a\nb", "a\rb", "a\r\nb"] {
+        assert!(shown(text).contains("<textarea"), "{text:?}");
+    }
+    assert!(!shown("ab").contains("<textarea"));
+}

@@ -89,6 +89,7 @@ async fn an_operator_mends_writes_dead_letters_and_imports() {
         dead_letters::a_dead_letter_queue_of_three_causes_is_emptied(&operator);
         dead_letters::a_file_in_the_dead_letter_queue_is_discarded_or_loaded(&operator);
         imports::an_import_is_cancelled_and_loaded_again(&operator);
+        a_queue_that_nothing_names_is_status_2(&operator);
         a_remembered_stack_is_used(&operator);
         completions_and_man_pages_name_the_commands(&operator);
     })
@@ -149,17 +150,22 @@ fn rejected_writes_are_sent_again_after_a_fix(operator: &Operator) {
     assert_eq!(sent[0]["outcome"], "rejected", "{sent}");
     let again = sent[0]["id"].as_str().unwrap().to_owned();
     run_sql(&operator.stack, "ALTER TABLE staff DROP CONSTRAINT adult");
-    // The first resend of the payload has its outcome, and has to be sent again itself.
-    let sent = cli.json(3, "writes", &format!("{resend} --yes"));
-    let outcomes: Vec<_> = sent.as_array().unwrap().iter().map(|sent| &sent["outcome"]).collect();
-    assert_eq!(outcomes, ["rejected", "applied", "applied"], "{sent}");
-    assert_eq!(sent[0]["id"], again.as_str());
+    // The first write was sent again before: only the write as which it was sent is.
+    let sent = cli.json(0, "writes", &format!("{resend} --yes"));
+    let found: Vec<_> = sent.as_array().unwrap().iter().map(|sent| &sent["resend_of"]).collect();
+    assert_eq!(found, [ids[1].as_str(), again.as_str()], "{sent}");
+    assert!(sent.as_array().unwrap().iter().all(|sent| sent["outcome"] == "applied"), "{sent}");
     let people = "SELECT id || name || age || doc FROM staff WHERE id LIKE '200_' ORDER BY id";
     let expected = [r#"2001Ada5{"a": [1, "x"]}"#, r#"2002Ada6{"a": [1, "x"]}"#];
     assert_eq!(operator.rows(people), expected);
-    // Nothing is written twice.
-    let twice = cli.json(3, "writes", &format!("{resend} --yes"));
-    assert_eq!(twice, sent);
+    let (status, said, progress) = cli.run("writes", &format!("{resend} --yes"), "");
+    assert_eq!((status, said.as_str()), (0, ""));
+    assert!(progress.contains("skipped 3 writes, sent again before"), "{progress}");
+    // Nothing is written twice: the same payload has its first outcome.
+    let twice = cli.json(3, "writes", &format!("{resend} --again --yes"));
+    let outcomes: Vec<_> = twice.as_array().unwrap().iter().map(|sent| &sent["outcome"]).collect();
+    assert_eq!(outcomes, ["rejected", "applied", "applied"], "{twice}");
+    assert_eq!(twice[0]["id"], again.as_str());
     let old = cli.json(0, "writes", &format!("show {}", ids[1]));
     let new = old["resent_as"][0].as_str().unwrap();
     assert_eq!(cli.json(0, "writes", &format!("show {new}"))["resend_of"], ids[1].as_str());
@@ -179,6 +185,9 @@ fn an_edited_write_and_one_with_a_precondition_are_sent_again(operator: &Operato
     let sent = editing.json(0, "writes", &format!("resend {id} --edit"));
     assert_eq!(sent[0]["outcome"], "applied", "{sent}");
     assert_eq!(operator.rows("SELECT age::text FROM staff WHERE id = '2003'"), ["70"]);
+    // Conditions do not send the values from before the edit.
+    let sent = operator.cli.json(0, "writes", "resend --key 2003 --since 1h");
+    assert_eq!(sent, json!([]));
 
     let id = operator.write(
         Method::PATCH,
@@ -205,6 +214,15 @@ fn tail_prints_what_settles_and_stops(operator: &Operator) {
     assert_eq!(lines.len(), 5, "{said}");
     assert!(lines.iter().all(|write| write["outcome"] == "rejected"), "{said}");
     assert!(progress.contains("no write has settled for 2 s: stopped"), "{progress}");
+}
+
+fn a_queue_that_nothing_names_is_status_2(operator: &Operator) {
+    let mut environment = operator.cli.environment.clone();
+    environment.remove("WRITES_DEAD_LETTER_QUEUE_URL");
+    let cli = Cli { folder: tempfile::tempdir().unwrap(), environment };
+    let (status, _, said) = cli.run("dlq", "list", "");
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("set WRITES_DEAD_LETTER_QUEUE_URL in the environment"), "{said}");
 }
 
 fn a_remembered_stack_is_used(operator: &Operator) {

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::Studio;
+use super::{Studio, access};
 
-const FILE: &str = "id;name;age\n3001;Ada;36\n3002;Bob;old\n30033;Cy;5\n3004;Di;7\n3005;;8\n";
+const FILE: &str =
+    "id;name;age\n3001;Ada;36\n3002;Bob;old\n30033;\"Cy\nCo\";5\n3004;Di;7\n3005;;8\n";
 
 pub(super) async fn a_file_is_mended_to_its_last_row(studio: &Studio) {
     studio.go_to("/imports/new?table=staff").await;
@@ -22,9 +23,11 @@ pub(super) async fn a_file_is_mended_to_its_last_row(studio: &Studio) {
     studio.shows("line 3, age: expected a number").await;
     studio.shows("line 4, id: expected at most 4 characters, not 5").await;
     studio.picture("preview").await;
+    access::the_page_is_accessible(studio).await;
     studio.choose("Use these options").await;
     studio.until("!document.querySelector('#preview').innerText.includes('Proposed')").await;
     assert_eq!(studio.eval("document.forms.import.elements.delimiter.value").await, "semicolon");
+    studio.until("document.activeElement.matches('[data-send]')").await;
 
     studio.choose("Check it").await;
     studio.shows("Dry run: nothing was written.").await;
@@ -50,12 +53,15 @@ pub(super) async fn a_file_is_mended_to_its_last_row(studio: &Studio) {
     assert_eq!(count(studio).await, "4");
     studio.choose("Mend the rejected rows").await;
     studio.until("document.querySelectorAll('.grid tbody tr').length === 1").await;
-    fill(studio, "name, line 4", "Ed, \"the\" last").await;
+    fill(studio, "name, line 5", "Ed, \"the\" last").await;
     studio.choose("Import these 1 rows").await;
     studio.shows("All rows are good.").await;
     assert_eq!(count(studio).await, "5");
     let name = "SELECT name FROM staff WHERE id = '3005'";
     assert_eq!(super::rows::value(studio, name).await, "Ed, \"the\" last");
+    // The line break of a name is as it was in the file.
+    let name = "SELECT name FROM staff WHERE id = '3003'";
+    assert_eq!(super::rows::value(studio, name).await, "Cy\nCo");
 }
 
 async fn fill(studio: &Studio, label: &str, text: &str) {
