@@ -20,6 +20,7 @@ use hyper::{Method, Request, Response};
 use local_stack::http_server::HttpServer;
 use serde_json::json;
 
+use crate::support::logs::Log;
 use crate::support::services::Bucket;
 use crate::support::write_api::{WriteApi, event};
 use crate::support::{STAFF, World, deadline, sdk_config};
@@ -72,6 +73,20 @@ async fn a_refresh_stores_the_tables_and_names_the_changes() {
     assert_eq!(second.changes, ["staff.age: removed", "staff.email: added"]);
     assert_ne!(second.version, first.version);
     assert!(stored.run().await.changes.is_empty());
+}
+
+#[tokio::test]
+async fn a_change_that_breaks_callers_is_counted_and_another_is_not() {
+    let stored = Stored::new().await;
+    stored.run().await;
+    let counted = async |sql: &str| {
+        stored.world.rows(sql).await;
+        let log = Log::from_level("error");
+        stored.run().await;
+        log.lines("tables changed under the API").len()
+    };
+    assert_eq!(counted("ALTER TABLE staff ADD COLUMN email text").await, 0);
+    assert_eq!(counted("ALTER TABLE staff DROP COLUMN age, DROP COLUMN email").await, 2);
 }
 
 #[tokio::test]

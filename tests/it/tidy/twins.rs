@@ -1,8 +1,8 @@
 //! Texts that must agree: documents, template, samples and code.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use aurora_sync::functions::import::read::options;
 use aurora_sync::functions::metrics::EMBEDDED;
 
 use super::{code, files};
@@ -48,7 +48,7 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 fn every_option_of_an_import_is_documented() {
     let rows = table("docs/reference/options.md");
     let documented: Vec<_> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
-    assert_eq!(documented, options::ALL.map(|option| option.name));
+    assert_eq!(documented, import_options::ALL.map(|option| option.name));
 }
 
 /// Returns the parameters of the template, with their defaults.
@@ -271,6 +271,28 @@ fn alarms_and_the_dashboard_name_metrics_that_exist() {
     }
     let (_, body) = dashboard.split_once("DashboardBody: !Sub |\n").unwrap();
     serde_json::from_str::<serde_json::Value>(body).unwrap();
+}
+
+/// Each alarm on a metric of the product has a test that produces its condition, and names the
+/// metric or the log line that a filter counts.
+#[test]
+fn a_test_produces_the_condition_of_each_own_alarm() {
+    let template = fs::read_to_string("template.yaml").unwrap();
+    let filters = template.split("FilterPattern: '{ $.message = \"").skip(1).map(|filter| {
+        let (message, rest) = filter.split_once('"').unwrap();
+        let (_, metric) = rest.split_once("MetricName: ").unwrap();
+        (metric.lines().next().unwrap(), message)
+    });
+    let filters: BTreeMap<_, _> = filters.collect();
+    let tests = files("tests/it", "rs").into_iter();
+    let tests = tests.filter(|(path, _)| !path.starts_with("tests/it/tidy"));
+    let tests: String = tests.map(|(_, text)| text).collect();
+    let watched = metric_names(&template, &format!(" Namespace: !Sub {NAMESPACE}\n"));
+    assert!(watched.len() > 5, "{watched:?}");
+    for metric in &watched {
+        let produced = filters.get(metric.as_str()).copied().unwrap_or(metric);
+        assert!(tests.contains(&format!("\"{produced}\"")), "no test produces {metric}");
+    }
 }
 
 #[test]
