@@ -61,7 +61,7 @@ async fn a_cancelled_import_stops_before_its_next_set_and_counts_what_it_has_loa
 async fn an_import_without_a_worker_ends_and_is_reported_at_once() {
     let mut importer = Importer::in_chunks(T, 2).await;
     importer.import.lanes = 1;
-    importer.world.fault("batch@2.. fail-before=ServiceUnavailableError");
+    importer.world.fault("commit@2.. fail-before=ServiceUnavailableError");
     let file = "k,v\n1,a\nx,a\n3,a\n";
     let response = importer.drop_file("imports/t/a.csv", file).await;
     assert_eq!(response.batch_item_failures.len(), 1);

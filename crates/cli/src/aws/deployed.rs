@@ -172,6 +172,16 @@ impl Aws {
             .context("cannot read the capacity of the cluster")
     }
 
+    /// Returns how often a metric of a stack was counted a minute, in the last ten minutes. Returns
+    /// `None` if CloudWatch has nothing of it.
+    pub(crate) async fn rate_of(&self, stack: &str, metric: &str) -> anyhow::Result<Option<f64>> {
+        let points = self.points(&format!("aurora-sync/{stack}"), metric, json!([]), "Sum").await?;
+        let sums = points.iter().filter_map(|point| point["Sum"].as_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let minutes = METRIC_SPAN_S as f64 / 60.0;
+        Ok((!points.is_empty()).then(|| sums.sum::<f64>() / minutes))
+    }
+
     /// Returns the last maximum of a metric.
     async fn latest(
         &self,
@@ -179,21 +189,33 @@ impl Aws {
         metric: &str,
         (dimension, value): (&str, &str),
     ) -> anyhow::Result<Option<f64>> {
+        let dimensions = json!([{ "Name": dimension, "Value": value }]);
+        let points = self.points(namespace, metric, dimensions, "Maximum").await?;
+        let at = |point: &Value| point["Timestamp"].as_f64().unwrap_or_default();
+        let last = points.iter().max_by(|a, b| at(a).total_cmp(&at(b)));
+        Ok(last.and_then(|point| point["Maximum"].as_f64()))
+    }
+
+    /// Returns the values of a metric in the last ten minutes, one for each minute that has any.
+    async fn points(
+        &self,
+        namespace: &str,
+        metric: &str,
+        dimensions: Value,
+        statistic: &str,
+    ) -> anyhow::Result<Vec<Value>> {
         let now = Timestamp::now().as_second();
         let input = json!({
             "Namespace": namespace,
             "MetricName": metric,
-            "Dimensions": [{ "Name": dimension, "Value": value }],
+            "Dimensions": dimensions,
             "StartTime": now - METRIC_SPAN_S,
             "EndTime": now + 60,
             "Period": 60,
-            "Statistics": ["Maximum"],
+            "Statistics": [statistic],
         });
         let found = self.cloudwatch("GetMetricStatistics", &input).await?;
-        let points = found["Datapoints"].as_array().into_iter().flatten();
-        let at = |point: &Value| point["Timestamp"].as_f64().unwrap_or_default();
-        let last = points.max_by(|a, b| at(a).total_cmp(&at(b)));
-        Ok(last.and_then(|point| point["Maximum"].as_f64()))
+        Ok(found["Datapoints"].as_array().cloned().unwrap_or_default())
     }
 
     /// Calls CloudWatch by its JSON protocol. Its SDK would bring a license that this project does

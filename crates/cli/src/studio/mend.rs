@@ -68,7 +68,19 @@ pub(super) async fn import(
     Ok(Redirect::to(&page))
 }
 
-/// Returns the options of the mended rows, which are in RFC 4180 and UTF-8.
+/// The options of a file in RFC 4180 and UTF-8. The stack can have other defaults.
+const OF_MENDED: [(&str, &str); 8] = [
+    ("delimiter", "comma"),
+    ("quote", "\""),
+    ("escape", "none"),
+    ("comment", "none"),
+    ("encoding", "utf-8"),
+    ("header", "true"),
+    ("atomic", "false"),
+    ("dry-run", "false"),
+];
+
+/// Returns the options of the mended rows.
 fn options(import: &Import) -> Vec<(&'static str, String)> {
     let text = |name: &str| import.options[name].as_str().unwrap_or_default().to_owned();
     let mode = match text("mode").as_str() {
@@ -76,10 +88,11 @@ fn options(import: &Import) -> Vec<(&'static str, String)> {
         "replace" => "upsert".to_owned(),
         _ => text("mode"),
     };
-    [("mode", mode), ("numbers", text("numbers")), ("extra-columns", text("extra-columns"))]
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .collect()
+    let carried =
+        [("mode", mode), ("numbers", text("numbers")), ("extra-columns", text("extra-columns"))];
+    let carried = carried.into_iter().filter(|(_, value)| !value.is_empty());
+    let of_mended = OF_MENDED.map(|(name, value)| (name, value.to_owned()));
+    carried.chain(of_mended).collect()
 }
 
 fn dialect(import: &Import) -> Dialect {

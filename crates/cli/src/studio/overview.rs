@@ -72,8 +72,8 @@ async fn shown(site: &Site, ledger: Option<Vec<Figure>>, findings: Option<Vec<Fi
             @if let Some(found) = &ledger {
                 (figures_of(found))
                 p.note {
-                    "Settled a minute is the mean of the last " (RATE_MINUTES) " minutes. The ledger gets a write when it \
-                     is settled, so it cannot count the accepted ones. The metric " code { "accepted_writes" } " counts them."
+                    "Accepted and settled a minute are means of the last " (RATE_MINUTES) " minutes. CloudWatch counts a write as \
+                     accepted at its first delivery. The ledger has it when it is settled."
                 }
             } @else { p.note { "The database has these. To read them wakes it up if it is paused." } }
             form.inline method="post" action="/overview/figures" {
@@ -143,6 +143,7 @@ async fn of_queues(site: &Site) -> anyhow::Result<Vec<Figure>> {
         None => "not known".to_owned(),
     };
     Ok(vec![
+        Figure::of("Accepted a minute", accepted(site).await),
         Figure::of("Messages of writes", grouped(writes.waiting + writes.hidden)),
         Figure::of("Oldest of them", oldest),
         Figure::of("Messages of files", grouped(files.waiting + files.hidden)),
@@ -150,6 +151,16 @@ async fn of_queues(site: &Site) -> anyhow::Result<Vec<Figure>> {
         Figure::count("Dead letters of files", dead_files.waiting, "/dead-letters", true),
         Figure::of("Database", database(site).await),
     ])
+}
+
+/// Returns the writes that were delivered for the first time, as CloudWatch counts them.
+async fn accepted(site: &Site) -> String {
+    let Some(stack) = &site.deployed.stack else { return "not known".to_owned() };
+    match site.deployed.aws.rate_of(stack, "accepted_writes").await {
+        Ok(Some(rate)) => rounded(rate),
+        Ok(None) => "none".to_owned(),
+        Err(_) => "not known".to_owned(),
+    }
 }
 
 /// Says whether the database is awake, as CloudWatch knows it.

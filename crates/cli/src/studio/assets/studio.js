@@ -134,11 +134,24 @@ if (form) {
     preview();
   }
 
+    // Modes that delete rows are confirmed, unless nothing is written.
+  function isMeant(isDryRun) {
+    const table = form.elements.table.value, mode = form.elements.mode.value;
+    const effects = {
+      replace: `Load ${file.name} and delete the rows of ${table} that are not in it?`,
+      delete: `Delete the rows of ${file.name} from ${table}?`,
+    };
+    return isDryRun || !(mode in effects) || confirm(effects[mode]);
+  }
+
   function send(button) {
+    const isDryRun = button.dataset.send === 'dry-run';
+    if (!isMeant(isDryRun)) return;
     isSending = true;
     allow();
     const more = { name: file.name };
-    if (button.dataset.send === 'dry-run') more['dry-run'] = 'true';
+    if (isDryRun) more['dry-run'] = 'true';
+
     const request = new XMLHttpRequest();
     request.open('PUT', '/imports/upload?' + query(more));
     const box = say('Uploading ' + file.name);
