@@ -20,10 +20,7 @@ pub(crate) fn a_file_that_would_fail_is_not_uploaded(cli: &Cli) {
             "good.csv --table staff --header perhaps",
             "header=\"perhaps\": expected one of true, false",
         ),
-        (
-            "good.csv --table staff --quote , --atomic true",
-            "another character than that of delimiter",
-        ),
+        ("good.csv --table staff --quote ,", "another character than that of delimiter"),
     ] {
         let (status, said, progress) = cli.import(words, "");
         assert_eq!(status, 2, "{words}: {said}{progress}");
