@@ -26,13 +26,15 @@ pub(super) async fn start(
 ) -> anyhow::Result<Page> {
     let mut command = Command::new(program);
     command.arg("studio").args((!opens).then_some("--no-open")).envs(variables.iter().copied());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut process =
         command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
     let output = process.stdout.take().context("the page has no output")?;
     let mut lines = BufReader::new(output).lines();
     let first = tokio::time::timeout(STARTS_WITHIN, lines.next_line()).await;
     let url = first.ok().and_then(Result::ok).flatten();
-    let url = url.with_context(|| format!("{} studio does not start", program.display()))?;
+    let url = url.with_context(|| {
+        format!("the page does not start; {} studio says why", program.display())
+    })?;
     Ok(Page { url, _process: process })
 }
