@@ -53,6 +53,7 @@ impl Command {
             Self::Imports(imports) => match &mut imports.command {
                 Imports::List(list) => &mut list.place,
                 Imports::Show(show) => &mut show.place,
+                Imports::Rejected(rejected) => &mut rejected.place,
                 Imports::Cancel(cancel) => &mut cancel.place,
                 Imports::Retry(retry) => &mut retry.place,
             },

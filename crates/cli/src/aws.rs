@@ -8,6 +8,7 @@ pub(crate) mod storage;
 use std::collections::HashMap;
 
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
@@ -28,6 +29,8 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
 use hyper::Request;
 use import_options::Defaults;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -547,6 +550,28 @@ impl Objects {
             .set_copy_source_if_match(head.e_tag);
         let copied = copy.send().await.map_err(explained).with_context(cannot)?;
         uploaded(copied.version_id, copied.copy_object_result.and_then(|copied| copied.e_tag))
+    }
+
+    /// Reads a whole object; `None` where it is not there.
+    pub(crate) async fn read(&self, bucket: &str, key: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(mut body) = self.get(bucket, key).await? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        while let Some(part) = body.next().await? {
+            bytes.extend_from_slice(&part);
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Saves an object as it is, byte by byte. Fails if it is not there.
+    pub(crate) async fn save(&self, bucket: &str, key: &str, path: &Path) -> anyhow::Result<()> {
+        let cannot = || format!("cannot write {}", path.display());
+        let body = self.get(bucket, key).await?;
+        let mut body = body.with_context(|| format!("s3://{bucket}/{key} is not there"))?;
+        let mut file = File::create(path).await.with_context(cannot)?;
+        while let Some(bytes) = body.next().await? {
+            file.write_all(&bytes).await.with_context(cannot)?;
+        }
+        file.flush().await.with_context(cannot)
     }
 
     /// Reads an object; `None` where it is not there.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::commands::output::{Colour, counted, painted, printable};
 use crate::progress::{grouped, rounded};
@@ -36,7 +36,7 @@ pub(crate) struct Rows {
     pub(crate) rejected: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Kind {
     pub(crate) rule: String,
     pub(crate) sqlstate: Option<String>,

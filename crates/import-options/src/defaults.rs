@@ -10,8 +10,8 @@ use crate::value::ValueFault;
 use crate::{OptionFault, Settings};
 
 /// The most bytes of the claims of a caller or of a prefix, as JSON. A message holds them besides
-/// its writes. API Gateway takes 10,240 bytes of headers (API Gateway, "Quotas for HTTP APIs"), so that
-/// a token has fewer.
+/// its writes. API Gateway takes 10,240 bytes of headers (API Gateway, "Quotas for HTTP APIs"), so
+/// that a token has fewer.
 pub const CLAIMS_BYTES_MAX: usize = 16 * 1024;
 
 /// The prefix of all files.

@@ -246,7 +246,8 @@ fn cause(cause: &str) -> &'static str {
 }
 
 pub(super) fn not_found() -> Problem {
-    let detail = "No write was accepted with this id, or the ledger has pruned it.";
+    let detail = "No write with this id is settled. It was not accepted, or the ledger has pruned it. A write of another \
+                  producer may still wait in the queue.";
     Problem::new(Kind::WriteNotFound, detail)
 }
 

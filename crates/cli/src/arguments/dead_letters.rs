@@ -31,7 +31,8 @@ pub(crate) enum QueueName {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The messages stay in their queues. They are hidden from others for a moment. Their \
-    causes are read from the database, which wakes it up if it is paused.\n\n\
+    causes are read from the database, which wakes it up if it is paused. If no cause is on record, the \
+    list says unreadable, unknown-table (the API does not offer the table) or not on record.\n\n\
     Exit status: 0 there is no dead letter, 1 the queues could not be read, 2 the command line is wrong, \
     3 there are dead letters."
 )]
@@ -68,7 +69,7 @@ pub(crate) struct Selected {
     /// One queue only
     #[arg(long, value_name = "QUEUE")]
     pub(crate) queue: Option<QueueName>,
-    /// Only dead letters whose cause begins with this text
+    /// Only dead letters whose cause begins with this text, such as unreadable
     #[arg(long, value_name = "TEXT")]
     pub(crate) cause: Option<String>,
     /// One table only
@@ -93,8 +94,8 @@ impl Selected {
     after_help = "Remove the cause first, else they come back. A write that was applied before has no \
     second effect. A write is not applied over a later one of its key: it is rejected as overtaken, with \
     its payload kept. With --id, a later write of a key can pass an earlier one that stays.\n\n\
-    Exit status: 0 they are sent, 1 some could not be sent, and stay, 2 the command line is wrong, or you \
-    did not agree; nothing was sent."
+    Exit status: 0 they are sent, or none meets the conditions, 1 some could not be sent, and stay, 2 the \
+    command line is wrong, or you did not agree; nothing was sent."
 )]
 pub(crate) struct DeadTake {
     #[command(flatten)]
@@ -105,9 +106,12 @@ pub(crate) struct DeadTake {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A write is settled as rejected with the rule discarded. Its status says so, and its \
-    payload is kept: aurora-sync writes resend sends it again. An import ends as failed.\n\n\
-    Exit status: 0 they are discarded, 1 some could not be discarded, and stay, 2 the command line is \
-    wrong, or you did not agree; nothing was discarded."
+    payload is kept: aurora-sync writes resend sends it again. An import ends as failed. A message that \
+    apply cannot read settles with the rule unreadable.\n\n\
+    The payload of a table that the API does not offer cannot be sent again: save the output of \
+    aurora-sync dlq show --json first.\n\n\
+    Exit status: 0 they are discarded, or none meets the conditions, 1 some could not be discarded, and \
+    stay, 2 the command line is wrong, or you did not agree; nothing was discarded."
 )]
 pub(crate) struct DeadDiscard {
     #[command(flatten)]
@@ -123,7 +127,7 @@ pub(crate) struct Take {
     /// Begin without asking
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Print a JSON array: queue, messages, items, left
+    /// Print a JSON array: queue, messages, items, unreadable, left
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::doc_markdown, reason = "the docs are the text of --help")]
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use jiff::Timestamp;
 
@@ -18,6 +20,8 @@ pub(crate) struct Imports {
 pub(crate) enum ImportsCommand {
     List(ImportsList),
     Show(ImportsShow),
+    Rejected(ImportsRejected),
+
     Cancel(ImportsCancel),
     Retry(ImportsRetry),
 }
@@ -45,15 +49,36 @@ pub(crate) struct ImportsList {
     pub(crate) place: Place,
 }
 
-/// Show an import and its first rejected rows
+/// Show an import, its rejected rows by rule, and the first of them
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_OF_READ)]
 pub(crate) struct ImportsShow {
     /// The id of the import
     pub(crate) id: String,
-    /// Print JSON: import, rejects
+    /// Show at most this number of rejected rows
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub(crate) rejects: u32,
+    /// Print JSON: import, rejected_by_rule, rejects
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Save the rejected rows of an import as a file, to correct and import it
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The file is rejected.csv of the import, byte by byte. Its column _error has the reasons, and \
+    an import leaves it out.\n\n\
+    Exit status: 0 the file is saved, 1 it could not be, 2 the command line is wrong."
+)]
+pub(crate) struct ImportsRejected {
+    /// The id of the import
+    pub(crate) id: String,
+    /// The file to write
+    #[arg(long, value_name = "PATH", default_value = "rejected.csv")]
+    pub(crate) to: PathBuf,
     #[command(flatten)]
     pub(crate) place: Place,
 }

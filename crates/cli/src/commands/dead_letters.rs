@@ -1,5 +1,7 @@
 //! `aurora-sync dlq`.
 
+use std::io::{self, IsTerminal as _};
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -10,11 +12,11 @@ use crate::arguments::dead_letters::{
 };
 use crate::operations::Deployed;
 use crate::operations::dead_letters::{
-    Action, CauseChoice, DeadLetter, Looked, Moved, Queue, REDRIVEN_FILES, Selection, Summary,
-    TableChoice, check, look, summaries, take,
+    Action, CauseChoice, Causes, DeadLetter, Looked, Moved, Queue, REDRIVEN_FILES, Selection,
+    Summary, TableChoice, check, look, summaries, take,
 };
 use crate::outcome::{Outcome, wrong_usage};
-use crate::progress::{Progress, error_line, line};
+use crate::progress::{Progress, error_line, grouped, line};
 
 pub(crate) async fn run(command: &DeadLettersCommand) -> Outcome {
     let (place, taken) = match command {
@@ -52,10 +54,14 @@ fn queues(name: Option<QueueName>) -> Vec<Queue> {
     }
 }
 
-async fn look_at(deployed: &Deployed, name: Option<QueueName>) -> anyhow::Result<Vec<Looked>> {
+async fn look_at(
+    deployed: &Deployed,
+    name: Option<QueueName>,
+    causes: &mut Causes,
+) -> anyhow::Result<Vec<Looked>> {
     let mut all = Vec::new();
     for queue in queues(name) {
-        all.push(look(deployed, queue).await?);
+        all.push(look(deployed, queue, causes).await?);
     }
     Ok(all)
 }
@@ -80,7 +86,7 @@ impl Listed {
 }
 
 async fn list(deployed: &Deployed, arguments: &DeadList) -> anyhow::Result<Outcome> {
-    let looked = look_at(deployed, arguments.queue).await?;
+    let looked = look_at(deployed, arguments.queue, &mut Causes::default()).await?;
     let listed: Vec<_> = looked.iter().map(Listed::of).collect();
     if arguments.json {
         print_json(&listed)?;
@@ -146,7 +152,7 @@ fn selection(selected: &Selected) -> Selection {
 
 async fn show(deployed: &Deployed, arguments: &DeadShow) -> anyhow::Result<Outcome> {
     let selection = selection(&arguments.selected);
-    let looked = look_at(deployed, arguments.selected.queue).await?;
+    let looked = look_at(deployed, arguments.selected.queue, &mut Causes::default()).await?;
     check(&selection, &looked)?;
     let letters = looked.iter().flat_map(|looked| &looked.letters);
     let letters: Vec<_> = letters.filter(|letter| selection.selects(letter)).collect();
@@ -203,8 +209,12 @@ async fn take_all(
     action: Action,
 ) -> anyhow::Result<Outcome> {
     let selection = selection(&arguments.selected);
-    let looked = look_at(deployed, arguments.selected.queue).await?;
+    let mut causes = Causes::default();
+    let looked = look_at(deployed, arguments.selected.queue, &mut causes).await?;
     check(&selection, &looked)?;
+    if !may_select(&looked, &selection) {
+        return nothing_taken(&looked, arguments.json, action);
+    }
     if !arguments.yes {
         let question = question(&looked, &selection, action);
         match is_agreed(&question, false) {
@@ -216,9 +226,12 @@ async fn take_all(
     let mut taken = Vec::new();
     for looked in looked.iter().filter(|looked| looked.messages_total > 0) {
         let queue = looked.queue;
-        let progress = Progress::new(queue.as_str());
-        let moved = take(deployed, queue, &selection, action, |moved| {
-            progress.at(None, &counted(moved.messages, "message"));
+        // Only on a terminal: elsewhere the first line would stay, with a part of the number.
+        let progress = io::stderr().is_terminal().then(|| Progress::new(queue.as_str()));
+        let moved = take(deployed, queue, &selection, action, &mut causes, |moved| {
+            if let Some(progress) = &progress {
+                progress.at(None, &counted(moved.messages, "message"));
+            }
         });
         let moved = moved.await?;
         drop(progress);
@@ -226,20 +239,57 @@ async fn take_all(
     }
     if arguments.json {
         print_json(&taken)?;
-    } else if taken.is_empty() {
-        line("there is no dead letter");
     }
     for Taken { queue, moved } in taken.iter().filter(|_| !arguments.json) {
-        line(&format!(
-            "{}: {} with {} {}; {} left",
-            queue.as_str(),
-            counted(moved.messages, "message"),
-            counted(moved.items, item(*queue)),
-            done(action),
-            moved.left
-        ));
+        line(&taken_text(*queue, *moved, action));
     }
     Ok(Outcome::Good)
+}
+
+/// Returns `true` if a message is selected, or there are messages that cannot be seen.
+fn may_select(looked: &[Looked], selection: &Selection) -> bool {
+    looked.iter().any(|looked| {
+        looked.is_partial || looked.letters.iter().any(|letter| selection.selects(letter))
+    })
+}
+
+/// Prints that no message is selected.
+fn nothing_taken(looked: &[Looked], is_json: bool, action: Action) -> anyhow::Result<Outcome> {
+    let looked = looked.iter().filter(|looked| looked.messages_total > 0);
+    let taken: Vec<_> = looked
+        .map(|looked| Taken {
+            queue: looked.queue,
+            moved: Moved { left: looked.messages_total, ..Moved::default() },
+        })
+        .collect();
+    if is_json {
+        print_json(&taken)?;
+    } else if taken.is_empty() {
+        line("there is no dead letter");
+    } else {
+        error_line(&format!("no dead letter meets the conditions; nothing was {}", done(action)));
+    }
+    Ok(Outcome::Good)
+}
+
+/// Formats the result for a queue.
+fn taken_text(queue: Queue, moved: Moved, action: Action) -> String {
+    let Moved { messages, items, unreadable, left } = moved;
+    let (items, done) = (counted(items, item(queue)), done(action));
+    let what = if unreadable == 0 {
+        format!("{} with {items} {done}", counted(messages, "message"))
+    } else if unreadable == messages {
+        format!("{} {done}", counted(messages, "unreadable message"))
+    } else {
+        let messages = counted(messages, "message");
+        format!("{messages} with {items} {done}, {} of them unreadable", grouped(unreadable))
+    };
+    let rule = if unreadable > 0 && queue == Queue::Writes && action == Action::Discard {
+        ". What apply cannot read settles with the rule unreadable"
+    } else {
+        ""
+    };
+    format!("{}: {what}; {left} left{rule}", queue.as_str())
 }
 
 fn done(action: Action) -> &'static str {
@@ -253,29 +303,51 @@ fn done(action: Action) -> &'static str {
 fn question(looked: &[Looked], selection: &Selection, action: Action) -> String {
     let mut parts = Vec::new();
     for looked in looked {
-        let letters = looked.letters.iter().filter(|letter| selection.selects(letter));
-        let (messages, items) = letters.fold((0, 0), |(messages, items), letter| {
-            (messages + 1, items + letter.items.len() as u64)
-        });
+        let (mut messages, mut items, mut unreadable) = (0, 0, 0);
+        for letter in looked.letters.iter().filter(|letter| selection.selects(letter)) {
+            messages += 1;
+            items += letter.items.len() as u64;
+            unreadable += u64::from(letter.unreadable.is_some());
+        }
         if messages > 0 {
             let at_least = if looked.is_partial { "at least " } else { "" };
-            let item = item(looked.queue);
-            let counted_items = counted(items, item);
-            parts.push(format!("{at_least}{counted_items} in {}", counted(messages, "message")));
+            let items = counted(items, item(looked.queue));
+            let what = if unreadable == 0 {
+                format!("{items} in {}", counted(messages, "message"))
+            } else if unreadable == messages {
+                counted(messages, "unreadable message")
+            } else {
+                let messages = counted(messages, "message");
+                format!("{items} in {messages}, {} of them unreadable", grouped(unreadable))
+            };
+            parts.push(format!("{at_least}{what}"));
         }
     }
-    let what =
-        if parts.is_empty() { "nothing that can be seen".to_owned() } else { parts.join(" and ") };
+    let verb = match action {
+        Action::Redrive => "Redrive",
+        Action::Discard => "Discard",
+    };
+    let asked = if parts.is_empty() {
+        let hidden =
+            |looked: &Looked| looked.messages_total.saturating_sub(looked.letters.len() as u64);
+        format!(
+            "None of the messages that can be seen meets the conditions, and {} cannot be seen. {verb} \
+             those of them that do?",
+            grouped(looked.iter().map(hidden).sum())
+        )
+    } else {
+        format!("{verb} {}?", parts.join(" and "))
+    };
     match action {
         Action::Redrive => {
             let has_files = looked
                 .iter()
                 .any(|looked| looked.queue == Queue::Imports && !looked.letters.is_empty());
             let files = if has_files { format!(" {REDRIVEN_FILES}") } else { String::new() };
-            format!("Redrive {what}?{files}")
+            format!("{asked}{files}")
         }
         Action::Discard => {
-            format!("Discard {what}? The writes are rejected, and the imports fail.")
+            format!("{asked} The writes are rejected, and the imports fail.")
         }
     }
 }
@@ -330,17 +402,101 @@ mod tests {
         assert!(said.ends_with("\nwrites: the causes are not known: no answer"), "{said}");
     }
 
+    /// Returns a queue with a message of this table, and with an unreadable one.
+    fn two(messages_total: u64, table: &str) -> Looked {
+        let letter = |table: Option<&str>| DeadLetter {
+            queue: Queue::Writes,
+            id: "1".to_owned(),
+            group: None,
+            sent_at: String::new(),
+            cause: String::new(),
+            table: table.map(str::to_owned),
+            items: Vec::new(),
+            unreadable: table.is_none().then(|| "no JSON".to_owned()),
+        };
+        Looked {
+            queue: Queue::Writes,
+            messages_total,
+            is_partial: messages_total > 2,
+            causes_error: None,
+            letters: vec![letter(Some(table)), letter(None)],
+        }
+    }
+
+    fn of_table(table: &str) -> Selection {
+        Selection { table: TableChoice::Is(table.to_owned()), ..Selection::default() }
+    }
+
+    fn asked(looked: Looked, selection: &Selection, action: Action) -> String {
+        question(&[looked], selection, action)
+    }
+
     #[test]
     fn the_question_names_what_is_done() {
-        let looked = Looked {
-            queue: Queue::Writes,
-            messages_total: 0,
-            is_partial: false,
-            causes_error: None,
-            letters: Vec::new(),
+        let asked = |selection: &Selection, action| asked(two(2, "staff"), selection, action);
+        let of_staff = of_table("staff");
+        assert_eq!(asked(&of_staff, Action::Redrive), "Redrive 0 writes in 1 message?");
+        assert_eq!(
+            asked(&of_staff, Action::Discard),
+            "Discard 0 writes in 1 message? The writes are rejected, and the imports fail."
+        );
+    }
+
+    #[test]
+    fn the_question_counts_unreadable_messages() {
+        let asked = |selection: &Selection| asked(two(2, "staff"), selection, Action::Redrive);
+        let all = Selection::default();
+        assert_eq!(asked(&all), "Redrive 0 writes in 2 messages, 1 of them unreadable?");
+        let unreadable = Selection { table: TableChoice::Unreadable, ..Selection::default() };
+        assert_eq!(asked(&unreadable), "Redrive 1 unreadable message?");
+    }
+
+    #[test]
+    fn the_question_says_that_the_selected_messages_may_be_among_those_that_cannot_be_seen() {
+        let asked = |action| asked(two(12, "staff"), &of_table("nothing"), action);
+        let expected =
+            "None of the messages that can be seen meets the conditions, and 10 cannot be seen. ";
+        assert_eq!(asked(Action::Redrive), format!("{expected}Redrive those of them that do?"));
+        assert!(asked(Action::Discard).starts_with(&format!("{expected}Discard those of them")));
+    }
+
+    #[test]
+    fn only_messages_that_can_be_seen_to_meet_no_condition_are_left_without_a_question() {
+        let may_select = |total, table| may_select(&[two(total, "staff")], &of_table(table));
+        assert!(may_select(2, "staff"));
+        assert!(!may_select(2, "nothing"));
+        assert!(may_select(12, "nothing"));
+    }
+
+    #[test]
+    fn the_result_counts_unreadable_messages_and_names_their_rule() {
+        let said = |queue, messages, items, unreadable, action| {
+            taken_text(queue, Moved { messages, items, unreadable, left: 0 }, action)
         };
-        let asked = |action| question(std::slice::from_ref(&looked), &Selection::default(), action);
-        assert_eq!(asked(Action::Redrive), "Redrive nothing that can be seen?");
-        assert!(asked(Action::Discard).ends_with("The writes are rejected, and the imports fail."));
+        let (writes, discard, rule) = (
+            Queue::Writes,
+            Action::Discard,
+            "; 0 left. What apply cannot read settles with the rule unreadable",
+        );
+        assert_eq!(
+            said(writes, 3, 4, 0, discard),
+            "writes: 3 messages with 4 writes discarded; 0 left"
+        );
+        assert_eq!(
+            said(writes, 4, 0, 4, discard),
+            format!("writes: 4 unreadable messages discarded{rule}")
+        );
+        assert_eq!(
+            said(writes, 7, 3, 4, discard),
+            format!("writes: 7 messages with 3 writes discarded, 4 of them unreadable{rule}")
+        );
+        assert_eq!(
+            said(writes, 1, 0, 1, Action::Redrive),
+            "writes: 1 unreadable message redriven; 0 left"
+        );
+        assert_eq!(
+            said(Queue::Imports, 1, 0, 1, discard),
+            "imports: 1 unreadable message discarded; 0 left"
+        );
     }
 }

@@ -1,27 +1,28 @@
 //! `aurora-sync imports`.
 
-use serde_json::json;
+use csv_stream::dialect::Dialect;
+use serde_json::{Value, json};
 
 use super::output::{Cell, Colour, columns, counted, has_colours, printable, second};
 use super::{deployed, ended, print_json};
 use crate::arguments::imports::{
-    ImportsCancel, ImportsCommand, ImportsList, ImportsRetry, ImportsShow,
+    ImportsCancel, ImportsCommand, ImportsList, ImportsRejected, ImportsRetry, ImportsShow,
 };
+use crate::import::check;
 use crate::operations::Deployed;
 use crate::operations::imports::{self, Filter, Import, Reject};
 use crate::outcome::Outcome;
 use crate::progress::{error_line, grouped, line};
+use crate::report::Kind;
 
 /// The most imports of a page.
 const PAGE_MAX: u32 = 1_000;
-
-/// Rejected rows that are shown.
-const REJECTS_SHOWN: u32 = 10;
 
 pub(crate) async fn run(command: &ImportsCommand) -> Outcome {
     let place = match command {
         ImportsCommand::List(arguments) => &arguments.place,
         ImportsCommand::Show(arguments) => &arguments.place,
+        ImportsCommand::Rejected(arguments) => &arguments.place,
         ImportsCommand::Cancel(arguments) => &arguments.place,
         ImportsCommand::Retry(arguments) => &arguments.place,
     };
@@ -32,6 +33,7 @@ pub(crate) async fn run(command: &ImportsCommand) -> Outcome {
     ended(match command {
         ImportsCommand::List(arguments) => list(&deployed, arguments).await,
         ImportsCommand::Show(arguments) => show(&deployed, arguments).await,
+        ImportsCommand::Rejected(arguments) => rejected(&deployed, arguments).await,
         ImportsCommand::Cancel(arguments) => cancel(&deployed, arguments).await,
         ImportsCommand::Retry(arguments) => retry(&deployed, arguments).await,
     })
@@ -75,6 +77,9 @@ fn row(import: &Import) -> Vec<Cell> {
     if import.rows_rejected > 0 {
         rows.push_str(&format!(", {} rejected", grouped(import.rows_rejected)));
     }
+    if import.is_dry_run() {
+        rows.push_str(" (dry run)");
+    }
     vec![
         second(&import.started_at).into(),
         state(import),
@@ -87,19 +92,76 @@ fn row(import: &Import) -> Vec<Cell> {
 
 async fn show(deployed: &Deployed, arguments: &ImportsShow) -> anyhow::Result<Outcome> {
     let import = imports::show(deployed, &arguments.id).await?;
-    let rejects = match import.rows_rejected {
-        0 => Vec::new(),
-        _ => imports::rejects(deployed, &import.id, REJECTS_SHOWN).await?.items,
-    };
+    let (mut by_rule, mut rejects) = (Vec::new(), Vec::new());
+    if import.rows_rejected > 0 {
+        by_rule = kinds(deployed, &import).await;
+        let page = imports::rejects(deployed, &import.id, arguments.rejects.clamp(1, PAGE_MAX));
+        rejects = page.await?.items;
+    }
     if arguments.json {
-        print_json(&json!({ "import": import, "rejects": rejects }))?;
+        let shown = json!({ "import": import, "rejected_by_rule": by_rule, "rejects": rejects });
+        print_json(&shown)?;
     } else {
-        line(&text(&import, &rejects, has_colours()));
+        line(&text(&import, &by_rule, &rejects, has_colours()));
     }
     Ok(Outcome::Good)
 }
 
-fn text(import: &Import, rejects: &[Reject], has_colours: bool) -> String {
+/// Returns the numbers of rejected rows by rule, as far as the report of the import can be read.
+async fn kinds(deployed: &Deployed, import: &Import) -> Vec<Kind> {
+    let Ok(bucket) = deployed.name("ResultsBucket", "RESULTS_BUCKET") else { return Vec::new() };
+    let report = Box::pin(imports::report(&deployed.aws.objects(), &bucket, import)).await;
+    report.ok().flatten().map(|report| report.rejected_by_rule).unwrap_or_default()
+}
+
+async fn rejected(deployed: &Deployed, arguments: &ImportsRejected) -> anyhow::Result<Outcome> {
+    let import = imports::show(deployed, &arguments.id).await?;
+    let bucket = deployed.name("ResultsBucket", "RESULTS_BUCKET")?;
+    let key = imports::rejected_key(&import);
+    Box::pin(deployed.aws.objects().save(&bucket, &key, &arguments.to)).await?;
+    let rows = counted(import.rows_rejected, "rejected row");
+    let (path, again) = (arguments.to.display(), import_again(&import));
+    line(&format!("{rows} in {path}; correct them, and: aurora-sync import {path} {again}"));
+    Ok(Outcome::Good)
+}
+
+/// Returns the options of the command that imports the corrected rows of an import.
+fn import_again(import: &Import) -> String {
+    let mut options = import.options.clone();
+    // It would delete all rows that were good.
+    if options["mode"] == "replace" {
+        options["mode"] = "upsert".into();
+    }
+    for of_file in ["dry-run", "atomic", "max-rejects", "max-deletes"] {
+        options[of_file] = Value::Null;
+    }
+    format!("--table {} {}", import.table, flags(&options)).trim_end().to_owned()
+}
+
+/// Returns the options that differ from their defaults, as the command `import` takes them.
+fn flags(options: &Value) -> String {
+    let defaults = import_options::Options::default().to_json();
+    let flags = import_options::ALL.iter().filter_map(|option| {
+        let name = option.name;
+        let value = &options[name];
+        if value.is_null() || *value == defaults[name] {
+            return None;
+        }
+        Some(match value {
+            Value::Bool(true) if name != "header" => format!("--{name}"),
+            Value::Array(names) => {
+                let names = names.iter().filter_map(Value::as_str);
+                let names = names.map(|name| Dialect::default().field(name).into_owned());
+                check::option(name, &names.collect::<Vec<_>>().join(","))
+            }
+            Value::String(text) => check::option(name, text),
+            other => check::option(name, &other.to_string()),
+        })
+    });
+    flags.collect::<Vec<_>>().join(" ")
+}
+
+fn text(import: &Import, by_rule: &[Kind], rejects: &[Reject], has_colours: bool) -> String {
     let mut rows: Vec<Vec<Cell>> = vec![
         vec!["id".into(), import.id.clone().into()],
         vec!["file".into(), printable(&format!("s3://{}/{}", import.bucket, import.key)).into()],
@@ -124,7 +186,9 @@ fn text(import: &Import, rejects: &[Reject], has_colours: bool) -> String {
     if import.rows_deleted > 0 {
         add("deleted", grouped(import.rows_deleted));
     }
-    add("options", import.options.to_string());
+    let options = flags(&import.options);
+    add("options", if options.is_empty() { "defaults".to_owned() } else { printable(&options) });
+
     add("started", second(&import.started_at));
     if let Some(finished) = &import.finished_at {
         add("finished", second(finished));
@@ -133,14 +197,24 @@ fn text(import: &Import, rejects: &[Reject], has_colours: bool) -> String {
         add("caller", printable(caller));
     }
     let mut text = columns(&rows, has_colours);
-    if !rejects.is_empty() {
-        text.push_str("\nthe first rejected rows");
+    for Kind { rule, sqlstate, column, count } in by_rule {
+        let details: Vec<_> = [sqlstate, column].into_iter().flatten().cloned().collect();
+        let details = printable(&format!("{rule} {}", details.join(" ")));
+        text.push_str(&format!("\n  {} by the rule {}", grouped(*count), details.trim_end()));
     }
+    if !rejects.is_empty() {
+        let (shown, all) = (rejects.len() as u64, grouped(import.rows_rejected));
+        text.push_str(&format!("\nthe first {} of {all} rejected rows", grouped(shown)));
+    }
+
     for Reject { line, column, reason, .. } in rejects {
         let column = column.as_ref().map(|column| format!("{column}: ")).unwrap_or_default();
         text.push_str(
             &printable(&format!("  line {line}: {column}{reason}")).replacen("  ", "\n  ", 1),
         );
+    }
+    if !rejects.is_empty() && !import.is_running() {
+        text.push_str(&format!("\nto correct them: aurora-sync imports rejected {}", import.id));
     }
     text
 }
@@ -217,13 +291,38 @@ mod tests {
             "record": 3, "line": 4, "column": "age", "rule": "format", "reason": "expected an integer",
         }))
         .unwrap();
-        let text = text(&import, &[reject], false);
+        let kind: Kind =
+            serde_json::from_value(json!({ "rule": "format", "column": "age", "count": 1 }))
+                .unwrap();
+        let text = text(&import, &[kind], &[reject], false);
         assert!(text.starts_with("id          i\nfile        s3://b/imports/t/a.csv\n"), "{text}");
         assert!(text.contains("\nerror       it was cancelled\n"), "{text}");
         assert!(text.contains("\nread        1,200\n"), "{text}");
         assert!(
-            text.ends_with("\nthe first rejected rows\n  line 4: age: expected an integer"),
+                        text.ends_with(
+                "\n  1 by the rule format age\nthe first 1 of 1 rejected rows\n  line 4: age: expected an integer\n\
+                 to correct them: aurora-sync imports rejected i"
+            ),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn options_are_shown_as_the_command_takes_them() {
+        let mut options = import_options::Options::default().to_json();
+        assert_eq!(flags(&options), "");
+        for (name, value) in [
+            ("mode", json!("replace")),
+            ("delimiter", json!(";")),
+            ("header", json!(false)),
+            ("columns", json!(["id", "full name"])),
+            ("dry-run", json!(true)),
+        ] {
+            options[name] = value;
+        }
+        assert_eq!(
+            flags(&options),
+            "--mode replace --delimiter ';' --header false --columns 'id,full name' --dry-run"
         );
     }
 }

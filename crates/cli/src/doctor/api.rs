@@ -64,7 +64,11 @@ fn away(error: &anyhow::Error) -> Finding {
         API,
         format!("{error:#}"),
         "Nothing can be written or read over HTTP, unless it passes by itself.",
-        "try again in a minute, then read the log of the function lookup",
+        if std::env::var_os("AWS_ENDPOINT_URL").is_some() {
+            "on the local stack, give its address: --api \"$API_URL\""
+        } else {
+            "try again in a minute, then read the log of the function lookup"
+        },
     )
 }
 

@@ -65,12 +65,29 @@ pub(crate) async fn check(
     findings.extend(api::findings(aws, api_url, refresh_version).await);
     match stack {
         Some(stack) => findings.extend(stack::findings(aws, stack, outputs).await),
-        None => findings.push(Finding::skipped(
-            "queues",
-            "queues, buckets, functions and quotas are not checked",
-            "Only the outputs and resources of the stack name them.",
-            "aurora-sync doctor --stack NAME",
-        )),
+        None => {
+            findings.extend(dead_letters(aws).await);
+            findings.push(Finding::skipped(
+                "queues",
+                "queues, buckets, functions and quotas are not checked, but for dead letters",
+                "Only the outputs and resources of the stack name them.",
+                "aurora-sync doctor --stack NAME",
+            ));
+        }
+    }
+    findings
+}
+
+/// Finds messages in the dead-letter queues that the environment names.
+async fn dead_letters(aws: &Aws) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, variable) in
+        [("writes", "WRITES_DEAD_LETTER_QUEUE_URL"), ("imports", "IMPORTS_DEAD_LETTER_QUEUE_URL")]
+    {
+        let Ok(url) = std::env::var(variable) else { continue };
+        if let Ok(queue) = Box::pin(aws.queue(&url)).await {
+            findings.extend(queues::left(name, &queue));
+        }
     }
     findings
 }

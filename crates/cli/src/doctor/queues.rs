@@ -50,21 +50,27 @@ pub(crate) struct Line {
     pub(crate) mappings: Vec<Mapping>,
 }
 
+/// Finds messages in a dead-letter queue.
+pub(crate) fn left(name: &str, dead: &Queue) -> Option<Finding> {
+    let left = dead.waiting + dead.hidden;
+    (left > 0).then(|| {
+        Finding::error(
+            CHECK,
+            format!("{name}: messages in the dead-letter queue: {left}"),
+            "SQS does not deliver them any more. They are deleted 14 days after their move.",
+            &format!("see the causes: aurora-sync dlq list --queue {name}"),
+        )
+    })
+}
+
 pub(crate) fn findings(line: &Line) -> Vec<Finding> {
     let Line { kind, queue, dead, oldest_s, .. } = line;
     let name = kind.name;
     let mut findings = Vec::new();
     findings.extend(settings(line));
     findings.extend(mapping(line));
-    let left = dead.waiting + dead.hidden;
-    if left > 0 {
-        findings.push(Finding::error(
-            CHECK,
-            format!("{name}: messages in the dead-letter queue: {left}"),
-            "SQS does not deliver them any more. They are deleted 14 days after their move.",
-            &format!("see the causes: aurora-sync dlq list --queue {name}"),
-        ));
-    }
+    findings.extend(left(name, dead));
+
     let minutes = oldest_s.map(|seconds| seconds / 60.0);
     if let Some(minutes) = minutes.filter(|minutes| *minutes > f64::from(kind.age_max_min)) {
         findings.push(Finding::warning(

@@ -47,12 +47,16 @@ pub(super) fn refusal(found: &Preview) -> Option<String> {
 }
 
 fn flag(proposal: &Proposal) -> String {
-    let Proposal { option, value, .. } = proposal;
+    option(proposal.option, &proposal.value)
+}
+
+/// Returns an option as a shell takes it.
+pub(crate) fn option(name: &str, value: &str) -> String {
     let is_word = value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.,".contains(c));
     if is_word && !value.is_empty() {
-        format!("--{option} {value}")
+        format!("--{name} {value}")
     } else {
-        format!("--{option} '{value}'")
+        format!("--{name} '{value}'")
     }
 }
 

@@ -1,20 +1,17 @@
 //! `aurora-sync import`: checks files, uploads them, follows their imports, prints the reports.
 
-mod check;
+pub(crate) mod check;
 mod files;
 mod resume;
 pub(crate) mod stage;
 mod upload;
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use hyper::Method;
 use import_options::{Defaults, Settings};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
 
 use self::files::{Head, Named};
 use self::stage::Stage;
@@ -205,11 +202,7 @@ impl Importer<'_> {
         let key = format!("{}/{}/report.json", self.arguments.table, import.id);
         let deadline = tokio::time::Instant::now() + REPORT_WITHIN;
         loop {
-            if let Some(mut body) = self.objects.get(&self.deployment.results_bucket, &key).await? {
-                let mut text = Vec::new();
-                while let Some(bytes) = body.next().await? {
-                    text.extend_from_slice(&bytes);
-                }
+            if let Some(text) = self.objects.read(&self.deployment.results_bucket, &key).await? {
                 return Ok(Some(String::from_utf8(text).context("report.json is not UTF-8")?));
             }
             if tokio::time::Instant::now() >= deadline {
@@ -247,7 +240,7 @@ impl Importer<'_> {
             line(&format!("report: s3://{bucket}/{folder}/report.json"));
         }
         if let (Some(path), Some(key)) = (&self.arguments.rejected, &parsed.rejected_file) {
-            self.save(key, path).await?;
+            self.objects.save(bucket, key, path).await?;
             error_line(&format!("{}: rejected rows are in {}", file.name, path.display()));
         }
         Ok(match parsed.state.as_str() {
@@ -255,17 +248,5 @@ impl Importer<'_> {
             "completed" => Outcome::Attention,
             _ => Outcome::Failed,
         })
-    }
-
-    /// Saves an object of the results bucket, byte by byte as it is there.
-    async fn save(&self, key: &str, path: &Path) -> anyhow::Result<()> {
-        let cannot = || format!("cannot write {}", path.display());
-        let body = self.objects.get(&self.deployment.results_bucket, key).await?;
-        let mut body = body.with_context(|| format!("{key} is not in the results bucket"))?;
-        let mut file = File::create(path).await.with_context(cannot)?;
-        while let Some(bytes) = body.next().await? {
-            file.write_all(&bytes).await.with_context(cannot)?;
-        }
-        file.flush().await.with_context(cannot)
     }
 }

@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Deployed, query};
 use crate::api::{ApiError, Page, encoded};
+use crate::aws::Objects;
 use crate::follow::unless_away;
+use crate::report::Report;
 
 /// The time for which an end or a beginning is waited for.
 const WAITED: Duration = Duration::from_secs(45);
@@ -68,6 +70,10 @@ pub(crate) struct Reject {
 }
 
 impl Import {
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.options["dry-run"] == true
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.state == "running"
     }
@@ -119,6 +125,23 @@ pub(crate) async fn rejects(
 ) -> anyhow::Result<Page<Reject>> {
     let path = format!("/_sync/imports/{}/rejects?limit={limit}", encoded(id));
     deployed.api.page(&path).await.map_err(ApiError::into_error)
+}
+
+/// Reads the report of an import; `None` if it has none.
+pub(crate) async fn report(
+    objects: &Objects,
+    results_bucket: &str,
+    import: &Import,
+) -> anyhow::Result<Option<Report>> {
+    let key = format!("{}/{}/report.json", import.table, import.id);
+    let Some(text) = objects.read(results_bucket, &key).await? else { return Ok(None) };
+    let report = serde_json::from_slice(&text);
+    report.map(Some).with_context(|| format!("{key} is no report that is known here"))
+}
+
+/// Returns the key of the rejected rows of an import, in the bucket of results.
+pub(crate) fn rejected_key(import: &Import) -> String {
+    format!("{}/{}/rejected.csv", import.table, import.id)
 }
 
 /// Cancels a running import, and returns it. It stops before its next set of rows, and the rows

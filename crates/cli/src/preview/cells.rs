@@ -72,22 +72,27 @@ fn of_schema(text: &str, column: &Column, numbers: Numbers) -> Option<String> {
 }
 
 fn of_number(text: &str, column: &Column, numbers: Numbers) -> Option<String> {
-    let Some(plain) = plain(numbers, text) else {
-        let example = if numbers == Numbers::Plain { "1234.5" } else { numbers.as_str() };
-        return Some(format!("a number, written as {example}"));
-    };
     let schema = &column.schema;
-    let (low, high) = match (kind(column), schema["format"].as_str()) {
-        (Some("integer"), Some("int32")) => (i64::from(i32::MIN), i64::from(i32::MAX)),
-        (Some("integer"), Some(_)) => (i64::MIN, i64::MAX),
-        (Some("integer"), None) => (schema["minimum"].as_i64()?, schema["maximum"].as_i64()?),
-        _ => return None,
+    let limits = match (kind(column), schema["format"].as_str()) {
+        (Some("integer"), Some("int32")) => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+        (Some("integer"), Some(_)) => Some((i64::MIN, i64::MAX)),
+        (Some("integer"), None) => schema["minimum"].as_i64().zip(schema["maximum"].as_i64()),
+        _ => None,
     };
-    // PostgreSQL reads other forms of integers than these digits.
-    let is_decimal = plain.trim_start_matches(['-', '+']).starts_with(|c: char| c.is_ascii_digit())
-        && !plain.contains(['x', 'o', 'b', '_']);
+    let expected = || match limits {
+        Some((low, high)) => format!("an integer from {low} to {high}"),
+        None => "a number, such as 1234.5".to_owned(),
+    };
+    let Some(plain) = plain(numbers, text) else {
+        let is_plain = numbers == Numbers::Plain;
+        let form = || format!("a number, written as {}", numbers.as_str());
+        return Some(if is_plain { expected() } else { form() });
+    };
+    let (low, high) = limits?;
+    // The worker reads other forms of integers, too: 1.0, 1e3 and 0x1f.
+    let is_digits = plain.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
     let is_fit = plain.parse::<i64>().is_ok_and(|number| (low..=high).contains(&number));
-    (is_decimal && !is_fit).then(|| format!("an integer from {low} to {high}"))
+    (is_digits && !is_fit).then(expected)
 }
 
 /// Returns the reason why a record has no fields.

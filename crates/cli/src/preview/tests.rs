@@ -165,7 +165,7 @@ fn bad_fields_and_records_are_named_with_their_lines() {
         problems(&found),
         [
             "line 2, id: expected at most 4 characters, not 5",
-            "line 2, age: expected a number, written as 1234.5",
+            "line 2, age: expected an integer from -2147483648 to 2147483647",
             "line 3: expected 3 fields, found 2",
             "line 4: text follows the closing quote of field 2; double the quotes",
             "line 5, age: expected an integer from -2147483648 to 2147483647",
@@ -214,6 +214,12 @@ fn only_the_key_of_a_file_that_deletes_rows_is_checked() {
     assert_eq!((proposed(&found), problems(&found)), (vec![], vec![]));
     let columns: Vec<_> = found.fields.iter().map(|field| field.column.as_deref()).collect();
     assert_eq!(columns, [Some("id"), None, None]);
+}
+
+#[test]
+fn integers_are_previewed_in_all_forms_that_the_worker_reads() {
+    let found = of("id,name,age\n0001,a,1.0\n0002,b,1e3\n0003,c,0x1f\n0004,d,+7\n", &[]);
+    assert_eq!(problems(&found), Vec::<&str>::new());
 }
 
 #[test]

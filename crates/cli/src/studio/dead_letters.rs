@@ -9,8 +9,8 @@ use super::page::{Area, badge, crumbs, hidden, page, time};
 use super::site::{Failure, Shared, Site};
 use crate::api::encoded;
 use crate::operations::dead_letters::{
-    Action, CauseChoice, DeadLetter, Looked, Moved, Queue, REDRIVEN_FILES, Selection, Summary,
-    TableChoice, look, summaries, take,
+    Action, CauseChoice, Causes, DeadLetter, Looked, Moved, Queue, REDRIVEN_FILES, Selection,
+    Summary, TableChoice, look, summaries, take,
 };
 
 /// The messages of a queue, as a form or an address chooses them.
@@ -97,9 +97,10 @@ pub(super) async fn list(State(site): Shared) -> Result<Markup, Failure> {
 
 /// Makes the page of both queues, with the result of an action.
 async fn overview(site: &Site, done: Option<String>) -> Result<Markup, Failure> {
+    let mut causes = Causes::default();
     let mut looked = Vec::new();
     for queue in Queue::ALL {
-        looked.push(Box::pin(look(&site.deployed, queue)).await?);
+        looked.push(Box::pin(look(&site.deployed, queue, &mut causes)).await?);
     }
     let body = html! {
         @if let Some(done) = done { div.notice.is-good role="status" { p { (done) } } }
@@ -190,7 +191,8 @@ fn effect(queue: Queue, action: Action) -> Option<&'static str> {
         (Action::Redrive, Queue::Writes) => None,
         (Action::Redrive, Queue::Imports) => Some(REDRIVEN_FILES),
         (Action::Discard, Queue::Writes) => Some(
-            "Their writes are rejected as discarded. Their payloads are kept, and can be sent again.",
+            "Their writes are rejected as discarded. Their payloads are kept, and can be sent again if the API offers \
+             their table. Messages that cannot be read are rejected as unreadable.",
         ),
         (Action::Discard, Queue::Imports) => {
             Some("Their imports fail, and say that they were discarded. The files stay.")
@@ -226,18 +228,26 @@ pub(super) async fn act(State(site): Shared, Form(act): Form<Act>) -> Result<Mar
     {
         return Ok(confirm(queue, action, effect, &choice));
     }
-    let moved = Box::pin(take(&site.deployed, queue, &choice.selection(), action, |_| {})).await?;
-    let Moved { messages, items, left } = moved;
+    let (selection, mut causes) = (choice.selection(), Causes::default());
+    let taken = Box::pin(take(&site.deployed, queue, &selection, action, &mut causes, |_| {}));
+    let moved = taken.await?;
+    overview(&site, Some(taken_text(queue, moved, action))).await
+}
+
+/// Formats the result of an action.
+fn taken_text(queue: Queue, moved: Moved, action: Action) -> String {
+    let Moved { messages, items, unreadable, left } = moved;
     let things = if queue == Queue::Writes { "writes" } else { "files" };
     let done = match action {
         Action::Redrive => "sent to their queue again",
         Action::Discard => "discarded",
     };
-    overview(
-        &site,
-        Some(format!("{messages} messages with {items} {things} were {done}. {left} stay.")),
+    if unreadable == 0 {
+        return format!("{messages} messages with {items} {things} were {done}. {left} stay.");
+    }
+    format!(
+        "{messages} messages with {items} {things} were {done}, {unreadable} of them unreadable. {left} stay."
     )
-    .await
 }
 
 /// Makes the page that names the effect of an action before it begins.
@@ -264,7 +274,7 @@ pub(super) async fn show(
     Query(choice): Query<Choice>,
 ) -> Result<Markup, Failure> {
     let queue = named(&name)?;
-    let looked = Box::pin(look(&site.deployed, queue)).await?;
+    let looked = Box::pin(look(&site.deployed, queue, &mut Causes::default())).await?;
     let selection = choice.selection();
     let letters: Vec<_> =
         looked.letters.iter().filter(|letter| selection.selects(letter)).collect();
@@ -337,6 +347,19 @@ mod tests {
             assert_eq!(selection.table, selected);
             assert_eq!(choice.query(), query);
         }
+    }
+
+    #[test]
+    fn the_result_of_an_action_counts_unreadable_messages() {
+        let said = |unreadable| {
+            let moved = Moved { messages: 7, items: 3, unreadable, left: 1 };
+            taken_text(Queue::Writes, moved, Action::Discard)
+        };
+        assert_eq!(said(0), "7 messages with 3 writes were discarded. 1 stay.");
+        assert_eq!(
+            said(4),
+            "7 messages with 3 writes were discarded, 4 of them unreadable. 1 stay."
+        );
     }
 
     #[test]

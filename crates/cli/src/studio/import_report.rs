@@ -1,11 +1,10 @@
 //! An import in pictures: its progress and, when it has ended, its report.
 
-use anyhow::Context as _;
 use maud::{Markup, html};
 
 use super::page::{badge, facts, time};
 use super::site::Site;
-use crate::operations::imports::Import;
+use crate::operations::imports::{self, Import};
 use crate::progress::{bytes, grouped, rounded};
 use crate::report::{Kind, Report};
 
@@ -19,23 +18,10 @@ pub(super) struct Loaded {
 impl Loaded {
     /// Reads the report of an import.
     pub(super) async fn read(site: &Site, import: Import) -> anyhow::Result<Self> {
-        let key = format!("{}/{}/report.json", import.table, import.id);
-        let found = Box::pin(site.objects.get(&site.places.results_bucket, &key)).await?;
-        let Some(mut object) = found else {
-            return Ok(Self { import, report: None });
-        };
-        let mut text = Vec::new();
-        while let Some(part) = object.next().await? {
-            text.extend_from_slice(&part);
-        }
-        let report = serde_json::from_slice(&text);
-        let report = report.with_context(|| format!("{key} is no report that is known here"))?;
-        Ok(Self { import, report: Some(report) })
+        let bucket = &site.places.results_bucket;
+        let report = Box::pin(imports::report(&site.objects, bucket, &import)).await?;
+        Ok(Self { import, report })
     }
-}
-
-pub(super) fn is_dry_run(import: &Import) -> bool {
-    import.options["dry-run"] == true
 }
 
 /// Shows how far a running import is.
@@ -63,7 +49,7 @@ pub(super) fn progress(import: &Import) -> Markup {
 /// Shows the result of an import.
 pub(super) fn report(loaded: &Loaded) -> Markup {
     let Loaded { import, report } = loaded;
-    let is_dry_run = is_dry_run(import);
+    let is_dry_run = import.is_dry_run();
     let kind = match (import.state.as_str(), import.rows_rejected) {
         ("completed", 0) => "good",
         ("completed", _) => "busy",

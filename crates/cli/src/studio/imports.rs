@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::fragment::{Fragment, Then};
-use super::import_report::{Loaded, counts, is_dry_run, progress, report};
+use super::import_report::{Loaded, counts, progress, report};
 use super::page::{Area, badge, crumbs, live as live_part, notice, page, time};
 use super::site::{Failure, Shared};
 use super::upload::following;
@@ -78,7 +78,7 @@ fn line(import: &Import) -> Markup {
     html! {
         tr {
             td { (time(&import.started_at)) }
-            td { (badge(&import.state)) @if is_dry_run(import) { " " (badge("dry run")) } }
+            td { (badge(&import.state)) @if import.is_dry_run() { " " (badge("dry run")) } }
             td { (import.table) }
             th scope="row" { a href={ "/imports/" (import.id) } { (file_of(import)) } }
             td.num { (grouped(import.rows_read)) }
@@ -223,15 +223,12 @@ pub(super) async fn rejected_file(
 ) -> Result<Response, Failure> {
     let import = imports::show(&site.deployed, &id).await?;
     let key = format!("{}/{}/rejected.csv", import.table, import.id);
-    let found = Box::pin(site.objects.get(&site.places.results_bucket, &key)).await?;
-    let Some(mut object) = found else {
+    // It has 64 MiB for each lane at most.
+    let found = Box::pin(site.objects.read(&site.places.results_bucket, &key)).await?;
+    let Some(bytes) = found else {
         return Err(Failure::not_found("The import has no file of rejected rows."));
     };
-    let mut bytes = Vec::new();
-    // It has 64 MiB for each lane at most.
-    while let Some(part) = object.next().await? {
-        bytes.extend_from_slice(&part);
-    }
+
     let headers = [
         (CONTENT_TYPE, "text/csv"),
         (CONTENT_DISPOSITION, "attachment; filename=\"rejected.csv\""),

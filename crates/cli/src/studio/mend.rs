@@ -16,7 +16,6 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use self::sheet::{Mended, RejectedRow, Sheet};
-use super::import_report::is_dry_run;
 use super::imports::file_of;
 use super::page::{Area, crumbs, hidden, notice, page};
 use super::site::{Failure, Shared, Site};
@@ -142,7 +141,7 @@ fn shown(import: &Import, sheet: &Sheet, next: Option<&str>, problem: Option<&st
         p.lead {
             (grouped(import.rows_rejected)) " rows of the table " strong { (import.table) }
             " were rejected. Correct them here, and import just these."
-            @if is_dry_run(import) { " The other rows of the file are not loaded: it was a dry run." }
+            @if import.is_dry_run() { " The other rows of the file are not loaded: it was a dry run." }
         }
         @if sheet.names.is_empty() || sheet.rows.is_empty() {
             p.empty { "No rejected rows are kept." }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use super::{Queue, UNKNOWN};
+use super::Queue;
 use crate::aws::messages::Message;
 
 /// The version of a message that is to be discarded (`src/domain/write.rs` of the worker). A worker
@@ -31,7 +31,7 @@ pub(crate) struct DeadLetter {
     /// The time at which it was sent, of RFC 3339.
     pub(crate) sent_at: String,
     /// The rule or, of an error of PostgreSQL, the SQLSTATE that blocked its message group; of an
-    /// import the error on record.
+    /// import the error on record. Without one on record, what the message itself shows.
     pub(crate) cause: String,
     /// The table. `None` if the message cannot be read.
     pub(crate) table: Option<String>,
@@ -72,7 +72,7 @@ pub(crate) struct File {
 }
 
 impl DeadLetter {
-    /// Decodes a message. Its cause is not known yet.
+    /// Decodes a message. Its cause is empty, since it is not known yet.
     pub(super) fn of(queue: Queue, message: &Message) -> Self {
         let items = match queue {
             Queue::Writes => writes(&message.body),
@@ -84,7 +84,7 @@ impl DeadLetter {
             id: message.id.clone(),
             group: message.group.clone(),
             sent_at: time(message.sent_at_ms),
-            cause: UNKNOWN.to_owned(),
+            cause: String::new(),
             table: items.first().map(|item| item.table.clone()),
             unreadable: items.is_empty().then(|| message.body.clone()),
             items,

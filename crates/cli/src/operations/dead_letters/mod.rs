@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use self::causes::Causes;
+pub(crate) use self::causes::Causes;
 pub(crate) use self::letter::DeadLetter;
 use super::Deployed;
 use crate::aws::messages::{Message, Messages};
@@ -29,9 +29,6 @@ const HIDDEN_S: i32 = 60;
 
 /// The most time to look, well before the first messages can be seen again.
 const LOOKED_WITHIN: Duration = Duration::from_secs(40);
-
-/// The cause that nothing has recorded.
-pub(crate) const UNKNOWN: &str = "unknown: the log of the function says it";
 
 /// The cause while causes cannot be read. The reason is in [`Looked`].
 const NOT_READ: &str = "not known: it cannot be read";
@@ -176,13 +173,19 @@ pub(crate) struct Moved {
     pub(crate) messages: u64,
     /// The writes, or the files.
     pub(crate) items: u64,
+    /// The messages that cannot be read.
+    pub(crate) unreadable: u64,
     /// The messages that stay in the dead-letter queue, as SQS estimates it.
     pub(crate) left: u64,
 }
 
 /// Looks at the messages of a dead-letter queue. They are hidden from others for a moment, and
 /// stay in the queue. Reads their causes, which wakes up a paused database.
-pub(crate) async fn look(deployed: &Deployed, queue: Queue) -> anyhow::Result<Looked> {
+pub(crate) async fn look(
+    deployed: &Deployed,
+    queue: Queue,
+    causes: &mut Causes,
+) -> anyhow::Result<Looked> {
     let dead = queue.dead(deployed)?;
     let messages_total = dead.count().await?;
     if messages_total == 0 {
@@ -199,7 +202,6 @@ pub(crate) async fn look(deployed: &Deployed, queue: Queue) -> anyhow::Result<Lo
     let released = dead.release(&messages).await;
     received?;
     released?;
-    let mut causes = Causes::default();
     let mut causes_error = None;
     let mut letters = Vec::new();
     for message in &messages {
@@ -264,6 +266,7 @@ pub(crate) async fn take(
     queue: Queue,
     selection: &Selection,
     action: Action,
+    causes: &mut Causes,
     mut moved: impl FnMut(Moved),
 ) -> anyhow::Result<Moved> {
     let dead = queue.dead(deployed)?;
@@ -271,7 +274,6 @@ pub(crate) async fn take(
     let mut kept: HashMap<String, Message> = HashMap::new();
     let mut done = Moved::default();
     let taken = async {
-        let mut causes = Causes::default();
         let mut gone = HashSet::new();
         loop {
             let received = dead.receive(HIDDEN_S).await?;
@@ -283,11 +285,12 @@ pub(crate) async fn take(
                 return anyhow::Ok(());
             }
             for (index, message) in received.iter().enumerate() {
-                match mover.take_selected(&dead, message, selection, &mut causes).await {
+                match mover.take_selected(&dead, message, selection, causes).await {
                     Ok(Some(letter)) => {
                         gone.insert(message.id.clone());
                         done.messages += 1;
                         done.items += letter.items.len() as u64;
+                        done.unreadable += u64::from(letter.unreadable.is_some());
                         moved(done);
                     }
                     Ok(None) => {
@@ -468,10 +471,10 @@ mod tests {
 
     #[test]
     fn the_selection_of_unreadable_messages_selects_no_readable_one_of_their_cause() {
-        let readable = letter("1", UNKNOWN, "a", "");
-        let unreadable = DeadLetter { table: None, ..letter("2", UNKNOWN, "", "") };
+        let readable = letter("1", "42501", "a", "");
+        let unreadable = DeadLetter { table: None, ..letter("2", "42501", "", "") };
         let selected = |table| {
-            let cause = CauseChoice::Is(UNKNOWN.to_owned());
+            let cause = CauseChoice::Is("42501".to_owned());
             let selection = Selection { cause, table, ids: Vec::new() };
             [&readable, &unreadable].map(|letter| selection.selects(letter))
         };
@@ -507,8 +510,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cause_that_cannot_be_read_is_an_error_and_not_an_unknown_cause() {
-        let letter = letter("1", UNKNOWN, "a", "");
+    async fn a_cause_that_cannot_be_read_is_an_error_and_no_cause() {
+        let letter = letter("1", "", "a", "");
         let error = Causes::default().of(&deployed().await, &letter).await.unwrap_err();
         assert!(format!("{error:#}").contains("has no output RefreshFunction"), "{error:#}");
     }
@@ -522,7 +525,7 @@ mod tests {
             causes_error: Some("no answer".to_owned()),
             letters: vec![letter("1", NOT_READ, "a", "")],
         }];
-        let cause = CauseChoice::BeginsWith("unknown".to_owned());
+        let cause = CauseChoice::BeginsWith("unreadable".to_owned());
         let error = check(&Selection { cause, ..Selection::default() }, &looked).unwrap_err();
         assert_eq!(error.to_string(), format!("{NO_CAUSES}: no answer"));
         let by_id = Selection { ids: vec!["1".to_owned()], ..Selection::default() };

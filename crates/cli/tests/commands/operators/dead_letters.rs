@@ -47,6 +47,8 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
         ],
     });
     operator.bury(&url, Some("other"), &other.to_string());
+    let gone = message(&id(7), "upsert", &[("id", "2105")]).replace("\"staff\"", "\"employees\"");
+    operator.bury(&url, Some("gone"), &gone);
     let blocked = |group: &str, ids: &[String], cause: &str| {
         format!(
             "INSERT INTO sync.blocked (message_group, write_ids, cause) VALUES ('{group}', '{{{}}}', '{cause}')",
@@ -65,7 +67,9 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
     };
     assert_eq!(found("42501"), (json!("staff"), json!(3), json!(3)));
     assert_eq!(found("53100"), (json!("staff"), json!(1), json!(1)));
-    assert_eq!(found("unknown: the log"), (Value::Null, json!(2), json!(0)));
+    assert_eq!(found("unreadable: the body"), (Value::Null, json!(2), json!(0)));
+    let cause = "unknown-table: the API offers no table employees";
+    assert_eq!(found(cause), (json!("employees"), json!(1), json!(1)));
     assert_eq!(listed[0]["is_partial"], false, "{listed}");
     let shown = cli.json(0, "dlq", &format!("show --id {}", id(4)));
     assert_eq!(shown[0]["items"][0]["write"]["row"]["name"], "dropped", "{shown}");
@@ -79,8 +83,12 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
     let (status, _, said) = cli.run("dlq", "redrive --id nothing --yes", "");
     assert_eq!((status, said.as_str()), (1, "error: no dead letter has the id nothing\n"));
 
+    let (status, said, error) = cli.run("dlq", "discard --table nothing", "");
+    let expected = "no dead letter meets the conditions; nothing was discarded\n";
+    assert_eq!((status, said.as_str(), error.as_str()), (0, "", expected));
+
     let taken = cli.json(0, "dlq", "redrive --cause 42501 --yes");
-    assert_eq!((&taken[0]["messages"], &taken[0]["left"]), (&json!(3), &json!(3)), "{taken}");
+    assert_eq!((&taken[0]["messages"], &taken[0]["left"]), (&json!(3), &json!(4)), "{taken}");
     let outcome = |n| operator.settled(&id(n))["outcome"].as_str().unwrap().to_owned();
     assert_eq!([outcome(1), outcome(2)], ["applied", "applied"]);
     assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2101'"), ["second"]);
@@ -89,13 +97,15 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
 
     nothing_is_taken_by_its_cause_while_causes_cannot_be_read(operator);
     let (status, said, progress) = cli.run("dlq", "discard --queue writes --yes", "");
-    assert_eq!(status, 0, "{progress}");
-    assert_eq!(said, "writes: 3 messages with 1 write discarded; 0 left\n");
+    assert_eq!((status, progress.as_str()), (0, ""));
+    let expected = "writes: 4 messages with 2 writes discarded, 2 of them unreadable; 0 left. What apply cannot read \
+                    settles with the rule unreadable\n";
+    assert_eq!(said, expected);
     let status = operator.settled(&id(4));
     assert_eq!((&status["outcome"], &status["rule"]), (&json!("rejected"), &json!("discarded")));
     assert_eq!(status["payload"]["row"]["name"], "dropped", "{status}");
     assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2102'"), [""; 0]);
-    for n in [5, 6] {
+    for n in [5, 6, 7] {
         assert_eq!(operator.settled(&id(n))["rule"], "discarded", "{n}");
     }
     assert_eq!(operator.rows("SELECT name FROM staff WHERE id = '2104'"), [""; 0]);
@@ -118,10 +128,10 @@ fn nothing_is_taken_by_its_cause_while_causes_cannot_be_read(operator: &Operator
     let (status, said, progress) = cli.run("dlq", "list --queue writes", "");
     assert_eq!(status, 3, "{said}{progress}");
     assert!(said.contains("writes: the causes are not known: "), "{said}");
-    let (status, said, progress) = cli.run("dlq", "discard --cause unknown --yes", "");
+    let (status, said, progress) = cli.run("dlq", "discard --cause unreadable --yes", "");
     assert_eq!((status, said.as_str()), (1, ""), "{progress}");
     assert!(progress.contains("so none is selected by its cause; try again, or"), "{progress}");
-    assert_eq!(cli.json(3, "dlq", "list --queue writes")[0]["messages_total"], 3);
+    assert_eq!(cli.json(3, "dlq", "list --queue writes")[0]["messages_total"], 4);
 }
 
 pub(super) fn a_file_in_the_dead_letter_queue_is_discarded_or_loaded(operator: &Operator) {
@@ -141,6 +151,8 @@ pub(super) fn a_file_in_the_dead_letter_queue_is_discarded_or_loaded(operator: &
     }
     let listed = cli.json(3, "dlq", "list --queue imports");
     assert_eq!(listed[0]["groups"][0]["table"], "staff", "{listed}");
+    let cause = "not on record: try to redrive it; the log of the function import has the error";
+    assert_eq!(listed[0]["groups"][0]["cause"], cause, "{listed}");
     let shown = cli.json(0, "dlq", "show --queue imports");
     let message = shown.as_array().unwrap().iter().find(|letter| {
         letter["items"][0]["file"]["key"].as_str().unwrap().ends_with("dropped.csv")

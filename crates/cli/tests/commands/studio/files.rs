@@ -20,7 +20,7 @@ pub(super) async fn a_file_is_mended_to_its_last_row(studio: &Studio) {
     );
     studio.eval(&drop).await;
     studio.shows("Proposed from the content of the file").await;
-    studio.shows("line 3, age: expected a number").await;
+    studio.shows("line 3, age: expected an integer").await;
     studio.shows("line 4, id: expected at most 4 characters, not 5").await;
     studio.picture("preview").await;
     access::the_page_is_accessible(studio).await;
