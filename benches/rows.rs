@@ -8,12 +8,12 @@ use aurora_sync::database::parameter_set::packed_literals;
 use aurora_sync::domain::value::array_literal::array_literal;
 use aurora_sync::domain::value::from_text;
 use aurora_sync::functions::import::read::layout::{Layout, Row};
-use aurora_sync::functions::import::read::options::Options;
 use aurora_sync_catalog::notation::table;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use csv_stream::dialect::Dialect;
 use csv_stream::reader::{Next, Reader};
 use csv_stream::records::Record;
+use import_options::Options;
 
 const COLUMNS: &str = "id bigint key, code char(8) not-null, name text not-null, amount numeric(12,2), \
                        is_open boolean, made_on date, seen_at timestamptz, note varchar(200)";

@@ -206,7 +206,7 @@ where
         return anyhow!("{code}{message}{help}");
     }
     let error = anyhow::Error::from(error);
-    if error.chain().any(|cause| cause.is::<CredentialsError>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<CredentialsError>) {
         return anyhow!(
             "there are no AWS credentials; give --profile, set AWS_PROFILE, or log in with the AWS CLI"
         );

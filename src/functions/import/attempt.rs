@@ -245,7 +245,7 @@ impl Attempt<'_> {
         match find().await.map_err(Stop::of_import) {
             Ok(format) => *self.format.borrow_mut() = Some(format),
             Err(Stop::Failed(_)) => {
-                tracing::info!(import_id = %entry.import_id, "rejected.csv is left out")
+                tracing::info!(import_id = %entry.import_id, "rejected.csv is left out");
             }
             Err(Stop::OutOfTime { .. }) => return Err(SyncError::OutOfTime),
             Err(Stop::Error(error)) => return Err(error),

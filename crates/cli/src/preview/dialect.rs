@@ -124,10 +124,10 @@ fn strength(records: &[Record], table: &Table, given: &Settings, quoted: usize) 
         return Strength::default();
     };
     let names = first.iter().flatten();
-    let columns = if !given.options.has_header {
-        0
-    } else {
+    let columns = if given.options.has_header {
         names.filter(|name| column(table, name.trim()).is_some()).count()
+    } else {
+        0
     };
     let of_one = |record: &&Record| match &record.content {
         Content::Fields(fields) => fields.len() == first.len(),
