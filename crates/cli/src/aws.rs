@@ -6,7 +6,6 @@ pub(crate) mod messages;
 pub(crate) mod storage;
 
 use std::collections::HashMap;
-
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -206,7 +205,10 @@ where
         return anyhow!("{code}{message}{help}");
     }
     let error = anyhow::Error::from(error);
-    if error.chain().any(<dyn std::error::Error>::is::<CredentialsError>) {
+    let is_missing = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(..)))
+    };
+    if error.chain().any(is_missing) {
         return anyhow!(
             "there are no AWS credentials; give --profile, set AWS_PROFILE, or log in with the AWS CLI"
         );

@@ -232,11 +232,15 @@ impl Attempt<'_> {
     }
 
     /// Finds the format of the file, which its worker knew, if the import has rejected rows. There
-    /// is no `rejected.csv` of a file that is gone, replaced or not readable.
+    /// is no `rejected.csv` of a file that S3 does not give: the report must not wait for it.
     async fn find_format(&self) -> Result<(), SyncError> {
         let (import, object, entry) = (self.import, &self.request.source.object, self.worker.entry);
+        if self.format.borrow().is_some() {
+            return Ok(());
+        }
         let Some(stored) = entry.options_with_rejects().await? else { return Ok(()) };
-        let options = options_of(&stored, &object.key)?;
+        let Ok(options) = options_of(&stored, &object.key) else { return Ok(()) };
+
         let find = async || {
             let head = import.objects.head(object).await?;
             let file = self.file(object, head.size_bytes, &options, import.limits);
@@ -244,7 +248,7 @@ impl Attempt<'_> {
         };
         match find().await.map_err(Stop::of_import) {
             Ok(format) => *self.format.borrow_mut() = Some(format),
-            Err(Stop::Failed(_)) => {
+            Err(Stop::Failed(_) | Stop::Error(SyncError::Service(_))) => {
                 tracing::info!(import_id = %entry.import_id, "rejected.csv is left out");
             }
             Err(Stop::OutOfTime { .. }) => return Err(SyncError::OutOfTime),

@@ -93,12 +93,11 @@ pub(super) struct Cancelled {
 impl Cancelled {
     /// Returns the request of the import, as far as its end needs it.
     pub(super) fn request(self) -> ImportRequest {
-        let version = Some(self.object_version);
+        let version = Some(self.object_version).filter(|version| !version.is_empty());
         // `sync.import` has the ETag if the bucket keeps no versions.
         let (etag, version_id) =
             if version.as_deref().is_some_and(is_etag) { (version, None) } else { (None, version) };
         let object = ObjectName { bucket: self.bucket, key: self.object_key, version_id, etag };
-
         let source =
             Source { object, table: self.table_name, sequencer: self.sequencer, uploader: None };
         ImportRequest { source, continuation: 0 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::place::{EXIT_OF_READ, Place, time};
 
-/// List imports, show one, cancel one that runs, or load a file again
+/// List imports, show one, save its rejected rows, cancel one that runs, or load a file again
 #[derive(Debug, clap::Args)]
 pub(crate) struct Imports {
     #[command(subcommand)]
@@ -21,7 +21,6 @@ pub(crate) enum ImportsCommand {
     List(ImportsList),
     Show(ImportsShow),
     Rejected(ImportsRejected),
-
     Cancel(ImportsCancel),
     Retry(ImportsRetry),
 }
@@ -50,7 +49,6 @@ pub(crate) struct ImportsList {
 }
 
 /// Show an import, its rejected rows by rule, and the first of them
-
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_OF_READ)]
 pub(crate) struct ImportsShow {

@@ -233,8 +233,19 @@ async fn take_all(
                 progress.at(None, &counted(moved.messages, "message"));
             }
         });
-        let moved = moved.await?;
+        let moved = moved.await;
         drop(progress);
+        let moved = match moved {
+            Err(error) if !taken.is_empty() => {
+                for Taken { queue, moved } in &taken {
+                    error_line(&taken_text(*queue, *moved, action));
+                }
+                // Not an error of the command line: some messages are moved.
+                anyhow::bail!("{error:#}");
+            }
+            moved => moved?,
+        };
+
         taken.push(Taken { queue, moved });
     }
     if arguments.json {
@@ -340,9 +351,11 @@ fn question(looked: &[Looked], selection: &Selection, action: Action) -> String 
     };
     match action {
         Action::Redrive => {
-            let has_files = looked
-                .iter()
-                .any(|looked| looked.queue == Queue::Imports && !looked.letters.is_empty());
+            let has_files = looked.iter().any(|looked| {
+                let is_selected = looked.letters.iter().any(|letter| selection.selects(letter));
+                looked.queue == Queue::Imports && (looked.is_partial || is_selected)
+            });
+
             let files = if has_files { format!(" {REDRIVEN_FILES}") } else { String::new() };
             format!("{asked}{files}")
         }

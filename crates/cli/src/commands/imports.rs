@@ -1,6 +1,8 @@
 //! `aurora-sync imports`.
 
+use anyhow::bail;
 use csv_stream::dialect::Dialect;
+use import_options::{Options, Settings};
 use serde_json::{Value, json};
 
 use super::output::{Cell, Colour, columns, counted, has_colours, printable, second};
@@ -115,32 +117,48 @@ async fn kinds(deployed: &Deployed, import: &Import) -> Vec<Kind> {
 }
 
 async fn rejected(deployed: &Deployed, arguments: &ImportsRejected) -> anyhow::Result<Outcome> {
+    let path = &arguments.to;
+    // It may hold corrections.
+    if path.exists() {
+        bail!("{} is there already: give another --to", path.display());
+    }
     let import = imports::show(deployed, &arguments.id).await?;
     let bucket = deployed.name("ResultsBucket", "RESULTS_BUCKET")?;
-    let key = imports::rejected_key(&import);
-    Box::pin(deployed.aws.objects().save(&bucket, &key, &arguments.to)).await?;
-    let rows = counted(import.rows_rejected, "rejected row");
-    let (path, again) = (arguments.to.display(), import_again(&import));
+    let objects = deployed.aws.objects();
+    Box::pin(objects.save(&bucket, &imports::rejected_key(&import), path)).await?;
+    let report = Box::pin(imports::report(&objects, &bucket, &import)).await?;
+    let kept = report.map_or(import.rows_rejected, |report| report.rejected_file_rows);
+    let mut rows = counted(kept, "rejected row");
+    if kept < import.rows_rejected {
+        rows.push_str(&format!(" of {}", grouped(import.rows_rejected)));
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let key = format!("imports/{}/{name}", import.table);
+    let defaults = Settings::read(&deployed.import_defaults, &key, std::iter::empty()).0;
+    let again = import_again(&import, &defaults.options.to_json());
+    let path = check::word(&path.display().to_string());
     line(&format!("{rows} in {path}; correct them, and: aurora-sync import {path} {again}"));
     Ok(Outcome::Good)
 }
 
-/// Returns the options of the command that imports the corrected rows of an import.
-fn import_again(import: &Import) -> String {
+/// Returns the options of the command that imports the corrected rows of an import, where these are
+/// the defaults of their file.
+fn import_again(import: &Import, defaults: &Value) -> String {
     let mut options = import.options.clone();
-    // It would delete all rows that were good.
-    if options["mode"] == "replace" {
-        options["mode"] = "upsert".into();
+    let mode = match options["mode"].as_str() {
+        // It would delete all rows that were good.
+        None | Some("replace") => "upsert".to_owned(),
+        Some(mode) => mode.to_owned(),
+    };
+    for left_out in ["mode", "dry-run", "atomic", "max-rejects", "max-deletes"] {
+        options[left_out] = Value::Null;
     }
-    for of_file in ["dry-run", "atomic", "max-rejects", "max-deletes"] {
-        options[of_file] = Value::Null;
-    }
-    format!("--table {} {}", import.table, flags(&options)).trim_end().to_owned()
+    let table = check::word(&import.table);
+    format!("--table {table} --mode {mode} {}", flags(&options, defaults)).trim_end().to_owned()
 }
 
-/// Returns the options that differ from their defaults, as the command `import` takes them.
-fn flags(options: &Value) -> String {
-    let defaults = import_options::Options::default().to_json();
+/// Returns the options that differ from these defaults, as the command `import` takes them.
+fn flags(options: &Value, defaults: &Value) -> String {
     let flags = import_options::ALL.iter().filter_map(|option| {
         let name = option.name;
         let value = &options[name];
@@ -186,9 +204,8 @@ fn text(import: &Import, by_rule: &[Kind], rejects: &[Reject], has_colours: bool
     if import.rows_deleted > 0 {
         add("deleted", grouped(import.rows_deleted));
     }
-    let options = flags(&import.options);
+    let options = flags(&import.options, &Options::default().to_json());
     add("options", if options.is_empty() { "defaults".to_owned() } else { printable(&options) });
-
     add("started", second(&import.started_at));
     if let Some(finished) = &import.finished_at {
         add("finished", second(finished));
@@ -206,7 +223,6 @@ fn text(import: &Import, by_rule: &[Kind], rejects: &[Reject], has_colours: bool
         let (shown, all) = (rejects.len() as u64, grouped(import.rows_rejected));
         text.push_str(&format!("\nthe first {} of {all} rejected rows", grouped(shown)));
     }
-
     for Reject { line, column, reason, .. } in rejects {
         let column = column.as_ref().map(|column| format!("{column}: ")).unwrap_or_default();
         text.push_str(
@@ -309,8 +325,9 @@ mod tests {
 
     #[test]
     fn options_are_shown_as_the_command_takes_them() {
-        let mut options = import_options::Options::default().to_json();
-        assert_eq!(flags(&options), "");
+        let mut options = Options::default().to_json();
+        let defaults = options.clone();
+        assert_eq!(flags(&options, &defaults), "");
         for (name, value) in [
             ("mode", json!("replace")),
             ("delimiter", json!(";")),
@@ -321,8 +338,31 @@ mod tests {
             options[name] = value;
         }
         assert_eq!(
-            flags(&options),
+            flags(&options, &defaults),
             "--mode replace --delimiter ';' --header false --columns 'id,full name' --dry-run"
         );
+    }
+
+    #[test]
+    fn the_command_for_corrected_rows_never_replaces_the_table() {
+        let import = |options: Value| -> Import {
+            serde_json::from_value(json!({
+                "id": "i", "table": "my table", "bucket": "b", "key": "k", "version": "v", "state": "completed",
+                "options": options, "bytes_read": 1, "rows_read": 1, "rows_written": 0, "rows_unchanged": 0,
+                "rows_superseded": 0, "rows_rejected": 1, "rows_deleted": 0, "started_at": "2026-11-29T00:00:00Z",
+            }))
+            .unwrap()
+        };
+        let defaults = Options::default().to_json();
+        let mut options = defaults.clone();
+        options["mode"] = "replace".into();
+        options["max-deletes"] = 5.into();
+        let again = import_again(&import(options.clone()), &defaults);
+        assert_eq!(again, "--table 'my table' --mode upsert");
+        // A default of the stack is named where the import had another value.
+        let mut of_stack = defaults.clone();
+        of_stack["delimiter"] = ";".into();
+        let again = import_again(&import(options), &of_stack);
+        assert_eq!(again, "--table 'my table' --mode upsert --delimiter ,");
     }
 }

@@ -66,10 +66,15 @@ pub(crate) async fn check(
     match stack {
         Some(stack) => findings.extend(stack::findings(aws, stack, outputs).await),
         None => {
-            findings.extend(dead_letters(aws).await);
+            let (left, are_checked) = dead_letters(aws).await;
+            findings.extend(left);
             findings.push(Finding::skipped(
                 "queues",
-                "queues, buckets, functions and quotas are not checked, but for dead letters",
+                if are_checked {
+                    "queues, buckets, functions and quotas are not checked, but for dead letters"
+                } else {
+                    "queues, dead letters, buckets, functions and quotas are not checked"
+                },
                 "Only the outputs and resources of the stack name them.",
                 "aurora-sync doctor --stack NAME",
             ));
@@ -78,18 +83,20 @@ pub(crate) async fn check(
     findings
 }
 
-/// Finds messages in the dead-letter queues that the environment names.
-async fn dead_letters(aws: &Aws) -> Vec<Finding> {
-    let mut findings = Vec::new();
+/// Finds messages in the dead-letter queues that the environment names. Returns `true` with them if
+/// both queues were read.
+async fn dead_letters(aws: &Aws) -> (Vec<Finding>, bool) {
+    let (mut findings, mut read) = (Vec::new(), 0);
     for (name, variable) in
         [("writes", "WRITES_DEAD_LETTER_QUEUE_URL"), ("imports", "IMPORTS_DEAD_LETTER_QUEUE_URL")]
     {
         let Ok(url) = std::env::var(variable) else { continue };
         if let Ok(queue) = Box::pin(aws.queue(&url)).await {
             findings.extend(queues::left(name, &queue));
+            read += 1;
         }
     }
-    findings
+    (findings, read == 2)
 }
 
 fn api_url(

@@ -70,7 +70,6 @@ pub(crate) fn findings(line: &Line) -> Vec<Finding> {
     findings.extend(settings(line));
     findings.extend(mapping(line));
     findings.extend(left(name, dead));
-
     let minutes = oldest_s.map(|seconds| seconds / 60.0);
     if let Some(minutes) = minutes.filter(|minutes| *minutes > f64::from(kind.age_max_min)) {
         findings.push(Finding::warning(

@@ -52,11 +52,16 @@ fn flag(proposal: &Proposal) -> String {
 
 /// Returns an option as a shell takes it.
 pub(crate) fn option(name: &str, value: &str) -> String {
-    let is_word = value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.,".contains(c));
-    if is_word && !value.is_empty() {
-        format!("--{name} {value}")
+    format!("--{name} {}", word(value))
+}
+
+/// Returns a text as one word of a shell.
+pub(crate) fn word(text: &str) -> String {
+    let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.,/".contains(c));
+    if is_word && !text.is_empty() {
+        text.to_owned()
     } else {
-        format!("--{name} '{value}'")
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -129,6 +134,19 @@ mod tests {
                 "its content asks for --delimiter semicolon --null '\\N'\n  --delimiter: because\n  --null: because"
             )
         );
+    }
+
+    #[test]
+    fn a_text_is_one_word_of_a_shell() {
+        for (text, expected) in [
+            ("a.csv", "a.csv"),
+            ("", "''"),
+            ("$(x) y", "'$(x) y'"),
+            ("名", "'名'"),
+            ("a'b", r"'a'\''b'"),
+        ] {
+            assert_eq!(word(text), expected);
+        }
     }
 
     #[test]

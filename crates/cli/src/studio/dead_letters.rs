@@ -192,7 +192,7 @@ fn effect(queue: Queue, action: Action) -> Option<&'static str> {
         (Action::Redrive, Queue::Imports) => Some(REDRIVEN_FILES),
         (Action::Discard, Queue::Writes) => Some(
             "Their writes are rejected as discarded. Their payloads are kept, and can be sent again if the API offers \
-             their table. Messages that cannot be read are rejected as unreadable.",
+             their table. A message that apply cannot read is rejected as unreadable.",
         ),
         (Action::Discard, Queue::Imports) => {
             Some("Their imports fail, and say that they were discarded. The files stay.")
@@ -281,7 +281,11 @@ pub(super) async fn show(
     let body = html! {
         (crumbs(&[("/dead-letters", "Dead letters")]))
         @if let Some(cause) = &choice.cause { p.lead { "Cause: " (cause) } }
-        @if letters.is_empty() { p.empty { "These dead letters are not there any more." } }
+        @if let Some(error) = &looked.causes_error {
+            p.note { "The causes are not known: " (error) }
+        } @else if letters.is_empty() {
+            p.empty { "These dead letters are not there any more." }
+        }
         @for found in letters { (letter(found)) }
     };
     Ok(page(Area::DeadLetters, &format!("Dead letters of {name}"), &body))

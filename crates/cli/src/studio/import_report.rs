@@ -75,7 +75,7 @@ pub(super) fn report(loaded: &Loaded) -> Markup {
                 a.button href={ "/imports/" (import.id) "/rejected.csv" } { "Download them" }
             }
             @if is_dry_run && import.state == "completed" {
-                                @if deletes(import) {
+                @if deletes(import) {
                     a.button href={ "/imports/" (import.id) "/load" } { "Load the good rows into " (import.table) "…" }
                 } @else {
                     form.inline method="post" action={ "/imports/" (import.id) "/load" } {

@@ -135,7 +135,7 @@ pub(super) async fn show(State(site): Shared, Path(id): Path<String>) -> Result<
         html! {
             (crumbs(&[("/imports", "Imports")]))
             (live_part(&format!("/live/import?id={}", encoded(&id)), &progress(&import)))
-                        a.button.is-bad href={ "/imports/" (id) "/cancel" } { "Cancel the import of " (name) }
+            a.button.is-bad href={ "/imports/" (id) "/cancel" } { "Cancel the import of " (name) }
         }
     } else {
         let loaded = Loaded::read(&site, import).await?;
@@ -197,7 +197,10 @@ pub(super) async fn confirm_cancel(
     let name = file_of(&import);
     let body = html! {
         (crumbs(&[("/imports", "Imports"), (format!("/imports/{id}").as_str(), name)]))
-        p.lead { "The rows that were loaded stay. The rest of the file is not loaded." }
+        p.lead {
+            @if import.options["atomic"] == true || import.is_dry_run() { "No row of the file is loaded." }
+            @else { "The rows that were loaded stay. The rest of the file is not loaded." }
+        }
         form method="post" action={ "/imports/" (id) "/cancel" } {
             div.actions {
                 button.is-bad type="submit" { "Cancel the import of " (name) }
@@ -222,13 +225,12 @@ pub(super) async fn rejected_file(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let import = imports::show(&site.deployed, &id).await?;
-    let key = format!("{}/{}/rejected.csv", import.table, import.id);
+    let key = imports::rejected_key(&import);
     // It has 64 MiB for each lane at most.
     let found = Box::pin(site.objects.read(&site.places.results_bucket, &key)).await?;
     let Some(bytes) = found else {
         return Err(Failure::not_found("The import has no file of rejected rows."));
     };
-
     let headers = [
         (CONTENT_TYPE, "text/csv"),
         (CONTENT_DISPOSITION, "attachment; filename=\"rejected.csv\""),

@@ -15,7 +15,7 @@ use import_options::{Defaults, Settings};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use self::sheet::{Mended, RejectedRow, Sheet};
+use self::sheet::{ERROR_COLUMN, Mended, RejectedRow, Sheet};
 use super::imports::file_of;
 use super::page::{Area, crumbs, hidden, notice, page};
 use super::site::{Failure, Shared, Site};
@@ -91,7 +91,13 @@ fn options(import: &Import) -> Vec<(&'static str, String)> {
         [("mode", mode), ("numbers", text("numbers")), ("extra-columns", text("extra-columns"))];
     let carried = carried.into_iter().filter(|(_, value)| !value.is_empty());
     let of_mended = OF_MENDED.map(|(name, value)| (name, value.to_owned()));
-    carried.chain(of_mended).collect()
+    let columns = import.options["columns"].as_array().map(|names| {
+        let names = names.iter().filter_map(serde_json::Value::as_str);
+        let names = names.filter(|name| *name != ERROR_COLUMN);
+        let fields = names.map(|name| Dialect::default().field(name).into_owned());
+        ("columns", fields.collect::<Vec<_>>().join(","))
+    });
+    carried.chain(of_mended).chain(columns).collect()
 }
 
 fn dialect(import: &Import) -> Dialect {
@@ -108,7 +114,7 @@ async fn names(site: &Site, import: &Import, dialect: &Dialect) -> anyhow::Resul
         let names = columns.iter().filter_map(|name| name.as_str().map(str::to_owned));
         return Ok(names.collect());
     }
-    let key = format!("{}/{}/rejected.csv", import.table, import.id);
+    let key = imports::rejected_key(import);
     let object = Box::pin(site.objects.get(&site.places.results_bucket, &key)).await?;
     let mut object = object.context("the import has no file of rejected rows")?;
     let encoding = import.options["encoding"].as_str().and_then(for_label);

@@ -63,7 +63,15 @@ async fn shown(site: &Site, ledger: Option<Vec<Figure>>, findings: Option<Vec<Fi
         section aria-labelledby="now" {
             h2 #now { "Waiting now" }
             @match queues {
-                Ok(found) => (figures_of(&found)),
+                Ok(found) => {
+                    (figures_of(&found))
+                    @if site.deployed.stack.is_some() {
+                        p.note {
+                            "Accepted a minute is the mean of the last ten minutes. CloudWatch counts a write at its first "
+                            "delivery."
+                        }
+                    }
+                },
                 Err(error) => div.notice.is-bad role="alert" { p { (format!("{error:#}")) } },
             }
         }
@@ -72,8 +80,7 @@ async fn shown(site: &Site, ledger: Option<Vec<Figure>>, findings: Option<Vec<Fi
             @if let Some(found) = &ledger {
                 (figures_of(found))
                 p.note {
-                    "Accepted and settled a minute are means of the last " (RATE_MINUTES) " minutes. CloudWatch counts a write as \
-                     accepted at its first delivery. The ledger has it when it is settled."
+                    "Settled a minute is the mean of the last " (RATE_MINUTES) " minutes."
                 }
             } @else { p.note { "The database has these. To read them wakes it up if it is paused." } }
             form.inline method="post" action="/overview/figures" {
@@ -142,20 +149,22 @@ async fn of_queues(site: &Site) -> anyhow::Result<Vec<Figure>> {
         Some(seconds) => format!("{} s", rounded(seconds)),
         None => "not known".to_owned(),
     };
-    Ok(vec![
-        Figure::of("Accepted a minute", accepted(site).await),
+    let mut figures = vec![
         Figure::of("Messages of writes", grouped(writes.waiting + writes.hidden)),
         Figure::of("Oldest of them", oldest),
         Figure::of("Messages of files", grouped(files.waiting + files.hidden)),
         Figure::count("Dead letters of writes", dead_writes.waiting, "/dead-letters", true),
         Figure::count("Dead letters of files", dead_files.waiting, "/dead-letters", true),
         Figure::of("Database", database(site).await),
-    ])
+    ];
+    if let Some(stack) = &deployed.stack {
+        figures.insert(0, Figure::of("Accepted a minute", accepted(site, stack).await));
+    }
+    Ok(figures)
 }
 
 /// Returns the writes that were delivered for the first time, as CloudWatch counts them.
-async fn accepted(site: &Site) -> String {
-    let Some(stack) = &site.deployed.stack else { return "not known".to_owned() };
+async fn accepted(site: &Site, stack: &str) -> String {
     match site.deployed.aws.rate_of(stack, "accepted_writes").await {
         Ok(Some(rate)) => rounded(rate),
         Ok(None) => "none".to_owned(),

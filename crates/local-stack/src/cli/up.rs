@@ -118,7 +118,6 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         },
         None => None,
     };
-
     let page_url = page.as_ref().map(|page| page.url.as_str());
     print(&introduction(&stack, &env_file.path, example.as_ref(), &aws, page_url));
     loop {

@@ -94,7 +94,7 @@ impl Causes {
 /// Returns the cause of a message that cannot be read.
 fn unreadable(queue: Queue) -> &'static str {
     match queue {
-        Queue::Writes => "unreadable: the body is no message of the worker",
+        Queue::Writes => "unreadable: the body, or one of its rows, has another form",
         Queue::Imports => "unreadable: the body names no file",
     }
 }

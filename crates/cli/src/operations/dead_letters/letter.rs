@@ -194,16 +194,21 @@ pub(super) fn discarded(body: &str) -> Option<String> {
     serde_json::to_string(&members).ok()
 }
 
-/// Adds the time at which it was sent to a message of another producer that has no time of its own.
-/// Otherwise its writes would count as sent now, and overwrite later ones. Returns `None` for any
-/// other message.
+/// The longest time that a message waits in its queue, in milliseconds (`MessageRetentionPeriod` in
+/// `template.yaml`). A FIFO dead-letter queue knows the time of the move only (SQS Developer Guide,
+/// "Setting-up dead-letter queue retention").
+const WAITED_MS_MAX: i64 = 14 * 24 * 60 * 60 * 1_000;
+
+/// Adds the earliest time at which it can have been sent to a message of another producer that has
+/// no time of its own. Otherwise its writes would count as sent now, and overwrite later ones.
+/// Returns `None` for any other message.
 pub(super) fn with_time(body: &str, sent_at_ms: i64) -> Option<String> {
     let mut members: Members = serde_json::from_str(body).ok()?;
     let has_time = members.get("accepted_at").is_some_and(|time| time.get() != "null");
     if has_time || !is_of_producer(&members) {
         return None;
     }
-    members.insert("accepted_at".to_owned(), to_raw_value(&time(sent_at_ms)).ok()?);
+    members.insert("accepted_at".to_owned(), to_raw_value(&time(sent_at_ms - WAITED_MS_MAX)).ok()?);
     serde_json::to_string(&members).ok()
 }
 
@@ -247,7 +252,7 @@ mod tests {
                 format!(r#"{{"version":"public-1",{more}"writes":[{{"row":{{"x":1.0}}}}]}}"#);
             with_time(&body, 1_763_856_000_123)
         };
-        let expected = r#"{"accepted_at":"2025-11-23T00:00:00.123Z","version":"public-1","writes":[{"row":{"x":1.0}}]}"#;
+        let expected = r#"{"accepted_at":"2025-11-09T00:00:00.123Z","version":"public-1","writes":[{"row":{"x":1.0}}]}"#;
         assert_eq!(redriven("").as_deref(), Some(expected));
         assert_eq!(redriven(r#""accepted_at":null,"#).as_deref(), Some(expected));
         assert_eq!(redriven(r#""accepted_at":"2025-11-22T00:00:00Z","#), None);

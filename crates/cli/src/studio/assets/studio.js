@@ -94,6 +94,9 @@ if (form) {
 
   async function preview() {
     if (!file) return;
+    // The file must not be sent by the preview of another one, or of other options.
+    isStopped = true;
+    allow();
     const turn = ++asked;
     const whole = String(file.size <= HEAD);
     let response;
@@ -134,7 +137,7 @@ if (form) {
     preview();
   }
 
-    // Modes that delete rows are confirmed, unless nothing is written.
+  // Modes that delete rows are confirmed, unless nothing is written.
   function isMeant(isDryRun) {
     const table = form.elements.table.value, mode = form.elements.mode.value;
     const effects = {
@@ -151,7 +154,6 @@ if (form) {
     allow();
     const more = { name: file.name };
     if (isDryRun) more['dry-run'] = 'true';
-
     const request = new XMLHttpRequest();
     request.open('PUT', '/imports/upload?' + query(more));
     const box = say('Uploading ' + file.name);
@@ -176,7 +178,25 @@ if (form) {
 
   input.addEventListener('change', () => choose(input.files[0]));
   form.addEventListener('submit', event => event.preventDefault());
-  form.addEventListener('change', event => { if (event.target !== input) preview(); });
+  // The defaults of the stack depend on the table.
+  async function change() {
+    isStopped = true;
+    allow();
+    const table = form.elements.table.value;
+    let response;
+    try { response = await fetch('/imports/new?' + new URLSearchParams({ table })); } catch { /* as below */ }
+    if (!response?.ok) return say('The defaults of the table cannot be read. Load the page again.', true);
+    const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+    form.querySelector('.options').replaceWith(page.querySelector('.options'));
+    form.elements.mode.value = page.querySelector('[name=mode]').value;
+    await preview();
+  }
+
+  form.addEventListener('change', event => {
+    if (event.target === input) return;
+    if (event.target === form.elements.table) change();
+    else preview();
+  });
   senders.forEach(button => button.addEventListener('click', () => send(button)));
   for (const name of ['dragenter', 'dragover']) {
     zone.addEventListener(name, event => { event.preventDefault(); zone.classList.add('is-over'); });

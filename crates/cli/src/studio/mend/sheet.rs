@@ -11,7 +11,7 @@ use csv_stream::records::{Content, Record, Records};
 use crate::operations::imports::Reject;
 
 /// The column that files of rejected rows have.
-const ERROR_COLUMN: &str = "_error";
+pub(super) const ERROR_COLUMN: &str = "_error";
 
 /// The rejected rows of a page.
 #[derive(Debug)]
@@ -171,12 +171,13 @@ fn with_breaks(text: &str, kinds: &str) -> String {
     restored
 }
 
-/// Writes a record in RFC 4180. One that would be an empty line has its NULL as an empty text,
-/// since empty lines do not count.
+/// Writes a record in RFC 4180. All texts are in quotes, since the stack can have a text for NULL.
+/// A record that would be an empty line has its NULL as an empty text, since empty lines do not
+/// count.
 fn record<'a>(fields: impl Iterator<Item = Option<&'a str>>) -> String {
-    let dialect = Dialect::default();
-    let fields =
-        fields.map(|field| field.map_or_else(String::new, |text| dialect.field(text).into()));
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let fields = fields.map(|field| field.map_or_else(String::new, quoted));
+
     let line = fields.collect::<Vec<_>>().join(",");
     if line.is_empty() { "\"\"".to_owned() } else { line }
 }
