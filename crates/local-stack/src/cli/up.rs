@@ -41,8 +41,8 @@ pub struct Arguments {
     /// Keep the data of the database for the next `up --keep`
     #[arg(long, conflicts_with = "database_url")]
     keep: bool,
-    /// Use this running PostgreSQL, and apply no files unless --sql names some. The schema sync, two
-    /// roles and two users are made in it
+    /// Use this running PostgreSQL, and apply no files unless --sql names some. The schema sync,
+    /// two roles and two users are made in it
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// The folder of the files to apply; `sql` of this checkout by default
