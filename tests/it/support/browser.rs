@@ -69,6 +69,13 @@ impl Browser {
         self.command(Method::POST, "/execute/async", &call).await
     }
 
+    /// Returns the value of an expression in the page. It is read at once, so that a page that goes
+    /// to another one meanwhile does not lose it, as it can lose that of [`Self::run`].
+    pub(crate) async fn read(&self, expression: &str) -> Value {
+        let call = json!({ "script": format!("return ({expression})"), "args": [] });
+        self.command(Method::POST, "/execute/sync", &call).await
+    }
+
     /// Types keys into the element that a selector finds.
     pub(crate) async fn type_into(&self, selector: &str, text: &str) {
         let path = format!("/element/{}/value", self.element(selector).await);

@@ -68,8 +68,7 @@ impl Studio {
 
     /// Evaluates an expression in the page.
     async fn eval(&self, expression: &str) -> Value {
-        let script = format!("arguments[arguments.length - 1]({expression})");
-        self.browser.run(&script, &[]).await
+        self.browser.read(expression).await
     }
 
     /// Waits until an expression is true.
