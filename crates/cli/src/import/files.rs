@@ -8,7 +8,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::arguments;
-use crate::aws::Parts;
+use crate::aws::objects::Parts;
 use crate::preview::HEAD_BYTES;
 
 /// A file that is there, and the name of its object.

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aws::UploadTarget;
+use crate::aws::objects::UploadTarget;
 
 /// The identity of an upload: the same file, as it was, to the same object with the same options.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use super::files::{Head, Named, PartsOf};
 use super::resume::Memory;
 use super::stage::Stage;
-use crate::aws::{Objects, UploadTarget, Uploaded};
+use crate::aws::objects::{Objects, UploadTarget, Uploaded};
 use crate::progress::{Progress, bytes};
 
 /// The bytes of a part. Four are under way at a time.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Deployed, query};
 use crate::api::{ApiError, Page, encoded};
-use crate::aws::Objects;
+use crate::aws::objects::Objects;
 use crate::follow::unless_away;
 use crate::report::Report;
 

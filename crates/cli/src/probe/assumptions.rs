@@ -650,7 +650,7 @@ pub(crate) const ASSUMPTIONS: &[Assumption] = &[
     assumption(
         "object-metadata",
         "S3 returns metadata in encoded words, or decoded.",
-        &["src/aws/objects/mod.rs", "crates/cli/src/aws.rs"],
+        &["src/aws/objects/mod.rs", "crates/cli/src/aws/objects.rs"],
         &[],
         by!(services::metadata),
     ),

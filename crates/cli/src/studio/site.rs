@@ -9,7 +9,7 @@ use maud::html;
 use tokio::sync::Mutex;
 
 use super::page::{Area, page};
-use crate::aws::Objects;
+use crate::aws::objects::Objects;
 use crate::deployment::Deployment;
 use crate::operations::Deployed;
 use crate::operations::tables::{self, Offer, Table};

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use super::import_page::options;
 use super::site::{Failure, Shared, Site};
 use crate::api::encoded;
-use crate::aws::{Parts, UploadTarget};
+use crate::aws::objects::{Parts, UploadTarget};
 
 /// Bytes of a part. S3 takes at most 10,000 of them.
 const PART_BYTES: u64 = 8 * 1024 * 1024;
