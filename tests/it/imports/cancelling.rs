@@ -84,6 +84,22 @@ async fn an_import_without_a_worker_ends_and_is_reported_at_once() {
 }
 
 #[tokio::test]
+async fn a_cancelled_import_is_reported_also_if_its_file_is_gone() {
+    let mut importer = Importer::in_chunks(T, 2).await;
+    importer.import.lanes = 1;
+    importer.world.fault("commit@2.. fail-before=ServiceUnavailableError");
+    importer.drop_file("imports/t/a.csv", "k,v\n1,a\nx,a\n3,a\n").await;
+    importer.world.server.faults().clear();
+    importer.bucket.delete("imports/t/a.csv").await;
+    cancel(&importer).await;
+    let reported = "SELECT state, rows_rejected, reported_at IS NOT NULL FROM sync.import";
+    assert_eq!(importer.world.rows(reported).await, ["failed|1|true"]);
+    let report = importer.result("t", "report.json").await.unwrap();
+    assert!(report.contains("\"rejected_file\": null"), "{report}");
+    assert_eq!(importer.result("t", "rejected.csv").await, None);
+}
+
+#[tokio::test]
 async fn an_import_that_has_ended_is_not_cancelled() {
     let importer = Importer::with(T).await;
     importer.drop_file("imports/t/a.csv", "k,v\n1,a\n").await;

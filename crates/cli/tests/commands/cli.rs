@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use local_stack::Stack;
 use local_stack::account::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The command in a folder of its own, with what `cargo local up` writes to `.local/env`.
 pub(crate) struct Cli {
@@ -80,4 +80,18 @@ pub(crate) fn run_sql(stack: &Stack, sql: &str) {
         let client = ephemeral_postgres::connect(url).await.unwrap();
         client.batch_execute(sql).await.unwrap();
     });
+}
+
+/// Adds a value to a metric, as CloudWatch takes it.
+pub(crate) async fn put_metric(stack: &Stack, namespace: &str, data: &Value) {
+    let body = json!({ "Namespace": namespace, "MetricData": [data] }).to_string();
+    let headers = [
+        ("content-type", "application/x-amz-json-1.0"),
+        ("x-amz-target", "GraniteServiceVersion20100801.PutMetricData"),
+    ];
+    let url = format!("{}/", stack.addresses().endpoint_url);
+    let http = local_stack::Http::default();
+    let put = http.signed("monitoring", hyper::Method::POST, &url, &headers, body.into());
+    let response = put.await.unwrap();
+    assert_eq!(response.status, 200, "{}", response.text());
 }

@@ -67,10 +67,35 @@ fn rejected_rows_are_status_3_and_come_back_to_be_fixed(cli: &Cli) {
     assert!(said.contains("2 rejected rows, to fix and import again: s3://"), "{said}");
     let bad = cli.read("bad.csv");
     assert!(bad.starts_with("id,name,age,_error\n1003,Cy,old,age: expected an integer"), "{bad}");
+    the_rejected_rows_of_an_import_are_saved(cli, &bad);
     cli.write("bad.csv", &bad.replace(",old,", ",4,").replace("10005,", "1005,"));
     let (status, said, _) = cli.import("bad.csv -t staff", "");
     assert_eq!(status, 0, "{said}");
     assert!(said.contains("  written                  2\n"), "{said}");
+}
+
+fn the_rejected_rows_of_an_import_are_saved(cli: &Cli, bad: &str) {
+    let imports = cli.json(0, "imports", "list --limit 1");
+    let id = imports[0]["id"].as_str().unwrap();
+    let (_, shown, _) = cli.run("imports", &format!("show {id}"), "");
+    for text in ["\n  1 by the rule format age\n", "\n  1 by the rule length id\n"] {
+        assert!(shown.contains(text), "{shown}");
+    }
+    assert!(shown.contains("\nthe first 2 of 2 rejected rows\n"), "{shown}");
+    let words = format!("rejected {id} --to saved.csv");
+    let (status, said, progress) = cli.run("imports", &words, "");
+    assert_eq!(status, 0, "{said}{progress}");
+    assert_eq!(
+        said,
+        "2 rejected rows in saved.csv; correct them, and: aurora-sync import saved.csv --table staff --mode upsert\n"
+    );
+    assert_eq!(cli.read("saved.csv"), bad);
+    // Corrections are not overwritten.
+    cli.write("saved.csv", "corrected");
+    let (status, _, progress) = cli.run("imports", &words, "");
+    assert_eq!(status, 1, "{progress}");
+    assert!(progress.contains("saved.csv is there already"), "{progress}");
+    assert_eq!(cli.read("saved.csv"), "corrected");
 }
 
 fn what_fails_is_status_1(cli: &Cli) {

@@ -8,6 +8,8 @@ use anyhow::Context;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::deploy::STACK_NAME;
+
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The running page. It ends when it is dropped.
@@ -18,14 +20,17 @@ pub(super) struct Page {
     _process: Child,
 }
 
-/// Starts the page by this program, with these variables in its environment.
+/// Starts the page of the stack by this program, with these variables in its environment.
 pub(super) async fn start(
     program: &Path,
     variables: &[(&'static str, &str)],
+    api_url: &str,
     opens: bool,
 ) -> anyhow::Result<Page> {
     let mut command = Command::new(program);
-    command.arg("studio").args((!opens).then_some("--no-open")).envs(variables.iter().copied());
+    // The outputs of the stack have the address of the API on AWS.
+    command.args(["studio", "--stack", STACK_NAME, "--api", api_url]);
+    command.args((!opens).then_some("--no-open")).envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut process =
         command.spawn().with_context(|| format!("cannot start {}", program.display()))?;

@@ -108,14 +108,17 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     env_file.write(&variables)?;
     // It ends when it is dropped.
     let page = match &command {
-        Some(command) => match page::start(command, &variables, arguments.open).await {
-            Ok(page) => Some(page),
-            Err(error) if !arguments.open => {
-                tracing::warn!("{error:#}");
-                None
+        Some(command) => {
+            match page::start(command, &variables, &stack.addresses().api_url, arguments.open).await
+            {
+                Ok(page) => Some(page),
+                Err(error) if !arguments.open => {
+                    tracing::warn!("{error:#}");
+                    None
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
-        },
+        }
         None => None,
     };
     let page_url = page.as_ref().map(|page| page.url.as_str());

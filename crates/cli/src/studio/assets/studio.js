@@ -180,6 +180,7 @@ if (form) {
   form.addEventListener('submit', event => event.preventDefault());
   // The defaults of the stack depend on the table.
   async function change() {
+    const turn = ++asked;
     isStopped = true;
     allow();
     const table = form.elements.table.value;
@@ -187,6 +188,7 @@ if (form) {
     try { response = await fetch('/imports/new?' + new URLSearchParams({ table })); } catch { /* as below */ }
     if (!response?.ok) return say('The defaults of the table cannot be read. Load the page again.', true);
     const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+    if (turn !== asked) return;
     form.querySelector('.options').replaceWith(page.querySelector('.options'));
     form.elements.mode.value = page.querySelector('[name=mode]').value;
     await preview();

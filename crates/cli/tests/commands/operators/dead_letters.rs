@@ -58,6 +58,10 @@ pub(super) fn a_dead_letter_queue_of_three_causes_is_emptied(operator: &Operator
     run_sql(&operator.stack, &blocked("right", &[id(1), id(2), id(3)], "42501"));
     run_sql(&operator.stack, &blocked("full", &[id(4)], "53100"));
 
+    // Without the stack, too.
+    let (status, said, _) = cli.run("doctor", "", "");
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("writes: messages in the dead-letter queue: 7"), "{said}");
     let listed = cli.json(3, "dlq", "list --queue writes");
     let groups: Vec<_> = listed[0]["groups"].as_array().unwrap().iter().collect();
     let found = |cause: &str| {

@@ -23,10 +23,12 @@ const PAGES: [&str; 11] = [
     "/dead-letters/writes",
 ];
 
-/// Runs behind the text of axe-core, as the policy of the pages forbids to evaluate a text.
+/// Runs behind the text of axe-core, as the policy of the pages forbids to evaluate a text. Colours
+/// change slowly when the page becomes dark.
 const CHECK: &str = "
     const done = arguments[0];
-    window.axe.run(document).then(found => done(found.violations.map(violation =>
+    const changed = Promise.all(document.getAnimations().map(change => change.finished));
+    changed.then(() => window.axe.run(document)).then(found => done(found.violations.map(violation =>
         violation.id + ': ' + violation.nodes.map(node => node.html).join(' ; '))));
 ";
 

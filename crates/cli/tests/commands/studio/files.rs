@@ -22,6 +22,7 @@ pub(super) async fn a_file_is_mended_to_its_last_row(studio: &Studio) {
     studio.shows("Proposed from the content of the file").await;
     studio.shows("line 3, age: expected an integer").await;
     studio.shows("line 4, id: expected at most 4 characters, not 5").await;
+    the_defaults_of_a_table_come_with_it(studio).await;
     studio.picture("preview").await;
     access::the_page_is_accessible(studio).await;
     studio.choose("Use these options").await;
@@ -62,6 +63,19 @@ pub(super) async fn a_file_is_mended_to_its_last_row(studio: &Studio) {
     // The line break of a name is as it was in the file.
     let name = "SELECT name FROM staff WHERE id = '3003'";
     assert_eq!(super::rows::value(studio, name).await, "Cy\nCo");
+}
+
+/// A file that is chosen stays, and is previewed anew.
+async fn the_defaults_of_a_table_come_with_it(studio: &Studio) {
+    let change = "(() => {
+        const { mode, table } = document.forms.import.elements;
+        mode.value = 'replace';
+        document.querySelector('#preview').replaceChildren();
+        table.dispatchEvent(new Event('change', { bubbles: true }));
+    })()";
+    studio.eval(change).await;
+    studio.shows("Proposed from the content of the file").await;
+    assert_eq!(studio.eval("document.forms.import.elements.mode.value").await, "upsert");
 }
 
 async fn fill(studio: &Studio, label: &str, text: &str) {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use self::browser::Browser;
-use crate::cli::Cli;
+use crate::cli::{Cli, put_metric};
 
 const WAIT_MAX: Duration = Duration::from_mins(4);
 
@@ -40,7 +40,8 @@ impl Studio {
         let stack = Stack::start(Options::new(functions).unwrap()).await.unwrap();
         let cli = Cli::of(&stack);
         let mut process = Command::new(env!("CARGO_BIN_EXE_aurora-sync"))
-            .args(["studio", "--no-open"])
+            .args(["studio", "--no-open", "--stack", "aurora-sync"])
+            .args(["--api", &stack.addresses().api_url])
             .current_dir(cli.path())
             .env_clear()
             .envs(&cli.environment)
@@ -121,11 +122,22 @@ impl Studio {
     }
 }
 
+async fn the_overview_shows_the_accepted_writes(studio: &Studio) {
+    studio.go_to("/").await;
+    studio.shows("Accepted a minute\nnone").await;
+    // The emulator makes no metrics of log lines.
+    let data = json!({ "MetricName": "accepted_writes", "Value": 70 });
+    put_metric(&studio.stack, "aurora-sync/aurora-sync", &data).await;
+    studio.go_to("/").await;
+    studio.shows("Accepted a minute\n7").await;
+}
+
 /// One stack for all of it: it takes its time to start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_looks_and_mends_in_a_browser() {
     let studio = Box::pin(Studio::open()).await;
     guests::requests_of_others_are_refused(&studio).await;
+    Box::pin(the_overview_shows_the_accepted_writes(&studio)).await;
     Box::pin(files::a_file_is_mended_to_its_last_row(&studio)).await;
     Box::pin(rows::a_row_is_added_changed_and_deleted(&studio)).await;
     Box::pin(rows::a_row_is_added_by_keyboard_alone(&studio)).await;
